@@ -1,0 +1,70 @@
+"""The command line: one file a verb, which parses arguments, calls the library and prints.
+
+Exit status: 0 success, 1 a fault of the input, 2 wrong usage. A verb's module is imported when it is called, so that
+`netc check` never waits for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+
+from netc.cli.output import show
+from netc.diagnostics import NetcError
+
+VERBS = {
+    "check": "find everything that is wrong with nets and solvers",
+    "data": "make and look at databases",
+    "summary": "shapes, parameters, multiply-adds and memory of a net",
+    "test": "score a net with trained weights",
+    "time": "time each layer, forward and backward",
+    "train": "train a net from its solver",
+}
+
+
+class _Verbs(click.Group):
+    """Finds a verb in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"netc.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="netc", prog_name="netc")
+def netc() -> None:
+    """Caffe and Caffe2 networks, checked, trained and converted with PyTorch."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status."""
+    try:
+        status = netc.main(args=arguments, prog_name="netc", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except NetcError as error:
+        show(error.diagnostics)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # `netc summary net | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,59 @@
+"""What all verbs print alike: findings on stderr, coloured on a terminal; options in Caffe's spellings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from netc.diagnostics import Diagnostic, render
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HEAD = re.compile(r"^(error|warning)(\[\w+\]): (.*)$", re.MULTILINE)
+_COLOURS = {"error": "red", "warning": "yellow"}
+
+
+def show(diagnostics: Sequence[Diagnostic]) -> None:
+    """Print findings on stderr."""
+    if not diagnostics:
+        return
+    text = render(diagnostics)
+    if click.get_text_stream("stderr").isatty():
+        text = _HEAD.sub(_coloured, text)
+    click.echo(text, err=True)
+
+
+def _coloured(match: re.Match[str]) -> str:
+    severity, code, message = match.groups()
+    return f"{click.style(severity + code, fg=_COLOURS[severity], bold=True)}: {click.style(message, bold=True)}"
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """A click option that also takes Caffe's spellings: `-solver x` for `--solver x`, `_` for `-`.
+
+    The first long name names the parameter.
+    """
+    spellings = list(names)
+    for name in names:
+        if name.startswith("--") and "/" not in name:
+            bare = name[2:]
+            spellings += [f"-{bare}"] if len(bare) > 1 else []
+            if "-" in bare:
+                spellings += [f"--{bare.replace('-', '_')}", f"-{bare.replace('-', '_')}"]
+    first = next(name for name in names if name.startswith("--")).split("/")[0]
+    return click.option(first[2:].replace("-", "_"), *spellings, **settings)
+
+
+def parse_shapes(values: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The values of `--shape data=1,3,224,224` as {blob: shape}. Raises click.BadParameter."""
+    shapes = {}
+    for value in values:
+        blob, _, numbers = value.rpartition("=")
+        extents = numbers.replace("x", ",").split(",")
+        if not blob or not all(re.fullmatch(r"[1-9]\d{0,9}", extent) for extent in extents):
+            raise click.BadParameter(f"`{value}`: write BLOB=n,c,h,w with positive numbers", param_hint="--shape")
+        shapes[blob] = tuple(map(int, extents))
+    return shapes

@@ -1,0 +1,113 @@
+"""Strings the stages together: files -> Graph -> Net, with data sources and weights.
+
+read_net(path)             NetParameter as Fields, and what was found wrong with the text
+graph_of(net, state)       its Graph for one phase, with shapes
+load(path, weights)        the Net to run, data layers turned into inputs
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netc import paths
+from netc.diagnostics import Diagnostic, NetcError, Report
+from netc.frontends.caffe.build import build
+from netc.frontends.caffe.read import read_net, read_solver
+from netc.ir.dims import Shape
+from netc.ir.fields import Fields
+from netc.ir.graph import Graph, Node, Phase, State
+from netc.ir.layer import Shapes
+from netc.ir.shapes import Probe, infer, no_probe
+from netc.ir.verify import verify
+from netc.passes.data_to_inputs import data_to_inputs
+
+if TYPE_CHECKING:
+    from netc.runtime.lower import Net
+
+
+def checked_graph(
+    net: Fields, state: State, probe: Probe = no_probe, shapes: Mapping[str, Shape] | None = None
+) -> tuple[Graph, Report]:
+    """The graph of one phase with shapes, as far as it is sound, and every finding.
+
+    `shapes` are shapes of data layers' tops, by blob, that hold instead of what file and source say.
+    """
+    graph, report = build(net, state)
+    graph, found = infer(graph, probe, shapes)
+    report.extend(found.diagnostics)
+    return graph, report
+
+
+def graph_of(
+    net: Fields, state: State, probe: Probe = no_probe, shapes: Mapping[str, Shape] | None = None
+) -> Graph:
+    """The graph of one phase with shapes. Raises NetcError with all its errors."""
+    graph, report = checked_graph(net, state, probe, shapes)
+    report.raise_errors()
+    return verify(graph)
+
+
+def phase_of(name: str) -> Phase:
+    """`train` or `test`, in any case. Raises NetcError E100 for anything else."""
+    phases: dict[str, Phase] = {"TRAIN": "TRAIN", "TEST": "TEST"}
+    if name.upper() not in phases:
+        raise NetcError(f"`{name}` is no phase: `train` or `test`")
+    return phases[name.upper()]
+
+
+class Prober:
+    """Asks the sources of data layers for their records' shapes; what is not there gives a warning and no shape."""
+
+    def __init__(self) -> None:
+        self.warnings: list[Diagnostic] = []
+
+    def __call__(self, node: Node) -> Shapes | None:
+        """The shapes of one record of a data layer's source, None where it cannot be asked."""
+        if not getattr(node.layer, "source", None):
+            return None
+        from netc.data.opening import open_source
+
+        try:
+            with contextlib.closing(open_source(node.layer, "TEST", resolve_path=resolver(node))) as source:
+                return source.record_shapes
+        except NetcError as error:
+            self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in error.diagnostics]
+            return None
+
+
+def resolver(node: Node) -> Callable[[str], Path]:
+    """Finds the files that a layer names, as `paths.find` does from the file that the layer stands in."""
+    span = node.fields.span()
+    near = span.source.name if span else None
+    return lambda name: paths.find(name, near)[0]
+
+
+def load(
+    net: str | Path,
+    weights: str | Path | Sequence[str | Path] | None = None,
+    phase: str = "test",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    *,
+    shapes: Mapping[str, Shape] | None = None,
+    seed: int | None = None,
+) -> Net:
+    """A net as a torch.nn.Module, its data layers turned into inputs, in eval mode.
+
+    `weights` are files that are copied in by layer name, one after the other. `shapes` gives the shapes of inputs that
+    the file leaves open. What no file fills starts as the net's fillers say, from `seed`. Raises NetcError.
+    """
+    from netc.runtime.fillers import generator_of
+    from netc.runtime.lower import lower
+
+    fields, report = read_net(net)
+    report.raise_errors()
+    graph = graph_of(fields, State(phase_of(phase), level, tuple(stages)), Prober(), shapes)
+    lowered = lower(data_to_inputs(graph), generator_of(seed)).eval()
+    for file in [weights] if isinstance(weights, (str, Path)) else weights or ():
+        copy_weights(lowered, file)
+    return lowered

@@ -1,0 +1,109 @@
+"""Caffe's database record, read straight from its bytes.
+
+A Datum is a protobuf message of seven fields (`caffe.proto`): channels, height, width, data, label,
+float_data, encoded. Parsing it as a message copies the picture and costs more than all else a reader
+does, so the few fields are picked from the wire here, and the picture stays a view of the database.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+_FLOAT_TAG = 6 << 3 | 5
+
+
+class Datum(NamedTuple):
+    """One record; `data` and `floats` are views that live as long as the bytes they were read from."""
+
+    channels: int = 0
+    height: int = 0
+    width: int = 0
+    data: memoryview = memoryview(b"")
+    label: int = 0
+    floats: Floats | None = None
+    encoded: bool = False
+
+
+def read_datum(buffer: Any) -> Datum:
+    """The record in `buffer` (bytes or a memoryview of bytes). Raises ValueError for bytes that are no Datum.
+
+    Unknown fields (forks have some) are passed over; of a repeated scalar the last counts, as in protobuf.
+
+    >>> read_datum(bytes([8, 1, 16, 2, 24, 2, 34, 4, 9, 8, 7, 6, 40, 3])).label
+    3
+    """
+    view = memoryview(buffer)
+    numbers = [0] * 8
+    data, floats, at, end = memoryview(b""), [], 0, len(view)
+    try:
+        while at < end:
+            tag, at = _varint(view, at)
+            field, wire = tag >> 3, tag & 7
+            if field == 6 and wire == 5:
+                run, at = _float_run(view, at - 1)
+                floats.append(run)
+            elif wire == 0:
+                value, at = _varint(view, at)
+                if field < 8:
+                    numbers[field] = value
+            elif wire == 2:
+                size, at = _varint(view, at)
+                if size > end - at:
+                    raise ValueError(f"field {field} of {size} bytes reaches past the end of a record of {end} bytes")
+                if field == 4:
+                    data = view[at : at + size]
+                elif field == 6:
+                    floats.append(np.frombuffer(view[at : at + size], "<f4"))
+                at += size
+            else:
+                at = _skip(wire, field, at, end)
+    except IndexError:
+        raise ValueError(f"the record of {end} bytes ends inside a field") from None
+    joined = (floats[0] if len(floats) == 1 else np.concatenate(floats)) if floats else None
+    channels, height, width, label = map(_signed, (numbers[1], numbers[2], numbers[3], numbers[5]))
+    return Datum(channels, height, width, data, label, joined, bool(numbers[7]))
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    byte: int = view[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value, shift = byte & 0x7F, 7
+    while shift < 70:
+        at += 1
+        byte = view[at]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at + 1
+        shift += 7
+    raise ValueError(f"a number of more than ten bytes at byte {at}")
+
+
+def _skip(wire: int, field: int, at: int, end: int) -> int:
+    size = {1: 8, 5: 4}.get(wire)
+    if size is None or not field:
+        raise ValueError(f"field {field} has wire type {wire}, which no Datum holds")
+    if at + size > end:
+        raise ValueError(f"the record of {end} bytes ends inside field {field}")
+    return at + size
+
+
+def _float_run(view: memoryview, at: int) -> tuple[Floats, int]:
+    """The unpacked floats that stand one after another from `at`, each behind its tag, and where they end."""
+    whole = (len(view) - at) // 5
+    items = np.frombuffer(view[at : at + whole * 5], np.uint8).reshape(whole, 5)
+    other = np.flatnonzero(items[:, 0] != _FLOAT_TAG)
+    count = int(other[0]) if len(other) else whole
+    if not count:
+        raise ValueError(f"the record of {len(view)} bytes ends inside field 6")
+    return np.ascontiguousarray(items[:count, 1:]).view("<f4").reshape(count), at + count * 5
+
+
+def _signed(value: int) -> int:
+    """An int32 as protobuf writes it: negative numbers as 64 bits."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value

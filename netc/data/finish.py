@@ -1,0 +1,149 @@
+"""What is left of a transform after cropping: mean, scale, mirror and the conversion to float32 (`data_transformer.cpp`).
+
+For a GPU it runs there, on the batch, so that pictures cross as bytes; for a CPU it runs in the reader threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from netc.data.images import Image, copy, interleaved
+from netc.data.source import Array, Shape
+from netc.data.transform import Mean
+from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+Valid = tuple[int, int, int, int]
+
+
+class Finish:
+    """`(x - mean) * scale` in float32, mirrored where a batch says so (`data_transformer.cpp`, Transform).
+
+    `mean` is None, values (c, 1, 1) or (1, 1, 1), or a picture (c, h, w) of the records' size, of which each picture loses
+    the part it was cropped from.
+    """
+
+    def __init__(self, scale: float = 1.0, mean: Mean | None = None) -> None:
+        self.scale, self.mean = scale, mean
+        self.whole = mean is not None and mean.shape[1:] != (1, 1)
+        self._on: dict[torch.device, Tensor] = {}
+
+    def check(self, shape: Shape, describe: Callable[[], str]) -> None:
+        """Raises NetcError E505 for a record whose size differs from the mean picture's."""
+        if self.whole and self.mean is not None and shape != self.mean.shape:
+            mean, found = ("x".join(map(str, s)) for s in (self.mean.shape, shape))
+            raise NetcError(
+                f"{describe()} is {found}, but the mean picture is {mean}", code="E505", field="mean_file"
+            )
+
+    def __call__(
+        self,
+        images: Tensor,
+        mirror: npt.NDArray[np.bool_] | None = None,
+        offsets: npt.NDArray[np.int64] | None = None,
+        valid: npt.NDArray[np.int64] | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """The finished pictures (n, c, h, w), on the device where `images` (uint8 or float32) are, in `out` if given.
+
+        `mirror` (n), `offsets` (n, 2) and `valid` (n, 4) are as in Batch.
+        """
+        import torch
+
+        result = torch.empty(images.shape, device=images.device) if out is None else out
+        result.copy_(_flip(images, mirror))
+        if self.mean is not None:
+            mean = self._mean(result.device)
+            result.sub_(_parts(mean, mirror, offsets, result.shape) if self.whole else mean)
+        if self.scale != 1:
+            result.mul_(self.scale)
+        return result if valid is None else result.mul_(_mask(valid, result))
+
+    def host(self, target: Array, image: Image, mirror: bool, offset: tuple[int, int], valid: Valid | None) -> None:
+        """The same for one picture (c, h, w), without torch: `target` is its place in a float32 batch."""
+        np.copyto(target, _flipped(image) if mirror else _planes(image))
+        if self.mean is not None:
+            part = self.mean
+            if self.whole:
+                (y, x), (h, w) = offset, target.shape[1:]
+                part = part[:, y : y + h, x : x + w]
+                part = part[:, :, ::-1] if mirror else part
+            np.subtract(target, part, out=target)
+        if self.scale != 1:
+            np.multiply(target, np.float32(self.scale), out=target)
+        if valid is not None:
+            top, left, bottom, right = valid
+            target[:, :top], target[:, bottom:], target[:, :, :left], target[:, :, right:] = 0, 0, 0, 0
+
+    def _mean(self, device: torch.device) -> Tensor:
+        import torch
+
+        if device not in self._on:
+            self._on[device] = torch.as_tensor(self.mean, device=device)
+        return self._on[device]
+
+
+def _flip(images: Tensor, mirror: Array | None) -> Tensor:
+    """Some pictures flipped left to right; a GPU is not asked which."""
+    import torch
+
+    if mirror is None or not mirror.any():
+        return images
+    if mirror.all():
+        return images.flip(3)
+    mask = torch.from_numpy(mirror).to(images.device, non_blocking=True)
+    return torch.where(mask[:, None, None, None], images.flip(3), images)
+
+
+def _parts(mean: Tensor, mirror: Array | None, offsets: Array | None, shape: Shape) -> Tensor:
+    """The part of the mean picture under each crop (n, c, h, w), or (c, h, w) where it is one; mirrored as the crop is."""
+    import torch
+
+    assert offsets is not None
+    h, w = shape[2:]
+    flipped = np.zeros(len(offsets), bool) if mirror is None else mirror
+    if (offsets == offsets[0]).all() and (flipped == flipped[0]).all():
+        y, x = map(int, offsets[0])
+        part = mean[:, y : y + h, x : x + w]
+        return part.flip(2) if flipped[0] else part
+    rows = offsets[:, :1] + np.arange(h)
+    columns = offsets[:, 1:] + np.arange(w)
+    columns = np.where(flipped[:, None], columns[:, ::-1], columns)
+    ys, xs = (torch.from_numpy(places).to(mean.device, non_blocking=True) for places in (rows, columns))
+    return mean[:, ys[:, :, None], xs[:, None, :]].movedim(0, 1)
+
+
+def _mask(valid: Array, result: Tensor) -> Tensor:
+    """1 where a picture is, 0 in the padding (n, 1, h, w)."""
+    import torch
+
+    top, left, bottom, right = torch.from_numpy(valid).to(result.device)[:, :, None].unbind(1)
+    y, x = (torch.arange(extent, device=result.device) for extent in result.shape[2:])
+    rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
+    return (rows[:, :, None] & columns[:, None, :])[:, None].to(result.dtype)
+
+
+
+def _planes(image: Image) -> Image:
+    """The picture with its planes apart: a strided copy would be many times slower."""
+    if not interleaved(image):
+        return image
+    result = np.empty(image.shape, image.dtype)
+    copy(result, image)
+    return result
+
+
+def _flipped(image: Image) -> Image:
+    result = np.empty(image.shape, image.dtype)
+    for target, plane in zip(result, _planes(image)):
+        cv2.flip(plane, 1, target)
+    return result

@@ -1,0 +1,94 @@
+"""Pictures: decoding, reading, resizing and copying, all by OpenCV as Caffe does (`io.cpp`), so that pixels agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from netc.diagnostics import NetcError
+
+Image = npt.NDArray[Any]
+"""Planes (c, h, w) in B, G, R order, uint8 or float32; any strides."""
+
+
+def flags(color: bool, gray: bool) -> int:
+    """How OpenCV is to decode. Raises NetcError E505 where both are asked."""
+    if color and gray:
+        raise NetcError("`force_color` and `force_gray` exclude each other", code="E505", field="force_gray")
+    if color:
+        return int(cv2.IMREAD_COLOR)
+    return int(cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_UNCHANGED)
+
+
+def decode(data: memoryview, flag: int) -> Image:
+    """The planes of a compressed picture (JPEG, PNG, ...).
+
+    Raises ValueError for bytes that OpenCV cannot decode, a picture that ends early (OpenCV would fill the rest
+    with grey), and one of more than 8 bits a channel, which Caffe refuses.
+    """
+    if truncated(data):
+        raise ValueError(f"the picture of {len(data)} bytes ends early")
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot decode the picture of {len(data)} bytes: {error.err}") from None
+    if picture is None:
+        raise ValueError(f"OpenCV cannot decode the picture of {len(data)} bytes")
+    if picture.dtype != np.uint8:
+        raise ValueError(f"the picture has {picture.dtype} pixels, not 8 bits a channel")
+    return planes(picture)
+
+
+def read(path: Path, color: bool, size: tuple[int, int] | None) -> Image:
+    """The planes of a picture file, resized to `size` (height, width) bilinearly where it is given.
+
+    Raises OSError where it cannot be read and ValueError where it cannot be decoded.
+    """
+    image = decode(memoryview(path.read_bytes()), flags(color, not color))
+    if size is None or image.shape[1:] == size:
+        return image
+    return planes(cv2.resize(image.transpose(1, 2, 0), (size[1], size[0])))
+
+
+def planes(picture: Image) -> Image:
+    """OpenCV's (h, w) or (h, w, c) as a view (c, h, w)."""
+    return picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
+
+
+def copy(target: Image, image: Image) -> None:
+    """Copy planes into contiguous ones; interleaved pictures by OpenCV, many times faster than a strided copy."""
+    if interleaved(image) and len(image) == 3:
+        cv2.split(image.transpose(1, 2, 0), [target[0], target[1], target[2]])
+    else:
+        np.copyto(target, image)
+
+
+def interleaved(image: Image) -> bool:
+    """Whether the colours of a pixel stand side by side, as OpenCV keeps them."""
+    return len(image) > 1 and image.strides[0] == image.itemsize and image.shape[2] > 1
+
+
+def truncated(data: memoryview) -> bool:
+    """Whether a JPEG or PNG lacks its end.
+
+    An end marker inside the headers (a thumbnail's) does not count; in the entropy-coded part 0xff is always escaped.
+    """
+    if data[:2] == b"\xff\xd8":
+        return data[-2:] != b"\xff\xd9" and bytes(data).rfind(b"\xff\xd9") < _scan(data)
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" not in bytes(data[-64:]) and b"IEND" not in bytes(data)
+    return False
+
+
+def _scan(data: memoryview) -> int:
+    """Where a JPEG's first scan begins; its size where it has none."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xDA:
+            return at
+        at += 2 + (data[at + 2] << 8 | data[at + 3])
+    return len(data)

@@ -1,0 +1,91 @@
+"""LMDB as a store of records; an environment is opened once a process, whoever asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from netc.diagnostics import NetcError
+
+_LOCK = threading.Lock()
+_OPEN: dict[str, tuple[Any, int]] = {}
+"""Open environments and how many stores share each: LMDB forbids opening one twice in a process."""
+
+
+class LmdbStore:
+    """A read-only LMDB, its records in key order; safe to read from many threads.
+
+    Raises NetcError E501 for a path that holds no LMDB, or a truncated one.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._key = os.path.realpath(path)
+        self._environment = _acquire(self._key, name)
+        self._release = weakref.finalize(self, _release, self._key)
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key, in order."""
+        with self._environment.begin() as transaction:
+            yield from transaction.cursor().iternext(values=False)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Callable[[bytes], Any]]:
+        """`get(key)`, which gives a view that lives until the context ends."""
+        with self._environment.begin(buffers=True) as transaction:
+            yield transaction.get
+
+    def close(self) -> None:
+        """Give the environment back; the last one closes it."""
+        self._release()
+
+
+def _acquire(path: str, name: str) -> Any:
+    with _LOCK:
+        environment, users = _OPEN.get(path, (None, 0))
+        if environment is None:
+            environment = _open(path, name)
+        _OPEN[path] = (environment, users + 1)
+        return environment
+
+
+def _release(path: str) -> None:
+    with _LOCK:
+        environment, users = _OPEN.pop(path)
+        if users > 1:
+            _OPEN[path] = (environment, users - 1)
+        else:
+            environment.close()
+
+
+def _open(path: str, name: str) -> Any:
+    folder = os.path.isdir(path)
+    data = os.path.join(path, "data.mdb") if folder else path
+    if not os.path.exists(data):
+        raise _missing(path, name, folder)
+    try:
+        environment = lmdb.open(path, readonly=True, lock=False, subdir=folder, create=False)
+    except lmdb.Error as error:
+        raise NetcError(f"`{name}` is no LMDB: {error}", code="E501", field="source") from None
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if os.path.getsize(data) < needed:  # its missing pages would end the process with a bus error
+        environment.close()
+        raise NetcError(
+            f"LMDB `{name}` is truncated: {os.path.getsize(data)} bytes of {needed}", code="E501", field="source"
+        )
+    return environment
+
+
+def _missing(path: str, name: str, folder: bool) -> NetcError:
+    if folder and os.path.exists(os.path.join(path, "CURRENT")):
+        found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
+        return NetcError(found, code="E501", field="source", help=help_text)
+    found = f"`{name}` is no LMDB: it has no data.mdb" if folder else f"no database `{name}`"
+    return NetcError(found, code="E501", field="source")

@@ -1,0 +1,81 @@
+"""Which record comes when, and what is random about it: functions of a seed and the record's number alone.
+
+Records are numbered from 0 over all epochs and ranks: rank r of w reads the numbers r, r + w, ... (`data_layer.cpp`,
+Skip). Random draws come from a counter-based generator (Philox, Salmon et al. 2011), so that neither the number of
+threads nor where a run was resumed changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+Draws = npt.NDArray[np.uint64]
+
+RECORD, EPOCH, SKIP = 0, 1, 2
+"""Streams of random numbers: for a record, for an epoch's order, for `rand_skip`."""
+
+
+def generator(seed: int, stream: int, counter: int = 0) -> np.random.Philox:
+    """Random bits of one stream, from a counter on; a step of the counter is four 64-bit numbers."""
+    key = (seed & (1 << 64) - 1) | stream << 64
+    return np.random.Philox(key=key, counter=counter)
+
+
+def draws(seed: int, numbers: Numbers) -> Draws:
+    """Four random 64-bit numbers for each record (n, 4), for ascending record numbers of one stride.
+
+    >>> import numpy
+    >>> together = draws(7, numpy.arange(5, 9))
+    >>> bool((draws(7, numpy.array([6, 8])) == together[[1, 3]]).all())
+    True
+    """
+    if not len(numbers):
+        return np.empty((0, 4), np.uint64)
+    stride = int(numbers[1] - numbers[0]) if len(numbers) > 1 else 1
+    count = (len(numbers) - 1) * stride + 1
+    bits = generator(seed, RECORD, int(numbers[0])).random_raw(4 * count)
+    return bits.reshape(count, 4)[::stride]  # type: ignore[no-any-return, union-attr]
+
+
+@dataclass
+class Order:
+    """The order in which a source's records are read."""
+
+    seed: int = 0
+    shuffle: bool = False
+    """A new random order each epoch."""
+    rank: int = 0
+    world_size: int = 1
+    skip: int = 0
+    """`rand_skip`: up to so many records, less one, are passed over at the start."""
+    permute: Callable[[np.random.Generator], Numbers] | None = None
+    """A random order of all records, asked for when an epoch begins."""
+    _epochs: dict[int, Numbers] = field(default_factory=dict, repr=False)
+
+    def numbers(self, position: int, count: int) -> Numbers:
+        """The numbers of the `count` records that this rank reads from its `position` on."""
+        return (np.arange(position, position + count, dtype=np.int64)) * self.world_size + self.rank
+
+    def indices(self, numbers: Numbers) -> Numbers:
+        """Where those records stand in their source; without `shuffle`, indices past the end wrap round there."""
+        at = numbers + self._skipped()
+        if not self.shuffle:
+            return at
+        size = len(self._epoch(0))
+        return np.array([self._epoch(int(i) // size)[int(i) % size] for i in at], np.int64)
+
+    def _skipped(self) -> int:
+        return int(generator(self.seed, SKIP).random_raw()) % self.skip if self.skip else 0  # type: ignore[arg-type]
+
+    def _epoch(self, number: int) -> Numbers:
+        if number not in self._epochs:
+            assert self.permute is not None
+            while len(self._epochs) > 1:
+                self._epochs.pop(next(iter(self._epochs)))
+            self._epochs[number] = self.permute(np.random.Generator(generator(self.seed, EPOCH, number << 64)))
+        return self._epochs[number]

@@ -1,0 +1,261 @@
+"""Reads batches ahead of their consumer, in threads.
+
+A batch is cut into chunks, one a thread; the first chunk reads the first record, whose size gives the batch its shape (as
+in `data_layer.cpp`, where each batch may have another), and makes the arrays that the others wait for. LMDB, OpenCV and
+NumPy's copies give up the interpreter's lock, so threads are enough. Faults are raised in the consumer, in order.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netc.data.images import Image, copy
+from netc.data.order import Draws, Numbers, Order, draws
+from netc.data.source import Array, Batch, Read, Record, Records, Shape, Statistics
+from netc.data.transform import Crop
+from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from netc.data.finish import Finish
+
+SMALLEST_CHUNK = 8
+"""Records: fewer are not worth another thread."""
+
+
+def default_threads() -> int:
+    """As many as there are cores for this process, eight at most."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores)
+
+
+class PrefetchedSource:
+    """Batches of pictures and labels from records; see `Source`.
+
+    `records` gives them by index, `order` says which come when, `crop` what is taken of each, and `finish` is what is left
+    to the device. `prefetch` batches are read ahead by `threads` threads.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        order: Order,
+        *,
+        batch_size: int,
+        crop: Crop,
+        finish: Finish,
+        prefetch: int = 4,
+        threads: int | None = None,
+    ) -> None:
+        self.records, self.order, self.crop, self.finish = records, order, crop, finish
+        self.batch_size = batch_size
+        self.record_shapes: tuple[Shape, ...] = records.shapes()
+        self.position = 0
+        self.statistics = Statistics()
+        self.complete = False
+        self.allocate: Callable[[Shape, Any], Array] = lambda shape, dtype: np.empty(shape, dtype)
+        self._ahead, self._threads = max(1, prefetch), threads or default_threads()
+        self._pending: deque[_Pending] = deque()
+        self._planned = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._buffers = _Buffers()
+        self._closed = threading.Event()
+        self._begun = False
+
+    def next_batch(self) -> Batch:
+        """The next batch. Raises NetcError for the first record of it that cannot be read."""
+        self._plan()
+        begun = time.perf_counter()
+        batch = self._pending[0].result()
+        self._pending.popleft()
+        self._count(time.perf_counter() - begun)
+        self.position += self.batch_size
+        self._plan()
+        return batch
+
+    def seek(self, position: int) -> None:
+        """Go on with another record; what was read ahead is dropped."""
+        self._drop()
+        self.position = self._planned = position
+
+    def state(self) -> dict[str, int]:
+        """Seed and position."""
+        return {"seed": self.order.seed, "position": self.position}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on where a source of the same layer stood, with its random numbers."""
+        order = self.order
+        self._drop()
+        self.order = Order(state["seed"], order.shuffle, order.rank, order.world_size, order.skip, order.permute)
+        self.seek(state["position"])
+
+    def close(self) -> None:
+        """Stop the threads, wait for them, and close the records."""
+        self._closed.set()
+        self._drop()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self.records.close()
+
+    def _count(self, waited: float) -> None:
+        if self._begun:
+            self.statistics.waited += waited
+            self.statistics.records += self.batch_size
+        else:  # starting up is not what limits a long run
+            self._begun = True
+            self.statistics.restart()
+
+    def _drop(self) -> None:
+        for pending in self._pending:
+            pending.cancel()
+        self._pending.clear()
+
+    def _plan(self) -> None:
+        if self._closed.is_set():
+            raise RuntimeError(f"the source `{self.records.name}` is closed")
+        self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="netc-data")
+        while len(self._pending) < self._ahead:
+            numbers = self.order.numbers(self._planned, self.batch_size)
+            pending = _Pending(self, self.order.indices(numbers), draws(self.order.seed, numbers))
+            self._pending.append(pending)
+            self._planned += self.batch_size
+            pending.submit(self._pool, self._threads)
+
+    def open_batch(self, pending: _Pending, first: Record) -> Batch:
+        """The arrays of a batch that begins with this record."""
+        channels, height, width = first.image.shape
+        n = self.batch_size
+        data_shape = (n, channels, *self.crop.extents(height, width))
+        labels = np.empty((n, *np.shape(first.label)), np.float32)
+        if self.complete:
+            return Batch((self.allocate(data_shape, np.dtype(np.float32)), labels))
+        data = self._buffers.take(data_shape, first.image.dtype, self.allocate)
+        valid = None if first.valid is None else np.empty((n, 4), np.int64)
+        offsets = np.empty((n, 2), np.int64)
+        return Batch((data, labels), pending.mirror, offsets, valid, self._buffers.returning(data))
+
+    def place(self, batch: Batch, pending: _Pending, slot: int, record: Record) -> None:
+        """Crop a record into its slot. Raises NetcError E505 for one of another size than the batch has."""
+        data, labels = batch.tops
+        image, index = record.image, int(pending.indices[slot])
+        channels, height, width = image.shape
+        h, w = self.crop.extents(height, width)
+        if height < h or width < w:
+            raise self._wrong(index, image, f"is smaller than `crop_size` {self.crop.size}", "crop_size")
+        if (channels, h, w) != data.shape[1:] or not (self.complete or image.dtype == data.dtype):
+            raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
+        self.finish.check(image.shape, lambda: self.records.describe(index))
+        y, x = offset = self.crop.offset(height, width, pending.draws[slot])
+        image = image[:, y : y + h, x : x + w]
+        if self.complete:
+            mirror = pending.mirror is not None and bool(pending.mirror[slot])
+            self.finish.host(data[slot], image, mirror, offset, record.valid)
+        else:
+            copy(data[slot], image)
+            batch.note(slot, offset, record.valid)
+        labels[slot] = record.label
+
+    def _wrong(self, index: int, image: Image, what: str, field: str | None) -> NetcError:
+        return NetcError(
+            f"{self.records.describe(index)} {what}",
+            code="E505",
+            field=field,
+            notes=[f"its picture is {_text(image.shape, image.dtype)}"],
+            help=None if field else "crop or resize the pictures, or set `batch_size: 1`",
+        )
+
+
+class _Pending:
+    """A batch on its way: the futures of its chunks, and of its arrays."""
+
+    def __init__(self, source: PrefetchedSource, indices: Numbers, drawn: Draws) -> None:
+        self.source, self.indices, self.draws = source, indices, drawn
+        self.mirror = source.crop.mirrored(drawn)
+        self.opened: Future[Batch] = Future()
+        self.chunks: list[Future[None]] = []
+
+    def submit(self, pool: ThreadPoolExecutor, threads: int) -> None:
+        """Start reading. Chunks start in order, so none waits for a first one that found no thread."""
+        count = len(self.indices)
+        chunks = max(1, min(threads, count // SMALLEST_CHUNK))
+        edges = [count * i // chunks for i in range(chunks + 1)]
+        self.chunks = [pool.submit(self._fill, low, high) for low, high in zip(edges, edges[1:])]
+
+    def result(self) -> Batch:
+        """The batch, or the fault of its first bad record."""
+        for chunk in self.chunks:
+            chunk.result()
+        return self.opened.result()
+
+    def cancel(self) -> None:
+        """Let go of the batch: chunks that wait for its arrays are released, the others not begun."""
+        try:
+            self.opened.set_exception(CancelledError())
+        except InvalidStateError:
+            pass
+        for chunk in self.chunks:
+            chunk.cancel()
+
+    def _fill(self, low: int, high: int) -> None:
+        try:
+            with self.source.records.reading() as read:
+                for slot, record in self._records(read, low, high):
+                    if slot == 0:
+                        self.opened.set_result(self.source.open_batch(self, record))
+                    self.source.place(self.opened.result(), self, slot, record)
+        except BaseException as error:
+            if low == 0 and not self.opened.done():
+                self.opened.set_exception(error)
+            raise
+
+    def _records(self, read: Read, low: int, high: int) -> Iterator[tuple[int, Record]]:
+        closed = self.source._closed
+        for slot in range(low, high):
+            if closed.is_set():
+                raise CancelledError
+            yield slot, read(int(self.indices[slot]))
+
+
+class _Buffers:
+    """Arrays to be used again: fresh memory costs as much as filling it."""
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[Shape, str], list[Array]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, shape: Shape, dtype: Any, allocate: Callable[[Shape, Any], Array]) -> Array:
+        with self._lock:
+            free = self._free.get((shape, np.dtype(dtype).str))
+            if free:
+                return free.pop()
+        return allocate(shape, dtype)
+
+    def returning(self, array: Array) -> Callable[[], None]:
+        """What gives the array back, once."""
+        reference = weakref.ref(self)
+        held = [array]
+
+        def give_back() -> None:
+            buffers = reference()
+            if buffers is not None and held:
+                with buffers._lock:
+                    buffers._free = {
+                        key: arrays
+                        for key, arrays in buffers._free.items()
+                        if key == (array.shape, array.dtype.str)
+                    } or {(array.shape, array.dtype.str): []}
+                    buffers._free[array.shape, array.dtype.str].append(held.pop())
+
+        return give_back
+
+
+def _text(shape: Shape, dtype: Any) -> str:
+    return f"{'x'.join(map(str, shape))} {np.dtype(dtype).name}"

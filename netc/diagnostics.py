@@ -1,0 +1,266 @@
+"""What went wrong, where, and what to do: sources, spans, diagnostics and the one exception.
+
+    NetcError                 what the library raises for any fault of its input
+      .diagnostics            one or more Diagnostic
+        .severity             "error" or "warning", told by the first letter of the code
+        .span                 a place in a Source: file, line and column, counted from 1
+
+The library never prints and never exits; the command line renders diagnostics and chooses the exit status.
+"""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+MAX_SHOWN = 20
+"""How many errors are rendered before the rest is only counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A text and the name it is shown under (a path as the user wrote it, or `<string>`)."""
+
+    name: str
+    text: str = field(repr=False)
+
+    @functools.cached_property
+    def _line_starts(self) -> list[int]:
+        starts, at = [0], self.text.find("\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = self.text.find("\n", at + 1)
+        return starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1, of a character offset.
+
+        >>> Source("net", "a\\nbc").position(3)
+        (2, 2)
+        """
+        line = bisect.bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of line `number` (from 1), without its line end."""
+        start = self._line_starts[number - 1]
+        end = self.text.find("\n", start)
+        return self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The characters `start` to `end` (exclusive) of a source."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def line(self) -> int:
+        """Line of the first character, from 1."""
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        """Column of the first character, from 1."""
+        return self.source.position(self.start)[1]
+
+    @property
+    def text(self) -> str:
+        """The characters themselves."""
+        return self.source.text[self.start : self.end]
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding: a sentence in lower case with names in backticks, its place, facts, and an action."""
+
+    code: str
+    """`E` (error) or `W` (warning) and three digits; `netc explain CODE` tells more."""
+    message: str
+    span: Span | None = None
+    notes: tuple[str, ...] = ()
+    """Facts, with numbers."""
+    help: str | None = None
+    """What the user can do, only where there is something."""
+    field: str | None = None
+    """The field of the layer that is at fault (`kernel_size`), for whoever knows where it stands."""
+
+    @property
+    def severity(self) -> str:
+        """`"error"` or `"warning"`."""
+        return "error" if self.code.startswith("E") else "warning"
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file, None for a finding that has no place."""
+        return self.span.source.name if self.span else None
+
+    @property
+    def line(self) -> int | None:
+        """Line, from 1."""
+        return self.span.line if self.span else None
+
+    @property
+    def column(self) -> int | None:
+        """Column, from 1."""
+        return self.span.column if self.span else None
+
+    def render(self) -> str:
+        """The finding as the command line shows it, without colour.
+
+        >>> source = Source("net.prototxt", 'type: "Poling"')
+        >>> found = Diagnostic("E010", "unknown layer type `Poling`", Span(source, 6, 14), help="did you mean `Pooling`?")
+        >>> print(found.render())
+        error[E010]: unknown layer type `Poling`
+         --> net.prototxt:1:7
+          |
+        1 | type: "Poling"
+          |       ^^^^^^^^
+          = help: did you mean `Pooling`?
+        """
+        return "\n".join([f"{self.severity}[{self.code}]: {_visible(self.message)}", *self._place(), *self._facts()])
+
+    def _place(self) -> Iterator[str]:
+        if self.span is None:
+            return
+        number, column = self.span.line, self.span.column
+        gutter = " " * len(str(number))
+        text = self.span.source.line(number)
+        width = max(1, min(self.span.end - self.span.start, len(text) - column + 1))
+        if len(text) > 160:  # a net on one line: show the neighbourhood
+            cut = max(0, column - 60)
+            text, column = text[cut : cut + 160], column - cut
+            width = max(1, min(width, len(text) - column + 1))
+        shown = _visible(text.replace("\t", " "))
+        yield f"{gutter}--> {_visible(self.span.source.name)}:{number}:{self.span.column}"
+        yield f"{gutter} |"
+        yield f"{number} | {shown}"
+        yield f"{gutter} | {' ' * (column - 1)}{'^' * width}"
+
+    def _facts(self) -> Iterator[str]:
+        gutter = " " * (len(str(self.span.line)) if self.span else 1)
+        for note in self.notes:
+            yield f"{gutter} = note: {_visible(note)}"
+        if self.help:
+            yield f"{gutter} = help: {_visible(self.help)}"
+
+
+class NetcError(Exception):
+    """A fault of the input: a file, a net, an option or a value that arrived at run time.
+
+    Raised with a message and the parts of a Diagnostic, or with finished diagnostics:
+
+    >>> NetcError("kernel is larger than its input", field="kernel_size").diagnostics[0].field
+    'kernel_size'
+    """
+
+    def __init__(
+        self,
+        message: str | Iterable[Diagnostic],
+        *,
+        code: str = "E100",
+        span: Span | None = None,
+        notes: Sequence[str] = (),
+        help: str | None = None,
+        field: str | None = None,
+    ) -> None:
+        if isinstance(message, str):
+            found: tuple[Diagnostic, ...] = (Diagnostic(code, message, span, tuple(notes), help, field),)
+        else:
+            found = tuple(message)
+        self.diagnostics = found
+        super().__init__("\n".join(d.message for d in found))
+
+    def at(self, span: Span | None, *notes: str) -> NetcError:
+        """The same error with `span` where it has no place yet, and `notes` behind its own."""
+        return NetcError(replace(d, span=d.span or span, notes=(*d.notes, *notes)) for d in self.diagnostics)
+
+    def render(self) -> str:
+        """All findings as the command line shows them."""
+        return render(self.diagnostics)
+
+
+@dataclass
+class Report:
+    """Collects findings, so that one run tells of all of them."""
+
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Note a finding, once."""
+        if diagnostic not in self.diagnostics:
+            self.diagnostics.append(diagnostic)
+
+    def error(
+        self, code: str, message: str, span: Span | None = None, notes: Sequence[str] = (), help: str | None = None
+    ) -> None:
+        """Note a finding; the code's first letter tells error from warning."""
+        self.add(Diagnostic(code, message, span, tuple(notes), help))
+
+    warning = error
+
+    def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Note several findings."""
+        for diagnostic in diagnostics:
+            self.add(diagnostic)
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        """The findings that are errors."""
+        return [d for d in self.diagnostics if d.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """The findings that are warnings."""
+        return [d for d in self.diagnostics if d.severity == "warning"]
+
+    def raise_errors(self) -> None:
+        """Raise NetcError with all errors found so far, in the order of the file, if there is one."""
+        if self.errors:
+            raise NetcError(in_order(self.errors))
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Findings by file and place; those without a place come first."""
+    return sorted(diagnostics, key=lambda d: (d.file or "", d.span.start if d.span else -1))
+
+
+def render(diagnostics: Sequence[Diagnostic]) -> str:
+    """Findings as text, at most MAX_SHOWN errors, a blank line between two."""
+    shown: list[str] = []
+    errors = hidden = 0
+    for diagnostic in diagnostics:
+        errors += diagnostic.severity == "error"
+        if diagnostic.severity == "error" and errors > MAX_SHOWN:
+            hidden += 1
+        else:
+            shown.append(diagnostic.render())
+    if hidden:
+        shown.append(f"... and {hidden} more errors")
+    return "\n\n".join(shown)
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
+    """A help line that names the nearest candidate, None where none is near.
+
+    >>> did_you_mean("Poling", ["Pooling", "ReLU"])
+    'did you mean `Pooling`?'
+    """
+    known = {c.lower(): c for c in candidates}
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
+    return f"did you mean `{known[near[0]]}`?" if near else None
+
+
+def _visible(text: str) -> str:
+    """Control characters of a stranger's file as escapes: they must not steer a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code & 0xFF:02x}" if code < 0x100 or 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

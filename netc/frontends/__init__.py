@@ -1,0 +1,1 @@
+"""File formats -> Graph. The mirror of exporters."""

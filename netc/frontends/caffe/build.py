@@ -1,0 +1,173 @@
+"""NetParameter -> Graph: the layers of one phase, joined by their blobs.
+
+Every fault is reported once: what depends on a broken layer is left out in silence.
+"""
+
+from __future__ import annotations
+
+from netc.diagnostics import Diagnostic, NetcError, Report, did_you_mean
+from netc.frontends.caffe.phase import included
+from netc.ir.fields import Fields, placed
+from netc.ir.graph import Graph, Node, Param, State, Value, module_key
+from netc.ir.layer import Layer
+from netc.layers import registry
+
+
+def build(net: Fields, state: State) -> tuple[Graph, Report]:
+    """The graph of `state`, without shapes, and what was found wrong with the file.
+
+    `net` is an upgraded NetParameter: only `layer` holds layers. Layers with a fault, and those behind them,
+    are not in the graph.
+    """
+    builder = _Builder(net, state)
+    for layer in net["layer"]:
+        builder.add(layer)
+    graph = Graph(
+        name=net["name"],
+        nodes=tuple(builder.nodes),
+        values=builder.values,
+        state=state,
+        force_backward=net["force_backward"],
+        debug_info=net["debug_info"],
+    )
+    return graph, builder.report
+
+
+class _Builder:
+    def __init__(self, net: Fields, state: State) -> None:
+        self.net, self.state, self.report = net, state, Report()
+        self.nodes: list[Node] = []
+        self.values: dict[str, Value] = {}
+        self.current: dict[str, str] = {}
+        """The last version of each blob."""
+        self.broken: set[str] = set()
+        self.keys: set[str] = set()
+        self.names: dict[str, Fields] = {}
+
+    def add(self, fields: Fields) -> None:
+        """Add one layer of the file, where its rules say so."""
+        layer_class = registry().get(fields["type"])
+        try:
+            if not included(fields, self.state):
+                return
+            layer = self._layer(fields, layer_class)
+            bottoms = self._bottoms(fields)
+            if bottoms is None:
+                self.broken.update(fields["top"])
+                return
+            self._repeated_name(fields)
+            self.nodes.append(self._node(fields, layer, bottoms))
+        except NetcError as error:
+            param_field = layer_class.param_field if layer_class else None
+            shown = ", ".join(fields["bottom"])
+            self.report.extend(placed(d, fields, param_field, shown) for d in error.diagnostics)
+            self.broken.update(fields["top"])
+
+    def _layer(self, fields: Fields, layer_class: type[Layer] | None) -> Layer:
+        name = fields["type"]
+        if layer_class is None:
+            problem = f"unknown layer type `{name}`" if name else "a layer without `type`"
+            raise NetcError(problem, code="E010", span=fields.span("type"), help=did_you_mean(name, registry()))
+        return layer_class.from_caffe(fields)
+
+    def _bottoms(self, fields: Fields) -> tuple[str, ...] | None:
+        """The values that the layer reads, None where one of them is behind a fault."""
+        names = fields["bottom"]
+        unknown = [(i, name) for i, name in enumerate(names) if name not in self.current and name not in self.broken]
+        if unknown:
+            raise NetcError(self._missing(fields, index, name) for index, name in unknown)
+        return tuple(self.current[name] for name in names) if self.broken.isdisjoint(names) else None
+
+    def _missing(self, fields: Fields, index: int, name: str) -> Diagnostic:
+        later = next((layer for layer in self.net["layer"] if name in layer["top"]), None)
+        notes = (
+            () if later is None else (f"`{name}` is a top of layer `{later['name']}`, {_why_not(later, self.state)}",)
+        )
+        help = None if later else did_you_mean(name, self.current)
+        return Diagnostic(
+            "E011", f"no layer before gives the bottom `{name}`", fields.span("bottom", index), notes, help
+        )
+
+    def _repeated_name(self, fields: Fields) -> None:
+        first = self.names.setdefault(fields["name"], fields)
+        if first is not fields:
+            place = first.span("name")
+            self.report.warning(
+                "W010",
+                f"another layer is called `{fields['name']}`",
+                fields.span("name"),
+                [f"the first stands in line {place.line}"] if place else [],
+                "weights are found by name: give each layer its own",
+            )
+
+    def _node(self, fields: Fields, layer: Layer, bottoms: tuple[str, ...]) -> Node:
+        weights = _loss_weights(fields, layer)
+        propagate = tuple(fields["propagate_down"])
+        if len(propagate) not in (0, len(bottoms)):
+            raise NetcError(
+                f"{len(propagate)} values of `propagate_down` for {len(bottoms)} bottoms",
+                code="E021",
+                field="propagate_down",
+            )
+        tops = [self._top(fields, index, name) for index, name in enumerate(fields["top"])]
+        while layer.is_loss and len(tops) < layer.top_count.low:
+            tops.append(self._fresh("(automatic)"))
+        key = module_key(fields["name"], self.keys)
+        self.keys.add(key)
+        return Node(
+            name=fields["name"],
+            key=key,
+            layer=layer,
+            bottoms=bottoms,
+            tops=tuple(tops),
+            params=tuple(map(_param, fields["param"])),
+            loss_weights=(*weights, *(0.0,) * (len(tops) - len(weights))) if any(weights) else (),
+            propagate_down=propagate,
+            fields=fields,
+        )
+
+    def _top(self, fields: Fields, index: int, blob: str) -> str:
+        bottoms = fields["bottom"]
+        in_place = index < len(bottoms) and bottoms[index] == blob
+        if (blob in self.current or blob in self.broken) and not in_place:
+            writers = [node.name for node in self.nodes if any(self.values[t].blob == blob for t in node.tops)]
+            raise NetcError(
+                f"the top `{blob}` has a source already",
+                code="E012",
+                span=fields.span("top", index),
+                notes=[f"layer `{writers[-1]}` gives it"] if writers else (),
+                help="an in-place layer names it as the bottom of the same position" if blob in bottoms else None,
+            )
+        return self._fresh(blob)
+
+    def _fresh(self, blob: str) -> str:
+        """A new version of a blob."""
+        name, version = blob, 0
+        while name in self.values:
+            version += 1
+            name = f"{blob}.{version}"
+        self.values[name] = Value(name, blob)
+        self.current[blob] = name
+        return name
+
+
+def _why_not(layer: Fields, state: State) -> str:
+    try:
+        return "which stands further down" if included(layer, state) else f"which is not in the {state.phase} net"
+    except NetcError:
+        return "which has a fault of its own"
+
+
+def _loss_weights(fields: Fields, layer: Layer) -> tuple[float, ...]:
+    given = tuple(fields["loss_weight"])
+    if not given:
+        return (1.0,) if layer.is_loss else ()
+    if len(given) != len(fields["top"]) and not (layer.is_loss and not fields["top"]):
+        raise NetcError(
+            f"{len(given)} values of `loss_weight` for {len(fields['top'])} tops", code="E021", field="loss_weight"
+        )
+    return given
+
+
+def _param(fields: Fields) -> Param:
+    return Param(fields["name"], fields["lr_mult"], fields["decay_mult"], fields["share_mode"] == "PERMISSIVE")

@@ -1,0 +1,101 @@
+"""A message's fields as plain Python values, with defaults and places in the file.
+
+This is what a layer class reads its parameters from, whether they came from prototxt text, from a
+binary file or from Python: the IR knows no protobuf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from netc.diagnostics import Diagnostic, Span
+
+T = TypeVar("T")
+Locate = Callable[[str, int], "Span | None"]
+"""`locate(field, index)` finds where the index-th value of a field stands; field `""` is the message itself."""
+
+
+def nowhere(field: str, index: int) -> Span | None:
+    """The `locate` of values that came from no text."""
+    return None
+
+
+class Fields:
+    """One message: the values that are set, and the defaults of the others.
+
+    Scalars are int, float, bool, str (also enum values, by name) or bytes; repeated fields are lists;
+    messages are Fields. A message field that is not set reads as an empty message with its defaults.
+
+    >>> pooling = Fields({"kernel_size": 3}, {"kernel_size": 0, "stride": 1})
+    >>> pooling["stride"], "stride" in pooling
+    (1, False)
+    """
+
+    __slots__ = ("_locate", "_nested", "defaults", "values")
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+        nested: Callable[[str], Fields] | None = None,
+        locate: Locate = nowhere,
+    ) -> None:
+        self.values = values
+        self.defaults = defaults or {}
+        self._nested = nested
+        self._locate = locate
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the field is set; a repeated field is set where it has a value."""
+        return name in self.values
+
+    def __getitem__(self, name: str) -> Any:
+        """The value, or the default.
+
+        Raises KeyError for a name the message does not have: a fault of the program, not of the file.
+        """
+        if name in self.values:
+            return self.values[name]
+        return self.defaults[name]
+
+    def get(self, name: str, default: T) -> Any | T:
+        """The value where it is set, else `default` (the schema's default is not looked at)."""
+        return self.values.get(name, default)
+
+    def message(self, name: str) -> Fields:
+        """A message field; an empty message, with its defaults, where it is not set."""
+        value = self.values.get(name)
+        if isinstance(value, Fields):
+            return value
+        return self._nested(name) if self._nested else Fields({})
+
+    def span(self, name: str = "", index: int = 0) -> Span | None:
+        """Where the index-th value of a field stands, None where it is not set or came from no text.
+
+        The empty name asks for the message itself.
+        """
+        return self._locate(name, index)
+
+    def __repr__(self) -> str:
+        return f"Fields({dict(self.values)!r})"
+
+
+def placed(found: Diagnostic, layer: Fields, param_field: str | None, bottoms: str) -> Diagnostic:
+    """A layer's finding with its place in the file and a note that tells layer and bottoms.
+
+    The place is the field it names (in the layer's message or in its parameters; `loss_param.axis` names one of another
+    message), else the layer's type.
+    """
+    span = found.span
+    if span is None and found.field:
+        *messages, field = found.field.split(".")
+        span = layer.message(param_field).span(field) if param_field and not messages else None
+        message = layer
+        for name in messages:
+            message = message.message(name)
+        span = span or message.span(field)
+    name = layer.get("name", "")
+    note = f"in layer `{name}`" + (f", bottoms: {bottoms}" if bottoms else "")
+    return replace(found, span=span or layer.span("type") or layer.span(), notes=(*found.notes, note))

@@ -1,0 +1,216 @@
+"""Value, Node, Graph: a net for one phase, every tensor assigned once.
+
+    Graph
+      .inputs    values that come from outside (tops of data layers that a pass took out)
+      .nodes     in the order of the file, which is the order they run in
+      .values    every tensor by name, with its blob and shape
+      .outputs   values of blobs that nothing reads, as Caffe lists them (by name)
+
+An in-place layer makes a new version of its blob: `conv1`, then `conv1.1`. The last version answers to
+the blob's name. Nothing here changes after it was made: a pass returns a new Graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+from netc.diagnostics import Span
+from netc.ir.dims import Shape, text
+from netc.ir.fields import Fields
+from netc.ir.layer import Layer, Shapes, Weight
+
+Phase = Literal["TRAIN", "TEST"]
+
+
+@dataclass(frozen=True)
+class State:
+    """Caffe's NetState: which net of a file is meant."""
+
+    phase: Phase = "TEST"
+    level: int = 0
+    stages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One tensor, assigned once."""
+
+    name: str
+    """Unique in the graph."""
+    blob: str
+    """Caffe's name of the memory it lived in; versions of one blob share it."""
+    shape: Shape | None = None
+    """None until inferred, or where not even the number of axes is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """What a net says of one learnable blob of a layer: Caffe's ParamSpec."""
+
+    name: str = ""
+    """Blobs of one name are one blob."""
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+    permissive: bool = False
+    """Sharing needs equal counts only, not equal shapes (share_mode: PERMISSIVE)."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A named use of a layer."""
+
+    name: str
+    """The layer's name in the file: not always unique, never code."""
+    key: str
+    """Unique in the graph and fit to name a torch submodule; see `module_key`."""
+    layer: Layer
+    bottoms: tuple[str, ...]
+    """Names of values."""
+    tops: tuple[str, ...]
+    params: tuple[Param, ...] = ()
+    """As the file gives them; blobs beyond them have the defaults. Use `param(i)`."""
+    loss_weights: tuple[float, ...] = ()
+    """Of each top; all 0 where the layer adds nothing to the loss."""
+    propagate_down: tuple[bool, ...] = ()
+    """For each bottom, where the file says whether it gets a gradient; empty where it does not say."""
+    fields: Fields = field(default_factory=lambda: Fields({}), repr=False, compare=False)
+    """The layer's message, with everything the file said and where."""
+
+    @property
+    def span(self) -> Span | None:
+        """Where the layer stands: its type's value, else the layer."""
+        return self.fields.span("type") or self.fields.span()
+
+    def param(self, index: int) -> Param:
+        """The settings of the index-th blob."""
+        return self.params[index] if index < len(self.params) else Param()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net for one phase."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    values: Mapping[str, Value]
+    inputs: tuple[str, ...] = ()
+    state: State = field(default_factory=State)
+    force_backward: bool = False
+    debug_info: bool = False
+
+    @cached_property
+    def blobs(self) -> dict[str, str]:
+        """The last version of each blob, in the order blobs first appear."""
+        return {value.blob: value.name for value in self.values.values()}
+
+    @cached_property
+    def readers(self) -> dict[str, list[Node]]:
+        """The nodes that read each value, in order."""
+        readers: dict[str, list[Node]] = {name: [] for name in self.values}
+        for node in self.nodes:
+            for bottom in dict.fromkeys(node.bottoms):
+                readers[bottom].append(node)
+        return readers
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Values that nothing reads, by blob name as Caffe lists them (`net.cpp`, available_blobs)."""
+        unread = [value for value in self.values.values() if not self.readers[value.name]]
+        return tuple(value.name for value in sorted(unread, key=lambda v: v.blob))
+
+    @cached_property
+    def by_key(self) -> dict[str, Node]:
+        """Nodes by their unique key."""
+        return {node.key: node for node in self.nodes}
+
+    @cached_property
+    def losses(self) -> tuple[tuple[str, float], ...]:
+        """Every value that adds to the loss, with its weight."""
+        return tuple(
+            (top, weight) for node in self.nodes for top, weight in zip(node.tops, node.loss_weights) if weight
+        )
+
+    def shape(self, name: str) -> Shape | None:
+        """The shape of a value."""
+        return self.values[name].shape
+
+    def shapes(self, names: Iterable[str]) -> Shapes:
+        """The shapes of values that are known to be inferred."""
+        shapes = tuple(self.values[name].shape for name in names)
+        if None in shapes:
+            raise ValueError(f"shapes are not inferred: {', '.join(names)}")
+        return shapes  # type: ignore[return-value]
+
+    def weights(self, node: Node) -> tuple[Weight, ...]:
+        """The blobs of a node, in .caffemodel order; none where a bottom's axes are not known."""
+        if any(self.values[name].shape is None for name in node.bottoms):
+            return ()
+        return node.layer.weights(self.shapes(node.bottoms))
+
+    def owners(self) -> dict[tuple[str, int], tuple[str, int]]:
+        """For each blob (node key, index), the one that holds the memory: itself, or the first of its name."""
+        named: dict[str, tuple[str, int]] = {}
+        owners: dict[tuple[str, int], tuple[str, int]] = {}
+        for node in self.nodes:
+            for index in range(len(self.weights(node))):
+                name = node.param(index).name
+                owners[node.key, index] = named.setdefault(name, (node.key, index)) if name else (node.key, index)
+        return owners
+
+    def replace(self, **changes: object) -> Graph:
+        """A graph with other nodes, values, ..."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def __deepcopy__(self, memo: object) -> Graph:
+        """Itself: nothing in it changes."""
+        return self
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        def show(names: Iterable[str]) -> str:
+            return ", ".join(f"{name}{text(self.values[name].shape)}" for name in names)
+
+        yield f"net {self.name or '(unnamed)'} ({self.state.phase})"
+        if self.inputs:
+            yield f"  inputs {show(self.inputs)}"
+        for node in self.nodes:
+            yield f"  {node.name or '(unnamed)'}: {node.layer.type}({show(node.bottoms)}) -> {show(node.tops) or '()'}"
+        yield f"  outputs {show(self.outputs)}"
+
+
+def module_key(name: str, taken: Iterable[str]) -> str:
+    """A name for the torch submodule of layer `name`: the name itself wherever torch can take it.
+
+    Slashes stay. Dots, and names that torch or Python reserve, are escaped, injectively; a repeated
+    name gets a number.
+
+    >>> module_key("inception_3a/1x1", ()), module_key("conv1.a", ()), module_key("", ())
+    ('inception_3a/1x1', 'conv1%2Ea', '%')
+    >>> module_key("relu", ["relu"]), module_key("train", ())
+    ('relu%1', '%train')
+    """
+    escaped = name.replace("%", "%25").replace(".", "%2E")
+    key = f"%{escaped}" if escaped in _RESERVED or escaped.startswith("__") or not escaped else escaped
+    taken, first, number = set(taken), key, 0
+    while key in taken:
+        number += 1
+        key = f"{first}%{number}"
+    return key
+
+
+_RESERVED = frozenset(
+    """T_destination add_module apply bfloat16 bind buffers call_super_init children code compile cpu cuda double
+    dump_patches eval evaluate extra_repr faults float forward get_buffer get_extra_state get_parameter get_submodule
+    graph half ipu load_state_dict modules mtia named_buffers named_children named_modules named_parameters nodes
+    parameters print_readable recompile register_backward_hook register_buffer register_forward_hook
+    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
+    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ run set_extra_state set_submodule
+    share_memory state_dict to to_empty to_folder train training type xpu zero_grad self""".split()
+)
+"""Attributes of torch.nn.Module and torch.fx.GraphModule, and ours; a test compares them with the installed torch."""

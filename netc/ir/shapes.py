@@ -1,0 +1,131 @@
+"""Infers the shape of every value, and reports every independent fault at once.
+
+A layer whose bottom is broken is not looked at: its fault may be another's. A layer whose bottom has an
+unknown number of axes gives tops of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from netc.diagnostics import Diagnostic, NetcError, Report
+from netc.ir.dims import LIMIT, Shape, product, text
+from netc.ir.fields import placed
+from netc.ir.graph import Graph, Node, Param
+from netc.ir.layer import DataLayer, Shapes, Weight
+
+Probe = Callable[[Node], "Shapes | None"]
+"""Asks a data layer's source for the shapes of one record; None where it cannot be asked. Raises NetcError."""
+
+
+def no_probe(node: Node) -> Shapes | None:
+    """The probe of whoever has no data: shapes that depend on it stay unknown."""
+    return None
+
+
+def infer(graph: Graph, probe: Probe = no_probe, given: Mapping[str, Shape] | None = None) -> tuple[Graph, Report]:
+    """The graph with shapes, and what was found wrong; values behind a fault keep shape None.
+
+    `given` are shapes of data layers' tops, by blob, that hold instead of what the file and the source say.
+    """
+    driver = _Driver(graph, probe, given or {})
+    for node in graph.nodes:
+        driver.visit(node)
+    return graph.replace(values=driver.values), driver.report
+
+
+class _Driver:
+    def __init__(self, graph: Graph, probe: Probe, given: Mapping[str, Shape]) -> None:
+        self.probe, self.given, self.report = probe, given, Report()
+        self.values = dict(graph.values)
+        self.broken: set[str] = set()
+        self.shared: dict[str, tuple[Node, Weight]] = {}
+
+    def visit(self, node: Node) -> None:
+        """Infer one node, or mark its tops as broken."""
+        if not self.broken.isdisjoint(node.bottoms):
+            self.broken.update(node.tops)
+            return
+        try:
+            self._count(node)
+            for top, shape in zip(node.tops, self._shapes(node)):
+                self.values[top] = replace(self.values[top], shape=shape)
+        except NetcError as error:
+            self.broken.update(node.tops)
+            self.report.extend(self._placed(d, node) for d in error.diagnostics)
+
+    def _shapes(self, node: Node) -> tuple[Shape | None, ...]:
+        if isinstance(node.layer, DataLayer):
+            blobs = [self.values[top].blob for top in node.tops]
+            if all(blob in self.given for blob in blobs):
+                return tuple(self.given[blob] for blob in blobs)
+            shapes = node.layer.batch(self.probe(node), len(node.tops))
+            return tuple(self.given.get(blob, shape) for blob, shape in zip(blobs, shapes))
+        bottoms = tuple(self.values[name].shape for name in node.bottoms)
+        if any(shape is None for shape in bottoms):
+            return (None,) * len(node.tops)
+        known: Shapes = bottoms  # type: ignore[assignment]
+        tops = node.layer.infer(known, len(node.tops))
+        weights = node.layer.weights(known)
+        for shape in (*tops, *(weight.shape for weight in weights)):
+            if shape is not None:
+                _bounded(shape)
+        if None not in tops:  # a layer that does not know its tops may have blobs that it does not know either
+            self._params(node, weights)
+        return tops
+
+    def _count(self, node: Node) -> None:
+        layer = node.layer
+        for noun, names, rule in (
+            ("bottom", node.bottoms, layer.bottom_count),
+            ("top", node.tops, layer.top_count),
+        ):
+            if len(names) not in rule:
+                raise NetcError(
+                    f"`{layer.type}` takes {rule.text(noun)}, {len(names) or 'none'} given", code="E020", field=noun
+                )
+        if layer.same_count and len(node.bottoms) != len(node.tops):
+            raise NetcError(
+                f"`{layer.type}` gives a top for each bottom: {len(node.bottoms)} bottoms, {len(node.tops)} tops",
+                code="E020",
+                field="top",
+            )
+
+    def _params(self, node: Node, weights: tuple[Weight, ...]) -> None:
+        if len(node.params) > len(weights):
+            raise NetcError(
+                f"{len(node.params)} `param` entries, but the layer has {len(weights)} blobs",
+                code="E021",
+                field="param",
+            )
+        for index, weight in enumerate(weights):
+            param = node.param(index)
+            if not param.name:
+                continue
+            owner, first = self.shared.setdefault(param.name, (node, weight))
+            if owner is not node and not _shareable(param, weight, first):
+                raise NetcError(
+                    f"blob {index} has shape {text(weight.shape)}, but shares parameter `{param.name}` "
+                    f"with {text(first.shape)} of layer `{owner.name}`",
+                    code="E022",
+                    field="param",
+                )
+
+    def _placed(self, found: Diagnostic, node: Node) -> Diagnostic:
+        bottoms = ", ".join(f"{name}{text(self.values[name].shape)}" for name in node.bottoms)
+        return placed(found, node.fields, node.layer.param_field, bottoms)
+
+
+def _shareable(param: Param, weight: Weight, first: Weight) -> bool:
+    if param.permissive:
+        return product(weight.shape) == product(first.shape)
+    return weight.shape == first.shape
+
+
+def _bounded(shape: Shape) -> None:
+    if any(extent < 0 for extent in shape):
+        raise NetcError(f"a blob of shape {text(shape)} has a negative extent", code="E104")
+    count = product(shape)
+    if count > LIMIT:
+        raise NetcError(f"a blob of shape {text(shape)} has {count} elements: more than Caffe's {LIMIT}", code="E104")

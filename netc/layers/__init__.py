@@ -1,0 +1,10 @@
+"""Every layer type, one file a family; a new file here is found by itself.
+
+>>> from netc.layers import registry
+>>> registry()["ReLU"].__name__
+'ReLU'
+"""
+
+from netc.layers._registry import register, registry
+
+__all__ = ["register", "registry"]

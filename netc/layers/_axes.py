@@ -1,0 +1,44 @@
+"""Axes that count from either end, and bottoms whose shapes must agree.
+
+Rules from `blob.hpp` (CanonicalAxisIndex), `concat_layer.cpp` and `eltwise_layer.cpp` (Reshape).
+"""
+
+from __future__ import annotations
+
+from netc.ir.dims import Shape, canonical_axis, known
+from netc.ir.layer import Shapes, fail
+
+
+def axis_of(axis: int, shape: Shape, field: str = "axis") -> int:
+    """The axis counted from the front. Raises NetcError E102 where the bottom has no such axis.
+
+    >>> axis_of(-1, (2, 3, 4))
+    2
+    """
+    found = canonical_axis(axis, len(shape))
+    if found is None:
+        fail(f"axis {axis} of a bottom with {len(shape)} axes", field=field)
+    return found
+
+
+def agreed(shapes: Shapes, free: int | None = None) -> Shape:
+    """The shape all bottoms have, but for the axis `free`; what one bottom leaves unknown another may tell.
+
+    Raises NetcError E102 where they differ.
+
+    >>> from netc.ir.dims import UNKNOWN
+    >>> agreed(((2, UNKNOWN, 5), (2, 3, 7)), free=2)
+    (2, 3, 5)
+    """
+    merged = list(shapes[0])
+    for index, shape in enumerate(shapes[1:], 1):
+        if len(shape) != len(merged):
+            fail(f"bottom 0 has {len(merged)} axes, bottom {index} has {len(shape)}", field="bottom")
+        for axis, extent in enumerate(shape):
+            if axis == free:
+                continue
+            if extent != merged[axis]:
+                fail(f"bottoms 0 and {index} differ at axis {axis}: {merged[axis]} and {extent}", field="bottom")
+            if not known(merged[axis]):
+                merged[axis] = extent
+    return tuple(merged)

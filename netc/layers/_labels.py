@@ -1,0 +1,108 @@
+"""What the losses share: how labels fit scores, class indices, normalizers, and gradients that pass a bound.
+
+Rules from `loss_layer.cpp` (Reshape), `softmax_loss_layer.cpp` (Reshape, get_normalizer) and the losses built alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from netc.ir.dims import Shape, canonical_axis, product, text
+from netc.ir.fields import Fields
+from netc.ir.layer import Mode, Shapes, fail
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Normalization = Literal["FULL", "VALID", "BATCH_SIZE", "NONE"]
+"""What the summed loss is divided by: all places, those that are not ignored, the items of the batch, nothing."""
+
+LOG_THRESHOLD = 1e-20
+"""Probabilities below it count as it where a logarithm is taken (`loss_layer.hpp`, kLOG_THRESHOLD)."""
+
+
+def normalization(loss: Fields, default: Normalization) -> Normalization:
+    """The mode a LossParameter asks for; its older `normalize` counts where `normalization` is not set."""
+    if "normalization" not in loss and "normalize" in loss:
+        return "VALID" if loss["normalize"] else "BATCH_SIZE"
+    chosen: Normalization = loss.get("normalization", default)
+    return chosen
+
+
+def loss_message(ignore_label: int | None, mode: Normalization, default: Normalization) -> dict[str, dict[str, object]]:
+    """The `loss_param` that `normalization` reads back, as plain values; empty where all are defaults."""
+    message: dict[str, object] = {} if ignore_label is None else {"ignore_label": ignore_label}
+    if mode != default:
+        message["normalization"] = mode
+    return {"loss_param": message} if message else {}
+
+
+def check_items(bottoms: Shapes) -> int:
+    """The items of the batch. Raises NetcError E102 where the first two bottoms disagree on them."""
+    scores, labels = bottoms[:2]
+    if not scores or not labels:
+        fail(f"a bottom without axes: {text(scores)} and {text(labels)}", field="bottom")
+    if scores[0] != labels[0]:
+        fail(f"{scores[0]} items of data, but {labels[0]} of labels: the first axes must agree", field="bottom")
+    return scores[0]
+
+
+def check_axis(scores: Shape, axis: int, field: str) -> int:
+    """The class axis, counted from the front. Raises NetcError E102 where the scores do not have it."""
+    found = canonical_axis(axis, len(scores))
+    if found is None:
+        fail(f"axis {axis} of a bottom with {len(scores)} axes", field=field)
+    return found
+
+
+def check_label_count(scores: Shape, axis: int, labels: Shape) -> None:
+    """Raises NetcError E102 where there is not one label for each place off the class axis."""
+    places = (*scores[:axis], *scores[axis + 1 :])
+    if product(places) != product(labels):
+        fail(
+            f"{product(labels)} labels {text(labels)} for {product(places)} predictions {text(scores)}",
+            "one label belongs to each place, whatever the extent of the class axis",
+            field="bottom",
+        )
+
+
+def check_one_label_an_item(bottoms: Shapes, index: int = 1) -> None:
+    """Raises NetcError E102 where the labels are not (n), (n, 1), (n, 1, 1) or (n, 1, 1, 1)."""
+    labels = bottoms[index]
+    if not 1 <= len(labels) <= 4 or any(extent != 1 for extent in labels[1:]) or labels[0] != bottoms[0][0]:
+        fail(f"labels of shape {text(labels)}: one label an item is needed, {bottoms[0][0]} in all", field="bottom")
+
+
+def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None) -> Tensor:
+    """Labels as whole numbers, cut off towards 0 as Caffe does.
+
+    A label outside 0 to `classes` - 1 that is not `ignore` is NetcError E301. On a GPU, where that is told later, it
+    is moved inside meanwhile: an index out of range would take the whole CUDA context down before the report.
+    """
+    import torch
+
+    whole = labels.long()
+    mode.check_range(whole, 0, classes, "label", ignore)
+    if mode.check is None or whole.device.type == "cpu":
+        return whole
+    inside = whole.clamp(0, classes - 1)
+    return inside if ignore is None else torch.where(whole == ignore, whole, inside)
+
+
+def normalizer(mode: Normalization, outer: int, inner: int, valid: Tensor | None) -> Tensor | float:
+    """What the loss is divided by, never below 1 so that a batch without a valid label gives 0, not NaN.
+
+    `valid` tells for each place whether it counts; None where all do.
+    """
+    if mode == "VALID" and valid is not None:
+        return valid.sum().clamp(min=1)
+    places = {"FULL": outer * inner, "VALID": outer * inner, "BATCH_SIZE": outer, "NONE": 1}[mode]
+    return max(1, places)
+
+
+def bounded(values: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:
+    """Values held between bounds, their gradient as if they were not: Caffe bounds the report, not the derivative."""
+    kept = values.detach()
+    # An infinite value gives inf - inf: it keeps its bound, and has no gradient to pass.
+    return kept.clamp(low, high) + (values - kept).nan_to_num()

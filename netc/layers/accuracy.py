@@ -1,0 +1,76 @@
+"""Accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.dims import product
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._labels import check_axis, check_label_count, indices
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register("Accuracy", field="accuracy_param", v1="ACCURACY", caffe2=("Accuracy",))
+@dataclass(frozen=True)
+class Accuracy(Layer):
+    """The share of labels whose class is among the `top_k` best; the second top has that share for each class.
+
+    A class that scores the same as the label's counts as better than it: with all scores equal and `top_k` below the
+    number of classes, the accuracy is 0. A class without labels has accuracy 0.
+
+    Shapes: scores (n, c, ...) and a label for each place off `axis` to a scalar, and (c).
+
+    >>> Accuracy(top_k=2).infer(((3, 5, 4, 2), (3, 1, 4, 2)), 2)
+    ((), (5,))
+
+    Reference: `accuracy_layer.cpp`.
+    """
+
+    top_k: int = 1
+    axis: int = 1
+    """The class axis."""
+    ignore_label: int | None = None
+    """Places with this label do not count."""
+
+    bottom_count: ClassVar[Count] = Count(2)
+    top_count: ClassVar[Count] = Count(1, 2)
+    no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where scores, labels, axis and `top_k` do not fit."""
+        axis = check_axis(bottoms[0], self.axis, "axis")
+        check_label_count(bottoms[0], axis, bottoms[1])
+        classes = bottoms[0][axis]
+        if self.top_k > classes:
+            fail(f"`top_k` {self.top_k} of {classes} classes", field="top_k")
+        return ((), (classes,))
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison and a sum of each score."""
+        return Cost(operations=2 * product(bottoms[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Counts the classes that score at least as much as the label's: no sorting."""
+        import torch
+
+        scores, axis = bottoms[0].detach(), self.axis % bottoms[0].dim()
+        places = [1 if i == axis else extent for i, extent in enumerate(scores.shape)]
+        labels = indices(bottoms[1], scores.shape[axis], mode, self.ignore_label).reshape(places)
+        valid = torch.ones_like(labels, dtype=torch.bool)
+        if self.ignore_label is not None:
+            valid = labels != self.ignore_label
+            labels = torch.where(valid, labels, 0)
+        better = (scores >= scores.gather(axis, labels)).sum(axis, keepdim=True) - 1
+        hits = ((better < self.top_k) & valid).to(scores.dtype)
+        counted = valid.to(scores.dtype)
+        share = hits.sum() / counted.sum().clamp(min=1)
+        if mode.tops < 2:
+            return (share,)
+        none, flat = scores.new_zeros(scores.shape[axis]), labels.flatten()
+        of_class = none.scatter_add(0, flat, counted.flatten()).clamp(min=1)
+        return share, none.scatter_add(0, flat, hits.flatten()) / of_class

@@ -1,0 +1,267 @@
+"""Activations: ReLU, PReLU, ELU, Sigmoid, TanH, BNLL, Swish. Plain functions of one number stand in elementwise.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from netc.ir.dims import product
+from netc.ir.fields import Fields
+from netc.ir.filler import Filler
+from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from typing_extensions import Self
+
+
+@register("ReLU", field="relu_param", v1="RELU", caffe2=("Relu", "LeakyRelu"))
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """x where x is positive, `negative_slope` times x elsewhere; at 0 the gradient is that of the negative side.
+
+    Shapes: any, kept.
+
+    >>> ReLU().infer(((2, 3, 4),), 1)
+    ((2, 3, 4),)
+
+    Reference: `relu_layer.cpp`.
+    """
+
+    negative_slope: float = 0.0
+    """Slope below 0; 0 is the plain rectifier."""
+
+    @property
+    def in_place(self) -> bool:  # type: ignore[override]
+        """Caffe's backward pass reads the sign of x off y, which a negative slope would turn round."""
+        return self.negative_slope >= 0
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison an element, and a multiplication where there is a slope."""
+        return Cost(operations=product(tops[0]) * (2 if self.negative_slope else 1))
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.ReLU or torch.nn.LeakyReLU."""
+        from torch import nn
+
+        return nn.LeakyReLU(self.negative_slope) if self.negative_slope else nn.ReLU()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        import torch.nn.functional as F
+
+        return F.leaky_relu(bottoms[0], self.negative_slope) if self.negative_slope else F.relu(bottoms[0])
+
+
+@register("PReLU", field="prelu_param", caffe2=("PRelu",))
+@dataclass(frozen=True)
+class PReLU(Layer):
+    """x where x is positive, a learned slope times x elsewhere: one slope a channel, or one for all.
+
+    Shapes: (n, c, ...), kept; the slopes have shape (c), with `channel_shared` ().
+
+    >>> PReLU().weights(((2, 3, 4),))[0].shape, PReLU(channel_shared=True).weights(((2, 3, 4),))[0].shape
+    ((3,), ())
+
+    Reference: `prelu_layer.cpp`; He et al., Delving Deep into Rectifiers, 2015.
+    """
+
+    filler: Filler = field(default_factory=lambda: Filler(value=0.25))
+    """How the slopes start."""
+    channel_shared: bool = False
+    """One slope for all channels."""
+
+    in_place = True
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """A filler that is not given is the constant 0.25, not Caffe's usual 0. Raises NetcError E103."""
+        p = layer.message("prelu_param")
+        filler = Filler.read(p, "filler") if "filler" in p else Filler(value=0.25)
+        return cls(filler, p.get("channel_shared", False))
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 for a bottom that has no channel axis."""
+        if len(bottoms[0]) < 2:
+            fail(f"`PReLU` needs a bottom with at least 2 axes, not {len(bottoms[0])}", field="bottom")
+        return bottoms
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`weight`: the slopes."""
+        if self.channel_shared:
+            return (Weight("weight", (), self.filler, torch_shape=(1,)),)
+        return (Weight("weight", (bottoms[0][1],), self.filler),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison and a multiplication an element."""
+        return Cost(operations=2 * product(tops[0]))
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.PReLU."""
+        from torch import nn
+
+        return nn.PReLU(1 if self.channel_shared else bottoms[0][1])
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        import torch.nn.functional as F
+
+        return F.prelu(bottoms[0], weights[0])
+
+
+@register("ELU", field="elu_param", caffe2=("Elu",))
+@dataclass(frozen=True)
+class ELU(Layer):
+    """x where x is positive, alpha (exp(x) - 1) elsewhere; the gradient at 0 is alpha.
+
+    Shapes: any, kept.
+
+    >>> ELU(alpha=0.5).infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `elu_layer.cpp`; Clevert et al., Fast and Accurate Deep Network Learning by ELUs, 2015.
+    """
+
+    alpha: float = 1.0
+    """What the negative side tends to, with the sign changed."""
+
+    @property
+    def in_place(self) -> bool:  # type: ignore[override]
+        """Caffe's backward pass reads the sign of x off y, which a negative alpha would turn round."""
+        return self.alpha >= 0
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison, an exponential, a subtraction and a multiplication an element."""
+        return Cost(operations=4 * product(tops[0]))
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.ELU."""
+        from torch import nn
+
+        return nn.ELU(self.alpha)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        import torch.nn.functional as F
+
+        return F.elu(bottoms[0], self.alpha)
+
+
+@register("Sigmoid", field="sigmoid_param", v1="SIGMOID", caffe2=("Sigmoid",))
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x)).
+
+    Shapes: any, kept.
+
+    >>> Sigmoid().infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `sigmoid_layer.cpp`.
+    """
+
+    in_place = True
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.Sigmoid."""
+        from torch import nn
+
+        return nn.Sigmoid()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        return bottoms[0].sigmoid()
+
+
+@register("TanH", field="tanh_param", v1="TANH", caffe2=("Tanh",))
+@dataclass(frozen=True)
+class TanH(Layer):
+    """The hyperbolic tangent.
+
+    Shapes: any, kept.
+
+    >>> TanH().infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `tanh_layer.cpp`.
+    """
+
+    in_place = True
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.Tanh."""
+        from torch import nn
+
+        return nn.Tanh()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        return bottoms[0].tanh()
+
+
+LINEAR_FROM = 50.0
+"""Above it the gradient of BNLL is that at 50, which is 1 in float32 and float64 (`bnll_layer.cpp`)."""
+
+
+@register("BNLL", v1="BNLL", caffe2=("Softplus",))
+@dataclass(frozen=True)
+class BNLL(Layer):
+    """log(1 + exp(x)), the binomial normal log likelihood.
+
+    Shapes: any, kept.
+
+    >>> BNLL().infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `bnll_layer.cpp`.
+    """
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """An exponential, an addition and a logarithm an element."""
+        return Cost(operations=3 * product(tops[0]))
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.Softplus."""
+        from torch import nn
+
+        return nn.Softplus(threshold=LINEAR_FROM)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        import torch.nn.functional as F
+
+        return F.softplus(bottoms[0], threshold=LINEAR_FROM)
+
+
+@register("Swish", field="swish_param", caffe2=("Swish",))
+@dataclass(frozen=True)
+class Swish(Layer):
+    """x sigmoid(beta x).
+
+    Shapes: any, kept.
+
+    >>> Swish(beta=1.5).infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `swish_layer.cpp`; Ramachandran et al., Searching for Activation Functions, 2017.
+    """
+
+    beta: float = 1.0
+
+    in_place = True
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A sigmoid and a multiplication an element, another multiplication where beta is not 1."""
+        return Cost(operations=product(tops[0]) * (2 if self.beta == 1 else 3))
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.SiLU where beta is 1."""
+        from torch import nn
+
+        return nn.SiLU() if self.beta == 1 else None
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        return bottoms[0] * (bottoms[0] * self.beta).sigmoid()

@@ -1,0 +1,116 @@
+"""BatchNorm: zero mean and unit variance for each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.dims import Shape, product
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+@register("BatchNorm", field="batch_norm_param", caffe2=("SpatialBN",))
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """(x - mean) / sqrt(variance + eps) for each channel, without a learned affine: that is a Scale layer's.
+
+    In training the moments are the batch's, and three blobs gather them: `mean` and `variance` are sums of the batches'
+    means and unbiased variances, each weighing `moving_average_fraction` times less than the one after it, and
+    `scale_factor` is the sum of these weights. In test the moments are the first two divided by the third.
+
+    Shapes: (n, c, ...) to the same; a bottom of one axis is one channel.
+
+    >>> [(w.name, w.shape) for w in BatchNorm().weights(((8, 3, 7, 6),))]
+    [('mean', (3,)), ('variance', (3,)), ('scale_factor', (1,))]
+
+    Reference: Ioffe and Szegedy, Batch Normalization, 2015; `batch_norm_layer.cpp`.
+    """
+
+    use_global_stats: bool | None = None
+    """Use the blobs' moments: None does so in test only."""
+    moving_average_fraction: float = 0.999
+    eps: float = 1e-5
+
+    in_place: ClassVar[bool] = True
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """As in the file. Raises NetcError E103 where `param` would let a solver change the blobs.
+
+        Three `param` entries are what files from before this rule have: Caffe sets them to 0 (`upgrade_proto.cpp`,
+        UpgradeNetBatchNorm).
+        """
+        params = layer.get("param", ())
+        for param in params if len(params) != 3 else ():
+            if param["lr_mult"] != 0:
+                fail(
+                    f"`lr_mult` is {param['lr_mult']:g}: a solver cannot change the statistics of a batch",
+                    code="E103",
+                    field="param",
+                    help="set `lr_mult: 0`, or leave `param` out",
+                )
+        return super().from_caffe(layer)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """The bottom's shape. Raises NetcError E102 for a scalar."""
+        self._channels(bottoms[0])
+        return (bottoms[0],)
+
+    def _channels(self, bottom: Shape) -> int:
+        if not bottom:
+            fail("a scalar has no batch", field="bottom")
+        return 1 if len(bottom) == 1 else bottom[1]
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`mean`, `variance` and `scale_factor`: buffers, start at 0."""
+        channels = self._channels(bottoms[0])
+        shapes = {"mean": (channels,), "variance": (channels,), "scale_factor": (1,)}
+        return tuple(Weight(name, shape, learnable=False) for name, shape in shapes.items())
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A difference and a product an element, as in test."""
+        return Cost(operations=2 * product(tops[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """As the class says; a second and third bottom are the weight and bias of a Scale layer fused into it."""
+        x = bottoms[0]
+        channels = self._channels(tuple(x.shape))
+        if channels != weights[0].shape[0]:
+            fail(f"{channels} channels do not fit blobs of {weights[0].shape[0]}", field="bottom")
+        factor, addend = bottoms[1:] if len(bottoms) == 3 else (None, None)
+        batch = mode.training if self.use_global_stats is None else not self.use_global_stats
+        normalize = self._by_batch if batch else self._by_blobs
+        if x.dim() > 1:
+            return normalize(x, factor, addend, weights)
+        return normalize(x.unsqueeze(1), factor, addend, weights).squeeze(1)
+
+    def _by_blobs(self, x: Tensor, factor: Tensor | None, addend: Tensor | None, blobs: Sequence[Tensor]) -> Tensor:
+        import torch
+
+        mean, variance, count = blobs
+        share = torch.where(count == 0, count, count.reciprocal())
+        moments = mean * share, variance * share
+        return torch.batch_norm(x, factor, addend, *moments, False, 0.0, self.eps, torch.backends.cudnn.enabled)
+
+    def _by_batch(self, x: Tensor, factor: Tensor | None, addend: Tensor | None, blobs: Sequence[Tensor]) -> Tensor:
+        """Normalise by the batch, and gather its moments, which torch computes once for both.
+
+        A momentum of 1 makes torch write the batch's own mean and unbiased variance over its running ones.
+        """
+        import torch
+
+        mean, variance = torch.zeros_like(blobs[0]), torch.zeros_like(blobs[1])
+        top = torch.batch_norm(x, factor, addend, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
+        if x.numel() == x.shape[1]:
+            variance.zero_()  # of one element a channel, where torch divides 0 by 0 and Caffe does not correct
+        for blob, moment in zip(blobs, (mean, variance)):
+            torch.add(moment, blob, alpha=self.moving_average_fraction, out=blob)
+        blobs[2].mul_(self.moving_average_fraction).add_(1)
+        return top

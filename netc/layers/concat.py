@@ -1,0 +1,160 @@
+"""Joining and parting along an axis: Concat, Slice, Split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._axes import agreed, axis_of
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+def _axis(parameters: Fields, old: str) -> int:
+    """`axis`, or what it was called before. Raises NetcError E101 where both are given."""
+    if old not in parameters:
+        return int(parameters.get("axis", 1))
+    if "axis" in parameters:
+        fail(
+            f"`axis` and `{old}` exclude each other", code="E101", field=old, help=f"`{old}` is the older name: drop it"
+        )
+    return int(parameters[old])
+
+
+@register("Concat", field="concat_param", v1="CONCAT", caffe2=("Concat", "DepthConcat"))
+@dataclass(frozen=True)
+class Concat(Layer):
+    """Joins its bottoms along `axis`, in their order.
+
+    Shapes: (n, c1, h, w), (n, c2, h, w), ... to (n, c1 + c2 + ..., h, w) for axis 1.
+
+    >>> Concat().infer(((2, 3, 5, 7), (2, 4, 5, 7)), 1)
+    ((2, 7, 5, 7),)
+
+    Reference: `concat_layer.cpp`.
+    """
+
+    axis: int = 1
+    """Was `concat_dim` once, which is read too."""
+
+    bottom_count: ClassVar[Count] = Count(1, None)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E101 where `axis` and `concat_dim` are given."""
+        return cls(_axis(layer.message("concat_param"), "concat_dim"))
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where bottoms differ at another axis, or there is no such axis."""
+        axis = axis_of(self.axis, bottoms[0])
+        top = agreed(bottoms, free=axis)
+        return ((*top[:axis], sum(bottom[axis] for bottom in bottoms), *top[axis + 1 :]),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: elements are moved only."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        import torch
+
+        return torch.cat(tuple(bottoms), self.axis)
+
+
+@register("Slice", field="slice_param", v1="SLICE", caffe2=("Split",))
+@dataclass(frozen=True)
+class Slice(Layer):
+    """Parts its bottom along `axis`, at the given points or in equal parts, one a top.
+
+    Shapes: (n, c, h, w) to (n, p1, h, w), (n, p2 - p1, h, w), ..., (n, c - pk, h, w) for axis 1 and k points.
+
+    >>> Slice(slice_point=(1, 4)).infer(((2, 6, 5, 7),), 3)
+    ((2, 1, 5, 7), (2, 3, 5, 7), (2, 2, 5, 7))
+
+    Reference: `slice_layer.cpp`.
+    """
+
+    axis: int = 1
+    """Was `slice_dim` once, which is read too."""
+    slice_point: tuple[int, ...] = ()
+    """Where each top but the first begins; empty for equal parts."""
+
+    top_count: ClassVar[Count] = Count(1, None)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E101 where `axis` and `slice_dim` are given, E103 for points that do not rise."""
+        p = layer.message("slice_param")
+        return cls(_axis(p, "slice_dim"), tuple(p.get("slice_point", ())))
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 for points that do not rise."""
+        for before, point in zip((0, *self.slice_point), self.slice_point):
+            if point <= before:
+                fail(f"`slice_point` {point} follows {before}: they must rise", code="E103", field="slice_point")
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E101, E102 where points, tops and the bottom do not fit."""
+        bottom = bottoms[0]
+        axis = axis_of(self.axis, bottom)
+        return tuple((*bottom[:axis], part, *bottom[axis + 1 :]) for part in self._parts(bottom[axis], tops))
+
+    def _parts(self, extent: int, tops: int) -> tuple[int, ...]:
+        points = self.slice_point
+        if not points:
+            if extent % tops != 0:
+                fail(f"{extent} at axis {self.axis} cannot be split into {tops} equal tops", field="top")
+            return (extent // tops,) * tops
+        if len(points) != tops - 1:
+            fail(f"{tops} tops need {tops - 1} of `slice_point`, not {len(points)}", code="E101", field="slice_point")
+        if tops > extent or points[-1] > extent:
+            fail(
+                f"{tops} tops up to `slice_point` {points[-1]} do not fit {extent} at axis {self.axis}",
+                field="slice_point",
+            )
+        return tuple(end - start for start, end in zip((0, *points), (*points, extent)))
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: elements are moved only."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """See the class."""
+        import torch
+
+        parts = self._parts(bottoms[0].shape[self.axis], mode.tops)
+        return torch.split(bottoms[0], list(parts), self.axis)
+
+
+@register("Split", v1="SPLIT")
+@dataclass(frozen=True)
+class Split(Layer):
+    """Gives its bottom to each top; the gradient is the sum of the tops' gradients.
+
+    Shapes: any, kept.
+
+    >>> Split().infer(((2, 3),), 2)
+    ((2, 3), (2, 3))
+
+    Reference: `split_layer.cpp`.
+    """
+
+    top_count: ClassVar[Count] = Count(1, None)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class."""
+        return bottoms * tops
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """The additions of the backward pass are not counted: nothing is computed forward."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Views, so that each top is a tensor with a gradient of its own."""
+        return tuple(bottoms[0].view_as(bottoms[0]) for _ in range(mode.tops))

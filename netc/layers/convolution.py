@@ -1,0 +1,234 @@
+"""Convolution and Deconvolution, over any number of spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from netc.ir.dims import Shape, product, text
+from netc.ir.fields import Fields
+from netc.ir.filler import Filler
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.layers._axes import axis_of
+from netc.layers._nd_convolution import Windows, convolve, deconvolve
+from netc.layers._registry import register
+from netc.layers._windows import convolved, deconvolved, each_axis, positive, spatial
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class SlidingKernel(Layer):
+    """What Convolution and Deconvolution share: parameters, checks and blobs (`base_conv_layer.cpp`)."""
+
+    num_output: int
+    kernel: tuple[int, ...] = ()
+    """Window extents, one an axis or one for all; empty only where no axis follows `axis`."""
+    stride: tuple[int, ...] = (1,)
+    pad: tuple[int, ...] = (0,)
+    """Zeros on both sides (of the top, for a deconvolution: they are cut off)."""
+    dilation: tuple[int, ...] = (1,)
+    group: int = 1
+    """Channels are split in so many groups, each with kernels of its own."""
+    axis: int = 1
+    """The channel axis; all before it are batch axes."""
+    bias_term: bool = True
+    force_nd_im2col: bool = False
+    """How Caffe computes it; without effect here."""
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+
+    bottom_count: ClassVar[Count] = Count(1, None)
+    top_count: ClassVar[Count] = Count(1, None)
+    same_count: ClassVar[bool] = True
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Resolve the two spellings of the window. Raises NetcError E101, E103."""
+        p = layer.message("convolution_param")
+        made = cls(
+            num_output=p["num_output"],
+            kernel=spatial(p, ("kernel_size", "kernel_h", "kernel_w"), ()),
+            stride=spatial(p, ("stride", "stride_h", "stride_w"), (1,)),
+            pad=spatial(p, ("pad", "pad_h", "pad_w"), (0,), lone=0),
+            dilation=tuple(p["dilation"]) or (1,),
+            group=p["group"],
+            axis=p["axis"],
+            bias_term=p["bias_term"],
+            force_nd_im2col=p["force_nd_im2col"],
+            weight_filler=Filler.read(p, "weight_filler"),
+            bias_filler=Filler.read(p, "bias_filler"),
+        )
+        made._check()
+        return made
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameter message, windows in their repeated spelling."""
+        values = super().to_caffe()
+        if "kernel" in values:
+            values["kernel_size"] = values.pop("kernel")
+        return values
+
+    def _check(self) -> None:
+        positive((self.num_output,), "num_output")
+        positive((self.group,), "group")
+        positive(self.kernel, "kernel_size")
+        positive(self.stride, "stride")
+        positive(self.dilation, "dilation")
+        if self.num_output % self.group:
+            fail(f"`num_output` {self.num_output} is no multiple of `group` {self.group}", field="group")
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E101, E102 where windows, groups or bottoms do not fit."""
+        if any(len(bottom) != len(bottoms[0]) or bottom != bottoms[0] for bottom in bottoms):
+            fail(f"bottoms of different shapes: {', '.join(map(text, bottoms))}", field="bottom")
+        axis = axis_of(self.axis, bottoms[0])
+        if bottoms[0][axis] % self.group != 0:
+            fail(f"{bottoms[0][axis]} channels are no multiple of `group` {self.group}", field="group")
+        top = (*bottoms[0][:axis], self.num_output, *self._extents(bottoms[0][axis + 1 :]))
+        return (top,) * len(bottoms)
+
+    def _extents(self, bottom: Shape) -> Shape:
+        """Spatial extents of the top."""
+        raise NotImplementedError
+
+    def windows(self, axes: int) -> Windows:
+        """Kernel, stride, pad and dilation for each of `axes` spatial axes. Raises NetcError E101."""
+        return Windows(
+            each_axis(self.kernel, axes, "kernel_size"),
+            each_axis(self.stride, axes, "stride"),
+            each_axis(self.pad, axes, "pad"),
+            each_axis(self.dilation, axes, "dilation"),
+        )
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`weight`, kernels behind its two channel axes, and `bias` (num_output)."""
+        axis = axis_of(self.axis, bottoms[0])
+        kernel = each_axis(self.kernel, len(bottoms[0]) - axis - 1, "kernel_size")
+        weight = Weight("weight", (*self._channels(bottoms[0][axis]), *kernel), self.weight_filler)
+        bias = Weight("bias", (self.num_output,), self.bias_filler)
+        return (weight, bias) if self.bias_term else (weight,)
+
+    def _channels(self, channels: int) -> Shape:
+        """The first two extents of `weight`."""
+        raise NotImplementedError
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """A stock module for one bottom with one batch axis and one to three spatial axes."""
+        axes = len(bottoms[0]) - 2
+        if axis_of(self.axis, bottoms[0]) != 1 or len(bottoms) > 1 or not 1 <= axes <= 3:
+            return None
+        return self._stock(bottoms[0][1], axes)
+
+    def _stock(self, channels: int, axes: int) -> nn.Module:
+        raise NotImplementedError
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Several bottoms, no or several batch axes (folded into one), and any number of spatial axes."""
+        axis = axis_of(self.axis, tuple(bottoms[0].shape))
+        return tuple(self._one(bottom, axis, weights) for bottom in bottoms)
+
+    def _one(self, bottom: Tensor, axis: int, weights: Sequence[Tensor]) -> Tensor:
+        batch, rest = bottom.shape[:axis], bottom.shape[axis:]
+        if self._channels(rest[0]) != tuple(weights[0].shape[:2]):
+            fail(f"a bottom with {rest[0]} channels does not fit weights of shape {text(tuple(weights[0].shape))}")
+        folded = bottom.reshape(product(batch), *rest)
+        bias = weights[1] if self.bias_term else None
+        top = self._compute(folded, weights[0], bias, self.windows(len(rest) - 1))
+        return top.reshape(*batch, *top.shape[1:])
+
+    def _compute(self, x: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
+        raise NotImplementedError
+
+
+@register("Convolution", field="convolution_param", v1="CONVOLUTION", caffe2=("Conv",))
+@dataclass(frozen=True)
+class Convolution(SlidingKernel):
+    """Slides learned kernels over every axis behind `axis`, for each bottom with the same weights.
+
+    Shapes: (n, c, h, w) to (n, num_output, oh, ow), oh = (h + 2 pad - dilation (kernel - 1) - 1) / stride + 1.
+
+    >>> Convolution(num_output=96, kernel=(11,), stride=(4,)).infer(((1, 3, 227, 227),), 1)
+    ((1, 96, 55, 55),)
+
+    Reference: `base_conv_layer.cpp`, `conv_layer.cpp`.
+    """
+
+    def _extents(self, bottom: Shape) -> Shape:
+        w = self.windows(len(bottom))
+        top = tuple(map(convolved, bottom, w.kernel, w.stride, w.pad, w.dilation))
+        for extent, count, k, p, d in zip(bottom, top, w.kernel, w.pad, w.dilation):
+            if count < 1:
+                reach = d * (k - 1) + 1
+                fail(f"kernel of {reach} does not fit an input of {extent} with padding {p}", field="kernel_size")
+        return top
+
+    def _channels(self, channels: int) -> Shape:
+        return (self.num_output, channels // self.group)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A multiply-add for each weight at each place; the bias is not counted, as in papers."""
+        weight = self.weights(bottoms)[0].shape
+        return Cost(macs=sum(product(top) * product(weight[1:]) for top in tops))
+
+    def _stock(self, channels: int, axes: int) -> nn.Module:
+        from torch import nn
+
+        conv: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
+        w = self.windows(axes)
+        made: nn.Module = conv(
+            channels, self.num_output, w.kernel, w.stride, w.pad, w.dilation, self.group, bias=self.bias_term
+        )
+        return made
+
+    def _compute(self, x: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
+        return convolve(x, weight, bias, windows, self.group)
+
+
+@register("Deconvolution", field="convolution_param", v1="DECONVOLUTION", caffe2=("ConvTranspose",))
+@dataclass(frozen=True)
+class Deconvolution(SlidingKernel):
+    """The transpose of a convolution: every input element adds its multiple of the kernel to the top.
+
+    Shapes: (n, c, h, w) to (n, num_output, oh, ow), oh = stride (h - 1) + dilation (kernel - 1) + 1 - 2 pad.
+
+    >>> Deconvolution(num_output=21, kernel=(64,), stride=(32,)).infer(((1, 21, 16, 12),), 1)
+    ((1, 21, 544, 416),)
+
+    Reference: `base_conv_layer.cpp`, `deconv_layer.cpp`.
+    """
+
+    def _extents(self, bottom: Shape) -> Shape:
+        w = self.windows(len(bottom))
+        top = tuple(map(deconvolved, bottom, w.kernel, w.stride, w.pad, w.dilation))
+        for extent, count, p in zip(bottom, top, w.pad):
+            if count < 1:
+                fail(
+                    f"padding of {p} leaves nothing of the {count + 2 * p} elements from an input of {extent}",
+                    field="pad",
+                )
+        return top
+
+    def _channels(self, channels: int) -> Shape:
+        return (channels, self.num_output // self.group)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A multiply-add for each weight at each place of the bottom; the bias is not counted, as in papers."""
+        weight = self.weights(bottoms)[0].shape
+        return Cost(macs=sum(product(bottom) * product(weight[1:]) for bottom in bottoms))
+
+    def _stock(self, channels: int, axes: int) -> nn.Module:
+        from torch import nn
+
+        conv: Any = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[axes - 1]
+        w = self.windows(axes)
+        made: nn.Module = conv(
+            channels, self.num_output, w.kernel, w.stride, w.pad, 0, self.group, self.bias_term, w.dilation
+        )
+        return made
+
+    def _compute(self, x: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
+        return deconvolve(x, weight, bias, windows, self.group)

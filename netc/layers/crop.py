@@ -1,0 +1,66 @@
+"""Crop: a part of one bottom, as large as the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.dims import text
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._axes import axis_of
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register("Crop", field="crop_param")
+@dataclass(frozen=True)
+class Crop(Layer):
+    """Cuts the first bottom to the extents of the second on all axes from `axis` on.
+
+    Shapes: (n, c, h, w) and (m, d, oh, ow) to (n, c, oh, ow) with axis 2.
+
+    >>> Crop(offset=(19,)).infer(((1, 21, 568, 568), (1, 3, 500, 500)), 1)
+    ((1, 21, 500, 500),)
+
+    Reference: `crop_layer.cpp`.
+    """
+
+    axis: int = 2
+    """The first axis that is cropped."""
+    offset: tuple[int, ...] = ()
+    """Where the part starts: one number an axis, one for all, or none for 0."""
+
+    bottom_count: ClassVar[Count] = Count(2)
+    no_gradient: ClassVar[tuple[int, ...]] = (1,)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E101, E102 where the part lies outside."""
+        first, second = bottoms
+        if len(first) != len(second):
+            fail(f"bottoms with {len(first)} and {len(second)} axes: {text(first)}, {text(second)}", field="bottom")
+        axis = axis_of(self.axis, first)
+        for i, start in enumerate(self._offsets(len(first) - axis), axis):
+            if first[i] - start < second[i]:
+                fail(f"{second[i]} elements from {start} on reach beyond the {first[i]} of axis {i}", field="offset")
+        return ((*first[:axis], *second[axis:]),)
+
+    def _offsets(self, axes: int) -> tuple[int, ...]:
+        """Where the part starts on each of the last `axes` axes."""
+        if len(self.offset) > 1 and len(self.offset) != axes:
+            fail(f"{len(self.offset)} values of `offset` for {axes} axes", code="E101", field="offset")
+        return self.offset if len(self.offset) > 1 else (self.offset or (0,)) * axes
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: it only copies."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """A view of the first bottom."""
+        self.infer((tuple(bottoms[0].shape), tuple(bottoms[1].shape)), 1)
+        top, axis = bottoms[0], axis_of(self.axis, tuple(bottoms[0].shape))
+        for i, start in enumerate(self._offsets(top.dim() - axis), axis):
+            top = top.narrow(i, start, bottoms[1].shape[i])
+        return top

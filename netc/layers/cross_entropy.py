@@ -1,0 +1,262 @@
+"""Losses of classes by the logarithm of their probability: SoftmaxWithLoss, InfogainLoss, SigmoidCrossEntropyLoss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from netc.ir.dims import product, text
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._labels import (
+    LOG_THRESHOLD,
+    Normalization,
+    bounded,
+    check_axis,
+    check_items,
+    check_label_count,
+    indices,
+    loss_message,
+    normalization,
+    normalizer,
+)
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+LARGEST = -math.log(1.17549435082229e-38)
+"""87.3: Caffe's largest loss of one label, as no probability counts below the least normal float32 (FLT_MIN)."""
+
+NO_LABEL = -(2**31)
+"""What torch is told to ignore where nothing is to be: no class, and no label that a file holds."""
+
+
+@register("SoftmaxWithLoss", v1="SOFTMAX_LOSS", caffe2=("SoftmaxWithLoss",))
+@dataclass(frozen=True)
+class SoftmaxWithLoss(Layer):
+    """Negative logarithm of the softmax probability of each label, summed and normalized.
+
+    The optional second top holds the probabilities; no gradient comes back through it.
+
+    Shapes: scores (n, c, ...) and a label for each place off `axis` to a scalar, and the scores' shape.
+
+    >>> SoftmaxWithLoss().infer(((3, 5, 4, 2), (3, 1, 4, 2)), 2)
+    ((), (3, 5, 4, 2))
+
+    Reference: `softmax_loss_layer.cpp`.
+    """
+
+    ignore_label: int | None = None
+    """Places with this label count nowhere, whether or not it is a class."""
+    normalization: Normalization = "VALID"
+    axis: int = 1
+    """The class axis (`softmax_param`)."""
+
+    bottom_count: ClassVar[Count] = Count(2)
+    top_count: ClassVar[Count] = Count(1, 2)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (1,)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read `loss_param` and `softmax_param`."""
+        loss = layer.message("loss_param")
+        return cls(loss.get("ignore_label", None), normalization(loss, "VALID"), layer.message("softmax_param")["axis"])
+
+    def to_caffe(self) -> dict[str, Any]:
+        """`loss_param` and `softmax_param`, by name."""
+        softmax = {"softmax_param": {"axis": self.axis}} if self.axis != 1 else {}
+        return {**loss_message(self.ignore_label, self.normalization, "VALID"), **softmax}
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where scores, labels and axis do not fit."""
+        check_items(bottoms)
+        axis = check_axis(bottoms[0], self.axis, "softmax_param.axis")
+        check_label_count(bottoms[0], axis, bottoms[1])
+        return ((), bottoms[0])
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Maximum, difference, exponential and sum of each score, and one operation a label."""
+        return Cost(operations=4 * product(bottoms[0]) + product(bottoms[1]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Backward is probability - 1 at the label and probability elsewhere, also where the loss is at its bound."""
+        import torch.nn.functional as F
+
+        scores, axis = bottoms[0], self.axis % bottoms[0].dim()
+        outer, classes, inner = _around(scores, axis)
+        labels = indices(bottoms[1], classes, mode, self.ignore_label).reshape(outer, inner)
+        ignored = NO_LABEL if self.ignore_label is None else self.ignore_label
+        each = F.cross_entropy(scores.reshape(outer, classes, inner), labels, ignore_index=ignored, reduction="none")
+        valid = None if self.ignore_label is None else labels != self.ignore_label
+        loss = bounded(each, high=LARGEST).sum() / normalizer(self.normalization, outer, inner, valid)
+        return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
+
+
+@register("InfogainLoss", v1="INFOGAIN_LOSS", caffe2=())
+@dataclass(frozen=True)
+class InfogainLoss(Layer):
+    """Like SoftmaxWithLoss, with each log probability weighted by row `label` of a matrix H.
+
+    loss = - sum over labels and classes k of H[label, k] log(max(probability of k, 1e-20)), normalized. The identity
+    for H gives SoftmaxWithLoss. H is the third bottom, else the BlobProto in `source`, which whoever builds
+    the net puts into the state under `infogain`.
+
+    Shapes: scores (n, c, ...), a label for each place off `axis`, c x c elements to a scalar, and the scores' shape.
+
+    >>> InfogainLoss(axis=2).infer(((4, 3, 5), (4, 3), (5, 5)), 1)
+    ((), (4, 3, 5))
+
+    Reference: `infogain_loss_layer.cpp`.
+    """
+
+    source: str | None = None
+    """Path of a binary BlobProto that holds H."""
+    axis: int = 1
+    """The class axis."""
+    ignore_label: int | None = None
+    """Places with this label count nowhere, whether or not it is a class."""
+    normalization: Normalization = "VALID"
+
+    bottom_count: ClassVar[Count] = Count(2, 3)
+    top_count: ClassVar[Count] = Count(1, 2)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (1, 2)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read `infogain_loss_param` and `loss_param`. Raises NetcError E101 for the older `normalize`."""
+        own, loss = layer.message("infogain_loss_param"), layer.message("loss_param")
+        if "normalize" in loss:
+            fail(
+                "`InfogainLoss` does not take `normalize`",
+                code="E101",
+                field="loss_param.normalize",
+                help="use `normalization: VALID` for true, `normalization: BATCH_SIZE` for false",
+            )
+        ignore = loss.get("ignore_label", None)
+        return cls(own.get("source", None), own["axis"], ignore, normalization(loss, "VALID"))
+
+    def to_caffe(self) -> dict[str, Any]:
+        """`infogain_loss_param` and `loss_param`, by name."""
+        own: dict[str, object] = {} if self.source is None else {"source": self.source}
+        if self.axis != 1:
+            own["axis"] = self.axis
+        loss = loss_message(self.ignore_label, self.normalization, "VALID")
+        return {**loss, "infogain_loss_param": own} if own else {**loss}
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E101 without a matrix, E102 where shapes do not fit."""
+        if len(bottoms) < 3 and self.source is None:
+            fail("the infogain matrix is missing", code="E101", help="give `source`, or the matrix as a third bottom")
+        check_items(bottoms)
+        axis = check_axis(bottoms[0], self.axis, "infogain_loss_param.axis")
+        check_label_count(bottoms[0], axis, bottoms[1])
+        if len(bottoms) == 3:
+            _check_matrix(product(bottoms[2]), text(bottoms[2]), bottoms[0][axis])
+        return ((), bottoms[0])
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """The softmax, its logarithm, and a multiply-add of each with the matrix."""
+        return Cost(macs=product(bottoms[0]), operations=5 * product(bottoms[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Backward is probability times the sum of H's row, minus the row, also below the bound of 1e-20."""
+        import torch
+        import torch.nn.functional as F
+
+        scores, axis = bottoms[0], self.axis % bottoms[0].dim()
+        outer, classes, inner = _around(scores, axis)
+        matrix = self._matrix(bottoms, classes, mode)
+        labels = indices(bottoms[1], classes, mode, self.ignore_label).reshape(outer, inner)
+        valid = None if self.ignore_label is None else labels != self.ignore_label
+        rows = matrix[labels if valid is None else torch.where(valid, labels, 0)].movedim(2, 1)
+        logs = bounded(F.log_softmax(scores.reshape(outer, classes, inner), 1), low=math.log(LOG_THRESHOLD))
+        each = -(rows * logs).sum(1)
+        if valid is not None:
+            each = torch.where(valid, each, 0)
+        loss = each.sum() / normalizer(self.normalization, outer, inner, valid)
+        return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
+
+    def _matrix(self, bottoms: Sequence[Tensor], classes: int, mode: Mode) -> Tensor:
+        if len(bottoms) > 2:
+            return bottoms[2].detach().reshape(classes, classes)
+        if "infogain" not in mode.state:
+            fail(f"the infogain matrix `{self.source}` was not read", code="E201", field="infogain_loss_param.source")
+        matrix: Tensor = mode.state["infogain"]
+        _check_matrix(matrix.numel(), text(tuple(matrix.shape)), classes)
+        return matrix.to(bottoms[0]).reshape(classes, classes)
+
+
+@register("SigmoidCrossEntropyLoss", v1="SIGMOID_CROSS_ENTROPY_LOSS", caffe2=())
+@dataclass(frozen=True)
+class SigmoidCrossEntropyLoss(Layer):
+    """Cross entropy between the sigmoid of each score and its target, a probability, summed and normalized.
+
+    Shapes: scores (n, ...) and as many targets to a scalar.
+
+    >>> SigmoidCrossEntropyLoss().infer(((4, 3, 2), (4, 6)), 1)
+    ((),)
+
+    Reference: `sigmoid_cross_entropy_loss_layer.cpp`.
+    """
+
+    ignore_label: int | None = None
+    """Targets that are this number, cut off towards 0, count nowhere."""
+    normalization: Normalization = "BATCH_SIZE"
+    """Unlike in the other losses, the items of the batch unless told otherwise."""
+
+    bottom_count: ClassVar[Count] = Count(2)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (1,)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read `loss_param`."""
+        loss = layer.message("loss_param")
+        return cls(loss.get("ignore_label", None), normalization(loss, "BATCH_SIZE"))
+
+    def to_caffe(self) -> dict[str, Any]:
+        """`loss_param`, by name."""
+        return {**loss_message(self.ignore_label, self.normalization, "BATCH_SIZE")}
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where scores and targets do not fit."""
+        check_items(bottoms)
+        scores, targets = bottoms
+        if product(scores) != product(targets):
+            fail(f"{product(scores)} scores {text(scores)}, but {product(targets)} targets {text(targets)}")
+        return ((),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Exponential, logarithm, product and sum of each score."""
+        return Cost(operations=4 * product(bottoms[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """Computed from the score itself, never from a sigmoid that rounds to 0 or 1."""
+        import torch
+        import torch.nn.functional as F
+
+        scores = bottoms[0]
+        targets = bottoms[1].detach().reshape(scores.shape)
+        outer, inner = scores.shape[0], math.prod(scores.shape[1:])
+        if self.ignore_label is None:
+            loss = F.binary_cross_entropy_with_logits(scores, targets, reduction="sum")
+            return loss / normalizer(self.normalization, outer, inner, None)
+        valid = targets.trunc() != self.ignore_label
+        each = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+        return torch.where(valid, each, 0).sum() / normalizer(self.normalization, outer, inner, valid)
+
+
+def _around(scores: Tensor, axis: int) -> tuple[int, int, int]:
+    """Elements before the class axis, classes, elements behind it."""
+    return math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])
+
+
+def _check_matrix(count: int, shown: str, classes: int) -> None:
+    if count != classes * classes:
+        fail(f"an infogain matrix {shown} of {count} elements for {classes} classes: {classes}x{classes} are needed")

@@ -1,0 +1,226 @@
+"""Declarations of the layers that read pictures: Data, ImageData, WindowData, MemoryData.
+
+They say what is read and what shape it has; the reading itself stands in the data package. `scale`, `mean_file`,
+`crop_size` and `mirror` of their own messages are older spellings of `transform_param`, which the front end upgrades.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from netc.ir.dims import UNKNOWN, Shape
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Count, DataLayer, Shapes, fail
+from netc.ir.transform import Transform
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class PictureLayer(DataLayer):
+    """What the layers that read pictures share: a batch of them on the first top, their labels on the second.
+
+    A record is the shape (c, h, w) of a decoded picture and, where it has several, that of its labels.
+    """
+
+    batch_size: int = 0
+    transform: Transform = field(default_factory=Transform)
+
+    message: ClassVar[str]
+    """The layer's own field of LayerParameter, beside `transform_param`."""
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read the layer's message and `transform_param`. Raises NetcError E101, E103."""
+        own = layer.message(cls.message)
+        values: dict[str, Any] = {f.name: own.get(f.name, f.default) for f in dataclasses.fields(cls)}
+        made = cls(**{**values, "transform": Transform.read(layer)})
+        made._check()
+        return made
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The layer's message and `transform_param`, by name."""
+        own = super().to_caffe()
+        own.pop("transform", None)
+        transform = self.transform.to_caffe()
+        return {self.message: own, **({"transform_param": transform} if transform else {})}
+
+    def _check(self) -> None:
+        if not getattr(self, "source", "given"):
+            fail("`source` is missing", code="E101", field=f"{self.message}.source")
+        if self.batch_size < 1:
+            fail("`batch_size` must be given, and positive", code="E103", field=f"{self.message}.batch_size")
+
+    def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
+        """(batch_size, c, h, w) and (batch_size); raises what Transform.shape does."""
+        labels = record[1] if record is not None and len(record) > 1 else ()
+        return ((self.batch_size, *self._picture(record[0] if record else None)), (self.batch_size, *labels))[:tops]
+
+    def _picture(self, record: Shape | None) -> Shape:
+        return self.transform.shape(record)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Nothing: the pictures are made outside the net."""
+        return Cost()
+
+
+@register("Data", v1="DATA", caffe2=())
+@dataclass(frozen=True)
+class Data(PictureLayer):
+    """Pictures and labels from a database of Datum records, in the order of their keys.
+
+    Shapes: to (batch_size, c, h, w), cropped, and (batch_size); unknown where no record can be looked at.
+
+    >>> layer = Data(source="train_lmdb", batch_size=64, transform=Transform(crop_size=24))
+    >>> layer.batch(((3, 32, 32), ()), 2), layer.batch(None, 1)
+    (((64, 3, 24, 24), (64,)), ((64, ?, 24, 24),))
+
+    Reference: `data_layer.cpp`, `data_transformer.cpp`.
+    """
+
+    source: str = ""
+    """The database's folder."""
+    backend: Literal["LEVELDB", "LMDB"] = "LEVELDB"
+    rand_skip: int = 0
+    """Start behind up to so many records, by chance; BVLC 1.0 no longer heeds it."""
+    force_encoded_color: bool = False
+    """The older name of `force_color`."""
+    prefetch: int = 4
+    """Batches read ahead."""
+
+    top_count: ClassVar[Count] = Count(1, 2)
+    message: ClassVar[str] = "data_param"
+
+    def _check(self) -> None:
+        super()._check()
+        if self.prefetch < 1:
+            fail("`prefetch` must be positive", code="E103", field="data_param.prefetch")
+
+
+@register("ImageData", v1="IMAGE_DATA", caffe2=())
+@dataclass(frozen=True)
+class ImageData(PictureLayer):
+    """Image files and labels from a list with a path and a number in each line.
+
+    Shapes: to (batch_size, 3 or 1, h, w), resized, then cropped, and (batch_size).
+
+    >>> ImageData(source="list.txt", batch_size=10, new_height=256, new_width=320).batch(None, 2)
+    ((10, 3, 256, 320), (10,))
+
+    Reference: `image_data_layer.cpp`.
+    """
+
+    batch_size: int = 1
+    source: str = ""
+    """The list's path."""
+    rand_skip: int = 0
+    """Start behind up to so many lines, by chance."""
+    shuffle: bool = False
+    """A new order in each epoch."""
+    new_height: int = 0
+    """Resize to this height; 0, with `new_width`, leaves each picture's size."""
+    new_width: int = 0
+    is_color: bool = True
+    """Three channels, blue first, or one."""
+    root_folder: str = ""
+    """Put before each path, as it stands."""
+
+    top_count: ClassVar[Count] = Count(2)
+    message: ClassVar[str] = "image_data_param"
+
+    def _check(self) -> None:
+        super()._check()
+        if (self.new_height > 0) != (self.new_width > 0):
+            fail(
+                f"`new_height` {self.new_height} and `new_width` {self.new_width} must be given together",
+                code="E101",
+                field="image_data_param.new_height" if self.new_height else "image_data_param.new_width",
+            )
+
+    def _picture(self, record: Shape | None) -> Shape:
+        _, h, w = record or (UNKNOWN, UNKNOWN, UNKNOWN)
+        resized = (self.new_height, self.new_width) if self.new_height else (h, w)
+        return self.transform.shape((3 if self.is_color else 1, *resized))
+
+
+@register("WindowData", v1="WINDOW_DATA", caffe2=())
+@dataclass(frozen=True)
+class WindowData(PictureLayer):
+    """Windows of image files around objects and background, as R-CNN is trained with.
+
+    Shapes: to (batch_size, c, crop_size, crop_size) and (batch_size).
+
+    >>> WindowData(source="windows.txt", batch_size=128, transform=Transform(crop_size=227)).batch(None, 2)
+    ((128, ?, 227, 227), (128,))
+
+    Reference: `window_data_layer.cpp`.
+    """
+
+    source: str = ""
+    """The window file."""
+    fg_threshold: float = 0.5
+    """Windows that overlap an object by at least this are foreground."""
+    bg_threshold: float = 0.5
+    """Windows that overlap every object by less are background, with label 0."""
+    fg_fraction: float = 0.25
+    """The share of foreground in a batch."""
+    context_pad: int = 0
+    """Pixels of context around each window, measured after it was scaled to the crop."""
+    crop_mode: Literal["warp", "square"] = "warp"
+    """Whether a window is stretched to the crop, or the square around it is scaled."""
+    cache_images: bool = False
+    """Keep the encoded files in memory."""
+    root_folder: str = ""
+    """Put before each path, as it stands."""
+
+    top_count: ClassVar[Count] = Count(2)
+    message: ClassVar[str] = "window_data_param"
+
+    def _check(self) -> None:
+        super()._check()
+        if self.crop_mode not in ("warp", "square"):
+            fail(
+                f"unknown `crop_mode` `{self.crop_mode}`: `warp` or `square`",
+                code="E103",
+                field="window_data_param.crop_mode",
+            )
+        if not self.transform.crop_size:
+            fail("`WindowData` needs a `crop_size`", code="E101", field="transform_param.crop_size")
+
+    def _picture(self, record: Shape | None) -> Shape:
+        size = self.transform.crop_size
+        # A window of any size is scaled to the crop: only the channels are the record's.
+        return self.transform.shape(None if record is None else (record[0], size, size))
+
+
+@register("MemoryData", v1="MEMORY_DATA", caffe2=())
+@dataclass(frozen=True)
+class MemoryData(PictureLayer):
+    """Pictures and labels that a program hands over.
+
+    Shapes: to (batch_size, channels, height, width), the extents after any crop, and (batch_size).
+
+    >>> MemoryData(batch_size=8, channels=3, height=24, width=32).batch(None, 2)
+    ((8, 3, 24, 32), (8,))
+
+    Reference: `memory_data_layer.cpp`.
+    """
+
+    channels: int = 0
+    height: int = 0
+    width: int = 0
+
+    top_count: ClassVar[Count] = Count(2)
+    message: ClassVar[str] = "memory_data_param"
+
+    def _check(self) -> None:
+        for name in ("batch_size", "channels", "height", "width"):
+            if getattr(self, name) < 1:
+                fail(f"`{name}` must be given, and positive", code="E103", field=f"memory_data_param.{name}")
+
+    def _picture(self, record: Shape | None) -> Shape:
+        return replace(self.transform, crop_size=0).shape((self.channels, self.height, self.width))

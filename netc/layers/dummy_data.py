@@ -1,0 +1,103 @@
+"""DummyData: tops that fillers make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from netc.ir.dims import Shape
+from netc.ir.fields import Fields
+from netc.ir.filler import Filler
+from netc.ir.layer import Cost, DataLayer, Shapes, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+
+@register("DummyData", field="dummy_data_param", v1="DUMMY_DATA", caffe2=())
+@dataclass(frozen=True)
+class DummyData(DataLayer):
+    """Tops filled by `data_filler`: once where it is `constant`, else anew in each pass.
+
+    Shapes: to `shape` each, or (num, channels, height, width) in the older spelling; one serves all tops.
+
+    >>> layer = DummyData(shape=((2, 3), (2,)), data_filler=(Filler("gaussian", std=0.1),))
+    >>> layer.batch(None, 2), layer.refill(2)
+    (((2, 3), (2,)), (True, True))
+
+    Reference: `dummy_data_layer.cpp`.
+    """
+
+    shape: tuple[Shape, ...] = ()
+    """One for all tops, or one a top."""
+    data_filler: tuple[Filler, ...] = ()
+    """None fills zeros, one serves all tops, else one a top."""
+    num: tuple[int, ...] = ()
+    """The older spelling: extents along each axis, one for all tops or one a top; excludes `shape`."""
+    channels: tuple[int, ...] = ()
+    height: tuple[int, ...] = ()
+    width: tuple[int, ...] = ()
+
+    LEGACY: ClassVar[tuple[str, ...]] = ("num", "channels", "height", "width")
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read `dummy_data_param`. Raises NetcError E101 where both spellings are used, E103 for a filler."""
+        p = layer.message("dummy_data_param")
+        made = cls(
+            shape=tuple(tuple(shape.get("dim", ())) for shape in p.get("shape", ())),
+            data_filler=tuple(
+                Filler.read(Fields({"data_filler": one}), "data_filler") for one in p.get("data_filler", ())
+            ),
+            num=tuple(p.get("num", ())),
+            channels=tuple(p.get("channels", ())),
+            height=tuple(p.get("height", ())),
+            width=tuple(p.get("width", ())),
+        )
+        if made.shape and made._is_legacy:
+            fail("`shape` and `num`, `channels`, `height`, `width` exclude each other", code="E101", field="shape")
+        return made
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameter message, shapes as BlobShapes."""
+        values = super().to_caffe()
+        if self.shape:
+            values["shape"] = [{"dim": list(shape)} for shape in self.shape]
+        return {name: list(value) for name, value in values.items()}
+
+    @property
+    def _is_legacy(self) -> bool:
+        return any(getattr(self, name) for name in self.LEGACY)
+
+    def shapes(self, tops: int) -> Shapes:
+        """The shape of each top. Raises NetcError E101 where neither one nor `tops` are given."""
+        if not self._is_legacy:
+            return _each(self.shape, tops, "shape")
+        return tuple(zip(*(_each(getattr(self, name), tops, name) for name in self.LEGACY)))
+
+    def fillers(self, tops: int) -> tuple[Filler, ...]:
+        """The filler of each top. Raises NetcError E101 where neither none, one nor `tops` are given."""
+        return _each(self.data_filler or (Filler(),), tops, "data_filler")
+
+    def refill(self, tops: int) -> tuple[bool, ...]:
+        """For each top whether every pass fills it anew; constants are filled once."""
+        return tuple(filler.type != "constant" for filler in self.fillers(tops))
+
+    def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
+        """`shapes`: nothing outside is asked. Raises NetcError E101."""
+        self.fillers(tops)
+        return self.shapes(tops)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Nothing: the tops are filled outside the net."""
+        return Cost()
+
+
+def _each(values: tuple[T, ...], tops: int, name: str) -> tuple[T, ...]:
+    """A value for each top. Raises NetcError E101 unless there is one, or one a top."""
+    if len(values) not in (1, tops):
+        fail(f"{len(values)} values of `{name}` for {tops} tops: give one, or one a top", code="E101", field=name)
+    return values * tops if len(values) == 1 else values

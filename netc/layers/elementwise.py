@@ -1,0 +1,239 @@
+"""Functions of one number: AbsVal, Clip, Exp, Log, Power, Threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netc.ir.dims import product
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+NATURAL = -1.0
+"""The `base` that stands for e (ExpParameter, LogParameter)."""
+
+
+@register("AbsVal", v1="ABSVAL", caffe2=("Abs",))
+@dataclass(frozen=True)
+class AbsVal(Layer):
+    """The absolute value; its gradient at 0 is 0.
+
+    Shapes: any, kept.
+
+    >>> AbsVal().infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `absval_layer.cpp`.
+    """
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        return bottoms[0].abs()
+
+
+@register("Clip", field="clip_param", caffe2=("Clip",))
+@dataclass(frozen=True)
+class Clip(Layer):
+    """x kept between `min` and `max`; the gradient is 1 from bound to bound, bounds included, and 0 outside.
+
+    Where `min` is above `max`, `min` is what comes out.
+
+    Shapes: any, kept.
+
+    >>> Clip(min=0, max=6).infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `clip_layer.cpp`.
+    """
+
+    min: float
+    max: float
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E101 where a bound is missing: both are required."""
+        p = layer.message("clip_param")
+        for bound in ("min", "max"):
+            if bound not in p:
+                fail(f"`{bound}` is missing", code="E101", help=f"give `clip_param {{ {bound}: ... }}`")
+        return super().from_caffe(layer)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Two comparisons an element."""
+        return Cost(operations=2 * product(tops[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        if self.min <= self.max:
+            return bottoms[0].clamp(self.min, self.max)
+        return bottoms[0].clamp(max=self.max).clamp(min=self.min)  # torch's own clamp gives `max` here
+
+
+@register("Exp", field="exp_param", v1="EXP", caffe2=("Exp",))
+@dataclass(frozen=True)
+class Exp(Layer):
+    """base ^ (shift + scale x).
+
+    Shapes: any, kept.
+
+    >>> Exp(base=2).infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `exp_layer.cpp`.
+    """
+
+    base: float = NATURAL
+    """-1 is e."""
+    scale: float = 1.0
+    shift: float = 0.0
+
+    in_place = True
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 for a base that has no logarithm."""
+        _log(self.base)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """An exponential an element, and a multiplication for each of the two factors that is not 1."""
+        inner, outer = self._factors()
+        return Cost(operations=product(tops[0]) * (1 + (inner != 1) + (outer != 1)))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """Computed as Caffe does, base^shift exp(x scale log(base)): the gradient is y scale log(base)."""
+        inner, outer = self._factors()
+        y = (bottoms[0] if inner == 1 else bottoms[0] * inner).exp()
+        return y if outer == 1 else y * outer
+
+    def _factors(self) -> tuple[float, float]:
+        logarithm = _log(self.base)
+        try:
+            outer = math.exp(self.shift * logarithm)
+        except OverflowError:
+            outer = math.inf
+        return self.scale * logarithm, outer
+
+
+@register("Log", field="log_param", caffe2=("Log",))
+@dataclass(frozen=True)
+class Log(Layer):
+    """log(shift + scale x) / log(base).
+
+    Shapes: any, kept.
+
+    >>> Log(base=10).infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `log_layer.cpp`.
+    """
+
+    base: float = NATURAL
+    """-1 is e."""
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 for a base that has no logarithm, or whose logarithm is 0."""
+        if _log(self.base) == 0:
+            fail("`base` is 1: there are no logarithms to it", code="E103", field="base")
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A logarithm an element, and an operation for each of scale, shift and base that is given."""
+        given = (self.scale != 1) + (self.shift != 0) + (_log(self.base) != 1)
+        return Cost(operations=product(tops[0]) * (1 + given))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        y = _affine(bottoms[0], self.scale, self.shift).log()
+        logarithm = _log(self.base)
+        return y if logarithm == 1 else y * (1 / logarithm)
+
+
+@register("Power", field="power_param", v1="POWER", caffe2=("Pow",))
+@dataclass(frozen=True)
+class Power(Layer):
+    """(shift + scale x) ^ power.
+
+    Where power or scale is 0 the top is the constant shift^power (1 where power is 0) whatever x is, and the
+    gradient is 0. Where shift + scale x is 0 the gradient is the derivative's value, 0 for powers above 1; Caffe
+    divides 0 by 0 there, for powers other than 1 and 2.
+
+    Shapes: any, kept.
+
+    >>> Power(power=2).infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `power_layer.cpp`.
+    """
+
+    power: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    @property
+    def in_place(self) -> bool:  # type: ignore[override]
+        """Caffe's backward pass needs x but where the gradient is the same for every x."""
+        return self.power == 1 or self._constant
+
+    @property
+    def _constant(self) -> bool:
+        return self.power * self.scale == 0
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """An operation an element for each of power, scale and shift that is given; none for a constant."""
+        given = 0 if self._constant else (self.power != 1) + (self.scale != 1) + (self.shift != 0)
+        return Cost(operations=product(tops[0]) * given)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        import torch
+
+        x = bottoms[0]
+        if self._constant:  # `where` keeps NaN out, and the graph of gradients whole
+            value = torch.full_like(x, self.shift).pow(self.power)
+            return torch.where(torch.zeros_like(x, dtype=torch.bool), x, value)
+        y = _affine(x, self.scale, self.shift)
+        return y if self.power == 1 else y.pow(self.power)
+
+
+@register("Threshold", field="threshold_param", v1="THRESHOLD")
+@dataclass(frozen=True)
+class Threshold(Layer):
+    """1 where x is above the threshold, 0 elsewhere; no gradient passes.
+
+    Shapes: any, kept.
+
+    >>> Threshold(threshold=0.5).infer(((2, 3),), 1)
+    ((2, 3),)
+
+    Reference: `threshold_layer.cpp`.
+    """
+
+    threshold: float = 0.0
+
+    in_place = True
+    no_gradient = (0,)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        return (bottoms[0] > self.threshold).to(bottoms[0].dtype)
+
+
+def _log(base: float) -> float:
+    """The logarithm of a base, 1 of Caffe's -1. Raises NetcError E103 where it is no finite number."""
+    if base == NATURAL:
+        return 1.0
+    if not 0 < base < math.inf:
+        fail(f"`base` is {base:g}: it must be a positive number, or -1 for e", code="E103", field="base")
+    return math.log(base)
+
+
+def _affine(x: Tensor, scale: float, shift: float) -> Tensor:
+    y = x if scale == 1 else x * scale
+    return y if shift == 0 else y + shift

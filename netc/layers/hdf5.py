@@ -1,0 +1,122 @@
+"""HDF5Data, whose batches the data package reads, and HDF5Output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.dims import Shape, text
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+@register("HDF5Data", field="hdf5_data_param", v1="HDF5_DATA", caffe2=())
+@dataclass(frozen=True)
+class HDF5Data(DataLayer):
+    """Rows of the datasets that carry the tops' names, from each HDF5 file of a list.
+
+    A record is a row of each dataset.
+
+    Shapes: to (batch_size, ...) for each top; unknown where no file can be looked at.
+
+    >>> HDF5Data(source="files.txt", batch_size=10).batch(((8, 6), ()), 2)
+    ((10, 8, 6), (10,))
+
+    Reference: `hdf5_data_layer.cpp`.
+    """
+
+    source: str = ""
+    """A list of HDF5 files, a path in each line."""
+    batch_size: int = 0
+    shuffle: bool = False
+    """A new order of files, and of rows in each file, in every epoch."""
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read `hdf5_data_param`. Raises NetcError E101 for a missing source or a `transform_param`, E103."""
+        made = super().from_caffe(layer)
+        if "transform_param" in layer:
+            fail("`HDF5Data` does not transform its data", code="E101", field="transform_param")
+        if not made.source:
+            fail("`source` is missing", code="E101", field="source")
+        if made.batch_size < 1:
+            fail("`batch_size` must be given, and positive", code="E103", field="batch_size")
+        return made
+
+    def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
+        """See the class. Raises NetcError E102 where a record has fewer datasets than there are tops."""
+        if record is None:
+            return (None,) * tops
+        if len(record) < tops:
+            fail(f"{len(record)} datasets for {tops} tops", field="top")
+        return tuple((self.batch_size, *shape) for shape in record[:tops])
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Nothing: the rows are read outside the net."""
+        return Cost()
+
+
+@register("HDF5Output", field="hdf5_output_param", v1="HDF5_OUTPUT", caffe2=())
+@dataclass(frozen=True)
+class HDF5Output(Layer):
+    """Writes its bottoms to an HDF5 file, as float32 datasets `data` and `label` of shape (n, c, h, w).
+
+    The first pass replaces the file, each later one adds its items behind (Caffe's second pass fails, as it makes
+    the datasets anew).
+
+    Shapes: two bottoms of at most four axes and the same items, no top.
+
+    >>> HDF5Output(file_name="scores.h5").infer(((4, 5), (4,)), 0)
+    ()
+
+    Reference: `hdf5_output_layer.cpp`.
+    """
+
+    file_name: str = ""
+    """Path, from the working directory."""
+
+    bottom_count: ClassVar[Count] = Count(2)
+    top_count: ClassVar[Count] = Count(0)
+    no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read `hdf5_output_param`. Raises NetcError E101 for a missing file name."""
+        made = super().from_caffe(layer)
+        if not made.file_name:
+            fail("`file_name` is missing", code="E101", field="file_name")
+        return made
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102."""
+        for shape in bottoms:
+            if not 1 <= len(shape) <= 4:
+                fail(f"a bottom {text(shape)} of {len(shape)} axes: 1 to 4 can be written", field="bottom")
+        data, label = bottoms
+        if data[0] != label[0]:
+            fail(f"{data[0]} items of data, but {label[0]} of labels: the first axes must agree", field="bottom")
+        return ()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Opens, writes and closes the file in each pass, so that it is whole between two."""
+        import h5py
+
+        first = not mode.state.get("written", False)
+        with h5py.File(self.file_name, "w" if first else "a") as file:
+            for name, bottom in zip(("data", "label"), bottoms):
+                rows = bottom.detach().float().cpu().numpy()
+                rows = rows.reshape((*rows.shape, 1, 1, 1)[:4])
+                if first:
+                    file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+                    continue
+                dataset = file[name]
+                dataset.resize(len(dataset) + len(rows), axis=0)
+                dataset[-len(rows) :] = rows
+        mode.state["written"] = True
+        return ()

@@ -1,0 +1,123 @@
+"""Im2col: every window of a convolution as a column of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from netc.ir.dims import Shape, canonical_axis, product
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._nd_convolution import Windows
+from netc.layers._registry import register
+from netc.layers._windows import convolved, each_axis, positive, spatial
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+@register("Im2col", field="convolution_param", v1="IM2COL", caffe2=("Im2Col",))
+@dataclass(frozen=True)
+class Im2col(Layer):
+    """Spreads the elements of each window over the channel axis, zeros where it meets the padding.
+
+    Shapes: (n, c, h, w) to (n, c kh kw, oh, ow), with the windows of Convolution.
+
+    >>> Im2col(kernel=(3,), pad=(1,)).infer(((2, 5, 8, 6),), 1)
+    ((2, 45, 8, 6),)
+
+    Reference: `im2col_layer.cpp`.
+    """
+
+    kernel: tuple[int, ...]
+    """Window extents, one an axis or one for all."""
+    stride: tuple[int, ...] = (1,)
+    pad: tuple[int, ...] = (0,)
+    """Zeros on both sides."""
+    dilation: tuple[int, ...] = (1,)
+    axis: int = 1
+    """The channel axis; all before it are batch axes."""
+    force_nd_im2col: bool = False
+    """How Caffe computes it; without effect here."""
+
+    top_count: ClassVar[Count] = Count(1)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Resolve the two spellings of the window. Raises NetcError E101, E103."""
+        p = layer.message("convolution_param")
+        made = cls(
+            kernel=spatial(p, ("kernel_size", "kernel_h", "kernel_w"), ()),
+            stride=spatial(p, ("stride", "stride_h", "stride_w"), (1,)),
+            pad=spatial(p, ("pad", "pad_h", "pad_w"), (0,), lone=0),
+            dilation=tuple(p["dilation"]) or (1,),
+            axis=p["axis"],
+            force_nd_im2col=p["force_nd_im2col"],
+        )
+        positive(made.kernel, "kernel_size")
+        positive(made.stride, "stride")
+        positive(made.dilation, "dilation")
+        return made
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameter message, windows in their repeated spelling."""
+        values = super().to_caffe()
+        values["kernel_size"] = values.pop("kernel")
+        return values
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E101, E102 where windows do not fit."""
+        (bottom,) = bottoms
+        axis = self._axis(len(bottom))
+        w = self.windows(len(bottom) - axis - 1)
+        counts = tuple(map(convolved, bottom[axis + 1 :], w.kernel, w.stride, w.pad, w.dilation))
+        for extent, count, k, p, d in zip(bottom[axis + 1 :], counts, w.kernel, w.pad, w.dilation):
+            if count < 1:
+                reach = d * (k - 1) + 1
+                fail(f"kernel of {reach} does not fit an input of {extent} with padding {p}", field="kernel_size")
+        return ((*bottom[:axis], bottom[axis] * product(w.kernel), *counts),)
+
+    def _axis(self, axes: int) -> int:
+        axis = canonical_axis(self.axis, axes)
+        if axis is None:
+            fail(f"axis {self.axis} of a bottom with {axes} axes", field="axis")
+        if axis == axes - 1:
+            fail(f"no spatial axis behind axis {axis} of a bottom with {axes} axes", field="axis")
+        return axis
+
+    def windows(self, axes: int) -> Windows:
+        """Kernel, stride, pad and dilation for each of `axes` spatial axes. Raises NetcError E101."""
+        return Windows(
+            each_axis(self.kernel, axes, "kernel_size"),
+            each_axis(self.stride, axes, "stride"),
+            each_axis(self.pad, axes, "pad"),
+            each_axis(self.dilation, axes, "dilation"),
+        )
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: it only copies."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """Unfold of torch for two spatial axes, one axis after the other for any other number."""
+        (bottom,) = bottoms
+        shape: Shape = tuple(bottom.shape)
+        axis = self._axis(len(shape))
+        (top,) = self.infer((shape,), 1)
+        x = bottom.reshape(product(shape[:axis]), *shape[axis:])
+        return _columns(x, self.windows(x.dim() - 2)).reshape(top)
+
+
+def _columns(x: Tensor, windows: Windows) -> Tensor:
+    """(n, c, *spatial) to n, c, then the kernel's axes, then the windows' axes, in any grouping."""
+    import torch.nn.functional as F
+
+    axes = len(windows.kernel)
+    if axes == 2:
+        return F.unfold(x, windows.kernel, windows.dilation, windows.pad, windows.stride)
+    x = F.pad(x, [pad for pad in reversed(windows.pad) for _ in range(2)])
+    for i, (kernel, stride, dilation) in enumerate(zip(windows.kernel, windows.stride, windows.dilation)):
+        x = x.unfold(2 + i, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+    return x.permute(0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))

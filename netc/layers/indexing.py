@@ -1,0 +1,92 @@
+"""Choosing items of a batch: BatchReindex, Filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.dims import UNKNOWN, text
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register("BatchReindex", caffe2=("Gather",))
+@dataclass(frozen=True)
+class BatchReindex(Layer):
+    """Takes the items of the first bottom that the second names, in its order, repeats allowed.
+
+    Shapes: (n, ...) and (m) to (m, ...). Indices from 0 to n - 1; they get no gradient.
+
+    >>> BatchReindex().infer(((4, 3, 2), (5,)), 1)
+    ((5, 3, 2),)
+
+    Reference: `batch_reindex_layer.cpp`.
+    """
+
+    bottom_count: ClassVar[Count] = Count(2)
+    no_gradient = (1,)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where there is no batch, or the indices have not exactly one axis."""
+        items, indices = bottoms
+        if not items:
+            fail("bottom 0 has no axes: there is no batch to choose from", field="bottom")
+        if len(indices) != 1:
+            fail(f"the indices, bottom 1, have {len(indices)} axes: there must be 1", field="bottom")
+        return ((*indices, *items[1:]),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: elements are moved only."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """Raises NetcError E301 for an index outside the batch."""
+        items, indices = bottoms
+        count = items.shape[0]
+        mode.check_range(indices, 0, count, "batch index")
+        # a bad index must not reach a GPU's kernel, where the check is read later
+        return items.index_select(0, indices.long().clamp(0, count - 1))
+
+
+@register("Filter", caffe2=("BooleanMask",))
+@dataclass(frozen=True)
+class Filter(Layer):
+    """Keeps the items of each bottom where the last bottom, the selector, is not 0: a top for each bottom but it.
+
+    Shapes: (n, ...), ..., selector (n) or (n, 1, ...) to (?, ...), ...: only the data tells how many are kept.
+
+    >>> Filter().infer(((5, 3), (5, 2, 4), (5, 1)), 2)
+    ((?, 3), (?, 2, 4))
+
+    Reference: `filter_layer.cpp`.
+    """
+
+    bottom_count: ClassVar[Count] = Count(2, None)
+    top_count: ClassVar[Count] = Count(1, None)
+    no_gradient = (-1,)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E101 for a wrong number of tops, E102 where selector and bottoms do not fit."""
+        *items, selector = bottoms
+        if tops != len(items):
+            fail(f"{len(bottoms)} bottoms make {len(items)} tops, not {tops}", code="E101", field="top")
+        if not selector or any(extent != 1 for extent in selector[1:]):
+            fail(f"the selector {text(selector)} must have extents of 1 behind the first axis", field="bottom")
+        for index, bottom in enumerate(items):
+            if not bottom or bottom[0] != selector[0]:
+                fail(f"bottom {index} is {text(bottom)}, but the selector has {selector[0]} items", field="bottom")
+        return tuple((UNKNOWN, *bottom[1:]) for bottom in items)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison for each item."""
+        return Cost(operations=bottoms[-1][0])
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """See the class. How many are kept is read from the device."""
+        *items, selector = bottoms
+        kept = selector.flatten().nonzero().flatten()
+        return tuple(bottom.index_select(0, kept) for bottom in items)

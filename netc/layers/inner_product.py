@@ -1,0 +1,140 @@
+"""InnerProduct and Embed: a matrix times a vector, and times a one-hot vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.dims import product, text
+from netc.ir.fields import Fields
+from netc.ir.filler import Filler
+from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.layers._axes import axis_of
+from netc.layers._registry import register
+from netc.layers._windows import positive
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from typing_extensions import Self
+
+
+@register("InnerProduct", field="inner_product_param", v1="INNER_PRODUCT", caffe2=("FC", "FCTransposed"))
+@dataclass(frozen=True)
+class InnerProduct(Layer):
+    """Flattens all axes from `axis` on into a vector and multiplies it by a learned matrix.
+
+    Shapes: (n, c, h, w) to (n, num_output).
+
+    >>> InnerProduct(num_output=4096).infer(((10, 256, 6, 6),), 1)
+    ((10, 4096),)
+
+    Reference: `inner_product_layer.cpp`.
+    """
+
+    num_output: int
+    axis: int = 1
+    """The first axis of the vector; all before it stay."""
+    transpose: bool = False
+    """The blob holds the matrix as (inputs, num_output)."""
+    bias_term: bool = True
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """As in the file. Raises NetcError E103."""
+        made = super().from_caffe(layer)
+        positive((made.num_output,), "num_output")
+        return made
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 for an axis that the bottom does not have."""
+        return ((*bottoms[0][: axis_of(self.axis, bottoms[0])], self.num_output),)
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`weight` (num_output, inputs), the other way round with `transpose`, and `bias` (num_output)."""
+        inputs = product(bottoms[0][axis_of(self.axis, bottoms[0]) :])
+        shape = (inputs, self.num_output) if self.transpose else (self.num_output, inputs)
+        weight = Weight("weight", shape, self.weight_filler)
+        bias = Weight("bias", (self.num_output,), self.bias_filler)
+        return (weight, bias) if self.bias_term else (weight,)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A multiply-add for each weight and vector; the bias is not counted, as in papers."""
+        return Cost(macs=product(bottoms[0]) * self.num_output)
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.Linear where there is nothing to flatten."""
+        from torch import nn
+
+        if self.transpose or axis_of(self.axis, bottoms[0]) != len(bottoms[0]) - 1:
+            return None
+        return nn.Linear(bottoms[0][-1], self.num_output, self.bias_term)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """As the class says."""
+        import torch.nn.functional as F
+
+        vectors = bottoms[0].flatten(axis_of(self.axis, tuple(bottoms[0].shape)))
+        weight = weights[0].t() if self.transpose else weights[0]
+        if vectors.shape[-1] != weight.shape[1]:
+            fail(f"vectors of {vectors.shape[-1]} do not fit weights of shape {text(tuple(weights[0].shape))}")
+        return F.linear(vectors, weight, weights[1] if self.bias_term else None)
+
+
+@register("Embed", field="embed_param")
+@dataclass(frozen=True)
+class Embed(Layer):
+    """Looks up a learned vector for each index of the bottom, from 0 to input_dim - 1.
+
+    Shapes: (...) to (..., num_output).
+
+    >>> Embed(num_output=300, input_dim=8000).infer(((20, 16),), 1)
+    ((20, 16, 300),)
+
+    Reference: `embed_layer.cpp`.
+    """
+
+    num_output: int
+    input_dim: int
+    """How many vectors there are."""
+    bias_term: bool = True
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+
+    no_gradient: ClassVar[tuple[int, ...]] = (0,)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """As in the file. Raises NetcError E103."""
+        made = super().from_caffe(layer)
+        positive((made.num_output,), "num_output")
+        positive((made.input_dim,), "input_dim")
+        return made
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class."""
+        return ((*bottoms[0], self.num_output),)
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`weight` (input_dim, num_output) and `bias` (num_output)."""
+        weight = Weight("weight", (self.input_dim, self.num_output), self.weight_filler)
+        bias = Weight("bias", (self.num_output,), self.bias_filler)
+        return (weight, bias) if self.bias_term else (weight,)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """The additions of the bias; looking up is free."""
+        return Cost(operations=product(tops[0]) * self.bias_term)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """As the class says. Raises NetcError E301 for an index out of range."""
+        import torch.nn.functional as F
+
+        index = bottoms[0].long()
+        if mode.check is not None:
+            mode.check_range(bottoms[0], 0, self.input_dim, "index")
+            # On a GPU the fault is read later, and a look-up out of range would end the process before.
+            index = index.clamp(0, self.input_dim - 1)
+        top = F.embedding(index, weights[0])
+        return top + weights[1] if self.bias_term else top

@@ -1,0 +1,138 @@
+"""The ends of a net: Input, Parameter, Silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from netc.ir.dims import Shape, text
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+def _checked(shape: Shape) -> None:
+    if any(extent < 0 for extent in shape):
+        fail(f"`shape` {text(shape)} has a negative extent", code="E103", field="shape")
+
+
+@register("Input", field="input_param")
+@dataclass(frozen=True)
+class Input(DataLayer):
+    """Blobs that whoever runs the net gives, of the shapes told here: one for all tops, or one for each.
+
+    Shapes: as given; without any, nothing is known of them.
+
+    >>> Input(shape=((1, 3, 224, 224),)).batch(None, 2)
+    ((1, 3, 224, 224), (1, 3, 224, 224))
+    >>> Input().batch(None, 1)
+    (None,)
+
+    Reference: `input_layer.cpp`.
+    """
+
+    shape: tuple[Shape, ...] = ()
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E103 for a negative extent."""
+        shapes = layer.message("input_param").get("shape", ())
+        return cls(tuple(tuple(shape.get("dim", ())) for shape in shapes))
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameter message, each shape as a message of its own."""
+        return {"shape": [{"dim": list(shape)} for shape in self.shape]} if self.shape else {}
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 for a negative extent."""
+        for shape in self.shape:
+            _checked(shape)
+
+    def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
+        """The shapes told. Raises NetcError E101 where their number fits neither 0, 1 nor the tops."""
+        if not self.shape:
+            return (None,) * tops
+        if len(self.shape) not in (1, tops):
+            fail(f"{len(self.shape)} of `shape` for {tops} tops", code="E101", field="shape")
+        return self.shape if len(self.shape) == tops else self.shape * tops
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None."""
+        return Cost()
+
+
+@register("Parameter", field="parameter_param")
+@dataclass(frozen=True)
+class Parameter(Layer):
+    """A learned blob as a top.
+
+    Shapes: as given; it starts as zeros, for Caffe gives it no filler.
+
+    >>> Parameter(shape=(2, 3)).infer((), 1)
+    ((2, 3),)
+
+    Reference: `parameter_layer.hpp`.
+    """
+
+    shape: Shape = ()
+
+    bottom_count: ClassVar[Count] = Count(0)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E103 for a negative extent."""
+        return cls(tuple(layer.message("parameter_param").message("shape").get("dim", ())))
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameter message, `shape` as a message of its own."""
+        return {"shape": {"dim": list(self.shape)}} if self.shape else {}
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 for a negative extent."""
+        _checked(self.shape)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class."""
+        return (self.shape,)
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`weight`: the top itself."""
+        return (Weight("weight", self.shape),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: nothing is computed."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """A copy: a view of a parameter asks for a gradient even where none is recorded."""
+        return weights[0].clone()
+
+
+@register("Silence", v1="SILENCE")
+@dataclass(frozen=True)
+class Silence(Layer):
+    """Takes any bottoms and gives no top, so that blobs nobody reads are no outputs of the net.
+
+    Shapes: any to nothing.
+
+    >>> Silence().infer(((2, 3), (5,)), 0)
+    ()
+
+    Reference: `silence_layer.cpp`.
+    """
+
+    bottom_count: ClassVar[Count] = Count(1, None)
+    top_count: ClassVar[Count] = Count(0)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class."""
+        return ()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """See the class."""
+        return ()

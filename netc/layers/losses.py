@@ -1,0 +1,197 @@
+"""Losses of distances and margins: EuclideanLoss, ContrastiveLoss, HingeLoss, MultinomialLogisticLoss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from netc.ir.dims import Shape, product, text
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._labels import LOG_THRESHOLD, bounded, check_items, check_one_label_an_item, indices
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register("EuclideanLoss", v1="EUCLIDEAN_LOSS", caffe2=())
+@dataclass(frozen=True)
+class EuclideanLoss(Layer):
+    """Half the squared distance between two bottoms, averaged over the n items (not over the elements).
+
+    Shapes: (n, ...) and as many elements an item to a scalar; both bottoms get a gradient.
+
+    >>> EuclideanLoss().infer(((4, 3, 2), (4, 6)), 1)
+    ((),)
+
+    Reference: `euclidean_loss_layer.cpp`.
+    """
+
+    bottom_count: ClassVar[Count] = Count(2)
+    is_loss: ClassVar[bool] = True
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where the bottoms differ in items or in elements an item."""
+        check_items(bottoms)
+        one, other = (product(shape[1:]) for shape in bottoms)
+        if one != other:
+            fail(f"{one} elements an item {text(bottoms[0])}, but {other} {text(bottoms[1])}", field="bottom")
+        return ((),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Difference, square and sum of each element."""
+        return Cost(operations=3 * product(bottoms[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """The bottoms may be of different shapes with equal counts."""
+        import torch.nn.functional as F
+
+        one, other = bottoms
+        return F.mse_loss(one, other.reshape(one.shape), reduction="sum") / (2 * one.shape[0])
+
+
+@register("ContrastiveLoss", field="contrastive_loss_param", v1="CONTRASTIVE_LOSS", caffe2=())
+@dataclass(frozen=True)
+class ContrastiveLoss(Layer):
+    """Draws similar pairs together and pushes the others apart, up to a margin.
+
+    With d the distance between a pair's vectors, a similar pair (third bottom not 0) costs d^2 and another
+    max(margin - d, 0)^2, halved and averaged over the n pairs. `legacy_version` has max(margin - d^2, 0) instead.
+
+    Shapes: (n, c) twice and (n), or these with ones behind, to a scalar.
+
+    >>> ContrastiveLoss(margin=2.0).infer(((6, 4), (6, 4), (6,)), 1)
+    ((),)
+
+    Reference: `contrastive_loss_layer.cpp`; Hadsell, Chopra, LeCun, Dimensionality Reduction by Learning an
+    Invariant Mapping, 2006.
+    """
+
+    margin: float = 1.0
+    legacy_version: bool = False
+    """The loss Caffe had before it followed the paper."""
+
+    bottom_count: ClassVar[Count] = Count(3)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (2,)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where vectors and labels do not fit."""
+        check_items(bottoms)
+        (_, c, *_), (_, other, *_) = map(_vectors, bottoms[:2])
+        if c != other:
+            fail(f"vectors of {c} elements, but of {other} in the second bottom", field="bottom")
+        check_one_label_an_item(bottoms, 2)
+        return ((),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Difference, square and sum of each element, and five operations a pair."""
+        return Cost(operations=3 * product(bottoms[0]) + 5 * bottoms[0][0])
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """Backward divides by d + 1e-4 as Caffe's does, so that a pair of distance 0 has a gradient.
+
+        Each squared distance is therefore weighted by the constant that gives Caffe's gradient, and the sum's value
+        is exchanged for the loss.
+        """
+        import torch
+
+        pairs = bottoms[0].shape[0]
+        squared = (bottoms[0] - bottoms[1].reshape(bottoms[0].shape)).reshape(pairs, -1).square().sum(1)
+        similar = bottoms[2].detach().reshape(pairs).trunc() != 0
+        constant = squared.detach()
+        distance = constant.sqrt()
+        short = self.margin - (constant if self.legacy_version else distance)
+        apart = short.clamp(min=0) if self.legacy_version else short.clamp(min=0).square()
+        value = torch.where(similar, constant, apart).sum() / pairs / 2
+        pull = torch.full_like(short, -1) if self.legacy_version else -short / (distance + 1e-4)
+        factor = torch.where(similar, 1, torch.where(short > 0, pull, 0))
+        with_gradient = (factor * squared).sum() / pairs / 2
+        return value + (with_gradient - with_gradient.detach())
+
+
+@register("HingeLoss", field="hinge_loss_param", v1="HINGE_LOSS", caffe2=())
+@dataclass(frozen=True)
+class HingeLoss(Layer):
+    """One-versus-all hinge: max(0, 1 - score) of the label's class and max(0, 1 + score) of all others.
+
+    Summed (`L1`) or summed as squares (`L2`), and averaged over the n items.
+
+    Shapes: (n, ...) scores and n labels to a scalar; all behind the first axis are classes.
+
+    >>> HingeLoss(norm="L2").infer(((6, 5), (6,)), 1)
+    ((),)
+
+    Reference: `hinge_loss_layer.cpp`.
+    """
+
+    norm: Literal["L1", "L2"] = "L1"
+
+    bottom_count: ClassVar[Count] = Count(2)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (1,)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where there is not one label an item."""
+        check_items(bottoms)
+        check_one_label_an_item(bottoms)
+        return ((),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Sum, maximum and sum of each score."""
+        return Cost(operations=3 * product(bottoms[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """A score exactly at its margin has no gradient."""
+        import torch
+
+        items = bottoms[0].shape[0]
+        scores = bottoms[0].reshape(items, -1)
+        labels = indices(bottoms[1], scores.shape[1], mode).reshape(items, 1)
+        sign = torch.ones_like(scores).scatter(1, labels, -1)
+        margins = (1 + sign * scores).relu()
+        return (margins if self.norm == "L1" else margins.square()).sum() / items
+
+
+@register("MultinomialLogisticLoss", v1="MULTINOMIAL_LOGISTIC_LOSS", caffe2=())
+@dataclass(frozen=True)
+class MultinomialLogisticLoss(Layer):
+    """Negative logarithm of each label's probability, averaged over the n items; the bottom holds probabilities.
+
+    Shapes: (n, ...) probabilities and n labels to a scalar; all behind the first axis are classes.
+
+    >>> MultinomialLogisticLoss().infer(((6, 5), (6, 1, 1, 1)), 1)
+    ((),)
+
+    Reference: `multinomial_logistic_loss_layer.cpp`.
+    """
+
+    bottom_count: ClassVar[Count] = Count(2)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (1,)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where there is not one label an item."""
+        check_items(bottoms)
+        check_one_label_an_item(bottoms)
+        return ((),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A maximum, a logarithm and a sum an item."""
+        return Cost(operations=3 * bottoms[0][0])
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """A probability below 1e-20 counts as 1e-20, in the gradient too, which it still gets."""
+        items = bottoms[0].shape[0]
+        probabilities = bottoms[0].reshape(items, -1)
+        labels = indices(bottoms[1], probabilities.shape[1], mode).reshape(items, 1)
+        return -bounded(probabilities.gather(1, labels), low=LOG_THRESHOLD).log().sum() / items
+
+
+def _vectors(shape: Shape) -> Shape:
+    """The shape filled up with ones to (n, c, h, w). Raises NetcError E102 unless h and w are 1."""
+    full = (*shape, 1, 1, 1)[: max(4, len(shape))]
+    if len(full) > 4 or any(extent != 1 for extent in full[2:]):
+        fail(f"a bottom of shape {text(shape)}: vectors (n, c) or (n, c, 1, 1) are needed", field="bottom")
+    return full

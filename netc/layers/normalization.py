@@ -1,0 +1,113 @@
+"""LRN and MVN: normalisation by the elements around, and by a whole plane or image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from netc.ir.dims import product
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+@register("LRN", field="lrn_param", v1="LRN", caffe2=("LRN",))
+@dataclass(frozen=True)
+class LRN(Layer):
+    """Divides each element by a power of the sum of squares around it.
+
+    `ACROSS_CHANNELS`: x / (k + alpha / local_size * sum) ** beta, over `local_size` channels at one place.
+    `WITHIN_CHANNEL`: x / (1 + alpha / local_size**2 * sum) ** beta, over a square in one plane; `k` is not used.
+
+    Shapes: (n, c, h, w) to the same.
+
+    >>> LRN(local_size=3, alpha=1e-4).infer(((2, 96, 27, 27),), 1)
+    ((2, 96, 27, 27),)
+
+    Reference: Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, 2012, section
+    3.3 (whose alpha is Caffe's divided by `local_size`); `lrn_layer.cpp`.
+    """
+
+    local_size: int = 5
+    """Window extent in channels or along each side of the square: odd."""
+    alpha: float = 1.0
+    beta: float = 0.75
+    norm_region: Literal["ACROSS_CHANNELS", "WITHIN_CHANNEL"] = "ACROSS_CHANNELS"
+    k: float = 1.0
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """As in the file. Raises NetcError E103 for an even window."""
+        made = super().from_caffe(layer)
+        if made.local_size % 2 == 0:
+            fail(f"`local_size` is {made.local_size}: it must be odd", code="E103", field="local_size")
+        return made
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """The bottom's shape. Raises NetcError E102 where it has not 4 axes."""
+        if len(bottoms[0]) != 4:
+            fail(f"a bottom with {len(bottoms[0])} axes: LRN takes 4 (n, c, h, w)", field="bottom")
+        return bottoms
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A square, its window's additions, a scale, a power and a product an element."""
+        window = self.local_size * (1 if self.norm_region == "ACROSS_CHANNELS" else 2)
+        return Cost(operations=product(tops[0]) * (window + 4))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """As the class says."""
+        from netc.functions.local_response import LocalResponse
+
+        across = self.norm_region == "ACROSS_CHANNELS"
+        axes, k = ((1,), self.k) if across else ((2, 3), 1.0)
+        factor = self.alpha / self.local_size ** len(axes)
+        top: Tensor = LocalResponse.apply(bottoms[0], self.local_size, axes, factor, self.beta, k)  # type: ignore[no-untyped-call]
+        return top
+
+
+@register("MVN", field="mvn_param", v1="MVN")
+@dataclass(frozen=True)
+class MVN(Layer):
+    """Subtracts the mean of each plane, and divides by its standard deviation plus `eps`.
+
+    Shapes: (n, c, h, w) to the same; axes that a bottom lacks are of extent 1 in the top, which always has 4.
+
+    >>> MVN().infer(((2, 3, 7, 6),), 1), MVN().infer(((2, 3),), 1)
+    (((2, 3, 7, 6),), ((2, 3, 1, 1),))
+
+    Reference: `mvn_layer.cpp`.
+    """
+
+    normalize_variance: bool = True
+    """False: only the mean is subtracted."""
+    across_channels: bool = False
+    """One mean an image instead of one a plane."""
+    eps: float = 1e-9
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """The bottom's shape with 4 axes. Raises NetcError E102 where it has more."""
+        (bottom,) = bottoms
+        if len(bottom) > 4:
+            fail(f"a bottom with {len(bottom)} axes: MVN takes at most 4 (n, c, h, w)", field="bottom")
+        return ((*bottom, *[1] * (4 - len(bottom))),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A sum and a difference an element; a square, a sum and a quotient for the variance."""
+        return Cost(operations=product(tops[0]) * (5 if self.normalize_variance else 2))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """As the class says."""
+        from netc.functions.mean_variance import MeanVariance
+
+        (shape,) = self.infer((tuple(bottoms[0].shape),), 1)
+        rows = bottoms[0].reshape(product(shape[:1] if self.across_channels else shape[:2]), -1)
+        if self.normalize_variance:
+            top: Tensor = MeanVariance.apply(rows, self.eps)  # type: ignore[no-untyped-call]
+        else:
+            top = rows - rows.mean(1, keepdim=True)
+        return top.reshape(shape)

@@ -1,0 +1,259 @@
+"""Pooling: the largest, the mean or a random element of each window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from netc.ir.dims import product
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.layers._registry import register
+from netc.layers._windows import pooled, positive
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from typing_extensions import Self
+
+Pair = tuple[int, int]
+Method = Literal["MAX", "AVE", "STOCHASTIC"]
+
+FLOAT_MAX = 3.4028234663852886e38
+"""C's FLT_MAX; MAX starts from its negative, so a window without elements gives that."""
+FLOAT_MIN = 1.1754943508222875e-38
+"""C's FLT_MIN; STOCHASTIC adds it to the sum that it divides by."""
+
+
+class Frame(NamedTuple):
+    """One axis of a plane, and how windows lie on it."""
+
+    extent: int
+    kernel: int
+    stride: int
+    before: int
+    """Padding before the first element: Caffe's `pad`."""
+    after: int
+    """Padding behind the last element that makes the last window end inside."""
+    windows: int
+    """How many there are."""
+
+
+@register("Pooling", field="pooling_param", v1="POOLING", caffe2=("MaxPool", "AveragePool"))
+@dataclass(frozen=True)
+class Pooling(Layer):
+    """Reduces each window of a plane to one element; windows are clipped to the plane.
+
+    `MAX` takes the largest element; a second top is its place, h * width + w in the bottom's plane, -1 in a window
+    without elements. `AVE` divides by the window's extent clipped to the plane with its padding: padding counts, what
+    lies beyond does not. `STOCHASTIC` picks an element with a probability proportional to its value in training,
+    and weights the elements by these probabilities in test.
+
+    Shapes: (n, c, h, w) to (n, c, oh, ow), oh = ceil((h + 2 pad - kernel) / stride) + 1 (floor with `FLOOR`);
+    with padding, a last window that would start behind the plane's far side is left out. Without, it is kept
+    as in Caffe: `MAX` gives -FLT_MAX there, `AVE` 0 / 0 or 0.
+
+    >>> Pooling(kernel=(3, 3), stride=(2, 2)).infer(((1, 64, 112, 112),), 1)[0]
+    (1, 64, 56, 56)
+    >>> Pooling("AVE").infer(((1, 1024, 7, 7),), 1)[0]
+    (1, 1024, 1, 1)
+
+    Reference: `pooling_layer.cpp`, `pooling_layer.cu` (STOCHASTIC, which Caffe has on a GPU only).
+    """
+
+    pool: Method = "MAX"
+    kernel: Pair | None = None
+    """Window height and width; None is the whole plane (`global_pooling`)."""
+    stride: Pair = (1, 1)
+    pad: Pair = (0, 0)
+    """Padding on both sides, less than the kernel."""
+    round_mode: Literal["CEIL", "FLOOR"] = "CEIL"
+
+    top_count: ClassVar[Count] = Count(1, 2)
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Resolve the two spellings of the window. Raises NetcError E101, E103."""
+        p = layer.message("pooling_param")
+        stride, pad = _pair(p, "stride", "stride", 1), _pair(p, "pad", "pad", 0)
+        made = cls(p["pool"], _kernel(p), stride, pad, p["round_mode"])
+        made._check()
+        return made
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameter message; square windows in one number."""
+        values = super().to_caffe()
+        if self.kernel is None:
+            values["global_pooling"] = True
+        for name, short in (("kernel", "kernel_size"), ("stride", "stride"), ("pad", "pad")):
+            h, w = values.pop(name, (0, 0)) or (0, 0)
+            if h == w != 0:
+                values[short] = h
+            elif h != w:
+                values[f"{name}_h"], values[f"{name}_w"] = h, w
+        return values
+
+    def _check(self) -> None:
+        positive(self.stride, "stride")
+        if self.kernel is None:
+            if self.pad != (0, 0) or self.stride != (1, 1):
+                fail("`global_pooling` takes neither `pad` nor `stride`", code="E101", field="global_pooling")
+            return
+        positive(self.kernel, "kernel_size")
+        if self.pad != (0, 0) and self.pool == "STOCHASTIC":
+            fail("`STOCHASTIC` pooling takes no `pad`", code="E101", field="pad")
+        for pad, kernel in zip(self.pad, self.kernel):
+            if pad and pad >= kernel:
+                fail(f"padding of {pad} is not less than the kernel of {kernel}", code="E103", field="pad")
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E020, E102."""
+        (bottom,) = bottoms
+        if tops > 1 and self.pool != "MAX":
+            fail(f"`{self.pool}` pooling has no second top: only `MAX` gives a mask", code="E020", field="top")
+        if len(bottom) != 4:
+            fail(f"a bottom with {len(bottom)} axes: pooling takes 4 (n, c, h, w)", field="bottom")
+        if self.kernel is None:
+            top = (bottom[0], bottom[1], 1, 1)
+            return (top, top)
+        frames = self.frames((bottom[2], bottom[3]))
+        for frame in frames:
+            if frame.windows < 1:
+                fail(
+                    f"kernel of {frame.kernel} does not fit an input of {frame.extent} with padding {frame.before}",
+                    field="kernel_size",
+                )
+        top = (bottom[0], bottom[1], frames[0].windows, frames[1].windows)
+        return (top, top)
+
+    def frames(self, plane: Pair) -> tuple[Frame, Frame]:
+        """How the windows lie on a plane of height and width `plane`."""
+        kernel, floor, clip = self.kernel or plane, self.round_mode == "FLOOR", any(self.pad)
+
+        def frame(extent: int, kernel: int, stride: int, pad: int) -> Frame:
+            count = pooled(extent, kernel, stride, pad, floor=floor, clip=clip)
+            after = (count - 1) * stride + kernel - extent - pad
+            return Frame(extent, kernel, stride, pad, 0 if after < 0 else after, count)
+
+        h, w = map(frame, plane, kernel, self.stride, self.pad)
+        return h, w
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison or addition for each element of each window."""
+        window = self.kernel or bottoms[0][2:]
+        return Cost(operations=product(tops[0]) * product(window))
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.MaxPool2d or AvgPool2d where they count the same windows for every size of input."""
+        from torch import nn
+
+        if self.pool == "STOCHASTIC" or tops > 1:
+            return None
+        if self.kernel is None:
+            return nn.AdaptiveMaxPool2d(1) if self.pool == "MAX" else nn.AdaptiveAvgPool2d(1)
+        if not self._as_torch():
+            return None
+        pooling = nn.MaxPool2d if self.pool == "MAX" else nn.AvgPool2d
+        return pooling(self.kernel, self.stride, self.pad, ceil_mode=self.round_mode == "CEIL")
+
+    def _as_torch(self) -> bool:
+        """Whether torch takes the padding, and never drops a window that Caffe keeps.
+
+        torch takes half a kernel of padding, and drops a window that starts outside also where nothing is
+        padded: such a window exists only where windows are rounded up and strides are longer than kernels.
+        """
+        if self.kernel is None or any(2 * pad > kernel for pad, kernel in zip(self.pad, self.kernel)):
+            return False
+        short = all(stride <= kernel for stride, kernel in zip(self.stride, self.kernel))
+        return short or self.round_mode == "FLOOR" or any(self.pad)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor | tuple[Tensor, ...]:
+        """Everything that torch's modules do not give: masks, wide padding, windows outside, STOCHASTIC."""
+        (x,) = bottoms
+        h, w = self.frames((x.shape[2], x.shape[3]))
+        if self.pool == "MAX":
+            return _largest(x, h, w, mode.tops > 1)
+        return _mean(x, h, w) if self.pool == "AVE" else _stochastic(x, h, w, mode.training)
+
+
+def _kernel(p: Fields) -> Pair | None:
+    given = [name for name in ("kernel_size", "kernel_h", "kernel_w") if name in p]
+    if p["global_pooling"]:
+        if given:
+            fail(f"`global_pooling` takes no `{given[0]}`", code="E101", field=given[0])
+        return None
+    if "kernel_size" in p:
+        if len(given) == 3:
+            fail("`kernel_size` and `kernel_h`, `kernel_w` exclude each other", code="E101", field="kernel_size")
+        return (p["kernel_size"], p["kernel_size"])
+    if not given:
+        fail("`kernel_size` is missing", code="E101", help="give `kernel_size`, or `kernel_h` and `kernel_w`")
+    return _both(p, "kernel")
+
+
+def _pair(p: Fields, name: str, short: str, default: int) -> Pair:
+    if f"{name}_h" not in p and f"{name}_w" not in p:
+        return (p.get(short, default), p.get(short, default))
+    if short in p:
+        fail(f"`{short}` and `{name}_h`, `{name}_w` exclude each other", code="E101", field=short)
+    return _both(p, name)
+
+
+def _both(p: Fields, name: str) -> Pair:
+    for given, missing in ((f"{name}_h", f"{name}_w"), (f"{name}_w", f"{name}_h")):
+        if missing not in p:
+            fail(f"`{given}` without `{missing}`", code="E101", field=given)
+    return (p[f"{name}_h"], p[f"{name}_w"])
+
+
+def _padded(x: Tensor, h: Frame, w: Frame, value: float) -> Tensor:
+    import torch.nn.functional as F
+
+    return F.pad(x, (w.before, w.after, h.before, h.after), value=value)
+
+
+def _largest(x: Tensor, h: Frame, w: Frame, mask: bool) -> Tensor | tuple[Tensor, Tensor]:
+    import torch
+    import torch.nn.functional as F
+
+    lowest = max(-FLOAT_MAX, torch.finfo(x.dtype).min)
+    padded = _padded(x, h, w, lowest)
+    kernel, stride = (h.kernel, w.kernel), (h.stride, w.stride)
+    if not mask:
+        return F.max_pool2d(padded, kernel, stride)
+    top, place = F.max_pool2d(padded, kernel, stride, return_indices=True)
+    row = torch.div(place, padded.shape[3], rounding_mode="floor") - h.before
+    column = place % padded.shape[3] - w.before
+    inside = (row >= 0) & (row < h.extent) & (column >= 0) & (column < w.extent)
+    index = torch.where(inside, row * w.extent + column, -1)
+    # A half-precision float would round places: a mask is at least float32.
+    return top, index.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _mean(x: Tensor, h: Frame, w: Frame) -> Tensor:
+    import torch.nn.functional as F
+
+    total = F.avg_pool2d(_padded(x, h, w, 0), (h.kernel, w.kernel), (h.stride, w.stride), divisor_override=1)
+    return total / (_lengths(h, x).unsqueeze(1) * _lengths(w, x))
+
+
+def _lengths(frame: Frame, like: Tensor) -> Tensor:
+    """What AVE counts of each window along one axis: up to the end of the far padding."""
+    import torch
+
+    start = torch.arange(frame.windows, device=like.device) * frame.stride - frame.before
+    return ((start + frame.kernel).clamp(max=frame.extent + frame.before) - start).to(like.dtype)
+
+
+def _stochastic(x: Tensor, h: Frame, w: Frame, training: bool) -> Tensor:
+    import torch
+    import torch.nn.functional as F
+
+    columns = F.unfold(_padded(x, h, w, 0), (h.kernel, w.kernel), stride=(h.stride, w.stride))
+    windows = columns.reshape(x.shape[0], x.shape[1], h.kernel * w.kernel, h.windows, w.windows)
+    if not training:
+        return windows.square().sum(2) / (windows.sum(2) + FLOAT_MIN)
+    reached = windows.detach().cumsum(2)
+    threshold = torch.rand_like(reached[:, :, :1]) * reached[:, :, -1:]
+    chosen = (reached >= threshold).to(torch.uint8).argmax(2, keepdim=True)
+    return windows.gather(2, chosen).squeeze(2)

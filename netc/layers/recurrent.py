@@ -1,0 +1,274 @@
+"""Recurrent layers: RNN, LSTM, and the single step LSTMUnit.
+
+Sequences come as (t, n, ...): t time steps of n independent streams. `cont` (t, n) is 0 where a new sequence starts
+and 1 where one goes on; the hidden state before a step is multiplied with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from netc.ir.dims import Shape, product, text
+from netc.ir.fields import Fields
+from netc.ir.filler import Filler
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Recurrent(Layer):
+    """What RNN and LSTM share: bottoms, tops and the hidden state.
+
+    Bottoms: x (t, n, ...), cont (t, n), then a static input (n, ...) that joins every step where there is one, then,
+    with `expose_hidden`, the states before the first step, each (1, n, num_output). Tops: the outputs
+    (t, n, num_output), then, with `expose_hidden`, the states after the last step.
+
+    Without `expose_hidden` the states go on from batch to batch, apart for training and testing; a batch with
+    another number of streams starts from zeros, as does every call of an exported program. No gradient goes from a
+    batch to the one before, nor through exposed states.
+
+    Reference: `recurrent_layer.cpp`.
+    """
+
+    num_output: int
+    expose_hidden: bool = False
+    debug_info: bool = False
+    """Caffe logs the unrolled net; without effect here."""
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+
+    bottom_count: ClassVar[Count] = Count(2, 5)
+    top_count: ClassVar[Count] = Count(1, 3)
+    no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    states: ClassVar[tuple[str, ...]] = ()
+    """What is carried from step to step, in the order of the exposed blobs."""
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Read `recurrent_param`. Raises NetcError E103 unless `num_output` is positive."""
+        made = super().from_caffe(layer)
+        if made.num_output <= 0:
+            fail("`num_output` must be positive", code="E103", field="num_output")
+        return made
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E020 for bottoms or tops that do not fit `expose_hidden`, E102."""
+        exposed = len(self.states) if self.expose_hidden else 0
+        self._counts(len(bottoms), tops, exposed)
+        x, cont = bottoms[:2]
+        if len(x) < 3:
+            fail(f"sequences {text(x)}: time steps, streams and at least one more axis are needed", field="bottom")
+        if len(cont) != 2 or cont != x[:2]:
+            fail(f"sequence markers {text(cont)} for {x[0]} time steps of {x[1]} streams", field="bottom")
+        if self._has_static(bottoms) and (len(bottoms[2]) < 2 or bottoms[2][0] != x[1]):
+            fail(f"a static input {text(bottoms[2])} for {x[1]} streams", field="bottom")
+        state = (1, x[1], self.num_output)
+        for name, shape in zip(self.states, bottoms[len(bottoms) - exposed :]):
+            if len(shape) != 3 or shape != state:
+                fail(f"an initial state `{name}` of shape {text(shape)}: {text(state)} is needed", field="bottom")
+        return ((x[0], x[1], self.num_output), *(state,) * exposed)
+
+    def _counts(self, bottoms: int, tops: int, exposed: int) -> None:
+        given = "with" if exposed else "without"
+        if bottoms not in (2 + exposed, 3 + exposed):
+            rule = Count(2 + exposed, 3 + exposed).text("bottom")
+            fail(f"{given} `expose_hidden` it takes {rule}, {bottoms} given", code="E020", field="bottom")
+        if tops != 1 + exposed:
+            rule = Count(1 + exposed).text("top")
+            fail(f"{given} `expose_hidden` it gives {rule}, {tops} wanted", code="E020", field="top")
+
+    def _has_static(self, bottoms: Sequence[object]) -> bool:
+        return len(bottoms) == 3 + (len(self.states) if self.expose_hidden else 0)
+
+    def _matrix(self, name: str, outputs: int, inputs: int) -> Weight:
+        return Weight(name, (outputs, inputs), self.weight_filler)
+
+    def _static(self, name: str, outputs: int, bottoms: Shapes) -> Weights:
+        return (self._matrix(name, outputs, product(bottoms[2][1:])),) if self._has_static(bottoms) else ()
+
+    def _bias(self, name: str, outputs: int) -> Weight:
+        return Weight(name, (outputs,), self.bias_filler)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Each matrix once a step and stream, the static input's once a stream; ten operations an output."""
+        t, n = bottoms[0][:2]
+        macs = 0
+        for weight in self.weights(bottoms):
+            steps = 1 if weight.name.endswith("static") else t
+            macs += steps * n * product(weight.shape) if len(weight.shape) > 1 else 0
+        return Cost(macs=macs, operations=10 * product(tops[0]))
+
+    def _inputs(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the inputs of each step add to the hidden units: one product for all steps."""
+        import torch.nn.functional as F
+
+        given = F.linear(bottoms[0].flatten(2), weights[0], weights[1])
+        if self._has_static(bottoms):
+            given = given + F.linear(bottoms[2].flatten(1), weights[2])
+        return given.unbind(0)
+
+    def _start(self, bottoms: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """The states before the first step, each (n, num_output)."""
+        if self.expose_hidden:
+            return tuple(bottom.detach()[0] for bottom in bottoms[-len(self.states) :])
+        n = bottoms[0].shape[1]
+        kept: tuple[Tensor, ...] | None = mode.state.get(_key(mode))
+        if kept is not None and kept[0].shape[0] == n:
+            return tuple(state.to(bottoms[0]) for state in kept)
+        return (bottoms[0].new_zeros(n, self.num_output),) * len(self.states)
+
+    def _finish(self, outputs: Tensor, states: tuple[Tensor, ...], mode: Mode) -> tuple[Tensor, ...]:
+        """The tops; keeps the states for the next batch where they are not exposed."""
+        import torch
+
+        states = tuple(state.detach() for state in states)
+        if self.expose_hidden:
+            return (outputs, *(state.unsqueeze(0) for state in states))
+        if not torch.compiler.is_exporting():
+            mode.state[_key(mode)] = states
+        return (outputs,)
+
+
+def _key(mode: Mode) -> str:
+    return "hidden in training" if mode.training else "hidden in testing"
+
+
+@register("RNN", field="recurrent_param", v1=None, caffe2=())
+@dataclass(frozen=True)
+class RNN(Recurrent):
+    """A plain recurrent net with a hidden layer and an output layer of `num_output` units each.
+
+    h_t = tanh(W_hh cont_t h_{t-1} + W_xh x_t + b_h [+ W_xh_static x_static]), o_t = tanh(W_ho h_t + b_o).
+
+    Shapes: (t, n, ...) and (t, n) to (t, n, num_output).
+
+    >>> RNN(num_output=4).infer(((5, 2, 3), (5, 2)), 1)
+    ((5, 2, 4),)
+
+    Reference: `rnn_layer.cpp`.
+    """
+
+    states: ClassVar[tuple[str, ...]] = ("h",)
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`weight_xh`, `bias_h`, `weight_xh_static` with a static input, `weight_hh`, `weight_ho`, `bias_o`."""
+        units = self.num_output
+        return (
+            self._matrix("weight_xh", units, product(bottoms[0][2:])),
+            self._bias("bias_h", units),
+            *self._static("weight_xh_static", units, bottoms),
+            self._matrix("weight_hh", units, units),
+            self._matrix("weight_ho", units, units),
+            self._bias("bias_o", units),
+        )
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Outputs are computed for all steps at once, behind the loop."""
+        import torch
+        import torch.nn.functional as F
+
+        weight_hh, weight_ho, bias_o = weights[-3:]
+        (h,) = self._start(bottoms, mode)
+        hidden = []
+        for given, cont in zip(self._inputs(bottoms, weights), bottoms[1].detach().unbind(0)):
+            h = torch.addmm(given, h * cont.unsqueeze(1), weight_hh.t()).tanh()
+            hidden.append(h)
+        outputs = F.linear(torch.stack(hidden), weight_ho, bias_o).tanh()
+        return self._finish(outputs, (h,), mode)
+
+
+@register("LSTM", field="recurrent_param", v1=None, caffe2=())
+@dataclass(frozen=True)
+class LSTM(Recurrent):
+    """Long short-term memory: gates i, f, o and input g, in this order in every weight.
+
+    (i', f', o', g') = W_hc cont_t h_{t-1} + W_xc x_t + b_c [+ W_xc_static x_static], then LSTMUnit.
+
+    Shapes: (t, n, ...) and (t, n) to (t, n, num_output).
+
+    >>> LSTM(num_output=4, expose_hidden=True).infer(((5, 2, 3), (5, 2), (1, 2, 4), (1, 2, 4)), 3)
+    ((5, 2, 4), (1, 2, 4), (1, 2, 4))
+
+    Reference: `lstm_layer.cpp`; Donahue et al., Long-term Recurrent Convolutional Networks, 2015.
+    """
+
+    states: ClassVar[tuple[str, ...]] = ("h", "c")
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """`weight_xc`, `bias_c`, `weight_xc_static` with a static input, `weight_hc`."""
+        gates = 4 * self.num_output
+        return (
+            self._matrix("weight_xc", gates, product(bottoms[0][2:])),
+            self._bias("bias_c", gates),
+            *self._static("weight_xc_static", gates, bottoms),
+            self._matrix("weight_hc", gates, self.num_output),
+        )
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """One product for the inputs of all steps, then a loop over the steps."""
+        import torch
+
+        h, c = self._start(bottoms, mode)
+        outputs = []
+        for given, cont in zip(self._inputs(bottoms, weights), bottoms[1].detach().unbind(0)):
+            going_on = cont.unsqueeze(1)
+            c, h = _lstm_step(torch.addmm(given, h * going_on, weights[-1].t()), c, going_on)
+            outputs.append(h)
+        return self._finish(torch.stack(outputs), (h, c), mode)
+
+
+@register("LSTMUnit", v1=None, caffe2=())
+@dataclass(frozen=True)
+class LSTMUnit(Layer):
+    """One step of an LSTM without weights: new memory cells and outputs from the gates' inputs.
+
+    i, f, o = sigmoid(i', f', o'), g = tanh(g'), c = cont f c_prev + i g, h = o tanh(c).
+
+    Shapes: c_prev (1, n, d), gates (1, n, 4 d), cont (1, n) to c and h, both (1, n, d).
+
+    >>> LSTMUnit().infer(((1, 3, 4), (1, 3, 16), (1, 3)), 2)
+    ((1, 3, 4), (1, 3, 4))
+
+    Reference: `lstm_unit_layer.cpp`. Where `cont` is neither 0 nor 1, its CPU code takes the forget gate's gradient
+    from the gate times `cont`; the derivative is computed here, as its GPU code does.
+    """
+
+    bottom_count: ClassVar[Count] = Count(3)
+    top_count: ClassVar[Count] = Count(2)
+    no_gradient: ClassVar[tuple[int, ...]] = (2,)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where cells, gates and markers do not fit."""
+        cells, gates, cont = bottoms
+        if len(cells) != 3 or cells[0] != 1:
+            fail(f"memory cells {text(cells)}: one time step, streams and units are needed", field="bottom")
+        needed: tuple[tuple[str, Shape, Shape], ...] = (
+            ("gates", gates, (1, cells[1], 4 * cells[2])),
+            ("sequence markers", cont, (1, cells[1])),
+        )
+        for name, shape, right in needed:
+            if len(shape) != len(right) or shape != right:
+                fail(f"{name} {text(shape)} for memory cells {text(cells)}: {text(right)} is needed", field="bottom")
+        return (cells, cells)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Four gates, five products and sums, and a tanh for each unit."""
+        return Cost(operations=10 * product(tops[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Both tops pass gradients back."""
+        return _lstm_step(bottoms[1], bottoms[0], bottoms[2].detach().unsqueeze(-1))
+
+
+def _lstm_step(gates: Tensor, c: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
+    """New cells and outputs; the last axis of `gates` holds i, f, o and g."""
+    units = c.shape[-1]
+    i, f, o = gates[..., : 3 * units].sigmoid().chunk(3, -1)
+    c = cont * f * c + i * gates[..., 3 * units :].tanh()
+    return c, o * c.tanh()

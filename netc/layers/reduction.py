@@ -1,0 +1,131 @@
+"""Many elements to one: Reduction, ArgMax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from netc.ir.dims import Shape, product
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.layers._axes import axis_of
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register("Reduction", field="reduction_param", caffe2=("ReduceBackSum", "ReduceBackMean"))
+@dataclass(frozen=True)
+class Reduction(Layer):
+    """`coeff` times the sum, the sum of absolute values, of squares, or the mean, over `axis` and all behind it.
+
+    Shapes: (n, c, h, w) to (n, c) for axis 2, to a scalar () for axis 0. The gradient of |x| at 0 is 0.
+
+    >>> Reduction(operation="MEAN", axis=2).infer(((2, 3, 5, 7),), 1)
+    ((2, 3),)
+
+    Reference: `reduction_layer.cpp`.
+    """
+
+    operation: Literal["SUM", "ASUM", "SUMSQ", "MEAN"] = "SUM"
+    axis: int = 0
+    coeff: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 for an unknown operation."""
+        if self.operation not in ("SUM", "ASUM", "SUMSQ", "MEAN"):
+            fail(f"unknown operation `{self.operation}`", code="E103", field="operation")
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where the bottom has no such axis."""
+        return (bottoms[0][: axis_of(self.axis, bottoms[0])],)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """An addition an element, another operation for |x| and for x^2, and one a top element for a factor."""
+        each = 2 if self.operation in ("ASUM", "SUMSQ") else 1
+        factor = self.coeff != 1 or self.operation == "MEAN"
+        return Cost(operations=each * product(bottoms[0]) + factor * product(tops[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        rows = bottoms[0].flatten(self.axis)
+        top = self._reduced(rows)
+        return top if self.coeff == 1 else top * self.coeff
+
+    def _reduced(self, rows: Tensor) -> Tensor:
+        if self.operation == "MEAN":
+            return rows.mean(-1)
+        if self.operation == "ASUM":
+            return rows.abs().sum(-1)
+        return rows.square().sum(-1) if self.operation == "SUMSQ" else rows.sum(-1)
+
+
+@register("ArgMax", field="argmax_param", v1="ARGMAX", caffe2=("ArgMax",))
+@dataclass(frozen=True)
+class ArgMax(Layer):
+    """Where the `top_k` greatest elements stand, greatest first; of equal ones the last stands first.
+
+    Without `axis`, over all elements of each item: (n, c, h, w) to (n, 1, top_k, 1), with `out_max_val` to
+    (n, 2, top_k, 1), places and then values; at least three axes. With `axis`, over that axis, which becomes
+    `top_k`: places, or with `out_max_val` the values alone. Places are numbers of the bottom's type.
+
+    >>> ArgMax(top_k=3, out_max_val=True).infer(((2, 5, 7),), 1), ArgMax(axis=1).infer(((2, 5, 7),), 1)
+    (((2, 2, 3),), ((2, 1, 7),))
+
+    Reference: `argmax_layer.cpp`.
+    """
+
+    out_max_val: bool = False
+    top_k: int = 1
+    axis: int | None = None
+
+    no_gradient = (0,)
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 for a `top_k` that is not positive."""
+        if self.top_k < 1:
+            fail(f"`top_k` is {self.top_k}: it must be at least 1", code="E103", field="top_k")
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where the bottom lacks the axis, or has fewer elements than `top_k`."""
+        return (self._top(bottoms[0]),)
+
+    def _top(self, bottom: Shape) -> Shape:
+        axis = axis_of(0 if self.axis is None else self.axis, bottom)
+        extent = product(bottom[1:]) if self.axis is None else bottom[axis]
+        if self.top_k > extent:
+            fail(f"`top_k` {self.top_k} of {extent} elements", field="top_k")
+        if self.axis is None:
+            ones = (1,) * (len(bottom) - 3)
+            return (bottom[0], 2 if self.out_max_val else 1, self.top_k, *ones)
+        return (*bottom[:axis], self.top_k, *bottom[axis + 1 :])
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison an element for each of the `top_k`."""
+        return Cost(operations=self.top_k * product(bottoms[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class. Nothing is differentiable."""
+        import torch
+
+        bottom = bottoms[0].detach()
+        shape = tuple(bottom.shape)
+        top = self._top(shape)
+        if self.axis is not None:
+            places, values = self._greatest(bottom, self.axis)
+            return values if self.out_max_val else places
+        places, values = self._greatest(bottom.reshape(shape[0], product(shape[1:])), 1)
+        both = torch.stack((places, values), 1) if self.out_max_val else places
+        return both.reshape(top)
+
+    def _greatest(self, bottom: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """Places and values of the greatest along an axis. Turned round, the last of equals is the first."""
+        turned = bottom.flip(axis)
+        if self.top_k == 1:
+            values, places = turned.max(axis, keepdim=True)
+        else:
+            values, places = (
+                t.narrow(axis, 0, self.top_k) for t in turned.sort(dim=axis, descending=True, stable=True)
+            )
+        return (bottom.shape[axis] - 1 - places).to(bottom.dtype), values

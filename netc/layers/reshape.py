@@ -1,0 +1,210 @@
+"""The same elements in another shape, or several times: Reshape, Flatten, Tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netc.ir.dims import Shape, product, text
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.layers._axes import axis_of
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from typing_extensions import Self
+
+KEEP, INFER = 0, -1
+"""What stands in `shape` for an extent of the bottom, and for what is left over."""
+
+
+@register("Reshape", field="reshape_param", caffe2=("Reshape",))
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """Replaces `num_axes` axes from `axis` on by `shape`: 0 keeps the bottom's extent there, one -1 takes the rest.
+
+    Shapes: as `shape` says; the number of elements stays. A 0 at place i keeps the extent of the bottom's axis
+    `axis` + i, wherever that is.
+
+    >>> Reshape(shape=(0, -1, 2)).infer(((2, 6, 4),), 1)
+    ((2, 12, 2),)
+    >>> Reshape(shape=(3, 2), axis=1, num_axes=1).infer(((2, 6, 4),), 1)
+    ((2, 3, 2, 4),)
+
+    Reference: `reshape_layer.cpp`.
+    """
+
+    shape: Shape = ()
+    """The new extents."""
+    axis: int = 0
+    """The first axis that is replaced; negative ones count from the end, -1 being behind the last axis."""
+    num_axes: int = -1
+    """How many axes are replaced: -1 is all to the last, 0 inserts."""
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E101 for a second -1, E103 for numbers below -1."""
+        p = layer.message("reshape_param")
+        return cls(tuple(p.message("shape").get("dim", ())), p.get("axis", 0), p.get("num_axes", -1))
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameter message, `shape` as a message of its own."""
+        values = super().to_caffe()
+        if "shape" in values:
+            values["shape"] = {"dim": list(values["shape"])}
+        return values
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E101 for a second -1, E103 for numbers below -1."""
+        if self.shape.count(INFER) > 1:
+            fail(f"`shape` {text(self.shape)} has more than one -1", code="E101", field="shape")
+        if any(extent < INFER for extent in self.shape):
+            fail(f"`shape` {text(self.shape)} has an extent below -1", code="E103", field="shape")
+        if self.num_axes < -1:
+            fail(f"`num_axes` is {self.num_axes}: it must be at least -1", code="E103", field="num_axes")
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where the bottom lacks axes, or the counts of elements differ."""
+        return (self._top(bottoms[0]),)
+
+    def _top(self, bottom: Shape) -> Shape:
+        start, end = self._replaced(bottom)
+        new = [self._kept(bottom, start + i) if extent == KEEP else extent for i, extent in enumerate(self.shape)]
+        if INFER in self.shape:
+            new[self.shape.index(INFER)] = self._rest(bottom, start, end)
+        elif product(new) != product(bottom[start:end]):
+            self._misfit(bottom, product(new), product(bottom[start:end]))
+        return (*bottom[:start], *new, *bottom[end:])
+
+    def _replaced(self, bottom: Shape) -> tuple[int, int]:
+        """The first axis that is replaced, and the one behind the last."""
+        axes = len(bottom)
+        start = self.axis if self.axis >= 0 else axes + self.axis + 1
+        if not 0 <= start <= axes:
+            fail(f"axis {self.axis} of a bottom with {axes} axes", field="axis")
+        end = axes if self.num_axes == -1 else start + self.num_axes
+        if end > axes:
+            fail(f"`num_axes` {self.num_axes} from axis {start} of a bottom with {axes} axes", field="num_axes")
+        return start, end
+
+    def _kept(self, bottom: Shape, axis: int) -> int:
+        if axis >= len(bottom):
+            fail(f"a 0 in `shape` keeps axis {axis} of a bottom with {len(bottom)} axes", field="shape")
+        return bottom[axis]
+
+    def _rest(self, bottom: Shape, start: int, end: int) -> int:
+        """What -1 stands for. Axes that a 0 keeps cancel out, so that an unknown batch leaves it known."""
+        kept = {start + i for i, extent in enumerate(self.shape) if extent == KEEP}
+        old = product(extent for axis, extent in enumerate(bottom[:end]) if axis >= start and axis not in kept)
+        new = product(extent for extent in self.shape if extent > 0) * product(bottom[i] for i in kept if i >= end)
+        if new < 1 or old % new != 0:
+            self._misfit(bottom, new, old)
+        return old // new
+
+    def _misfit(self, bottom: Shape, new: int, old: int) -> None:
+        notes = f"`shape` is {text(self.shape)}, the bottom is {text(bottom)}"
+        if INFER in self.shape:
+            fail(f"{old} elements are no multiple of {new}", notes, field="shape")
+        fail(f"{old} elements cannot become {new}", notes, field="shape")
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: nothing is computed."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """The shape is worked out from what arrives."""
+        return bottoms[0].reshape(self._top(tuple(bottoms[0].shape)))
+
+
+@register("Flatten", field="flatten_param", v1="FLATTEN", caffe2=("Flatten",))
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Makes one axis of those from `axis` to `end_axis`, both included.
+
+    Shapes: (n, c, h, w) to (n, c h w). An `end_axis` just before `axis` inserts an axis of 1.
+
+    >>> Flatten().infer(((2, 3, 5, 7),), 1), Flatten(axis=1, end_axis=2).infer(((2, 3, 5, 7),), 1)
+    (((2, 105),), ((2, 15, 7),))
+
+    Reference: `flatten_layer.cpp`.
+    """
+
+    axis: int = 1
+    end_axis: int = -1
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where the bottom lacks an axis, E101 where the last lies before the first."""
+        bottom = bottoms[0]
+        start, end = self._axes(bottom)
+        return ((*bottom[:start], product(bottom[start:end]), *bottom[end:]),)
+
+    def _axes(self, bottom: Shape) -> tuple[int, int]:
+        """The first axis, and the one behind the last."""
+        start, end = axis_of(self.axis, bottom), axis_of(self.end_axis, bottom, "end_axis") + 1
+        if end < start:
+            fail(f"`end_axis` {self.end_axis} lies before `axis` {self.axis}", code="E101", field="end_axis")
+        return start, end
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: nothing is computed."""
+        return Cost()
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.Flatten, but for an inserted axis."""
+        from torch import nn
+
+        start, end = self._axes(bottoms[0])
+        return nn.Flatten(self.axis, self.end_axis) if start < end else None
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        start, end = self._axes(tuple(bottoms[0].shape))
+        return bottoms[0].flatten(start, end - 1) if start < end else bottoms[0].unsqueeze(start)
+
+
+@register("Tile", field="tile_param", caffe2=("Tile",))
+@dataclass(frozen=True)
+class Tile(Layer):
+    """Puts its bottom `tiles` times one behind the other along `axis`.
+
+    Shapes: (n, c, h, w) to (n, tiles c, h, w) for axis 1.
+
+    >>> Tile(tiles=3).infer(((2, 5, 7),), 1)
+    ((2, 15, 7),)
+
+    Reference: `tile_layer.cpp`.
+    """
+
+    tiles: int
+    axis: int = 1
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E101 where `tiles` is missing, E103 where it is not positive."""
+        p = layer.message("tile_param")
+        if "tiles" not in p:
+            fail("`tiles` is missing", code="E101", help="give `tile_param { tiles: ... }`")
+        return super().from_caffe(layer)
+
+    def __post_init__(self) -> None:
+        """Raises NetcError E103 where `tiles` is not positive."""
+        if self.tiles <= 0:
+            fail(f"`tiles` is {self.tiles}: it must be positive", code="E103", field="tiles")
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where the bottom has no such axis."""
+        bottom = bottoms[0]
+        axis = axis_of(self.axis, bottom)
+        return ((*bottom[:axis], bottom[axis] * self.tiles, *bottom[axis + 1 :]),)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """None: elements are copied only."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        times = [1] * bottoms[0].dim()
+        times[self.axis] = self.tiles
+        return bottoms[0].repeat(times)

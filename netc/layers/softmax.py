@@ -1,0 +1,52 @@
+"""Softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netc.ir.dims import product
+from netc.ir.layer import Cost, Layer, Mode, Shapes
+from netc.layers._axes import axis_of
+from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@register("Softmax", field="softmax_param", v1="SOFTMAX", caffe2=("Softmax",))
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """exp(x) divided by the sum of exp(x) along `axis`.
+
+    Shapes: any, kept.
+
+    >>> Softmax().infer(((2, 10, 5, 7),), 1)
+    ((2, 10, 5, 7),)
+
+    Reference: `softmax_layer.cpp`.
+    """
+
+    axis: int = 1
+
+    in_place = True
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 where the bottom has no such axis."""
+        axis_of(self.axis, bottoms[0])
+        return bottoms
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison, a subtraction, an exponential, an addition and a division an element."""
+        return Cost(operations=5 * product(tops[0]))
+
+    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
+        """torch.nn.Softmax."""
+        from torch import nn
+
+        return nn.Softmax(dim=self.axis)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """See the class."""
+        return bottoms[0].softmax(self.axis)

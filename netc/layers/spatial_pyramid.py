@@ -1,0 +1,95 @@
+"""SPP: poolings of ever finer grids, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netc.ir.dims import ceil_div, known, product
+from netc.ir.fields import Fields
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.layers._registry import register
+from netc.layers._windows import positive
+from netc.layers.pooling import Method, Pooling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import Self
+
+
+@register("SPP", field="spp_param")
+@dataclass(frozen=True)
+class SPP(Layer):
+    """Pools the whole plane into 1, 2 x 2, 4 x 4, ... bins, and lists all of them: a vector whatever the size.
+
+    Shapes: (n, c, h, w) to (n, c (1 + 4 + ... + 4 ** (pyramid_height - 1))); a pyramid of one level stays
+    (n, c, 1, 1), as in Caffe.
+
+    >>> SPP(pyramid_height=3).infer(((2, 5, 13, 9),), 1)
+    ((2, 105),)
+
+    Reference: He et al., Spatial Pyramid Pooling in Deep Convolutional Networks, 2014; `spp_layer.cpp`.
+    """
+
+    pyramid_height: int
+    """Levels; level i has 2**i by 2**i bins."""
+    pool: Method = "MAX"
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """As in the file. Raises NetcError E103."""
+        made = super().from_caffe(layer)
+        positive((made.pyramid_height,), "pyramid_height")
+        return made
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """See the class. Raises NetcError E102 where a plane does not part into so many bins."""
+        (bottom,) = bottoms
+        if len(bottom) != 4:
+            fail(f"a bottom with {len(bottom)} axes: SPP takes 4 (n, c, h, w)", field="bottom")
+        for extent in bottom[2:]:
+            if extent == 0 and known(extent):
+                fail("a plane without elements", field="bottom")
+            for level in range(self.pyramid_height):
+                self._side(extent, level)
+        if self.pyramid_height == 1:
+            return ((bottom[0], bottom[1], 1, 1),)
+        return ((bottom[0], bottom[1] * sum(4**level for level in range(self.pyramid_height))),)
+
+    def _side(self, extent: int, level: int) -> tuple[int, int]:
+        """Kernel and padding of a level along one axis; the windows do not overlap."""
+        bins = 2**level
+        kernel = ceil_div(extent, bins)
+        pad = (kernel * bins - extent + 1) // 2
+        if pad and pad >= kernel:
+            fail(
+                f"{bins} bins of a plane of {extent}: padding of {pad} is not less than the kernel of {kernel}",
+                field="pyramid_height",
+            )
+        if pad and self.pool == "STOCHASTIC" and known(extent):
+            fail(f"{bins} bins of a plane of {extent} need padding, which `STOCHASTIC` does not take", field="pool")
+        return kernel, pad
+
+    def level(self, h: int, w: int, level: int) -> Pooling:
+        """The pooling of one level for a plane of h by w. Raises NetcError E102."""
+        (kernel_h, pad_h), (kernel_w, pad_w) = self._side(h, level), self._side(w, level)
+        kernel = (kernel_h, kernel_w)
+        return Pooling(self.pool, kernel, kernel, (pad_h, pad_w))
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """A comparison or addition for each element and level."""
+        return Cost(operations=product(bottoms[0]) * self.pyramid_height)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """As the class says; the bins follow from the size that arrives."""
+        import torch
+
+        (x,) = bottoms
+        single = Mode(mode.training, 1)
+        levels: list[Tensor] = []
+        for i in range(self.pyramid_height):
+            top = self.level(x.shape[2], x.shape[3], i).forward((x,), (), single)
+            assert isinstance(top, torch.Tensor), "a pooling without a mask gives one tensor"
+            levels.append(top)
+        return levels[0] if len(levels) == 1 else torch.cat([top.flatten(1) for top in levels], 1)

@@ -1,0 +1,1 @@
+"""Graph -> Graph: pure functions, one file each, verified before and after."""

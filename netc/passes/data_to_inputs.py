@@ -1,0 +1,12 @@
+"""Data layers taken out: their tops become the graph's inputs."""
+
+from __future__ import annotations
+
+from netc.ir.graph import Graph
+
+
+def data_to_inputs(graph: Graph) -> Graph:
+    """The graph with its data layers taken out, their tops as inputs."""
+    data = [node for node in graph.nodes if node.layer.is_data]
+    rest = tuple(node for node in graph.nodes if not node.layer.is_data)
+    return graph.replace(nodes=rest, inputs=(*graph.inputs, *(top for node in data for top in node.tops)))

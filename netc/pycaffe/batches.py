@@ -1,0 +1,34 @@
+"""Arrays of any length in batches of a net's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def batches(arrays: Mapping[str, Any], size: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """The arrays, cut alike along their first axis; the last batch is filled up with zeros.
+
+    >>> [batch["x"].tolist() for batch in batches({"x": [1, 2, 3]}, 2)]
+    [[1, 2], [3, 0]]
+    """
+    whole = {name: np.asarray(array) for name, array in arrays.items()}
+    for start in range(0, max(map(len, whole.values()), default=0), size):
+        yield {name: _padded(array[start : start + size], size) for name, array in whole.items()}
+
+
+def trimmed(found: Sequence[Mapping[str, NDArray[Any]]], count: int) -> dict[str, NDArray[Any]]:
+    """The results of all batches, one behind the other, without what was computed from filled-up zeros.
+
+    A result without axes, such as a loss, gives one element a batch.
+    """
+    joined = {name: np.concatenate([np.atleast_1d(batch[name]) for batch in found]) for name in found[0]}
+    return {name: array[:count] for name, array in joined.items()}
+
+
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
+    missing = size - len(array)
+    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]) if missing else array

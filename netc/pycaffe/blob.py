@@ -1,0 +1,177 @@
+"""Blobs as Caffe's Python users know them: `data` and `diff` are NumPy arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netc.diagnostics import NetcError
+from netc.ir.dims import text
+from netc.runtime import blobs as learned
+
+Array = NDArray[np.float32]
+
+
+class Storage(Protocol):
+    """Where a blob's values are: netc.runtime.memory.Memory, or Weight."""
+
+    @property
+    def data(self) -> Tensor:
+        """The values."""
+
+    @property
+    def diff(self) -> Tensor:
+        """Their gradient."""
+
+    def resize(self, shape: tuple[int, ...]) -> None:
+        """Take another shape."""
+
+
+class Weight:
+    """The storage of a layer's own blob: the module's tensor in Caffe's shape, and its `grad`."""
+
+    def __init__(self, blob: learned.Blob) -> None:
+        self._blob = blob
+
+    @property
+    def data(self) -> Tensor:
+        """A view of the weight."""
+        return self._blob.data
+
+    @property
+    def diff(self) -> Tensor:
+        """A view of the weight's `grad`, zero before the first backward pass; after a solver's step, the update."""
+        tensor = self._blob.tensor
+        if tensor.grad is None:
+            tensor.grad = torch.zeros_like(tensor)
+        return tensor.grad.detach().reshape(self._blob.shape)
+
+    def resize(self, shape: tuple[int, ...]) -> None:
+        """Raises NetcError E304 for any other shape: a module's weights keep theirs."""
+        if shape != tuple(self._blob.shape):
+            raise NetcError(
+                f"blob {self._blob.index} of layer `{self._blob.layer}` has shape {text(self._blob.shape)}, "
+                f"which cannot become {text(shape)}",
+                code="E304",
+                help="change the net file, and load it again",
+            )
+
+
+class Blob:
+    """A blob. Its arrays are the net's own memory on a CPU; on a GPU they are copied when they are asked for, and
+    what was written into them travels back before the next pass."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._data = Mirror(lambda: storage.data)
+        self._diff = Mirror(lambda: storage.diff)
+
+    @property
+    def data(self) -> Array:
+        """The values, float32, to read and to write into."""
+        return self._data.array()
+
+    @property
+    def diff(self) -> Array:
+        """The gradient of the loss, float32, to read and to write into."""
+        return self._diff.array()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents."""
+        return tuple(self._storage.data.shape)
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def num(self) -> int:
+        """The first of four extents; 1 where there is none."""
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        """The second of four extents."""
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        """The third of four extents."""
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        """The last of four extents."""
+        return self._legacy(3)
+
+    def reshape(self, *shape: int) -> None:
+        """Take another shape; values are kept where their number stays, else lost.
+
+        Raises NetcError E304 for a blob of weights.
+        """
+        self._storage.resize(tuple(int(extent) for extent in shape))
+
+    def _legacy(self, axis: int) -> int:
+        """`blob.hpp`, LegacyShape. Raises NetcError E304 for more than four axes."""
+        shape = self.shape
+        if len(shape) > 4:
+            raise NetcError(f"a blob of shape {text(shape)} has no num, channels, height and width", code="E304")
+        return shape[axis] if axis < len(shape) else 1
+
+
+class BlobVec(list[Blob]):
+    """The blobs of a layer."""
+
+    def add_blob(self, *shape: int) -> None:
+        """Append a blob of zeros: what the `setup` of a Python layer does for its weights."""
+        from netc.runtime.memory import Memory
+
+        self.append(Blob(Memory(tuple(shape), 0.0, torch.device("cpu"), torch.float32)))
+
+
+class Mirror:
+    """The NumPy array of a tensor, which may be on a GPU or of another type than float32."""
+
+    def __init__(self, tensor: Callable[[], Tensor]) -> None:
+        self._tensor = tensor
+        self._host: Tensor | None = None
+
+    def array(self) -> Array:
+        """The array: the tensor's memory itself where it can be, else a copy that `send_back` returns."""
+        tensor = self._tensor().detach()
+        if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous():
+            shared: Any = tensor.numpy()
+            return shared  # type: ignore[no-any-return]
+        if self._host is None or self._host.shape != tensor.shape:
+            self._host = torch.empty(tensor.shape, dtype=torch.float32)
+            _lent.pop(id(self), None)
+        if id(self) not in _lent:
+            self._host.copy_(tensor)
+            _lent[id(self)] = self
+        copied: Any = self._host.numpy()
+        return copied  # type: ignore[no-any-return]
+
+    def send_back(self) -> None:
+        """Write the array's values into the tensor."""
+        tensor = self._tensor().detach()
+        if self._host is not None and self._host.shape == tensor.shape:
+            tensor.copy_(self._host)
+
+
+_lent: dict[int, Mirror] = {}
+"""Copies that somebody may have written into since the last pass of any net."""
+
+
+def send_back() -> None:
+    """Bring every copy that was handed out since the last pass back to its device."""
+    for mirror in _lent.values():
+        mirror.send_back()
+    _lent.clear()

@@ -1,0 +1,42 @@
+"""A prototxt file -> what a pycaffe net stands on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netc.compiler import Prober
+from netc.frontends.caffe import build as frontend
+from netc.frontends.caffe.read import read_net
+from netc.ir.graph import Graph, State
+from netc.ir.shapes import infer
+from netc.ir.verify import verify
+from netc.passes.data_to_inputs import data_to_inputs
+from netc.pycaffe.mode import TRAIN
+from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
+from netc.pycaffe.sources import Source, sources_of
+from netc.runtime.lower import Net, lower
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A graph with its data layers, the net of the other layers, and what feeds the data layers."""
+
+    graph: Graph
+    net: Net
+    sources: Mapping[str, Source]
+
+
+def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[str, ...]) -> Built:
+    """The net of a file, its weights filled. Raises NetcError with all faults of the file."""
+    fields, report = read_net(os.fspath(path))
+    graph, found = frontend.build(fields, State("TRAIN" if phase == TRAIN else "TEST", level, stages))
+    report.extend(found.diagnostics)
+    report.raise_errors()
+    graph, found = infer(bind_python_layers(graph), Prober())
+    found.raise_errors()
+    verify(graph)
+    net = lower(data_to_inputs(graph))
+    adopt_weights(graph, net)
+    return Built(graph, net, sources_of(graph))

@@ -1,0 +1,316 @@
+"""Caffe's `Net` for Python: names, arrays and passes over the node-by-node executor."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.diagnostics import NetcError, did_you_mean
+from netc.ir.dims import text
+from netc.layers.input import Input
+from netc.pycaffe import files
+from netc.pycaffe.batches import batches, trimmed
+from netc.pycaffe.blob import Array, Blob, BlobVec, Weight, send_back
+from netc.pycaffe.build import Built, build
+from netc.pycaffe.mode import device
+from netc.pycaffe.python_layer import BoundPython, Layer
+from netc.pycaffe.reshape import reshape
+from netc.pycaffe.sources import MemorySource
+from netc.runtime.memory import AUTOMATIC
+from netc.runtime.stepper import Stepper
+
+Path = str | os.PathLike[str]
+Arrays = dict[str, Array]
+
+
+class Net:
+    """A net of a prototxt file, in one phase.
+
+        Net("train_val.prototxt", caffe.TEST)
+        Net("deploy.prototxt", "weights.caffemodel", caffe.TEST)
+        Net("deploy.prototxt", caffe.TEST, weights="weights.caffemodel", level=0, stages=["deploy"])
+
+    Raises NetcError, with every fault of the file, for a net that is not sound.
+    """
+
+    def __init__(
+        self,
+        network_file: Path,
+        *arguments: Any,
+        phase: int | None = None,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+        weights: Path | None = None,
+    ) -> None:
+        phase, level, stages, weights = _forms(arguments, phase, level, stages, weights)
+        self._adopt(build(network_file, phase, level, tuple(stages or ())))
+        if weights is not None:
+            self.copy_from(weights)
+
+    @classmethod
+    def over(cls, built: Built) -> Net:
+        """A facade over a net that somebody else made, such as a solver."""
+        net = cls.__new__(cls)
+        net._adopt(built)
+        return net
+
+    def _adopt(self, built: Built) -> None:
+        self._stepper = Stepper(built.net, built.graph, built.sources)
+        self.graph = built.graph
+        self.name = built.graph.name
+        memory = self._stepper.memory
+        self.blobs: OrderedDict[str, Blob] = OrderedDict(
+            (AUTOMATIC if name.startswith(AUTOMATIC) else name, Blob(memory[name])) for name in memory
+        )
+        self.layers: list[Layer] = [self._layer(index) for index in range(len(built.graph.nodes))]
+        self._layer_names = [node.name for node in built.graph.nodes]
+        self.layer_dict: OrderedDict[str, Layer] = OrderedDict(zip(self._layer_names, self.layers))
+        self.params: OrderedDict[str, BlobVec] = OrderedDict(
+            (name, layer.blobs) for name, layer in zip(self._layer_names, self._weighted()) if layer.blobs
+        )
+        self._ready: tuple[tuple[int, ...], ...] = self._shapes()
+
+    # ------------------------------------------------------------------ what is in the net
+
+    @property
+    def inputs(self) -> list[str]:
+        """Blobs of Input layers."""
+        nodes = (node for node in self.graph.nodes if isinstance(node.layer, Input))
+        return [self._blob_name(top) for node in nodes for top in node.tops]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Blobs that nothing reads, sorted."""
+        names = (self.graph.values[name].blob for name in self.graph.outputs)
+        return [name for name in names if name != AUTOMATIC]
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        """The tops of each layer, by its name."""
+        return OrderedDict((node.name, list(map(self._blob_name, node.tops))) for node in self.graph.nodes)
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        """The bottoms of each layer, by its name."""
+        return OrderedDict((node.name, list(map(self._blob_name, node.bottoms))) for node in self.graph.nodes)
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        """How much each blob counts in the loss."""
+        weights = {self._blob_name(name): weight for name, weight in self.graph.losses}
+        return OrderedDict((name, weights.get(name, 0.0)) for name in self.blobs)
+
+    @property
+    def _blobs(self) -> list[Blob]:
+        return list(self.blobs.values())
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    # ------------------------------------------------------------------ passes
+
+    def forward(
+        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **inputs: Any
+    ) -> Arrays:
+        """Run the layers `start` to `end`, both included (default: all).
+
+        `inputs` are written into the input blobs first: all of them or none. Returns the data of the outputs (of the
+        tops of `end`) and of `blobs`: the blobs' own arrays. Raises NetcError E302 for names that the net does not have
+        and for inputs that do not fit.
+        """
+        first, last = self._span(start, end)
+        wanted = [*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())]
+        self._fill(inputs, self.inputs, "inputs", lambda blob: blob.data)
+        self._forward(first, last)
+        return {name: self._blob(name).data for name in wanted}
+
+    def backward(
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **tops: Any
+    ) -> Arrays:
+        """Run the layers `start` down to `end`, both included (default: all), for gradients.
+
+        `tops` are written into the `diff` of the outputs first: all of them or none. Returns the diffs of the inputs (of
+        the bottoms of `end`) and of `diffs`. Raises NetcError E302 as `forward`, E303 where no forward pass went before.
+        """
+        last, first = self._span(end, start)
+        wanted = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
+        self._fill(tops, self.outputs, "outputs", lambda blob: blob.diff)
+        self._backward(first, last)
+        return {name: self._blob(name).diff for name in wanted}
+
+    def _forward(self, start: int, end: int) -> float:
+        """Run the layers of these indices; the loss."""
+        self._place()
+        if self._ready != self._shapes():
+            self.reshape()
+        loss = self._stepper.forward(start, end)
+        for fault in self._stepper.net.faults():
+            raise fault
+        return loss.item()
+
+    def _backward(self, start: int, end: int) -> None:
+        self._place()
+        self._stepper.backward(start, end)
+
+    def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, NDArray[Any]]:
+        """`forward` for any number of items, in batches of the net's size; the arrays of all batches together."""
+        count = len(next(iter(inputs.values())))
+        found = [
+            {name: array.copy() for name, array in self.forward(blobs, **batch).items()}
+            for batch in batches(inputs, self._batch_size)
+        ]
+        return trimmed(found, count)
+
+    def forward_backward_all(
+        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **arrays: Any
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        """`forward` and `backward` for any number of items: inputs by name, and diffs of outputs by name."""
+        count = len(next(iter(arrays.values())))
+        data: list[Arrays] = []
+        gradients: list[Arrays] = []
+        for batch in batches(arrays, self._batch_size):
+            inputs = {name: array for name, array in batch.items() if name in self.inputs}
+            tops = {name: array for name, array in batch.items() if name not in inputs}
+            data.append({name: array.copy() for name, array in self.forward(blobs, **inputs).items()})
+            gradients.append({name: array.copy() for name, array in self.backward(diffs, **tops).items()})
+        return trimmed(data, count), trimmed(gradients, count)
+
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all weights to zero."""
+        send_back()
+        self._stepper.clear_gradients()
+
+    def reshape(self) -> None:
+        """Give every blob the shape that follows from the inputs' shapes. Raises NetcError where they do not fit."""
+        reshape(self._stepper)
+        self._ready = self._shapes()
+
+    def before_forward(self, callback: Callable[[int], None]) -> None:
+        """Call `callback(index)` before each layer goes forward."""
+        self._stepper.before["forward"].append(callback)
+
+    def after_forward(self, callback: Callable[[int], None]) -> None:
+        """Call `callback(index)` after each layer went forward."""
+        self._stepper.after["forward"].append(callback)
+
+    def before_backward(self, callback: Callable[[int], None]) -> None:
+        """Call `callback(index)` before each layer goes backward."""
+        self._stepper.before["backward"].append(callback)
+
+    def after_backward(self, callback: Callable[[int], None]) -> None:
+        """Call `callback(index)` after each layer went backward."""
+        self._stepper.after["backward"].append(callback)
+
+    def set_input_arrays(self, data: Array, labels: Array) -> None:
+        """Hand data (n, c, h, w) and n labels to the net's first layer, a MemoryData. Raises NetcError E305."""
+        source = self._stepper.sources.get(self.graph.nodes[0].key) if self.graph.nodes else None
+        if not isinstance(source, MemorySource):
+            raise NetcError("the net's first layer is no `MemoryData`: it takes no arrays", code="E305")
+        source.set(np.ascontiguousarray(data, np.float32), np.ascontiguousarray(labels, np.float32))
+
+    # ------------------------------------------------------------------ weights
+
+    def copy_from(self, path: Path) -> None:
+        """Take the weights of a .caffemodel or .h5 file, layer by layer, by name. Raises NetcError."""
+        send_back()
+        files.copy_from(self._stepper.net, path)
+
+    def save(self, path: Path) -> None:
+        """Write the weights to a .caffemodel file. Raises NetcError E408 where it cannot be written."""
+        send_back()
+        files.save(self._stepper.net, path)
+
+    def save_hdf5(self, path: Path, write_diff: bool = False) -> None:
+        """Write the weights, and their gradients where `write_diff` is set, to an HDF5 file."""
+        send_back()
+        files.save_hdf5(self._stepper.net, path, write_diff)
+
+    load_hdf5 = copy_from
+
+    def share_with(self, other: Net) -> None:
+        """Use the weights of `other`, in layers of the same name: one memory from here on. Raises NetcError E204."""
+        self._stepper.share(other._stepper)
+
+    # ------------------------------------------------------------------ inside
+
+    def _weighted(self) -> Iterable[Any]:
+        return self.layers
+
+    def _layer(self, index: int) -> Layer:
+        node = self.graph.nodes[index]
+        layer: Layer = Layer()
+        if isinstance(node.layer, BoundPython) and node.layer.host:
+            layer = node.layer.host.layer
+        layer.type = node.layer.type
+        layer.blobs = BlobVec(Blob(Weight(blob)) for blob in self._stepper.blobs(node))
+        return layer
+
+    def _blob_name(self, value: str) -> str:
+        return self.graph.values[value].blob
+
+    def _blob(self, name: str) -> Blob:
+        if name not in self.blobs:
+            raise NetcError(f"the net has no blob `{name}`", code="E302", help=did_you_mean(name, self.blobs))
+        return self.blobs[name]
+
+    def _span(self, first: str | None, last: str | None) -> tuple[int, int]:
+        start = 0 if first is None else self._stepper.index(first)
+        return start, len(self.layers) - 1 if last is None else self._stepper.index(last)
+
+    def _fill(
+        self, given: Mapping[str, Any], names: Sequence[str], what: str, array: Callable[[Blob], Array]
+    ) -> None:
+        if given and set(given) != set(names):
+            raise NetcError(
+                f"{what} {', '.join(f'`{name}`' for name in sorted(given))} given, "
+                f"the net has {', '.join(f'`{name}`' for name in names) or 'none'}",
+                code="E302",
+            )
+        for name, values in given.items():
+            blob, values = self.blobs[name], np.asarray(values)
+            try:
+                array(blob)[...] = values
+            except ValueError:
+                raise NetcError(
+                    f"`{name}` has shape {text(blob.shape)}, but an array of shape {text(values.shape)} is given",
+                    code="E302",
+                    help=f"`net.blobs[{name!r}].reshape(...)` changes the net's batch or image size",
+                ) from None
+
+    def _place(self) -> None:
+        """Bring the net, and what was written into arrays, to the mode's device."""
+        send_back()
+        if self._stepper.place[0] != device():
+            self._stepper.to(device())
+
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(self.blobs[name].shape for name in self.inputs)
+
+    @property
+    def _batch_size(self) -> int:
+        return next(iter(self.blobs.values())).shape[0]
+
+
+def _forms(
+    arguments: tuple[Any, ...], phase: Any, level: int, stages: Any, weights: Any
+) -> tuple[int, int, Any, Any]:
+    """The arguments of any of the forms of Net(). Raises TypeError as a call with wrong arguments does."""
+    given = list(arguments)
+    if given and isinstance(given[0], (str, os.PathLike)):
+        weights = given.pop(0)
+    names = ("phase", "level", "stages", "weights")
+    values = dict(zip(names, (phase, level, stages, weights)))
+    values.update(zip(names, given))
+    if len(given) > len(names) or values["phase"] not in (0, 1):
+        raise TypeError("Net(network_file, phase), Net(network_file, weights, phase): phase is TRAIN or TEST")
+    return values["phase"], values["level"], values["stages"], values["weights"]

@@ -1,0 +1,8 @@
+"""Graph -> torch: modules, fillers, the straight-line net and the node-by-node executor.
+
+modules.py    one node's torch module: a stock one, or a LayerModule around the layer's function
+fillers.py    Caffe's seven fillers
+lower.py      Graph -> Net, a torch.fx GraphModule that is straight-line code
+stepper.py    the same nodes one at a time, with gradients, for whoever looks inside
+blobs.py      the list of learnable blobs in Caffe's order, apart from torch parameters
+"""

@@ -1,0 +1,66 @@
+"""The list of a net's blobs in Caffe's order, apart from torch parameters.
+
+Solver histories, lr_mult and decay_mult, sharing by name and .solverstate files hang on this list; torch's
+own order of parameters means nothing to Caffe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from netc.ir.dims import Shape
+from netc.ir.graph import Graph, Param
+from netc.ir.layer import Weight
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One blob of one layer; blobs that share a name in the net share a tensor."""
+
+    layer: str
+    """Name of the layer in the file."""
+    key: str
+    """Key of the node."""
+    index: int
+    """Place among the layer's blobs."""
+    weight: Weight
+    param: Param
+    """Of the blob's owner, so equal for all that share it."""
+    owner: tuple[str, int]
+    """Node key and index of the blob that holds the memory: its own, or the first of its name."""
+    module: nn.Module
+
+    @property
+    def tensor(self) -> Tensor:
+        """The module's tensor, in the module's shape. Looked up each time: `.to()` may replace it."""
+        tensor: Tensor = getattr(self.module, self.weight.name)
+        return tensor
+
+    @property
+    def data(self) -> Tensor:
+        """A view of the tensor in Caffe's shape, apart from autograd."""
+        return self.tensor.detach().reshape(self.shape)
+
+    @property
+    def shape(self) -> Shape:
+        """Caffe's shape."""
+        return self.weight.shape
+
+    @property
+    def is_owner(self) -> bool:
+        """False for a blob that shares an earlier one's memory."""
+        return self.owner == (self.key, self.index)
+
+
+def blobs_of(graph: Graph, modules: dict[str, nn.Module]) -> list[Blob]:
+    """Every blob of every layer, in .caffemodel order; `modules` by node key."""
+    owners, nodes = graph.owners(), graph.by_key
+    blobs = []
+    for node in graph.nodes:
+        for index, weight in enumerate(graph.weights(node)):
+            owner = owners[node.key, index]
+            param = nodes[owner[0]].param(owner[1])
+            blobs.append(Blob(node.name, node.key, index, weight, param, owner, modules[node.key]))
+    return blobs

@@ -1,0 +1,101 @@
+"""Caffe's seven fillers (`filler.hpp`), with its fan rules on Caffe's blob shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from netc.diagnostics import NetcError
+from netc.ir.dims import Shape, text
+from netc.ir.filler import Filler
+
+
+def generator_of(seed: int | None) -> Generator:
+    """The generator that draws a net's weights: on the CPU, so that a seed means the same on every device."""
+    generator = Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    return generator
+
+
+def fill(tensor: Tensor, filler: Filler, shape: Shape, generator: Generator | None = None) -> None:
+    """Overwrite `tensor` (in place, without gradient) as Caffe fills a blob of `shape`.
+
+    `shape` is Caffe's, whose first two extents give the fans; the tensor has its elements in the same order.
+    Raises NetcError E105 where the filler does not go with the shape.
+    """
+    with torch.no_grad():
+        values = torch.empty(shape, dtype=torch.float32)
+        if values.numel():
+            _FILLERS[filler.type](values, filler, generator)
+        tensor.copy_(values.reshape(tensor.shape))
+
+
+def fan(filler: Filler, shape: Shape) -> float:
+    """What `xavier` and `msra` divide by: elements an output (FAN_IN), an input (FAN_OUT) or their mean.
+
+    >>> fan(Filler("xavier"), (20, 1, 5, 5)), fan(Filler("xavier", variance_norm="FAN_OUT"), (20, 1, 5, 5))
+    (25.0, 500.0)
+    """
+    count = math.prod(shape)
+    fan_in = count / (shape[0] if shape else 1)
+    fan_out = count / (shape[1] if len(shape) > 1 else 1)
+    return {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}[filler.variance_norm]
+
+
+def _constant(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    values.fill_(filler.value)
+
+
+def _uniform(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    values.uniform_(filler.min, filler.max, generator=generator)
+
+
+def _gaussian(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    values.normal_(filler.mean, filler.std, generator=generator)
+    if filler.sparse >= 0:
+        outputs = values.shape[0] if values.dim() else 1
+        values *= torch.empty_like(values).bernoulli_(min(1.0, filler.sparse / outputs), generator=generator)
+
+
+def _positive_unitball(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    values.uniform_(0, 1, generator=generator)
+    rows = values.reshape(values.shape[0] if values.dim() else 1, -1)
+    rows /= rows.sum(dim=1, keepdim=True)
+
+
+def _xavier(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    bound = math.sqrt(3 / fan(filler, tuple(values.shape)))
+    values.uniform_(-bound, bound, generator=generator)
+
+
+def _msra(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    values.normal_(0, math.sqrt(2 / fan(filler, tuple(values.shape))), generator=generator)
+
+
+def _bilinear(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    if values.dim() != 4 or values.shape[2] != values.shape[3]:
+        raise NetcError(
+            f"filler `bilinear` needs a blob of 4 axes with square kernels, not {text(tuple(values.shape))}",
+            code="E105",
+        )
+    factor = math.ceil(values.shape[3] / 2)
+    centre = (2 * factor - 1 - factor % 2) / (2.0 * factor)
+    ramp = 1 - (torch.arange(values.shape[3]) / factor - centre).abs()
+    values.copy_(ramp[:, None] * ramp[None, :])
+
+
+_FILLERS: dict[str, Callable[[Tensor, Filler, Generator | None], None]] = {
+    "constant": _constant,
+    "uniform": _uniform,
+    "gaussian": _gaussian,
+    "positive_unitball": _positive_unitball,
+    "xavier": _xavier,
+    "msra": _msra,
+    "bilinear": _bilinear,
+}

@@ -1,0 +1,287 @@
+"""Graph -> Net: straight-line code over one torch module a node.
+
+The code is Python source made here, and nothing in it comes from a file but layer names as repr() literals; torch.fx
+would paste them in unescaped. Values are dropped after their last use, so memory is as in code written by hand.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from netc.diagnostics import NetcError, did_you_mean
+from netc.ir.dims import known, text
+from netc.ir.graph import Graph, Node
+from netc.ir.verify import verify
+from netc.runtime.blobs import Blob, blobs_of
+from netc.runtime.fillers import fill
+from netc.runtime.modules import LayerModule, module_for
+
+Straight = Callable[..., tuple[Tensor, ...]]
+
+
+class Net(nn.Module):
+    """A net as a torch module; its children carry the layers' names.
+
+    `net(x)` or `net(data=x, label=y)` gives {output blob: tensor}. Inputs are tensors in Caffe's layout (n, c, h, w);
+    only the weights' shapes are fixed, so that batch and image sizes may change from call to call.
+    """
+
+    def __init__(self, graph: Graph, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.graph = graph
+        for node in graph.nodes:  # not add_module: it refuses what a later torch may reserve
+            self._modules[node.key] = modules[node.key]
+        self._programs: dict[tuple[tuple[str, ...], tuple[str, ...]], Straight] = {}
+        self._main = self.program(graph.inputs, graph.outputs)
+        self._output_blobs = tuple(graph.values[name].blob for name in graph.outputs)
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
+        """Output blobs by name. Raises NetcError E302 for a missing, unknown or repeated input."""
+        names = self.graph.inputs
+        if kwargs or len(args) != len(names):
+            args = self._arguments(args, kwargs)
+        return dict(zip(self._output_blobs, self._main(self, *args)))
+
+    def evaluate(self, inputs: Mapping[str, Tensor], outputs: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The blobs named in `outputs` (default: the net's outputs), running only what they need.
+
+        `inputs` may feed any blobs, inner ones too. Raises NetcError E302 for names the net does not have and
+        for inputs that are needed and missing.
+        """
+        names = self.outputs if outputs is None else tuple(outputs)
+        feeds = tuple(self._value(name, first=True) for name in inputs)
+        fetches = tuple(self._value(name) for name in names)
+        return dict(zip(names, self.program(feeds, fetches)(self, *inputs.values())))
+
+    def run(
+        self, inputs: Mapping[str, ArrayLike] | None = None, outputs: Iterable[str] | None = None, **arrays: ArrayLike
+    ) -> dict[str, NDArray[Any]]:
+        """`evaluate` on NumPy arrays: in, and out, on the net's device, without gradients."""
+        given = {**(inputs or {}), **arrays}
+        device, dtype = self._place()
+        tensors = {
+            name: torch.as_tensor(np.asarray(value), dtype=dtype, device=device) for name, value in given.items()
+        }
+        with torch.no_grad():
+            results = self.evaluate(tensors, outputs)
+        return {name: tensor.float().cpu().numpy() for name, tensor in results.items()}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the blobs that the net is fed."""
+        return tuple(self.graph.values[name].blob for name in self.graph.inputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the blobs that nothing reads, sorted."""
+        return self._output_blobs
+
+    @property
+    def blobs(self) -> list[Blob]:
+        """The layers' weights in Caffe's order."""
+        return blobs_of(self.graph, {node.key: self.module(node.key) for node in self.graph.nodes})
+
+    def module(self, key: str) -> nn.Module:
+        """The module of a node."""
+        return cast(nn.Module, self._modules[key])
+
+    def program(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
+        """A function `(net, *tensors of feeds) -> tensors of fetches`, over names of values, made once.
+
+        Raises NetcError E302 for an input that is needed and not among `feeds`.
+        """
+        key = (tuple(feeds), tuple(fetches))
+        if key not in self._programs:
+            self._programs[key] = _compile(self.graph, *key)
+        return self._programs[key]
+
+    def faults(self) -> list[NetcError]:
+        """What the device flags of range checks say since the last call; waits for the device."""
+        found = (module.fault() for module in self.modules() if isinstance(module, LayerModule))
+        return [error for error in found if error]
+
+    def _arguments(self, args: Sequence[Tensor], kwargs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        given = dict(zip(self.inputs, args))
+        if len(args) > len(self.inputs):
+            raise NetcError(
+                f"{len(args)} inputs given, the net has {len(self.inputs)}: {_listed(self.inputs)}", code="E302"
+            )
+        for name, tensor in kwargs.items():
+            if name in given or name not in self.inputs:
+                problem = "is given twice" if name in given else "is no input of the net"
+                raise NetcError(f"`{name}` {problem}, which are {_listed(self.inputs)}", code="E302")
+            given[name] = tensor
+        missing = [name for name in self.inputs if name not in given]
+        if missing:
+            raise NetcError(
+                f"input {_listed(missing)} is missing",
+                code="E302",
+                help="`evaluate(inputs, outputs)` runs only what the outputs need",
+            )
+        return tuple(given[name] for name in self.inputs)
+
+    def _value(self, blob: str, first: bool = False) -> str:
+        """The value that answers to a blob's name: what is fed is its first version, what is read its last."""
+        versions = [value.name for value in self.graph.values.values() if value.blob == blob]
+        if not versions:
+            raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, self.graph.blobs))
+        return versions[0 if first else -1]
+
+    def _place(self) -> tuple[torch.device, torch.dtype]:
+        first = next((t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()), torch.empty(0))
+        return first.device, first.dtype
+
+
+def lower(graph: Graph, generator: torch.Generator | None = None, share: Net | None = None) -> Net:
+    """The net of a graph whose data layers were turned into inputs, weights filled as the net says.
+
+    `generator` draws the weights (on the CPU, so that a seed means the same everywhere). With `share`, layers of
+    the same name use that net's weights, as Caffe's test nets use the train net's. Raises NetcError E203 where a
+    weight's shape depends on an extent that is not known, E204 where shared weights differ in shape.
+    """
+    verify(graph)
+    modules: dict[str, nn.Module] = {}
+    fresh: set[str] = set()
+    for node in graph.nodes:
+        found = _shared(graph, node, share)
+        modules[node.key] = found or _made(graph, node)
+        if found is None:
+            fresh.add(node.key)
+    _fill([blob for blob in blobs_of(graph, modules) if blob.key in fresh], generator)
+    return Net(graph, modules).train(graph.state.phase == "TRAIN")
+
+
+def _made(graph: Graph, node: Node) -> nn.Module:
+    weights = graph.weights(node)
+    if any(not known(extent) for weight in weights for extent in weight.shape):
+        raise NetcError(
+            f"weights of layer `{node.name}` depend on an extent that is not known",
+            code="E203",
+            span=node.span,
+            help="give the data's shape: `--shape data=n,c,h,w`",
+        )
+    if any(graph.shape(name) is None for name in node.bottoms):
+        return LayerModule(node.layer, weights, len(node.tops), node.name, node.span)
+    return module_for(node, graph.shapes(node.bottoms), weights)
+
+
+def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
+    """The other net's module of this layer, or one that uses its weights where the parameters differ."""
+    twin = share.graph.by_key.get(node.key) if share else None
+    weights = graph.weights(node)
+    if share is None or twin is None or not weights:
+        return None
+    theirs = share.graph.weights(twin)
+    if [(w.name, w.shape) for w in theirs] != [(w.name, w.shape) for w in weights]:
+        raise NetcError(
+            f"layer `{node.name}` has other weights in the test net than in the train net",
+            code="E204",
+            span=node.span,
+            notes=[
+                f"{phase}: {', '.join(text(w.shape) for w in ws)}"
+                for phase, ws in (("train", theirs), ("test", weights))
+            ],
+        )
+    holder = share.module(node.key)
+    if twin.layer == node.layer and len(twin.tops) == len(node.tops):
+        return holder
+    return LayerModule(node.layer, weights, len(node.tops), node.name, node.span, holder)
+
+
+def _fill(blobs: list[Blob], generator: torch.Generator | None) -> None:
+    """Fill the blobs that own their memory, in order, and let the others use their owners' tensors."""
+    by_place = {(blob.key, blob.index): blob for blob in blobs}
+    for blob in blobs:
+        if blob.is_owner:
+            fill(blob.tensor, blob.weight.filler, blob.weight.shape, generator)
+            continue
+        tensor = by_place[blob.owner].tensor
+        if tensor.shape != blob.tensor.shape:
+            raise NetcError(
+                f"layer `{blob.layer}` shares parameter `{blob.param.name}` in another shape: not supported",
+                code="E205",
+            )
+        setattr(blob.module, blob.weight.name, tensor)
+
+
+def _compile(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Straight:
+    steps = _steps(graph, _needed(graph, feeds, fetches), fetches)
+    variable = {name: f"v{i}" for i, name in enumerate(graph.values)}
+    last_use = {name: step for step in steps for name in step.node.bottoms}
+    lines = [f"def straight(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
+    for step in steps:
+        node = step.node
+        arguments = [variable[name] for name in node.bottoms]
+        if step.absorbed:
+            arguments += [f"m[{step.absorbed.key!r}].{weight.name}" for weight in graph.weights(step.absorbed)]
+        tops = ", ".join(variable[name] for name in step.tops)
+        lines.append(f"    {tops + ' = ' if tops else ''}m[{node.key!r}]({', '.join(arguments)})")
+        dead = {name for name in (*node.bottoms, *step.tops) if last_use.get(name, step) is step} - set(fetches)
+        if dead:
+            lines.append(f"    del {', '.join(sorted(variable[name] for name in dead))}")
+    lines.append(f"    return ({''.join(variable[name] + ', ' for name in fetches)})")
+    return _function("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One call of the straight-line code: a node, and the one it computes along with itself."""
+
+    node: Node
+    absorbed: Node | None = None
+
+    @property
+    def tops(self) -> tuple[str, ...]:
+        return (self.absorbed or self.node).tops
+
+
+def _steps(graph: Graph, nodes: list[Node], fetches: tuple[str, ...]) -> list[_Step]:
+    steps: list[_Step] = []
+    absorbed: set[str] = set()
+    for node in nodes:
+        if node.key in absorbed:
+            continue
+        readers = graph.readers[node.tops[0]] if len(node.tops) == 1 and node.tops[0] not in fetches else []
+        reader = readers[0] if len(readers) == 1 and readers[0].bottoms == node.tops else None
+        if reader and reader in nodes and node.layer.absorbs(reader.layer):
+            absorbed.add(reader.key)
+            steps.append(_Step(node, reader))
+        else:
+            steps.append(_Step(node))
+    return steps
+
+
+def _needed(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> list[Node]:
+    """The nodes that lead to `fetches` without going behind `feeds`."""
+    fed, wanted, nodes = set(feeds), set(fetches) - set(feeds), []
+    for node in reversed(graph.nodes):
+        if not wanted.isdisjoint(node.tops) or (set(fetches) >= set(graph.outputs) and not node.tops):
+            wanted.difference_update(node.tops)
+            wanted.update(name for name in node.bottoms if name not in fed)
+            nodes.append(node)
+    if wanted:
+        missing = [graph.values[name].blob for name in sorted(wanted)]
+        raise NetcError(f"input {_listed(missing)} is missing", code="E302")
+    return nodes[::-1]
+
+
+def _function(source: str) -> Straight:
+    """Compile generated code so that tracebacks and debuggers show it."""
+    name = f"<netc straight-line {abs(hash(source)):x}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {}
+    exec(compile(source, name, "exec"), namespace)
+    function: Straight = namespace["straight"]
+    return function
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "(none)"

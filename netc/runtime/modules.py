@@ -1,0 +1,86 @@
+"""One node's torch module: a stock one where the semantics agree, else a LayerModule around its function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netc.diagnostics import NetcError, Span
+from netc.ir.graph import Node
+from netc.ir.layer import Layer, Mode, Shapes, Weights
+
+
+class LayerModule(nn.Module):
+    """Holds a layer's blobs and calls its `forward`.
+
+    `weights` are registered under their names, as parameters where they are learnable and as buffers where
+    they are not; with `holder` they are that module's, as when a test net uses the train net's blobs under other
+    parameters. Raises NetcError, with the layer's name and place, for values that the layer refuses.
+    """
+
+    faults: Tensor | None
+
+    def __init__(
+        self,
+        layer: Layer,
+        weights: Weights,
+        tops: int,
+        name: str = "",
+        span: Span | None = None,
+        holder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.layer, self.tops, self.layer_name, self.span = layer, tops, name, span
+        self.state: dict[str, Any] = {}
+        self.weight_names = tuple(weight.name for weight in weights)
+        self.faults, self.fault_name = None, ""
+        self.holder = holder
+        for weight in weights if holder is None else ():
+            tensor = torch.empty(weight.module_shape)
+            if weight.learnable:
+                self.register_parameter(weight.name, nn.Parameter(tensor))
+            else:
+                self.register_buffer(weight.name, tensor)
+
+    def forward(self, *bottoms: Tensor) -> Any:
+        """The tops: a tensor where there is one, else a tuple of `tops` tensors."""
+        mode = Mode(self.training, self.tops, self.state, None if torch.compiler.is_compiling() else self._check)
+        holder = self if self.holder is None else self.holder
+        weights = [getattr(holder, name) for name in self.weight_names]
+        try:
+            tops = self.layer.forward(bottoms, weights, mode)
+        except NetcError as error:
+            raise error.at(self.span, *[f"in layer `{self.layer_name}`"] * bool(self.layer_name)) from None
+        if isinstance(tops, Tensor):
+            return tops
+        return tops[0] if self.tops == 1 else tops[: self.tops]
+
+    def _check(self, values: Tensor, bad: Tensor, what: str) -> None:
+        """On a CPU raise at once; elsewhere keep the first bad value on the device, for `fault`."""
+        first = torch.where(bad, values, torch.nan).flatten()
+        if values.device.type != "cpu":
+            worst = first.nan_to_num(-torch.inf).amax()
+            self.faults = worst if self.faults is None else torch.maximum(self.faults, worst)
+            self.fault_name = what
+        elif bool(bad.any()):
+            raise NetcError(f"{what}: {first[~first.isnan()][0].item():g}", code="E301")
+
+    def fault(self) -> NetcError | None:
+        """What a device flag says since the last call; waits for the device."""
+        worst, self.faults = self.faults, None
+        if worst is None or worst.item() == -torch.inf:
+            return None
+        error = NetcError(f"{self.fault_name}: {worst.item():g}", code="E301")
+        return error.at(self.span, f"in layer `{self.layer_name}`")
+
+    def extra_repr(self) -> str:
+        """The layer's parameters."""
+        return repr(self.layer)
+
+
+def module_for(node: Node, bottoms: Shapes, weights: Weights) -> nn.Module:
+    """The torch module of a node, its weights not yet filled."""
+    stock = node.layer.module(bottoms, len(node.tops))
+    return stock or LayerModule(node.layer, weights, len(node.tops), node.name, node.span)

@@ -1,0 +1,7 @@
+"""The messages of proto/caffe2.proto, made on first use; by tools/generate_schema.py, do not edit."""
+
+from netc.schema._loader import Package
+
+_package = Package("caffe2")
+DESCRIPTOR = _package.descriptor
+__getattr__ = _package.member

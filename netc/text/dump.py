@@ -1,0 +1,60 @@
+"""A protobuf message to canonical text, as Caffe prints its nets and solvers to its log."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from netc.schema import Message, is_repeated
+from netc.text.literals import quote, spell_double, spell_float
+
+
+def from_message(message: Message) -> str:
+    """The text of a message: fields by number, two spaces a level, one value a line.
+
+    Floats have the fewest digits that read back as the same (`1`, `0.01`, `1e-05`), text beyond ASCII is escaped.
+    """
+    return "".join(_lines(message, ""))
+
+
+def _lines(message: Message, indent: str) -> Iterator[str]:
+    for field, value in message.ListFields():
+        many, spell = _printer(field)
+        for one in value if many else (value,):
+            if spell is None:
+                yield f"{indent}{field.name} {{\n"
+                yield from _lines(one, indent + "  ")
+                yield f"{indent}}}\n"
+            else:
+                yield f"{indent}{field.name}: {spell(one)}\n"
+
+
+@functools.cache
+def _printer(field: FieldDescriptor) -> tuple[bool, Callable[[Any], str] | None]:
+    """Whether a field holds a list, and how its values are spelled: None for a message."""
+    spell: Callable[[Any], str] | None = str
+    if field.message_type is not None:
+        spell = None
+    elif field.enum_type is not None:
+        names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
+        spell = functools.partial(_name, names)
+    elif field.type == FieldDescriptor.TYPE_BOOL:
+        spell = _truth
+    elif field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
+        spell = quote
+    elif field.type == FieldDescriptor.TYPE_FLOAT:
+        spell = spell_float
+    elif field.type == FieldDescriptor.TYPE_DOUBLE:
+        spell = spell_double
+    return is_repeated(field), spell
+
+
+def _name(names: dict[int, str], number: int) -> str:
+    return names.get(number, str(number))
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,277 @@
+"""Prototxt text to a tree.
+
+One regular expression takes a whole plain field (`name: value`), an opening or a closing brace at a time: three of four
+lines of a net need no other code. Lists, extension names, comments in odd places and faults take the slow way. There is
+no recursion: open messages are a stack, and a list of messages stands on it like any other.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import NamedTuple
+
+from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, Source, Span, in_order
+from netc.text.grammar import CLOSE, HEAD, ITEM, JUNK, NAME, NAME_GROUP, OPEN, SCALAR, TRAIL, TRIVIA, VALUE
+from netc.text.tree import Field, Message, Scalar, Tree
+
+MAX_DEPTH = 100
+"""How deep messages may nest."""
+
+CLOSING = {"{": "}", "<": ">"}
+
+
+def parse(source: Source) -> Tree:
+    """Read a prototxt.
+
+    Raises NetcError with every independent syntax error, at most twenty: E002 (something else was expected here), E003
+    (a brace without its partner), E004 (a string without its end), E005 (nested too deep).
+
+    >>> parse(Source("net", 'layer { name: "a" }')).root.messages("layer")[0].get("name")
+    [Scalar("a")]
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # a tree has no cycles: the collector would walk it again and again as it grows, all in vain
+    try:
+        return _Parser(source).run()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _Open(NamedTuple):
+    message: Message
+    field: Field
+    closing: str
+
+
+class _StopError(Exception):
+    """Enough errors, or nothing sensible to read on from."""
+
+
+class _Parser:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.text = source.text
+        self.root = Message([], source, 0)
+        self.root.home = 0
+        self.message = self.root
+        self.stack: list[_Open] = []
+        self.errors: list[Diagnostic] = []
+        self.error_end = -1
+
+    def run(self) -> Tree:
+        root = self.root
+        try:
+            end = self.items(1 if self.text.startswith("\ufeff") else 0)
+            self.unclosed()
+        except _StopError:
+            end = len(self.text)
+        if self.errors:
+            raise NetcError(in_order(self.errors))
+        root.tail, root.end = end, len(self.text)
+        return Tree(self.source, root)
+
+    def items(self, at: int) -> int:
+        """Read fields and braces up to the end of the file; the hot loop."""
+        text, source, match = self.text, self.source, ITEM.match
+        message = self.message
+        append, home = message.fields.append, message.home
+        while True:
+            item = match(text, at)
+            assert item is not None
+            kind, after = item.lastindex, item.end()
+            if kind == VALUE:
+                start, name_end = item.span(NAME_GROUP)
+                value_start, end = item.span(VALUE)
+                scalar = Scalar(item[VALUE], source, value_start, end)
+                append(Field(item[NAME_GROUP], [scalar], source, home, at, start, name_end, value_start, end, after))
+                at = after
+                continue
+            if kind is None:
+                return at
+            if kind == OPEN:
+                start, name_end = item.span(NAME_GROUP)
+                field = Field(item[NAME_GROUP], [], source, home, at, start, name_end, item.start(OPEN))
+                append(field)
+                at = self.open(field, item.start(OPEN), after)
+            elif kind == CLOSE:
+                at = self.close(item.start(CLOSE), at)
+            else:
+                at = self.other(at, item.start(kind))
+            message = self.message
+            append, home = message.fields.append, message.home
+
+    def open(self, field: Field, start: int, home: int) -> int:
+        """Begin a message of `field` at a brace."""
+        if len(self.stack) >= MAX_DEPTH:
+            self.error("E005", f"messages nest more than {MAX_DEPTH} deep", start, start + 1)
+            raise _StopError
+        message = Message([], self.source, start)
+        message.home = home
+        field.values.append(message)
+        self.stack.append(_Open(message, field, CLOSING[self.text[start]]))
+        self.message = message
+        return home
+
+    def close(self, brace: int, tail: int) -> int:
+        """End the innermost message at a closing brace."""
+        found = self.text[brace]
+        if not self.stack:
+            self.error("E003", f"`{found}` closes nothing: no message is open here", brace, brace + 1)
+            return brace + 1
+        message, field, closing = self.stack.pop()
+        if found != closing:
+            note = f"`{self.text[message.start]}` was opened on line {self.source.position(message.start)[0]}"
+            self.error("E003", f"expected `{closing}`, found `{found}`", brace, brace + 1, note)
+        message.tail, message.end = tail, brace + 1
+        self.message = self.stack[-1].message if self.stack else self.root
+        return self.list_next(field, brace + 1) if field.listed else self.finish(field, brace + 1)
+
+    def finish(self, field: Field, end: int) -> int:
+        """The value of a field ends."""
+        field.end = end
+        match = TRAIL.match(self.text, end)
+        field.stop = match.end() if match else end
+        return field.stop
+
+    # ---- the slow way ----
+
+    def skip(self, at: int) -> int:
+        """Over spaces and comments."""
+        match = TRIVIA.match(self.text, at)
+        return match.end() if match else at
+
+    def other(self, lead: int, at: int) -> int:
+        """What the hot loop leaves: a name, a separator on a line of its own, a string to join, or a fault."""
+        character = self.text[at]
+        name = NAME.match(self.text, at)
+        if name:
+            field = Field(name[0], [], self.source, self.message.home, lead, at, name.end())
+            return self.value_of(field)
+        last = self.message.fields[-1] if self.message.fields else None
+        if last is not None and last.stop == lead and last.trail_source.lstrip()[:1] not in (";", ","):
+            if character in ";,":
+                last.stop = at + 1
+                return at + 1
+            joined = character in "\"'" and not last.listed and self.join(last, at)
+            if joined:
+                return joined
+        return self.unexpected(at, "a field")
+
+    def join(self, last: Field, at: int) -> int:
+        """A string behind the string that is the value of `last`: 0 where it is none."""
+        value, string = last.values[-1], SCALAR.match(self.text, at)
+        if not isinstance(value, Scalar) or not value.is_string or string is None:
+            return 0
+        value.end = string.end()
+        value.raw = self.text[value.start : value.end]
+        return self.finish(last, value.end)
+
+    def value_of(self, field: Field) -> int:
+        """A field whose name has been read."""
+        at = self.skip(field.name_end)
+        colon = self.text.startswith(":", at)
+        at = self.skip(at + 1) if colon else at
+        character = self.text[at : at + 1]
+        if character == "=" and not colon:
+            self.error("E002", f"expected `:` behind `{field.name}`, found `=`", at, at + 1)
+            at, colon = self.skip(at + 1), True
+            character = self.text[at : at + 1]
+        field.value_start = at
+        if character and character in "{<":
+            self.message.fields.append(field)
+            head = HEAD.match(self.text, at + 1)
+            return self.open(field, at, head.end() if head else at + 1)
+        if character == "[":
+            return self.list_of(field, at, colon)
+        scalar = SCALAR.match(self.text, at)
+        if scalar is None:
+            return self.unexpected(at, "a value" if colon else f"`:` or `{{` behind `{field.name}`")
+        if not colon:
+            self.error("E002", f"expected `:` or `{{` behind `{field.name}`", at, scalar.end())
+        field.values.append(Scalar(scalar[0], self.source, at, scalar.end()))
+        self.message.fields.append(field)
+        return self.finish(field, scalar.end())
+
+    def list_of(self, field: Field, at: int, colon: bool) -> int:
+        """A field whose value is a list."""
+        field.listed = True
+        first = self.skip(at + 1)
+        if not colon and self.text[first : first + 1] not in ("{", "<", "]"):
+            self.error("E002", f"expected `:` behind `{field.name}`", at, at + 1)
+        self.message.fields.append(field)
+        if self.text.startswith("]", first):
+            return self.finish(field, first + 1)
+        return self.list_item(field, first)
+
+    def list_item(self, field: Field, at: int) -> int:
+        """A value of a list."""
+        character = self.text[at : at + 1]
+        if character and character in "{<":
+            head = HEAD.match(self.text, at + 1)
+            return self.open(field, at, head.end() if head else at + 1)
+        scalar = SCALAR.match(self.text, at)
+        if scalar is None:
+            field.end = field.stop = self.unexpected(at, "a value")
+            return field.stop
+        field.values.append(Scalar(scalar[0], self.source, at, scalar.end()))
+        return self.list_next(field, scalar.end())
+
+    def list_next(self, field: Field, at: int) -> int:
+        """Behind a value of a list."""
+        while True:
+            at = self.skip(at)
+            if self.text.startswith("]", at):
+                return self.finish(field, at + 1)
+            if not self.text.startswith(",", at):
+                field.end = field.stop = self.unexpected(at, "`,` or `]`")
+                return field.stop
+            at = self.skip(at + 1)
+            scalar = SCALAR.match(self.text, at)
+            if scalar is None:
+                return self.list_item(field, at)
+            field.values.append(Scalar(scalar[0], self.source, at, scalar.end()))
+            at = scalar.end()
+
+    # ---- faults ----
+
+    def unexpected(self, at: int, wanted: str) -> int:
+        """Report what stands at `at`; where to read on."""
+        if at >= len(self.text):
+            self.error("E002", f"the file ends where {wanted} should follow", at, at)
+            return at
+        character = self.text[at]
+        if character in "\"'" and not SCALAR.match(self.text, at):
+            end = self.text.find("\n", at)
+            end = len(self.text) if end < 0 else end
+            self.error("E004", f"the string has no closing `{character}` on its line", at, end)
+            return end
+        junk = SCALAR.match(self.text, at) or JUNK.match(self.text, at)
+        end = junk.end() if junk else at + 1
+        shown = self.text[at : min(end, at + 40)]
+        self.error("E002", f"expected {wanted}, found `{shown}`", at, end)
+        return at if character in "}>" else end
+
+    def unclosed(self) -> None:
+        """Report the outermost message that is still open at the end of the file."""
+        if not self.stack:
+            return
+        message, field, closing = self.stack[0]
+        column = self.source.position(field.start)[1]
+        inside = (f for f in message.fields if "\n" in f.lead_source and self.source.position(f.start)[1] <= column)
+        suspect = next(inside, None)
+        note = "the file ends before it"
+        if suspect is not None:
+            line = self.source.position(suspect.start)[0]
+            note = f"`{suspect.name}` on line {line} stands inside it, but is not indented"
+        self.error("E003", f"`{field.name}` is not closed: no `{closing}`", message.start, message.start + 1, note)
+
+    def error(self, code: str, message: str, start: int, end: int, *notes: str) -> None:
+        """Note a syntax error, one a line: what follows on the line is mostly its consequence."""
+        behind = self.error_end
+        self.error_end = max(end, behind)
+        if behind >= 0 and "\n" not in self.text[behind:start] and code != "E003":
+            return
+        self.errors.append(Diagnostic(code, message, Span(self.source, start, end), notes))
+        if len(self.errors) >= MAX_SHOWN:
+            raise _StopError

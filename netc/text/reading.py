@@ -1,0 +1,34 @@
+"""Files to sources."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from netc.diagnostics import NetcError, Source
+
+MAX_BYTES = 64 << 20
+"""Larger files are no prototxt: the largest known one has three megabytes."""
+
+
+def read_source(path: str | os.PathLike[str]) -> Source:
+    """Read a prototxt, its line ends and byte order mark untouched, bytes that are no UTF-8 as lone surrogates.
+
+    Raises NetcError (E001) for a file that is missing, unreadable, binary, or larger than 64 MiB.
+    """
+    name = os.fspath(path)
+    try:
+        size = Path(name).stat().st_size
+        if size > MAX_BYTES:
+            note = f"{size:,} bytes, the limit is {MAX_BYTES:,}"
+            raise NetcError(f"`{name}` is too large for a prototxt", code="E001", notes=[note])
+        data = Path(name).read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise NetcError(f"cannot read `{name}`: {reason}", code="E001") from error
+    except ValueError as error:  # a zero character in the name
+        raise NetcError(f"cannot read `{name}`: {error}", code="E001") from error
+    if b"\0" in data:
+        note = "a prototxt is text; weights (.caffemodel) and means (.binaryproto) are binary"
+        raise NetcError(f"`{name}` is a binary file", code="E001", notes=[note])
+    return Source(name, data.decode("utf-8", "surrogateescape"))

@@ -1,0 +1,126 @@
+"""Scalars of the text format to values of protobuf's field types."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from netc.diagnostics import did_you_mean
+from netc.text.literals import integer, real, unquote
+
+Value = int | float | bool | str | bytes
+
+TRUE, FALSE = ("true", "t", "1", "True"), ("false", "f", "0", "False")
+WORDS = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
+
+_F = FieldDescriptor
+RANGES = {
+    "int32": (-(1 << 31), (1 << 31) - 1),
+    "uint32": (0, (1 << 32) - 1),
+    "int64": (-(1 << 63), (1 << 63) - 1),
+    "uint64": (0, (1 << 64) - 1),
+}
+TYPES = {
+    _F.TYPE_INT32: "int32", _F.TYPE_SINT32: "int32", _F.TYPE_SFIXED32: "int32",
+    _F.TYPE_UINT32: "uint32", _F.TYPE_FIXED32: "uint32",
+    _F.TYPE_INT64: "int64", _F.TYPE_SINT64: "int64", _F.TYPE_SFIXED64: "int64",
+    _F.TYPE_UINT64: "uint64", _F.TYPE_FIXED64: "uint64",
+    _F.TYPE_FLOAT: "float", _F.TYPE_DOUBLE: "double", _F.TYPE_BOOL: "bool",
+    _F.TYPE_STRING: "string", _F.TYPE_BYTES: "bytes", _F.TYPE_ENUM: "enum", _F.TYPE_MESSAGE: "message",
+}  # fmt: skip
+
+
+class FaultError(Exception):
+    """A scalar that a field cannot hold: the parts of a diagnostic but for its place."""
+
+    def __init__(self, code: str, message: str, help: str | None = None, *notes: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.help = help
+        self.notes = notes
+
+
+def converter(field: FieldDescriptor) -> Callable[[str], Value]:
+    """A function from the spelling of a scalar to the value for a field; it raises FaultError."""
+    name, kind = field.name, TYPES[field.type]
+    if kind in RANGES:
+        return functools.partial(_integer, name, kind)
+    if kind == "enum":
+        names = {value.name: value.number for value in field.enum_type.values}
+        return functools.partial(_enum, name, names)
+    simple: dict[str, Callable[[str, str], Value]]
+    simple = {"float": _real, "double": _real, "bool": _truth, "string": _text, "bytes": _data}
+    return functools.partial(simple[kind], name)
+
+
+def _integer(name: str, kind: str, raw: str) -> int:
+    lowest, highest = RANGES[kind]
+    if raw.isdecimal() and raw.isascii() and len(raw) < 10 and (raw[0] != "0" or raw == "0"):
+        return int(raw)
+    value = integer(raw)
+    if value is None:
+        raise FaultError("E006", f"`{name}` takes a whole number, not {_shown(raw)}", None, f"it is of type {kind}")
+    if not lowest <= value <= highest:
+        raise FaultError("E007", f"`{name}` cannot hold {value}", None, f"it is of type {kind}: {lowest} to {highest}")
+    return value
+
+
+def _real(name: str, raw: str) -> float:
+    value = real(raw)
+    if value is None:
+        number = integer(raw)
+        help = f"write `{number}`" if number is not None else None
+        raise FaultError("E006", f"`{name}` takes a number, not {_shown(raw)}", help)
+    return value
+
+
+def _truth(name: str, raw: str) -> bool:
+    value = WORDS.get(raw)
+    if value is None:
+        plain = WORDS.get(raw.strip("\"'").capitalize())
+        help = "write `true` or `false`" if plain is None else f"write `{str(plain).lower()}`"
+        raise FaultError("E006", f"`{name}` takes `true` or `false`, not {_shown(raw)}", help)
+    return value
+
+
+def _enum(name: str, names: dict[str, int], raw: str) -> int:
+    number = names.get(raw)
+    if number is not None:
+        return number
+    number = integer(raw)
+    if number is not None and number in names.values():
+        return number
+    note = "it takes " + ", ".join(names) if len(names) <= 12 else f"it takes one of {len(names)} names"
+    bare = raw.strip("\"'")
+    help = f"write `{bare}` without quotes" if bare in names and bare != raw else did_you_mean(bare, names)
+    raise FaultError("E008", f"`{name}` has no value {_shown(raw)}", help, note)
+
+
+def _text(name: str, raw: str) -> str:
+    try:
+        return _data(name, raw).decode()
+    except UnicodeDecodeError as error:
+        raise FaultError(
+            "E004", f"`{name}` takes UTF-8 text", None, f"byte {error.start} is {error.object[error.start]:#04x}"
+        ) from None
+
+
+def _data(name: str, raw: str) -> bytes:
+    if raw[0] not in "\"'":
+        raise FaultError(
+            "E006", f"`{name}` takes a string, not {_shown(raw)}", f'write `"{raw}"`' if len(raw) < 40 else None
+        )
+    try:
+        return unquote(raw)
+    except ValueError as error:
+        fault = str(error)
+        help = f"write `\\\\{fault[1:]}` for a backslash" if fault.startswith("\\") else None
+        raise FaultError("E004", f"the string of `{name}` holds {fault}, which is no escape", help) from None
+
+
+def _shown(raw: str) -> str:
+    """A spelling for a message, cut where it is long."""
+    return f"`{raw}`" if len(raw) <= 40 else f"`{raw[:37]}...`"

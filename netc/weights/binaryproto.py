@@ -1,0 +1,32 @@
+""".binaryproto: a file of one BlobProto, such as the mean image that Caffe's compute_image_mean writes."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from netc.weights.atomic import atomic_write
+from netc.weights.blobproto import bytes_of, decode_blob, encode_blob
+from netc.weights.blobs import Array, Blob
+from netc.weights.content import expect, map_file
+from netc.weights.wire import Wire
+
+
+def read_blob(path: str | os.PathLike[str]) -> Array:
+    """The array in the file, in its shape: a read-only view. Raises NetcError E401 to E406 (see netc.weights)."""
+    data, name = map_file(path), os.fspath(path)
+    expect(data, name, "blob")
+    return decode_blob(Wire(data, name), 0, len(data)).data
+
+
+def write_blob(path: str | os.PathLike[str], array: Array) -> None:
+    """Write one array, whole or not at all.
+
+    Four axes are written as num, channels, height, width, as compute_image_mean does: every Caffe reads that; any
+    other number of axes as a shape. Raises NetcError E406 for an array that holds no floats, E408.
+    """
+    pieces = encode_blob(Blob(np.asarray(array)), legacy=array.ndim == 4)
+    with atomic_write(path) as file:
+        for piece in pieces:
+            file.write(bytes_of(piece))

@@ -1,0 +1,175 @@
+"""BlobProto on the wire, in every dialect that is about.
+
+    field   BVLC                        C3D 1.0          NVIDIA
+    1-4     num channels height width   num channels length height
+    5       data, float                 width            data
+    6       diff, float                 data             diff
+    7       shape                       diff             shape
+    8, 9    data, diff, double                           same
+    10-13                                                raw_data_type raw_diff_type raw_data raw_diff
+
+C3D's field 5 is a number where all others hold packed floats, which tells the two apart.
+Sources: caffe.proto of BVLC/caffe, NVIDIA/caffe (0.15 and later) and facebook/C3D; `blob.cpp` (FromProto, ToProto).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import NetcError
+from netc.weights.blobs import Array, Blob
+from netc.weights.wire import LENGTH, VARINT, Field, Wire, delimited, signed, tag, varint
+
+MAX_AXES = 32
+"""Caffe's kMaxBlobAxes."""
+MAX_COUNT = 2**31 - 1
+"""Caffe counts elements in an int."""
+RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
+"""NVIDIA's enum Type; 3 (INT) and 4 (UINT) hold no weights."""
+Piece = bytes | Array
+"""A part of a file that is written: bytes as they are, or an array's elements, never as Python numbers."""
+
+
+class _Parts:
+    """The fields of one BlobProto, sorted by what they can be."""
+
+    def __init__(self, wire: Wire, start: int, end: int) -> None:
+        self.wire, self.start = wire, start
+        self.numbers: dict[int, int] = {}
+        self.fields: dict[int, list[Field]] = {}
+        for field in wire.fields(start, end):
+            if field.number > 13:
+                continue
+            if field.wire == VARINT:
+                self.numbers[field.number] = field.value
+            else:
+                wire.keep()
+                self.fields.setdefault(field.number, []).append(field)
+
+    def values(self, number: int, dtype: str) -> Array | None:
+        """A repeated field: a view where it is in one piece; None where it is absent or empty."""
+        pieces = [self.wire.values(field, dtype) for field in self.fields.get(number, ())]
+        if len(pieces) > 1:
+            return np.concatenate(pieces)
+        return pieces[0] if pieces and pieces[0].size else None
+
+    def raw(self, type_number: int, number: int) -> Array | None:
+        """NVIDIA's bytes with a type beside them; of several the last counts."""
+        if number not in self.fields:
+            return None
+        dtype = RAW_TYPES.get(self.numbers.get(type_number, -1))
+        if dtype is None:
+            given = self.numbers.get(type_number, "missing")
+            self.wire.fail("E406", f"field {number} of the blob at byte {self.start} is raw, and its type is {given}")
+        return self.wire.values(self.fields[number][-1], dtype)
+
+    def shape(self) -> tuple[int, ...]:
+        dims: list[int] = []
+        for field in self.fields.get(7, ()):
+            if field.wire == LENGTH:
+                dims.extend(_dims(self.wire, field))
+        if len(dims) > MAX_AXES:
+            self.wire.fail("E404", f"the blob at byte {self.start} has more than {MAX_AXES} axes")
+        return tuple(dims)
+
+
+def decode_blob(wire: Wire, start: int, end: int) -> Blob:
+    """The BlobProto in bytes `start` to `end`.
+
+    Raises NetcError E403 for broken bytes, E404 for a shape that does not fit the values, E406 for raw data of a
+    type that is no float.
+    """
+    parts = _Parts(wire, start, end)
+    shifted = 5 in parts.numbers
+    extents = range(1, 6 if shifted else 5)
+    legacy = any(number in parts.numbers for number in extents)
+    shape = tuple(signed(parts.numbers.get(n, 0), 32) for n in extents) if legacy else parts.shape()
+    data = _first(parts.values(8, "<f8"), parts.values(6 if shifted else 5, "<f4"), parts.raw(10, 12))
+    diff = _first(parts.values(9, "<f8"), parts.values(7 if shifted else 6, "<f4"), parts.raw(11, 13))
+    data = np.empty(0, np.float32) if data is None else data
+    check_shape(wire, shape, data.size, f"the blob at byte {start}")
+    if diff is not None:
+        check_shape(wire, shape, diff.size, f"the diff of the blob at byte {start}")
+    return Blob(data.reshape(shape), None if diff is None else diff.reshape(shape), legacy)
+
+
+def check_shape(wire: Wire, shape: Sequence[int], count: int, what: str) -> None:
+    """Raises NetcError E404 where the extents are not those of `count` values."""
+    shown = "x".join(map(str, shape)) or "()"
+    if any(extent < 0 for extent in shape):
+        wire.fail("E404", f"{what} has the shape {shown}: an extent is negative")
+    if math.prod(extent for extent in shape if extent) > MAX_COUNT:
+        wire.fail("E404", f"{what} has the shape {shown}: more than {MAX_COUNT} values")
+    if math.prod(shape) != count:
+        wire.fail("E404", f"{what} has the shape {shown}, {math.prod(shape)} values, but holds {count}")
+
+
+def encode_blob(blob: Blob, legacy: bool = False) -> list[Piece]:
+    """A BlobProto as Caffe writes it: values by field number, the shape among them. `legacy`: as four extents.
+
+    float64 goes to the double fields; float16 becomes float32. Raises NetcError E406 for other types.
+    """
+    shape = blob.data.shape
+    low: list[Piece] = []
+    high: list[Piece] = []
+    for array, single, double in ((blob.data, 5, 8), (blob.diff, 6, 9)):
+        if array is not None and array.size:
+            wide = writable(array).itemsize == 8
+            (high if wide else low).extend(nested(double if wide else single, [array]))
+    if legacy:
+        extents = b"".join(tag(n, VARINT) + varint(extent) for n, extent in enumerate(shape, 1))
+        return [extents, *low, *high]
+    dims = b"".join(map(varint, shape))
+    return [*low, delimited(7, delimited(1, dims) if dims else b""), *high]
+
+
+def writable(array: Array) -> np.dtype[Any]:
+    """The little-endian type an array is written in. Raises NetcError E406 where it holds no floats."""
+    kinds = {"float16": "<f4", "float32": "<f4", "float64": "<f8"}
+    if array.dtype.name not in kinds:
+        raise NetcError(f"a blob of type `{array.dtype.name}` cannot be written: Caffe's hold floats", code="E406")
+    return np.dtype(kinds[array.dtype.name])
+
+
+def size_of(piece: Piece) -> int:
+    """Bytes of a piece in the file."""
+    return len(piece) if isinstance(piece, bytes) else piece.size * writable(piece).itemsize
+
+
+def bytes_of(piece: Piece) -> bytes | memoryview:
+    """A piece as it goes to the file, without a copy where the array lies in order already."""
+    if isinstance(piece, bytes):
+        return piece
+    flat: Array = np.ascontiguousarray(piece, writable(piece)).reshape(-1)
+    return flat.view(np.uint8).data
+
+
+def nested(number: int, pieces: list[Piece]) -> list[Piece]:
+    """The pieces as a length-delimited field."""
+    return [tag(number, LENGTH) + varint(sum(map(size_of, pieces))), *pieces]
+
+
+def _dims(wire: Wire, shape: Field) -> Iterator[int]:
+    """The extents of a BlobShape, packed or not; it stops soon behind the most that a blob may have."""
+    found = 0
+    for field in wire.fields(shape.at, shape.end):
+        if field.number != 1:
+            continue
+        if field.wire == VARINT:
+            yield signed(field.value, 64)
+            found += 1
+        at = field.at
+        while field.wire == LENGTH and at < field.end and found <= MAX_AXES:
+            value, at = wire.varint(at, field.end)
+            yield signed(value, 64)
+            found += 1
+        if found > MAX_AXES:
+            return
+
+
+def _first(*arrays: Array | None) -> Array | None:
+    return next((array for array in arrays if array is not None), None)

@@ -1,0 +1,195 @@
+""".caffemodel: a NetParameter of which only names, types and blobs are read.
+
+Forks of Caffe use LayerParameter's numbers for other things, so that whole-message parsing misreads their files or
+refuses them. In all of them these stay what they are:
+
+    net       name=1   layers=2 (V1, V0)   layer=100 (V2)
+    V2 layer  name=1   type=2              blobs=7
+    V1 layer  name=4   type=5 (a number)   blobs=6     layer=1 (V0 inside)
+    V0 layer  name=1   type=2              blobs=50
+
+Written is V2, byte for byte what Caffe's Net::ToProto and protobuf's C++ make of the same net.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+
+from netc.diagnostics import NetcError
+from netc.weights.atomic import atomic_write
+from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, nested, size_of
+from netc.weights.blobs import Blob, LayerBlobs, Weights
+from netc.weights.content import expect, map_file
+from netc.weights.wire import LENGTH, VARINT, Field, Wire, delimited
+
+MAX_BYTES = 2**31 - 1
+"""What protobuf can hold in one message."""
+V1_TYPES = (
+    "None Accuracy BNLL Concat Convolution Data Dropout EuclideanLoss Flatten HDF5Data HDF5Output Im2col ImageData "
+    "InfogainLoss InnerProduct LRN MultinomialLogisticLoss Pooling ReLU Sigmoid Softmax SoftmaxWithLoss Split TanH "
+    "WindowData Eltwise Power SigmoidCrossEntropyLoss HingeLoss MemoryData ArgMax Threshold DummyData Slice MVN AbsVal "
+    "Silence ContrastiveLoss Exp Deconvolution"
+).split()
+"""V2's names of V1's numbers (caffe.proto, V1LayerParameter.LayerType)."""
+
+
+def read_caffemodel(path: str | os.PathLike[str]) -> Weights:
+    """The names, types and blobs of a binary .caffemodel. The blobs are views: nothing but headers is read.
+
+    A file with V1 layers and V2 layers gives the V1 ones, as Caffe reads it (upgrade_proto.cpp, UpgradeV1Net).
+    Raises NetcError E401 to E406 (see netc.weights).
+    """
+    data, name = map_file(path), os.fspath(path)
+    expect(data, name, "caffemodel")
+    wire = Wire(data, name)
+    net, known = "", True
+    old: list[LayerBlobs] = []
+    new: list[LayerBlobs] = []
+    for field in wire.fields(0, len(data)):
+        if field.number in (1, 2, 100) and field.wire != LENGTH:
+            wire.fail("E403", f"field {field.number} at byte {field.start} is no string or message, as in a net")
+        if field.number == 1:
+            net = wire.text(field)
+        elif field.number == 2:
+            old.append(_v1_layer(wire, field))
+        elif field.number == 100:
+            new.append(_layer(wire, field, 1, 2, 7))
+        known = known and field.number <= 8
+    if not (old or new or known):
+        raise NetcError(f"`{name}` holds no layers: it is no Caffe weight file", code="E402")
+    return Weights(tuple(old or new), net)
+
+
+def write_caffemodel(path: str | os.PathLike[str], weights: Weights, net: bytes | None = None) -> None:
+    """Write a binary .caffemodel, whole or not at all.
+
+    `net` is a serialised caffe.NetParameter (V2): everything in it is written, with the blobs of `weights` put into the
+    layers of the same name (of equal names, the first into the first). Blobs that it holds itself are left out.
+    Without it the file has names, types and blobs only, which is all that Caffe needs to load it.
+    Raises NetcError E406 for blobs that are no floats, E407 for more than protobuf's 2 GB, E408 where the file cannot
+    be written, E409 where `weights` does not fit `net` or lacks a blob.
+    """
+    pieces = _bare(weights) if net is None else _merged(weights, net)
+    total = sum(map(size_of, pieces))
+    if total > MAX_BYTES:
+        raise NetcError(
+            f"the weights need {total} bytes, a .caffemodel can hold {MAX_BYTES}",
+            code="E407",
+            help="write HDF5 (`.caffemodel.h5`; in a solver `snapshot_format: HDF5`)",
+        )
+    with atomic_write(path) as file:
+        for piece in pieces:
+            file.write(bytes_of(piece))
+
+
+def text_bytes(text: str) -> bytes:
+    """A string as it goes to the file: the inverse of Wire.text."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _v1_layer(wire: Wire, layer: Field) -> LayerBlobs:
+    inner = [f for f in wire.fields(layer.at, layer.end) if f.number == 1 and f.wire == LENGTH]
+    return _layer(wire, inner[-1], 1, 2, 50) if inner else _layer(wire, layer, 4, 5, 6)
+
+
+def _layer(wire: Wire, layer: Field, name_field: int, type_field: int, blobs_field: int) -> LayerBlobs:
+    """The layer in a field, its parts under the given numbers."""
+    wire.keep()
+    name = kind = ""
+    blobs: list[Field] = []
+    for field in wire.fields(layer.at, layer.end):
+        if field.number == name_field:
+            name = wire.text(_is(wire, field, "a layer's name"))
+        elif field.number == type_field:
+            number = field.wire == VARINT and type_field == 5
+            kind = _v1_type(field.value) if number else wire.text(_is(wire, field, "a layer's type"))
+        elif field.number == blobs_field:
+            wire.keep()
+            blobs.append(_is(wire, field, "a blob"))
+    return LayerBlobs(name, kind, tuple(_blob(wire, field, name, i) for i, field in enumerate(blobs)))
+
+
+def _blob(wire: Wire, field: Field, layer: str, index: int) -> Blob:
+    try:
+        return decode_blob(wire, field.at, field.end)
+    except NetcError as error:
+        raise error.at(None, f"in blob {index} of layer `{layer}`") from None
+
+
+def _is(wire: Wire, field: Field, what: str) -> Field:
+    if field.wire != LENGTH:
+        wire.fail("E403", f"field {field.number} at byte {field.start} has wire type {field.wire}, not that of {what}")
+    return field
+
+
+def _v1_type(number: int) -> str:
+    if number == 0:
+        return ""
+    return V1_TYPES[number] if number < len(V1_TYPES) else str(number)
+
+
+def _bare(weights: Weights) -> list[Piece]:
+    pieces: list[Piece] = [delimited(1, text_bytes(weights.name))] if weights.name else []
+    for layer in weights.layers:
+        kind = delimited(2, text_bytes(layer.type)) if layer.type else b""
+        pieces += nested(100, [delimited(1, text_bytes(layer.name)), kind, *_blobs_of(layer)])
+    return pieces
+
+
+def _blobs_of(layer: LayerBlobs) -> Iterator[Piece]:
+    for index, blob in enumerate(layer.blobs):
+        if blob is None:
+            raise NetcError(
+                f"blob {index} of layer `{layer.name}` is missing: it shares another layer's weights",
+                code="E409",
+                help="a .caffemodel holds every blob: fill the shared ones in before writing",
+            )
+        yield from nested(7, encode_blob(blob))
+
+
+def _merged(weights: Weights, net: bytes) -> list[Piece]:
+    """The net's own bytes with the blobs between them, in the order of the field numbers."""
+    wire = Wire(memoryview(net), "the net to write")
+    take = _Turns(weights.layers)
+    pieces: list[Piece] = []
+    for field in wire.fields(0, len(net)):
+        if field.number == 2:
+            raise NetcError("the net to write has V1 layers: upgrade it first", code="E409")
+        if field.number == 100:
+            pieces += nested(100, _merged_layer(wire, field, take))
+        else:
+            pieces.append(net[field.start : field.end])
+    if left := take.rest():
+        names = ", ".join(f"`{name}`" for name in left[:5])
+        raise NetcError(f"{len(left)} layers with blobs are not in the net to write: {names}", code="E409")
+    return pieces
+
+
+def _merged_layer(wire: Wire, layer: Field, take: _Turns) -> list[Piece]:
+    name, before, after = "", bytearray(), bytearray()
+    for field in wire.fields(layer.at, layer.end):
+        if field.number == 1:
+            name = wire.text(field)
+        if field.number != 7:
+            (before if field.number < 7 else after).extend(wire.data[field.start : field.end])
+    found = take(name)
+    return [bytes(before), *(_blobs_of(found) if found else ()), bytes(after)]
+
+
+class _Turns:
+    """Hands out layers by name; of equal names the first one first."""
+
+    def __init__(self, layers: Sequence[LayerBlobs]) -> None:
+        self._waiting: defaultdict[str, deque[LayerBlobs]] = defaultdict(deque)
+        for layer in layers:
+            self._waiting[layer.name].append(layer)
+
+    def __call__(self, name: str) -> LayerBlobs | None:
+        waiting = self._waiting[name]
+        return waiting.popleft() if waiting else None
+
+    def rest(self) -> list[str]:
+        """The names of layers that nobody took, if they hold blobs."""
+        return [layer.name for waiting in self._waiting.values() for layer in waiting if layer.blobs]

@@ -1,0 +1,140 @@
+"""What a file is, told from its bytes; its name says nothing."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+
+from netc.diagnostics import NetcError
+from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire
+
+MAGIC = {
+    b"\x89HDF\r\n\x1a\n": "hdf5",
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+    b"\x1f\x8b": "gzip",
+    b"\x93NUMPY": "npy",
+    b"\x80\x02": "pickle",
+    b"\x80\x03": "pickle",
+    b"\x80\x04": "pickle",
+    b"\x80\x05": "pickle",
+}
+NAMES = {
+    "hdf5": "an HDF5 file",
+    "zip": "a zip archive (PyTorch and NumPy write such files)",
+    "gzip": "a gzip archive",
+    "npy": "a NumPy array",
+    "pickle": "a Python pickle",
+    "text": "a text file",
+    "caffemodel": "a Caffe weight file",
+    "solverstate": "a Caffe solver state",
+    "blob": "a single blob, such as a mean file",
+    "caffe2": "a Caffe2 net",
+}
+HELP = {
+    "zip": "unpack it, or convert it with the program that wrote it",
+    "gzip": "unpack it with gunzip",
+    "text": "a prototxt holds no weights: give the .caffemodel",
+    "solverstate": "the weights are in the .caffemodel of the same snapshot",
+}
+_NET = {(1, LENGTH), (3, LENGTH), (4, VARINT), (5, VARINT), (6, LENGTH), (7, VARINT), (8, LENGTH)}
+"""NetParameter's fields beside its layers, with their wire types."""
+_LOOK = 64
+"""Fields at the start of a file that tell what it is."""
+
+
+def map_file(path: str | os.PathLike[str]) -> memoryview:
+    """The bytes of a file on a memory map: nothing is read until it is looked at.
+
+    Raises NetcError E401 where there is no such file, it cannot be opened, or it is empty.
+    """
+    name = os.fspath(path)
+    try:
+        with open(_regular(name), "rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise NetcError(f"cannot read `{name}`: {(reason or str(error)).lower()}", code="E401") from error
+
+
+def content(data: memoryview) -> str:
+    """What the bytes are: a key of NAMES, or `unknown`."""
+    for magic, name in MAGIC.items():
+        if data[: len(magic)] == magic:
+            return name
+    seen, whole = _top_level(data)
+    if not (whole and seen <= _NET) and _is_text(data):
+        return "text"
+    return _message(data, seen) or ("caffemodel" if whole and seen <= _NET else "unknown")
+
+
+def expect(data: memoryview, name: str, *wanted: str) -> str:
+    """The content, where it is one of `wanted` or cannot be told; NetcError E402 where it is something else."""
+    found = content(data)
+    if found in wanted or found == "unknown":
+        return found
+    raise NetcError(f"`{name}` is {NAMES[found]}, not {NAMES[wanted[0]]}", code="E402", help=HELP.get(found))
+
+
+def _regular(name: str) -> str:
+    """The name itself; a pipe would block, a folder has no bytes, nothing cannot be mapped."""
+    found = os.stat(name)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "it is no regular file")
+    if not found.st_size:
+        raise OSError(0, "the file is empty")
+    return name
+
+
+def _top_level(data: memoryview) -> tuple[set[tuple[int, int]], bool]:
+    """Number and wire type of the first fields, and whether all fields up to there are sound."""
+    seen: set[tuple[int, int]] = set()
+    try:
+        for count, field in enumerate(Wire(data, "").fields(0, len(data))):
+            seen.add((field.number, field.wire))
+            if count >= _LOOK:
+                break
+    except NetcError:
+        return seen, False
+    return seen, True
+
+
+def _message(data: memoryview, seen: set[tuple[int, int]]) -> str | None:
+    if (100, LENGTH) in seen:
+        return "caffemodel"
+    if (1, VARINT) in seen and seen & {(2, LENGTH), (3, LENGTH)}:
+        return "solverstate"
+    if (5, LENGTH) in seen or (5, FIXED32) in seen or {(1, VARINT), (2, VARINT)} <= seen:
+        return "blob"
+    if (1, VARINT) in seen:
+        return "solverstate" if (4, VARINT) in seen else None
+    if (2, LENGTH) in seen:
+        return "caffe2" if _has_operators(data) else "caffemodel"
+    return None
+
+
+def _has_operators(data: memoryview) -> bool:
+    """Whether field 2 holds Caffe2's operators: their field 5 is a message, that of Caffe's old layers a number."""
+    wire = Wire(data, "")
+    try:
+        for count, field in enumerate(wire.fields(0, len(data))):
+            if field.number == 2 and any(f[:2] == (5, LENGTH) for f in wire.fields(field.at, field.end)):
+                return True
+            if count >= _LOOK:
+                break
+    except NetcError:
+        return False
+    return False
+
+
+def _is_text(data: memoryview) -> bool:
+    """UTF-8 without control characters but white space, in the first few thousand bytes."""
+    head = bytes(data[:4096])
+    for cut in range(4):  # the last character may be cut
+        try:
+            text = head[: len(head) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return all(character.isprintable() or character in "\t\n\r\f\ufeff" for character in text)
+    return False

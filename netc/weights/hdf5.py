@@ -1,0 +1,161 @@
+"""Weights and solver states in HDF5, laid out as Caffe's.
+
+    .caffemodel.h5    /data/LAYER/0, 1, ...   one group a layer, also without blobs; /diff likewise with snapshot_diff
+    .solverstate.h5   /iter /current_step (int32, one element)  /learned_net (string)  /history/0, 1, ...
+
+A group's name cannot hold a slash: HDF5 makes groups within groups of it. Caffe itself stops when it is told to write
+`inception_3a/1x1`, and passes over such groups when it reads. Here both work; a warning tells of what Caffe would miss.
+Sources: `net.cpp` (ToHDF5, CopyTrainedLayersFromHDF5), `sgd_solver.cpp` (SnapshotSolverStateToHDF5), `hdf5.cpp`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+
+import h5py
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.weights.atomic import atomic_path
+from netc.weights.blobproto import writable
+from netc.weights.blobs import Array, Blob, LayerBlobs, SolverState, Weights
+from netc.weights.content import expect, map_file
+from netc.weights.hdf5_file import Reader
+
+_RESERVED = {"", ".", ".."}
+
+
+def read_caffemodel_hdf5(path: str | os.PathLike[str]) -> Weights:
+    """The layers of a .caffemodel.h5, by name. Blobs that lie in the file in one piece are views.
+
+    Raises NetcError E401 to E406 (see netc.weights).
+    """
+    with _opened(path) as reader:
+        if "data" not in reader.links(reader.root):
+            reader.fail("E402", "there is no group `data`: it is no Caffe weight file")
+        diffs = dict(reader.tree("diff")) if "diff" in reader.links(reader.root) else {}
+        layers = [_layer(reader, name, data, diffs.get(name, {})) for name, data in reader.tree("data")]
+    return Weights(tuple(layers))
+
+
+def write_caffemodel_hdf5(path: str | os.PathLike[str], weights: Weights) -> tuple[Diagnostic, ...]:
+    """Write a .caffemodel.h5, whole or not at all; returns a warning W410 for layers that Caffe would not find again.
+
+    Blobs that are None are left out, as Caffe leaves out shared ones. Raises NetcError E406 for blobs that are no
+    floats, E408 where the file cannot be written, E409 for a name that HDF5 cannot hold or that repeats.
+    """
+    _check_names([layer.name for layer in weights.layers])
+    with _created(path) as file:
+        _write_layers(file.create_group("data"), weights, diff=False)
+        if any(blob is not None and blob.diff is not None for layer in weights.layers for blob in layer.blobs):
+            _write_layers(file.create_group("diff"), weights, diff=True)
+    return _unseen_by_caffe([layer.name for layer in weights.layers if layer.blobs])
+
+
+def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
+    """A .solverstate.h5. Raises NetcError E401 to E406 (see netc.weights)."""
+    with _opened(path) as reader:
+        links = reader.links(reader.root)
+        if not {"iter", "history"} <= set(links):
+            reader.fail("E402", "there is no `iter` and `history`: it is no Caffe solver state")
+        learned_net = reader.text("learned_net") if "learned_net" in links else None
+        step = reader.integer("current_step") if "current_step" in links else 0
+        history = [blobs for name, blobs in reader.tree("history") if not name]
+        arrays = reader.in_order(history[0] if history else {})
+        if None in arrays:
+            reader.fail("E404", f"blob {arrays.index(None)} of the history is missing")
+        blobs = tuple(Blob(array) for array in arrays if array is not None)
+        return SolverState(reader.integer("iter"), learned_net, blobs, step)
+
+
+def write_solverstate_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
+    """Write a .solverstate.h5 as Caffe does, whole or not at all. Raises NetcError E406, E408."""
+    with _created(path) as file:
+        file.create_dataset("iter", data=np.array([state.iter], "<i4"))
+        if state.learned_net is not None:
+            _write_string(file, b"learned_net", state.learned_net.encode("utf-8", "surrogateescape"))
+        file.create_dataset("current_step", data=np.array([state.current_step], "<i4"))
+        group = file.create_group("history")
+        for index, blob in enumerate(state.history):
+            _write_array(group, index, blob.data)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
+    """The file's reader. Whatever the HDF5 library raises over it becomes NetcError E403."""
+    data, name = map_file(path), os.fspath(path)
+    expect(data, name, "hdf5")
+    try:
+        with h5py.File(name, "r") as file:
+            yield Reader(file, data, name)
+    except NetcError:
+        raise
+    except Exception as error:  # h5py raises nearly every kind of exception for a broken file
+        raise NetcError(f"`{name}` is a broken HDF5 file", code="E403", notes=[str(error)]) from error
+
+
+@contextlib.contextmanager
+def _created(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    with atomic_path(path) as temporary:
+        try:
+            with h5py.File(temporary, "w") as file:
+                yield file
+        except RuntimeError as error:  # what h5py makes of a failed write
+            raise OSError(None, str(error), str(temporary)) from error
+
+
+def _layer(reader: Reader, name: str, data: dict[int, Array], diffs: dict[int, Array]) -> LayerBlobs:
+    if not name:
+        reader.fail("E402", "there are datasets in `data` itself: it is no Caffe weight file")
+    arrays = reader.in_order(data)
+    fits = {i: diff for i, diff in diffs.items() if i in data and diff.shape == data[i].shape}
+    return LayerBlobs(name, "", tuple(None if a is None else Blob(a, fits.get(i)) for i, a in enumerate(arrays)))
+
+
+def _write_layers(group: h5py.Group, weights: Weights, diff: bool) -> None:
+    for layer in weights.layers:
+        made = group.require_group(layer.name)
+        for index, blob in enumerate(layer.blobs):
+            array = None if blob is None else blob.diff if diff else blob.data
+            if array is not None:
+                _write_array(made, index, array)
+
+
+def _write_array(group: h5py.Group, index: int, array: Array) -> None:
+    group.create_dataset(str(index), data=np.ascontiguousarray(array, writable(array)).reshape(array.shape))
+
+
+def _write_string(file: h5py.File, name: bytes, value: bytes) -> None:
+    """A scalar of fixed length that ends in a NUL, as H5LTmake_dataset_string makes and Caffe expects."""
+    kind = h5py.h5t.C_S1.copy()
+    kind.set_size(len(value) + 1)
+    kind.set_strpad(h5py.h5t.STR_NULLTERM)
+    dataset = h5py.h5d.create(file.id, name, kind, h5py.h5s.create(h5py.h5s.SCALAR))
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array(value, f"S{len(value) + 1}"), mtype=kind)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raises NetcError E409 for what cannot be a path of groups, or would be two things at once."""
+    known: set[str] = set()
+    for name in names:
+        parts = name.split("/")
+        if _RESERVED & set(parts) or "\0" in name:
+            raise NetcError(f"HDF5 cannot hold a layer named `{name}`", code="E409", help="write a binary .caffemodel")
+        if name in known:
+            raise NetcError(f"two layers are named `{name}`: HDF5 holds one", code="E409", help="rename one of them")
+        known.add(name)
+    for name in names:
+        above, _, last = name.rpartition("/")
+        if last.isdecimal() and above in known:
+            raise NetcError(f"layer `{name}` and a blob of layer `{above}` have one HDF5 name", code="E409")
+
+
+def _unseen_by_caffe(names: Sequence[str]) -> tuple[Diagnostic, ...]:
+    slashed = [name for name in names if "/" in name]
+    if not slashed:
+        return ()
+    shown = ", ".join(f"`{name}`" for name in slashed[:3])
+    message = f"Caffe will not find {len(slashed)} layers with a slash in their name in this HDF5 file: {shown}"
+    return (Diagnostic("W410", message, help="write a binary .caffemodel (`snapshot_format: BINARYPROTO`) for Caffe"),)

@@ -1,0 +1,77 @@
+""".solverstate: SolverState{iter=1 learned_net=2 history=3 current_step=4} (`sgd_solver.cpp`).
+
+Forks add `minimum_loss` (5) and `iter_last_event` (6), for learning-rate policies that BVLC's Caffe lacks; they are
+passed over.
+"""
+
+from __future__ import annotations
+
+import os
+
+from netc.diagnostics import NetcError
+from netc.weights.atomic import atomic_write
+from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, nested, size_of
+from netc.weights.blobs import Blob, SolverState
+from netc.weights.caffemodel import MAX_BYTES, text_bytes
+from netc.weights.content import expect, map_file
+from netc.weights.wire import LENGTH, VARINT, Field, Wire, delimited, signed, tag, varint
+
+_WIRES = {1: VARINT, 2: LENGTH, 3: LENGTH, 4: VARINT}
+
+
+def read_solverstate(path: str | os.PathLike[str]) -> SolverState:
+    """The solver's state from a binary or an HDF5 file, told apart by content; the history blobs are views.
+
+    Raises NetcError E401 to E406 (see netc.weights).
+    """
+    data, name = map_file(path), os.fspath(path)
+    if expect(data, name, "solverstate", "hdf5") == "hdf5":
+        from netc.weights.hdf5 import read_solverstate_hdf5  # h5py takes its time
+
+        return read_solverstate_hdf5(path)
+    return _decode(Wire(data, name))
+
+
+def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
+    """Write a binary .solverstate as Caffe does, whole or not at all.
+
+    Raises NetcError E406 for a history that is no floats, E407 for more than protobuf's 2 GB, E408.
+    """
+    pieces: list[Piece] = [tag(1, VARINT) + varint(state.iter)]
+    if state.learned_net is not None:
+        pieces.append(delimited(2, text_bytes(state.learned_net)))
+    for blob in state.history:
+        pieces += nested(3, encode_blob(blob))
+    pieces.append(tag(4, VARINT) + varint(state.current_step))
+    if (total := sum(map(size_of, pieces))) > MAX_BYTES:
+        raise NetcError(
+            f"the solver's state needs {total} bytes, a .solverstate can hold {MAX_BYTES}",
+            code="E407",
+            help="`snapshot_format: HDF5` has no such limit",
+        )
+    with atomic_write(path) as file:
+        for piece in pieces:
+            file.write(bytes_of(piece))
+
+
+def _decode(wire: Wire) -> SolverState:
+    numbers, learned_net = {1: 0, 4: 0}, None
+    history: list[Blob] = []
+    for field in wire.fields(0, len(wire.data)):
+        if field.wire != _WIRES.get(field.number, field.wire):
+            wire.fail("E403", f"field {field.number} at byte {field.start} is not as in a solver state")
+        if field.number in numbers:
+            numbers[field.number] = signed(field.value, 32)
+        elif field.number == 2:
+            learned_net = wire.text(field)
+        elif field.number == 3:
+            wire.keep()
+            history.append(_history_blob(wire, field, len(history)))
+    return SolverState(numbers[1], learned_net, tuple(history), numbers[4])
+
+
+def _history_blob(wire: Wire, field: Field, index: int) -> Blob:
+    try:
+        return decode_blob(wire, field.at, field.end)
+    except NetcError as error:
+        raise error.at(None, f"in blob {index} of the history") from None

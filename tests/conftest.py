@@ -1,0 +1,63 @@
+"""Shared fixtures: goldens, and nets written in a test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from netc.compiler import Prober, graph_of, read_net
+from netc.diagnostics import Source
+from netc.ir.graph import State
+from netc.passes.data_to_inputs import data_to_inputs
+from netc.runtime.fillers import generator_of
+from netc.runtime.lower import lower
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
+
+
+@pytest.fixture
+def golden():
+    """`golden(name, text)` compares with tests/golden/name; NETC_BLESS=1 rewrites it."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if os.environ.get("NETC_BLESS"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        assert path.exists(), f"{path.name} is missing: run once with NETC_BLESS=1 and read what it writes"
+        assert text == path.read_text()
+
+    return compare
+
+
+@pytest.fixture
+def graph_from():
+    """`graph_from(text, phase="TEST", stages=(), level=0, shapes=None)`: the checked graph of prototxt text."""
+
+    def make(text: str, phase="TEST", stages=(), level=0, shapes=None):
+        fields, report = read_net(Source("net.prototxt", text))
+        report.raise_errors()
+        return graph_of(fields, State(phase, level, tuple(stages)), Prober(), shapes)
+
+    return make
+
+
+@pytest.fixture
+def net_from(graph_from):
+    """`net_from(text, seed=1, **as graph_from)`: the lowered net."""
+
+    def make(text: str, seed=1, **settings):
+        return lower(data_to_inputs(graph_from(text, **settings)), generator_of(seed))
+
+    return make

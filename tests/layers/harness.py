@@ -1,0 +1,98 @@
+"""Runs one layer without a net: its module or its function, forward and backward, and checks it against itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netc.ir.fields import Fields
+from netc.ir.layer import Layer
+from netc.layers import registry
+from netc.runtime.modules import LayerModule
+
+
+def layer_from(type_name: str, **parameters) -> Layer:
+    """The layer as the front end makes it, from its parameter message given as keyword arguments (nested dicts)."""
+    from netc.schema import defaults
+
+    cls = registry()[type_name]
+
+    def fields(message: str, values: dict) -> Fields:
+        nested = lambda name: fields(_message_type(message, name), {})
+        made = {k: fields(_message_type(message, k), v) if isinstance(v, dict) else v for k, v in values.items()}
+        return Fields(made, defaults(message), nested)
+
+    return cls.from_caffe(fields("LayerParameter", {cls.param_field: parameters} if cls.param_field else parameters))
+
+
+def _message_type(message: str, name: str) -> str:
+    from netc.schema import caffe
+
+    return getattr(caffe, message).DESCRIPTOR.fields_by_name[name].message_type.name
+
+
+def shapes_of(arrays: Sequence[np.ndarray | Tensor]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(a.shape) for a in arrays)
+
+
+def module_of(layer: Layer, shapes, tops: int = 1, stock: bool = True) -> nn.Module:
+    """The layer's stock module, or its function wrapped; weights are random, never left empty."""
+    made = layer.module(shapes, tops) if stock else None
+    made = made or LayerModule(layer, layer.weights(shapes), tops, "under_test")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for tensor in (*made.parameters(), *made.buffers()):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.1)
+    return made
+
+
+def run(layer: Layer, *bottoms, tops: int = 1, training: bool = False, weights=(), stock: bool = True):
+    """The tops as a list of arrays; `weights` overwrite the blobs in Caffe's order. Checks `infer` against them."""
+    tensors = [torch.as_tensor(np.asarray(b)) for b in bottoms]
+    module = module_of(layer, shapes_of(tensors), tops, stock).train(training)
+    names = [w.name for w in layer.weights(shapes_of(tensors))]
+    with torch.no_grad():
+        for name, value in zip(names, weights):
+            target = getattr(module, name)
+            target.copy_(torch.as_tensor(np.asarray(value)).reshape(target.shape))
+        if any(t.dtype == torch.float64 for t in tensors):
+            module.double()
+        result = module(*tensors)
+    result = [result] if isinstance(result, Tensor) else list(result)
+    inferred = layer.infer(shapes_of(tensors), tops)[:tops]
+    assert shapes_of(result) == inferred, f"forward gives {shapes_of(result)}, infer says {inferred}"
+    return [t.numpy() for t in result]
+
+
+def gradcheck(layer: Layer, *shapes, tops: int = 1, training: bool = False, fixed: dict[int, Tensor] | None = None):
+    """autograd against finite differences in float64, for bottoms and weights.
+
+    `fixed` maps bottom indices to tensors that take no gradient (labels); the others are random and pairwise distinct.
+    """
+    fixed = fixed or {}
+    generator = torch.Generator().manual_seed(7)
+    bottoms = [
+        fixed[i].double() if i in fixed else _distinct(shape, generator).requires_grad_()
+        for i, shape in enumerate(shapes)
+    ]
+    module = module_of(layer, tuple(map(tuple, shapes)), tops).double().train(training)
+    names = [n for n, _ in module.named_parameters()]
+    free = [b for i, b in enumerate(bottoms) if i not in fixed]
+
+    def function(*inputs):
+        given = iter(inputs)
+        blobs = [b if i in fixed else next(given) for i, b in enumerate(bottoms)]
+        return torch.func.functional_call(module, dict(zip(names, given)), tuple(blobs))
+
+    values = [p.detach().clone().requires_grad_() for p in module.parameters()]
+    return torch.autograd.gradcheck(function, (*free, *values), eps=1e-6, atol=1e-5)
+
+
+def _distinct(shape, generator) -> Tensor:
+    """Values from -1 to 1 that differ pairwise and keep off 0 and other kinks, so that differences are smooth."""
+    count = int(np.prod(shape))
+    values = (torch.arange(count, dtype=torch.float64) + 0.37) / max(count, 1) * 2 - 1
+    return values[torch.randperm(count, generator=generator)].reshape(tuple(shape))

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+
+from netc.ir.dims import UNKNOWN
+from netc.ir.layer import Cost
+from netc.layers.dropout import Dropout
+from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.harness import gradcheck, module_of, run
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_training_drops_and_scales(stock):
+    torch.manual_seed(5)
+    x = np.arange(1.0, 20001.0).reshape(100, 200)
+    (y,) = run(Dropout(dropout_ratio=0.3), x, training=True, stock=stock)
+    kept = y != 0
+    np.testing.assert_allclose(y[kept], x[kept] / 0.7, rtol=1e-12)
+    assert abs(kept.mean() - 0.7) < 0.02
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_gradient_is_dropped_and_scaled_as_the_top(stock):
+    torch.manual_seed(5)
+    module = module_of(Dropout(dropout_ratio=0.25), ((30, 40),), stock=stock).train()
+    x = torch.ones(30, 40, dtype=torch.float64, requires_grad=True)
+    y = module(x)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, y.detach())
+    assert set(y.detach().unique().tolist()) == {0.0, 1 / 0.75}
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_does_nothing_in_the_test_phase(stock):
+    x = values(2, 3, 5).numpy()
+    np.testing.assert_array_equal(run(Dropout(dropout_ratio=0.9), x, stock=stock)[0], x)
+    np.testing.assert_array_equal(run(Dropout(dropout_ratio=0), x, training=True, stock=stock)[0], x)
+    assert gradcheck(Dropout(dropout_ratio=0.9), (2, 3, 5))
+
+
+def test_file_cost_and_place():
+    assert round_trip("Dropout") == Dropout(0.5)
+    assert round_trip("Dropout", dropout_ratio=0.3) == Dropout(0.3)
+    assert names("Dropout") == ("DROPOUT", ("Dropout",))
+    assert type(module_of(Dropout(), ((2, 3),))) is torch.nn.Dropout
+    assert Dropout().cost(((2, 3),), ((2, 3),)) == Cost(0, 6)
+    assert Dropout().in_place
+
+
+def test_shapes_sizes_and_traces():
+    assert repr(Dropout().infer(((UNKNOWN, 3),), 1)) == "((?, 3),)"
+    resizes(Dropout(0.3), (values(2, 3, 5),), (values(4, 7),))
+    traces(Dropout(0.3), values(2, 3, 5))
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.0, 1.5])
+def test_ratio_out_of_range(ratio):
+    with raises("E103", "it must be at least 0 and below 1"):
+        round_trip("Dropout", dropout_ratio=ratio)

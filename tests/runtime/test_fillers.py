@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from netc.diagnostics import NetcError
+from netc.ir.filler import Filler
+from netc.runtime.fillers import fill, generator_of
+
+SHAPE = (40, 30, 5, 7)
+
+
+def filled(filler, shape=SHAPE):
+    tensor = torch.full(shape, torch.nan)
+    fill(tensor, filler, shape, generator_of(5))
+    return tensor
+
+
+def test_constant():
+    assert filled(Filler(value=0.25)).eq(0.25).all()
+
+
+def test_uniform():
+    x = filled(Filler("uniform", min=-2, max=6))
+    assert -2 <= x.min() < -1.99
+    assert 5.99 < x.max() <= 6
+    assert x.mean().item() == pytest.approx(2, abs=0.05)
+
+
+def test_gaussian():
+    x = filled(Filler("gaussian", mean=3, std=0.5))
+    assert x.mean().item() == pytest.approx(3, abs=0.01)
+    assert x.std().item() == pytest.approx(0.5, rel=0.02)
+
+
+def test_sparse_gaussian_keeps_so_many_inputs_of_an_output():
+    x = filled(Filler("gaussian", std=1, sparse=10))
+    assert x.ne(0).float().mean().item() == pytest.approx(10 / 40, abs=0.01)
+
+
+def test_positive_unitball_rows_sum_to_one():
+    x = filled(Filler("positive_unitball"))
+    assert x.min() >= 0
+    torch.testing.assert_close(x.flatten(1).sum(1), torch.ones(40))
+
+
+FANS = [("FAN_IN", 30 * 35), ("FAN_OUT", 40 * 35), ("AVERAGE", 35 * 35)]
+
+
+@pytest.mark.parametrize(("norm", "fan"), FANS)
+def test_xavier(norm, fan):
+    x = filled(Filler("xavier", variance_norm=norm))
+    bound = math.sqrt(3 / fan)
+    assert bound * 0.999 < x.max() <= bound
+    assert x.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+@pytest.mark.parametrize(("norm", "fan"), FANS)
+def test_msra(norm, fan):
+    assert filled(Filler("msra", variance_norm=norm)).std().item() == pytest.approx(math.sqrt(2 / fan), rel=0.02)
+
+
+def test_bilinear_interpolates():
+    x = filled(Filler("bilinear"), (3, 1, 4, 4))
+    ramp = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    for kernel in x.flatten(0, 1):
+        torch.testing.assert_close(kernel, ramp[:, None] * ramp)
+    with pytest.raises(NetcError, match="square"):
+        filled(Filler("bilinear"), (3, 1, 4, 5))
+
+
+def test_a_tensor_of_another_shape_keeps_the_order():
+    shape = (6, 4)
+    tensor, flat = torch.empty(4, 6).T.contiguous(), torch.empty(24)
+    fill(tensor, Filler("xavier"), shape, generator_of(5))
+    fill(flat, Filler("xavier"), shape, generator_of(5))
+    assert torch.equal(tensor.flatten(), flat)
+
+
+def test_an_empty_blob_is_left_alone():
+    assert filled(Filler("xavier"), (0, 3)).numel() == 0

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from netc.diagnostics import NetcError
+from netc.passes.data_to_inputs import data_to_inputs
+from netc.runtime.fillers import generator_of
+from netc.runtime.lower import lower
+
+SMALL = """
+name: "small"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 9 dim: 7 } } }
+layer { name: "conv/1" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "side" type: "Sigmoid" bottom: "conv" top: "side" }
+"""
+
+
+def by_hand(net, x):
+    conv = torch.nn.functional.conv2d(x, net._modules["conv/1"].weight, net._modules["conv/1"].bias).relu()
+    return {"pool": torch.nn.functional.max_pool2d(conv, 2, 2, ceil_mode=True), "side": conv.sigmoid()}
+
+
+def test_outputs_are_those_of_the_layers(net_from):
+    net = net_from(SMALL)
+    x = torch.rand(2, 3, 9, 7)
+    for given in (net(x), net(data=x)):
+        assert list(given) == ["pool", "side"]
+        for name, tensor in by_hand(net, x).items():
+            torch.testing.assert_close(given[name], tensor)
+
+
+def test_children_carry_the_layers_names(net_from):
+    net = net_from(SMALL)
+    assert list(dict(net.named_children())) == ["conv/1", "relu", "pool", "side"]
+    assert isinstance(net.get_submodule("conv/1"), torch.nn.Conv2d)
+    assert list(net.state_dict()) == ["conv/1.weight", "conv/1.bias"]
+
+
+def test_input_sizes_may_change(net_from):
+    net = net_from(SMALL)
+    for shape in ((2, 3, 9, 7), (1, 3, 12, 15), (3, 3, 9, 8)):
+        x = torch.rand(shape)
+        torch.testing.assert_close(net(x)["pool"], by_hand(net, x)["pool"])
+
+
+def test_evaluate_runs_only_what_is_asked(net_from):
+    net = net_from(SMALL)
+    x = torch.rand(2, 3, 9, 7)
+    inner = net.evaluate({"data": x}, ["conv"])["conv"]
+    torch.testing.assert_close(net.evaluate({"conv": inner}, ["side"])["side"], inner.relu().sigmoid())
+    with pytest.raises(NetcError, match="`data` is missing"):
+        net.evaluate({"pool": inner}, ["side"])
+    with pytest.raises(NetcError, match="no blob `sidee`") as caught:
+        net.evaluate({"data": x}, ["sidee"])
+    assert caught.value.diagnostics[0].help == "did you mean `side`?"
+
+
+def test_run_takes_and_gives_arrays(net_from):
+    net = net_from(SMALL)
+    x = np.random.default_rng(1).random((2, 3, 9, 7), np.float32)
+    assert isinstance(net.run(data=x)["side"], np.ndarray)
+    np.testing.assert_array_equal(net.run({"data": x}, ["side"])["side"], net.run(data=x)["side"])
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {}, "input `data` is missing"),
+        ((1, 2), {}, "2 inputs given"),
+        ((1,), {"data": 1}, "given twice"),
+        ((), {"date": 1}, "`date` is no input"),
+    ],
+)
+def test_wrong_inputs_are_named(net_from, args, kwargs, message):
+    with pytest.raises(NetcError, match=message):
+        net_from(SMALL)(*args, **kwargs)
+
+
+def test_a_seed_gives_the_same_weights(net_from):
+    one, two, other = net_from(SMALL, seed=3), net_from(SMALL, seed=3), net_from(SMALL, seed=4)
+    name = "conv/1.weight"
+    assert torch.equal(one.state_dict()[name], two.state_dict()[name])
+    assert not torch.equal(one.state_dict()[name], other.state_dict()[name])
+
+
+def test_a_copy_has_its_own_weights(net_from):
+    net = net_from(SMALL)
+    twin = copy.deepcopy(net)
+    x = torch.rand(1, 3, 9, 7)
+    before = net(x)["side"]
+    with torch.no_grad():
+        twin.get_submodule("conv/1").weight.zero_()
+    assert torch.equal(net(x)["side"], before)
+    assert not torch.equal(twin(x)["side"], before)
+
+
+HOSTILE = ['x", print(1)) or getattr(self, "x', "forward", "a.b", "", "\\n\\t", "__class__", "net._modules", "%", "train"]
+
+
+def hostile_net():
+    layers = ['layer { name: "data" type: "Input" top: "v0" input_param { shape { dim: 2 dim: 3 } } }']
+    blob = "v0"
+    for i, name in enumerate(HOSTILE * 2):  # each twice: repeated names as well
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"') if "\\n" not in name else name
+        top = f"{quoted}{i}"
+        layers.append(
+            f'layer {{ name: "{quoted}" type: "InnerProduct" bottom: "{blob}" top: "{top}" '
+            'inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }'
+        )
+        blob = top
+    return "\n".join(layers)
+
+
+def test_names_from_files_never_become_code(net_from, capsys):
+    net = net_from(hostile_net())
+    x = torch.rand(2, 3)
+    (result,) = net(x).values()
+    expected = x
+    for child in net.children():
+        expected = torch.nn.functional.linear(expected, child.weight, child.bias)
+    torch.testing.assert_close(result, expected)
+    state = {name: tensor + 1 for name, tensor in net.state_dict().items()}
+    net.load_state_dict(state)
+    assert torch.equal(next(iter(net.state_dict().values())), next(iter(state.values())))
+    torch.compile(net, backend="eager", fullgraph=True)(x)
+    torch.export.export(net, (x,))
+    assert capsys.readouterr().out == ""
+
+
+def test_memory_is_freed_after_the_last_use(net_from):
+    source = net_from(SMALL)._main.__code__
+    import linecache
+
+    text = "".join(linecache.getlines(source.co_filename))
+    assert "del v0" in text.splitlines()[3], "the input is not needed after the first layer"
+
+
+SHARED = """
+layer { name: "data" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 5 } } }
+layer { name: "one" type: "InnerProduct" bottom: "a" top: "one" param { name: "w" } param { name: "bias" lr_mult: 2 }
+        inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }
+layer { name: "two" type: "InnerProduct" bottom: "b" top: "two" param { name: "w" lr_mult: 7 } param { name: "bias" }
+        inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }
+"""
+
+
+def test_parameters_of_one_name_are_one(net_from):
+    net = net_from(SHARED).double()
+    x = torch.rand(2, 5).double()
+    out = net(x, x)
+    assert torch.equal(out["one"], out["two"])
+    assert len(list(net.parameters())) == 2
+    blobs = net.blobs
+    assert [b.is_owner for b in blobs] == [True, True, False, False]
+    assert [b.param.lr_mult for b in blobs] == [1, 2, 1, 2], "settings are those of the first of the name"
+
+
+PHASES = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 6 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" include { phase: TRAIN }
+        batch_norm_param { use_global_stats: false } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" include { phase: TEST }
+        batch_norm_param { use_global_stats: true } }
+layer { name: "scale" type: "Scale" bottom: "bn" top: "scale" scale_param { bias_term: true } }
+"""
+
+
+def test_a_test_net_uses_the_train_nets_weights(graph_from):
+    train = lower(data_to_inputs(graph_from(PHASES, "TRAIN")), generator_of(1))
+    test = lower(data_to_inputs(graph_from(PHASES, "TEST")), generator_of(2), share=train)
+    assert test.conv is train.conv
+    train.double()
+    x = torch.rand(4, 3, 5, 6).double()
+    train(x)
+    bn = train.bn
+    mean, factor = bn.running_mean if hasattr(bn, "running_mean") else bn.mean, bn.scale_factor
+    assert factor.item() == 1
+    conv = train.conv(x)
+    torch.testing.assert_close(mean, conv.mean((0, 2, 3)))
+    expected = (conv - mean[:, None, None]) / (conv.var((0, 2, 3)) + 1e-5).sqrt()[:, None, None]
+    torch.testing.assert_close(test(x)["scale"], expected)
+
+
+def test_batch_norm_and_scale_are_one_call(net_from, monkeypatch):
+    net = net_from(PHASES, phase="TRAIN")
+    calls = []
+    original = torch.batch_norm
+    monkeypatch.setattr(torch, "batch_norm", lambda *a, **k: calls.append(a) or original(*a, **k))
+    x = torch.rand(4, 3, 5, 6)
+    with torch.no_grad():
+        net.scale.weight.copy_(torch.tensor([2.0, -3.0]))
+        net.scale.bias.copy_(torch.tensor([0.5, 1.0]))
+    fused = net(x)["scale"]
+    assert len(calls) == 1
+    parts = net.evaluate({"data": x}, ["bn", "scale"])
+    torch.testing.assert_close(parts["scale"], fused)
+    torch.testing.assert_close(parts["bn"] * net.scale.weight[:, None, None] + net.scale.bias[:, None, None], fused)

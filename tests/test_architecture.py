@@ -1,0 +1,118 @@
+"""The import table of netc/ARCHITECTURE.md, and what may not be imported where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "netc"
+FILES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def allowed_imports() -> dict[str, set[str]]:
+    """The table in ARCHITECTURE.md: `| part | may import |` rows."""
+    table = {}
+    for line in (PACKAGE / "ARCHITECTURE.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 3 and cells[1] != "may import":
+            names = cells[1].replace("`", "").replace(",", " ").split()
+            table[cells[0].strip("`")] = {name for name in names if name != "nothing"}
+    return table
+
+
+def part(module: str) -> str:
+    """`netc.ir.graph` is of part `ir`; the package itself is `netc`."""
+    pieces = module.split(".")
+    return pieces[1] if len(pieces) > 1 else "netc"
+
+
+def module_name(path: Path) -> str:
+    pieces = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(pieces[:-1] if pieces[-1] == "__init__" else pieces)
+
+
+def imports(path: Path, everywhere: bool = True) -> set[str]:
+    """Modules a file imports; `if TYPE_CHECKING:` does not count, functions only where `everywhere`."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for child in node.orelse:
+                visit(child)
+            return
+        if not everywhere and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative imports hide where a name comes from"
+            found.add(node.module or "")
+            if node.module == "netc":
+                found.update(f"netc.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    table = allowed_imports()
+    own = part(module_name(path))
+    assert own in table, f"ARCHITECTURE.md does not list {own}"
+    foreign = {part(name) for name in imports(path) if name.startswith("netc.")} - {own, "__version__"}
+    assert foreign <= table[own], f"{own} may not import {sorted(foreign - table[own])}"
+
+
+def test_the_table_has_no_cycle():
+    table = allowed_imports()
+    done: set[str] = set()
+    while len(done) < len(table):
+        ready = {name for name, uses in table.items() if name not in done and uses & set(table) <= done}
+        assert ready, f"these import each other: {sorted(set(table) - done)}"
+        done |= ready
+
+
+NO_TORCH = ("diagnostics", "schema", "text", "weights", "ir", "layers", "frontends", "passes", "compiler", "inspection")
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if part(module_name(p)) in NO_TORCH], ids=str)
+def test_torch_is_not_imported_with_the_module(path):
+    roots = {name.split(".")[0] for name in imports(path, everywhere=False)}
+    assert "torch" not in roots
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if part(module_name(p)) in ("ir", "layers", "passes")], ids=str)
+def test_ir_and_layers_know_no_protobuf(path):
+    roots = {".".join(name.split(".")[:2]) for name in imports(path)}
+    assert not roots & {"google.protobuf", "google", "netc.schema", "netc.text"}
+
+
+def test_runtime_imports_neither_layers_nor_schema():
+    assert not allowed_imports()["runtime"] & {"layers", "schema", "text"}
+
+
+@pytest.mark.parametrize("verb", ["check", "summary"])
+def test_verbs_that_never_wait_for_torch(verb):
+    code = (
+        "import sys; from netc.cli import main; status = main(sys.argv[1:]);"
+        "assert 'torch' not in sys.modules and 'cv2' not in sys.modules; sys.exit(status)"
+    )
+    net = str(ROOT / "models" / "lenet" / "train_val.prototxt")
+    done = subprocess.run([sys.executable, "-c", code, verb, net], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_file_is_too_long_to_read():
+    long = {p.name: n for p in FILES if (n := len(p.read_text().splitlines())) > 300 and "schema" not in p.parts}
+    assert not long
+
+
+def test_no_module_is_a_drawer():
+    assert not [p for p in FILES if p.stem in ("utils", "util", "common", "helpers", "misc")]

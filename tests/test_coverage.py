@@ -1,0 +1,52 @@
+"""Nothing registered is half done: every layer type has its documentation, tests and names."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+import pytest
+
+from netc.ir.layer import DataLayer, Layer
+from netc.layers import registry
+from netc.schema import caffe, descriptor
+
+TYPES = sorted(registry())
+TESTS = "\n".join(path.read_text() for path in (Path(__file__).parent / "layers").glob("*.py"))
+V1_NAMES = {value.name for value in caffe.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_layer_type_is_documented(name):
+    cls = registry()[name]
+    doc = inspect.getdoc(cls) or ""
+    assert dataclasses.is_dataclass(cls)
+    assert doc != (inspect.getdoc(Layer) or "")
+    assert "Reference:" in doc, f"{name} does not say where its rule comes from"
+    assert "Shapes:" in doc, f"{name} does not say what shapes it gives"
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_layer_type_is_tested(name):
+    cls = registry()[name]
+    assert f'"{name}"' in TESTS or f"{cls.__name__}(" in TESTS, f"no test in tests/layers makes a {name}"
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_layer_type_has_its_field(name):
+    cls = registry()[name]
+    fields = descriptor("LayerParameter").fields_by_name
+    assert cls.param_field is None or cls.param_field in fields
+    assert cls.v1 is None or cls.v1 in V1_NAMES
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_layer_type_computes(name):
+    cls = registry()[name]
+    own = cls.forward is not Layer.forward or cls.module is not Layer.module
+    assert own or issubclass(cls, DataLayer), f"{name} has neither module() nor forward()"
+
+
+def test_every_v1_type_is_registered():
+    assert V1_NAMES - {cls.v1 for cls in registry().values()} == {"NONE"}

@@ -1,0 +1,154 @@
+"""Trees to messages: what protobuf accepts and nothing else, with every problem told at its place."""
+
+import itertools
+import math
+
+import pytest
+from google.protobuf import text_format
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from netc.diagnostics import NetcError, Source
+from netc.schema import as_dict, new
+from netc.text import from_message, parse, to_message
+from tests.text.nets import FIELDS, SPACE, SPELLINGS, messages
+
+
+def convert(text, kind="caffe.NetParameter"):
+    return to_message(parse(Source("net", text)), kind)
+
+
+def findings(text, kind="caffe.NetParameter"):
+    return [f"{d.code} {d.line}:{d.column} {d.message}" for d in convert(text, kind)[1]]
+
+
+def accepted(text, kind):
+    """What protobuf makes of a text, None where it refuses it."""
+    try:
+        return text_format.Parse(text, new(kind))
+    except (text_format.ParseError, UnicodeError):
+        return None
+
+
+def ours(text, kind):
+    try:
+        message, found = convert(text, kind)
+    except NetcError:
+        return None
+    return None if found else message
+
+
+ENUMS = ("pool", "phase", "blob_share_mode")
+TRUNCATED = ("4294967296", "18446744073709551616")
+"""protobuf 7 cuts an enum's number to 32 bits and takes these for 0."""
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+@pytest.mark.parametrize("colon", [": ", " "])
+def test_one_field_in_every_spelling_as_protobuf_reads_it(kind, name, colon):
+    for spelling in SPELLINGS:
+        text = f"{name}{colon}{spelling}"
+        expected, found = accepted(text, kind), ours(text, kind)
+        if name in ENUMS and spelling in TRUNCATED:
+            expected = None
+        assert (found is None) == (expected is None), text
+        if expected is not None:
+            assert str(found) == str(expected), text
+
+
+@given(st.data())
+def test_two_fields_in_any_spelling_as_protobuf_reads_them(data):
+    kind, name = data.draw(st.sampled_from(FIELDS))
+    other = data.draw(st.sampled_from([n for k, n in FIELDS if k == kind]))
+    parts = [name, ":", data.draw(st.sampled_from(SPELLINGS)), other, ":", data.draw(st.sampled_from(SPELLINGS))]
+    parts.insert(3, data.draw(st.sampled_from(["", ";", ",", ";;"])))
+    assume(not (set(parts) & set(ENUMS) and set(parts) & set(TRUNCATED)))
+    text = "".join(itertools.chain.from_iterable((part, data.draw(SPACE)) for part in parts))
+    expected, found = accepted(text, kind), ours(text, kind)
+    assert (found is None) == (expected is None)
+    assert found is None or str(found) == str(expected)
+
+
+@given(messages)
+def test_what_protobuf_prints_is_read_as_it_was(message):
+    kind = message.DESCRIPTOR.full_name
+    assert ours(text_format.MessageToString(message), kind) == message
+    assert (
+        ours(text_format.MessageToString(message, as_one_line=True, use_short_repeated_primitives=True), kind)
+        == message
+    )
+    assert ours(text_format.MessageToString(message, pointy_brackets=True), kind) == message
+    assert ours(from_message(message), kind) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('layer { naem: "a" }', "W001 1:9 unknown field `naem` in `LayerParameter`"),
+        ("layer { name: a }", "E006 1:15 `name` takes a string, not `a`"),
+        ("layer { name { } }", "E006 1:9 `name` is a single value, not a message"),
+        ("layer { pooling_param: 3 }", "E006 1:24 `pooling_param` is a message, not a single value"),
+        ("layer { phase: TSET }", "E008 1:16 `phase` has no value `TSET`"),
+        ("layer { phase: 7 }", "E008 1:16 `phase` has no value `7`"),
+        ('layer { phase: "TEST" }', 'E008 1:16 `phase` has no value `"TEST"`'),
+        ("input_dim: 2147483648", "E007 1:12 `input_dim` cannot hold 2147483648"),
+        ("input_dim: [1, 1.5]", "E006 1:16 `input_dim` takes a whole number, not `1.5`"),
+        ("layer { loss_weight: 010 }", "E006 1:22 `loss_weight` takes a number, not `010`"),
+        ("force_backward: yes", "E006 1:17 `force_backward` takes `true` or `false`, not `yes`"),
+        ('name: "a"\nname: "b"', "E009 2:1 `name` is given twice"),
+        ("state { } state { }", "E009 1:11 `state` is given twice"),
+        ('name: ["a"]', "E009 1:1 `name` takes one value, not a list"),
+        ("layer { clip_param { min: 1 } }", "E009 1:9 `max` is missing in `ClipParameter`"),
+        (r'name: "C:\data"', r"E004 1:7 the string of `name` holds \d, which is no escape"),
+        (r'name: "\351"', "E004 1:7 `name` takes UTF-8 text"),
+        ('name: "\udce9"', "E004 1:7 `name` takes UTF-8 text"),
+        ('name: "\ud800"', "E004 1:7 the string of `name` holds a lone surrogate, which is no escape"),
+    ],
+)
+def test_findings_with_their_places(text, found):
+    assert findings(text) == [found]
+
+
+@pytest.mark.parametrize(
+    ("text", "help"),
+    [
+        ("layer { bottm: 'a' }", "did you mean `bottom`?"),
+        ("layer { pooling_param { pool: MAXX } }", "did you mean `MAX`?"),
+        ("layer { pooling_param { pool: 'MAX' } }", "write `MAX` without quotes"),
+        ("layer { name: conv1 }", 'write `"conv1"`'),
+        ("force_backward: TRUE", "write `true`"),
+        ("layer { loss_weight: 010 }", "write `8`"),
+        ("layer { pooling_param: 3 }", "write `pooling_param { ... }`"),
+        (r'name: "C:\data"', r"write `\\d` for a backslash"),
+    ],
+)
+def test_help(text, help):
+    (found,) = convert(text)[1]
+    assert found.help == help
+
+
+def test_everything_at_once_in_the_order_of_the_file():
+    text = 'name: 1\nlayer { phase: X bogus: [{ a: 1 }] }\ninput_dim: -9999999999\nlayer { name: "ok" type: "ReLU" }\n'
+    message, found = convert(text)
+    assert [(d.code, d.line) for d in found] == [("E006", 1), ("E008", 2), ("W001", 2), ("E007", 3)]
+    assert as_dict(message) == {"layer": ({}, {"name": "ok", "type": "ReLU"})}
+
+
+def test_a_part_of_a_tree_can_be_converted():
+    tree = parse(Source("net", 'layer { name: "a" phase: TEST }'))
+    message, found = to_message(tree.root.messages("layer")[0], "caffe.LayerParameter")
+    assert (as_dict(message), found) == ({"name": "a", "phase": "TEST"}, [])
+
+
+def test_floats_beyond_float32_are_infinite():
+    blob = convert("data: [1e39, -1e39, 1e-60, 3.4028235e38] double_data: 1e39", "caffe.BlobProto")[0]
+    assert list(blob.data) == [math.inf, -math.inf, 0.0, 3.4028234663852886e38]
+    assert list(blob.double_data) == [1e39]
+
+
+def test_what_the_cplusplus_reader_does_otherwise_than_the_python_one():
+    assert as_dict(convert("input_dim: - 3")[0]) == {"input_dim": (-3,)}
+    assert as_dict(convert(r'name: "\?"')[0]) == {"name": "?"}
+    for text in ("input_dim: +3", "input_dim: 1_000", "input_dim: 0b1"):
+        assert accepted(text, "caffe.NetParameter") is not None
+        assert ours(text, "caffe.NetParameter") is None
