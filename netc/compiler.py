@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Report
 from netc.frontends.caffe.build import build
-from netc.frontends.caffe.read import read_net, read_solver
+from netc.frontends.caffe.read import read_net
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, Phase, State
@@ -27,6 +27,7 @@ from netc.passes.data_to_inputs import data_to_inputs
 
 if TYPE_CHECKING:
     from netc.runtime.lower import Net
+    from netc.runtime.state import CopyReport
 
 
 def checked_graph(
@@ -42,9 +43,7 @@ def checked_graph(
     return graph, report
 
 
-def graph_of(
-    net: Fields, state: State, probe: Probe = no_probe, shapes: Mapping[str, Shape] | None = None
-) -> Graph:
+def graph_of(net: Fields, state: State, probe: Probe = no_probe, shapes: Mapping[str, Shape] | None = None) -> Graph:
     """The graph of one phase with shapes. Raises NetcError with all its errors."""
     graph, report = checked_graph(net, state, probe, shapes)
     report.raise_errors()
@@ -111,3 +110,17 @@ def load(
     for file in [weights] if isinstance(weights, (str, Path)) else weights or ():
         copy_weights(lowered, file)
     return lowered
+
+
+def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> CopyReport:
+    """Copy a weights file into a net by layer name; see `runtime.state.copy_weights`.
+
+    Raises NetcError for a file that is none, and for blobs that do not fit.
+    """
+    from netc.runtime.state import copy_weights as copy
+    from netc.weights import read
+
+    layers = [
+        (layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in read(path).layers
+    ]
+    return copy(net, layers, str(path), allow_mismatch)

@@ -36,9 +36,9 @@ class Source:
         return starts
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column, both from 1, of a character offset.
+        r"""Line and column, both from 1, of a character offset.
 
-        >>> Source("net", "a\\nbc").position(3)
+        >>> Source("net", "a\nbc").position(3)
         (2, 2)
         """
         line = bisect.bisect_right(self._line_starts, offset)
@@ -114,7 +114,8 @@ class Diagnostic:
         """The finding as the command line shows it, without colour.
 
         >>> source = Source("net.prototxt", 'type: "Poling"')
-        >>> found = Diagnostic("E010", "unknown layer type `Poling`", Span(source, 6, 14), help="did you mean `Pooling`?")
+        >>> place = Span(source, 6, 14)
+        >>> found = Diagnostic("E010", "unknown layer type `Poling`", place, help="did you mean `Pooling`?")
         >>> print(found.render())
         error[E010]: unknown layer type `Poling`
          --> net.prototxt:1:7

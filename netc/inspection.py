@@ -55,8 +55,8 @@ def _check_solver(solver: Fields, report: Report, shapes: Mapping[str, Shape] | 
         report.extend(error.diagnostics)
     own = solver.span()
     near = own.source.name if own else None
-    paths = [solver[name] for name in ("net", "train_net") if solver[name]] + list(solver["test_net"])
-    for name in dict.fromkeys(paths):
+    named = [solver[name] for name in ("net", "train_net") if solver[name]] + list(solver["test_net"])
+    for name in dict.fromkeys(named):
         try:
             net, found = read_net(paths.find(name, near)[0])
         except NetcError as error:
@@ -137,4 +137,3 @@ def summary(
     net, report = read_net(path)
     report.raise_errors()
     return Summary(graph_of(net, State(phase_of(phase), level, tuple(stages)), Prober(), shapes))
-

@@ -37,7 +37,9 @@ def mnist(images_idx: Path | str, labels_idx: Path | str, out_lmdb: Path | str) 
     """
     pictures, labels = read_idx(images_idx, 3), read_idx(labels_idx, 1)
     if len(pictures) != len(labels):
-        raise NetcError(f"`{images_idx}` holds {len(pictures)} images, `{labels_idx}` {len(labels)} labels", code="E510")
+        raise NetcError(
+            f"`{images_idx}` holds {len(pictures)} images, `{labels_idx}` {len(labels)} labels", code="E510"
+        )
     write_lmdb(out_lmdb, zip(pictures[:, None], labels.tolist()))
     return len(pictures)
 

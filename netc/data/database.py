@@ -81,7 +81,7 @@ class DatumRecords:
             self._keys[0]
         except (IndexError, ZeroDivisionError):
             self.close()
-            raise NetcError(f"database `{self.name}` is empty", code="E502", field="source") from None
+            raise NetcError(f"database `{self.name}` is empty", code="E502", field="data_param.source") from None
 
     def shapes(self) -> tuple[Shape, ...]:
         """Planes of the first record, and its label, a scalar."""
@@ -116,14 +116,14 @@ class DatumRecords:
         try:
             return read_datum(get(self._keys[index]))
         except ValueError as error:
-            raise NetcError(f"{self.describe(index)}: {error}", code="E503", field="source") from None
+            raise NetcError(f"{self.describe(index)}: {error}", code="E503", field="data_param.source") from None
 
     def _image(self, index: int, datum: Datum) -> images.Image:
         try:
             return images.decode(datum.data, self._flag) if datum.encoded else raw_image(datum)
         except ValueError as error:
             code = "E504" if datum.encoded else "E503"
-            raise NetcError(f"{self.describe(index)}: {error}", code=code, field="source") from None
+            raise NetcError(f"{self.describe(index)}: {error}", code=code, field="data_param.source") from None
 
 
 def raw_image(datum: Datum) -> images.Image:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -42,7 +41,9 @@ class Finish:
         if self.whole and self.mean is not None and shape != self.mean.shape:
             mean, found = ("x".join(map(str, s)) for s in (self.mean.shape, shape))
             raise NetcError(
-                f"{describe()} is {found}, but the mean picture is {mean}", code="E505", field="mean_file"
+                f"{describe()} is {found}, but the mean picture is {mean}",
+                code="E505",
+                field="transform_param.mean_file",
             )
 
     def __call__(
@@ -132,7 +133,6 @@ def _mask(valid: Array, result: Tensor) -> Tensor:
     return (rows[:, :, None] & columns[:, None, :])[:, None].to(result.dtype)
 
 
-
 def _planes(image: Image) -> Image:
     """The picture with its planes apart: a strided copy would be many times slower."""
     if not interleaved(image):
@@ -143,6 +143,8 @@ def _planes(image: Image) -> Image:
 
 
 def _flipped(image: Image) -> Image:
+    import cv2
+
     result = np.empty(image.shape, image.dtype)
     for target, plane in zip(result, _planes(image)):
         cv2.flip(plane, 1, target)

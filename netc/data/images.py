@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,8 +17,12 @@ Image = npt.NDArray[Any]
 
 def flags(color: bool, gray: bool) -> int:
     """How OpenCV is to decode. Raises NetcError E505 where both are asked."""
+    import cv2
+
     if color and gray:
-        raise NetcError("`force_color` and `force_gray` exclude each other", code="E505", field="force_gray")
+        raise NetcError(
+            "`force_color` and `force_gray` exclude each other", code="E505", field="transform_param.force_gray"
+        )
     if color:
         return int(cv2.IMREAD_COLOR)
     return int(cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_UNCHANGED)
@@ -30,6 +34,8 @@ def decode(data: memoryview, flag: int) -> Image:
     Raises ValueError for bytes that OpenCV cannot decode, a picture that ends early (OpenCV would fill the rest
     with grey), and one of more than 8 bits a channel, which Caffe refuses.
     """
+    import cv2
+
     if truncated(data):
         raise ValueError(f"the picture of {len(data)} bytes ends early")
     try:
@@ -43,12 +49,22 @@ def decode(data: memoryview, flag: int) -> Image:
     return planes(picture)
 
 
-def read(path: Path, color: bool, size: tuple[int, int] | None) -> Image:
-    """The planes of a picture file, resized to `size` (height, width) bilinearly where it is given.
+def read(paths: Iterable[Path]) -> bytes:
+    """The bytes of the first of these files that is there. Raises OSError where none can be read."""
+    missing: OSError | None = None
+    for path in paths:
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = missing or error
+    assert missing is not None
+    raise missing
 
-    Raises OSError where it cannot be read and ValueError where it cannot be decoded.
-    """
-    image = decode(memoryview(path.read_bytes()), flags(color, not color))
+
+def resize(image: Image, size: tuple[int, int] | None) -> Image:
+    """Bilinearly, to (height, width); None leaves it (`io.cpp`, ReadImageToCVMat)."""
+    import cv2
+
     if size is None or image.shape[1:] == size:
         return image
     return planes(cv2.resize(image.transpose(1, 2, 0), (size[1], size[0])))
@@ -62,6 +78,8 @@ def planes(picture: Image) -> Image:
 def copy(target: Image, image: Image) -> None:
     """Copy planes into contiguous ones; interleaved pictures by OpenCV, many times faster than a strided copy."""
     if interleaved(image) and len(image) == 3:
+        import cv2
+
         cv2.split(image.transpose(1, 2, 0), [target[0], target[1], target[2]])
     else:
         np.copyto(target, image)

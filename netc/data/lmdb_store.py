@@ -73,12 +73,14 @@ def _open(path: str, name: str) -> Any:
     try:
         environment = lmdb.open(path, readonly=True, lock=False, subdir=folder, create=False)
     except lmdb.Error as error:
-        raise NetcError(f"`{name}` is no LMDB: {error}", code="E501", field="source") from None
+        raise NetcError(f"`{name}` is no LMDB: {error}", code="E501", field="data_param.source") from None
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     if os.path.getsize(data) < needed:  # its missing pages would end the process with a bus error
         environment.close()
         raise NetcError(
-            f"LMDB `{name}` is truncated: {os.path.getsize(data)} bytes of {needed}", code="E501", field="source"
+            f"LMDB `{name}` is truncated: {os.path.getsize(data)} bytes of {needed}",
+            code="E501",
+            field="data_param.source",
         )
     return environment
 
@@ -86,6 +88,6 @@ def _open(path: str, name: str) -> Any:
 def _missing(path: str, name: str, folder: bool) -> NetcError:
     if folder and os.path.exists(os.path.join(path, "CURRENT")):
         found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
-        return NetcError(found, code="E501", field="source", help=help_text)
+        return NetcError(found, code="E501", field="data_param.source", help=help_text)
     found = f"`{name}` is no LMDB: it has no data.mdb" if folder else f"no database `{name}`"
-    return NetcError(found, code="E501", field="source")
+    return NetcError(found, code="E501", field="data_param.source")

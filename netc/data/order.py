@@ -55,7 +55,7 @@ class Order:
     """`rand_skip`: up to so many records, less one, are passed over at the start."""
     permute: Callable[[np.random.Generator], Numbers] | None = None
     """A random order of all records, asked for when an epoch begins."""
-    _epochs: dict[int, Numbers] = field(default_factory=dict, repr=False)
+    _epochs: dict[int, Numbers] = field(default_factory=dict, init=False, repr=False)
 
     def numbers(self, position: int, count: int) -> Numbers:
         """The numbers of the `count` records that this rank reads from its `position` on."""

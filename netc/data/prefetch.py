@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +69,6 @@ class PrefetchedSource:
         self._pool: ThreadPoolExecutor | None = None
         self._buffers = _Buffers()
         self._closed = threading.Event()
-        self._begun = False
 
     def next_batch(self) -> Batch:
         """The next batch. Raises NetcError for the first record of it that cannot be read."""
@@ -76,7 +76,7 @@ class PrefetchedSource:
         begun = time.perf_counter()
         batch = self._pending[0].result()
         self._pending.popleft()
-        self._count(time.perf_counter() - begun)
+        self.statistics.count(self.batch_size, time.perf_counter() - begun)
         self.position += self.batch_size
         self._plan()
         return batch
@@ -92,10 +92,8 @@ class PrefetchedSource:
 
     def restore(self, state: dict[str, int]) -> None:
         """Go on where a source of the same layer stood, with its random numbers."""
-        order = self.order
-        self._drop()
-        self.order = Order(state["seed"], order.shuffle, order.rank, order.world_size, order.skip, order.permute)
         self.seek(state["position"])
+        self.order = replace(self.order, seed=state["seed"])
 
     def close(self) -> None:
         """Stop the threads, wait for them, and close the records."""
@@ -104,14 +102,6 @@ class PrefetchedSource:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self.records.close()
-
-    def _count(self, waited: float) -> None:
-        if self._begun:
-            self.statistics.waited += waited
-            self.statistics.records += self.batch_size
-        else:  # starting up is not what limits a long run
-            self._begun = True
-            self.statistics.restart()
 
     def _drop(self) -> None:
         for pending in self._pending:
@@ -149,7 +139,9 @@ class PrefetchedSource:
         channels, height, width = image.shape
         h, w = self.crop.extents(height, width)
         if height < h or width < w:
-            raise self._wrong(index, image, f"is smaller than `crop_size` {self.crop.size}", "crop_size")
+            raise self._wrong(
+                index, image, f"is smaller than `crop_size` {self.crop.size}", "transform_param.crop_size"
+            )
         if (channels, h, w) != data.shape[1:] or not (self.complete or image.dtype == data.dtype):
             raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
         self.finish.check(image.shape, lambda: self.records.describe(index))
@@ -248,9 +240,7 @@ class _Buffers:
             if buffers is not None and held:
                 with buffers._lock:
                     buffers._free = {
-                        key: arrays
-                        for key, arrays in buffers._free.items()
-                        if key == (array.shape, array.dtype.str)
+                        key: arrays for key, arrays in buffers._free.items() if key == (array.shape, array.dtype.str)
                     } or {(array.shape, array.dtype.str): []}
                     buffers._free[array.shape, array.dtype.str].append(held.pop())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -80,17 +80,25 @@ class Batch:
 
 @dataclass
 class Statistics:
-    """How long the consumer waited for data, since the first batch."""
+    """How long the consumer waited for data. The first batch does not count: starting up is not what limits a long run."""
 
     records: int = 0
     waited: float = 0.0
     """Seconds spent waiting."""
-    started: float = field(default_factory=time.perf_counter)
+    started: float | None = None
+
+    def count(self, records: int, waited: float) -> None:
+        """Note a batch."""
+        if self.started is None:
+            self.restart()
+            return
+        self.records += records
+        self.waited += waited
 
     @property
     def elapsed(self) -> float:
         """Seconds since the first batch, or since `restart`."""
-        return time.perf_counter() - self.started
+        return 0.0 if self.started is None else time.perf_counter() - self.started
 
     @property
     def limiting(self) -> bool:

@@ -7,16 +7,15 @@ every other picture at random in both phases.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.message import DecodeError
 
 from netc.diagnostics import NetcError
-from netc.schema import caffe
+from netc.weights import read_blob
 
 Mean = npt.NDArray[np.float32]
 ResolvePath = Callable[[str], Path]
@@ -32,7 +31,7 @@ class TransformParameters(Protocol):
     @property
     def crop_size(self) -> int: ...
     @property
-    def mean_file(self) -> str: ...
+    def mean_file(self) -> str | None: ...
     @property
     def mean_value(self) -> Sequence[float]: ...
     @property
@@ -74,37 +73,33 @@ class Crop:
 def mean_of(transform: TransformParameters, channels: int, resolve: ResolvePath) -> Mean | None:
     """What is subtracted: a picture (c, h, w), or values (c, 1, 1) or (1, 1, 1); None for nothing.
 
-    Raises NetcError E501 for a file that cannot be read, E505 where values or channels do not fit the source.
+    Raises NetcError E505 where values or channels do not fit the source, and E401 to E406 (see netc.weights) for a mean
+    file that cannot be read.
     """
-    if transform.mean_file and transform.mean_value:
-        raise NetcError("`mean_file` and `mean_value` exclude each other", code="E505", field="mean_value")
     if transform.mean_file:
         return read_mean(resolve(transform.mean_file), transform.mean_file)
     if not transform.mean_value:
         return None
     if len(transform.mean_value) not in (1, channels):
         raise NetcError(
-            f"{len(transform.mean_value)} values of `mean_value` for {channels} channels: give 1 or as many as channels",
+            f"{len(transform.mean_value)} values of `mean_value` for {channels} channels: give one, or one a channel",
             code="E505",
-            field="mean_value",
+            field="transform_param.mean_value",
         )
     return np.array(transform.mean_value, np.float32).reshape(-1, 1, 1)
 
 
 def read_mean(path: Path, name: str) -> Mean:
-    """The mean picture (c, h, w) of a .binaryproto file. Raises NetcError E501 for a file that holds none."""
+    """The mean picture (c, h, w) of a .binaryproto file. Raises NetcError E505 where it holds something else."""
     try:
-        blob = caffe.BlobProto.FromString(path.read_bytes())
-    except (OSError, DecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it holds no BlobProto"
-        raise NetcError(f"mean file `{name}`: {reason}", code="E501", field="mean_file") from None
-    values = np.array(blob.data if len(blob.data) else blob.double_data, np.float32)
-    shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
-    shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
-    if len(shape) != 3 or not values.size or int(np.prod(shape)) != values.size:
+        blob = read_blob(path)
+    except NetcError as error:
+        raise NetcError(replace(d, field="transform_param.mean_file") for d in error.diagnostics) from None
+    shape = blob.shape[1:] if blob.ndim == 4 and len(blob) == 1 else blob.shape
+    if len(shape) != 3:
         raise NetcError(
-            f"mean file `{name}` holds {values.size} values of shape {list(shape)}, not one picture",
-            code="E501",
-            field="mean_file",
+            f"mean file `{name}` holds an array {'x'.join(map(str, blob.shape))}, not one picture",
+            code="E505",
+            field="transform_param.mean_file",
         )
-    return values.reshape(shape)
+    return np.ascontiguousarray(blob.reshape(shape), np.float32)

@@ -22,8 +22,8 @@ class Unknown(int):
 
     >>> (UNKNOWN + 2 * 3 - 5) // 2 + 1
     ?
-    >>> UNKNOWN < 1, UNKNOWN != 7, UNKNOWN == 7
-    (False, False, True)
+    >>> UNKNOWN < 1, UNKNOWN != 7, UNKNOWN == 7, bool(UNKNOWN % 2)
+    (False, False, True, False)
     """
 
     def __new__(cls) -> Unknown:
@@ -45,6 +45,9 @@ class Unknown(int):
         return False
 
     __lt__ = __le__ = __gt__ = __ge__ = _no
+
+    def __bool__(self) -> bool:
+        return False
 
     def __hash__(self) -> int:
         return hash("netc.ir.dims.UNKNOWN")

@@ -50,6 +50,7 @@ class _Driver:
         try:
             self._count(node)
             for top, shape in zip(node.tops, self._shapes(node)):
+                _bounded(shape or ())
                 self.values[top] = replace(self.values[top], shape=shape)
         except NetcError as error:
             self.broken.update(node.tops)

@@ -68,7 +68,7 @@ class ArgMax(Layer):
 
     Without `axis`, over all elements of each item: (n, c, h, w) to (n, 1, top_k, 1), with `out_max_val` to
     (n, 2, top_k, 1), places and then values; at least three axes. With `axis`, over that axis, which becomes
-    `top_k`: places, or with `out_max_val` the values alone. Places are numbers of the bottom's type.
+    `top_k`: places, or with `out_max_val` the values alone. Places are numbers of the bottom's type, at least float32.
 
     >>> ArgMax(top_k=3, out_max_val=True).infer(((2, 5, 7),), 1), ArgMax(axis=1).infer(((2, 5, 7),), 1)
     (((2, 2, 3),), ((2, 1, 7),))
@@ -109,7 +109,8 @@ class ArgMax(Layer):
         """See the class. Nothing is differentiable."""
         import torch
 
-        bottom = bottoms[0].detach()
+        # half precision could not hold a place above 2048
+        bottom = bottoms[0].detach().to(torch.promote_types(bottoms[0].dtype, torch.float32))
         shape = tuple(bottom.shape)
         top = self._top(shape)
         if self.axis is not None:

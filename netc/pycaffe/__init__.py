@@ -6,9 +6,12 @@ net.py            Net
 blob.py           Blob: data and diff as NumPy arrays
 python_layer.py   Layer, the base of layers written in Python
 mode.py           device, seed, phases
+io.py             images and messages as arrays, Transformer
+net_spec.py       nets written in Python
 """
 
 from netc.layers import registry
+from netc.pycaffe import io
 from netc.pycaffe.blob import Blob, BlobVec
 from netc.pycaffe.mode import (
     TEST,
@@ -22,6 +25,7 @@ from netc.pycaffe.mode import (
     solver_rank,
 )
 from netc.pycaffe.net import Net
+from netc.pycaffe.net_spec import NetSpec, layers, params, to_proto
 from netc.pycaffe.python_layer import Layer
 
 __version__ = "1.0.0"
@@ -34,7 +38,12 @@ __all__ = [
     "BlobVec",
     "Layer",
     "Net",
+    "NetSpec",
+    "init_log",
+    "io",
     "layer_type_list",
+    "layers",
+    "params",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -42,9 +51,14 @@ __all__ = [
     "set_solver_count",
     "solver_count",
     "solver_rank",
+    "to_proto",
 ]
 
 
 def layer_type_list() -> list[str]:
     """Every layer type, sorted."""
     return sorted(registry())
+
+
+def init_log(level: int = 0, stderr: bool = False) -> None:
+    """Does nothing: the library never prints. Kept because programs call it first."""

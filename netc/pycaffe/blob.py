@@ -64,8 +64,11 @@ class Weight:
 
 
 class Blob:
-    """A blob. Its arrays are the net's own memory on a CPU; on a GPU they are copied when they are asked for, and
-    what was written into them travels back before the next pass."""
+    """A blob.
+
+    Its arrays are the net's own memory on a CPU; on a GPU they are copied when they are asked for, and what was written
+    into them travels back before the next pass.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

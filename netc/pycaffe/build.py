@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from netc.compiler import Prober
 from netc.frontends.caffe import build as frontend
@@ -40,3 +41,16 @@ def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[st
     net = lower(data_to_inputs(graph))
     adopt_weights(graph, net)
     return Built(graph, net, sources_of(graph))
+
+
+def forms(arguments: tuple[Any, ...], phase: Any, level: int, stages: Any, weights: Any) -> tuple[int, int, Any, Any]:
+    """The arguments of any of the forms of Net(). Raises TypeError as a call with wrong arguments does."""
+    given = list(arguments)
+    if given and isinstance(given[0], (str, os.PathLike)):
+        weights = given.pop(0)
+    names = ("phase", "level", "stages", "weights")
+    values = dict(zip(names, (phase, level, stages, weights)))
+    values.update(zip(names, given))
+    if len(given) > len(names) or values["phase"] not in (0, 1):
+        raise TypeError("Net(network_file, phase), Net(network_file, weights, phase): phase is TRAIN or TEST")
+    return values["phase"], values["level"], values["stages"], values["weights"]

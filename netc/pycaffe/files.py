@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
+import numpy as np
+
+from netc.runtime.blobs import Blob
 from netc.runtime.lower import Net
+from netc.runtime.state import array_of, copy_weights
+from netc.weights import Blob as FileBlob
+from netc.weights import LayerBlobs, Weights, read, write_caffemodel, write_caffemodel_hdf5
 
 Path = str | os.PathLike[str]
 
 
 def copy_from(net: Net, path: Path) -> None:
-    """Take the weights of a file, layer by layer, by name. Raises NetcError."""
-    from netc.compiler import copy_weights
+    """Take the weights of a file, layer by layer, by name.
 
-    copy_weights(net, os.fspath(path))
+    Raises NetcError E306 for layers of other shapes, E401 to E406 for a file that holds no weights.
+    """
+    layers = read(path).layers
+    arrays = ((layer.name, [blob.data if blob else None for blob in layer.blobs]) for layer in layers)
+    copy_weights(net, arrays, os.fspath(path))
+
+
+def save(net: Net, path: Path) -> None:
+    """Write a .caffemodel. Raises NetcError E407, E408."""
+    write_caffemodel(path, _weights(net, diffs=False))
+
+
+def save_hdf5(net: Net, path: Path, diffs: bool) -> None:
+    """Write a .caffemodel.h5, with gradients where `diffs` is set. Raises NetcError E408, E409."""
+    write_caffemodel_hdf5(path, _weights(net, diffs, shared=False))
+
+
+def _weights(net: Net, diffs: bool, shared: bool = True) -> Weights:
+    """What a file holds of a net; blobs that share another's memory only where `shared` is set."""
+    by_layer: dict[str, list[Blob]] = {node.key: [] for node in net.graph.nodes}
+    for blob in net.blobs:
+        by_layer[blob.key].append(blob)
+    layers = []
+    for node in net.graph.nodes:
+        blobs = [_blob(blob, diffs) if shared or blob.is_owner else None for blob in by_layer[node.key]]
+        layers.append(LayerBlobs(node.name, node.layer.type, tuple(blobs)))
+    return Weights(tuple(layers), net.graph.name)
+
+
+def _blob(blob: Blob, diffs: bool) -> FileBlob:
+    data = array_of(blob.tensor, blob.shape)
+    if not diffs:
+        return FileBlob(data)
+    grad = blob.tensor.grad
+    return FileBlob(data, np.zeros_like(data) if grad is None else array_of(grad, blob.shape))

@@ -24,13 +24,13 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    """Run all nets on the GPU of `set_device`. Raises NetcError E601 where there is none."""
+    """Run all nets on the GPU of `set_device`. Raises NetcError E310 where there is none."""
     _require(_Mode.device)
     _Mode.gpu = True
 
 
 def set_device(number: int) -> None:
-    """Choose the GPU, counted from 0. Raises NetcError E601 where there is none of that number."""
+    """Choose the GPU, counted from 0. Raises NetcError E310 where there is none of that number."""
     _require(number)
     _Mode.device = number
 
@@ -63,4 +63,4 @@ def solver_rank() -> int:
 def _require(number: int) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not 0 <= number < count:
-        raise NetcError(f"there is no GPU {number}: torch sees {count or 'none'}", code="E601")
+        raise NetcError(f"there is no GPU {number}: torch sees {count or 'none'}", code="E310")

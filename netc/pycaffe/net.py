@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.diagnostics import NetcError, did_you_mean
+from netc.diagnostics import NetcError
 from netc.ir.dims import text
-from netc.layers.input import Input
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
 from netc.pycaffe.blob import Array, Blob, BlobVec, Weight, send_back
-from netc.pycaffe.build import Built, build
+from netc.pycaffe.build import Built, build, forms
 from netc.pycaffe.mode import device
+from netc.pycaffe.names import Names
 from netc.pycaffe.python_layer import BoundPython, Layer
 from netc.pycaffe.reshape import reshape
 from netc.pycaffe.sources import MemorySource
@@ -28,7 +28,7 @@ Path = str | os.PathLike[str]
 Arrays = dict[str, Array]
 
 
-class Net:
+class Net(Names):
     """A net of a prototxt file, in one phase.
 
         Net("train_val.prototxt", caffe.TEST)
@@ -47,7 +47,7 @@ class Net:
         stages: Sequence[str] | None = None,
         weights: Path | None = None,
     ) -> None:
-        phase, level, stages, weights = _forms(arguments, phase, level, stages, weights)
+        phase, level, stages, weights = forms(arguments, phase, level, stages, weights)
         self._adopt(build(network_file, phase, level, tuple(stages or ())))
         if weights is not None:
             self.copy_from(weights)
@@ -71,51 +71,9 @@ class Net:
         self._layer_names = [node.name for node in built.graph.nodes]
         self.layer_dict: OrderedDict[str, Layer] = OrderedDict(zip(self._layer_names, self.layers))
         self.params: OrderedDict[str, BlobVec] = OrderedDict(
-            (name, layer.blobs) for name, layer in zip(self._layer_names, self._weighted()) if layer.blobs
+            (name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs
         )
         self._ready: tuple[tuple[int, ...], ...] = self._shapes()
-
-    # ------------------------------------------------------------------ what is in the net
-
-    @property
-    def inputs(self) -> list[str]:
-        """Blobs of Input layers."""
-        nodes = (node for node in self.graph.nodes if isinstance(node.layer, Input))
-        return [self._blob_name(top) for node in nodes for top in node.tops]
-
-    @property
-    def outputs(self) -> list[str]:
-        """Blobs that nothing reads, sorted."""
-        names = (self.graph.values[name].blob for name in self.graph.outputs)
-        return [name for name in names if name != AUTOMATIC]
-
-    @property
-    def top_names(self) -> OrderedDict[str, list[str]]:
-        """The tops of each layer, by its name."""
-        return OrderedDict((node.name, list(map(self._blob_name, node.tops))) for node in self.graph.nodes)
-
-    @property
-    def bottom_names(self) -> OrderedDict[str, list[str]]:
-        """The bottoms of each layer, by its name."""
-        return OrderedDict((node.name, list(map(self._blob_name, node.bottoms))) for node in self.graph.nodes)
-
-    @property
-    def blob_loss_weights(self) -> OrderedDict[str, float]:
-        """How much each blob counts in the loss."""
-        weights = {self._blob_name(name): weight for name, weight in self.graph.losses}
-        return OrderedDict((name, weights.get(name, 0.0)) for name in self.blobs)
-
-    @property
-    def _blobs(self) -> list[Blob]:
-        return list(self.blobs.values())
-
-    @property
-    def _blob_names(self) -> list[str]:
-        return list(self.blobs)
-
-    @property
-    def _blob_loss_weights(self) -> list[float]:
-        return list(self.blob_loss_weights.values())
 
     # ------------------------------------------------------------------ passes
 
@@ -139,8 +97,9 @@ class Net:
     ) -> Arrays:
         """Run the layers `start` down to `end`, both included (default: all), for gradients.
 
-        `tops` are written into the `diff` of the outputs first: all of them or none. Returns the diffs of the inputs (of
-        the bottoms of `end`) and of `diffs`. Raises NetcError E302 as `forward`, E303 where no forward pass went before.
+        `tops` are written into the `diff` of the outputs first: all of them or none. Returns the diffs of the inputs
+        (of the bottoms of `end`) and of `diffs`. Raises NetcError E302 as `forward`, and E303 for a layer that has not
+        gone forward.
         """
         last, first = self._span(end, start)
         wanted = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
@@ -166,7 +125,7 @@ class Net:
         """`forward` for any number of items, in batches of the net's size; the arrays of all batches together."""
         count = len(next(iter(inputs.values())))
         found = [
-            {name: array.copy() for name, array in self.forward(blobs, **batch).items()}
+            {name: array.copy() for name, array in self.forward(blobs, None, None, **batch).items()}
             for batch in batches(inputs, self._batch_size)
         ]
         return trimmed(found, count)
@@ -181,8 +140,8 @@ class Net:
         for batch in batches(arrays, self._batch_size):
             inputs = {name: array for name, array in batch.items() if name in self.inputs}
             tops = {name: array for name, array in batch.items() if name not in inputs}
-            data.append({name: array.copy() for name, array in self.forward(blobs, **inputs).items()})
-            gradients.append({name: array.copy() for name, array in self.backward(diffs, **tops).items()})
+            data.append({name: array.copy() for name, array in self.forward(blobs, None, None, **inputs).items()})
+            gradients.append({name: array.copy() for name, array in self.backward(diffs, None, None, **tops).items()})
         return trimmed(data, count), trimmed(gradients, count)
 
     def clear_param_diffs(self) -> None:
@@ -239,12 +198,10 @@ class Net:
 
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`, in layers of the same name: one memory from here on. Raises NetcError E204."""
+        send_back()
         self._stepper.share(other._stepper)
 
     # ------------------------------------------------------------------ inside
-
-    def _weighted(self) -> Iterable[Any]:
-        return self.layers
 
     def _layer(self, index: int) -> Layer:
         node = self.graph.nodes[index]
@@ -255,21 +212,11 @@ class Net:
         layer.blobs = BlobVec(Blob(Weight(blob)) for blob in self._stepper.blobs(node))
         return layer
 
-    def _blob_name(self, value: str) -> str:
-        return self.graph.values[value].blob
-
-    def _blob(self, name: str) -> Blob:
-        if name not in self.blobs:
-            raise NetcError(f"the net has no blob `{name}`", code="E302", help=did_you_mean(name, self.blobs))
-        return self.blobs[name]
-
     def _span(self, first: str | None, last: str | None) -> tuple[int, int]:
         start = 0 if first is None else self._stepper.index(first)
         return start, len(self.layers) - 1 if last is None else self._stepper.index(last)
 
-    def _fill(
-        self, given: Mapping[str, Any], names: Sequence[str], what: str, array: Callable[[Blob], Array]
-    ) -> None:
+    def _fill(self, given: Mapping[str, Any], names: Sequence[str], what: str, array: Callable[[Blob], Array]) -> None:
         if given and set(given) != set(names):
             raise NetcError(
                 f"{what} {', '.join(f'`{name}`' for name in sorted(given))} given, "
@@ -299,18 +246,3 @@ class Net:
     @property
     def _batch_size(self) -> int:
         return next(iter(self.blobs.values())).shape[0]
-
-
-def _forms(
-    arguments: tuple[Any, ...], phase: Any, level: int, stages: Any, weights: Any
-) -> tuple[int, int, Any, Any]:
-    """The arguments of any of the forms of Net(). Raises TypeError as a call with wrong arguments does."""
-    given = list(arguments)
-    if given and isinstance(given[0], (str, os.PathLike)):
-        weights = given.pop(0)
-    names = ("phase", "level", "stages", "weights")
-    values = dict(zip(names, (phase, level, stages, weights)))
-    values.update(zip(names, given))
-    if len(given) > len(names) or values["phase"] not in (0, 1):
-        raise TypeError("Net(network_file, phase), Net(network_file, weights, phase): phase is TRAIN or TEST")
-    return values["phase"], values["level"], values["stages"], values["weights"]

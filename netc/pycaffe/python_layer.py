@@ -6,7 +6,7 @@ Using the Python interface is the permission to import what a net file names.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -146,8 +146,8 @@ class BoundPython(Python):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """The user's `forward`; its `backward` is what autograd calls."""
-        tops: tuple[Tensor, ...] = _Run.apply(self.host, mode.tops, len(bottoms), *bottoms, *weights)
-        return tops
+        run: Callable[..., tuple[Tensor, ...]] = _Run.apply
+        return run(self.host, mode.tops, len(bottoms), *bottoms, *weights)
 
 
 class _Run(torch.autograd.Function):
@@ -159,7 +159,7 @@ class _Run(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *diffs: Tensor) -> tuple[Tensor | None, ...]:
         saved, cut = ctx.saved_tensors, ctx.bottoms
         inputs, tops = saved[: ctx.inputs], saved[ctx.inputs :]
@@ -191,23 +191,25 @@ def _bound(node: Node, phase: int) -> Node:
         return node
     instance = _class(layer, node)(None)
     instance.param_str, instance.phase = layer.param_str, phase
-    bound = BoundPython(layer.module, layer.layer, layer.param_str, layer.share_in_parallel, Host(instance))
+    bound = BoundPython(layer.module_name, layer.class_name, layer.param_str, layer.share_in_parallel, Host(instance))
     return replace(node, layer=bound)
 
 
 def _class(layer: Python, node: Node) -> Any:
     try:
-        found = getattr(importlib.import_module(layer.module), layer.layer, None)
+        found = getattr(importlib.import_module(layer.module_name), layer.class_name, None)
     except ModuleNotFoundError as error:
         raise NetcError(
             f"Python module `{error.name}` is not found",
             code="E211",
             span=node.span,
-            notes=[f"layer `{node.name}` is class `{layer.layer}` of module `{layer.module}`"],
+            notes=[f"layer `{node.name}` is class `{layer.class_name}` of module `{layer.module_name}`"],
             help="put its folder on PYTHONPATH",
         ) from error
     if found is None:
-        raise NetcError(f"Python module `{layer.module}` has no class `{layer.layer}`", code="E211", span=node.span)
+        raise NetcError(
+            f"Python module `{layer.module_name}` has no class `{layer.class_name}`", code="E211", span=node.span
+        )
     return found
 
 

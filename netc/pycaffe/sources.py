@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netc.data import Source as Batches
 from netc.data import open_source
 from netc.data.device import Feed
 from netc.diagnostics import NetcError
@@ -62,7 +63,7 @@ class Records:
             self._feed.source.close()
             self._feed = None
 
-    def _open(self):  # type: ignore[no-untyped-def]
+    def _open(self) -> Batches:
         span = self._node.fields.span()
         near = span.source.name if span else None
         seed = int(torch.randint(2**31, ()))
@@ -103,5 +104,5 @@ class MemorySource:
         self._at = rows.stop % len(self._data)
         return torch.from_numpy(self._data[rows]), torch.from_numpy(self._labels[rows])
 
-    def _fail(self, message: str):  # type: ignore[no-untyped-def]
+    def _fail(self, message: str) -> NoReturn:
         raise NetcError(message, code="E305", span=self._node.span, notes=[f"in layer `{self._node.name}`"])

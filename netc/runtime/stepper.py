@@ -23,6 +23,10 @@ from netc.runtime.memory import Memory, memories, memory_key
 Source = Callable[[], Sequence[Tensor]]
 """Gives the tops of a data layer for the next pass."""
 
+_SHARING = frozenset(["Parameter"])
+"""Layers whose blob and top are one memory in Caffe (`parameter_layer.hpp`): the gradient of the last pass replaces
+that of the passes before."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Run:
@@ -54,6 +58,9 @@ class Stepper:
         self._blobs: dict[str, list[Blob]] = {node.key: [] for node in self.graph.nodes}
         for blob in net.blobs:
             self._blobs[blob.key].append(blob)
+        self.training = self.graph.state.phase == "TRAIN"
+        """The mode of the modules in a pass; a net that shares them may have left them in another."""
+        self._shared: list[tuple[Stepper, Blob, Blob]] = []
         self._runs: dict[str, _Run] = {}
         self._edges = self._wanted_edges()
         self._parts: dict[tuple[str, int], Tensor] = {}
@@ -65,6 +72,7 @@ class Stepper:
     def forward(self, start: int = 0, end: int | None = None) -> Tensor:
         """Run the nodes `start` to `end`, both included (default: all); the sum of the losses among their tops."""
         self._move()
+        self.net.train(self.training)
         loss = torch.zeros((), device=self.place[0], dtype=self.place[1])
         for index in self._range(start, end):
             self._call(self.before["forward"], index)
@@ -94,6 +102,21 @@ class Stepper:
         self.net.to(device)
         self.place = (device, self.place[1])
         self._move()
+
+    def share(self, other: Stepper) -> None:
+        """Use the weights of another net in layers of the same name; gradients stay apart (ShareTrainedLayersWith).
+
+        Raises NetcError E204 where such a layer has other blobs there.
+        """
+        theirs = {node.name: other.blobs(node) for node in reversed(other.graph.nodes)}
+        for node in self.graph.nodes:
+            mine, given = self.blobs(node), theirs.get(node.name)
+            if given is None:
+                continue
+            if [blob.shape for blob in mine] != [blob.shape for blob in given]:
+                raise NetcError(f"layer `{node.name}` has other weights in the other net", code="E204", span=node.span)
+            self._shared += [(other, *pair) for pair in zip(mine, given)]
+        self._link()
 
     def clear_gradients(self) -> None:
         """Set the gradients of all weights to zero."""
@@ -151,7 +174,7 @@ class Stepper:
         bottoms = [bottom for bottom, need in zip(run.bottoms, needs.bottoms) if need]
         gradients = self._gradients(node, run, [*bottoms, *weights])
         for weight, gradient in zip(weights, gradients[len(bottoms) :]):
-            _accumulate(weight, gradient)
+            _accumulate(weight, gradient, afresh=node.layer.type in _SHARING)
         given = iter(gradients[: len(bottoms)])
         for position, need in enumerate(needs.bottoms):
             if need:
@@ -205,6 +228,15 @@ class Stepper:
         for memory in self.memory.values():
             if (memory.data.device, memory.data.dtype) != self.place:
                 memory.move(*self.place)
+        self._link()
+
+    def _link(self) -> None:
+        """Let shared weights be one memory, again after one of the nets went to another device."""
+        for other, mine, theirs in self._shared:
+            if theirs.tensor.device != self.place[0]:
+                other.to(self.place[0])
+            if mine.tensor.data_ptr() != theirs.tensor.data_ptr():
+                mine.tensor.data = theirs.tensor.data
 
     def _range(self, first: int, last: int | None) -> range:
         return range(first, len(self.graph.nodes) if last is None else last + 1)
@@ -226,7 +258,9 @@ def _place(net: Net, otherwise: tuple[torch.device, torch.dtype]) -> tuple[torch
     return otherwise if first is None else (first.device, first.dtype)
 
 
-def _accumulate(weight: Tensor, gradient: Tensor) -> None:
+def _accumulate(weight: Tensor, gradient: Tensor, afresh: bool) -> None:
     if weight.grad is None:
         weight.grad = torch.zeros_like(weight)
+    elif afresh:
+        weight.grad.zero_()
     weight.grad.add_(gradient)

@@ -149,7 +149,7 @@ class _Parser:
             field = Field(name[0], [], self.source, self.message.home, lead, at, name.end())
             return self.value_of(field)
         last = self.message.fields[-1] if self.message.fields else None
-        if last is not None and last.stop == lead and last.trail_source.lstrip()[:1] not in (";", ","):
+        if last is not None and last.stop == lead and self.skip(last.end) >= last.stop:
             if character in ";,":
                 last.stop = at + 1
                 return at + 1

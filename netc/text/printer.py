@@ -122,7 +122,7 @@ class _Printer:
         if field.lead_text is not None:
             self.write(field.lead_text, trivia=True)
             return
-        comments = [line.strip() for line in split_lead(field.lead_source)[1].splitlines() if "#" in line]
+        comments = [line.strip() for line in split_lead(field.lead_source)[1].split("\n") if "#" in line]
         if inline and not comments:
             self.write(" ", trivia=True)
             return
@@ -222,6 +222,8 @@ class _Printer:
             text = message.tail_source
             if not root and not inline and message.fields and "\n" not in text:
                 text = self.newline + outer
+            elif root and text and not self.empty and not text.lstrip(" \t\r").startswith("\n"):
+                text = self.newline + text
             self.write(text, trivia=True)
 
     def moved(self, field: Field, indent: str) -> None:

@@ -14,6 +14,7 @@ besides look after the comments around a removed or replaced field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -260,7 +261,7 @@ def split_lead(text: str, top: bool = False) -> tuple[str, str]:
     >>> split_lead("\n\n# alone\n\n  # of the field\n  ")
     ('\n\n# alone\n\n', '  # of the field\n  ')
     """
-    lines = text.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     last = max((n for n, line in enumerate(lines) if "#" in line), default=-1)
     if top and last >= 0:
         cut = last + 1

@@ -32,9 +32,9 @@ from netc.weights.atomic import atomic_path, atomic_write
 from netc.weights.binaryproto import read_blob, write_blob
 from netc.weights.blobs import Blob, LayerBlobs, SolverState, Weights
 from netc.weights.caffemodel import read_caffemodel, write_caffemodel
-from netc.weights.content import content, expect, map_file
+from netc.weights.content import expect, map_file
 from netc.weights.solverstate import read_solverstate, write_solverstate
-from netc.weights.statistics import Statistics, statistics
+from netc.weights.statistics import Statistics
 
 if TYPE_CHECKING:
     from netc.diagnostics import Diagnostic
@@ -47,14 +47,11 @@ __all__ = [
     "Weights",
     "atomic_path",
     "atomic_write",
-    "content",
-    "map_file",
     "read",
     "read_blob",
     "read_caffemodel",
     "read_caffemodel_hdf5",
     "read_solverstate",
-    "statistics",
     "write_blob",
     "write_caffemodel",
     "write_caffemodel_hdf5",

@@ -31,17 +31,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """As `atomic_write`, for who needs a path: an empty file that the block fills and closes."""
     target = Path(os.path.realpath(path))  # a link stays a link, its file is replaced
-    if target.exists() and not target.is_file():
-        raise NetcError(f"cannot write `{os.fspath(path)}`: it is no regular file", code="E408")
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
+        if target.exists() and not target.is_file():
+            raise OSError(None, "it is no regular file")
         _create(temporary, target)
         yield temporary
         _sync(temporary)
         os.replace(temporary, target)
         _sync(target.parent)
     except OSError as error:
-        if error.filename is not None and os.fspath(error.filename) not in (str(temporary), str(target.parent)):
+        if error.filename is not None and os.fspath(error.filename) not in (
+            str(temporary),
+            str(target),
+            str(target.parent),
+        ):
             raise  # of another file
         raise NetcError(f"cannot write `{os.fspath(path)}`: {_reason(error)}", code="E408") from error
     finally:

@@ -36,8 +36,8 @@ def read_caffemodel_hdf5(path: str | os.PathLike[str]) -> Weights:
         if "data" not in reader.links(reader.root):
             reader.fail("E402", "there is no group `data`: it is no Caffe weight file")
         diffs = dict(reader.tree("diff")) if "diff" in reader.links(reader.root) else {}
-        layers = [_layer(reader, name, data, diffs.get(name, {})) for name, data in reader.tree("data")]
-    return Weights(tuple(layers))
+        arrays = list(reader.tree("data"))
+    return Weights(tuple(_layer(reader, name, data, diffs.get(name, {})) for name, data in arrays))
 
 
 def write_caffemodel_hdf5(path: str | os.PathLike[str], weights: Weights) -> tuple[Diagnostic, ...]:
@@ -61,13 +61,14 @@ def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
         if not {"iter", "history"} <= set(links):
             reader.fail("E402", "there is no `iter` and `history`: it is no Caffe solver state")
         learned_net = reader.text("learned_net") if "learned_net" in links else None
+        done = reader.integer("iter")
         step = reader.integer("current_step") if "current_step" in links else 0
-        history = [blobs for name, blobs in reader.tree("history") if not name]
-        arrays = reader.in_order(history[0] if history else {})
-        if None in arrays:
-            reader.fail("E404", f"blob {arrays.index(None)} of the history is missing")
-        blobs = tuple(Blob(array) for array in arrays if array is not None)
-        return SolverState(reader.integer("iter"), learned_net, blobs, step)
+        history = [arrays for name, arrays in reader.tree("history") if not name]
+    arrays = history[0] if history else {}
+    if set(arrays) != set(range(len(arrays))):
+        reader.fail("E404", f"the {len(arrays)} blobs of the history are not numbered from 0")
+    blobs = tuple(Blob(arrays[index]) for index in range(len(arrays)))
+    return SolverState(done, learned_net, blobs, step)
 
 
 def write_solverstate_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
@@ -141,15 +142,21 @@ def _check_names(names: Sequence[str]) -> None:
     known: set[str] = set()
     for name in names:
         parts = name.split("/")
-        if _RESERVED & set(parts) or "\0" in name:
+        if _RESERVED & set(parts) or "\0" in name or not _is_unicode(name):
             raise NetcError(f"HDF5 cannot hold a layer named `{name}`", code="E409", help="write a binary .caffemodel")
         if name in known:
             raise NetcError(f"two layers are named `{name}`: HDF5 holds one", code="E409", help="rename one of them")
         known.add(name)
     for name in names:
-        above, _, last = name.rpartition("/")
-        if last.isdecimal() and above in known:
-            raise NetcError(f"layer `{name}` and a blob of layer `{above}` have one HDF5 name", code="E409")
+        parts = name.split("/")
+        above = ("/".join(parts[:depth]) for depth in range(1, len(parts)) if parts[depth].isdecimal())
+        if layer := next((path for path in above if path in known), None):
+            raise NetcError(f"layer `{name}` and a blob of layer `{layer}` may have one HDF5 name", code="E409")
+
+
+def _is_unicode(name: str) -> bool:
+    """False for a name that holds bytes which were no UTF-8 in the file it came from."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _unseen_by_caffe(names: Sequence[str]) -> tuple[Diagnostic, ...]:

@@ -56,14 +56,14 @@ class Reader:
 
         A group that only holds groups is a part of a name with slashes, not a layer.
         """
-        pending = [("", self._object(self.root, top))]
+        pending = [("", self.root[top])]
         while pending:
             path, group = pending.pop()
             if not isinstance(group, h5py.Group):
                 self.fail("E402", f"`{path or top}` is no group, as in a Caffe file")
             if path.count("/") > MAX_DEPTH:
                 self.fail("E405", f"groups are more than {MAX_DEPTH} deep")
-            children = [(name, self._object(group, name)) for name in self.links(group)]
+            children = [(name, group[name]) for name in self.links(group)]
             arrays = {int(n): self.array(o) for n, o in children if isinstance(o, h5py.Dataset) and _is_index(n)}
             groups = [(f"{path}/{n}" if path else n, o) for n, o in children if isinstance(o, h5py.Group)]
             if arrays or (path and not groups):
@@ -112,9 +112,6 @@ class Reader:
     def fail(self, code: str, message: str) -> NoReturn:
         """Raise the error, with the file's name and size."""
         raise NetcError(message, code=code, notes=[f"in `{self.name}`, {len(self.data)} bytes"])
-
-    def _object(self, group: h5py.Group, name: str) -> object:
-        return group[name]
 
     def _dataset(self, name: str) -> h5py.Dataset:
         found = self.root[name]

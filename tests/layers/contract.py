@@ -22,7 +22,6 @@ def round_trip(type_name: str, **parameters) -> Layer:
     layer = layer_from(type_name, **parameters)
     written = {k: dataclasses.asdict(v) if isinstance(v, Filler) else v for k, v in layer.to_caffe().items()}
     assert layer_from(type_name, **written) == layer
-    assert layer_from(type_name, **layer_from(type_name).to_caffe()) == layer_from(type_name) if not parameters else True
     return layer
 
 

@@ -20,7 +20,7 @@ def counted(scores, labels, axis: int, top_k: int, ignore: int | None) -> tuple[
     for place in np.ndindex(labels.shape):
         if labels[place] != ignore:
             hits[labels[place]].append(labels[place] in np.argsort(-moved[place])[:top_k])
-    every = sum(hits.values(), [])
+    every = [hit for of_class in hits.values() for hit in of_class]
     return sum(every) / len(every), [np.mean(h) if h else 0.0 for h in hits.values()]
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from netc.ir.layer import Cost
 from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
+from netc.ir.layer import Cost
 from netc.layers.activations import BNLL, ELU, PReLU, ReLU, Sigmoid, Swish, TanH
 from tests.layers.contract import gradient, names, raises, resizes, round_trip, traces, values
 from tests.layers.harness import gradcheck, module_of, run

@@ -6,7 +6,7 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.concat import Concat, Slice, Split
 from tests.layers.contract import names, raises, resizes, round_trip, traces, values
-from tests.layers.harness import gradcheck, layer_from, run
+from tests.layers.harness import gradcheck, layer_from, module_of, run
 
 
 class TestConcat:
@@ -113,8 +113,6 @@ class TestSplit:
 
     def test_tops_are_tensors_of_their_own(self):
         x = torch.ones(2, requires_grad=True)
-        from tests.layers.harness import module_of
-
         first, second = module_of(Split(), ((2,),), 2)(x)
         gradients = torch.autograd.grad(first.sum() + 3 * second.sum(), (first, second, x))
         assert [g.tolist() for g in gradients] == [[1, 1], [3, 3], [4, 4]]

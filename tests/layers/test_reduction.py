@@ -94,6 +94,11 @@ class TestArgMax:
     def test_one_number_an_item(self):
         np.testing.assert_array_equal(run(ArgMax(), values(3).numpy())[0], np.zeros((3, 1, 1)))
 
+    def test_places_beyond_half_precision(self):
+        x = torch.zeros(1, 3001, dtype=torch.bfloat16)
+        x[0, 2999] = 1
+        assert module_of(ArgMax(), ((1, 3001),))(x).item() == 2999
+
     def test_no_gradient(self):
         assert ArgMax.no_gradient == (0,)
         x = values(2, 3).requires_grad_()

@@ -101,7 +101,17 @@ def test_a_copy_has_its_own_weights(net_from):
     assert not torch.equal(twin(x)["side"], before)
 
 
-HOSTILE = ['x", print(1)) or getattr(self, "x', "forward", "a.b", "", "\\n\\t", "__class__", "net._modules", "%", "train"]
+HOSTILE = [
+    'x", print(1)) or getattr(self, "x',
+    "forward",
+    "a.b",
+    "",
+    "\\n\\t",
+    "__class__",
+    "net._modules",
+    "%",
+    "train",
+]
 
 
 def hostile_net():
@@ -182,11 +192,11 @@ def test_a_test_net_uses_the_train_nets_weights(graph_from):
     x = torch.rand(4, 3, 5, 6).double()
     train(x)
     bn = train.bn
-    mean, factor = bn.running_mean if hasattr(bn, "running_mean") else bn.mean, bn.scale_factor
-    assert factor.item() == 1
+    assert bn.scale_factor.item() == 1
     conv = train.conv(x)
-    torch.testing.assert_close(mean, conv.mean((0, 2, 3)))
-    expected = (conv - mean[:, None, None]) / (conv.var((0, 2, 3)) + 1e-5).sqrt()[:, None, None]
+    torch.testing.assert_close(bn.mean, conv.mean((0, 2, 3)))
+    spread = (conv.var((0, 2, 3)) + 1e-5).sqrt()
+    expected = (conv - bn.mean[:, None, None]) / spread[:, None, None]
     torch.testing.assert_close(test(x)["scale"], expected)
 
 
@@ -199,8 +209,11 @@ def test_batch_norm_and_scale_are_one_call(net_from, monkeypatch):
     with torch.no_grad():
         net.scale.weight.copy_(torch.tensor([2.0, -3.0]))
         net.scale.bias.copy_(torch.tensor([0.5, 1.0]))
+    scaled = []
+    net.scale.register_forward_hook(lambda *given: scaled.append(given))
     fused = net(x)["scale"]
     assert len(calls) == 1
+    assert not scaled
     parts = net.evaluate({"data": x}, ["bn", "scale"])
     torch.testing.assert_close(parts["scale"], fused)
     torch.testing.assert_close(parts["bn"] * net.scale.weight[:, None, None] + net.scale.bias[:, None, None], fused)

@@ -46,19 +46,32 @@ def message(draw, kind, depth=3):
 messages = st.sampled_from(NAMES).flatmap(lambda name: message(descriptor(name)))
 
 SPELLINGS = [
-    "0", "1", "-1", "-0", "017", "08", "0x1F", "0X1f", "-0x2", "2147483647", "2147483648", "-2147483648", "-2147483649",
-    "4294967295", "4294967296", "18446744073709551616", "1.", ".5", "-.5", "1.5", "1e3", "1E-3", "1e", "1.5f", "2F", "01.5",
-    "00", "inf", "-inf", "Infinity", "-INF", "nan", "NaN", "-nan", "inff", "nanf", "infin", "1e40", "-1e400", "1e-50", "t",
-    "f", "true", "false", "True", "False", "TRUE", "yes", "MAX", "max", "AVE", "DEFAULT", "'MAX'", '"x"', "'x'", '"a" \'b\'',
-    r'"\n\t\\\"\'"', r'"\101\x42\x4"', r'"\351"', r'"\303\251"', r'"\u00e9"', '"é"', '""', "{ }", "{ value: 1 }", "< >",
-    "[]", "[1]", "[1, 2]", "['a', 'b']", "[MAX]", "[{ }, { }]", "[true, 0]", "foo", "0x", "1-2", "1..2", "''",
+    "0", "1", "-1", "-0", "017", "08", "0x1F", "0X1f", "-0x2", "2147483647", "2147483648", "-2147483648",
+    "-2147483649", "4294967295", "4294967296", "18446744073709551616", "1.", ".5", "-.5", "1.5", "1e3", "1E-3",
+    "1e", "1.5f", "2F", "01.5", "00", "inf", "-inf", "Infinity", "-INF", "nan", "NaN", "-nan", "inff", "nanf",
+    "infin", "1e40", "-1e400", "1e-50", "t", "f", "true", "false", "True", "False", "TRUE", "yes", "MAX", "max",
+    "AVE", "DEFAULT", "'MAX'", '"x"', "'x'", '"a" \'b\'', r'"\n\t\\\"\'"', r'"\101\x42\x4"', r'"\351"',
+    r'"\303\251"', r'"\u00e9"', '"é"', '""', "{ }", "{ value: 1 }", "< >", "[]", "[1]", "[1, 2]", "['a', 'b']",
+    "[MAX]", "[{ }, { }]", "[true, 0]", "foo", "0x", "1-2", "1..2", "''",
 ]  # fmt: skip
 
 FIELDS = [
-    ("caffe.PoolingParameter", "pool"), ("caffe.PoolingParameter", "stride"), ("caffe.PoolingParameter", "global_pooling"),
-    ("caffe.BlobShape", "dim"), ("caffe.BlobProto", "num"), ("caffe.BlobProto", "data"), ("caffe.BlobProto", "double_data"),
-    ("caffe.LayerParameter", "propagate_down"), ("caffe.LayerParameter", "bottom"), ("caffe.LayerParameter", "name"),
-    ("caffe.LayerParameter", "param"), ("caffe.LayerParameter", "phase"), ("caffe.FillerParameter", "value"),
-    ("caffe.ConvolutionParameter", "weight_filler"), ("caffe.ConvolutionParameter", "kernel_size"), ("caffe.Datum", "data"),
-    ("caffe.V1LayerParameter", "blob_share_mode"), ("caffe.SolverParameter", "random_seed"),
-]  # fmt: skip
+    ("caffe.PoolingParameter", "pool"),
+    ("caffe.PoolingParameter", "stride"),
+    ("caffe.PoolingParameter", "global_pooling"),
+    ("caffe.BlobShape", "dim"),
+    ("caffe.BlobProto", "num"),
+    ("caffe.BlobProto", "data"),
+    ("caffe.BlobProto", "double_data"),
+    ("caffe.LayerParameter", "propagate_down"),
+    ("caffe.LayerParameter", "bottom"),
+    ("caffe.LayerParameter", "name"),
+    ("caffe.LayerParameter", "param"),
+    ("caffe.LayerParameter", "phase"),
+    ("caffe.FillerParameter", "value"),
+    ("caffe.ConvolutionParameter", "weight_filler"),
+    ("caffe.ConvolutionParameter", "kernel_size"),
+    ("caffe.Datum", "data"),
+    ("caffe.V1LayerParameter", "blob_share_mode"),
+    ("caffe.SolverParameter", "random_seed"),
+]

@@ -15,7 +15,7 @@ from tests.text.nets import messages
 
 
 def test_a_net():
-    net = caffe.NetParameter(name='a "b"\n', layer=[dict(name="c", top=["x", "y"], phase="TEST", include=[{}])])
+    net = caffe.NetParameter(name='a "b"\n', layer=[{"name": "c", "top": ["x", "y"], "phase": "TEST", "include": [{}]}])
     net.layer[0].convolution_param.weight_filler.std = 0.01
     net.layer[0].convolution_param.bias_term = False
     assert from_message(net) == (

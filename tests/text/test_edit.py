@@ -184,7 +184,8 @@ edits = st.lists(
     st.tuples(st.sampled_from(["rename", "raw", "remove", "append", "insert", "move", "wrap"]), st.integers(0, 99))
 )
 sources = st.sampled_from([
-    NET, "a:'x'b:'y'm{a:1}", "m { a: 1 # c\n}", "a: [1, {x: 1} # c\n, <y: 'z' 'w'>] ; b: 2", "m { m { m { a: 1 } } } # end",
+    NET, "a:'x'b:'y'm{a:1}", "m { a: 1 # c\n}", "a: [1, {x: 1} # c\n, <y: 'z' 'w'>] ; b: 2",
+    "m { m { m { a: 1 } } } # end",
     "\ufeff# top\r\nm {\r\n\ta: 1,\r\n\r\n\t# apart\r\n\r\n\tb: 2;\r\n}\r\n", "", "# only", "m: <\n >\n;\na: 1;",
 ])  # fmt: skip
 

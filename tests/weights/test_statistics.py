@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from netc.weights import Blob, statistics
-from netc.weights import statistics as exported
-from netc.weights.statistics import CHUNK
+from netc.weights import Blob
+from netc.weights.statistics import CHUNK, statistics
 from tests.weights.fixtures import array
 
 
@@ -37,4 +36,3 @@ def test_odd_blobs(values, nans, all_zero, mean):
 def test_computed_once():
     blob = Blob(array(5))
     assert blob.statistics is blob.statistics
-    assert callable(exported)

@@ -1,0 +1,179 @@
+"""Nets written in Python: `layers`, `params`, NetSpec.
+
+    n = NetSpec()
+    n.data = layers.Input(shape=dict(dim=[1, 3, 224, 224]))
+    n.conv1 = layers.Convolution(n.data, kernel_size=3, num_output=8, weight_filler=dict(type="xavier"))
+    n.relu1 = layers.ReLU(n.conv1, in_place=True)
+    print(n.to_proto())
+
+A keyword of a layer is a field of its parameter message, or, where it ends in `param` or the message has no such
+field, of LayerParameter. Dicts are messages, lists are repeated fields, a single value in a repeated field is a list
+of one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netc.diagnostics import NetcError, did_you_mean
+from netc.layers import registry
+from netc.schema import Message, caffe
+
+__all__ = ["Function", "Layers", "NetSpec", "Parameters", "Top", "layers", "params", "to_proto"]
+
+
+class Top:
+    """One output of a layer."""
+
+    def __init__(self, fn: Function, n: int) -> None:
+        self.fn, self.n = fn, n
+
+    def to_proto(self) -> Message:
+        """The NetParameter of all layers that this top needs."""
+        return to_proto(self)
+
+
+class Function:
+    """A layer with its inputs (Tops of others) and parameters; `ntop` and `in_place` are taken out of the latter."""
+
+    def __init__(self, type_name: str, inputs: tuple[Top, ...], params: dict[str, Any]) -> None:
+        for index, given in enumerate(inputs):
+            if not isinstance(given, Top):
+                raise NetcError(f"input {index} of `{type_name}` is no top, but a {type(given).__name__}", code="E309")
+        self.type_name, self.inputs, self.params = type_name, inputs, dict(params)
+        self.ntop: int = self.params.pop("ntop", 1)
+        self.in_place: bool = self.params.pop("in_place", False)
+        self.tops = tuple(Top(self, n) for n in range(self.ntop))
+
+
+def to_proto(*tops: Top) -> Message:
+    """The NetParameter of all layers that some tops need, blobs named after their layers' types."""
+    writer = _Writer({})
+    for top in tops:
+        writer.add(top.fn)
+    return writer.net
+
+
+class NetSpec:
+    """Named tops, set as attributes or items; the first top of a layer names it too."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "tops", OrderedDict())
+
+    tops: OrderedDict[str, Any]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.tops[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.tops[name]
+        except KeyError:
+            raise AttributeError(f"the net has no top {name!r}") from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.tops[name] = value
+
+    def __getitem__(self, name: str) -> Any:
+        return self.tops[name]
+
+    def __delitem__(self, name: str) -> None:
+        del self.tops[name]
+
+    def to_proto(self) -> Message:
+        """The NetParameter of all layers that the named tops need."""
+        writer = _Writer({value: name for name, value in self.tops.items()})
+        for value in self.tops.values():
+            writer.add(value.fn if isinstance(value, Top) else value)
+        return writer.net
+
+
+class _Writer:
+    def __init__(self, names: dict[Any, str]) -> None:
+        self.names = names
+        self.net = caffe.NetParameter()
+        self._counts: Counter[str] = Counter()
+        self._blobs: dict[Function, list[str]] = {}
+
+    def add(self, fn: Function) -> list[str]:
+        """The names of a layer's tops; the layer is written the first time, behind those it needs."""
+        if fn not in self._blobs:
+            bottoms = [self.add(top.fn)[top.n] for top in fn.inputs]
+            tops = bottoms[: fn.ntop] if fn.in_place else [self._name(top, fn) for top in fn.tops]
+            self._blobs[fn] = tops
+            self._write(fn, bottoms, tops)
+        return self._blobs[fn]
+
+    def _write(self, fn: Function, bottoms: list[str], tops: list[str]) -> None:
+        name = self._name(fn.tops[0] if fn.tops else fn, fn)
+        layer = self.net.layer.add(name=name, type=fn.type_name, bottom=bottoms, top=tops)
+        for field, value in fn.params.items():
+            _assign(_owner(layer, field), field, value)
+
+    def _name(self, key: Any, fn: Function) -> str:
+        if key not in self.names:
+            self._counts[fn.type_name] += 1
+            self.names[key] = f"{fn.type_name}{self._counts[fn.type_name]}"
+        return self.names[key]
+
+
+def _owner(layer: Any, field: str) -> Any:
+    """The message of a layer that has a field: its parameters, or the layer itself."""
+    known = registry().get(layer.type)
+    own = known.param_field if known else None
+    if own and not field.endswith("param") and field in getattr(layer, own).DESCRIPTOR.fields_by_name:
+        return getattr(layer, own)
+    if field in layer.DESCRIPTOR.fields_by_name:
+        return layer
+    candidates = getattr(layer, own).DESCRIPTOR.fields_by_name if own else layer.DESCRIPTOR.fields_by_name
+    raise NetcError(f"`{layer.type}` has no parameter `{field}`", code="E309", help=did_you_mean(field, candidates))
+
+
+def _assign(message: Any, field: str, value: Any) -> None:
+    current = getattr(message, field)
+    if hasattr(current, "extend"):
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(one, Mapping):
+                _fill(current.add(), one)
+            else:
+                current.append(one)
+    elif isinstance(value, Mapping):
+        current.SetInParent()
+        _fill(current, value)
+    else:
+        setattr(message, field, value)
+
+
+def _fill(message: Any, values: Mapping[str, Any]) -> None:
+    for field, value in values.items():
+        if field not in message.DESCRIPTOR.fields_by_name:
+            near = did_you_mean(field, message.DESCRIPTOR.fields_by_name)
+            raise NetcError(f"`{message.DESCRIPTOR.name}` has no field `{field}`", code="E309", help=near)
+        _assign(message, field, value)
+
+
+class Layers:
+    """`layers.TYPE(*bottoms, **parameters)`: one Top, or with `ntop` a tuple of them, or with `ntop=0` the Function."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def layer(*inputs: Top, **parameters: Any) -> Any:
+            fn = Function(name, inputs, parameters)
+            return {0: fn, 1: fn.tops[0] if fn.tops else None}.get(fn.ntop, fn.tops)
+
+        return layer
+
+
+class Parameters:
+    """`params.Pooling.MAX`: the constants of a parameter message."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(caffe, f"{name}Parameter")
+        except AttributeError:
+            raise AttributeError(f"there are no parameters of {name!r}") from None
+
+
+layers = Layers()
+params = Parameters()

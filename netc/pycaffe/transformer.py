@@ -1,0 +1,123 @@
+"""From an image as Python programs hold it to the input of a net, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.diagnostics import NetcError
+from netc.ir.dims import text
+
+Array = NDArray[Any]
+
+_INTERPOLATION = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
+_PLANES = 4
+"""How many channels OpenCV resizes at once."""
+
+
+def resize_image(image: Array, new_dims: Sequence[int], interp_order: int = 1) -> NDArray[np.float32]:
+    """An image (h, w, k) in another size (height, width), float32.
+
+    `interp_order` is 0 (nearest), 1 (linear) or 3 (cubic); raises NetcError E307 for any other.
+    """
+    if interp_order not in _INTERPOLATION:
+        raise NetcError(f"interpolation of order {interp_order}: there is 0, 1 and 3", code="E307")
+    height, width = (int(extent) for extent in new_dims)
+    source = np.ascontiguousarray(np.atleast_3d(image), np.float32)
+    parts = [source[:, :, first : first + _PLANES] for first in range(0, source.shape[2], _PLANES)]
+    sized = [cv2.resize(part, (width, height), interpolation=_INTERPOLATION[interp_order]) for part in parts]
+    resized = np.concatenate([part.reshape(height, width, -1) for part in sized], axis=2)
+    return resized if image.ndim == 3 else resized[:, :, 0]
+
+
+class Transformer:
+    """Brings images into the form that a net's inputs have.
+
+    In this order: float32; resized to the input's height and width; axes transposed (`set_transpose`), channels
+    swapped (`set_channel_swap`), times `raw_scale`, minus `mean`, times `input_scale`. What is not set is not done.
+    `inputs` are shapes (n, c, h, w) by blob: `{"data": net.blobs["data"].shape}`. Raises NetcError E307 for a blob
+    that is not among them and for settings that do not fit its shape.
+    """
+
+    def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
+        self.inputs = {name: tuple(shape) for name, shape in inputs.items()}
+        self.transpose: dict[str, tuple[int, ...]] = {}
+        self.channel_swap: dict[str, tuple[int, ...]] = {}
+        self.raw_scale: dict[str, float] = {}
+        self.mean: dict[str, Array] = {}
+        self.input_scale: dict[str, float] = {}
+
+    def preprocess(self, in_: str, data: Array) -> NDArray[np.float32]:
+        """An image (h, w, k) as one item of input `in_`; `data` is left as it is."""
+        height_width = self._shape(in_)[2:]
+        image = np.array(data, np.float32)
+        if image.shape[:2] != height_width:
+            image = resize_image(image, height_width)
+        if in_ in self.transpose:
+            image = image.transpose(self.transpose[in_])
+        if in_ in self.channel_swap:
+            image = image[list(self.channel_swap[in_])]
+        image = image * np.float32(self.raw_scale.get(in_, 1))
+        if in_ in self.mean:
+            image = image - self.mean[in_]
+        return np.asarray(image * np.float32(self.input_scale.get(in_, 1)), np.float32)
+
+    def deprocess(self, in_: str, data: Array) -> Array:
+        """An item of input `in_` as an image: the inverse of `preprocess`, in the input's size."""
+        self._shape(in_)
+        image: Array = np.array(data, np.float32).squeeze()
+        image = image / np.float32(self.input_scale.get(in_, 1))
+        if in_ in self.mean:
+            image = image + self.mean[in_]
+        image = image / np.float32(self.raw_scale.get(in_, 1))
+        if in_ in self.channel_swap:
+            image = image[np.argsort(self.channel_swap[in_])]
+        if in_ in self.transpose:
+            image = np.transpose(image, np.argsort(self.transpose[in_]))
+        return image
+
+    def set_transpose(self, in_: str, order: Sequence[int]) -> None:
+        """The order of an image's axes in the net: (2, 0, 1) brings (h, w, k) to (k, h, w)."""
+        if len(order) != len(self._shape(in_)) - 1:
+            raise NetcError(f"{len(order)} axes for items of {text(self.inputs[in_][1:])}", code="E307")
+        self.transpose[in_] = tuple(order)
+
+    def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
+        """The order of the channels in the net, after `set_transpose`: (2, 1, 0) brings RGB to BGR."""
+        if len(order) != self._shape(in_)[1]:
+            raise NetcError(f"{len(order)} channels in the order, `{in_}` has {self.inputs[in_][1]}", code="E307")
+        self.channel_swap[in_] = tuple(order)
+
+    def set_raw_scale(self, in_: str, scale: float) -> None:
+        """A factor before the mean is taken away: 255 for nets of images from 0 to 255, where Python has 0 to 1."""
+        self._shape(in_)
+        self.raw_scale[in_] = scale
+
+    def set_mean(self, in_: str, mean: Array) -> None:
+        """What is taken away: one value a channel, or an item (c, h, w), which is resized where it has another size."""
+        shape = self._shape(in_)
+        if mean.ndim == 1:
+            if len(mean) != shape[1]:
+                raise NetcError(f"{len(mean)} mean values, `{in_}` has {shape[1]} channels", code="E307")
+            mean = mean[:, np.newaxis, np.newaxis]
+        elif mean.ndim == 3 and mean.shape[0] == shape[1] and mean.shape != shape[1:]:
+            mean = resize_image(mean.transpose(1, 2, 0), shape[2:]).transpose(2, 0, 1)
+        elif mean.ndim not in (2, 3) or (1, *mean.shape)[-3:] != shape[1:]:
+            raise NetcError(f"a mean of shape {text(mean.shape)} for items of {text(shape[1:])}", code="E307")
+        self.mean[in_] = mean
+
+    def set_input_scale(self, in_: str, scale: float) -> None:
+        """A factor after the mean is taken away."""
+        self._shape(in_)
+        self.input_scale[in_] = scale
+
+    def _shape(self, in_: str) -> tuple[int, ...]:
+        if in_ not in self.inputs:
+            raise NetcError(
+                f"`{in_}` is none of the inputs {', '.join(f'`{name}`' for name in self.inputs)}", code="E307"
+            )
+        return self.inputs[in_]

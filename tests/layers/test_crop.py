@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from netc.ir.dims import UNKNOWN
+from netc.ir.layer import Cost
+from netc.layers.crop import Crop
+from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.harness import run
+
+
+@pytest.mark.parametrize(
+    ("layer", "starts"),
+    [
+        (Crop(), (0, 0, 0, 0)),
+        (Crop(offset=(1,)), (0, 0, 1, 1)),
+        (Crop(offset=(1, 3)), (0, 0, 1, 3)),
+        (Crop(-3, (2, 0, 1)), (0, 2, 0, 1)),
+    ],
+)
+def test_forward_and_backward(layer, starts):
+    x, like = values(2, 5, 6, 8), values(3, 2, 4, 5)
+    first = layer.axis % 4
+    part = tuple(slice(s, s + (like.shape[i] if i >= first else x.shape[i])) for i, s in enumerate(starts))
+    np.testing.assert_array_equal(run(layer, x.numpy(), like.numpy())[0], x.numpy()[part])
+    inputs = x.clone().requires_grad_()
+    run_module(layer, inputs, like).mul(3).sum().backward()
+    expected = torch.zeros_like(x)
+    expected[part] = 3
+    assert torch.equal(inputs.grad, expected)
+
+
+def run_module(layer, *bottoms):
+    from tests.layers.harness import module_of, shapes_of
+
+    return module_of(layer, shapes_of(bottoms))(*bottoms)
+
+
+def test_sizes_and_traces():
+    small, large = (values(2, 3, 7, 6), values(2, 1, 4, 3)), (values(4, 3, 8, 9), values(2, 1, 5, 6))
+    resizes(Crop(offset=(1, 2)), small, large)
+    traces(Crop(offset=(1, 2)), *small)
+
+
+def test_file_names_and_cost():
+    assert round_trip("Crop", axis=1, offset=[1, 2, 3]) == Crop(1, (1, 2, 3))
+    assert round_trip("Crop") == Crop()
+    assert names("Crop") == (None, ())
+    assert Crop.no_gradient == (1,)
+    assert Crop().cost(((2, 3, 7, 6), (2, 3, 4, 5)), ((2, 3, 4, 5),)) == Cost()
+    assert repr(Crop().infer(((2, 3, 7, UNKNOWN), (1, 1, UNKNOWN, 5)), 1)) == "((2, 3, ?, 5),)"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "layer", "bottoms"),
+    [
+        ("E102", "axis 4 of a bottom with 4 axes", Crop(4), ((2, 3, 7, 6), (2, 3, 4, 5))),
+        ("E102", "bottoms with 3 and 2 axes", Crop(1), ((2, 3, 7), (2, 3))),
+        ("E101", "3 values of `offset` for 2 axes", Crop(2, (1, 1, 1)), ((2, 3, 7, 6), (2, 3, 4, 5))),
+        ("E102", "5 elements from 2 on reach beyond the 6 of axis 3", Crop(2, (2,)), ((2, 3, 7, 6), (2, 3, 4, 5))),
+    ],
+)
+def test_what_does_not_fit(code, text, layer, bottoms):
+    with raises(code, text):
+        layer.infer(bottoms, 1)

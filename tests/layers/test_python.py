@@ -1,0 +1,66 @@
+import torch
+
+from netc.diagnostics import Source, Span
+from netc.ir.fields import Fields
+from netc.ir.graph import Graph, Node, Param, Value
+from netc.ir.shapes import infer
+from netc.layers.cross_entropy import SoftmaxWithLoss
+from netc.layers.python import RUNNER, Python
+from tests.layers.contract import names, raises, round_trip, values
+from tests.layers.harness import layer_from, module_of
+
+LAYER = Python("my_layers", "Shift")
+
+
+def test_files():
+    given = {"module": "my_layers", "layer": "Shift", "param_str": "by: 2", "share_in_parallel": True}
+    layer = round_trip("Python", **given)
+    assert layer == Python("my_layers", "Shift", "by: 2", True)
+    assert layer.to_caffe() == given
+    assert names("Python") == (None, ())
+    with raises("E101", "`module` is missing"):
+        layer_from("Python", layer="Shift")
+    with raises("E101", "`layer` is missing"):
+        layer_from("Python", module="my_layers")
+
+
+def test_does_not_run_unasked():
+    module = module_of(LAYER, ((2, 3),), 1)
+    with raises("E201", "running class `Shift` of Python module `my_layers` is not allowed"):
+        module(values(2, 3))
+
+
+def test_runs_what_the_state_holds():
+    module, x = module_of(LAYER, ((2, 3),), 2), values(2, 3)
+    module.state[RUNNER] = lambda bottoms: (bottoms[0] + 2, bottoms[0].sum(0), bottoms[0])
+    found = module(x)
+    assert len(found) == 2
+    torch.testing.assert_close(found[0], x + 2)
+    torch.testing.assert_close(found[1], x.sum(0))
+
+
+def test_unknown_shapes_pass_through_a_graph():
+    later = SoftmaxWithLoss()
+    nodes = (
+        Node("p", "p", LAYER, ("x",), ("y", "t"), params=(Param(lr_mult=2.0),)),
+        Node("s", "s", later, ("y", "t"), ("loss",)),
+    )
+    known = {"x": Value("x", "x", (2, 3))}
+    graph = Graph("net", nodes, {**known, **{n: Value(n, n) for n in ("y", "t", "loss")}}, inputs=("x",))
+    shaped, report = infer(graph)
+    assert not report.diagnostics
+    assert [shaped.shape(name) for name in ("x", "y", "t", "loss")] == [(2, 3), None, None, None]
+
+
+def test_a_field_of_another_message_is_found():
+    source = Source("net", 'type: "SoftmaxWithLoss" softmax_param { axis: 3 }')
+    at = {"axis": Span(source, 40, 47)}
+    axis = Fields({"axis": 3}, locate=lambda name, index: at.get(name))
+    fields = Fields({"name": "s", "softmax_param": axis})
+    node = Node("s", "s", SoftmaxWithLoss(axis=3), ("x", "t"), ("loss",), fields=fields)
+    shaped = {"x": Value("x", "x", (2, 3)), "t": Value("t", "t", (2,)), "loss": Value("loss", "loss")}
+    _, report = infer(Graph("net", (node,), shaped, inputs=("x", "t")))
+    (found,) = report.diagnostics
+    assert found.span == at["axis"]
+    assert found.span.text == "axis: 3"
+    assert found.notes == ("in layer `s`, bottoms: x[2,3], t[2]",)
