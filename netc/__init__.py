@@ -24,12 +24,13 @@ from netc.diagnostics import Diagnostic, NetcError
 if TYPE_CHECKING:
     from netc.compiler import load
     from netc.inspection import check, summary
+    from netc.rewriting import upgrade
     from netc.runtime.lower import Net
     from netc.train import train
 
 __version__ = "0.1.0"
 
-__all__ = ["Diagnostic", "Net", "NetcError", "__version__", "check", "load", "summary", "train"]
+__all__ = ["Diagnostic", "Net", "NetcError", "__version__", "check", "load", "summary", "train", "upgrade"]
 
 _HOME = {
     "Net": "netc.runtime.lower",
@@ -37,6 +38,7 @@ _HOME = {
     "load": "netc.compiler",
     "summary": "netc.inspection",
     "train": "netc.train",
+    "upgrade": "netc.rewriting",
 }
 
 

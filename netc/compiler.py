@@ -66,16 +66,22 @@ class Prober:
 
     def __call__(self, node: Node) -> Shapes | None:
         """The shapes of one record of a data layer's source, None where it cannot be asked."""
-        if not getattr(node.layer, "source", None):
-            return None
-        from netc.data.opening import open_source
-
         try:
-            with contextlib.closing(open_source(node.layer, "TEST", resolve_path=resolver(node))) as source:
-                return source.record_shapes
+            return record_shapes(node)
         except NetcError as error:
             self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in error.diagnostics]
             return None
+
+
+def record_shapes(node: Node) -> Shapes | None:
+    """The shapes of one record of a data layer's source, None where it has none. Raises NetcError E501 to E509."""
+    if not getattr(node.layer, "source", None):
+        return None
+    from netc.data.opening import open_source
+
+    tops = node.fields.get("top", ())
+    with contextlib.closing(open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops)) as source:
+        return source.record_shapes
 
 
 def resolver(node: Node) -> Callable[[str], Path]:

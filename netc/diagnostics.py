@@ -89,11 +89,13 @@ class Diagnostic:
     """What the user can do, only where there is something."""
     field: str | None = None
     """The field of the layer that is at fault (`kernel_size`), for whoever knows where it stands."""
+    strict: bool = False
+    """A warning that counts as an error, because the user asked for it (`--strict`)."""
 
     @property
     def severity(self) -> str:
         """`"error"` or `"warning"`."""
-        return "error" if self.code.startswith("E") else "warning"
+        return "error" if self.strict or self.code.startswith("E") else "warning"
 
     @property
     def file(self) -> str | None:

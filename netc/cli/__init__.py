@@ -20,10 +20,12 @@ from netc.diagnostics import NetcError
 VERBS = {
     "check": "find everything that is wrong with nets and solvers",
     "data": "make and look at databases",
+    "fmt": "lay prototxts out alike",
     "summary": "shapes, parameters, multiply-adds and memory of a net",
     "test": "score a net with trained weights",
     "time": "time each layer, forward and backward",
     "train": "train a net from its solver",
+    "upgrade": "write an old net or solver in today's format",
 }
 
 

@@ -34,7 +34,7 @@ def _coloured(match: re.Match[str]) -> str:
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
     """A click option that also takes Caffe's spellings: `-solver x` for `--solver x`, `_` for `-`.
 
-    The first long name names the parameter.
+    A name without dashes is the parameter's; without one the first long name gives it.
     """
     spellings = list(names)
     for name in names:
@@ -43,8 +43,10 @@ def option(*names: str, **settings: Any) -> Callable[[F], F]:
             spellings += [f"-{bare}"] if len(bare) > 1 else []
             if "-" in bare:
                 spellings += [f"--{bare.replace('-', '_')}", f"-{bare.replace('-', '_')}"]
-    first = next(name for name in names if name.startswith("--")).split("/")[0]
-    return click.option(first[2:].replace("-", "_"), *spellings, **settings)
+    if all(name.startswith("-") for name in names):
+        first = next(name for name in names if name.startswith("--")).split("/")[0]
+        spellings.insert(0, first[2:].replace("-", "_"))
+    return click.option(*spellings, **settings)
 
 
 def parse_shapes(values: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,27 @@
-"""Sources that feed nets."""
+"""Sources that feed nets: databases, lists and files, read ahead in threads.
+
+    source = open_source(layer, "TRAIN", seed=1)     what a data layer's parameters describe
+    source.record_shapes                             shapes of one record, before the transform
+    feed = Feed(source, device)                      its batches, finished, as tensors (netc.data.device)
+    data, label = feed.next()
+    source.state(), source.restore(state)            where it stands, as plain JSON
+
+What is random depends on a seed and the number of the record, never on threads or on where a run was resumed.
+
+    E501  a source that is not there, cannot be read, is something else, or is damaged as a whole
+    E502  a source without records
+    E503  a record that is no Datum, or whose size contradicts itself
+    E504  a picture that is missing, cannot be decoded, or ends early
+    E505  sizes that do not fit: within a batch, a crop, a mean, arrays handed over
+    E506  a bad line of an image list or window file
+    E507  a LevelDB that another process has open
+    E508  HDF5 datasets that are missing, hold no numbers, or differ in length or shape
+    E509  windows outside their picture, or none of a kind that a batch needs
+    E510  files that are no IDX (MNIST) files, or do not belong together
+    E511  a database that exists already, or cannot be written
+"""
+
+from __future__ import annotations
 
 from netc.data.opening import open_source
 from netc.data.source import Batch, Records, Source, Statistics

@@ -69,8 +69,8 @@ class Keys:
 class DatumRecords:
     """The pictures and labels of a database; see `Records`.
 
-    `color` and `gray` are `force_color` and `force_gray`: they concern compressed pictures only, as in Caffe. Raises NetcError
-    E502 for an empty database.
+    `color` and `gray` are `force_color` and `force_gray`: they concern compressed pictures only, as in Caffe.
+    Raises NetcError E502 for an empty database.
     """
 
     def __init__(self, store: Store, color: bool = False, gray: bool = False) -> None:

@@ -37,35 +37,43 @@ def read_datum(buffer: Any) -> Datum:
     3
     """
     view = memoryview(buffer)
-    numbers = [0] * 8
-    data, floats, at, end = memoryview(b""), [], 0, len(view)
+    numbers, data, floats = [0] * 8, memoryview(b""), []
+    at, end = 0, len(view)
     try:
         while at < end:
-            tag, at = _varint(view, at)
-            field, wire = tag >> 3, tag & 7
-            if field == 6 and wire == 5:
-                run, at = _float_run(view, at - 1)
+            tag, at = view[at], at + 1
+            if tag == 4 << 3 | 2:
+                data, at = _piece(view, at)
+            elif tag & 7 == 0 and 0 < tag < 8 << 3:
+                value: int = view[at]
+                numbers[tag >> 3], at = (value, at + 1) if value < 0x80 else _varint(view, at)
+            elif tag >> 3 == 6:
+                run, at = _floats(view, at, tag & 7)
                 floats.append(run)
-            elif wire == 0:
-                value, at = _varint(view, at)
-                if field < 8:
-                    numbers[field] = value
-            elif wire == 2:
-                size, at = _varint(view, at)
-                if size > end - at:
-                    raise ValueError(f"field {field} of {size} bytes reaches past the end of a record of {end} bytes")
-                if field == 4:
-                    data = view[at : at + size]
-                elif field == 6:
-                    floats.append(np.frombuffer(view[at : at + size], "<f4"))
-                at += size
             else:
-                at = _skip(wire, field, at, end)
+                at = _skip(view, at - 1)
     except IndexError:
         raise ValueError(f"the record of {end} bytes ends inside a field") from None
     joined = (floats[0] if len(floats) == 1 else np.concatenate(floats)) if floats else None
-    channels, height, width, label = map(_signed, (numbers[1], numbers[2], numbers[3], numbers[5]))
+    channels, height, width, label = (v if v < 1 << 31 else _signed(v) for v in (*numbers[1:4], numbers[5]))
     return Datum(channels, height, width, data, label, joined, bool(numbers[7]))
+
+
+def _piece(view: memoryview, at: int) -> tuple[memoryview, int]:
+    """Bytes behind their length, and where they end."""
+    size, at = _varint(view, at)
+    if size > len(view) - at:
+        raise ValueError(f"{size} bytes from byte {at} on reach past the end of a record of {len(view)} bytes")
+    return view[at : at + size], at + size
+
+
+def _floats(view: memoryview, at: int, wire: int) -> tuple[Floats, int]:
+    if wire == 5:
+        return _float_run(view, at - 1)
+    if wire != 2:
+        raise ValueError(f"field 6 has wire type {wire}, which no Datum holds")
+    piece, at = _piece(view, at)
+    return np.frombuffer(piece, "<f4"), at
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
@@ -83,12 +91,19 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
     raise ValueError(f"a number of more than ten bytes at byte {at}")
 
 
-def _skip(wire: int, field: int, at: int, end: int) -> int:
+def _skip(view: memoryview, at: int) -> int:
+    """Pass over a field that is none of ours."""
+    tag, at = _varint(view, at)
+    field, wire = tag >> 3, tag & 7
+    if wire == 0:
+        return _varint(view, at)[1]
+    if wire == 2:
+        return _piece(view, at)[1]
     size = {1: 8, 5: 4}.get(wire)
     if size is None or not field:
         raise ValueError(f"field {field} has wire type {wire}, which no Datum holds")
-    if at + size > end:
-        raise ValueError(f"the record of {end} bytes ends inside field {field}")
+    if at + size > len(view):
+        raise ValueError(f"the record of {len(view)} bytes ends inside field {field}")
     return at + size
 
 

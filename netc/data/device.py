@@ -28,7 +28,7 @@ class Feed:
         self._stream: Any = None
         self._in_flight: list[tuple[Any, Batch]] = []
         if self.device.type == "cuda":
-            self._stream = torch.cuda.Stream(self.device)
+            self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             source.allocate = _pinned
         else:
             source.complete, source.allocate = True, _Outputs().take
@@ -48,7 +48,7 @@ class Feed:
         current = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._stream):
             tops = [torch.from_numpy(top).to(self.device, non_blocking=True) for top in batch.tops]
-            copied = torch.cuda.Event()
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record(self._stream)
             if self.source.finish is not None:
                 tops[0] = self.source.finish(tops[0], batch.mirror, batch.offsets, batch.valid)

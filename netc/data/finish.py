@@ -1,6 +1,7 @@
-"""What is left of a transform after cropping: mean, scale, mirror and the conversion to float32 (`data_transformer.cpp`).
+"""What is left of a transform after cropping: mean, scale, mirror and the conversion to float32.
 
-For a GPU it runs there, on the batch, so that pictures cross as bytes; for a CPU it runs in the reader threads.
+Rules from `data_transformer.cpp`, Transform. For a GPU it runs there, on the batch, so that pictures cross as bytes;
+for a CPU it runs in the reader threads.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ Valid = tuple[int, int, int, int]
 
 
 class Finish:
-    """`(x - mean) * scale` in float32, mirrored where a batch says so (`data_transformer.cpp`, Transform).
+    """`(x - mean) * scale` in float32, mirrored where a batch says so.
 
-    `mean` is None, values (c, 1, 1) or (1, 1, 1), or a picture (c, h, w) of the records' size, of which each picture loses
-    the part it was cropped from.
+    `mean` is None, values (c, 1, 1) or (1, 1, 1), or a picture (c, h, w) of the records' size, of which each
+    picture loses the part it was cropped from.
     """
 
     def __init__(self, scale: float = 1.0, mean: Mean | None = None) -> None:
@@ -106,7 +107,7 @@ def _flip(images: Tensor, mirror: Array | None) -> Tensor:
 
 
 def _parts(mean: Tensor, mirror: Array | None, offsets: Array | None, shape: Shape) -> Tensor:
-    """The part of the mean picture under each crop (n, c, h, w), or (c, h, w) where it is one; mirrored as the crop is."""
+    """The part of the mean under each crop, mirrored with it: (n, c, h, w), or (c, h, w) where all are alike."""
     import torch
 
     assert offsets is not None

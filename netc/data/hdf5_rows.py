@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -65,7 +66,7 @@ class Hdf5Files:
         owners = np.searchsorted(self._starts, indices, side="right") - 1
         tops = [np.empty((len(indices), *shape), np.float32) for shape in self.shapes]
         edges = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(indices)]
-        for low, high in zip(edges, edges[1:]):
+        for low, high in itertools.pairwise(edges):
             owner = int(owners[low])
             self._copy(owner, indices[low:high] - self._starts[owner], [top[low:high] for top in tops])
         return tuple(tops)

@@ -36,10 +36,10 @@ class ImageListParameters(Protocol):
 class ImageListRecords:
     """The pictures that a list names; see `Records`.
 
-    A line is a path and a number, apart at the last space, so that paths may hold spaces. Where the first line's path is no
-    file that way, but is one with more numbers taken off its end, every line has so many labels. Labels may be fractions
-    (Caffe drops what is behind the point). A path is taken from the working directory, behind `root_folder`; then
-    from the list's folder; then wherever `resolve` finds it.
+    A line is a path and a number, apart at the last space, so that paths may hold spaces. Where the first line's path
+    is no file that way, but is one with more numbers taken off its end, every line has so many labels. Labels may be
+    fractions (Caffe drops what is behind the point). A path is taken from the working directory, behind
+    `root_folder`; then from the list's folder; then wherever `resolve` finds it.
 
     Raises NetcError E501 for a list that cannot be read, E502 for an empty one, E506 with the place of every bad line.
     """

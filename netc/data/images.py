@@ -90,7 +90,7 @@ def interleaved(image: Image) -> bool:
     return len(image) > 1 and image.strides[0] == image.itemsize and image.shape[2] > 1
 
 
-def truncated(data: memoryview) -> bool:
+def truncated(data: Any) -> bool:
     """Whether a JPEG or PNG lacks its end.
 
     An end marker inside the headers (a thumbnail's) does not count; in the entropy-coded part 0xff is always escaped.
@@ -102,7 +102,7 @@ def truncated(data: memoryview) -> bool:
     return False
 
 
-def _scan(data: memoryview) -> int:
+def _scan(data: Any) -> int:
     """Where a JPEG's first scan begins; its size where it has none."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:

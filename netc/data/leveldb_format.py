@@ -1,6 +1,7 @@
-"""LevelDB's files, read: blocks, tables, logs and the manifest (google/leveldb, doc/table_format.md, log_format.md, impl.md).
+"""LevelDB's files, read: blocks, tables, logs and the manifest.
 
-All raise ValueError, IndexError or struct.error for bytes that are no such file. Checksums are not verified.
+Formats from google/leveldb, doc/table_format.md, log_format.md and impl.md. All raise ValueError, IndexError or
+struct.error for bytes that are no such file. Checksums are not verified.
 """
 
 from __future__ import annotations
@@ -167,8 +168,11 @@ class Manifest:
         """(level, file number) to first and last key."""
         self.log_number = self.previous_log = 0
         self.comparator = b"leveldb.BytewiseComparator"
+        self._next_file = 0
         for record in log_records(path):
             self._edit(memoryview(record))
+        if not self._next_file:
+            raise ValueError(f"{path.name} is incomplete")
 
     def _edit(self, data: memoryview) -> None:
         at = 0
@@ -181,6 +185,7 @@ class Manifest:
                 number, at = varint(data, at)
                 self.log_number = number if tag == 2 else self.log_number
                 self.previous_log = number if tag == 9 else self.previous_log
+                self._next_file = number if tag == 3 else self._next_file
             elif tag in (5, 6, 7):
                 at = self._file(tag, data, at)
             else:

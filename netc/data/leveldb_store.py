@@ -85,7 +85,7 @@ class LevelDbStore:
         groups = [[number] for number in zero]
         for level in sorted({level for level, _ in self._tables if level}):
             mine = (number for at, number in self._tables if at == level)
-            groups.append(sorted(mine, key=lambda number: self._tables[level, number]))  # noqa: B023
+            groups.append(sorted(mine, key=lambda number: self._tables[level, number]))
         self._ranges = {number: keys for (_, number), keys in self._tables.items()}
         return groups
 

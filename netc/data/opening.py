@@ -43,7 +43,7 @@ def open_source(
 ) -> Source:
     """The source that a data layer's parameters describe; `layer` is known by its `type`.
 
-    `phase` is `"TRAIN"` or `"TEST"`: crops are random, and records are shared out among ranks, only in TRAIN, as in Caffe.
+    `phase` is `"TRAIN"` or `"TEST"`: only in TRAIN are crops random and records shared out among ranks, as in Caffe.
     `seed` settles all that is random; `resolve_path` finds the files that the layer names; `tops` are the names of the
     layer's tops, by which HDF5Data finds its datasets; `threads` read, by default one a core.
 

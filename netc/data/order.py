@@ -39,7 +39,7 @@ def draws(seed: int, numbers: Numbers) -> Draws:
     stride = int(numbers[1] - numbers[0]) if len(numbers) > 1 else 1
     count = (len(numbers) - 1) * stride + 1
     bits = generator(seed, RECORD, int(numbers[0])).random_raw(4 * count)
-    return bits.reshape(count, 4)[::stride]  # type: ignore[no-any-return, union-attr]
+    return bits.reshape(count, 4)[::stride]
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Order:
         return np.array([self._epoch(int(i) // size)[int(i) % size] for i in at], np.int64)
 
     def _skipped(self) -> int:
-        return int(generator(self.seed, SKIP).random_raw()) % self.skip if self.skip else 0  # type: ignore[arg-type]
+        return int(generator(self.seed, SKIP).random_raw()) % self.skip if self.skip else 0
 
     def _epoch(self, number: int) -> Numbers:
         if number not in self._epochs:

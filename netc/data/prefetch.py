@@ -1,16 +1,17 @@
 """Reads batches ahead of their consumer, in threads.
 
-A batch is cut into chunks, one a thread; the first chunk reads the first record, whose size gives the batch its shape (as
-in `data_layer.cpp`, where each batch may have another), and makes the arrays that the others wait for. LMDB, OpenCV and
-NumPy's copies give up the interpreter's lock, so threads are enough. Faults are raised in the consumer, in order.
+A batch is cut into chunks, one a thread. The first chunk reads the first record, whose size gives the batch its shape
+(as in `data_layer.cpp`, where each batch may have another), and makes the arrays that the others wait for. LMDB, OpenCV
+and NumPy's copies give up the interpreter's lock, so threads are enough. Faults are raised in the consumer, in order.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
@@ -41,7 +42,7 @@ def default_threads() -> int:
 class PrefetchedSource:
     """Batches of pictures and labels from records; see `Source`.
 
-    `records` gives them by index, `order` says which come when, `crop` what is taken of each, and `finish` is what is left
+    `records` gives them by index, `order` says which come when, `crop` what is taken of each, and `finish` what is left
     to the device. `prefetch` batches are read ahead by `threads` threads.
     """
 
@@ -179,7 +180,7 @@ class _Pending:
         count = len(self.indices)
         chunks = max(1, min(threads, count // SMALLEST_CHUNK))
         edges = [count * i // chunks for i in range(chunks + 1)]
-        self.chunks = [pool.submit(self._fill, low, high) for low, high in zip(edges, edges[1:])]
+        self.chunks = [pool.submit(self._fill, low, high) for low, high in itertools.pairwise(edges)]
 
     def result(self) -> Batch:
         """The batch, or the fault of its first bad record."""
@@ -189,20 +190,20 @@ class _Pending:
 
     def cancel(self) -> None:
         """Let go of the batch: chunks that wait for its arrays are released, the others not begun."""
-        try:
+        with contextlib.suppress(InvalidStateError):
             self.opened.set_exception(CancelledError())
-        except InvalidStateError:
-            pass
         for chunk in self.chunks:
             chunk.cancel()
 
     def _fill(self, low: int, high: int) -> None:
         try:
             with self.source.records.reading() as read:
+                batch: Batch | None = None
                 for slot, record in self._records(read, low, high):
                     if slot == 0:
                         self.opened.set_result(self.source.open_batch(self, record))
-                    self.source.place(self.opened.result(), self, slot, record)
+                    batch = batch or self.opened.result()
+                    self.source.place(batch, self, slot, record)
         except BaseException as error:
             if low == 0 and not self.opened.done():
                 self.opened.set_exception(error)
@@ -220,29 +221,25 @@ class _Buffers:
     """Arrays to be used again: fresh memory costs as much as filling it."""
 
     def __init__(self) -> None:
-        self._free: dict[tuple[Shape, str], list[Array]] = {}
+        self._free: list[Array] = []
         self._lock = threading.Lock()
 
     def take(self, shape: Shape, dtype: Any, allocate: Callable[[Shape, Any], Array]) -> Array:
         with self._lock:
-            free = self._free.get((shape, np.dtype(dtype).str))
-            if free:
-                return free.pop()
+            while self._free:
+                array = self._free.pop()
+                if array.shape == shape and array.dtype == dtype:
+                    return array
         return allocate(shape, dtype)
 
     def returning(self, array: Array) -> Callable[[], None]:
         """What gives the array back, once."""
-        reference = weakref.ref(self)
         held = [array]
 
         def give_back() -> None:
-            buffers = reference()
-            if buffers is not None and held:
-                with buffers._lock:
-                    buffers._free = {
-                        key: arrays for key, arrays in buffers._free.items() if key == (array.shape, array.dtype.str)
-                    } or {(array.shape, array.dtype.str): []}
-                    buffers._free[array.shape, array.dtype.str].append(held.pop())
+            with self._lock:
+                self._free += held
+                held.clear()
 
         return give_back
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 def decompress(data: memoryview) -> bytes:
     """The unpacked bytes. Raises ValueError for bytes that are not Snappy's.
 
-    >>> decompress(memoryview(bytes([6, 4, 97, 98, 5, 2])))
+    >>> decompress(memoryview(bytes([6, 4, 97, 98, 1, 2])))
     b'ababab'
     """
     try:

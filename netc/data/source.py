@@ -74,13 +74,16 @@ class Batch:
         """Note what the device must know of one picture."""
         if self.offsets is not None:
             self.offsets[slot] = offset
-        if self.valid is not None:
+        if self.valid is not None and valid is not None:
             self.valid[slot] = valid
 
 
 @dataclass
 class Statistics:
-    """How long the consumer waited for data. The first batch does not count: starting up is not what limits a long run."""
+    """How long the consumer waited for data.
+
+    The first batch does not count: starting up is not what limits a long run.
+    """
 
     records: int = 0
     waited: float = 0.0
@@ -123,12 +126,14 @@ class Source(Protocol):
     position: int
     """Records read so far, by this rank."""
     statistics: Statistics
-    finish: Finish | None
-    """What the device does with `tops[0]`; None where the tops are complete from the start."""
     complete: bool
     """Set before the first batch: the reader threads shall do that instead, for a net on the CPU."""
     allocate: Callable[[Shape, Any], Array]
     """Makes the arrays of a batch: set to one that gives pinned memory before the first batch, where wanted."""
+
+    @property
+    def finish(self) -> Finish | None:
+        """What the device does with `tops[0]`; None where the tops are complete from the start."""
 
     def next_batch(self) -> Batch:
         """The next batch. Raises NetcError, as often as it is called, for a batch that cannot be read."""

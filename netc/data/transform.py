@@ -1,7 +1,7 @@
 """The part of a transform that reader threads do: where to crop, what to mirror, which mean to read.
 
-Rules from `data_transformer.cpp`: crops are random in the TRAIN phase and centred (rounded down) otherwise; `mirror` flips
-every other picture at random in both phases.
+Rules from `data_transformer.cpp`: crops are random in the TRAIN phase and centred (rounded down) otherwise; `mirror`
+flips every other picture, at random, in both phases.
 """
 
 from __future__ import annotations

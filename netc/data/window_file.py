@@ -43,14 +43,16 @@ class WindowFile(NamedTuple):
 
 
 def read_windows(path: Path, name: str, fg_threshold: float, bg_threshold: float) -> WindowFile:
-    """The windows, parted: foreground overlaps an object by `fg_threshold` or more, background by less than `bg_threshold`.
+    """The windows, parted by how much they overlap an object.
 
-    Background windows get label 0. Raises NetcError E501 for a file that cannot be read, E502 for an empty one, and E506 with
-    the place of a bad line.
+    Foreground overlaps by `fg_threshold` or more, background by less than `bg_threshold`; background gets label 0.
+    Raises NetcError E501 for a file that cannot be read, E502 for an empty one, and E506 with the place of a bad line.
     """
     source = Source(name, read_text(path, name, FIELD))
     lines = [line.strip() for line in source.text.split("\n")]
-    pictures, blocks, at = [], [], 0
+    pictures: list[Picture] = []
+    blocks: list[npt.NDArray[np.float32]] = []
+    at = 0
     while at < len(lines):
         if not lines[at]:
             at += 1

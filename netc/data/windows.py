@@ -1,4 +1,4 @@
-"""WindowData: windows of pictures, around objects and around background, as R-CNN is trained (`window_data_layer.cpp`)."""
+"""WindowData: windows of pictures, around objects and background, as R-CNN is trained (`window_data_layer.cpp`)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class WindowOrder(Order):
 class WindowRecords:
     """The windows of a window file, scaled to the crop; see `Records`.
 
-    Raises NetcError E501, E502, E506 as `read_windows` does, and E509 where a batch asks for windows of a kind there is none of.
+    Raises NetcError E501, E502, E506 as `read_windows` does, and E509 where a batch asks for windows of a kind that the
+    file has none of.
     """
 
     def __init__(self, parameters: WindowParameters, resolve: ResolvePath) -> None:

@@ -20,17 +20,18 @@ class LocalResponse(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, axes: tuple[int, ...], factor: float, beta: float, k: float) -> Tensor:
         """The normalised tensor, of x's shape."""
-        scale = window_sum(x.square(), size, axes).mul_(factor).add_(k)
+        squares = x.square()
+        scale = window_sum(squares, size, axes).mul_(factor).add_(k)
         ctx.save_for_backward(x, scale)
         ctx.size, ctx.axes, ctx.factor, ctx.beta = size, axes, factor, beta
-        return _inverse_power(scale, beta).mul_(x)
+        return _inverse_power(squares.copy_(scale), scale, beta).mul_(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, top_gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of x; none for the parameters."""
         x, scale = ctx.saved_tensors
-        gradient = _inverse_power(scale, ctx.beta).mul_(top_gradient)
+        gradient = _inverse_power(scale.clone(), scale, ctx.beta).mul_(top_gradient)
         ratios = window_sum((gradient * x).div_(scale), ctx.size, ctx.axes)
         return gradient.addcmul_(ratios, x, value=-2 * ctx.factor * ctx.beta), None, None, None, None, None
 
@@ -52,9 +53,6 @@ def window_sum(x: Tensor, size: int, axes: tuple[int, ...]) -> Tensor:
     return x
 
 
-def _inverse_power(scale: Tensor, beta: float) -> Tensor:
-    """A new tensor, scale ** -beta; roots are much cheaper than a power, and 0.75 is what nets use."""
-    if beta != 0.75:
-        return scale.pow(-beta)
-    root = scale.rsqrt()
-    return root.sqrt().mul_(root)
+def _inverse_power(copy: Tensor, scale: Tensor, beta: float) -> Tensor:
+    """Scale ** -beta, over a copy of it; roots are much cheaper than a power, and 0.75 is what nets use."""
+    return copy.sqrt_().mul_(scale).rsqrt_() if beta == 0.75 else copy.pow_(-beta)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from netc.ir.dims import Shape, known, product
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Cost
+from netc.ir.liveness import BYTES, Liveness
+from netc.ir.receptive import Fields, receptive_fields
 
-BYTES = 4
-"""Of a float32 element."""
+__all__ = ["BYTES", "Row", "rows"]
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,42 @@ class Row:
     cost: Cost | None
     activation_bytes: int | None
     """Bytes of its tops; 0 for an in-place layer, whose top is its bottom's memory."""
+    gradient_bytes: int | None
+    """Bytes of the gradients of these tops; 0 where none gets one."""
+    receptive_field: Fields | None
+    """Of its first top."""
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.node.name
+
+    @property
+    def type(self) -> str:
+        """The layer's type, as Caffe calls it."""
+        return self.node.layer.type
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-adds of one forward pass: what papers print as FLOPs."""
+        return self.cost.macs if self.cost else None
+
+    @property
+    def operations(self) -> int | None:
+        """Other arithmetic of one forward pass."""
+        return self.cost.operations if self.cost else None
 
 
-def rows(graph: Graph) -> list[Row]:
+def rows(graph: Graph, live: Liveness | None = None) -> list[Row]:
     """One row a node, in order; shapes must be inferred."""
-    owners = graph.owners()
-    return [_row(graph, node, owners) for node in graph.nodes]
+    owners, fields, live = graph.owners(), receptive_fields(graph), live or Liveness(graph)
+    return [_row(node, owners, fields, live) for node in graph.nodes]
 
 
-def _row(graph: Graph, node: Node, owners: dict[tuple[str, int], tuple[str, int]]) -> Row:
+def _row(
+    node: Node, owners: dict[tuple[str, int], tuple[str, int]], fields: dict[str, Fields | None], live: Liveness
+) -> Row:
+    graph = live.graph
     bottoms = tuple(graph.shape(name) for name in node.bottoms)
     tops = tuple(graph.shape(name) for name in node.tops)
     weights = graph.weights(node)
@@ -44,11 +72,7 @@ def _row(graph: Graph, node: Node, owners: dict[tuple[str, int], tuple[str, int]
         tops=tops,
         parameters=sum(product(w.shape) for w in own),
         cost=node.layer.cost(bottoms, tops) if whole else None,  # type: ignore[arg-type]
-        activation_bytes=_activation(graph, node) if whole else None,
+        activation_bytes=live.bytes(node.tops),
+        gradient_bytes=live.bytes(name for name in node.tops if name in live.gradients),
+        receptive_field=fields[node.tops[0]] if node.tops else (),
     )
-
-
-def _activation(graph: Graph, node: Node) -> int:
-    mine = {graph.values[name].blob for name in node.bottoms}
-    fresh = [name for name in node.tops if graph.values[name].blob not in mine]
-    return sum(product(graph.values[name].shape or ()) for name in fresh) * BYTES

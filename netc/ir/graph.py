@@ -196,7 +196,8 @@ def module_key(name: str, taken: Iterable[str]) -> str:
     """
     escaped = name.replace("%", "%25").replace(".", "%2E")
     key = f"%{escaped}" if escaped in _RESERVED or escaped.startswith("__") or not escaped else escaped
-    taken, first, number = set(taken), key, 0
+    taken = taken if isinstance(taken, (set, frozenset)) else set(taken)  # a copy for each layer would be quadratic
+    first, number = key, 0
     while key in taken:
         number += 1
         key = f"{first}%{number}"

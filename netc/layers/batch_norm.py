@@ -10,6 +10,7 @@ from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.layers._registry import register
+from netc.layers.scale import Scale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,13 +79,17 @@ class BatchNorm(Layer):
         """A difference and a product an element, as in test."""
         return Cost(operations=2 * product(tops[0]))
 
+    def absorbs(self, reader: Layer) -> bool:
+        """A Scale layer with a factor, and perhaps an addend, for each channel."""
+        return isinstance(reader, Scale) and reader.axis == 1 and reader.num_axes == 1
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says; a second and third bottom are the weight and bias of a Scale layer fused into it."""
+        """As the class says; further bottoms are the weight, and bias, of a Scale layer that it absorbed."""
         x = bottoms[0]
         channels = self._channels(tuple(x.shape))
         if channels != weights[0].shape[0]:
             fail(f"{channels} channels do not fit blobs of {weights[0].shape[0]}", field="bottom")
-        factor, addend = bottoms[1:] if len(bottoms) == 3 else (None, None)
+        factor, addend, *_ = *bottoms[1:], None, None
         batch = mode.training if self.use_global_stats is None else not self.use_global_stats
         normalize = self._by_batch if batch else self._by_blobs
         if x.dim() > 1:

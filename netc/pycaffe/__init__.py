@@ -5,6 +5,7 @@ A facade without logic of its own: names and NumPy arrays over the node-by-node 
 net.py            Net
 blob.py           Blob: data and diff as NumPy arrays
 python_layer.py   Layer, the base of layers written in Python
+solver.py         get_solver, SGDSolver and the others
 mode.py           device, seed, phases
 io.py             images and messages as arrays, Transformer
 net_spec.py       nets written in Python
@@ -27,6 +28,15 @@ from netc.pycaffe.mode import (
 from netc.pycaffe.net import Net
 from netc.pycaffe.net_spec import NetSpec, layers, params, to_proto
 from netc.pycaffe.python_layer import Layer
+from netc.pycaffe.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
 
 __version__ = "1.0.0"
 """The version of Caffe whose interface this is."""
@@ -34,11 +44,18 @@ __version__ = "1.0.0"
 __all__ = [
     "TEST",
     "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
     "Blob",
     "BlobVec",
     "Layer",
+    "NesterovSolver",
     "Net",
     "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
+    "get_solver",
     "init_log",
     "io",
     "layer_type_list",

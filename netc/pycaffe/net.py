@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,8 +21,9 @@ from netc.pycaffe.mode import device
 from netc.pycaffe.names import Names
 from netc.pycaffe.python_layer import BoundPython, Layer
 from netc.pycaffe.reshape import reshape
-from netc.pycaffe.sources import MemorySource
-from netc.runtime.memory import AUTOMATIC
+from netc.pycaffe.sources import MemorySource, Records, Source
+from netc.runtime.dummy_data import DummySource
+from netc.runtime.memory import AUTOMATIC, Memory
 from netc.runtime.stepper import Stepper
 
 Path = str | os.PathLike[str]
@@ -61,6 +63,7 @@ class Net(Names):
 
     def _adopt(self, built: Built) -> None:
         self._stepper = Stepper(built.net, built.graph, built.sources)
+        weakref.finalize(self, _close, list(self._stepper.sources.values()))
         self.graph = built.graph
         self.name = built.graph.name
         memory = self._stepper.memory
@@ -73,6 +76,7 @@ class Net(Names):
         self.params: OrderedDict[str, BlobVec] = OrderedDict(
             (name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs
         )
+        self._start()
         self._ready: tuple[tuple[int, ...], ...] = self._shapes()
 
     # ------------------------------------------------------------------ passes
@@ -89,7 +93,7 @@ class Net(Names):
         first, last = self._span(start, end)
         wanted = [*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())]
         self._fill(inputs, self.inputs, "inputs", lambda blob: blob.data)
-        self._forward(first, last)
+        self.run_forward(first, last)
         return {name: self._blob(name).data for name in wanted}
 
     def backward(
@@ -104,11 +108,11 @@ class Net(Names):
         last, first = self._span(end, start)
         wanted = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
         self._fill(tops, self.outputs, "outputs", lambda blob: blob.diff)
-        self._backward(first, last)
+        self.run_backward(first, last)
         return {name: self._blob(name).diff for name in wanted}
 
-    def _forward(self, start: int, end: int) -> float:
-        """Run the layers of these indices; the loss."""
+    def run_forward(self, start: int = 0, end: int | None = None) -> float:
+        """Run the layers of these indices (default: all); the loss. Raises NetcError as the layers do."""
         self._place()
         if self._ready != self._shapes():
             self.reshape()
@@ -117,9 +121,17 @@ class Net(Names):
             raise fault
         return loss.item()
 
-    def _backward(self, start: int, end: int) -> None:
+    def run_backward(self, start: int | None = None, end: int = 0) -> None:
+        """Run the layers `start` (default: the last) down to `end`, by their indices, for gradients."""
         self._place()
         self._stepper.backward(start, end)
+
+    _forward, _backward = run_forward, run_backward
+
+    @property
+    def memory(self) -> Mapping[str, Memory]:
+        """The tensors of each blob."""
+        return self._stepper.memory
 
     def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, NDArray[Any]]:
         """`forward` for any number of items, in batches of the net's size; the arrays of all batches together."""
@@ -203,6 +215,14 @@ class Net(Names):
 
     # ------------------------------------------------------------------ inside
 
+    def _start(self) -> None:
+        """Fill what does not change from pass to pass."""
+        for node in self.graph.nodes:
+            source = self._stepper.sources.get(node.key)
+            if isinstance(source, DummySource):
+                for name, top in zip(node.tops, source.tops):
+                    self._stepper.memory[self._blob_name(name)].write(top)
+
     def _layer(self, index: int) -> Layer:
         node = self.graph.nodes[index]
         layer: Layer = Layer()
@@ -246,3 +266,10 @@ class Net(Names):
     @property
     def _batch_size(self) -> int:
         return next(iter(self.blobs.values())).shape[0]
+
+
+def _close(sources: Sequence[Source]) -> None:
+    """Let nobody read ahead for a net that is gone."""
+    for source in sources:
+        if isinstance(source, Records):
+            source.close()

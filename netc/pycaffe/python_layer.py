@@ -5,8 +5,9 @@ Using the Python interface is the permission to import what a net file names.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from netc.pycaffe.blob import Blob, BlobVec
 from netc.pycaffe.mode import TEST, TRAIN
 from netc.runtime.lower import Net
 from netc.runtime.memory import Memory
+from netc.runtime.modules import LayerModule
 
 _CPU = torch.device("cpu")
 
@@ -84,9 +86,9 @@ class Host:
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
         """The tops, on the device of the first bottom."""
-        self._place(bottoms, weights)
-        self._reshape(tops)
-        self.layer.forward(_blobs(self._bottoms), _blobs(self._tops))
+        with self._placed(bottoms, weights):
+            self._reshape(tops)
+            self.layer.forward(_blobs(self._bottoms), _blobs(self._tops))
         device = bottoms[0].device if bottoms else _CPU
         return tuple(memory.data.clone().to(device) for memory in self._tops)
 
@@ -99,19 +101,27 @@ class Host:
         wanted: Sequence[bool],
     ) -> tuple[Tensor, ...]:
         """Gradients of the bottoms, zero where they are not wanted, then of the weights."""
-        self._place(bottoms, weights)
-        for memory, top, diff in zip(self._tops, tops, diffs):
-            memory.write(top.detach())
-            memory.write_diff(diff)
-        self.layer.backward(_blobs(self._tops), list(wanted), _blobs(self._bottoms))
+        with self._placed(bottoms, weights):
+            for memory, top, diff in zip(self._tops, tops, diffs):
+                memory.write(top.detach())
+                memory.write_diff(diff)
+            self.layer.backward(_blobs(self._tops), list(wanted), _blobs(self._bottoms))
         sources = (*bottoms, *weights)
         return tuple(m.diff.clone().to(t.device) for m, t in zip((*self._bottoms, *self._weights), sources))
 
-    def _place(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    @contextlib.contextmanager
+    def _placed(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Iterator[None]:
+        """Blobs over these tensors; the layer's own, while it runs, are over `weights`, with diffs of zero."""
         self._bottoms = [_memory_of(tensor) for tensor in bottoms]
         self._weights = [_memory_of(tensor) for tensor in weights]
+        kept = self.layer.blobs
         if self._ready:
-            self.layer.blobs[:] = _blobs(self._weights)
+            self.layer.blobs = BlobVec(_blobs(self._weights))
+        try:
+            yield
+        finally:
+            if self._ready:
+                self.layer.blobs = kept
 
     def _reshape(self, tops: int) -> Shapes:
         if len(self._tops) != tops:
@@ -175,6 +185,16 @@ def bind_python_layers(graph: Graph) -> Graph:
     """
     phase = TRAIN if graph.state.phase == "TRAIN" else TEST
     return graph.replace(nodes=tuple(_bound(node, phase) for node in graph.nodes))
+
+
+def attach_python_layers(graph: Graph, net: Net) -> Graph:
+    """As `bind_python_layers`, for a net that was lowered before: its modules run the objects too."""
+    bound = bind_python_layers(graph)
+    for node in bound.nodes:
+        module = net.module(node.key) if isinstance(node.layer, BoundPython) else None
+        if isinstance(module, LayerModule):
+            module.layer = node.layer
+    return bound
 
 
 def adopt_weights(graph: Graph, net: Net) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netc.compiler import resolver
 from netc.data import Source as Batches
 from netc.data import open_source
 from netc.data.device import Feed
@@ -19,16 +20,18 @@ from netc.ir.graph import Graph, Node
 from netc.layers.data import MemoryData
 from netc.layers.dummy_data import DummyData
 from netc.layers.input import Input
-from netc.paths import find
 from netc.runtime.dummy_data import DummySource
 
 Array = NDArray[np.float32]
 Source = Callable[[], Sequence[Tensor]]
 
 
-def sources_of(graph: Graph) -> dict[str, Source]:
-    """A source for each data layer, by node key; none for Input, which whoever runs the net fills."""
-    return {node.key: _source(graph, node) for node in graph.nodes if _is_fed(node)}
+def sources_of(graph: Graph, others: Container[str] = ()) -> dict[str, Source]:
+    """A source for each data layer, by node key, but for those in `others`.
+
+    Input has none: whoever runs the net fills it.
+    """
+    return {node.key: _source(graph, node) for node in graph.nodes if _is_fed(node) and node.key not in others}
 
 
 def _is_fed(node: Node) -> bool:
@@ -64,12 +67,15 @@ class Records:
             self._feed = None
 
     def _open(self) -> Batches:
-        span = self._node.fields.span()
-        near = span.source.name if span else None
         seed = int(torch.randint(2**31, ()))
+        tops = [self._graph.values[name].blob for name in self._node.tops]
         try:
             return open_source(
-                self._node.layer, self._graph.state.phase, seed=seed, resolve_path=lambda name: find(str(name), near)[0]
+                self._node.layer,
+                self._graph.state.phase,
+                seed=seed,
+                resolve_path=resolver(self._node),
+                tops=tops,
             )
         except NetcError as error:
             raise error.at(self._node.span, f"in layer `{self._node.name}`") from None

@@ -20,13 +20,16 @@ class DummySource:
 
     def __init__(self, shapes: Shapes, fillers: Sequence[Filler], generator: Generator | None = None) -> None:
         self._fillers, self._generator = fillers, generator
-        self._tops = tuple(torch.empty(shape) for shape in shapes)
-        self._filled = False
+        self.tops = tuple(torch.zeros(shape) for shape in shapes)
+        """The tops of the last pass; before the first, constants and zeros."""
+        self._fill(constant=True)
 
     def __call__(self) -> tuple[Tensor, ...]:
         """The tops of the next pass, on the CPU; the same tensors each time."""
-        for top, filler in zip(self._tops, self._fillers):
-            if not self._filled or filler.type != "constant":
+        self._fill(constant=False)
+        return self.tops
+
+    def _fill(self, constant: bool) -> None:
+        for top, filler in zip(self.tops, self._fillers):
+            if (filler.type == "constant") == constant:
                 fill(top, filler, tuple(top.shape), self._generator)
-        self._filled = True
-        return self._tops

@@ -98,7 +98,9 @@ class Stepper:
                 self._call(self.after["backward"], index)
 
     def to(self, device: torch.device) -> None:
-        """Take net and blobs to another device."""
+        """Take net and blobs to another device; what forward passes left for backward ones is lost."""
+        self._runs.clear()
+        self._parts.clear()
         self.net.to(device)
         self.place = (device, self.place[1])
         self._move()

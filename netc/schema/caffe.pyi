@@ -84,6 +84,12 @@ class FillerParameter(Message):
     std: float
     sparse: int
     variance_norm: int
+    file: str
+    negative_slope: float
+    @property
+    def diag_val(self) -> MutableSequence[float]: ...
+    scale: float
+    alpha: float
     def __init__(
         self,
         *,
@@ -95,6 +101,11 @@ class FillerParameter(Message):
         std: float | None = ...,
         sparse: int | None = ...,
         variance_norm: int | str | None = ...,
+        file: str | None = ...,
+        negative_slope: float | None = ...,
+        diag_val: Iterable[float] | None = ...,
+        scale: float | None = ...,
+        alpha: float | None = ...,
     ) -> None: ...
 
 class NetParameter(Message):
@@ -113,6 +124,20 @@ class NetParameter(Message):
     def layer(self) -> Messages[LayerParameter]: ...
     @property
     def layers(self) -> Messages[V1LayerParameter]: ...
+    engine: str
+    @property
+    def compile_net_state(self) -> CompileNetState: ...
+    bn_stats_batch_size: int
+    @property
+    def multinode(self) -> MultinodeParameter: ...
+    default_forward_type: int
+    default_backward_type: int
+    default_forward_math: int
+    default_backward_math: int
+    global_grad_scale: float
+    default_conv_algos_override: str
+    default_cudnn_math_override: int
+    reduce_buckets: int
     def __init__(
         self,
         *,
@@ -125,6 +150,18 @@ class NetParameter(Message):
         debug_info: bool | None = ...,
         layer: Iterable[LayerParameter | Mapping[str, Any]] | None = ...,
         layers: Iterable[V1LayerParameter | Mapping[str, Any]] | None = ...,
+        engine: str | None = ...,
+        compile_net_state: CompileNetState | Mapping[str, Any] | None = ...,
+        bn_stats_batch_size: int | None = ...,
+        multinode: MultinodeParameter | Mapping[str, Any] | None = ...,
+        default_forward_type: int | str | None = ...,
+        default_backward_type: int | str | None = ...,
+        default_forward_math: int | str | None = ...,
+        default_backward_math: int | str | None = ...,
+        global_grad_scale: float | None = ...,
+        default_conv_algos_override: str | None = ...,
+        default_cudnn_math_override: int | None = ...,
+        reduce_buckets: int | None = ...,
     ) -> None: ...
 
 class NetState(Message):
@@ -219,6 +256,51 @@ class SolverParameter(Message):
     layer_wise_reduce: bool
     @property
     def weights(self) -> MutableSequence[str]: ...
+    eval_type: str
+    ap_version: str
+    show_per_class_result: bool
+    @property
+    def plateau_winsize(self) -> MutableSequence[int]: ...
+    @property
+    def stagelr(self) -> MutableSequence[float]: ...
+    @property
+    def stageiter(self) -> MutableSequence[int]: ...
+    disabled_update: bool
+    engine: str
+    warmup_iter: int
+    warmup_start_lr: float
+    local_lr_auto: bool
+    local_gw_ratio: float
+    @property
+    def test_epoch_size(self) -> MutableSequence[int]: ...
+    test_interval_epoch: float
+    max_epoch: int
+    epoch_size: int
+    per_parameter_reduce: bool
+    rampup_interval: int
+    rampup_lr: float
+    min_lr: float
+    solver_data_type: int
+    store_blobs_in_old_format: bool
+    momentum_policy: str
+    momentum_power: float
+    max_momentum: float
+    weight_decay_policy: str
+    weight_decay_power: float
+    larc: bool
+    larc_policy: str
+    larc_eta: float
+    larc_turn: bool
+    test_and_snapshot_start_epoch: str
+    test_and_snapshot_last_epochs: str
+    global_grad_scale: float
+    min_test_iter: int
+    snapshot_and_test_last_iter: bool
+    @property
+    def device_id__list(self) -> MutableSequence[int]: ...
+    richness: int
+    stepearly: int
+    warmup_step: int
     def __init__(
         self,
         *,
@@ -264,6 +346,46 @@ class SolverParameter(Message):
         solver_type: int | str | None = ...,
         layer_wise_reduce: bool | None = ...,
         weights: Iterable[str] | None = ...,
+        eval_type: str | None = ...,
+        ap_version: str | None = ...,
+        show_per_class_result: bool | None = ...,
+        plateau_winsize: Iterable[int] | None = ...,
+        stagelr: Iterable[float] | None = ...,
+        stageiter: Iterable[int] | None = ...,
+        disabled_update: bool | None = ...,
+        engine: str | None = ...,
+        warmup_iter: int | None = ...,
+        warmup_start_lr: float | None = ...,
+        local_lr_auto: bool | None = ...,
+        local_gw_ratio: float | None = ...,
+        test_epoch_size: Iterable[int] | None = ...,
+        test_interval_epoch: float | None = ...,
+        max_epoch: int | None = ...,
+        epoch_size: int | None = ...,
+        per_parameter_reduce: bool | None = ...,
+        rampup_interval: int | None = ...,
+        rampup_lr: float | None = ...,
+        min_lr: float | None = ...,
+        solver_data_type: int | str | None = ...,
+        store_blobs_in_old_format: bool | None = ...,
+        momentum_policy: str | None = ...,
+        momentum_power: float | None = ...,
+        max_momentum: float | None = ...,
+        weight_decay_policy: str | None = ...,
+        weight_decay_power: float | None = ...,
+        larc: bool | None = ...,
+        larc_policy: str | None = ...,
+        larc_eta: float | None = ...,
+        larc_turn: bool | None = ...,
+        test_and_snapshot_start_epoch: str | None = ...,
+        test_and_snapshot_last_epochs: str | None = ...,
+        global_grad_scale: float | None = ...,
+        min_test_iter: int | None = ...,
+        snapshot_and_test_last_iter: bool | None = ...,
+        device_id__list: Iterable[int] | None = ...,
+        richness: int | None = ...,
+        stepearly: int | None = ...,
+        warmup_step: int | None = ...,
     ) -> None: ...
 
 class SolverState(Message):
@@ -416,6 +538,231 @@ class LayerParameter(Message):
     def tile_param(self) -> TileParameter: ...
     @property
     def window_data_param(self) -> WindowDataParameter: ...
+    @property
+    def accum_param(self) -> AccumParameter: ...
+    @property
+    def adaptive_bias_channel_param(self) -> AdaptiveBiasChannelParameter: ...
+    @property
+    def annotated_data_param(self) -> AnnotatedDataParameter: ...
+    @property
+    def augmentation_param(self) -> AugmentationParameter: ...
+    @property
+    def axpy_param(self) -> AxpyParameter: ...
+    @property
+    def batch_reduction_param(self) -> BatchReductionParameter: ...
+    @property
+    def bbox_reg_param(self) -> BBoxRegParameter: ...
+    @property
+    def bias_channel_param(self) -> BiasChannelParameter: ...
+    @property
+    def bn_param(self) -> BNParameter: ...
+    @property
+    def box_annotator_ohem_param(self) -> BoxAnnotatorOHEMParameter: ...
+    @property
+    def box_output_param(self) -> BoxOutputParameter: ...
+    @property
+    def center_loss_param(self) -> CenterLossParameter: ...
+    @property
+    def coeff_schedule_param(self) -> CoeffScheduleParameter: ...
+    @property
+    def continuation_indicator_param(self) -> ContinuationIndicatorParameter: ...
+    @property
+    def convolution3d_param(self) -> Convolution3DParameter: ...
+    @property
+    def correlation_param(self) -> CorrelationParameter: ...
+    @property
+    def cosine_similarity_batch_param(self) -> CosineSimilarityBatchParameter: ...
+    @property
+    def ctc_param(self) -> CTCParameter: ...
+    @property
+    def ctc_decoder_param(self) -> CTCDecoderParameter: ...
+    @property
+    def ctc_loss_param(self) -> CTCLossParameter: ...
+    @property
+    def deformable_convolution_param(self) -> DeformableConvolutionParameter: ...
+    @property
+    def denseblock_param(self) -> DenseBlockParameter: ...
+    @property
+    def dense_crf_param(self) -> DenseCRFParameter: ...
+    @property
+    def dense_image_data_param(self) -> DenseImageDataParameter: ...
+    @property
+    def detection_accuracy_param(self) -> DetectionAccuracyParameter: ...
+    @property
+    def detection_evaluate_param(self) -> DetectionEvaluateParameter: ...
+    @property
+    def detection_loss_param(self) -> DetectionLossParameter: ...
+    @property
+    def detection_output_param(self) -> DetectionOutputParameter: ...
+    @property
+    def detectnet_augmentation_param(self) -> DetectNetAugmentationParameter: ...
+    @property
+    def detectnet_groundtruth_param(self) -> DetectNetGroundTruthParameter: ...
+    @property
+    def dice_coef_loss_param(self) -> DiceCoefLossParameter: ...
+    @property
+    def domain_transform_param(self) -> DomainTransformParameter: ...
+    @property
+    def downsample_param(self) -> DownsampleParameter: ...
+    @property
+    def eltwise_affine_param(self) -> EltwiseAffineParameter: ...
+    @property
+    def eval_detection_param(self) -> EvalDetectionParameter: ...
+    @property
+    def flow_warp_param(self) -> FlowWarpParameter: ...
+    @property
+    def focal_loss_param(self) -> FocalLossParameter: ...
+    @property
+    def gradient_scaler_param(self) -> GradientScalerParameter: ...
+    @property
+    def grn_param(self) -> GRNParameter: ...
+    @property
+    def image_gt_data_param(self) -> ImageGtDataParameter: ...
+    @property
+    def imresize_param(self) -> ImResizeParameter: ...
+    @property
+    def insanity_param(self) -> InsanityParameter: ...
+    @property
+    def interp_param(self) -> InterpParameter: ...
+    @property
+    def l1_loss_param(self) -> L1LossParameter: ...
+    @property
+    def label_specific_add_param(self) -> LabelSpecificAddParameter: ...
+    @property
+    def local_param(self) -> LocalParameter: ...
+    @property
+    def loc_loss_param(self) -> LocLossParameter: ...
+    @property
+    def lpq_loss_param(self) -> LpqLossParameter: ...
+    @property
+    def lstm_param(self) -> LSTMParameter: ...
+    @property
+    def margin_inner_product_param(self) -> MarginInnerProductParameter: ...
+    @property
+    def mask_resize_param(self) -> MaskResizeParameter: ...
+    @property
+    def mat_read_param(self) -> MatReadParameter: ...
+    @property
+    def mat_write_param(self) -> MatWriteParameter: ...
+    @property
+    def mean_param(self) -> MeanParameter: ...
+    @property
+    def mmd_param(self) -> MMDParameter: ...
+    @property
+    def mn_activation_param(self) -> MnActivationParameter: ...
+    @property
+    def mn_grad_compress_param(self) -> MnParamGradCompressParameter: ...
+    @property
+    def multibox_loss_param(self) -> MultiBoxLossParameter: ...
+    @property
+    def multinode(self) -> MultinodeLayerParameter: ...
+    @property
+    def multi_stage_meanfield_param(self) -> MultiStageMeanfieldParameter: ...
+    @property
+    def nms_param(self) -> NmsParameter: ...
+    @property
+    def noise_param(self) -> NoiseParameter: ...
+    @property
+    def norm_param(self) -> NormalizeParameter: ...
+    @property
+    def permute_param(self) -> PermuteParameter: ...
+    @property
+    def pooling3d_param(self) -> Pooling3DParameter: ...
+    @property
+    def power_file_param(self) -> PowerFileParameter: ...
+    @property
+    def prior_box_param(self) -> PriorBoxParameter: ...
+    @property
+    def proposal_param(self) -> ProposalParameter: ...
+    @property
+    def proposal_target_param(self) -> ProposalTargetParameter: ...
+    @property
+    def psroi_pooling_param(self) -> PSROIPoolingParameter: ...
+    @property
+    def quantization_param(self) -> QuantizationParameter: ...
+    @property
+    def reader_param(self) -> ReaderParameter: ...
+    @property
+    def region_loss_param(self) -> RegionLossParameter: ...
+    @property
+    def relu6_param(self) -> ReLU6Parameter: ...
+    @property
+    def reorg_param(self) -> ReorgParameter: ...
+    @property
+    def resample_param(self) -> ResampleParameter: ...
+    @property
+    def reverse_param(self) -> ReverseParameter: ...
+    @property
+    def reverse_time_param(self) -> ReverseTimeParameter: ...
+    @property
+    def ring_pad_param(self) -> RingPadParameter: ...
+    @property
+    def roi_align_param(self) -> ROIAlignParameter: ...
+    @property
+    def roi_pooling_param(self) -> ROIPoolingParameter: ...
+    @property
+    def roi_warping_param(self) -> ROIWarpingParameter: ...
+    @property
+    def seg_accuracy_param(self) -> SegAccuracyParameter: ...
+    @property
+    def seg_data_param(self) -> ImageDataParameter: ...
+    @property
+    def selu_param(self) -> SeLUParameter: ...
+    @property
+    def shuffle_channel_param(self) -> ShuffleChannelParameter: ...
+    @property
+    def smooth_l1_loss_param(self) -> SmoothL1LossParameter: ...
+    @property
+    def spatial_dropout_param(self) -> SpatialDropoutParameter: ...
+    @property
+    def st_param(self) -> SpatialTransformerParameter: ...
+    @property
+    def split_param(self) -> SplitParameter: ...
+    @property
+    def st_loss_param(self) -> STLossParameter: ...
+    @property
+    def sub_region_param(self) -> SubRegionParameter: ...
+    @property
+    def transpose_param(self) -> TransposeParameter: ...
+    @property
+    def triplet_loss_param(self) -> TripletLossParameter: ...
+    @property
+    def unique_label_param(self) -> UniqueLabelParameter: ...
+    @property
+    def unpooling_param(self) -> UnpoolingParameter: ...
+    @property
+    def upsample_param(self) -> UpsampleParameter: ...
+    @property
+    def video_data_param(self) -> VideoDataParameter: ...
+    @property
+    def writer_param(self) -> WriterParameter: ...
+    @property
+    def yolo_detection_output_param(self) -> YoloDetectionOutputParameter: ...
+    @property
+    def yolov3_detection_output_param(self) -> Yolov3DetectionOutputParameter: ...
+    @property
+    def yolov3_param(self) -> Yolov3Parameter: ...
+    @property
+    def filter_param(self) -> FilterParameter: ...
+    @property
+    def eltwise_accuracy_param(self) -> EltwiseAccuracyParameter: ...
+    engine: str
+    forward_type: int
+    backward_type: int
+    forward_math: int
+    backward_math: int
+    debug: bool
+    cudnn_math_override: int
+    reshape_every_iter: bool
+    gpu_0_batch_proportion: float
+    gpu_1_batch_proportion: float
+    gpu_2_batch_proportion: float
+    gpu_3_batch_proportion: float
+    gpu_0_depth_proportion: float
+    gpu_1_depth_proportion: float
+    gpu_2_depth_proportion: float
+    gpu_3_depth_proportion: float
+    gpu_batch_proportion: float
     def __init__(
         self,
         *,
@@ -479,6 +826,127 @@ class LayerParameter(Message):
         threshold_param: ThresholdParameter | Mapping[str, Any] | None = ...,
         tile_param: TileParameter | Mapping[str, Any] | None = ...,
         window_data_param: WindowDataParameter | Mapping[str, Any] | None = ...,
+        accum_param: AccumParameter | Mapping[str, Any] | None = ...,
+        adaptive_bias_channel_param: AdaptiveBiasChannelParameter | Mapping[str, Any] | None = ...,
+        annotated_data_param: AnnotatedDataParameter | Mapping[str, Any] | None = ...,
+        augmentation_param: AugmentationParameter | Mapping[str, Any] | None = ...,
+        axpy_param: AxpyParameter | Mapping[str, Any] | None = ...,
+        batch_reduction_param: BatchReductionParameter | Mapping[str, Any] | None = ...,
+        bbox_reg_param: BBoxRegParameter | Mapping[str, Any] | None = ...,
+        bias_channel_param: BiasChannelParameter | Mapping[str, Any] | None = ...,
+        bn_param: BNParameter | Mapping[str, Any] | None = ...,
+        box_annotator_ohem_param: BoxAnnotatorOHEMParameter | Mapping[str, Any] | None = ...,
+        box_output_param: BoxOutputParameter | Mapping[str, Any] | None = ...,
+        center_loss_param: CenterLossParameter | Mapping[str, Any] | None = ...,
+        coeff_schedule_param: CoeffScheduleParameter | Mapping[str, Any] | None = ...,
+        continuation_indicator_param: ContinuationIndicatorParameter | Mapping[str, Any] | None = ...,
+        convolution3d_param: Convolution3DParameter | Mapping[str, Any] | None = ...,
+        correlation_param: CorrelationParameter | Mapping[str, Any] | None = ...,
+        cosine_similarity_batch_param: CosineSimilarityBatchParameter | Mapping[str, Any] | None = ...,
+        ctc_param: CTCParameter | Mapping[str, Any] | None = ...,
+        ctc_decoder_param: CTCDecoderParameter | Mapping[str, Any] | None = ...,
+        ctc_loss_param: CTCLossParameter | Mapping[str, Any] | None = ...,
+        deformable_convolution_param: DeformableConvolutionParameter | Mapping[str, Any] | None = ...,
+        denseblock_param: DenseBlockParameter | Mapping[str, Any] | None = ...,
+        dense_crf_param: DenseCRFParameter | Mapping[str, Any] | None = ...,
+        dense_image_data_param: DenseImageDataParameter | Mapping[str, Any] | None = ...,
+        detection_accuracy_param: DetectionAccuracyParameter | Mapping[str, Any] | None = ...,
+        detection_evaluate_param: DetectionEvaluateParameter | Mapping[str, Any] | None = ...,
+        detection_loss_param: DetectionLossParameter | Mapping[str, Any] | None = ...,
+        detection_output_param: DetectionOutputParameter | Mapping[str, Any] | None = ...,
+        detectnet_augmentation_param: DetectNetAugmentationParameter | Mapping[str, Any] | None = ...,
+        detectnet_groundtruth_param: DetectNetGroundTruthParameter | Mapping[str, Any] | None = ...,
+        dice_coef_loss_param: DiceCoefLossParameter | Mapping[str, Any] | None = ...,
+        domain_transform_param: DomainTransformParameter | Mapping[str, Any] | None = ...,
+        downsample_param: DownsampleParameter | Mapping[str, Any] | None = ...,
+        eltwise_affine_param: EltwiseAffineParameter | Mapping[str, Any] | None = ...,
+        eval_detection_param: EvalDetectionParameter | Mapping[str, Any] | None = ...,
+        flow_warp_param: FlowWarpParameter | Mapping[str, Any] | None = ...,
+        focal_loss_param: FocalLossParameter | Mapping[str, Any] | None = ...,
+        gradient_scaler_param: GradientScalerParameter | Mapping[str, Any] | None = ...,
+        grn_param: GRNParameter | Mapping[str, Any] | None = ...,
+        image_gt_data_param: ImageGtDataParameter | Mapping[str, Any] | None = ...,
+        imresize_param: ImResizeParameter | Mapping[str, Any] | None = ...,
+        insanity_param: InsanityParameter | Mapping[str, Any] | None = ...,
+        interp_param: InterpParameter | Mapping[str, Any] | None = ...,
+        l1_loss_param: L1LossParameter | Mapping[str, Any] | None = ...,
+        label_specific_add_param: LabelSpecificAddParameter | Mapping[str, Any] | None = ...,
+        local_param: LocalParameter | Mapping[str, Any] | None = ...,
+        loc_loss_param: LocLossParameter | Mapping[str, Any] | None = ...,
+        lpq_loss_param: LpqLossParameter | Mapping[str, Any] | None = ...,
+        lstm_param: LSTMParameter | Mapping[str, Any] | None = ...,
+        margin_inner_product_param: MarginInnerProductParameter | Mapping[str, Any] | None = ...,
+        mask_resize_param: MaskResizeParameter | Mapping[str, Any] | None = ...,
+        mat_read_param: MatReadParameter | Mapping[str, Any] | None = ...,
+        mat_write_param: MatWriteParameter | Mapping[str, Any] | None = ...,
+        mean_param: MeanParameter | Mapping[str, Any] | None = ...,
+        mmd_param: MMDParameter | Mapping[str, Any] | None = ...,
+        mn_activation_param: MnActivationParameter | Mapping[str, Any] | None = ...,
+        mn_grad_compress_param: MnParamGradCompressParameter | Mapping[str, Any] | None = ...,
+        multibox_loss_param: MultiBoxLossParameter | Mapping[str, Any] | None = ...,
+        multinode: MultinodeLayerParameter | Mapping[str, Any] | None = ...,
+        multi_stage_meanfield_param: MultiStageMeanfieldParameter | Mapping[str, Any] | None = ...,
+        nms_param: NmsParameter | Mapping[str, Any] | None = ...,
+        noise_param: NoiseParameter | Mapping[str, Any] | None = ...,
+        norm_param: NormalizeParameter | Mapping[str, Any] | None = ...,
+        permute_param: PermuteParameter | Mapping[str, Any] | None = ...,
+        pooling3d_param: Pooling3DParameter | Mapping[str, Any] | None = ...,
+        power_file_param: PowerFileParameter | Mapping[str, Any] | None = ...,
+        prior_box_param: PriorBoxParameter | Mapping[str, Any] | None = ...,
+        proposal_param: ProposalParameter | Mapping[str, Any] | None = ...,
+        proposal_target_param: ProposalTargetParameter | Mapping[str, Any] | None = ...,
+        psroi_pooling_param: PSROIPoolingParameter | Mapping[str, Any] | None = ...,
+        quantization_param: QuantizationParameter | Mapping[str, Any] | None = ...,
+        reader_param: ReaderParameter | Mapping[str, Any] | None = ...,
+        region_loss_param: RegionLossParameter | Mapping[str, Any] | None = ...,
+        relu6_param: ReLU6Parameter | Mapping[str, Any] | None = ...,
+        reorg_param: ReorgParameter | Mapping[str, Any] | None = ...,
+        resample_param: ResampleParameter | Mapping[str, Any] | None = ...,
+        reverse_param: ReverseParameter | Mapping[str, Any] | None = ...,
+        reverse_time_param: ReverseTimeParameter | Mapping[str, Any] | None = ...,
+        ring_pad_param: RingPadParameter | Mapping[str, Any] | None = ...,
+        roi_align_param: ROIAlignParameter | Mapping[str, Any] | None = ...,
+        roi_pooling_param: ROIPoolingParameter | Mapping[str, Any] | None = ...,
+        roi_warping_param: ROIWarpingParameter | Mapping[str, Any] | None = ...,
+        seg_accuracy_param: SegAccuracyParameter | Mapping[str, Any] | None = ...,
+        seg_data_param: ImageDataParameter | Mapping[str, Any] | None = ...,
+        selu_param: SeLUParameter | Mapping[str, Any] | None = ...,
+        shuffle_channel_param: ShuffleChannelParameter | Mapping[str, Any] | None = ...,
+        smooth_l1_loss_param: SmoothL1LossParameter | Mapping[str, Any] | None = ...,
+        spatial_dropout_param: SpatialDropoutParameter | Mapping[str, Any] | None = ...,
+        st_param: SpatialTransformerParameter | Mapping[str, Any] | None = ...,
+        split_param: SplitParameter | Mapping[str, Any] | None = ...,
+        st_loss_param: STLossParameter | Mapping[str, Any] | None = ...,
+        sub_region_param: SubRegionParameter | Mapping[str, Any] | None = ...,
+        transpose_param: TransposeParameter | Mapping[str, Any] | None = ...,
+        triplet_loss_param: TripletLossParameter | Mapping[str, Any] | None = ...,
+        unique_label_param: UniqueLabelParameter | Mapping[str, Any] | None = ...,
+        unpooling_param: UnpoolingParameter | Mapping[str, Any] | None = ...,
+        upsample_param: UpsampleParameter | Mapping[str, Any] | None = ...,
+        video_data_param: VideoDataParameter | Mapping[str, Any] | None = ...,
+        writer_param: WriterParameter | Mapping[str, Any] | None = ...,
+        yolo_detection_output_param: YoloDetectionOutputParameter | Mapping[str, Any] | None = ...,
+        yolov3_detection_output_param: Yolov3DetectionOutputParameter | Mapping[str, Any] | None = ...,
+        yolov3_param: Yolov3Parameter | Mapping[str, Any] | None = ...,
+        filter_param: FilterParameter | Mapping[str, Any] | None = ...,
+        eltwise_accuracy_param: EltwiseAccuracyParameter | Mapping[str, Any] | None = ...,
+        engine: str | None = ...,
+        forward_type: int | str | None = ...,
+        backward_type: int | str | None = ...,
+        forward_math: int | str | None = ...,
+        backward_math: int | str | None = ...,
+        debug: bool | None = ...,
+        cudnn_math_override: int | None = ...,
+        reshape_every_iter: bool | None = ...,
+        gpu_0_batch_proportion: float | None = ...,
+        gpu_1_batch_proportion: float | None = ...,
+        gpu_2_batch_proportion: float | None = ...,
+        gpu_3_batch_proportion: float | None = ...,
+        gpu_0_depth_proportion: float | None = ...,
+        gpu_1_depth_proportion: float | None = ...,
+        gpu_2_depth_proportion: float | None = ...,
+        gpu_3_depth_proportion: float | None = ...,
+        gpu_batch_proportion: float | None = ...,
     ) -> None: ...
 
 class TransformationParameter(Message):
@@ -490,6 +958,56 @@ class TransformationParameter(Message):
     def mean_value(self) -> MutableSequence[float]: ...
     force_color: bool
     force_gray: bool
+    @property
+    def resize_param(self) -> ResizeParameter: ...
+    @property
+    def noise_param(self) -> NoiseParameter: ...
+    @property
+    def emit_constraint(self) -> EmitConstraint: ...
+    crop_h: int
+    crop_w: int
+    @property
+    def distort_param(self) -> DistortionParameter: ...
+    @property
+    def expand_param(self) -> ExpansionParameter: ...
+    @property
+    def random_resize_param(self) -> RandomResizeParameter: ...
+    @property
+    def random_aspect_ratio_param(self) -> RandomAspectRatioParameter: ...
+    flow: bool
+    @property
+    def scale_factors(self) -> MutableSequence[float]: ...
+    crop_width: int
+    crop_height: int
+    fix_crop: bool
+    more_fix_crop: bool
+    multi_scale: bool
+    @property
+    def scale_ratios(self) -> MutableSequence[float]: ...
+    max_distort: int
+    is_flow: bool
+    original_image: bool
+    use_gpu_transform: bool
+    img_rand_resize_lower: int
+    img_rand_resize_upper: int
+    rand_resize_ratio_lower: float
+    rand_resize_ratio_upper: float
+    vertical_stretch_lower: float
+    vertical_stretch_upper: float
+    allow_upscale: bool
+    interpolation_algo_up: str
+    interpolation_algo_down: str
+    contrast_adjustment: bool
+    debug_display: bool
+    jpeg_compression: bool
+    multiscale: bool
+    smooth_filtering: bool
+    max_rotation_angle: float
+    angle_interval: float
+    min_scaling_factor: float
+    max_scaling_factor: float
+    max_shearing_ratio: float
+    max_perspective_ratio: float
     def __init__(
         self,
         *,
@@ -500,6 +1018,47 @@ class TransformationParameter(Message):
         mean_value: Iterable[float] | None = ...,
         force_color: bool | None = ...,
         force_gray: bool | None = ...,
+        resize_param: ResizeParameter | Mapping[str, Any] | None = ...,
+        noise_param: NoiseParameter | Mapping[str, Any] | None = ...,
+        emit_constraint: EmitConstraint | Mapping[str, Any] | None = ...,
+        crop_h: int | None = ...,
+        crop_w: int | None = ...,
+        distort_param: DistortionParameter | Mapping[str, Any] | None = ...,
+        expand_param: ExpansionParameter | Mapping[str, Any] | None = ...,
+        random_resize_param: RandomResizeParameter | Mapping[str, Any] | None = ...,
+        random_aspect_ratio_param: RandomAspectRatioParameter | Mapping[str, Any] | None = ...,
+        flow: bool | None = ...,
+        scale_factors: Iterable[float] | None = ...,
+        crop_width: int | None = ...,
+        crop_height: int | None = ...,
+        fix_crop: bool | None = ...,
+        more_fix_crop: bool | None = ...,
+        multi_scale: bool | None = ...,
+        scale_ratios: Iterable[float] | None = ...,
+        max_distort: int | None = ...,
+        is_flow: bool | None = ...,
+        original_image: bool | None = ...,
+        use_gpu_transform: bool | None = ...,
+        img_rand_resize_lower: int | None = ...,
+        img_rand_resize_upper: int | None = ...,
+        rand_resize_ratio_lower: float | None = ...,
+        rand_resize_ratio_upper: float | None = ...,
+        vertical_stretch_lower: float | None = ...,
+        vertical_stretch_upper: float | None = ...,
+        allow_upscale: bool | None = ...,
+        interpolation_algo_up: str | None = ...,
+        interpolation_algo_down: str | None = ...,
+        contrast_adjustment: bool | None = ...,
+        debug_display: bool | None = ...,
+        jpeg_compression: bool | None = ...,
+        multiscale: bool | None = ...,
+        smooth_filtering: bool | None = ...,
+        max_rotation_angle: float | None = ...,
+        angle_interval: float | None = ...,
+        min_scaling_factor: float | None = ...,
+        max_scaling_factor: float | None = ...,
+        max_shearing_ratio: float | None = ...,
+        max_perspective_ratio: float | None = ...,
     ) -> None: ...
 
 class LossParameter(Message):
@@ -508,11 +1067,25 @@ class LossParameter(Message):
     VALID: int
     BATCH_SIZE: int
     NONE: int
+    PRE_FIXED: int
     ignore_label: int
     normalization: int
     normalize: bool
+    pre_fixed_normalizer: float
+    weight_by_label_freqs: bool
+    @property
+    def class_weighting(self) -> MutableSequence[float]: ...
+    label_smoothing: float
     def __init__(
-        self, *, ignore_label: int | None = ..., normalization: int | str | None = ..., normalize: bool | None = ...
+        self,
+        *,
+        ignore_label: int | None = ...,
+        normalization: int | str | None = ...,
+        normalize: bool | None = ...,
+        pre_fixed_normalizer: float | None = ...,
+        weight_by_label_freqs: bool | None = ...,
+        class_weighting: Iterable[float] | None = ...,
+        label_smoothing: float | None = ...,
     ) -> None: ...
 
 class AccuracyParameter(Message):
@@ -533,20 +1106,57 @@ class ClipParameter(Message):
     def __init__(self, *, min: float | None = ..., max: float | None = ...) -> None: ...
 
 class ConcatParameter(Message):
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    MKL2017: int
+    MKLDNN: int
     axis: int
     concat_dim: int
-    def __init__(self, *, axis: int | None = ..., concat_dim: int | None = ...) -> None: ...
+    engine: int
+    def __init__(
+        self, *, axis: int | None = ..., concat_dim: int | None = ..., engine: int | str | None = ...
+    ) -> None: ...
 
 class BatchNormParameter(Message):
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
+    MKL2017: int
+    MKLDNN: int
     use_global_stats: bool
     moving_average_fraction: float
     eps: float
+    engine: int
+    update_global_stats: bool
+    @property
+    def scale_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    scale_bias: bool
+    use_weight_bias: bool
+    bias_term: bool
+    @property
+    def filler(self) -> FillerParameter: ...
+    stats_batch_size: int
+    relu: bool
     def __init__(
         self,
         *,
         use_global_stats: bool | None = ...,
         moving_average_fraction: float | None = ...,
         eps: float | None = ...,
+        engine: int | str | None = ...,
+        update_global_stats: bool | None = ...,
+        scale_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        scale_bias: bool | None = ...,
+        use_weight_bias: bool | None = ...,
+        bias_term: bool | None = ...,
+        filler: FillerParameter | Mapping[str, Any] | None = ...,
+        stats_batch_size: int | None = ...,
+        relu: bool | None = ...,
     ) -> None: ...
 
 class BiasParameter(Message):
@@ -572,6 +1182,17 @@ class ConvolutionParameter(Message):
     DEFAULT: int
     CAFFE: int
     CUDNN: int
+    MKL2017: int
+    MKLDNN: int
+    CuDNNConvolutionAlgorithmSeeker: Enum
+    GET: int
+    FINDEX: int
+    FuseType: Enum
+    UNFUSED: int
+    FUSED_CONV_RELU: int
+    FUSED_CONV_ELTWISE: int
+    FUSED_CONV_ELTWISE_RELU: int
+    FUSED_CONV_MAX_POOLING_RELU: int
     num_output: int
     bias_term: bool
     @property
@@ -596,6 +1217,21 @@ class ConvolutionParameter(Message):
     engine: int
     axis: int
     force_nd_im2col: bool
+    hole: int
+    hole_h: int
+    hole_w: int
+    dilation_h: int
+    dilation_w: int
+    kernel_depth: int
+    temporal_stride: int
+    temporal_pad: int
+    filter_group: int
+    relu: bool
+    negative_slope: float
+    conv_algorithm: str
+    cudnn_convolution_algo_seeker: int
+    conv_algos_override: str
+    fuse_type: int
     def __init__(
         self,
         *,
@@ -617,6 +1253,21 @@ class ConvolutionParameter(Message):
         engine: int | str | None = ...,
         axis: int | None = ...,
         force_nd_im2col: bool | None = ...,
+        hole: int | None = ...,
+        hole_h: int | None = ...,
+        hole_w: int | None = ...,
+        dilation_h: int | None = ...,
+        dilation_w: int | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
+        temporal_pad: int | None = ...,
+        filter_group: int | None = ...,
+        relu: bool | None = ...,
+        negative_slope: float | None = ...,
+        conv_algorithm: str | None = ...,
+        cudnn_convolution_algo_seeker: int | str | None = ...,
+        conv_algos_override: str | None = ...,
+        fuse_type: int | str | None = ...,
     ) -> None: ...
 
 class CropParameter(Message):
@@ -629,6 +1280,13 @@ class DataParameter(Message):
     DB: Enum
     LEVELDB: int
     LMDB: int
+    RANDPERMORDER: Enum
+    FIRST_PERMUTE_THEN_RANGE: int
+    FIRST_RANGE_THEN_PERMUTE: int
+    CHANNELENCODING: Enum
+    UINT8: int
+    UINT16FLOW: int
+    BOOL1: int
     source: str
     batch_size: int
     rand_skip: int
@@ -639,6 +1297,33 @@ class DataParameter(Message):
     mirror: bool
     force_encoded_color: bool
     prefetch: int
+    shuffle: bool
+    @property
+    def side(self) -> MutableSequence[int]: ...
+    threads: int
+    parser_threads: int
+    cache: bool
+    disk_reader_threads: int
+    huge_video_dataset: bool
+    limit_samples: int
+    preselection_file: str
+    preselection_label: int
+    range_start: int
+    range_end: int
+    rand_permute: bool
+    rand_permute_order: int
+    rand_permute_seed: int
+    @property
+    def slice_point(self) -> MutableSequence[int]: ...
+    @property
+    def encoding(self) -> MutableSequence[int]: ...
+    verbose: bool
+    @property
+    def subtract(self) -> MutableSequence[float]: ...
+    permute_every_iter: int
+    block_size: int
+    @property
+    def source__list(self) -> MutableSequence[str]: ...
     def __init__(
         self,
         *,
@@ -652,11 +1337,49 @@ class DataParameter(Message):
         mirror: bool | None = ...,
         force_encoded_color: bool | None = ...,
         prefetch: int | None = ...,
+        shuffle: bool | None = ...,
+        side: Iterable[int] | None = ...,
+        threads: int | None = ...,
+        parser_threads: int | None = ...,
+        cache: bool | None = ...,
+        disk_reader_threads: int | None = ...,
+        huge_video_dataset: bool | None = ...,
+        limit_samples: int | None = ...,
+        preselection_file: str | None = ...,
+        preselection_label: int | None = ...,
+        range_start: int | None = ...,
+        range_end: int | None = ...,
+        rand_permute: bool | None = ...,
+        rand_permute_order: int | str | None = ...,
+        rand_permute_seed: int | None = ...,
+        slice_point: Iterable[int] | None = ...,
+        encoding: Iterable[int | str] | None = ...,
+        verbose: bool | None = ...,
+        subtract: Iterable[float] | None = ...,
+        permute_every_iter: int | None = ...,
+        block_size: int | None = ...,
+        source__list: Iterable[str] | None = ...,
     ) -> None: ...
 
 class DropoutParameter(Message):
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
     dropout_ratio: float
-    def __init__(self, *, dropout_ratio: float | None = ...) -> None: ...
+    scale_train: bool
+    sample_weights_test: bool
+    random_seed: int
+    engine: int
+    def __init__(
+        self,
+        *,
+        dropout_ratio: float | None = ...,
+        scale_train: bool | None = ...,
+        sample_weights_test: bool | None = ...,
+        random_seed: int | None = ...,
+        engine: int | str | None = ...,
+    ) -> None: ...
 
 class DummyDataParameter(Message):
     @property
@@ -687,16 +1410,24 @@ class EltwiseParameter(Message):
     PROD: int
     SUM: int
     MAX: int
+    STOCHASTIC_SUM: int
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    MKL2017: int
+    MKLDNN: int
     operation: int
     @property
     def coeff(self) -> MutableSequence[float]: ...
     stable_prod_grad: bool
+    engine: int
     def __init__(
         self,
         *,
         operation: int | str | None = ...,
         coeff: Iterable[float] | None = ...,
         stable_prod_grad: bool | None = ...,
+        engine: int | str | None = ...,
     ) -> None: ...
 
 class ELUParameter(Message):
@@ -752,6 +1483,10 @@ class HingeLossParameter(Message):
     def __init__(self, *, norm: int | str | None = ...) -> None: ...
 
 class ImageDataParameter(Message):
+    LabelType: Enum
+    NONE: int
+    IMAGE: int
+    PIXEL: int
     source: str
     batch_size: int
     rand_skip: int
@@ -764,6 +1499,23 @@ class ImageDataParameter(Message):
     crop_size: int
     mirror: bool
     root_folder: str
+    ignore_label: int
+    label_type: int
+    min_height: int
+    min_width: int
+    short_side: int
+    threads: int
+    cache: bool
+    new_length: int
+    sampling_rate: int
+    use_image: bool
+    show_data: bool
+    use_temporal_jitter: bool
+    is_flow: bool
+    num_truth_channels: int
+    truth_scale: float
+    bicubic: bool
+    new_dim: int
     def __init__(
         self,
         *,
@@ -779,6 +1531,23 @@ class ImageDataParameter(Message):
         crop_size: int | None = ...,
         mirror: bool | None = ...,
         root_folder: str | None = ...,
+        ignore_label: int | None = ...,
+        label_type: int | str | None = ...,
+        min_height: int | None = ...,
+        min_width: int | None = ...,
+        short_side: int | None = ...,
+        threads: int | None = ...,
+        cache: bool | None = ...,
+        new_length: int | None = ...,
+        sampling_rate: int | None = ...,
+        use_image: bool | None = ...,
+        show_data: bool | None = ...,
+        use_temporal_jitter: bool | None = ...,
+        is_flow: bool | None = ...,
+        num_truth_channels: int | None = ...,
+        truth_scale: float | None = ...,
+        bicubic: bool | None = ...,
+        new_dim: int | None = ...,
     ) -> None: ...
 
 class InfogainLossParameter(Message):
@@ -787,6 +1556,11 @@ class InfogainLossParameter(Message):
     def __init__(self, *, source: str | None = ..., axis: int | None = ...) -> None: ...
 
 class InnerProductParameter(Message):
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
+    MKLDNN: int
     num_output: int
     bias_term: bool
     @property
@@ -795,6 +1569,7 @@ class InnerProductParameter(Message):
     def bias_filler(self) -> FillerParameter: ...
     axis: int
     transpose: bool
+    engine: int
     def __init__(
         self,
         *,
@@ -804,6 +1579,7 @@ class InnerProductParameter(Message):
         bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
         axis: int | None = ...,
         transpose: bool | None = ...,
+        engine: int | str | None = ...,
     ) -> None: ...
 
 class InputParameter(Message):
@@ -825,12 +1601,20 @@ class LRNParameter(Message):
     DEFAULT: int
     CAFFE: int
     CUDNN: int
+    MKL2017: int
+    MKLDNN: int
+    FuseType: Enum
+    UNFUSED: int
+    FUSED_POOL_MAX: int
     local_size: int
     alpha: float
     beta: float
     norm_region: int
     k: float
     engine: int
+    fuse_type: int
+    @property
+    def pooling_param(self) -> PoolingParameter: ...
     def __init__(
         self,
         *,
@@ -840,6 +1624,8 @@ class LRNParameter(Message):
         norm_region: int | str | None = ...,
         k: float | None = ...,
         engine: int | str | None = ...,
+        fuse_type: int | str | None = ...,
+        pooling_param: PoolingParameter | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class MemoryDataParameter(Message):
@@ -878,6 +1664,8 @@ class PoolingParameter(Message):
     DEFAULT: int
     CAFFE: int
     CUDNN: int
+    MKL2017: int
+    MKLDNN: int
     RoundMode: Enum
     CEIL: int
     FLOOR: int
@@ -894,6 +1682,15 @@ class PoolingParameter(Message):
     engine: int
     global_pooling: bool
     round_mode: int
+    ceil_mode: bool
+    avg_include_pad: bool
+    axis: int
+    torch_pooling: bool
+    kernel_depth: int
+    temporal_stride: int
+    temporal_pad: int
+    @property
+    def dilation(self) -> MutableSequence[int]: ...
     def __init__(
         self,
         *,
@@ -910,6 +1707,14 @@ class PoolingParameter(Message):
         engine: int | str | None = ...,
         global_pooling: bool | None = ...,
         round_mode: int | str | None = ...,
+        ceil_mode: bool | None = ...,
+        avg_include_pad: bool | None = ...,
+        axis: int | None = ...,
+        torch_pooling: bool | None = ...,
+        kernel_depth: int | None = ...,
+        temporal_stride: int | None = ...,
+        temporal_pad: int | None = ...,
+        dilation: Iterable[int] | None = ...,
     ) -> None: ...
 
 class PowerParameter(Message):
@@ -964,11 +1769,18 @@ class ReductionParameter(Message):
     ASUM: int
     SUMSQ: int
     MEAN: int
+    TOPK: int
     operation: int
     axis: int
     coeff: float
+    k: int
     def __init__(
-        self, *, operation: int | str | None = ..., axis: int | None = ..., coeff: float | None = ...
+        self,
+        *,
+        operation: int | str | None = ...,
+        axis: int | None = ...,
+        coeff: float | None = ...,
+        k: int | None = ...,
     ) -> None: ...
 
 class ReLUParameter(Message):
@@ -976,9 +1788,20 @@ class ReLUParameter(Message):
     DEFAULT: int
     CAFFE: int
     CUDNN: int
+    MKL2017: int
+    MKLDNN: int
     negative_slope: float
     engine: int
-    def __init__(self, *, negative_slope: float | None = ..., engine: int | str | None = ...) -> None: ...
+    fuse: bool
+    upper_limit: float
+    def __init__(
+        self,
+        *,
+        negative_slope: float | None = ...,
+        engine: int | str | None = ...,
+        fuse: bool | None = ...,
+        upper_limit: float | None = ...,
+    ) -> None: ...
 
 class ReshapeParameter(Message):
     @property
@@ -1144,6 +1967,36 @@ class V1LayerParameter(Message):
     TANH: int
     WINDOW_DATA: int
     THRESHOLD: int
+    BN: int
+    UNPOOLING: int
+    CROP: int
+    IMAGE_SEG_DATA: int
+    WINDOW_SEG_DATA: int
+    ELTWISE_ACCURACY: int
+    RED_SOFTMAX_LOSS: int
+    COMPACT_DATA: int
+    PRELU: int
+    MULTI_STAGE_MEANFIELD: int
+    CONVOLUTION3D: int
+    DECONVOLUTION3D: int
+    POOLING3D: int
+    ELTWISE_PRODUCT: int
+    VIDEO_DATA: int
+    VIDEO_SEGMENTATION_DATA: int
+    VIDEO_WITH_VOXEL_TRUTH_DATA: int
+    VOXEL_SOFTMAX: int
+    VOXEL_SOFTMAX_LOSS: int
+    LOCAL: int
+    NORMALIZE: int
+    ROIPOOLING: int
+    BATCH_NORM: int
+    INTERP: int
+    SEG_ACCURACY: int
+    MAT_WRITE: int
+    DENSE_CRF: int
+    BIAS_CHANNEL: int
+    UPSAMPLE: int
+    RELU6: int
     DimCheckMode: Enum
     STRICT: int
     PERMISSIVE: int
@@ -1231,6 +2084,33 @@ class V1LayerParameter(Message):
     def loss_param(self) -> LossParameter: ...
     @property
     def layer(self) -> V0LayerParameter: ...
+    @property
+    def bn_param(self) -> BNParameter: ...
+    @property
+    def unpooling_param(self) -> UnpoolingParameter: ...
+    @property
+    def eltwise_accuracy_param(self) -> EltwiseAccuracyParameter: ...
+    @property
+    def multi_stage_meanfield_param(self) -> MultiStageMeanfieldParameter: ...
+    @property
+    def prelu_param(self) -> PReLUParameter: ...
+    @property
+    def relu6_param(self) -> ReLU6Parameter: ...
+    @property
+    def roi_pooling_param(self) -> ROIPoolingParameter: ...
+    @property
+    def upsample_param(self) -> UpsampleParameter: ...
+    @property
+    def interp_param(self) -> InterpParameter: ...
+    @property
+    def seg_accuracy_param(self) -> SegAccuracyParameter: ...
+    @property
+    def mat_write_param(self) -> MatWriteParameter: ...
+    @property
+    def dense_crf_param(self) -> DenseCRFParameter: ...
+    @property
+    def bias_channel_param(self) -> BiasChannelParameter: ...
+    gpu_batch_proportion: float
     def __init__(
         self,
         *,
@@ -1277,6 +2157,20 @@ class V1LayerParameter(Message):
         transform_param: TransformationParameter | Mapping[str, Any] | None = ...,
         loss_param: LossParameter | Mapping[str, Any] | None = ...,
         layer: V0LayerParameter | Mapping[str, Any] | None = ...,
+        bn_param: BNParameter | Mapping[str, Any] | None = ...,
+        unpooling_param: UnpoolingParameter | Mapping[str, Any] | None = ...,
+        eltwise_accuracy_param: EltwiseAccuracyParameter | Mapping[str, Any] | None = ...,
+        multi_stage_meanfield_param: MultiStageMeanfieldParameter | Mapping[str, Any] | None = ...,
+        prelu_param: PReLUParameter | Mapping[str, Any] | None = ...,
+        relu6_param: ReLU6Parameter | Mapping[str, Any] | None = ...,
+        roi_pooling_param: ROIPoolingParameter | Mapping[str, Any] | None = ...,
+        upsample_param: UpsampleParameter | Mapping[str, Any] | None = ...,
+        interp_param: InterpParameter | Mapping[str, Any] | None = ...,
+        seg_accuracy_param: SegAccuracyParameter | Mapping[str, Any] | None = ...,
+        mat_write_param: MatWriteParameter | Mapping[str, Any] | None = ...,
+        dense_crf_param: DenseCRFParameter | Mapping[str, Any] | None = ...,
+        bias_channel_param: BiasChannelParameter | Mapping[str, Any] | None = ...,
+        gpu_batch_proportion: float | None = ...,
     ) -> None: ...
 
 class V0LayerParameter(Message):
@@ -1370,3 +2264,2367 @@ class V0LayerParameter(Message):
         concat_dim: int | None = ...,
         hdf5_output_param: HDF5OutputParameter | Mapping[str, Any] | None = ...,
     ) -> None: ...
+
+class NumberFormat(Message):
+    Type: Enum
+    DOUBLE: int
+    FLOAT: int
+    FLOAT16: int
+    INT: int
+    UINT: int
+    def __init__(self, *, ) -> None: ...
+
+class ResizeParameter(Message):
+    Resize_mode: Enum
+    WARP: int
+    FIT_SMALL_SIZE: int
+    FIT_LARGE_SIZE_AND_PAD: int
+    Pad_mode: Enum
+    CONSTANT: int
+    MIRRORED: int
+    REPEAT_NEAREST: int
+    Interp_mode: Enum
+    LINEAR: int
+    AREA: int
+    NEAREST: int
+    CUBIC: int
+    LANCZOS4: int
+    prob: float
+    resize_mode: int
+    height: int
+    width: int
+    pad_mode: int
+    @property
+    def pad_value(self) -> MutableSequence[float]: ...
+    @property
+    def interp_mode(self) -> MutableSequence[int]: ...
+    height_scale: int
+    width_scale: int
+    def __init__(
+        self,
+        *,
+        prob: float | None = ...,
+        resize_mode: int | str | None = ...,
+        height: int | None = ...,
+        width: int | None = ...,
+        pad_mode: int | str | None = ...,
+        pad_value: Iterable[float] | None = ...,
+        interp_mode: Iterable[int | str] | None = ...,
+        height_scale: int | None = ...,
+        width_scale: int | None = ...,
+    ) -> None: ...
+
+class SaltPepperParameter(Message):
+    fraction: float
+    @property
+    def value(self) -> MutableSequence[float]: ...
+    def __init__(self, *, fraction: float | None = ..., value: Iterable[float] | None = ...) -> None: ...
+
+class NoiseParameter(Message):
+    prob: float
+    hist_eq: bool
+    inverse: bool
+    decolorize: bool
+    gauss_blur: bool
+    jpeg: float
+    posterize: bool
+    erode: bool
+    saltpepper: bool
+    @property
+    def saltpepper_param(self) -> SaltPepperParameter: ...
+    clahe: bool
+    convert_to_hsv: bool
+    convert_to_lab: bool
+    gaussian_std: float
+    uniform_range: float
+    bias: float
+    def __init__(
+        self,
+        *,
+        prob: float | None = ...,
+        hist_eq: bool | None = ...,
+        inverse: bool | None = ...,
+        decolorize: bool | None = ...,
+        gauss_blur: bool | None = ...,
+        jpeg: float | None = ...,
+        posterize: bool | None = ...,
+        erode: bool | None = ...,
+        saltpepper: bool | None = ...,
+        saltpepper_param: SaltPepperParameter | Mapping[str, Any] | None = ...,
+        clahe: bool | None = ...,
+        convert_to_hsv: bool | None = ...,
+        convert_to_lab: bool | None = ...,
+        gaussian_std: float | None = ...,
+        uniform_range: float | None = ...,
+        bias: float | None = ...,
+    ) -> None: ...
+
+class DistortionParameter(Message):
+    brightness_prob: float
+    brightness_delta: float
+    contrast_prob: float
+    contrast_lower: float
+    contrast_upper: float
+    hue_prob: float
+    hue_delta: float
+    saturation_prob: float
+    saturation_lower: float
+    saturation_upper: float
+    random_order_prob: float
+    def __init__(
+        self,
+        *,
+        brightness_prob: float | None = ...,
+        brightness_delta: float | None = ...,
+        contrast_prob: float | None = ...,
+        contrast_lower: float | None = ...,
+        contrast_upper: float | None = ...,
+        hue_prob: float | None = ...,
+        hue_delta: float | None = ...,
+        saturation_prob: float | None = ...,
+        saturation_lower: float | None = ...,
+        saturation_upper: float | None = ...,
+        random_order_prob: float | None = ...,
+    ) -> None: ...
+
+class ExpansionParameter(Message):
+    prob: float
+    max_expand_ratio: float
+    def __init__(self, *, prob: float | None = ..., max_expand_ratio: float | None = ...) -> None: ...
+
+class RandomResizeParameter(Message):
+    min_size: int
+    max_size: int
+    @property
+    def resize_param(self) -> ResizeParameter: ...
+    def __init__(
+        self,
+        *,
+        min_size: int | None = ...,
+        max_size: int | None = ...,
+        resize_param: ResizeParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class RandomAspectRatioParameter(Message):
+    min_area_ratio: float
+    max_area_ratio: float
+    aspect_ratio_change: float
+    max_attempt: int
+    @property
+    def resize_param(self) -> ResizeParameter: ...
+    def __init__(
+        self,
+        *,
+        min_area_ratio: float | None = ...,
+        max_area_ratio: float | None = ...,
+        aspect_ratio_change: float | None = ...,
+        max_attempt: int | None = ...,
+        resize_param: ResizeParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class EmitConstraint(Message):
+    EmitType: Enum
+    CENTER: int
+    MIN_OVERLAP: int
+    emit_type: int
+    emit_overlap: float
+    def __init__(self, *, emit_type: int | str | None = ..., emit_overlap: float | None = ...) -> None: ...
+
+class NonMaximumSuppressionParameter(Message):
+    nms_threshold: float
+    top_k: int
+    eta: float
+    soft_nms: float
+    theta: float
+    def __init__(
+        self,
+        *,
+        nms_threshold: float | None = ...,
+        top_k: int | None = ...,
+        eta: float | None = ...,
+        soft_nms: float | None = ...,
+        theta: float | None = ...,
+    ) -> None: ...
+
+class SaveOutputParameter(Message):
+    output_directory: str
+    output_name_prefix: str
+    output_format: str
+    label_map_file: str
+    name_size_file: str
+    num_test_image: int
+    @property
+    def resize_param(self) -> ResizeParameter: ...
+    def __init__(
+        self,
+        *,
+        output_directory: str | None = ...,
+        output_name_prefix: str | None = ...,
+        output_format: str | None = ...,
+        label_map_file: str | None = ...,
+        name_size_file: str | None = ...,
+        num_test_image: int | None = ...,
+        resize_param: ResizeParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class Sampler(Message):
+    min_scale: float
+    max_scale: float
+    min_aspect_ratio: float
+    max_aspect_ratio: float
+    def __init__(
+        self,
+        *,
+        min_scale: float | None = ...,
+        max_scale: float | None = ...,
+        min_aspect_ratio: float | None = ...,
+        max_aspect_ratio: float | None = ...,
+    ) -> None: ...
+
+class SampleConstraint(Message):
+    min_jaccard_overlap: float
+    max_jaccard_overlap: float
+    min_sample_coverage: float
+    max_sample_coverage: float
+    min_object_coverage: float
+    max_object_coverage: float
+    def __init__(
+        self,
+        *,
+        min_jaccard_overlap: float | None = ...,
+        max_jaccard_overlap: float | None = ...,
+        min_sample_coverage: float | None = ...,
+        max_sample_coverage: float | None = ...,
+        min_object_coverage: float | None = ...,
+        max_object_coverage: float | None = ...,
+    ) -> None: ...
+
+class BatchSampler(Message):
+    use_original_image: bool
+    @property
+    def sampler(self) -> Sampler: ...
+    @property
+    def sample_constraint(self) -> SampleConstraint: ...
+    max_sample: int
+    max_trials: int
+    def __init__(
+        self,
+        *,
+        use_original_image: bool | None = ...,
+        sampler: Sampler | Mapping[str, Any] | None = ...,
+        sample_constraint: SampleConstraint | Mapping[str, Any] | None = ...,
+        max_sample: int | None = ...,
+        max_trials: int | None = ...,
+    ) -> None: ...
+
+class AnnotatedDataParameter(Message):
+    AnnotationType: Enum
+    BBOX: int
+    @property
+    def batch_sampler(self) -> Messages[BatchSampler]: ...
+    label_map_file: str
+    anno_type: int
+    def __init__(
+        self,
+        *,
+        batch_sampler: Iterable[BatchSampler | Mapping[str, Any]] | None = ...,
+        label_map_file: str | None = ...,
+        anno_type: int | str | None = ...,
+    ) -> None: ...
+
+class PriorBoxParameter(Message):
+    CodeType: Enum
+    CORNER: int
+    CENTER_SIZE: int
+    CORNER_SIZE: int
+    @property
+    def min_size(self) -> MutableSequence[float]: ...
+    @property
+    def max_size(self) -> MutableSequence[float]: ...
+    @property
+    def aspect_ratio(self) -> MutableSequence[float]: ...
+    flip: bool
+    clip: bool
+    @property
+    def variance(self) -> MutableSequence[float]: ...
+    img_size: int
+    img_h: int
+    img_w: int
+    step: float
+    step_h: float
+    step_w: float
+    offset: float
+    @property
+    def width(self) -> MutableSequence[float]: ...
+    @property
+    def height(self) -> MutableSequence[float]: ...
+    @property
+    def fixed_size(self) -> MutableSequence[float]: ...
+    @property
+    def fixed_ratio(self) -> MutableSequence[float]: ...
+    @property
+    def density(self) -> MutableSequence[float]: ...
+    @property
+    def shape(self) -> MutableSequence[float]: ...
+    scale_all_sizes: bool
+    def __init__(
+        self,
+        *,
+        min_size: Iterable[float] | None = ...,
+        max_size: Iterable[float] | None = ...,
+        aspect_ratio: Iterable[float] | None = ...,
+        flip: bool | None = ...,
+        clip: bool | None = ...,
+        variance: Iterable[float] | None = ...,
+        img_size: int | None = ...,
+        img_h: int | None = ...,
+        img_w: int | None = ...,
+        step: float | None = ...,
+        step_h: float | None = ...,
+        step_w: float | None = ...,
+        offset: float | None = ...,
+        width: Iterable[float] | None = ...,
+        height: Iterable[float] | None = ...,
+        fixed_size: Iterable[float] | None = ...,
+        fixed_ratio: Iterable[float] | None = ...,
+        density: Iterable[float] | None = ...,
+        shape: Iterable[float] | None = ...,
+        scale_all_sizes: bool | None = ...,
+    ) -> None: ...
+
+class MultiBoxLossParameter(Message):
+    LocLossType: Enum
+    L2: int
+    SMOOTH_L1: int
+    ConfLossType: Enum
+    SOFTMAX: int
+    LOGISTIC: int
+    MatchType: Enum
+    BIPARTITE: int
+    PER_PREDICTION: int
+    MiningType: Enum
+    NONE: int
+    MAX_NEGATIVE: int
+    HARD_EXAMPLE: int
+    loc_loss_type: int
+    conf_loss_type: int
+    loc_weight: float
+    num_classes: int
+    share_location: bool
+    match_type: int
+    overlap_threshold: float
+    use_prior_for_matching: bool
+    background_label_id: int
+    use_difficult_gt: bool
+    do_neg_mining: bool
+    neg_pos_ratio: float
+    neg_overlap: float
+    code_type: int
+    encode_variance_in_target: bool
+    map_object_to_agnostic: bool
+    ignore_cross_boundary_bbox: bool
+    bp_inside: bool
+    mining_type: int
+    @property
+    def nms_param(self) -> NonMaximumSuppressionParameter: ...
+    sample_size: int
+    use_prior_for_nms: bool
+    objectness_score: float
+    ignore_difficult_gt: bool
+    def __init__(
+        self,
+        *,
+        loc_loss_type: int | str | None = ...,
+        conf_loss_type: int | str | None = ...,
+        loc_weight: float | None = ...,
+        num_classes: int | None = ...,
+        share_location: bool | None = ...,
+        match_type: int | str | None = ...,
+        overlap_threshold: float | None = ...,
+        use_prior_for_matching: bool | None = ...,
+        background_label_id: int | None = ...,
+        use_difficult_gt: bool | None = ...,
+        do_neg_mining: bool | None = ...,
+        neg_pos_ratio: float | None = ...,
+        neg_overlap: float | None = ...,
+        code_type: int | str | None = ...,
+        encode_variance_in_target: bool | None = ...,
+        map_object_to_agnostic: bool | None = ...,
+        ignore_cross_boundary_bbox: bool | None = ...,
+        bp_inside: bool | None = ...,
+        mining_type: int | str | None = ...,
+        nms_param: NonMaximumSuppressionParameter | Mapping[str, Any] | None = ...,
+        sample_size: int | None = ...,
+        use_prior_for_nms: bool | None = ...,
+        objectness_score: float | None = ...,
+        ignore_difficult_gt: bool | None = ...,
+    ) -> None: ...
+
+class DetectionOutputParameter(Message):
+    num_classes: int
+    share_location: bool
+    background_label_id: int
+    @property
+    def nms_param(self) -> NonMaximumSuppressionParameter: ...
+    @property
+    def save_output_param(self) -> SaveOutputParameter: ...
+    code_type: int
+    keep_top_k: int
+    variance_encoded_in_target: bool
+    confidence_threshold: float
+    visualize: bool
+    visualize_threshold: float
+    save_file: str
+    objectness_score: float
+    input_height: int
+    input_width: int
+    normalized: bool
+    clip_before_nms: bool
+    clip_after_nms: bool
+    def __init__(
+        self,
+        *,
+        num_classes: int | None = ...,
+        share_location: bool | None = ...,
+        background_label_id: int | None = ...,
+        nms_param: NonMaximumSuppressionParameter | Mapping[str, Any] | None = ...,
+        save_output_param: SaveOutputParameter | Mapping[str, Any] | None = ...,
+        code_type: int | str | None = ...,
+        keep_top_k: int | None = ...,
+        variance_encoded_in_target: bool | None = ...,
+        confidence_threshold: float | None = ...,
+        visualize: bool | None = ...,
+        visualize_threshold: float | None = ...,
+        save_file: str | None = ...,
+        objectness_score: float | None = ...,
+        input_height: int | None = ...,
+        input_width: int | None = ...,
+        normalized: bool | None = ...,
+        clip_before_nms: bool | None = ...,
+        clip_after_nms: bool | None = ...,
+    ) -> None: ...
+
+class DetectionEvaluateParameter(Message):
+    num_classes: int
+    background_label_id: int
+    overlap_threshold: float
+    evaluate_difficult_gt: bool
+    name_size_file: str
+    @property
+    def resize_param(self) -> ResizeParameter: ...
+    def __init__(
+        self,
+        *,
+        num_classes: int | None = ...,
+        background_label_id: int | None = ...,
+        overlap_threshold: float | None = ...,
+        evaluate_difficult_gt: bool | None = ...,
+        name_size_file: str | None = ...,
+        resize_param: ResizeParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class NormalizeParameter(Message):
+    across_spatial: bool
+    @property
+    def scale_filler(self) -> FillerParameter: ...
+    channel_shared: bool
+    eps: float
+    def __init__(
+        self,
+        *,
+        across_spatial: bool | None = ...,
+        scale_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        channel_shared: bool | None = ...,
+        eps: float | None = ...,
+    ) -> None: ...
+
+class PermuteParameter(Message):
+    @property
+    def order(self) -> MutableSequence[int]: ...
+    def __init__(self, *, order: Iterable[int] | None = ...) -> None: ...
+
+class ROIPoolingParameter(Message):
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+    @property
+    def pooled_size(self) -> MutableSequence[int]: ...
+    pad_ratio: float
+    ringpad: int
+    def __init__(
+        self,
+        *,
+        pooled_h: int | None = ...,
+        pooled_w: int | None = ...,
+        spatial_scale: float | None = ...,
+        pooled_size: Iterable[int] | None = ...,
+        pad_ratio: float | None = ...,
+        ringpad: int | None = ...,
+    ) -> None: ...
+
+class ROIAlignParameter(Message):
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+    sample_num: int
+    sampling_ratio: int
+    pad_ratio: float
+    def __init__(
+        self,
+        *,
+        pooled_h: int | None = ...,
+        pooled_w: int | None = ...,
+        spatial_scale: float | None = ...,
+        sample_num: int | None = ...,
+        sampling_ratio: int | None = ...,
+        pad_ratio: float | None = ...,
+    ) -> None: ...
+
+class SmoothL1LossParameter(Message):
+    sigma: float
+    def __init__(self, *, sigma: float | None = ...) -> None: ...
+
+class PSROIPoolingParameter(Message):
+    spatial_scale: float
+    output_dim: int
+    group_size: int
+    def __init__(
+        self, *, spatial_scale: float | None = ..., output_dim: int | None = ..., group_size: int | None = ...
+    ) -> None: ...
+
+class BoxAnnotatorOHEMParameter(Message):
+    roi_per_img: int
+    ignore_label: int
+    def __init__(self, *, roi_per_img: int | None = ..., ignore_label: int | None = ...) -> None: ...
+
+class ProposalParameter(Message):
+    feat_stride: int
+    base_size: int
+    min_size: int
+    @property
+    def ratio(self) -> MutableSequence[float]: ...
+    @property
+    def scale(self) -> MutableSequence[float]: ...
+    pre_nms_topn: int
+    post_nms_topn: int
+    nms_thresh: float
+    box_coordinate_scale: float
+    box_size_scale: float
+    framework: str
+    normalize: bool
+    clip_before_nms: bool
+    clip_after_nms: bool
+    def __init__(
+        self,
+        *,
+        feat_stride: int | None = ...,
+        base_size: int | None = ...,
+        min_size: int | None = ...,
+        ratio: Iterable[float] | None = ...,
+        scale: Iterable[float] | None = ...,
+        pre_nms_topn: int | None = ...,
+        post_nms_topn: int | None = ...,
+        nms_thresh: float | None = ...,
+        box_coordinate_scale: float | None = ...,
+        box_size_scale: float | None = ...,
+        framework: str | None = ...,
+        normalize: bool | None = ...,
+        clip_before_nms: bool | None = ...,
+        clip_after_nms: bool | None = ...,
+    ) -> None: ...
+
+class ROIWarpingParameter(Message):
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+    def __init__(
+        self, *, pooled_h: int | None = ..., pooled_w: int | None = ..., spatial_scale: float | None = ...
+    ) -> None: ...
+
+class MaskResizeParameter(Message):
+    output_height: int
+    output_width: int
+    def __init__(self, *, output_height: int | None = ..., output_width: int | None = ...) -> None: ...
+
+class DeformableConvolutionParameter(Message):
+    num_output: int
+    bias_term: bool
+    @property
+    def pad(self) -> MutableSequence[int]: ...
+    @property
+    def kernel_size(self) -> MutableSequence[int]: ...
+    @property
+    def stride(self) -> MutableSequence[int]: ...
+    @property
+    def dilation(self) -> MutableSequence[int]: ...
+    pad_h: int
+    pad_w: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    group: int
+    deformable_group: int
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    engine: int
+    axis: int
+    force_nd_im2col: bool
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        bias_term: bool | None = ...,
+        pad: Iterable[int] | None = ...,
+        kernel_size: Iterable[int] | None = ...,
+        stride: Iterable[int] | None = ...,
+        dilation: Iterable[int] | None = ...,
+        pad_h: int | None = ...,
+        pad_w: int | None = ...,
+        kernel_h: int | None = ...,
+        kernel_w: int | None = ...,
+        stride_h: int | None = ...,
+        stride_w: int | None = ...,
+        group: int | None = ...,
+        deformable_group: int | None = ...,
+        weight_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        engine: int | None = ...,
+        axis: int | None = ...,
+        force_nd_im2col: bool | None = ...,
+    ) -> None: ...
+
+class BBoxRegParameter(Message):
+    @property
+    def bbox_mean(self) -> MutableSequence[float]: ...
+    @property
+    def bbox_std(self) -> MutableSequence[float]: ...
+    def __init__(self, *, bbox_mean: Iterable[float] | None = ..., bbox_std: Iterable[float] | None = ...) -> None: ...
+
+class BoxOutputParameter(Message):
+    fg_thr: float
+    iou_thr: float
+    nms_type: str
+    @property
+    def field_w(self) -> MutableSequence[float]: ...
+    @property
+    def field_h(self) -> MutableSequence[float]: ...
+    @property
+    def downsample_rate(self) -> MutableSequence[int]: ...
+    field_whr: float
+    field_xyr: float
+    max_nms_num: int
+    max_post_nms_num: int
+    min_size: float
+    nms_area: float
+    img_width: float
+    img_height: float
+    @property
+    def bbox_reg_param(self) -> BBoxRegParameter: ...
+    num_param_set: int
+    ringpad: int
+    output_proposal_with_score: bool
+    output_3d_boxes: bool
+    use_panoramic: bool
+    def __init__(
+        self,
+        *,
+        fg_thr: float | None = ...,
+        iou_thr: float | None = ...,
+        nms_type: str | None = ...,
+        field_w: Iterable[float] | None = ...,
+        field_h: Iterable[float] | None = ...,
+        downsample_rate: Iterable[int] | None = ...,
+        field_whr: float | None = ...,
+        field_xyr: float | None = ...,
+        max_nms_num: int | None = ...,
+        max_post_nms_num: int | None = ...,
+        min_size: float | None = ...,
+        nms_area: float | None = ...,
+        img_width: float | None = ...,
+        img_height: float | None = ...,
+        bbox_reg_param: BBoxRegParameter | Mapping[str, Any] | None = ...,
+        num_param_set: int | None = ...,
+        ringpad: int | None = ...,
+        output_proposal_with_score: bool | None = ...,
+        output_3d_boxes: bool | None = ...,
+        use_panoramic: bool | None = ...,
+    ) -> None: ...
+
+class DetectionAccuracyParameter(Message):
+    cls_num: int
+    coord_num: int
+    field_h: float
+    field_w: float
+    field_whr: float
+    field_xyr: float
+    downsample_rate: float
+    bg_threshold: float
+    def __init__(
+        self,
+        *,
+        cls_num: int | None = ...,
+        coord_num: int | None = ...,
+        field_h: float | None = ...,
+        field_w: float | None = ...,
+        field_whr: float | None = ...,
+        field_xyr: float | None = ...,
+        downsample_rate: float | None = ...,
+        bg_threshold: float | None = ...,
+    ) -> None: ...
+
+class DetectionLossParameter(Message):
+    side: int
+    num_class: int
+    num_object: int
+    object_scale: float
+    noobject_scale: float
+    class_scale: float
+    coord_scale: float
+    sqrt: bool
+    constriant: bool
+    cls_num: int
+    coord_num: int
+    lambda: float
+    field_h: float
+    field_w: float
+    field_whr: float
+    field_xyr: float
+    downsample_rate: float
+    bb_smooth: bool
+    bg_threshold: float
+    bg_multiple: float
+    sample_mode: str
+    pos_neg_weighted: bool
+    objectness: bool
+    bb_weight: float
+    def __init__(
+        self,
+        *,
+        side: int | None = ...,
+        num_class: int | None = ...,
+        num_object: int | None = ...,
+        object_scale: float | None = ...,
+        noobject_scale: float | None = ...,
+        class_scale: float | None = ...,
+        coord_scale: float | None = ...,
+        sqrt: bool | None = ...,
+        constriant: bool | None = ...,
+        cls_num: int | None = ...,
+        coord_num: int | None = ...,
+        lambda: float | None = ...,
+        field_h: float | None = ...,
+        field_w: float | None = ...,
+        field_whr: float | None = ...,
+        field_xyr: float | None = ...,
+        downsample_rate: float | None = ...,
+        bb_smooth: bool | None = ...,
+        bg_threshold: float | None = ...,
+        bg_multiple: float | None = ...,
+        sample_mode: str | None = ...,
+        pos_neg_weighted: bool | None = ...,
+        objectness: bool | None = ...,
+        bb_weight: float | None = ...,
+    ) -> None: ...
+
+class ImageGtDataParameter(Message):
+    source: str
+    batch_size: int
+    coord_num: int
+    resize_width: int
+    resize_height: int
+    crop_width: int
+    crop_height: int
+    min_gt_height: float
+    @property
+    def downsample_rate(self) -> MutableSequence[int]: ...
+    root_folder: str
+    shuffle: bool
+    cache_images: bool
+    fg_threshold: float
+    @property
+    def field_h(self) -> MutableSequence[float]: ...
+    @property
+    def field_w(self) -> MutableSequence[float]: ...
+    do_multiple_scale: bool
+    min_scale: float
+    max_scale: float
+    output_gt_boxes: bool
+    append_3d_info: bool
+    output_projection_matrix: bool
+    use_panoramic: bool
+    def __init__(
+        self,
+        *,
+        source: str | None = ...,
+        batch_size: int | None = ...,
+        coord_num: int | None = ...,
+        resize_width: int | None = ...,
+        resize_height: int | None = ...,
+        crop_width: int | None = ...,
+        crop_height: int | None = ...,
+        min_gt_height: float | None = ...,
+        downsample_rate: Iterable[int] | None = ...,
+        root_folder: str | None = ...,
+        shuffle: bool | None = ...,
+        cache_images: bool | None = ...,
+        fg_threshold: float | None = ...,
+        field_h: Iterable[float] | None = ...,
+        field_w: Iterable[float] | None = ...,
+        do_multiple_scale: bool | None = ...,
+        min_scale: float | None = ...,
+        max_scale: float | None = ...,
+        output_gt_boxes: bool | None = ...,
+        append_3d_info: bool | None = ...,
+        output_projection_matrix: bool | None = ...,
+        use_panoramic: bool | None = ...,
+    ) -> None: ...
+
+class ProposalTargetParameter(Message):
+    cls_num: int
+    batch_size: int
+    fg_fraction: float
+    num_img_per_batch: int
+    fg_thr: float
+    bg_thr_hg: float
+    bg_thr_lw: float
+    img_width: float
+    img_height: float
+    @property
+    def bbox_reg_param(self) -> BBoxRegParameter: ...
+    output_3d_boxes: bool
+    has_3d_boxes_and_proj_mat_input: bool
+    use_panoramic: bool
+    def __init__(
+        self,
+        *,
+        cls_num: int | None = ...,
+        batch_size: int | None = ...,
+        fg_fraction: float | None = ...,
+        num_img_per_batch: int | None = ...,
+        fg_thr: float | None = ...,
+        bg_thr_hg: float | None = ...,
+        bg_thr_lw: float | None = ...,
+        img_width: float | None = ...,
+        img_height: float | None = ...,
+        bbox_reg_param: BBoxRegParameter | Mapping[str, Any] | None = ...,
+        output_3d_boxes: bool | None = ...,
+        has_3d_boxes_and_proj_mat_input: bool | None = ...,
+        use_panoramic: bool | None = ...,
+    ) -> None: ...
+
+class RingPadParameter(Message):
+    axis: int
+    pad: int
+    def __init__(self, *, axis: int | None = ..., pad: int | None = ...) -> None: ...
+
+class DetectNetGroundTruthParameter(Message):
+    class ClassMapping(Message):
+        src: int
+        dst: int
+        def __init__(self, *, src: int | None = ..., dst: int | None = ...) -> None: ...
+
+    GridboxType: Enum
+    GRIDBOX_MAX: int
+    GRIDBOX_MIN: int
+    CoverageType: Enum
+    RECTANGULAR: int
+    stride: int
+    scale_cvg: float
+    gridbox_type: int
+    max_cvg_len: int
+    min_cvg_len: int
+    coverage_type: int
+    image_size_x: int
+    image_size_y: int
+    obj_norm: bool
+    crop_bboxes: bool
+    @property
+    def object_class(self) -> Messages[DetectNetGroundTruthParameter.ClassMapping]: ...
+    def __init__(
+        self,
+        *,
+        stride: int | None = ...,
+        scale_cvg: float | None = ...,
+        gridbox_type: int | str | None = ...,
+        max_cvg_len: int | None = ...,
+        min_cvg_len: int | None = ...,
+        coverage_type: int | str | None = ...,
+        image_size_x: int | None = ...,
+        image_size_y: int | None = ...,
+        obj_norm: bool | None = ...,
+        crop_bboxes: bool | None = ...,
+        object_class: Iterable[DetectNetGroundTruthParameter.ClassMapping | Mapping[str, Any]] | None = ...,
+    ) -> None: ...
+
+class DetectNetAugmentationParameter(Message):
+    crop_prob: float
+    shift_x: int
+    shift_y: int
+    scale_prob: float
+    scale_min: float
+    scale_max: float
+    flip_prob: float
+    rotation_prob: float
+    max_rotate_degree: float
+    hue_rotation_prob: float
+    hue_rotation: float
+    desaturation_prob: float
+    desaturation_max: float
+    def __init__(
+        self,
+        *,
+        crop_prob: float | None = ...,
+        shift_x: int | None = ...,
+        shift_y: int | None = ...,
+        scale_prob: float | None = ...,
+        scale_min: float | None = ...,
+        scale_max: float | None = ...,
+        flip_prob: float | None = ...,
+        rotation_prob: float | None = ...,
+        max_rotate_degree: float | None = ...,
+        hue_rotation_prob: float | None = ...,
+        hue_rotation: float | None = ...,
+        desaturation_prob: float | None = ...,
+        desaturation_max: float | None = ...,
+    ) -> None: ...
+
+class RegionLossParameter(Message):
+    side: int
+    num_class: int
+    bias_match: int
+    coords: int
+    num: int
+    softmax: int
+    jitter: float
+    rescore: int
+    object_scale: float
+    class_scale: float
+    noobject_scale: float
+    coord_scale: float
+    absolute: int
+    thresh: float
+    random: int
+    @property
+    def biases(self) -> MutableSequence[float]: ...
+    softmax_tree: str
+    class_map: str
+    @property
+    def anchors_scale(self) -> MutableSequence[int]: ...
+    bias_scale: float
+    def __init__(
+        self,
+        *,
+        side: int | None = ...,
+        num_class: int | None = ...,
+        bias_match: int | None = ...,
+        coords: int | None = ...,
+        num: int | None = ...,
+        softmax: int | None = ...,
+        jitter: float | None = ...,
+        rescore: int | None = ...,
+        object_scale: float | None = ...,
+        class_scale: float | None = ...,
+        noobject_scale: float | None = ...,
+        coord_scale: float | None = ...,
+        absolute: int | None = ...,
+        thresh: float | None = ...,
+        random: int | None = ...,
+        biases: Iterable[float] | None = ...,
+        softmax_tree: str | None = ...,
+        class_map: str | None = ...,
+        anchors_scale: Iterable[int] | None = ...,
+        bias_scale: float | None = ...,
+    ) -> None: ...
+
+class EvalDetectionParameter(Message):
+    ScoreType: Enum
+    OBJ: int
+    PROB: int
+    MULTIPLY: int
+    side: int
+    num_class: int
+    num_object: int
+    threshold: float
+    sqrt: bool
+    constriant: bool
+    score_type: int
+    nms: float
+    @property
+    def biases(self) -> MutableSequence[float]: ...
+    @property
+    def save_output_param(self) -> SaveOutputParameter: ...
+    def __init__(
+        self,
+        *,
+        side: int | None = ...,
+        num_class: int | None = ...,
+        num_object: int | None = ...,
+        threshold: float | None = ...,
+        sqrt: bool | None = ...,
+        constriant: bool | None = ...,
+        score_type: int | str | None = ...,
+        nms: float | None = ...,
+        biases: Iterable[float] | None = ...,
+        save_output_param: SaveOutputParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class ReorgParameter(Message):
+    stride: int
+    reverse: bool
+    def __init__(self, *, stride: int | None = ..., reverse: bool | None = ...) -> None: ...
+
+class YoloDetectionOutputParameter(Message):
+    side: int
+    num_classes: int
+    num_box: int
+    coords: int
+    confidence_threshold: float
+    nms_threshold: float
+    @property
+    def biases(self) -> MutableSequence[float]: ...
+    label_map_file: str
+    def __init__(
+        self,
+        *,
+        side: int | None = ...,
+        num_classes: int | None = ...,
+        num_box: int | None = ...,
+        coords: int | None = ...,
+        confidence_threshold: float | None = ...,
+        nms_threshold: float | None = ...,
+        biases: Iterable[float] | None = ...,
+        label_map_file: str | None = ...,
+    ) -> None: ...
+
+class Yolov3DetectionOutputParameter(Message):
+    num_classes: int
+    num_box: int
+    confidence_threshold: float
+    nms_threshold: float
+    @property
+    def biases(self) -> MutableSequence[float]: ...
+    @property
+    def anchors_scale(self) -> MutableSequence[int]: ...
+    mask_group_num: int
+    @property
+    def mask(self) -> MutableSequence[int]: ...
+    def __init__(
+        self,
+        *,
+        num_classes: int | None = ...,
+        num_box: int | None = ...,
+        confidence_threshold: float | None = ...,
+        nms_threshold: float | None = ...,
+        biases: Iterable[float] | None = ...,
+        anchors_scale: Iterable[int] | None = ...,
+        mask_group_num: int | None = ...,
+        mask: Iterable[int] | None = ...,
+    ) -> None: ...
+
+class Yolov3Parameter(Message):
+    side: int
+    num_class: int
+    num: int
+    object_scale: float
+    class_scale: float
+    noobject_scale: float
+    coord_scale: float
+    thresh: float
+    anchors_scale: int
+    @property
+    def biases(self) -> MutableSequence[float]: ...
+    @property
+    def mask(self) -> MutableSequence[int]: ...
+    use_logic_gradient: bool
+    use_focal_loss: bool
+    iou_loss: float
+    iou_normalizer: float
+    scale_x_y: float
+    def __init__(
+        self,
+        *,
+        side: int | None = ...,
+        num_class: int | None = ...,
+        num: int | None = ...,
+        object_scale: float | None = ...,
+        class_scale: float | None = ...,
+        noobject_scale: float | None = ...,
+        coord_scale: float | None = ...,
+        thresh: float | None = ...,
+        anchors_scale: int | None = ...,
+        biases: Iterable[float] | None = ...,
+        mask: Iterable[int] | None = ...,
+        use_logic_gradient: bool | None = ...,
+        use_focal_loss: bool | None = ...,
+        iou_loss: float | None = ...,
+        iou_normalizer: float | None = ...,
+        scale_x_y: float | None = ...,
+    ) -> None: ...
+
+class BNParameter(Message):
+    BNMode: Enum
+    LEARN: int
+    INFERENCE: int
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
+    @property
+    def scale_filler(self) -> FillerParameter: ...
+    @property
+    def shift_filler(self) -> FillerParameter: ...
+    bn_mode: int
+    @property
+    def slope_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    momentum: float
+    eps: float
+    frozen: bool
+    engine: int
+    var_eps: float
+    moving_average: bool
+    decay: float
+    axis: int
+    update_global_stats: bool
+    icnet: float
+    def __init__(
+        self,
+        *,
+        scale_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        shift_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bn_mode: int | str | None = ...,
+        slope_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        momentum: float | None = ...,
+        eps: float | None = ...,
+        frozen: bool | None = ...,
+        engine: int | str | None = ...,
+        var_eps: float | None = ...,
+        moving_average: bool | None = ...,
+        decay: float | None = ...,
+        axis: int | None = ...,
+        update_global_stats: bool | None = ...,
+        icnet: float | None = ...,
+    ) -> None: ...
+
+class UpsampleParameter(Message):
+    scale: float
+    scale_h: int
+    scale_w: int
+    pad_out_h: bool
+    pad_out_w: bool
+    upsample_h: int
+    upsample_w: int
+    mode: str
+    def __init__(
+        self,
+        *,
+        scale: float | None = ...,
+        scale_h: int | None = ...,
+        scale_w: int | None = ...,
+        pad_out_h: bool | None = ...,
+        pad_out_w: bool | None = ...,
+        upsample_h: int | None = ...,
+        upsample_w: int | None = ...,
+        mode: str | None = ...,
+    ) -> None: ...
+
+class UnpoolingParameter(Message):
+    UnpoolMethod: Enum
+    MAX: int
+    AVE: int
+    TILE: int
+    unpool: int
+    pad: int
+    pad_h: int
+    pad_w: int
+    kernel_size: int
+    kernel_h: int
+    kernel_w: int
+    stride: int
+    stride_h: int
+    stride_w: int
+    unpool_size: int
+    unpool_h: int
+    unpool_w: int
+    def __init__(
+        self,
+        *,
+        unpool: int | str | None = ...,
+        pad: int | None = ...,
+        pad_h: int | None = ...,
+        pad_w: int | None = ...,
+        kernel_size: int | None = ...,
+        kernel_h: int | None = ...,
+        kernel_w: int | None = ...,
+        stride: int | None = ...,
+        stride_h: int | None = ...,
+        stride_w: int | None = ...,
+        unpool_size: int | None = ...,
+        unpool_h: int | None = ...,
+        unpool_w: int | None = ...,
+    ) -> None: ...
+
+class EltwiseAccuracyParameter(Message):
+    top_k: int
+    @property
+    def ignore_label(self) -> MutableSequence[int]: ...
+    def __init__(self, *, top_k: int | None = ..., ignore_label: Iterable[int] | None = ...) -> None: ...
+
+class DenseImageDataParameter(Message):
+    source: str
+    batch_size: int
+    rand_skip: int
+    shuffle: bool
+    new_height: int
+    new_width: int
+    is_color: bool
+    mean_file: str
+    root_folder: str
+    mirror: bool
+    crop_width: int
+    crop_height: int
+    label_divide_factor: int
+    def __init__(
+        self,
+        *,
+        source: str | None = ...,
+        batch_size: int | None = ...,
+        rand_skip: int | None = ...,
+        shuffle: bool | None = ...,
+        new_height: int | None = ...,
+        new_width: int | None = ...,
+        is_color: bool | None = ...,
+        mean_file: str | None = ...,
+        root_folder: str | None = ...,
+        mirror: bool | None = ...,
+        crop_width: int | None = ...,
+        crop_height: int | None = ...,
+        label_divide_factor: int | None = ...,
+    ) -> None: ...
+
+class InterpParameter(Message):
+    height: int
+    width: int
+    zoom_factor: int
+    shrink_factor: int
+    pad_beg: int
+    pad_end: int
+    interp_type: str
+    align_corners: bool
+    def __init__(
+        self,
+        *,
+        height: int | None = ...,
+        width: int | None = ...,
+        zoom_factor: int | None = ...,
+        shrink_factor: int | None = ...,
+        pad_beg: int | None = ...,
+        pad_end: int | None = ...,
+        interp_type: str | None = ...,
+        align_corners: bool | None = ...,
+    ) -> None: ...
+
+class SegAccuracyParameter(Message):
+    AccuracyMetric: Enum
+    PixelAccuracy: int
+    metric: int
+    @property
+    def ignore_label(self) -> MutableSequence[int]: ...
+    reset: bool
+    def __init__(
+        self, *, metric: int | str | None = ..., ignore_label: Iterable[int] | None = ..., reset: bool | None = ...
+    ) -> None: ...
+
+class DenseCRFParameter(Message):
+    max_iter: int
+    @property
+    def pos_xy_std(self) -> MutableSequence[float]: ...
+    @property
+    def pos_w(self) -> MutableSequence[float]: ...
+    @property
+    def bi_xy_std(self) -> MutableSequence[float]: ...
+    @property
+    def bi_rgb_std(self) -> MutableSequence[float]: ...
+    @property
+    def bi_w(self) -> MutableSequence[float]: ...
+    output_probability: bool
+    def __init__(
+        self,
+        *,
+        max_iter: int | None = ...,
+        pos_xy_std: Iterable[float] | None = ...,
+        pos_w: Iterable[float] | None = ...,
+        bi_xy_std: Iterable[float] | None = ...,
+        bi_rgb_std: Iterable[float] | None = ...,
+        bi_w: Iterable[float] | None = ...,
+        output_probability: bool | None = ...,
+    ) -> None: ...
+
+class DomainTransformParameter(Message):
+    num_iter: int
+    spatial_sigma: float
+    range_sigma: float
+    min_weight: float
+    def __init__(
+        self,
+        *,
+        num_iter: int | None = ...,
+        spatial_sigma: float | None = ...,
+        range_sigma: float | None = ...,
+        min_weight: float | None = ...,
+    ) -> None: ...
+
+class BiasChannelParameter(Message):
+    LabelType: Enum
+    IMAGE: int
+    PIXEL: int
+    bg_bias: float
+    fg_bias: float
+    @property
+    def ignore_label(self) -> MutableSequence[int]: ...
+    label_type: int
+    def __init__(
+        self,
+        *,
+        bg_bias: float | None = ...,
+        fg_bias: float | None = ...,
+        ignore_label: Iterable[int] | None = ...,
+        label_type: int | str | None = ...,
+    ) -> None: ...
+
+class AdaptiveBiasChannelParameter(Message):
+    num_iter: int
+    bg_portion: float
+    fg_portion: float
+    suppress_others: bool
+    margin_others: float
+    def __init__(
+        self,
+        *,
+        num_iter: int | None = ...,
+        bg_portion: float | None = ...,
+        fg_portion: float | None = ...,
+        suppress_others: bool | None = ...,
+        margin_others: float | None = ...,
+    ) -> None: ...
+
+class UniqueLabelParameter(Message):
+    @property
+    def ignore_label(self) -> MutableSequence[int]: ...
+    max_labels: int
+    force_all: bool
+    def __init__(
+        self, *, ignore_label: Iterable[int] | None = ..., max_labels: int | None = ..., force_all: bool | None = ...
+    ) -> None: ...
+
+class MatWriteParameter(Message):
+    prefix: str
+    source: str
+    strip: int
+    period: int
+    def __init__(
+        self, *, prefix: str | None = ..., source: str | None = ..., strip: int | None = ..., period: int | None = ...
+    ) -> None: ...
+
+class MatReadParameter(Message):
+    prefix: str
+    source: str
+    strip: int
+    batch_size: int
+    reshape: bool
+    def __init__(
+        self,
+        *,
+        prefix: str | None = ...,
+        source: str | None = ...,
+        strip: int | None = ...,
+        batch_size: int | None = ...,
+        reshape: bool | None = ...,
+    ) -> None: ...
+
+class MultiStageMeanfieldParameter(Message):
+    Mode: Enum
+    POTTS: int
+    POTTS_WEIGHTS: int
+    compatibility_mode: int
+    threshold: float
+    theta_alpha: float
+    theta_beta: float
+    theta_gamma: float
+    num_iterations: int
+    spatial_filter_weight: float
+    bilateral_filter_weight: float
+    spatial_filter_weights_str: str
+    bilateral_filter_weights_str: str
+    forced_spatial_filter_weight: float
+    forced_bilateral_filter_weight: float
+    def __init__(
+        self,
+        *,
+        compatibility_mode: int | str | None = ...,
+        threshold: float | None = ...,
+        theta_alpha: float | None = ...,
+        theta_beta: float | None = ...,
+        theta_gamma: float | None = ...,
+        num_iterations: int | None = ...,
+        spatial_filter_weight: float | None = ...,
+        bilateral_filter_weight: float | None = ...,
+        spatial_filter_weights_str: str | None = ...,
+        bilateral_filter_weights_str: str | None = ...,
+        forced_spatial_filter_weight: float | None = ...,
+        forced_bilateral_filter_weight: float | None = ...,
+    ) -> None: ...
+
+class DiceCoefLossParameter(Message):
+    smooth: float
+    ignore_label: int
+    generalization: bool
+    generalization_mode: str
+    def __init__(
+        self,
+        *,
+        smooth: float | None = ...,
+        ignore_label: int | None = ...,
+        generalization: bool | None = ...,
+        generalization_mode: str | None = ...,
+    ) -> None: ...
+
+class FocalLossParameter(Message):
+    alpha: float
+    gamma: float
+    def __init__(self, *, alpha: float | None = ..., gamma: float | None = ...) -> None: ...
+
+class VideoDataParameter(Message):
+    VideoType: Enum
+    WEBCAM: int
+    VIDEO: int
+    Modality: Enum
+    RGB: int
+    FLOW: int
+    video_type: int
+    device_id: int
+    video_file: str
+    skip_frames: int
+    source: str
+    batch_size: int
+    rand_skip: int
+    shuffle: bool
+    new_height: int
+    new_width: int
+    new_length: int
+    num_segments: int
+    scale: float
+    mean_file: str
+    crop_size: int
+    mirror: bool
+    modality: int
+    name_pattern: str
+    encoded: bool
+    grayscale: bool
+    root_folder: str
+    sampling_rate: int
+    use_image: bool
+    use_temporal_jitter: bool
+    show_data: bool
+    is_color: bool
+    use_label: bool
+    use_multiple_label: bool
+    num_of_labels: int
+    def __init__(
+        self,
+        *,
+        video_type: int | str | None = ...,
+        device_id: int | None = ...,
+        video_file: str | None = ...,
+        skip_frames: int | None = ...,
+        source: str | None = ...,
+        batch_size: int | None = ...,
+        rand_skip: int | None = ...,
+        shuffle: bool | None = ...,
+        new_height: int | None = ...,
+        new_width: int | None = ...,
+        new_length: int | None = ...,
+        num_segments: int | None = ...,
+        scale: float | None = ...,
+        mean_file: str | None = ...,
+        crop_size: int | None = ...,
+        mirror: bool | None = ...,
+        modality: int | str | None = ...,
+        name_pattern: str | None = ...,
+        encoded: bool | None = ...,
+        grayscale: bool | None = ...,
+        root_folder: str | None = ...,
+        sampling_rate: int | None = ...,
+        use_image: bool | None = ...,
+        use_temporal_jitter: bool | None = ...,
+        show_data: bool | None = ...,
+        is_color: bool | None = ...,
+        use_label: bool | None = ...,
+        use_multiple_label: bool | None = ...,
+        num_of_labels: int | None = ...,
+    ) -> None: ...
+
+class Convolution3DParameter(Message):
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
+    num_output: int
+    bias_term: bool
+    pad: int
+    kernel_size: int
+    kernel_depth: int
+    group: int
+    filter_group: int
+    stride: int
+    temporal_stride: int
+    temporal_pad: int
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    engine: int
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        bias_term: bool | None = ...,
+        pad: int | None = ...,
+        kernel_size: int | None = ...,
+        kernel_depth: int | None = ...,
+        group: int | None = ...,
+        filter_group: int | None = ...,
+        stride: int | None = ...,
+        temporal_stride: int | None = ...,
+        temporal_pad: int | None = ...,
+        weight_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        engine: int | str | None = ...,
+    ) -> None: ...
+
+class Pooling3DParameter(Message):
+    PoolMethod: Enum
+    MAX: int
+    AVE: int
+    STOCHASTIC: int
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
+    pool: int
+    kernel_size: int
+    kernel_depth: int
+    stride: int
+    temporal_stride: int
+    pad: int
+    temporal_pad: int
+    engine: int
+    def __init__(
+        self,
+        *,
+        pool: int | str | None = ...,
+        kernel_size: int | None = ...,
+        kernel_depth: int | None = ...,
+        stride: int | None = ...,
+        temporal_stride: int | None = ...,
+        pad: int | None = ...,
+        temporal_pad: int | None = ...,
+        engine: int | str | None = ...,
+    ) -> None: ...
+
+class BatchReductionParameter(Message):
+    @property
+    def level(self) -> MutableSequence[int]: ...
+    @property
+    def reduction_param(self) -> ReductionParameter: ...
+    pos: bool
+    def __init__(
+        self,
+        *,
+        level: Iterable[int] | None = ...,
+        reduction_param: ReductionParameter | Mapping[str, Any] | None = ...,
+        pos: bool | None = ...,
+    ) -> None: ...
+
+class RandomGeneratorParameter(Message):
+    rand_type: str
+    exp: bool
+    mean: float
+    spread: float
+    prob: float
+    apply_schedule: bool
+    discretize: bool
+    multiplier: float
+    def __init__(
+        self,
+        *,
+        rand_type: str | None = ...,
+        exp: bool | None = ...,
+        mean: float | None = ...,
+        spread: float | None = ...,
+        prob: float | None = ...,
+        apply_schedule: bool | None = ...,
+        discretize: bool | None = ...,
+        multiplier: float | None = ...,
+    ) -> None: ...
+
+class AugmentationParameter(Message):
+    crop_width: int
+    crop_height: int
+    write_augmented: str
+    max_multiplier: float
+    augment_during_test: bool
+    recompute_mean: int
+    write_mean: str
+    mean_per_pixel: bool
+    @property
+    def mean(self) -> MutableSequence[float]: ...
+    mode: str
+    bottomwidth: int
+    bottomheight: int
+    num: int
+    @property
+    def chromatic_eigvec(self) -> MutableSequence[float]: ...
+    @property
+    def mirror(self) -> RandomGeneratorParameter: ...
+    @property
+    def translate(self) -> RandomGeneratorParameter: ...
+    @property
+    def rotate(self) -> RandomGeneratorParameter: ...
+    @property
+    def zoom(self) -> RandomGeneratorParameter: ...
+    @property
+    def squeeze(self) -> RandomGeneratorParameter: ...
+    @property
+    def translate_x(self) -> RandomGeneratorParameter: ...
+    @property
+    def translate_y(self) -> RandomGeneratorParameter: ...
+    @property
+    def gamma(self) -> RandomGeneratorParameter: ...
+    @property
+    def brightness(self) -> RandomGeneratorParameter: ...
+    @property
+    def contrast(self) -> RandomGeneratorParameter: ...
+    @property
+    def color(self) -> RandomGeneratorParameter: ...
+    @property
+    def lmult_pow(self) -> RandomGeneratorParameter: ...
+    @property
+    def lmult_mult(self) -> RandomGeneratorParameter: ...
+    @property
+    def lmult_add(self) -> RandomGeneratorParameter: ...
+    @property
+    def sat_pow(self) -> RandomGeneratorParameter: ...
+    @property
+    def sat_mult(self) -> RandomGeneratorParameter: ...
+    @property
+    def sat_add(self) -> RandomGeneratorParameter: ...
+    @property
+    def col_pow(self) -> RandomGeneratorParameter: ...
+    @property
+    def col_mult(self) -> RandomGeneratorParameter: ...
+    @property
+    def col_add(self) -> RandomGeneratorParameter: ...
+    @property
+    def ladd_pow(self) -> RandomGeneratorParameter: ...
+    @property
+    def ladd_mult(self) -> RandomGeneratorParameter: ...
+    @property
+    def ladd_add(self) -> RandomGeneratorParameter: ...
+    @property
+    def col_rotate(self) -> RandomGeneratorParameter: ...
+    @property
+    def fog_amount(self) -> RandomGeneratorParameter: ...
+    @property
+    def fog_size(self) -> RandomGeneratorParameter: ...
+    @property
+    def motion_blur_angle(self) -> RandomGeneratorParameter: ...
+    @property
+    def motion_blur_size(self) -> RandomGeneratorParameter: ...
+    @property
+    def shadow_angle(self) -> RandomGeneratorParameter: ...
+    @property
+    def shadow_distance(self) -> RandomGeneratorParameter: ...
+    @property
+    def shadow_strength(self) -> RandomGeneratorParameter: ...
+    @property
+    def noise(self) -> RandomGeneratorParameter: ...
+    def __init__(
+        self,
+        *,
+        crop_width: int | None = ...,
+        crop_height: int | None = ...,
+        write_augmented: str | None = ...,
+        max_multiplier: float | None = ...,
+        augment_during_test: bool | None = ...,
+        recompute_mean: int | None = ...,
+        write_mean: str | None = ...,
+        mean_per_pixel: bool | None = ...,
+        mean: Iterable[float] | None = ...,
+        mode: str | None = ...,
+        bottomwidth: int | None = ...,
+        bottomheight: int | None = ...,
+        num: int | None = ...,
+        chromatic_eigvec: Iterable[float] | None = ...,
+        mirror: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        translate: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        rotate: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        zoom: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        squeeze: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        translate_x: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        translate_y: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        gamma: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        brightness: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        contrast: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        color: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        lmult_pow: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        lmult_mult: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        lmult_add: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        sat_pow: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        sat_mult: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        sat_add: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        col_pow: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        col_mult: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        col_add: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        ladd_pow: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        ladd_mult: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        ladd_add: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        col_rotate: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        fog_amount: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        fog_size: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        motion_blur_angle: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        motion_blur_size: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        shadow_angle: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        shadow_distance: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        shadow_strength: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        noise: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class CoeffScheduleParameter(Message):
+    half_life: float
+    initial_coeff: float
+    final_coeff: float
+    def __init__(
+        self, *, half_life: float | None = ..., initial_coeff: float | None = ..., final_coeff: float | None = ...
+    ) -> None: ...
+
+class CorrelationParameter(Message):
+    CorrelationType: Enum
+    MULTIPLY: int
+    SUBTRACT: int
+    pad: int
+    kernel_size: int
+    max_displacement: int
+    stride_1: int
+    stride_2: int
+    single_direction: int
+    do_abs: bool
+    correlation_type: int
+    def __init__(
+        self,
+        *,
+        pad: int | None = ...,
+        kernel_size: int | None = ...,
+        max_displacement: int | None = ...,
+        stride_1: int | None = ...,
+        stride_2: int | None = ...,
+        single_direction: int | None = ...,
+        do_abs: bool | None = ...,
+        correlation_type: int | str | None = ...,
+    ) -> None: ...
+
+class FlowWarpParameter(Message):
+    FillParameter: Enum
+    ZERO: int
+    NOT_A_NUMBER: int
+    fill_value: int
+    def __init__(self, *, fill_value: int | str | None = ...) -> None: ...
+
+class ResampleParameter(Message):
+    ResampleType: Enum
+    NEAREST: int
+    LINEAR: int
+    CUBIC: int
+    AREA: int
+    antialias: bool
+    width: int
+    height: int
+    type: int
+    factor: float
+    def __init__(
+        self,
+        *,
+        antialias: bool | None = ...,
+        width: int | None = ...,
+        height: int | None = ...,
+        type: int | str | None = ...,
+        factor: float | None = ...,
+    ) -> None: ...
+
+class DownsampleParameter(Message):
+    top_height: int
+    top_width: int
+    def __init__(self, *, top_height: int | None = ..., top_width: int | None = ...) -> None: ...
+
+class AccumParameter(Message):
+    top_height: int
+    top_width: int
+    size_divisible_by: int
+    have_reference: bool
+    def __init__(
+        self,
+        *,
+        top_height: int | None = ...,
+        top_width: int | None = ...,
+        size_divisible_by: int | None = ...,
+        have_reference: bool | None = ...,
+    ) -> None: ...
+
+class L1LossParameter(Message):
+    l2_per_location: bool
+    l2_prescale_by_channels: bool
+    normalize_by_num_entries: bool
+    epsilon: float
+    plateau: float
+    def __init__(
+        self,
+        *,
+        l2_per_location: bool | None = ...,
+        l2_prescale_by_channels: bool | None = ...,
+        normalize_by_num_entries: bool | None = ...,
+        epsilon: float | None = ...,
+        plateau: float | None = ...,
+    ) -> None: ...
+
+class LpqLossParameter(Message):
+    l2_prescale_by_channels: bool
+    normalize_by_num_entries: bool
+    p_epsilon: float
+    q_epsilon: float
+    @property
+    def pq_episode_starts_at_iter(self) -> MutableSequence[int]: ...
+    @property
+    def p(self) -> MutableSequence[float]: ...
+    @property
+    def q(self) -> MutableSequence[float]: ...
+    def __init__(
+        self,
+        *,
+        l2_prescale_by_channels: bool | None = ...,
+        normalize_by_num_entries: bool | None = ...,
+        p_epsilon: float | None = ...,
+        q_epsilon: float | None = ...,
+        pq_episode_starts_at_iter: Iterable[int] | None = ...,
+        p: Iterable[float] | None = ...,
+        q: Iterable[float] | None = ...,
+    ) -> None: ...
+
+class MeanParameter(Message):
+    MeanOperation: Enum
+    ADD: int
+    SUBTRACT: int
+    operation: int
+    file: str
+    @property
+    def value(self) -> MutableSequence[float]: ...
+    mean_scale: float
+    input_scale: float
+    output_scale: float
+    def __init__(
+        self,
+        *,
+        operation: int | str | None = ...,
+        file: str | None = ...,
+        value: Iterable[float] | None = ...,
+        mean_scale: float | None = ...,
+        input_scale: float | None = ...,
+        output_scale: float | None = ...,
+    ) -> None: ...
+
+class ReaderParameter(Message):
+    file: str
+    num: int
+    def __init__(self, *, file: str | None = ..., num: int | None = ...) -> None: ...
+
+class WriterParameter(Message):
+    file: str
+    folder: str
+    prefix: str
+    suffix: str
+    normalize: bool
+    scale: float
+    def __init__(
+        self,
+        *,
+        file: str | None = ...,
+        folder: str | None = ...,
+        prefix: str | None = ...,
+        suffix: str | None = ...,
+        normalize: bool | None = ...,
+        scale: float | None = ...,
+    ) -> None: ...
+
+class CenterLossParameter(Message):
+    num_output: int
+    @property
+    def center_filler(self) -> FillerParameter: ...
+    axis: int
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        center_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        axis: int | None = ...,
+    ) -> None: ...
+
+class MarginInnerProductParameter(Message):
+    MarginType: Enum
+    SINGLE: int
+    DOUBLE: int
+    TRIPLE: int
+    QUADRUPLE: int
+    num_output: int
+    type: int
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    axis: int
+    base: float
+    gamma: float
+    power: float
+    iteration: int
+    lambda_min: float
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        type: int | str | None = ...,
+        weight_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        axis: int | None = ...,
+        base: float | None = ...,
+        gamma: float | None = ...,
+        power: float | None = ...,
+        iteration: int | None = ...,
+        lambda_min: float | None = ...,
+    ) -> None: ...
+
+class LabelSpecificAddParameter(Message):
+    bias: float
+    transform_test: bool
+    def __init__(self, *, bias: float | None = ..., transform_test: bool | None = ...) -> None: ...
+
+class TripletLossParameter(Message):
+    margin: float
+    mu: float
+    num_triplets: int
+    losstype: int
+    def __init__(
+        self,
+        *,
+        margin: float | None = ...,
+        mu: float | None = ...,
+        num_triplets: int | None = ...,
+        losstype: int | None = ...,
+    ) -> None: ...
+
+class LSTMParameter(Message):
+    num_output: int
+    clipping_threshold: float
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    batch_size: int
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        clipping_threshold: float | None = ...,
+        weight_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        batch_size: int | None = ...,
+    ) -> None: ...
+
+class TransposeParameter(Message):
+    @property
+    def dim(self) -> MutableSequence[int]: ...
+    def __init__(self, *, dim: Iterable[int] | None = ...) -> None: ...
+
+class ReverseParameter(Message):
+    axis: int
+    def __init__(self, *, axis: int | None = ...) -> None: ...
+
+class ReverseTimeParameter(Message):
+    copy_remaining: bool
+    def __init__(self, *, copy_remaining: bool | None = ...) -> None: ...
+
+class CTCParameter(Message):
+    threshold: float
+    def __init__(self, *, threshold: float | None = ...) -> None: ...
+
+class CTCLossParameter(Message):
+    output_delay: int
+    blank_index: int
+    preprocess_collapse_repeated: bool
+    ctc_merge_repeated: bool
+    loss_calculation_t: int
+    def __init__(
+        self,
+        *,
+        output_delay: int | None = ...,
+        blank_index: int | None = ...,
+        preprocess_collapse_repeated: bool | None = ...,
+        ctc_merge_repeated: bool | None = ...,
+        loss_calculation_t: int | None = ...,
+    ) -> None: ...
+
+class CTCDecoderParameter(Message):
+    blank_index: int
+    ctc_merge_repeated: bool
+    def __init__(self, *, blank_index: int | None = ..., ctc_merge_repeated: bool | None = ...) -> None: ...
+
+class ContinuationIndicatorParameter(Message):
+    time_step: int
+    batch_size: int
+    def __init__(self, *, time_step: int | None = ..., batch_size: int | None = ...) -> None: ...
+
+class DenseBlockParameter(Message):
+    numTransition: int
+    initChannel: int
+    growthRate: int
+    @property
+    def Filter_Filler(self) -> FillerParameter: ...
+    @property
+    def BN_Scaler_Filler(self) -> FillerParameter: ...
+    @property
+    def BN_Bias_Filler(self) -> FillerParameter: ...
+    use_dropout: bool
+    dropout_amount: float
+    gpuIdx: int
+    def __init__(
+        self,
+        *,
+        numTransition: int | None = ...,
+        initChannel: int | None = ...,
+        growthRate: int | None = ...,
+        Filter_Filler: FillerParameter | Mapping[str, Any] | None = ...,
+        BN_Scaler_Filler: FillerParameter | Mapping[str, Any] | None = ...,
+        BN_Bias_Filler: FillerParameter | Mapping[str, Any] | None = ...,
+        use_dropout: bool | None = ...,
+        dropout_amount: float | None = ...,
+        gpuIdx: int | None = ...,
+    ) -> None: ...
+
+class AxpyParameter(Message):
+    def __init__(self, *, ) -> None: ...
+
+class ShuffleChannelParameter(Message):
+    group: int
+    def __init__(self, *, group: int | None = ...) -> None: ...
+
+class ReLU6Parameter(Message):
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    CUDNN: int
+    negative_slope: float
+    n: float
+    engine: int
+    def __init__(
+        self, *, negative_slope: float | None = ..., n: float | None = ..., engine: int | str | None = ...
+    ) -> None: ...
+
+class SpatialDropoutParameter(Message):
+    dropout_ratio: float
+    def __init__(self, *, dropout_ratio: float | None = ...) -> None: ...
+
+class SplitParameter(Message):
+    Engine: Enum
+    DEFAULT: int
+    CAFFE: int
+    MKL2017: int
+    MKLDNN: int
+    engine: int
+    def __init__(self, *, engine: int | str | None = ...) -> None: ...
+
+class QuantizationParameter(Message):
+    Precision: Enum
+    DYNAMIC_FIXED_POINT: int
+    Rounding: Enum
+    NEAREST: int
+    precision: int
+    rounding_scheme: int
+    bw_layer_in: int
+    bw_layer_out: int
+    bw_params: int
+    @property
+    def fl_layer_in(self) -> MutableSequence[int]: ...
+    @property
+    def fl_layer_out(self) -> MutableSequence[int]: ...
+    @property
+    def fl_params(self) -> MutableSequence[int]: ...
+    @property
+    def scale_in(self) -> MutableSequence[float]: ...
+    @property
+    def scale_out(self) -> MutableSequence[float]: ...
+    @property
+    def scale_params(self) -> MutableSequence[float]: ...
+    def __init__(
+        self,
+        *,
+        precision: int | str | None = ...,
+        rounding_scheme: int | str | None = ...,
+        bw_layer_in: int | None = ...,
+        bw_layer_out: int | None = ...,
+        bw_params: int | None = ...,
+        fl_layer_in: Iterable[int] | None = ...,
+        fl_layer_out: Iterable[int] | None = ...,
+        fl_params: Iterable[int] | None = ...,
+        scale_in: Iterable[float] | None = ...,
+        scale_out: Iterable[float] | None = ...,
+        scale_params: Iterable[float] | None = ...,
+    ) -> None: ...
+
+class CompileNetState(Message):
+    is_init: bool
+    bn_scale_remove: bool
+    bn_scale_merge: bool
+    @property
+    def kept_bn_layers(self) -> MutableSequence[str]: ...
+    def __init__(
+        self,
+        *,
+        is_init: bool | None = ...,
+        bn_scale_remove: bool | None = ...,
+        bn_scale_merge: bool | None = ...,
+        kept_bn_layers: Iterable[str] | None = ...,
+    ) -> None: ...
+
+class MnModelParallelParameter(Message):
+    layer_from: str
+    layer_to: str
+    num_nodes: int
+    model_parts: int
+    def __init__(
+        self,
+        *,
+        layer_from: str | None = ...,
+        layer_to: str | None = ...,
+        num_nodes: int | None = ...,
+        model_parts: int | None = ...,
+    ) -> None: ...
+
+class MnParamGradCompressLayerTypeList(Message):
+    @property
+    def layer_type(self) -> MutableSequence[str]: ...
+    def __init__(self, *, layer_type: Iterable[str] | None = ...) -> None: ...
+
+class MultinodeParameter(Message):
+    @property
+    def model_parallel(self) -> Messages[MnModelParallelParameter]: ...
+    @property
+    def compress_layer_type_list(self) -> MnParamGradCompressLayerTypeList: ...
+    def __init__(
+        self,
+        *,
+        model_parallel: Iterable[MnModelParallelParameter | Mapping[str, Any]] | None = ...,
+        compress_layer_type_list: MnParamGradCompressLayerTypeList | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class MultinodeLayerParameter(Message):
+    num_nodes: int
+    model_parts: int
+    def __init__(self, *, num_nodes: int | None = ..., model_parts: int | None = ...) -> None: ...
+
+class MnActivationParameter(Message):
+    num_nodes_in: int
+    num_nodes_out: int
+    model_parts_in: int
+    model_parts_out: int
+    need_reduce: bool
+    def __init__(
+        self,
+        *,
+        num_nodes_in: int | None = ...,
+        num_nodes_out: int | None = ...,
+        model_parts_in: int | None = ...,
+        model_parts_out: int | None = ...,
+        need_reduce: bool | None = ...,
+    ) -> None: ...
+
+class MnParamGradCompressParameter(Message):
+    @property
+    def param_grad_compress_enable(self) -> MutableSequence[bool]: ...
+    def __init__(self, *, param_grad_compress_enable: Iterable[bool] | None = ...) -> None: ...
+
+class SpatialTransformerParameter(Message):
+    transform_type: str
+    sampler_type: str
+    output_H: int
+    output_W: int
+    to_compute_dU: bool
+    theta_1_1: float
+    theta_1_2: float
+    theta_1_3: float
+    theta_2_1: float
+    theta_2_2: float
+    theta_2_3: float
+    de_transform: bool
+    def __init__(
+        self,
+        *,
+        transform_type: str | None = ...,
+        sampler_type: str | None = ...,
+        output_H: int | None = ...,
+        output_W: int | None = ...,
+        to_compute_dU: bool | None = ...,
+        theta_1_1: float | None = ...,
+        theta_1_2: float | None = ...,
+        theta_1_3: float | None = ...,
+        theta_2_1: float | None = ...,
+        theta_2_2: float | None = ...,
+        theta_2_3: float | None = ...,
+        de_transform: bool | None = ...,
+    ) -> None: ...
+
+class STLossParameter(Message):
+    output_H: int
+    output_W: int
+    def __init__(self, *, output_H: int | None = ..., output_W: int | None = ...) -> None: ...
+
+class LocLossParameter(Message):
+    threshold: float
+    def __init__(self, *, threshold: float | None = ...) -> None: ...
+
+class PowerFileParameter(Message):
+    shift_file: str
+    def __init__(self, *, shift_file: str | None = ...) -> None: ...
+
+class GradientScalerParameter(Message):
+    lower_bound: float
+    upper_bound: float
+    alpha: float
+    max_iter: float
+    def __init__(
+        self,
+        *,
+        lower_bound: float | None = ...,
+        upper_bound: float | None = ...,
+        alpha: float | None = ...,
+        max_iter: float | None = ...,
+    ) -> None: ...
+
+class MMDParameter(Message):
+    kernel_num: int
+    kernel_mul: float
+    fix_gamma: bool
+    def __init__(
+        self, *, kernel_num: int | None = ..., kernel_mul: float | None = ..., fix_gamma: bool | None = ...
+    ) -> None: ...
+
+class CosineSimilarityBatchParameter(Message):
+    pos_label: float
+    neg_label: float
+    def __init__(self, *, pos_label: float | None = ..., neg_label: float | None = ...) -> None: ...
+
+class GRNParameter(Message):
+    bias: float
+    def __init__(self, *, bias: float | None = ...) -> None: ...
+
+class SeLUParameter(Message):
+    alpha: float
+    lambda: float
+    def __init__(self, *, alpha: float | None = ..., lambda: float | None = ...) -> None: ...
+
+class LocalParameter(Message):
+    num_output: int
+    bias_term: bool
+    pad: int
+    kernel_size: int
+    stride: int
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        bias_term: bool | None = ...,
+        pad: int | None = ...,
+        kernel_size: int | None = ...,
+        stride: int | None = ...,
+        weight_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class EltwiseAffineParameter(Message):
+    @property
+    def slope_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    channel_shared: bool
+    def __init__(
+        self,
+        *,
+        slope_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        channel_shared: bool | None = ...,
+    ) -> None: ...
+
+class InsanityParameter(Message):
+    lb_alpha: float
+    ub_alpha: float
+    def __init__(self, *, lb_alpha: float | None = ..., ub_alpha: float | None = ...) -> None: ...
+
+class SubRegionParameter(Message):
+    height: int
+    width: int
+    data_height: int
+    data_width: int
+    def __init__(
+        self,
+        *,
+        height: int | None = ...,
+        width: int | None = ...,
+        data_height: int | None = ...,
+        data_width: int | None = ...,
+    ) -> None: ...
+
+class ImResizeParameter(Message):
+    target_spatial_width: int
+    target_spatial_height: int
+    factor: float
+    start_scale: float
+    scale_gap: float
+    def __init__(
+        self,
+        *,
+        target_spatial_width: int | None = ...,
+        target_spatial_height: int | None = ...,
+        factor: float | None = ...,
+        start_scale: float | None = ...,
+        scale_gap: float | None = ...,
+    ) -> None: ...
+
+class NmsParameter(Message):
+    threshold: float
+    num_peak: int
+    max_peaks: int
+    num_parts: int
+    def __init__(
+        self,
+        *,
+        threshold: float | None = ...,
+        num_peak: int | None = ...,
+        max_peaks: int | None = ...,
+        num_parts: int | None = ...,
+    ) -> None: ...
+
+class FilterParameter(Message):
+    num_output: int
+    def __init__(self, *, num_output: int | None = ...) -> None: ...

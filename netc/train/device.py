@@ -15,19 +15,23 @@ def choose_device(settings: SolverSettings, gpu: str | None, tell: Listener) -> 
     A solver that asks for a GPU runs on the CPU, with a warning, where there is none; an explicit `gpu` that is not
     there is an error: NetcError E606.
     """
-    count = torch.cuda.device_count()
-    if gpu:
-        index = _index(gpu, count)
-    elif settings.solver_mode == "GPU" and count == 0:
+    if gpu or settings.solver_mode != "GPU":
+        return device_of(gpu, tell)
+    if torch.cuda.device_count() == 0:
         tell(Warned("the solver asks for a GPU, and there is none: training on the CPU"))
-        index = None
-    else:
-        index = settings.device_id if settings.solver_mode == "GPU" else None
-    if index is None:
+        return device_of(None, tell)
+    return device_of(str(settings.device_id), tell)
+
+
+def device_of(gpu: str | None, tell: Listener) -> torch.device:
+    """The device that `--gpu` names: an index, `all`, or nothing for the CPU. Raises NetcError E606."""
+    count = torch.cuda.device_count()
+    if not gpu:
         tell(Note("caffe.cpp:197", "Use CPU."))
         return torch.device("cpu")
+    index = _index(gpu, count)
     if index >= count:
-        raise NetcError(f"there is no GPU {index}: {count} found", code="E606", span=settings.fields.span("device_id"))
+        raise NetcError(f"there is no GPU {index}: {count} found", code="E606")
     tell(Note("caffe.cpp:204", f"Using GPUs {index}"))
     tell(Note("caffe.cpp:209", f"GPU {index}: {torch.cuda.get_device_name(index)}"))
     return torch.device("cuda", index)

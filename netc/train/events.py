@@ -59,6 +59,13 @@ class Started(Event):
 
 
 @dataclass(frozen=True)
+class Advanced(Event):
+    """An iteration is done."""
+
+    iteration: int
+
+
+@dataclass(frozen=True)
 class Displayed(Event):
     """A training iteration that is due for the log: before its update."""
 
@@ -143,6 +150,20 @@ class Finetuning(Event):
     """Weights are copied in from a file."""
 
     path: str
+
+
+@dataclass(frozen=True)
+class Finetuned(Event):
+    """Weights were copied in."""
+
+    path: str
+    loaded: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """Layers in the file, and not in the net."""
+    missing: tuple[str, ...]
+    """Layers in the net, and not in the file: they start as their fillers say."""
+    test_net: int | None = None
+    """Index of the test net; None is the train net."""
 
 
 @dataclass(frozen=True)

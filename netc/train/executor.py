@@ -8,7 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from netc.ir.graph import Graph
+from netc.diagnostics import NetcError
+from netc.ir.graph import Graph, Node
 from netc.runtime.lower import Net
 from netc.train.feeds import Feed
 
@@ -36,11 +37,11 @@ ExecutorFactory = Callable[[Net, Graph, Mapping[str, Feed]], Executor]
 
 
 class StraightExecutor:
-    """Runs the straight-line code."""
+    """Runs the straight-line code. Raises NetcError E607 for a data layer without a feed."""
 
     def __init__(self, net: Net, graph: Graph, feeds: Mapping[str, Feed]) -> None:
         self.net = net
-        self.feeds = [feeds[node.key] for node in graph.nodes if node.layer.is_data]
+        self.feeds = [_feed(node, feeds) for node in graph.nodes if node.layer.is_data]
         self.outputs: Sequence[Tensor] = ()
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self._weights = [weight for _, weight in graph.losses]
@@ -84,3 +85,14 @@ class StraightExecutor:
             loss = loss if loss.dim() == 0 else loss.sum()
             losses.append(loss if weight == 1 else loss * weight)
         return losses
+
+
+def _feed(node: Node, feeds: Mapping[str, Feed]) -> Feed:
+    if node.key not in feeds:
+        raise NetcError(
+            f"layer `{node.name}` has no data: `{node.layer.type}` is fed by a program",
+            code="E607",
+            span=node.span,
+            help="train from a `Data` layer, or feed the net in Python (netc.pycaffe)",
+        )
+    return feeds[node.key]

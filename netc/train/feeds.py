@@ -8,13 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from netc.data import open_source
 from netc.data.device import Feed as SourceFeed
-from netc.diagnostics import NetcError
 from netc.ir.graph import Graph, Node
-from netc.paths import find
 from netc.runtime.dummy_data import DummySource
-from netc.train.nets import file_of
+from netc.train.nets import WITHOUT_RECORDS, open_node
 
 
 class Feed(Protocol):
@@ -37,19 +34,12 @@ class Feed(Protocol):
 
 
 def feeds_of(graph: Graph, device: torch.device, seed: int, rank: int = 0, world_size: int = 1) -> dict[str, Feed]:
-    """A feed for each data layer, by node key. Raises NetcError E607 for a layer that only a program can feed."""
+    """A feed for each data layer that has data of its own, by node key. Raises NetcError for data that is not there."""
     feeds: dict[str, Feed] = {}
     for index, node in enumerate(node for node in graph.nodes if node.layer.is_data):
         if node.layer.type == "DummyData":
             feeds[node.key] = DummyFeed(node, device, seed + index)
-        elif node.layer.type in ("Input", "MemoryData"):
-            raise NetcError(
-                f"layer `{node.name}` has no data: an `{node.layer.type}` is fed by a program",
-                code="E607",
-                span=node.span,
-                help="train from a `Data` layer, or feed the net in Python (netc.pycaffe)",
-            )
-        else:
+        elif node.layer.type not in WITHOUT_RECORDS:
             feeds[node.key] = RecordFeed(node, graph.state.phase, device, seed + index, rank, world_size)
     return feeds
 
@@ -60,20 +50,9 @@ class RecordFeed:
     def __init__(
         self, node: Node, phase: str, device: torch.device, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        near = file_of(node)
         self.tops = len(node.tops)
         self.batch_size: int = getattr(node.layer, "batch_size", 1)
-        try:
-            self.source = open_source(
-                node.layer,
-                phase,
-                seed=seed,
-                resolve_path=lambda name: find(str(name), near)[0],
-                rank=rank,
-                world_size=world_size,
-            )
-        except NetcError as error:
-            raise error.at(node.span, f"in layer `{node.name}`") from None
+        self.source = open_node(node, phase, seed, rank, world_size)
         self._feed = SourceFeed(self.source, device)
 
     def next(self) -> tuple[Tensor, ...]:

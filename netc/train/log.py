@@ -18,6 +18,7 @@ from netc.train.events import (
     Displayed,
     Event,
     FinalLoss,
+    Finetuned,
     Finetuning,
     Finished,
     Note,
@@ -150,6 +151,14 @@ def _finetuning(event: Finetuning) -> Iterator[Line]:
     yield "solver.cpp:72", f"Finetuning from {event.path}"
 
 
+def _finetuned(event: Finetuned) -> Iterator[Line]:
+    for layer in event.skipped:
+        yield "net.cpp:744", f"Ignoring source layer {layer}"
+    if event.test_net is None:
+        for layer in event.missing:
+            yield "net.cpp:744", f"No weights for layer {layer} in {event.path}"
+
+
 def _final_loss(event: FinalLoss) -> Iterator[Line]:
     yield "solver.cpp:327", f"Iteration {event.iteration}, loss = {number(event.loss)}"
 
@@ -174,6 +183,7 @@ _LINES: dict[type[Event], Callable[..., Iterator[Line]]] = {
     Snapshotting: _snapshotting,
     Restoring: _restoring,
     Finetuning: _finetuning,
+    Finetuned: _finetuned,
     FinalLoss: _final_loss,
     Finished: _finished,
 }

@@ -16,10 +16,10 @@ PENDING = 1000
 
 
 class LossMeter:
-    """Averages the loss over `average_loss` iterations (`solver.cpp`, UpdateSmoothedLoss) and refuses what is no number.
+    """Averages the loss over `average_loss` iterations (`solver.cpp`, UpdateSmoothedLoss), and refuses NaN.
 
-    On a CPU a loss is looked at as it comes; on another device only when somebody asks, so that the device need not be
-    waited for.
+    On a CPU a loss is looked at as it comes; on another device only when somebody asks, so that the device need not
+    be waited for.
     """
 
     def __init__(self, window: int, blobs: Sequence[str]) -> None:

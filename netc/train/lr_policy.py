@@ -36,8 +36,7 @@ class Schedule:
     def __call__(self, iteration: int) -> float:
         """The rate, as a float32 as in Caffe. Asked for once an iteration, in order: a policy may keep state."""
         self.iteration, self.stepped = iteration, False
-        rate = POLICIES[self.settings.lr_policy].rate(self.settings, self)
-        return ctypes.c_float(rate).value
+        return single(POLICIES[self.settings.lr_policy].rate(self.settings, self))
 
 
 @dataclass(frozen=True)
@@ -55,23 +54,24 @@ def fixed(settings: SolverSettings, at: Schedule) -> float:
 
 
 def step(settings: SolverSettings, at: Schedule) -> float:
-    """base_lr gamma^k, k = iteration / stepsize rounded down."""
+    """The rate base_lr gamma^k, k = iteration / stepsize rounded down."""
     at.current_step = at.iteration // settings.stepsize
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
 def exp(settings: SolverSettings, at: Schedule) -> float:
-    """base_lr gamma^iteration."""
+    """The rate base_lr gamma^iteration."""
     return settings.base_lr * _power(settings.gamma, at.iteration)
 
 
 def inv(settings: SolverSettings, at: Schedule) -> float:
-    """base_lr (1 + gamma iteration)^-power."""
-    return settings.base_lr * _power(1 + settings.gamma * at.iteration, -settings.power)
+    """The rate base_lr (1 + gamma iteration)^-power."""
+    base = single(1 + single(settings.gamma * at.iteration))
+    return settings.base_lr * single(_power(base, -settings.power))
 
 
 def multistep(settings: SolverSettings, at: Schedule) -> float:
-    """base_lr gamma^k, k = how many of `stepvalue` have been reached; one at most in an iteration."""
+    """The rate base_lr gamma^k, k = how many of `stepvalue` have been reached; one at most in an iteration."""
     if at.current_step < len(settings.stepvalue) and at.iteration >= settings.stepvalue[at.current_step]:
         at.current_step += 1
         at.stepped = True
@@ -79,14 +79,25 @@ def multistep(settings: SolverSettings, at: Schedule) -> float:
 
 
 def poly(settings: SolverSettings, at: Schedule) -> float:
-    """base_lr (1 - iteration / max_iter)^power."""
-    return settings.base_lr * _power(1 - at.iteration / settings.max_iter, settings.power)
+    """The rate base_lr (1 - iteration / max_iter)^power."""
+    base = single(1 - single(at.iteration / settings.max_iter))
+    return settings.base_lr * single(_power(base, settings.power))
 
 
 def sigmoid(settings: SolverSettings, at: Schedule) -> float:
-    """base_lr / (1 + e^(-gamma (iteration - stepsize)))."""
-    exponent = -settings.gamma * (at.iteration - settings.stepsize)
-    return settings.base_lr / (1 + math.exp(exponent)) if exponent < 700 else 0.0
+    """The rate base_lr / (1 + e^(-gamma (iteration - stepsize)))."""
+    exponent = single(-settings.gamma * (at.iteration - settings.stepsize))
+    grown = single(math.exp(exponent)) if exponent < 700 else math.inf
+    return settings.base_lr * single(1 / single(1 + grown))
+
+
+def single(value: float) -> float:
+    """The nearest float32: Caffe rounds at each of these places, and its logs show it.
+
+    >>> single(0.1)
+    0.10000000149011612
+    """
+    return ctypes.c_float(value).value
 
 
 def _power(base: float, exponent: float) -> float:

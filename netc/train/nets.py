@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from netc.compiler import graph_of
-from netc.data import probe
+from netc.compiler import graph_of, record_shapes, resolver
+from netc.data import Source, open_source
 from netc.diagnostics import NetcError
 from netc.frontends.caffe.read import read_net
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, Phase, State
-from netc.ir.layer import Shapes
 from netc.paths import find
 from netc.train.events import Listener, Note, Warned
 from netc.train.settings import SolverSettings
+
+WITHOUT_RECORDS = ("DummyData", "Input", "MemoryData")
+"""Data layers that read nothing: made by fillers, or fed by a program."""
 
 
 class SolverNets:
@@ -52,7 +54,7 @@ class SolverNets:
 
     def _graph(self, given: str | Fields, phase: Phase, own: Fields) -> Graph:
         net = self._read(given) if isinstance(given, str) else given
-        return graph_of(net, merged_state(phase, net.message("state"), own), _probe)
+        return graph_of(net, merged_state(phase, net.message("state"), own), record_shapes)
 
     def _read(self, name: str) -> Fields:
         if name not in self._files:
@@ -79,12 +81,17 @@ def merged_state(phase: Phase, *states: Fields) -> State:
     return State(phase, level, tuple(stages))
 
 
-def file_of(node: Node) -> str | None:
-    """The file that a node comes from, None where it came from none."""
-    span = node.fields.span()
-    return span.source.name if span else None
-
-
-def _probe(node: Node) -> Shapes | None:
-    """Shapes of a source's records; training needs it, so that a source that cannot be asked is an error."""
-    return probe(node.layer, near=file_of(node))
+def open_node(node: Node, phase: str, seed: int = 0, rank: int = 0, world_size: int = 1) -> Source:
+    """The source of a data layer that reads records. Raises NetcError E501 to E511, with the layer."""
+    try:
+        return open_source(
+            node.layer,
+            phase,
+            seed=seed,
+            resolve_path=resolver(node),
+            tops=tuple(node.fields["top"]),
+            rank=rank,
+            world_size=world_size,
+        )
+    except NetcError as error:
+        raise error.at(node.span, f"in layer `{node.name}`") from None

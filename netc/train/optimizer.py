@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 from netc.runtime.blobs import Blob
 
 Tensors = list[Tensor]
-FUSED = ("cpu", "cuda")
-"""Devices with kernels that update a tensor in one pass over memory."""
+LARGE = 1 << 15
+"""Elements from which on a CPU's fused kernel pays: it starts all threads for each tensor."""
 
 
 class Clipping(NamedTuple):
@@ -161,10 +161,12 @@ class CaffeOptimizer(Optimizer):
         """The groups that an update changes, with their histories."""
         self._active = []
         for options in self.param_groups:
-            parameters = [p for p in options["params"] if self._changes(p, options)]
-            if parameters:
+            active = [p for p in options["params"] if self._changes(p, options)]
+            for fused in (False, True):
+                parameters = [p for p in active if _has_fused(p) == fused]
                 histories = [[self._kept(p, which) for p in parameters] for which in range(self.histories)]
-                self._active.append(Group(options, parameters, histories))
+                if parameters:
+                    self._active.append(Group(options, parameters, histories, fused))
         return self._active
 
     def _changes(self, parameter: Tensor, options: dict[str, Any]) -> bool:
@@ -188,15 +190,14 @@ class CaffeOptimizer(Optimizer):
         torch._foreach_sub_(group.parameters, updates)
         if self.keep_updates:
             for parameter, update in zip(group.parameters, updates):
-                parameter.grad = update.clone()
+                if parameter.grad is None:
+                    parameter.grad = update.clone()
+                elif parameter.grad is not update:
+                    parameter.grad.copy_(update)
 
     @abstractmethod
     def _updates(self, group: Group, gradients: Tensors, rate: float) -> Tensors:
         """Advance the histories and return what is to be subtracted; `gradients` may be overwritten."""
-
-    def _fused(self, group: Group) -> bool:
-        """Whether a fused kernel may do the update."""
-        return not self.keep_updates and group.parameters[0].device.type in FUSED
 
 
 class Group(NamedTuple):
@@ -205,6 +206,8 @@ class Group(NamedTuple):
     options: dict[str, Any]
     parameters: Tensors
     histories: list[Tensors]
+    fused: bool
+    """Whether a kernel that goes over memory once is there for them, and worth its start."""
 
 
 def _groups(blobs: Sequence[Blob]) -> list[dict[str, Any]]:
@@ -217,6 +220,11 @@ def _groups(blobs: Sequence[Blob]) -> list[dict[str, Any]]:
 def rate_factor(blob: Blob) -> float:
     """A blob's `lr_mult`; 0 for BatchNorm's statistics, whatever the file says (`batch_norm_layer.cpp`, LayerSetUp)."""
     return blob.param.lr_mult if blob.weight.learnable else 0.0
+
+
+def _has_fused(parameter: Tensor) -> bool:
+    device = parameter.device.type
+    return device == "cuda" or (device == "cpu" and parameter.numel() >= LARGE)
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class SGD(CaffeOptimizer):
 
     def _update(self, group: Group, gradients: Tensors, rate: float, decay: float) -> None:
         """One kernel computes h = momentum h + (1 - dampening) g and w = w - 1 h in one pass over memory."""
-        if not (self.momentum and self._fused(group)):  # without momentum the kernel keeps no history
+        if self.keep_updates or not (group.fused and self.momentum):  # without momentum the kernel keeps no history
             super()._update(group, gradients, rate, decay)
             return
         torch._fused_sgd_(
@@ -114,7 +114,7 @@ class Adam(CaffeOptimizer):
 
     def _update(self, group: Group, gradients: Tensors, rate: float, decay: float) -> None:
         """The kernel adds its eps to √v / √(1 - b2^t), so eps is delta over that root."""
-        if not self._fused(group):
+        if self.keep_updates or not group.fused:
             super()._update(group, gradients, rate, decay)
             return
         first, second = group.histories

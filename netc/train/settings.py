@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,14 @@ class SolverSettings:
             return self
         values = dict(self.train_state.values)
         values["level"] = level or values.get("level", 0)
-        values["stage"] = [*values.get("stage", ()), *stages]
-        return replace(self, train_state=Fields(values, self.train_state.defaults))
+        values["stage"] = (*values.get("stage", ()), *stages)
+        return self.with_values(train_state=Fields(values, self.train_state.defaults))
+
+    def with_values(self, **values: Any) -> SolverSettings:
+        """The same with other values, in the message too. Raises NetcError as `settings_of` does."""
+        merged = {**self.fields.values, **values}
+        ordered = {name: merged[name] for name in self.fields.defaults if name in merged}
+        return settings_of(Fields(ordered, self.fields.defaults, self.fields.message, self.fields.span))
 
 
 def read_settings(path: str | Path) -> SolverSettings:

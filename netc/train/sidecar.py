@@ -66,7 +66,7 @@ def checksum(arrays: Iterable[Array]) -> int:
     """CRC-32 of weights, in order, as float32."""
     result = 0
     for array in arrays:
-        result = zlib.crc32(np.ascontiguousarray(array, dtype="<f4").reshape(-1).view(np.uint8), result)
+        result = zlib.crc32(np.ascontiguousarray(array, dtype="<f4").data.cast("B"), result)
     return result
 
 

@@ -6,7 +6,7 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.crop import Crop
 from tests.layers.contract import names, raises, resizes, round_trip, traces, values
-from tests.layers.harness import run
+from tests.layers.harness import module_of, run, shapes_of
 
 
 @pytest.mark.parametrize(
@@ -24,16 +24,10 @@ def test_forward_and_backward(layer, starts):
     part = tuple(slice(s, s + (like.shape[i] if i >= first else x.shape[i])) for i, s in enumerate(starts))
     np.testing.assert_array_equal(run(layer, x.numpy(), like.numpy())[0], x.numpy()[part])
     inputs = x.clone().requires_grad_()
-    run_module(layer, inputs, like).mul(3).sum().backward()
+    module_of(layer, shapes_of((x, like)))(inputs, like).mul(3).sum().backward()
     expected = torch.zeros_like(x)
     expected[part] = 3
     assert torch.equal(inputs.grad, expected)
-
-
-def run_module(layer, *bottoms):
-    from tests.layers.harness import module_of, shapes_of
-
-    return module_of(layer, shapes_of(bottoms))(*bottoms)
 
 
 def test_sizes_and_traces():

@@ -104,6 +104,15 @@ def test_compiled_backward(layer):
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.parametrize("layer", [LRN(3), MVN()])
+def test_exported_behind_a_layer_with_weights(layer):
+    x = values(2, 3, 7, 6).float()
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), module_of(layer, ((2, 4, 7, 6),)))
+    exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("n", min=2)},)).module()
+    for bottom in (x, values(5, 3, 7, 6).float()):
+        torch.testing.assert_close(exported(bottom), net(bottom))
+
+
 def test_files_names_and_cost():
     layer = round_trip("LRN", local_size=3, alpha=0.5, beta=0.25, norm_region="WITHIN_CHANNEL", k=2.0)
     assert layer == LRN(3, 0.5, 0.25, "WITHIN_CHANNEL", 2.0)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations, islice
+
 from netc.diagnostics import NetcError
 from netc.ir.fields import Fields
-from netc.ir.graph import State
+from netc.ir.graph import Phase, State
+
+MOST_STATES = 64
+"""How many states of a file are looked at: every stage alone and some of their combinations."""
+FEW_STAGES = 3
+"""Up to so many stages are looked at in every combination; more, each alone and all together."""
+PHASES: tuple[Phase, ...] = ("TRAIN", "TEST")
 
 
 def included(layer: Fields, state: State) -> bool:
@@ -32,3 +41,50 @@ def meets(state: State, rule: Fields) -> bool:
         return False
     stages = set(state.stages)
     return stages.issuperset(rule["stage"]) and stages.isdisjoint(rule["not_stage"])
+
+
+def merged(phase: Phase, *states: Fields) -> State:
+    """The state that NetState messages add up to: later levels win, stages add up (`solver.cpp`, InitTrainNet).
+
+    >>> merged("TEST", Fields({"stage": ["a"]}), Fields({"level": 2, "stage": ["b"]}))
+    State(phase='TEST', level=2, stages=('a', 'b'))
+    """
+    level, stages = 0, dict[str, None]()
+    for state in states:
+        phase = state.get("phase", phase)
+        level = state.get("level", level)
+        stages.update(dict.fromkeys(stage for stage in state.get("stage", ()) if stage))
+    return State(phase, level, tuple(stages))
+
+
+def rules(net: Fields) -> Iterator[Fields]:
+    """Every include and exclude rule of a net."""
+    for layer in net["layer"]:
+        yield from layer.get("include", ())
+        yield from layer.get("exclude", ())
+
+
+def states(net: Fields, base: State) -> Iterator[State]:
+    """Every state that the rules of a net tell apart, from `base` on: both phases first, then stages and levels.
+
+    A stage is told apart by a rule that names it, a level by a rule whose bound it meets. At most MOST_STATES.
+    """
+    return islice(_states(net, base), MOST_STATES)
+
+
+def _states(net: Fields, base: State) -> Iterator[State]:
+    found, levels = dict[str, None](), {base.level: None}
+    for rule in rules(net):
+        found.update(dict.fromkeys((*rule.get("stage", ()), *rule.get("not_stage", ()))))
+        levels.update(dict.fromkeys(rule[name] + step for name, step in _BOUNDS if name in rule))
+    stages = [stage for stage in found if stage not in base.stages]
+    sizes = range(len(stages) + 1) if len(stages) <= FEW_STAGES else (0, 1, len(stages))
+    for size in sizes:
+        for chosen in combinations(stages, size):
+            for level in levels:
+                for phase in PHASES:
+                    yield State(phase, level, (*base.stages, *chosen))
+
+
+_BOUNDS = (("min_level", 0), ("max_level", 1))
+"""The level that a bound tells from others: the lowest that meets it, the first that does not."""

@@ -1,4 +1,7 @@
-"""A prototxt file -> Fields of its message, each value with its place in the text."""
+"""A prototxt file -> Fields of its message, each value with its place in the text.
+
+Old formats are brought to today's on the way (upgrade/), templates are filled (netc/text/templates.py).
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from netc.diagnostics import Report, Source
+from netc.diagnostics import Diagnostic, NetcError, Report, Source, Span
+from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_net, upgrade_solver
 from netc.ir.fields import Fields
 from netc.schema import Message, as_dict, defaults, descriptor
 from netc.text import Message as MessageNode
-from netc.text import Tree, parse, read_source, to_message
+from netc.text import Scalar, Tree, parse, read_source, to_message
+from netc.text.templates import Place, blanked, fill, is_template, unfilled
 
 
-_SOLVER_ONLY = frozenset(
-    ("net", "train_net", "test_net", "net_param", "train_net_param", "base_lr", "lr_policy", "max_iter")
-)
-
-
-def read(path: str | Path | Source) -> tuple[Fields, Report]:
-    """NetParameter or SolverParameter, whichever the file's own fields speak of; see `is_solver`."""
-    tree = _parse(path)
-    solver = any(field.name in _SOLVER_ONLY for field in tree.root.fields)
-    return _message(tree, "SolverParameter" if solver else "NetParameter")
+def read(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
+    """NetParameter or SolverParameter, whichever the file's own fields speak of; see `is_solver` and `read_net`."""
+    tree, report = read_tree(path, values)
+    return _message(tree, report, "SolverParameter" if is_solver_tree(tree.root) else "NetParameter")
 
 
 def is_solver(fields: Fields) -> bool:
@@ -31,27 +30,68 @@ def is_solver(fields: Fields) -> bool:
     return "layer" not in fields.defaults
 
 
-def read_net(path: str | Path | Source) -> tuple[Fields, Report]:
-    """NetParameter of a prototxt file, or of a Source in memory.
+def read_net(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
+    """NetParameter of a prototxt file, or of a Source in memory, in today's format.
 
-    The report holds warnings and type errors of single fields; what is left without these is in the Fields. Raises
-    NetcError for a file that cannot be read and for text that has no structure.
+    `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats) and errors of
+    single fields; what is left without these is in the Fields. Raises NetcError for a file that cannot be read, for text
+    that has no structure, and for a template with places that nothing fills.
     """
-    return _message(_parse(path), "NetParameter")
+    return _message(*read_tree(path, values), "NetParameter")
 
 
-def read_solver(path: str | Path | Source) -> tuple[Fields, Report]:
+def read_solver(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
     """SolverParameter of a prototxt file, as `read_net`."""
-    return _message(_parse(path), "SolverParameter")
+    return _message(*read_tree(path, values), "SolverParameter")
 
 
-def _parse(path: str | Path | Source) -> Tree:
-    return parse(path if isinstance(path, Source) else read_source(path))
+def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
+    """The tree of a file before any upgrade, and what was found when its places were filled. Raises as `read_net`."""
+    source = path if isinstance(path, Source) else read_source(path)
+    report = Report()
+    if values:
+        source, unused = fill(source, values)
+        report.extend(unused)
+    try:
+        return parse(source), report
+    except NetcError as error:
+        template = unfilled(source)
+        if template is None or not is_template(source):
+            raise
+        raise NetcError([template, *_other_errors(source)]) from error
 
 
-def _message(tree: Tree, name: str) -> tuple[Fields, Report]:
+def _other_errors(template: Source) -> tuple[Diagnostic, ...]:
+    """Syntax errors of a template that are not of its places."""
+    try:
+        parse(blanked(template))
+    except NetcError as error:
+        return error.diagnostics
+    return ()
+
+
+def _message(tree: Tree, report: Report, name: str) -> tuple[Fields, Report]:
+    upgraded = upgrade_net(tree) if name == "NetParameter" else upgrade_solver(tree)
+    report.extend(upgraded.diagnostics)
     message, diagnostics = to_message(tree, name)
-    return fields_of(message, tree.root), Report(list(diagnostics))
+    report.diagnostics += _templates(tree.source, diagnostics)
+    return fields_of(message, tree.root), report
+
+
+def _templates(source: Source, found: list[Diagnostic]) -> list[Diagnostic]:
+    """Findings with the values that are places of a template, such as `cls6x`, told together."""
+    wrong = {d.span.start: d for d in found if d.code == "E006" and d.span}
+    if not wrong:
+        return found
+    gone: list[Diagnostic] = []
+
+    def wanted(place: Place) -> bool:
+        if place.kind == "word" and place.start in wrong:
+            gone.append(wrong[place.start])
+        return place.kind == "word" and place.start in wrong
+
+    template = unfilled(source, wanted)
+    return [d for d in found if d not in gone] + [template] if template else found
 
 
 def fields_of(message: Message, node: MessageNode | None = None) -> Fields:
@@ -81,7 +121,20 @@ def _nested(name: str, value: Any, nodes: list[MessageNode]) -> Any:
 def _locate(node: MessageNode | None) -> Any:
     if node is None:
         return lambda field, index: None
-    return lambda field, index: node.span_of(field, index) if field else node.span
+    return lambda field, index: _place(_value(node, field, index) if field else node)
+
+
+def _value(node: MessageNode, field: str, index: int) -> MessageNode | Scalar | None:
+    values = node.get(field)
+    return values[index] if -len(values) <= index < len(values) else None
+
+
+def _place(value: MessageNode | Scalar | None) -> Span | None:
+    """Where a value was read; for a message that an upgrade made, where the first part of it was."""
+    if value is None or value.span is not None:
+        return value.span if value else None
+    parts = (part for field in value.fields for part in field.values) if isinstance(value, MessageNode) else ()
+    return next((place for place in map(_place, parts) if place), None)
 
 
 @lru_cache(maxsize=None)

@@ -1,0 +1,50 @@
+"""What an upgrade has to say: one finding a kind of change, however often it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from netc.diagnostics import Diagnostic, Report, Span
+
+REWRITE = "`netc upgrade` rewrites the file"
+
+
+@dataclass
+class _Kind:
+    """One kind of change: where it was made first and last, and how often."""
+
+    first: Span | None
+    notes: tuple[str, ...]
+    help: str | None
+    last: Span | None = None
+    count: int = 1
+
+
+@dataclass
+class Findings:
+    """Collects changes by code and message."""
+
+    kinds: dict[tuple[str, str], _Kind] = field(default_factory=dict)
+
+    def note(
+        self, code: str, message: str, span: Span | None, notes: tuple[str, ...] = (), help: str | None = REWRITE
+    ) -> None:
+        """Note one change, or one fault (a code with E)."""
+        known = self.kinds.get((code, message))
+        if known is None:
+            self.kinds[code, message] = _Kind(span, notes, help)
+        else:
+            known.count += 1
+            known.last = span or known.last
+
+    def report(self) -> Report:
+        """The findings, each at its first place."""
+        return Report([_diagnostic(code, message, kind) for (code, message), kind in self.kinds.items()])
+
+
+def _diagnostic(code: str, message: str, kind: _Kind) -> Diagnostic:
+    notes = kind.notes
+    if kind.count > 1:
+        last = f", the last on line {kind.last.line}" if kind.last else ""
+        notes = (*notes, f"in {kind.count} places{last}")
+    return Diagnostic(code, message, kind.first, notes, kind.help)

@@ -1,0 +1,82 @@
+"""`input`, `input_shape` and `input_dim` of a net become an Input layer, the first of the net (UpgradeNetInput)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netc.frontends.caffe.upgrade.edits import respelled, single, substitute
+from netc.frontends.caffe.upgrade.findings import Findings
+from netc.text import Field, Message, Scalar
+
+FIELDS = ("input", "input_shape", "input_dim")
+LAYERS = ("layer", "layers")
+
+
+def upgrade_inputs(root: Message, findings: Findings) -> None:
+    """Put an Input layer for the fields that declare inputs.
+
+    Inputs without a shape, which Caffe leaves out, become tops whose shapes are not known. E031 where the numbers of
+    inputs and shapes do not agree: then all stays as it is.
+    """
+    old = [field for field in root.fields if field.name in FIELDS]
+    tops = [value for field in old if field.name == "input" for value in field.values]
+    if not tops:
+        return
+    shapes, dims = _parts(old, "input_shape"), _parts(old, "input_dim")
+    if _fault(tops, shapes, dims, old, findings):
+        return
+    blobs = [shape.values[0] for shape in shapes] or [_shape(dims[i : i + 4]) for i in range(0, len(dims), 4)]
+    _replace(root, old, _layer(old, tops, blobs))
+    names = ("input", "input_shape" if shapes else "input_dim")
+    message = f"`{names[0]}` and `{names[1]}` of a net" if blobs else "`input` of a net, without a shape"
+    findings.note("W033", f"{message}: read as an `Input` layer", old[0].name_span)
+
+
+def _parts(old: Sequence[Field], name: str) -> list[Field]:
+    return [part for field in old if field.name == name for part in single(field)]
+
+
+def _fault(
+    tops: Sequence[Scalar | Message], shapes: list[Field], dims: list[Field], old: list[Field], findings: Findings
+) -> bool:
+    """Whether shapes are missing or left over: Caffe stops, or reads beyond the last number."""
+    count = len(tops)
+    if shapes and len(shapes) != count:
+        message = f"{len(shapes)} `input_shape` for {count} `input`"
+    elif dims and not shapes and len(dims) != 4 * count:
+        message = f"{len(dims)} numbers of `input_dim` for {count} `input`"
+    else:
+        return False
+    help = "`input_dim` takes four numbers an input" if not shapes else "each input takes an `input_shape`"
+    findings.note("E031", message, old[0].name_span, help=help)
+    return True
+
+
+def _shape(dims: Sequence[Field]) -> Message:
+    for dim in dims:
+        dim.name = "dim"
+    return Message(list(dims))
+
+
+def _layer(old: Sequence[Field], tops: Sequence[Scalar | Message], shapes: Sequence[Scalar | Message]) -> Field:
+    """The layer, whose parts keep their places in the file."""
+    name, kind = (respelled(tops[0], f'"{text}"') for text in ("input", "Input"))
+    fields = [Field("name", [name]), Field("type", [kind])]
+    for field in [part for field in old if field.name == "input" for part in single(field)]:
+        field.name = "top"
+        fields.append(field)
+    if shapes:
+        fields.append(Field("input_param", [Message([Field("shape", [shape]) for shape in shapes])]))
+    return Field("layer", [Message(fields)])
+
+
+def _replace(root: Message, old: Sequence[Field], layer: Field) -> None:
+    """Put the layer where the first input stood, or before the first layer of the net if that is further up."""
+    at = next((field for field in root.fields if field.name in LAYERS or field in old))
+    instead: dict[Field, Sequence[Field]] = {field: () for field in old}
+    if at in instead:
+        instead[at] = (layer,)
+        substitute(root, instead)
+    else:
+        substitute(root, instead)
+        root.fields.insert(root.fields.index(at), layer)

@@ -1,0 +1,50 @@
+"""Solvers: `solver_type`, an enum, becomes `type`, a name (UpgradeSolverType).
+
+The first solvers' fields (`train_net`, `test_net`, `solver_mode: 1`) are still today's.
+"""
+
+from __future__ import annotations
+
+from netc.diagnostics import Span
+from netc.frontends.caffe.upgrade.edits import respelled, word
+from netc.frontends.caffe.upgrade.findings import Findings
+from netc.text import Message
+
+TYPES = {
+    "SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",
+    "ADAM": "Adam",
+}  # fmt: skip
+"""Names of SolverParameter.SolverType, in the order of its numbers, and what the types are called today."""
+BY_NUMBER = {str(number): name for number, name in enumerate(TYPES.values())}
+
+_LAYERS = frozenset(("layer", "layers"))
+_SETTINGS = frozenset(
+    "net train_net test_net net_param train_net_param base_lr lr_policy max_iter solver_type solver_mode test_iter "
+    "test_interval stepsize stepvalue snapshot snapshot_prefix display momentum".split()
+)
+
+
+def is_solver_tree(root: Message) -> bool:
+    """Whether a file's fields are a solver's: it sets what only a solver has, and holds no layer."""
+    names = {field.name for field in root.fields}
+    return not names.isdisjoint(_SETTINGS) and names.isdisjoint(_LAYERS)
+
+
+def upgrade_settings(root: Message, findings: Findings) -> None:
+    """Turn `solver_type` into `type`. E030 where both are given, as in Caffe; an unknown type stays."""
+    for field in root.named("solver_type"):
+        given = root.named("type")
+        if given:
+            _both(field.name_span, given[0].name_span, findings)
+            return
+        kind = word(field.values[0]) if len(field.values) == 1 else None
+        name = TYPES.get(kind or "") or BY_NUMBER.get(kind or "")
+        if name is not None:
+            findings.note("W036", f'`solver_type` is an old field: read as `type: "{name}"`', field.name_span)
+            field.name = "type"
+            field.values[0] = respelled(field.values[0], f'"{name}"')
+
+
+def _both(old: Span | None, new: Span | None, findings: Findings) -> None:
+    notes = (f"`type` stands on line {new.line}",) if new else ()
+    findings.note("E030", "a solver takes `type` or `solver_type`, not both", old, notes, "remove `solver_type`")

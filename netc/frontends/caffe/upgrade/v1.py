@@ -1,0 +1,109 @@
+"""V1 -> V2: `layers` with types from an enum become `layer` with types by name.
+
+As `upgrade_proto.cpp` of BVLC Caffe 1.0 does it (UpgradeV1Net, UpgradeV1LayerParameter), but for two things: Caffe
+leaves out each `layer` of a file that has `layers`, and refuses a file that spells one in the manner of the other; here
+both are repaired, and a finding tells of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from functools import cache
+
+from netc.frontends.caffe.upgrade.edits import expand, respelled, single, substitute, word
+from netc.frontends.caffe.upgrade.findings import Findings
+from netc.layers import registry
+from netc.schema import descriptor
+from netc.text import Field, Message, Scalar
+
+FORKS = {
+    "BATCH_NORM": "BatchNorm", "BN": "BN", "CROP": "Crop", "DENSE_IMAGE_DATA": "DenseImageData",
+    "LOCAL": "Local", "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield", "NORMALIZE": "Normalize", "PRELU": "PReLU",
+    "RELU6": "ReLU6", "ROIPOOLING": "ROIPooling", "UNPOOLING": "Unpooling", "UPSAMPLE": "Upsample",
+    "VIDEO_DATA": "VideoData", "IMAGE_SEG_DATA": "ImageSegData", "WINDOW_SEG_DATA": "WindowSegData",
+}  # fmt: skip
+"""Values that forks added to the enum, and the types that they or their successors call them by."""
+
+SPEC = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
+"""Fields with one value a blob, and their names in `param`, in the order that Caffe prints them."""
+
+
+@cache
+def types() -> dict[str, str]:
+    """Layer types by their name in V1LayerParameter.LayerType, and by its number."""
+    found = {layer.v1: name for name, layer in registry().items() if layer.v1} | {"NONE": ""}
+    values = descriptor("V1LayerParameter").enum_types_by_name["LayerType"].values
+    numbers = {str(value.number): found[value.name] for value in values if value.name in found}
+    return FORKS | found | numbers
+
+
+def upgrade_layers(root: Message, done: Container[Message], findings: Findings) -> None:
+    """Turn every `layers` into a `layer`; what was V0 is in `done`, with its type and a finding of its own."""
+    modern = root.named("layer")
+    for field in root.fields:
+        if field.name == "layers":
+            field.name = "layer"
+            for message in field.values:
+                if isinstance(message, Message):
+                    _upgrade_layer(message, message in done, field, findings)
+    if modern:
+        note = f"Caffe leaves out each `layer` of such a file, {len(modern)} here; netc takes all, in the file's order"
+        findings.note("W032", "the file mixes `layer` and `layers`", modern[0].name_span, (note,))
+
+
+def _upgrade_layer(layer: Message, done: bool, field: Field, findings: Findings) -> None:
+    if not done:
+        findings.note("W031", "`layers` is the V1 format of 2014: read as `layer`", field.name_span)
+        for kind in layer.named("type"):
+            _type(kind, findings)
+    _specs(layer)
+
+
+def upgrade_layer(layer: Message, findings: Findings) -> None:
+    """Repair a `layer` that is spelled as a V1 one. Caffe refuses such a file."""
+    for field in layer.named("type"):
+        value = field.values[0] if field.values else None
+        if isinstance(value, Scalar) and not value.is_string and value.raw in types() and value.raw[0].isalpha():
+            findings.note("W032", "a type from the V1 enum in a `layer`, which takes one by name", value.span)
+            field.values[0] = respelled(value, f'"{types()[value.raw]}"')
+    for field in _old_specs(layer):
+        message = f"`{field.name}` of the V1 format in a `layer`: read as `{SPEC[field.name]}` in `param`"
+        findings.note("W032", message, field.name_span)
+    _specs(layer)
+
+
+def _type(field: Field, findings: Findings) -> None:
+    value = field.values[0] if field.values else None
+    name = word(value) if isinstance(value, Scalar) else None
+    if name is None or not isinstance(value, Scalar):
+        return
+    if value.is_string:
+        findings.note("W032", "a type by name in `layers`, which take one from an enum", value.span)
+        if name not in types():
+            return
+    field.values[0] = respelled(value, f'"{types().get(name, name)}"')
+
+
+def _old_specs(layer: Message) -> list[Field]:
+    """The fields that today stand in `param`: a `param` of V1 is a blob's name."""
+    old = [field for field in layer.fields if field.name in SPEC]
+    return [f for f in old if f.name != "param" or any(isinstance(value, Scalar) for value in f.values)]
+
+
+def _specs(layer: Message) -> None:
+    """`param`, `blob_share_mode`, `blobs_lr` and `weight_decay` become a `param { ... }` a blob."""
+    old = _old_specs(layer)
+    if not old:
+        return
+    present = [v for f in layer.named("param") for v in f.values if isinstance(v, Message)]
+    specs = list(present)
+    for kind in SPEC:
+        parts = [part for field in old if field.name == kind for part in single(field)]
+        for index, part in enumerate(parts):
+            if index == len(specs):
+                specs.append(Message())
+            specs[index].fields.append(part)
+            part.name = SPEC[kind]
+    made = [Field("param", [spec]) for spec in specs[len(present) :]]
+    expand(layer)
+    substitute(layer, {**dict.fromkeys(old, ()), old[0]: made})

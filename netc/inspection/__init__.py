@@ -1,0 +1,35 @@
+"""What can be said of a net without running it. Never imports torch, prints nothing.
+
+checking.py    check: every fault of a net, or of a solver and its nets, in every state that the file names
+nets.py        all that is asked of one net file
+runs.py        the states of a file, each with its graph and findings
+files.py       the files that a net names: missing here, or under an absolute path
+solvers.py     a solver's settings and its nets
+wiring.py      warnings about blobs: a top that nothing uses, an unsafe in-place layer
+learning.py    warnings about layers that learn, or tell how well: BatchNorm, losses, labels
+naming.py      warnings about names that nothing else mentions, and layers that only one phase learns
+costs.py       summary: parameters, multiply-adds, memory and receptive fields, layer by layer
+tables.py      a summary as text, JSON, CSV and Markdown
+differences.py diff: two nets compared by meaning
+pages.py       explain: the pages behind the codes
+
+Warnings that come from here, each of which can be switched off (`--ignore`):
+
+    W020  a file that is named and not here
+    W021  a folder for snapshots that is not here
+    W101  a top that nothing uses
+    W102  an in-place layer that overwrites what another needs
+    W103  BatchNorm without Scale
+    W104  a loss with `loss_weight: 0`
+    W105  labels whose shape is not the loss's, though their number is
+    W106  layers that only the train net or only the test net learns
+    W107  a stage or a name that nothing else mentions
+    W108  an absolute path
+"""
+
+from netc.inspection.checking import check
+from netc.inspection.costs import Summary, summary
+from netc.inspection.differences import Difference, diff
+from netc.inspection.pages import explain
+
+__all__ = ["Difference", "Summary", "check", "diff", "explain", "summary"]

@@ -1,0 +1,60 @@
+"""check: every fault of a net, or of a solver and its nets, in one run."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from netc.diagnostics import Diagnostic, NetcError, Source, in_order
+from netc.frontends.caffe.phase import PHASES, merged, states
+from netc.frontends.caffe.read import is_solver, read
+from netc.inspection.nets import check_net
+from netc.inspection.solvers import check_solver
+from netc.ir.dims import Shape
+from netc.ir.fields import Fields
+
+STRICT = frozenset(("W001", "W020", "W021"))
+"""Warnings that `strict` makes errors: what BVLC's schema does not have, and what is named and not here."""
+
+
+def check(
+    path: str | Path | Source,
+    *,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    shapes: Mapping[str, Shape] | None = None,
+    strict: bool = False,
+    ignore: Collection[str] = (),
+) -> list[Diagnostic]:
+    """Everything that is found wrong with a net, or with a solver and its nets, in the order of the files.
+
+    Both phases of a net are looked at, and every stage and level that its rules name; where `stages` or `level` are
+    given, only that state. `shapes` gives the shapes of blobs that only data would tell. `ignore` holds codes of
+    warnings that are not wanted. With `strict` only BVLC's schema counts, and files that are named must be there.
+    Never raises for what a file says; a file that cannot be read is a finding too.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # trees and graphs are kept to the end: the collector would walk them again and again, in vain
+    try:
+        found = _check(path, level, tuple(stages), shapes)
+    finally:
+        if collecting:
+            gc.enable()
+    wanted = (d for d in found if d.code not in ignore or d.severity == "error")
+    return in_order(replace(d, strict=True) if strict and d.code in STRICT else d for d in wanted)
+
+
+def _check(
+    path: str | Path | Source, level: int, stages: tuple[str, ...], shapes: Mapping[str, Shape] | None
+) -> list[Diagnostic]:
+    try:
+        fields, report = read(path)
+    except NetcError as error:
+        return list(error.diagnostics)
+    if is_solver(fields):
+        return [*report.diagnostics, *check_solver(fields, shapes)]
+    base = merged("TEST", fields.message("state"), Fields({"level": level, "stage": stages} if level or stages else {}))
+    asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else states(fields, base)
+    return [*report.diagnostics, *check_net(fields, (), asked, shapes)[0]]

@@ -1,0 +1,124 @@
+"""The files that a net names: what is not here, and what only one machine has under that name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PureWindowsPath
+from typing import NamedTuple
+
+from netc import paths
+from netc.compiler import record_shapes
+from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.ir.fields import Fields
+from netc.ir.graph import Node
+from netc.ir.layer import Shapes
+
+READ = {
+    "data_param": {"source": "database", "mean_file": "mean file"},
+    "image_data_param": {"source": "list", "mean_file": "mean file"},
+    "hdf5_data_param": {"source": "list"},
+    "window_data_param": {"source": "window file", "mean_file": "mean file"},
+    "transform_param": {"mean_file": "mean file"},
+    "infogain_loss_param": {"source": "infogain matrix"},
+}
+"""Fields that name what a layer reads, by its message, and what that is."""
+ALSO_NAMED = {
+    "image_data_param": ("root_folder",),
+    "window_data_param": ("root_folder",),
+    "hdf5_output_param": ("file_name",),
+}
+"""Fields with other paths: nothing needs to be there beforehand."""
+_MESSAGES = READ.keys() | ALSO_NAMED.keys()
+
+
+class Named(NamedTuple):
+    """A path in a file."""
+
+    path: str
+    what: str
+    """What is read from there; empty where nothing is."""
+    span: Span | None
+
+
+def named(net: Fields) -> Iterator[Named]:
+    """Every path that a net's layers name."""
+    for layer in net["layer"]:
+        for message in layer.values.keys() & _MESSAGES:
+            values = layer.message(message)
+            for field, what in READ.get(message, {}).items():
+                if values.get(field, ""):
+                    yield Named(values[field], what, values.span(field))
+            for field in ALSO_NAMED.get(message, ()):
+                if values.get(field, ""):
+                    yield Named(values[field], "", values.span(field))
+
+
+def check_path(found: Named) -> Iterator[Diagnostic]:
+    """W020 where nothing is there, W108 where the path is absolute."""
+    if found.what and not is_here(found.path, found.span):
+        yield Diagnostic("W020", f"the {found.what} `{found.path}` is not here", found.span)
+    if is_absolute(found.path):
+        yield Diagnostic(
+            "W108",
+            f"`{found.path}` is an absolute path: other machines do not have it",
+            found.span,
+            help="name it from the folder that the net is used in",
+        )
+
+
+def is_here(path: str, span: Span | None) -> bool:
+    """Whether there is a file or folder of that name, where Caffe or `paths.find` look for it."""
+    try:
+        return paths.find(path, span.source.name if span else None)[0].exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def is_absolute(path: str) -> bool:
+    r"""Whether a path is absolute on any system.
+
+    >>> is_absolute("/data/x"), is_absolute("C:\\data\\x"), is_absolute("examples/x"), is_absolute("~/x")
+    (True, True, False, True)
+    """
+    return path.startswith(("/", "~")) or PureWindowsPath(path).is_absolute()
+
+
+class SourceProbe:
+    """Asks the sources of data layers for their records' shapes, each once; what is not here is no error."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, Shapes | None | NetcError] = {}
+        self.warnings: list[Diagnostic] = []
+        """W020 for sources that are here, but cannot be opened."""
+
+    def __call__(self, node: Node) -> Shapes | None:
+        """The shapes of one record, None where nothing is there to ask. Raises NetcError for a faulty source."""
+        key = id(node.fields)
+        if key not in self.asked:
+            self.asked[key] = self._ask(node)
+        answer = self.asked[key]
+        if isinstance(answer, NetcError):
+            raise answer
+        return answer
+
+    def _ask(self, node: Node) -> Shapes | None | NetcError:
+        if not all(is_here(file.path, file.span) for file in named(Fields({"layer": [node.fields]})) if file.what):
+            return None
+        try:
+            return record_shapes(node)
+        except NetcError as error:
+            if any(d.code != "E501" for d in error.diagnostics):
+                return error
+            self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in error.diagnostics]
+            return None
+
+
+def writable_folder(path: str) -> str | None:
+    """What is wrong with a folder that is to be written to, None where nothing is."""
+    if not os.path.exists(path):
+        return "is not here"
+    if not os.path.isdir(path):
+        return "is no folder"
+    return None if os.access(path, os.W_OK) else "may not be written to"

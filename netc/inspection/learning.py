@@ -1,0 +1,92 @@
+"""Warnings about layers that learn or tell how well: BatchNorm without Scale, losses without weight, odd labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from netc.diagnostics import Diagnostic
+from netc.ir.dims import Shape, known, text
+from netc.ir.fields import Fields
+from netc.ir.graph import Graph, Node
+
+AFFINE = frozenset(("Scale", "Bias"))
+"""Types that give BatchNorm's output a mean and a variance of its own."""
+
+CLASSES = {"SoftmaxWithLoss": "softmax_param", "InfogainLoss": "infogain_loss_param", "Accuracy": "accuracy_param"}
+"""Losses and measures with a label for each place off a class axis, and the message that holds that axis."""
+ELEMENTS = frozenset(("EuclideanLoss", "SigmoidCrossEntropyLoss"))
+"""Losses with a target for each element."""
+
+
+def lone_batch_norms(graph: Graph) -> Iterator[Diagnostic]:
+    """W103 for BatchNorm layers that no Scale follows: Caffe's BatchNorm has no learned factor and offset."""
+    for node in graph.nodes:
+        if node.layer.type != "BatchNorm" or not node.tops or _has_own_scale(node.fields):
+            continue
+        readers = graph.readers[node.tops[0]]
+        if not any(reader.layer.type in AFFINE for reader in readers):
+            yield Diagnostic(
+                "W103",
+                f"no `Scale` follows the BatchNorm layer `{node.name}`",
+                node.span,
+                ("Caffe's BatchNorm only normalizes: the learned factor and offset are a `Scale` layer's",),
+                "add a `Scale` layer with `scale_param { bias_term: true }` behind it",
+            )
+
+
+def _has_own_scale(layer: Fields) -> bool:
+    """Whether a fork's field gives the layer a factor and an offset."""
+    return bool(layer.message("batch_norm_param").get("scale_bias", False))
+
+
+def weightless_losses(graph: Graph) -> Iterator[Diagnostic]:
+    """W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
+    for node in graph.nodes:
+        given = node.fields.get("loss_weight", ())
+        if node.layer.is_loss and given and not any(given):
+            yield Diagnostic(
+                "W104",
+                f"the loss `{node.name}` has `loss_weight: 0`: nothing is learned from it",
+                node.fields.span("loss_weight") or node.span,
+            )
+
+
+def odd_labels(graph: Graph) -> Iterator[Diagnostic]:
+    """W105 for labels whose count fits and whose shape does not: each would belong to another place."""
+    for node in graph.nodes:
+        if len(node.bottoms) < 2 or not (node.layer.type in CLASSES or node.layer.type in ELEMENTS):
+            continue
+        scores, labels = graph.shape(node.bottoms[0]), graph.shape(node.bottoms[1])
+        if scores is None or labels is None or not all(map(known, (*scores, *labels))):
+            continue
+        expected = _expected(node, scores)
+        if expected is not None and _squeezed(labels) != _squeezed(expected) and not _is_flat(labels):
+            yield Diagnostic(
+                "W105",
+                f"labels {text(labels)} for predictions {text(scores)}: their number fits, their shape does not",
+                node.fields.span("bottom", 1) or node.span,
+                (f"in layer `{node.name}`: shape {text(expected)} would agree, place by place",),
+            )
+
+
+def _expected(node: Node, scores: Shape) -> Shape | None:
+    """The shape that labels belong in, None where the loss has been found faulty."""
+    if node.layer.type in ELEMENTS:
+        return scores
+    axis = getattr(node.layer, "axis", 1)
+    if not -len(scores) <= axis < len(scores):
+        return None
+    axis %= len(scores)
+    return (*scores[:axis], *scores[axis + 1 :])
+
+
+def _squeezed(shape: Shape) -> Shape:
+    return tuple(extent for extent in shape if extent != 1)
+
+
+def _is_flat(shape: Shape) -> bool:
+    """Whether all behind the batch is one axis: (n, c), whatever it was made of."""
+    return len(_squeezed(shape[1:])) < 2
+
+
+RULES: tuple[Callable[[Graph], Iterable[Diagnostic]], ...] = (lone_batch_norms, weightless_losses, odd_labels)

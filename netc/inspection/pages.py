@@ -1,0 +1,30 @@
+"""explain: the page behind a code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netc.diagnostics import NetcError, did_you_mean
+
+FOLDER = Path(__file__).parent.parent / "errors"
+"""One Markdown page a code."""
+
+
+def codes() -> dict[str, str]:
+    """Every code, with the sentence that heads its page."""
+    return {path.stem: _heading(path) for path in sorted(FOLDER.glob("[EW][0-9][0-9][0-9].md"))}
+
+
+def explain(code: str) -> str:
+    """The page of a code: what it means, an example, what to do. Raises NetcError E100 for a code that is none."""
+    name = code.strip().upper()
+    known = [path.stem for path in FOLDER.glob("[EW][0-9][0-9][0-9].md")]
+    if name not in known:
+        help = did_you_mean(name, known) or "`netc explain --list` lists all codes"
+        raise NetcError(f"`{code}` is no code of a finding", help=help)
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+
+
+def _heading(path: Path) -> str:
+    with path.open(encoding="utf-8") as page:
+        return page.readline().lstrip("# ").removeprefix(path.stem).lstrip(": ").rstrip("\n")

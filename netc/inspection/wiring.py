@@ -1,0 +1,115 @@
+"""Warnings about blobs: tops that nothing uses, and in-place layers that overwrite what another layer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from netc.diagnostics import Diagnostic
+from netc.ir.graph import Graph, Node
+from netc.ir.liveness import Liveness
+
+ENDS = frozenset(("Accuracy", "ArgMax", "Softmax", "Sigmoid", "Python", "Silence", "HDF5Output"))
+"""Types whose tops are meant for whoever runs the net: measures, scores, and what cannot be seen into."""
+INNER = frozenset(
+    ("AbsVal", "BatchNorm", "Bias", "Concat", "Dropout", "ELU", "Eltwise", "LRN", "MVN", "Pooling", "PReLU", "ReLU",
+     "Scale", "Slice", "Split", "TanH")
+)  # fmt: skip
+"""Types that nets rarely end in: in a net without a loss, one whose top is not used looks forgotten."""
+
+NEEDS_TOP = frozenset(
+    ("ELU", "Exp", "LRN", "LSTM", "LSTMUnit", "MVN", "RNN", "Sigmoid", "Softmax", "Swish", "TanH")
+)  # fmt: skip
+"""Types whose backward pass reads the values they gave (`Backward_cpu` of each; RNN and LSTM through the layers that
+they consist of). Power and a product's Eltwise do so for some parameters: see `_needs_top`."""
+KEEP_SIGN = frozenset(("Dropout", "ReLU"))
+"""What an in-place ReLU may be overwritten by: its backward pass reads only where its values are above 0."""
+
+
+def unused_tops(graph: Graph) -> Iterator[Diagnostic]:
+    """W101 for tops that no layer reads, where they do not look like the net's purpose.
+
+    Never for losses and measures. In a net with a loss, for every other layer; in a net without, for data, and for
+    layers in the middle whose type a net rarely ends in.
+    """
+    last = max((i for i, node in enumerate(graph.nodes) if _learned(graph, node)), default=-1)
+    weighted = {name for name, _ in graph.losses}
+    for index, node in enumerate(graph.nodes):
+        if node.layer.is_loss or node.layer.type in ENDS:
+            continue
+        ends = not graph.losses and not node.layer.is_data and (node.layer.type not in INNER or index > last)
+        for place, top in enumerate(node.tops):
+            if not graph.readers[top] and top not in weighted and not ends:
+                blob = graph.values[top].blob
+                help = "remove it from the layer, or give it to a `Silence` layer"
+                yield Diagnostic(
+                    "W101",
+                    f"nothing uses the top `{blob}`",
+                    node.fields.span("top", place) or node.span,
+                    (f"in layer `{node.name}`",),
+                    help if len(node.tops) > 1 else None,
+                )
+
+
+def _learned(graph: Graph, node: Node) -> bool:
+    if any(graph.shape(name) is None for name in (*node.bottoms, *node.tops)):
+        return False
+    return any(weight.learnable for weight in graph.weights(node))
+
+
+def unsafe_in_place(graph: Graph) -> Iterator[Diagnostic]:
+    """W102 for in-place layers that Caffe refuses, or computes wrong gradients for."""
+    makers = {top: node for node in graph.nodes for top in node.tops}
+    order = {node.key: index for index, node in enumerate(graph.nodes)}
+    live = Liveness(graph)
+    for node in graph.nodes:
+        for index, top in enumerate(node.tops):
+            if live.memory[top] == top:
+                continue
+            bottom = node.bottoms[index]
+            problem = _problem(graph, node, makers.get(bottom), bottom, order, live)
+            if problem:
+                message, note = problem
+                yield Diagnostic(
+                    "W102",
+                    f"layer `{node.name}` must not work in place: {message}",
+                    node.fields.span("top", index) or node.span,
+                    (note, "here the result is right either way; Caffe's is not"),
+                    "give its top a name of its own",
+                )
+
+
+def _problem(
+    graph: Graph, node: Node, maker: Node | None, bottom: str, order: dict[str, int], live: Liveness
+) -> tuple[str, str] | None:
+    """What is wrong with overwriting a bottom, and why."""
+    blob = graph.values[bottom].blob
+    others = [r for r in graph.readers[bottom] if r.key != node.key]
+    if others:
+        where = "before" if order[others[0].key] < order[node.key] else "too"
+        return (f"layer `{others[0].name}` reads `{blob}` {where}", "Caffe takes no net in which a blob has two sources")
+    if node.layer.type == "Python" or not _works_backward(maker, live):
+        return None
+    if not node.layer.in_place:
+        return (f"`{node.layer.type}` needs its bottom", f"its backward pass reads `{blob}`, which it has overwritten")
+    if maker is not None and _needs_top(maker, node, live):
+        return (f"layer `{maker.name}` needs `{blob}`", f"the backward pass of `{maker.layer.type}` reads its own top")
+    return None
+
+
+def _works_backward(maker: Node | None, live: Liveness) -> bool:
+    """Whether a gradient comes to the layer that gave the bottom, so that overwriting it does harm."""
+    return maker is not None and not live.gradients.isdisjoint(maker.tops)
+
+
+def _needs_top(maker: Node, reader: Node, live: Liveness) -> bool:
+    layer = maker.layer
+    if layer.type in NEEDS_TOP:
+        return True
+    if layer.type == "Power":
+        return getattr(layer, "power", 1.0) not in (0, 1, 2)
+    if layer.type == "Eltwise":
+        return getattr(layer, "operation", "SUM") == "PROD" and not getattr(layer, "stable_prod_grad", True)
+    return layer.type == "ReLU" and live.memory[maker.tops[0]] != maker.tops[0] and reader.layer.type not in KEEP_SIGN
+
+
+RULES: tuple[Callable[[Graph], Iterable[Diagnostic]], ...] = (unused_tops, unsafe_in_place)

@@ -1,0 +1,154 @@
+"""When each value is needed, and what that asks of memory: the peaks of inference and of training.
+
+Values are float32. An in-place layer's top is its bottom's memory; every other top is memory of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from netc.ir.dims import known, product
+from netc.ir.graph import Graph, Node
+
+BYTES = 4
+"""Of a float32 element."""
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """Which values share memory, get gradients, and live when. Shapes must be inferred."""
+
+    graph: Graph
+
+    @cached_property
+    def memory(self) -> dict[str, str]:
+        """For each value, the first value of its memory: its own name but for an in-place layer's top."""
+        values = self.graph.values
+        memory = {name: name for name in self.graph.inputs}
+        for node in self.graph.nodes:
+            for index, top in enumerate(node.tops):
+                source = node.bottoms[index] if index < len(node.bottoms) else None
+                in_place = source is not None and values[source].blob == values[top].blob
+                memory[top] = memory[source] if source is not None and in_place else top
+        return memory
+
+    @cached_property
+    def gradients(self) -> frozenset[str]:
+        """Values that get a gradient: what learned blobs change, on the way to a loss.
+
+        A net without a loss counts as one with a loss at each output.
+        """
+        changed: set[str] = set()
+        for node in self.graph.nodes:
+            if self.learns(node) or any(bottom in changed for bottom in _passing(node)):
+                changed.update(node.tops)
+        wanted = {name for name, _ in self.graph.losses} or set(self.graph.outputs)
+        for node in reversed(self.graph.nodes):
+            if not wanted.isdisjoint(node.tops):
+                wanted.update(_passing(node))
+        return frozenset(changed & wanted)
+
+    def learns(self, node: Node) -> bool:
+        """Whether a solver changes a blob of the node."""
+        weights = self.graph.weights(node) if self.is_inferred(node) else ()
+        return any(weight.learnable and node.param(index).lr_mult for index, weight in enumerate(weights))
+
+    def is_inferred(self, node: Node) -> bool:
+        """Whether all shapes around a node are known to have some number of axes."""
+        return all(self.graph.shape(name) is not None for name in (*node.bottoms, *node.tops))
+
+    def bytes(self, names: Iterable[str]) -> int | None:
+        """Bytes of the memory that begins with these values, None where an extent is not known."""
+        total = 0
+        for name in names:
+            shape = self.graph.shape(name)
+            if self.memory[name] != name:
+                continue
+            if shape is None or not all(map(known, shape)):
+                return None
+            total += product(shape) * BYTES
+        return total
+
+    @cached_property
+    def inference_peak(self) -> int | None:
+        """Most bytes of values at one time, each given up behind its last reader; outputs stay."""
+        return self._peak(self._inference())
+
+    @cached_property
+    def training_peak(self) -> int | None:
+        """Most bytes of values and gradients at one time of a forward and backward pass.
+
+        A value that the backward pass may look at stays until that has passed the layer that made it; a gradient
+        lives from the last reader's turn to the maker's.
+        """
+        return self._peak(self._training())
+
+    def _peak(self, steps: Iterator[tuple[list[str], list[str]]]) -> int | None:
+        """The largest sum, over steps of what comes and what goes then."""
+        held = peak = 0
+        for come, go in steps:
+            more, less = self.bytes(come), self.bytes(go)
+            if more is None or less is None:
+                return None
+            held += more
+            peak = max(peak, held)
+            held -= less
+        return peak
+
+    @cached_property
+    def _last(self) -> dict[int, list[str]]:
+        """For each node, by index, the memory that no later node reads; outputs are in none."""
+        last: dict[str, int] = {}
+        outputs = {self.memory[name] for name in self.graph.outputs}
+        for index, node in enumerate(self.graph.nodes):
+            last.update((self.memory[name], index) for name in (*node.bottoms, *node.tops))
+        ending: dict[int, list[str]] = {}
+        for name, index in last.items():
+            if name not in outputs:
+                ending.setdefault(index, []).append(name)
+        return ending
+
+    def _fresh(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if self.memory[name] == name]
+
+    def _inference(self) -> Iterator[tuple[list[str], list[str]]]:
+        yield list(self.graph.inputs), []
+        for index, node in enumerate(self.graph.nodes):
+            yield self._fresh(node.tops), self._last.get(index, [])
+
+    def _training(self) -> Iterator[tuple[list[str], list[str]]]:
+        kept = self._kept()
+        yield list(self.graph.inputs), []
+        for index, node in enumerate(self.graph.nodes):
+            yield self._fresh(node.tops), [name for name in self._last.get(index, []) if name not in kept]
+        with_gradient = {self.memory[name] for name in self.gradients}
+        begun: set[str] = set()
+        for node in reversed(self.graph.nodes):
+            if self.gradients.isdisjoint(node.tops):
+                continue
+            touched = dict.fromkeys(self.memory[name] for name in (*node.tops, *node.bottoms))
+            new = [name for name in touched if name in with_gradient and name not in begun]
+            begun.update(new)
+            own = self._fresh(node.tops)
+            done = [name for name in own if name in begun]  # the gradient, and the value behind it
+            yield new, [*done, *(name for name in own if name in kept)]
+
+    def _kept(self) -> set[str]:
+        """Memory that the backward pass may look at."""
+        kept = set()
+        for node in self.graph.nodes:
+            if not self.gradients.isdisjoint(node.tops):
+                kept.update(self.memory[name] for name in (*node.tops, *node.bottoms))
+        return kept
+
+
+def _passing(node: Node) -> list[str]:
+    """The bottoms that a gradient passes to."""
+    stopped = node.layer.no_gradient
+    return [
+        name
+        for index, name in enumerate(node.bottoms)
+        if index not in stopped and (not node.propagate_down or node.propagate_down[index])
+    ]

@@ -1,0 +1,179 @@
+"""Caffe's solver objects for Python: netc.train's loop over pycaffe nets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from netc.ir.graph import Graph
+from netc.pycaffe.build import Built
+from netc.pycaffe.mode import device
+from netc.pycaffe.net import Net
+from netc.pycaffe.python_layer import attach_python_layers
+from netc.pycaffe.sources import sources_of
+from netc.runtime import lower
+from netc.runtime.memory import memory_key
+from netc.train.feeds import Feed
+from netc.train.settings import SolverSettings, read_settings
+from netc.train.solver import Solver as Loop
+
+Path = str | os.PathLike[str]
+
+
+class Passes:
+    """Runs a solver's net node by node: what was written into its blobs between steps counts in the next."""
+
+    def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, Feed]) -> None:
+        graph = attach_python_layers(graph, net)
+        fed = {key: feed.next for key, feed in feeds.items()}
+        self.facade = Net.over(Built(graph, net, {**sources_of(graph, fed), **fed}))
+        self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
+        self.outputs: Sequence[Tensor] = ()
+        self._graph = graph
+
+    def clear_gradients(self) -> None:
+        """See netc.train.executor.Executor."""
+        self.facade.clear_param_diffs()
+
+    def forward(self) -> Sequence[Tensor]:
+        """See netc.train.executor.Executor."""
+        self.facade.run_forward()
+        self.outputs = [self._data(name).clone() for name in self._graph.outputs]
+        return [self._data(name).sum() * weight for name, weight in self._graph.losses]
+
+    def forward_backward(self) -> Sequence[Tensor]:
+        """See netc.train.executor.Executor."""
+        losses = self.forward()
+        self.facade.run_backward()
+        return losses
+
+    def _data(self, value: str) -> Tensor:
+        return self.facade.memory[memory_key(self._graph, value)].data
+
+
+class Solver:
+    """A solver of a solver prototxt.
+
+    `net` and `test_nets` are pycaffe nets that share weights. They run on the device of `set_mode_cpu` or
+    `set_mode_gpu`, whatever the file's `solver_mode`. Raises NetcError for settings and nets that are not sound.
+    """
+
+    type: ClassVar[str] = ""
+    """The solver's type; empty where the file tells it."""
+
+    def __init__(self, solver_file: Path) -> None:
+        settings = read_settings(os.fspath(solver_file))
+        if self.type:
+            settings = settings.with_values(type=self.type)
+        self._loop = Loop(settings, device=device(), executor=Passes)
+        self._loop.optimizer.keep_updates = True
+
+    @property
+    def param(self) -> SolverSettings:
+        """The settings: `max_iter`, `base_lr`, ..."""
+        return self._loop.settings
+
+    @property
+    def net(self) -> Net:
+        """The train net."""
+        return _facade(self._loop.train_net.executor)
+
+    @property
+    def test_nets(self) -> list[Net]:
+        """The test nets."""
+        return [_facade(test.executor) for test in self._loop.tests]
+
+    @property
+    def iter(self) -> int:
+        """Iterations done."""
+        return self._loop.iteration
+
+    def step(self, iterations: int) -> None:
+        """Train for so many iterations, with the tests and snapshots that fall due.
+
+        After it, the diff of a weight is what was subtracted from it.
+        """
+        self._loop.step(iterations)
+
+    def solve(self, resume_file: Path | None = None) -> None:
+        """Train to the end, from a solver state where one is given."""
+        if resume_file is not None:
+            self.restore(resume_file)
+        self._loop.solve()
+
+    def restore(self, state_file: Path) -> None:
+        """Go on where a snapshot stopped; `state_file` is its .solverstate, ours or Caffe's."""
+        self._loop.restore(os.fspath(state_file))
+
+    def snapshot(self) -> None:
+        """Write weights and solver state under `snapshot_prefix`."""
+        self._loop.snapshot()
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the weights of the train net."""
+        net.share_with(self.net)
+
+    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+        """Call `on_start` before the passes of each iteration, `on_gradients_ready` between them and the update."""
+        self._loop.on_start.append(on_start)
+        self._loop.on_gradients_ready.append(on_gradients_ready)
+
+
+class SGDSolver(Solver):
+    """Stochastic gradient descent with momentum."""
+
+    type = "SGD"
+
+
+class NesterovSolver(Solver):
+    """Nesterov's accelerated gradient."""
+
+    type = "Nesterov"
+
+
+class AdaGradSolver(Solver):
+    """AdaGrad."""
+
+    type = "AdaGrad"
+
+
+class RMSPropSolver(Solver):
+    """RMSProp."""
+
+    type = "RMSProp"
+
+
+class AdaDeltaSolver(Solver):
+    """AdaDelta."""
+
+    type = "AdaDelta"
+
+
+class AdamSolver(Solver):
+    """Adam."""
+
+    type = "Adam"
+
+
+def get_solver(solver_file: Path) -> Solver:
+    """The solver that a file describes, of the class of its `type`. Raises NetcError."""
+    found = {cls.type: cls for cls in _CLASSES}[read_settings(os.fspath(solver_file)).type]
+    return found(solver_file)
+
+
+_CLASSES: tuple[type[Solver], ...] = (
+    SGDSolver,
+    NesterovSolver,
+    AdaGradSolver,
+    RMSPropSolver,
+    AdaDeltaSolver,
+    AdamSolver,
+)
+
+
+def _facade(executor: object) -> Net:
+    assert isinstance(executor, Passes), "the loop runs the executor that it was given"
+    return executor.facade

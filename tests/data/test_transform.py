@@ -1,0 +1,117 @@
+"""The arithmetic of transforms, on the host and on the device, against a direct reading of the rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from netc.data.finish import Finish
+from netc.data.transform import Crop
+
+N, C, H, W = 5, 3, 11, 8
+CROP = 6
+
+
+def expected(images, offsets, mirror, mean, scale):
+    """Pixel by pixel, as the rule says: subtract where the pixel came from, scale, put it where it belongs."""
+    out = np.empty((N, C, CROP, CROP), np.float32)
+    for n in range(N):
+        for c in range(C):
+            for h in range(CROP):
+                for w in range(CROP):
+                    y, x = offsets[n, 0] + h, offsets[n, 1] + w
+                    away = 0 if mean is None else mean[c % len(mean), y % mean.shape[1], x % mean.shape[2]]
+                    to = CROP - 1 - w if mirror[n] else w
+                    out[n, c, h, to] = (np.float32(images[n, c, y, x]) - np.float32(away)) * np.float32(scale)
+    return out
+
+
+MEANS = {
+    "none": None,
+    "one": np.full((1, 1, 1), 104.5, np.float32),
+    "each": np.array([104, 117, 123.7], np.float32).reshape(3, 1, 1),
+    "picture": np.random.default_rng(1).uniform(90, 130, (C, H, W)).astype(np.float32),
+}
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(2)
+    offsets = np.stack([rng.integers(0, H - CROP + 1, N), rng.integers(0, W - CROP + 1, N)], 1)
+    return rng.integers(0, 256, (N, C, H, W), dtype=np.uint8), offsets, np.array([True, False, True, True, False])
+
+
+def crops(images, offsets):
+    return np.stack([im[:, y : y + CROP, x : x + CROP] for im, (y, x) in zip(images, offsets)])
+
+
+@pytest.mark.parametrize("mean", MEANS, ids=str)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_device_and_host_agree_with_the_rule(batch, mean, dtype):
+    images, offsets, mirror = batch
+    finish = Finish(0.017, MEANS[mean])
+    want = expected(images, offsets, mirror, MEANS[mean], 0.017)
+    cropped = crops(images, offsets).astype(dtype)
+    got = finish(torch.from_numpy(cropped), mirror, offsets)
+    assert got.dtype == torch.float32
+    np.testing.assert_array_equal(got.numpy(), want)
+    host = np.empty_like(want)
+    for target, image, offset, flip in zip(host, cropped, offsets.tolist(), mirror):
+        finish.host(target, image, bool(flip), tuple(offset), None)
+    np.testing.assert_array_equal(host, want)
+
+
+def test_interleaved_pictures_on_the_host(batch):
+    images, offsets, _ = batch
+    finish = Finish(1.0, MEANS["picture"])
+    for image, (y, x) in zip(images, offsets.tolist()):
+        pixels = np.ascontiguousarray(image.transpose(1, 2, 0)).transpose(2, 0, 1)[:, y : y + CROP, x : x + CROP]
+        for flip in (False, True):
+            same, other = np.empty((2, C, CROP, CROP), np.float32)
+            finish.host(same, np.ascontiguousarray(pixels), flip, (y, x), None)
+            finish.host(other, pixels, flip, (y, x), None)
+            np.testing.assert_array_equal(same, other)
+
+
+def test_one_crop_for_all_with_a_mean_picture(batch):
+    images, _, _ = batch
+    offsets = np.tile([[2, 1]], (N, 1))
+    for mirror in (np.zeros(N, bool), np.ones(N, bool)):
+        got = Finish(2.0, MEANS["picture"])(torch.from_numpy(crops(images, offsets)), mirror, offsets)
+        np.testing.assert_array_equal(got.numpy(), expected(images, offsets, mirror, MEANS["picture"], 2.0))
+
+
+def test_padding_becomes_zero_after_the_mean(batch):
+    images, offsets, _ = batch
+    valid = np.tile([[1, 2, 5, 6]], (N, 1))
+    cropped = crops(images, offsets)
+    got = Finish(1.0, MEANS["each"])(torch.from_numpy(cropped), None, offsets, valid).numpy()
+    assert (got[:, :, 0] == 0).all()
+    assert (got[:, :, :, :2] == 0).all()
+    np.testing.assert_array_equal(got[:, :, 1:5, 2:], cropped[:, :, 1:5, 2:] - MEANS["each"])
+    host = np.empty_like(got)
+    for target, image in zip(host, cropped):
+        Finish(1.0, MEANS["each"]).host(target, image, False, (0, 0), (1, 2, 5, 6))
+    np.testing.assert_array_equal(host, got)
+
+
+def test_crops_cover_every_offset_and_no_more():
+    drawn = np.random.default_rng(0).integers(0, 2**63, (2000, 4)).astype(np.uint64)
+    found = {Crop(CROP, random=True).offset(H, W, row) for row in drawn}
+    assert found == {(y, x) for y in range(H - CROP + 1) for x in range(W - CROP + 1)}
+
+
+def test_mirror_is_a_fair_coin_in_both_phases():
+    drawn = np.random.default_rng(0).integers(0, 2**63, (2000, 4)).astype(np.uint64)
+    assert 900 < Crop(mirror=True).mirrored(drawn).sum() < 1100
+    assert Crop().mirrored(drawn) is None
+
+
+@pytest.mark.gpu
+def test_gpu_agrees_with_the_host(batch):
+    images, offsets, mirror = batch
+    for mean in MEANS.values():
+        cropped = torch.from_numpy(crops(images, offsets))
+        got = Finish(0.5, mean)(cropped.cuda(), mirror, offsets)
+        np.testing.assert_array_equal(got.cpu().numpy(), expected(images, offsets, mirror, mean, 0.5))

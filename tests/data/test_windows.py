@@ -1,0 +1,169 @@
+"""WindowData: window files, how windows are drawn, scaled and padded."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from netc.data import open_source
+from netc.data.device import Feed
+from netc.data.windows import Corners, WindowRecords, placement
+from netc.ir.transform import Transform
+from netc.layers.data import WindowData
+from netc.weights import write_blob
+from tests.data.databases import fault, labels, pictures
+
+SIZE = 16
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i, image in enumerate(pictures(2, (3, 40, 50))):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), image.transpose(1, 2, 0))
+    (tmp_path / "windows.txt").write_text(
+        "# 0\n0.png\n3\n40\n50\n3\n7 0.9 5 6 24 35\n8 0.5 0 0 9 9\n3 0.3 30 20 49 39\n"
+        "# 1\n1.png\n3\n40\n50\n2\n2 0.1 10 10 20 20\n9 1 0 5 49 30\n"
+    )
+    return tmp_path
+
+
+def layer(folder, transform=None, **settings) -> WindowData:
+    transform = transform or {}
+    own = {"batch_size": 8, "fg_threshold": 0.5, "bg_threshold": 0.2, "root_folder": f"{folder}/", **settings}
+    return WindowData(
+        source=str(folder / "windows.txt"), transform=Transform(**{"crop_size": SIZE, **transform}), **own
+    )
+
+
+def test_windows_are_parted_by_overlap(folder):
+    file = WindowRecords(layer(folder), lambda name: folder / "windows.txt").file
+    assert file.foreground.tolist() == [[0, 7, 5, 6, 24, 35], [0, 8, 0, 0, 9, 9], [1, 9, 0, 5, 49, 30]]
+    assert file.background.tolist() == [[1, 0, 10, 10, 20, 20]]
+
+
+@pytest.mark.parametrize(("fraction", "foreground"), [(0.25, 2), (0.4, 3), (1.0, 8), (0.0, 0)])
+def test_background_comes_first_then_the_share_of_foreground(folder, fraction, foreground):
+    source = open_source(layer(folder, fg_fraction=fraction), "TRAIN", seed=2)
+    assert source.record_shapes == ((3, 40, 50), ())
+    drawn = [labels(source, 1) for _ in range(6)]
+    source.close()
+    for batch in drawn:
+        assert batch[: 8 - foreground] == [0] * (8 - foreground)
+        assert set(batch[8 - foreground :]) <= {7, 8, 9}
+    if foreground:
+        assert {label for batch in drawn for label in batch} >= {7, 8, 9}
+
+
+def expected(image, label, mirror, mean, scale):
+    """What Caffe makes of a window that lies inside its picture."""
+    x1, y1, x2, y2 = {7: (5, 6, 24, 35), 8: (0, 0, 9, 9), 9: (0, 5, 49, 30), 0: (10, 10, 20, 20)}[label]
+    warped = cv2.resize(image[y1 : y2 + 1, x1 : x2 + 1], (SIZE, SIZE))
+    warped = warped[:, ::-1] if mirror else warped
+    return (warped.transpose(2, 0, 1).astype(np.float32) - mean) * np.float32(scale)
+
+
+@pytest.mark.parametrize("settings", [{}, {"mean_value": (10.0, 20.0, 30.0), "scale": 0.5}, {"mean_file": "mean"}])
+def test_warped_windows(folder, settings):
+    images = pictures(2, (3, 40, 50)).transpose(0, 2, 3, 1)
+    mean = np.float32(settings.get("mean_value", (0, 0, 0))).reshape(3, 1, 1)
+    if "mean_file" in settings:
+        whole = np.random.default_rng(1).uniform(0, 255, (1, 3, 21, 21)).astype(np.float32)
+        write_blob(folder / "mean", whole)
+        settings, mean = {"mean_file": str(folder / "mean")}, whole[0, :, 2:18, 2:18]
+    feed = Feed(open_source(layer(folder, {"mirror": True, **settings}, cache_images=True), "TRAIN", seed=1))
+    flips = set()
+    for _ in range(3):
+        for data, label in zip(*(top.numpy() for top in feed.next())):
+            image = images[1 if label in (0, 9) else 0]
+            both = [expected(image, int(label), flip, mean, settings.get("scale", 1)) for flip in (False, True)]
+            match = [np.array_equal(data, want) for want in both]
+            assert any(match)
+            flips.add(match.index(True))
+    feed.source.close()
+    assert flips == {0, 1}
+
+
+def test_context_around_a_window_inside_its_picture():
+    place = placement(Corners(20, 15, 29, 24), (40, 50), SIZE, 3, False)
+    assert place.corners == Corners(17, 12, 33, 28)  # 10 pixels become 16: center 25 and 20, half of 5 times 1.6
+    assert (place.height, place.width, place.top, place.left) == (16, 16, 0, 0)
+
+
+def test_context_beyond_the_picture_is_padding():
+    place = placement(Corners(0, 0, 9, 9), (40, 50), SIZE, 3, False)
+    assert place.corners == Corners(0, 0, 13, 13)  # from -3
+    scale = SIZE / 17
+    assert (place.top, place.left) == (round(3 * scale), round(3 * scale))
+    assert (place.height, place.width) == (round(14 * scale), round(14 * scale))
+
+
+def test_a_square_around_a_window():
+    place = placement(Corners(10, 10, 19, 29), (40, 50), SIZE, 0, True)
+    assert place.corners == Corners(5, 10, 25, 30)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror):
+    (folder / "windows.txt").write_text("# 0\n0.png\n3\n40\n50\n1\n5 1 0 10 9 25\n")
+    transform = {"mean_value": (100.5,), "mirror": mirror}
+    made = layer(folder, transform, fg_fraction=1.0, context_pad=4, batch_size=12)
+    host, device = open_source(made, "TRAIN", seed=6), open_source(made, "TRAIN", seed=6)
+    data = Feed(host).next()[0].numpy()
+    batch = device.next_batch()
+    import torch
+
+    again = device.finish(torch.from_numpy(batch.tops[0]), batch.mirror, batch.offsets, batch.valid)
+    np.testing.assert_array_equal(again.numpy(), data)
+    for source in (host, device):
+        source.close()
+    sides = {"left" if (window[:, :, 0] == 0).all() else "right" for window in data}
+    assert all((window[:, :, 0] == 0).all() != (window[:, :, -1] == 0).all() for window in data)
+    assert sides == ({"left", "right"} if mirror else {"left"})
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "part"),
+    [
+        ("", "E502", "is empty"),
+        ("0.png\n", "E506", "line 1: a picture begins with `#`"),
+        ("# 0\n0.png\n3\n", "E506", "line 1: the file ends"),
+        ("# 0\n0.png\n3\nx\n50\n0\n", "E506", "line 3: channels"),
+        ("# 0\n0.png\n3\n40\n50\n3\n1 1 0 0 1 1\n", "E506", "line 6: 3 windows do not follow"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1\n", "E506", "line 7: a window is"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 b\n", "E506", "line 7: windows are numbers"),
+        ("# 0\n0.png\n3\n40\n50\n1\n0 1 0 0 1 1\n", "E509", "label 0"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 1\n", "E509", "no background windows, but a batch takes 6"),
+    ],
+)
+def test_window_files_that_are_wrong(folder, text, code, part):
+    (folder / "windows.txt").write_text(text)
+    with fault(code, part):
+        open_source(layer(folder), "TRAIN")
+
+
+@pytest.mark.parametrize(
+    ("corners", "settings", "code", "part"),
+    [
+        ("0 0 50 9", {}, "E509", "not inside a picture of 40x50"),
+        ("9 9 8 12", {}, "E509", "not inside"),
+        ("80 80 90 90", {"context_pad": 1}, "E509", "outside a picture of 40x50"),
+    ],
+)
+def test_windows_outside_their_picture(folder, corners, settings, code, part):
+    (folder / "windows.txt").write_text(f"# 0\n0.png\n3\n40\n50\n1\n1 1 {corners}\n")
+    source = open_source(layer(folder, fg_fraction=1.0, **settings), "TRAIN")
+    with fault(code, f"window {corners} of", part):
+        source.next_batch()
+    source.close()
+
+
+def test_pictures_and_means_that_do_not_fit(folder):
+    (folder / "1.png").unlink()
+    source = open_source(layer(folder, fg_fraction=0.0), "TRAIN")
+    with fault("E504", "1.png", "No such file"):
+        source.next_batch()
+    source.close()
+    write_blob(folder / "mean", np.zeros((1, 3, 12, 15), np.float32))
+    with fault("E505", "12x15: too small for a crop of 16"):
+        open_source(layer(folder, {"mean_file": str(folder / "mean")}), "TRAIN")

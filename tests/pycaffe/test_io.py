@@ -1,0 +1,167 @@
+import cv2
+import numpy as np
+import pytest
+
+import netc.pycaffe as caffe
+from netc.diagnostics import NetcError
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 3, 4, 5), (7,)])
+def test_blobproto_there_and_back(shape):
+    array, diff = RANDOM.normal(size=shape).astype(np.float32), RANDOM.normal(size=shape).astype(np.float32)
+    blob = caffe.io.array_to_blobproto(array, diff)
+    np.testing.assert_array_equal(caffe.io.blobproto_to_array(blob), array)
+    np.testing.assert_array_equal(caffe.io.blobproto_to_array(blob, return_diff=True), diff)
+
+
+def test_a_legacy_blobproto_has_four_extents():
+    from netc.pycaffe.proto import caffe_pb2
+
+    blob = caffe_pb2.BlobProto(num=1, channels=2, height=1, width=3, data=range(6))
+    np.testing.assert_array_equal(caffe.io.blobproto_to_array(blob), np.arange(6).reshape(1, 2, 1, 3))
+
+
+def test_a_diff_of_another_shape_is_refused():
+    with pytest.raises(NetcError, match=r"a diff of shape \[3\] for an array of \[2\]"):
+        caffe.io.array_to_blobproto(np.zeros(2), np.zeros(3))
+
+
+def test_several_arrays_in_bytes():
+    arrays = [np.ones((2, 3)), np.arange(4)]
+    data = caffe.io.arraylist_to_blobprotovector_str(arrays)
+    for one, two in zip(arrays, caffe.io.blobprotovector_str_to_arraylist(data)):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_datum_there_and_back(dtype):
+    array = RANDOM.integers(0, 255, (3, 4, 5)).astype(dtype)
+    datum = caffe.io.array_to_datum(array, 7)
+    assert (datum.label, datum.channels, datum.height, datum.width) == (7, 3, 4, 5)
+    assert bool(datum.data) == (dtype == np.uint8)
+    np.testing.assert_array_equal(caffe.io.datum_to_array(datum), array)
+
+
+def test_a_datum_has_three_axes():
+    with pytest.raises(NetcError, match="3 axes"):
+        caffe.io.array_to_datum(np.zeros((3, 4)))
+
+
+def test_images_are_rgb_from_0_to_1(tmp_path):
+    bgra = RANDOM.integers(0, 255, (6, 5, 4), np.uint8)
+    for name, picture in (("color", bgra[..., :3]), ("alpha", bgra), ("gray", bgra[..., 0])):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+    color = caffe.io.load_image(tmp_path / "color.png")
+    np.testing.assert_allclose(color, bgra[..., 2::-1] / 255.0, rtol=1e-6)
+    assert color.dtype == np.float32
+    np.testing.assert_array_equal(caffe.io.load_image(tmp_path / "alpha.png"), color)
+    gray = caffe.io.load_image(tmp_path / "gray.png", color=False)
+    np.testing.assert_allclose(gray, bgra[..., :1] / 255.0, rtol=1e-6)
+    assert caffe.io.load_image(tmp_path / "gray.png").shape == (6, 5, 3)
+    luminance = color @ [0.2125, 0.7154, 0.0721]
+    np.testing.assert_allclose(caffe.io.load_image(tmp_path / "color.png", False)[..., 0], luminance, rtol=1e-5)
+
+
+def test_images_of_sixteen_bits(tmp_path):
+    picture = RANDOM.integers(0, 65535, (6, 5), np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), picture)
+    np.testing.assert_allclose(caffe.io.load_image(tmp_path / "deep.png", False)[..., 0], picture / 65535, rtol=1e-6)
+
+
+def test_a_file_that_is_no_image_is_an_error(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(NetcError, match=r"cannot read `.*` as an image"):
+        caffe.io.load_image(tmp_path / "text.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_resizing_a_ramp_gives_a_ramp(channels):
+    y, x = np.mgrid[:6, :8].astype(np.float32)
+    image = np.stack([(1 + k) * y - x for k in range(channels)], axis=2)
+    sized = caffe.io.resize_image(image, (12, 16))
+    assert sized.shape == (12, 16, channels)
+    y, x = (np.mgrid[:12, :16] + 0.5) / 2 - 0.5
+    inner = (slice(1, -1), slice(1, -1))
+    for k in range(channels):
+        np.testing.assert_allclose(sized[..., k][inner], ((1 + k) * y - x)[inner], atol=1e-4)
+
+
+def test_nearest_neighbours_and_unknown_orders():
+    image = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
+    np.testing.assert_array_equal(caffe.io.resize_image(image, (4, 6), 0), image.repeat(2, 0).repeat(2, 1))
+    with pytest.raises(NetcError, match="order 2"):
+        caffe.io.resize_image(image, (4, 6), 2)
+
+
+def test_ten_crops():
+    image = RANDOM.normal(size=(7, 9, 2)).astype(np.float32)
+    crops = caffe.io.oversample([image, -image], (3, 5))
+    assert crops.shape == (20, 3, 5, 2)
+    np.testing.assert_array_equal(crops[0], image[:3, :5])
+    np.testing.assert_array_equal(crops[3], image[4:, 4:])
+    np.testing.assert_array_equal(crops[4], image[2:5, 2:7])
+    np.testing.assert_array_equal(crops[5:10], crops[:5, :, ::-1])
+    np.testing.assert_array_equal(crops[10:], -crops[:10])
+
+
+# ---------------------------------------------------------------------- Transformer
+
+
+def transformer():
+    made = caffe.io.Transformer({"data": (10, 3, 6, 5)})
+    made.set_transpose("data", (2, 0, 1))
+    made.set_channel_swap("data", (2, 0, 1))
+    made.set_raw_scale("data", 255)
+    made.set_mean("data", np.array([10.0, 20.0, 30.0]))
+    made.set_input_scale("data", 0.5)
+    return made
+
+
+def test_preprocessing_in_caffes_order():
+    image = RANDOM.random((6, 5, 3)).astype(np.float32)
+    kept = image.copy()
+    got = transformer().preprocess("data", image)
+    expected = (image[..., [2, 0, 1]].transpose(2, 0, 1) * 255 - np.array([10, 20, 30])[:, None, None]) * 0.5
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(image, kept)
+
+
+def test_images_of_another_size_are_resized():
+    image = RANDOM.random((12, 10, 3)).astype(np.float32)
+    plain = caffe.io.Transformer({"data": (10, 3, 6, 5)})
+    np.testing.assert_array_equal(plain.preprocess("data", image), caffe.io.resize_image(image, (6, 5)))
+
+
+def test_deprocessing_is_the_inverse():
+    image = RANDOM.random((6, 5, 3)).astype(np.float32)
+    made = transformer()
+    np.testing.assert_allclose(made.deprocess("data", made.preprocess("data", image)), image, atol=1e-5)
+
+
+def test_a_mean_image_is_resized_to_the_input():
+    made = caffe.io.Transformer({"data": (10, 3, 6, 5)})
+    mean = np.ones((3, 12, 10)) * np.array([1, 2, 3])[:, None, None]
+    made.set_mean("data", mean)
+    np.testing.assert_allclose(made.mean["data"], mean[:, :6, :5])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("set_transpose", (1, 0), "2 axes"),
+        ("set_channel_swap", (1, 0), "2 channels in the order, `data` has 3"),
+        ("set_mean", np.zeros(4), "4 mean values, `data` has 3 channels"),
+        ("set_mean", np.zeros((2, 6, 5)), r"a mean of shape \[2,6,5\] for items of \[3,6,5\]"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(setting, value, message):
+    with pytest.raises(NetcError, match=message):
+        getattr(transformer(), setting)("data", value)
+
+
+def test_only_inputs_are_transformed():
+    with pytest.raises(NetcError, match="`label` is none of the inputs `data`"):
+        transformer().set_raw_scale("label", 2)

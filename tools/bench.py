@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Time netc against plain PyTorch by hand (tools/handwritten.py) and protobuf, in turns, in one run.
+
+usage: bench.py [NAME...] [--device cpu|cuda] [--rounds N] [--batch N] [--threads N] [--json OUT]
+
+Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); text, check, summary.
+Without a name all are run. Parameter counts, outputs and losses are compared before anything is timed. The ratio is the
+median over rounds; on a CPU memory is what autograd holds between the passes, on a GPU the peak of a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from benchmarks import nets, reading
+from benchmarks.report import Result, surroundings, table
+
+BIG = ("alexnet", "googlenet", "resnet50")
+
+
+def cases(device: str, rounds: int, batch: int) -> dict[str, Callable[[], Result]]:
+    """Every case by name."""
+    found: dict[str, Callable[[], Result]] = {
+        "lenet-step": partial(nets.step, "lenet", 64, device, 5 * rounds, 1.10, 10),
+    }
+    for model in BIG:
+        found[f"{model}-forward"] = partial(nets.forward, model, batch, device, rounds)
+        found[f"{model}-step"] = partial(nets.step, model, batch, device, rounds)
+    found["text"] = partial(reading.text, rounds)
+    for verb in ("check", "summary"):
+        found[verb] = partial(reading.whole_process, verb, rounds)
+    return found
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Time netc against plain PyTorch by hand.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="cases; all without one")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each side of a case is timed")
+    parser.add_argument("--batch", type=int, default=10, help="images a batch of the big nets")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the command line; the exit status is 1 where a bar is missed."""
+    given = arguments()
+    torch.set_num_threads(given.threads)
+    known = cases(given.device, given.rounds, given.batch)
+    unknown = [name for name in given.names if name not in known]
+    if unknown:
+        print(f"no case {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    around = surroundings(given.device, given.threads)
+    print("  ".join(f"{name} {value}" for name, value in around.items()), flush=True)
+    results = [known[name]() for name in given.names or known]
+    print(table(results))
+    if given.json:
+        given.json.write_text(json.dumps({**around, "cases": [r.plain() for r in results]}, indent=2) + "\n")
+    return int(any(r.bar is not None and r.timing.ratio > r.bar for r in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

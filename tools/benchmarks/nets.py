@@ -1,0 +1,100 @@
+"""Cases that run nets: forward, training step, inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.pairs import Pair
+from benchmarks.report import Result
+from benchmarks.timing import alternate
+
+RATE, MOMENTUM, DECAY = 0.001, 0.9, 0.0005
+
+
+def waiter(device: str) -> Callable[[], Any]:
+    """What returns once the device is idle."""
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
+
+
+def forward(model: str, batch: int, device: str, rounds: int) -> Result:
+    """Inference in eager mode, without gradients; probabilities on both sides."""
+    pair = Pair(model, batch, device, train=False)
+    pair.check_forward()
+
+    def ours() -> Tensor:
+        with torch.no_grad():
+            return pair.net(pair.x)["prob"]
+
+    def theirs() -> Tensor:
+        with torch.no_grad():
+            return pair.by_hand(pair.x).softmax(1)
+
+    timing = alternate(ours, theirs, rounds, wait=waiter(device))
+    return Result(f"{model}-forward", timing, 1.03, notes={"batch": batch})
+
+
+def step(model: str, batch: int, device: str, rounds: int, bar: float = 1.03, repeat: int = 1) -> Result:
+    """A training step: forward, loss, backward, update by SGD with momentum and decay."""
+    pair = Pair(model, batch, device, train=True)
+    ours, theirs = netc_step(pair), by_hand_step(pair)
+    pair.check_steps(ours, theirs)
+    timing = alternate(ours, theirs, rounds, repeat, waiter(device))
+    memory = _memory(pair, ours, theirs)
+    return Result(f"{model}-step", timing, bar, memory, {"batch": batch})
+
+
+def _memory(pair: Pair, ours: Callable[[], Tensor], theirs: Callable[[], Tensor]) -> tuple[int, int]:
+    """Bytes held; on a GPU with the weights and histories of both nets, which are equal, taken off."""
+    if pair.device.type == "cpu":
+        return pair.held(lambda: pair.net(pair.x, pair.label)), pair.held(pair.loss_by_hand)
+    for tensor in (*pair.net.parameters(), *pair.by_hand.parameters()):
+        tensor.grad = None
+    before = torch.cuda.memory_allocated()
+    return pair.held(ours) - before, pair.held(theirs) - before
+
+
+def netc_step(pair: Pair) -> Callable[[], Tensor]:
+    """One iteration as netc's solver runs it, on a batch that is there already."""
+    from netc.training.executor import StraightExecutor
+    from netc.training.optimizers import SGD
+
+    feeds = {"data": _Ready((pair.x,)), "label": _Ready((pair.label,))}
+    executor = StraightExecutor(pair.net, pair.full_graph, feeds)
+    optimizer = SGD(pair.net.blobs, RATE, momentum=MOMENTUM, weight_decay=DECAY)
+
+    def run() -> Tensor:
+        executor.clear_gradients()
+        (loss,) = executor.forward_backward()
+        optimizer.step()
+        return loss
+
+    return run
+
+
+class _Ready:
+    """A feed that gives the same tensors each time."""
+
+    def __init__(self, tops: tuple[Tensor, ...]) -> None:
+        self.tops = tops
+
+    def next(self) -> tuple[Tensor, ...]:
+        """The tops of the next pass."""
+        return self.tops
+
+
+def by_hand_step(pair: Pair) -> Callable[[], Tensor]:
+    """The same with torch.optim.SGD."""
+    optimizer = torch.optim.SGD(pair.by_hand.parameters(), RATE, momentum=MOMENTUM, weight_decay=DECAY)
+
+    def run() -> Tensor:
+        optimizer.zero_grad()
+        loss = pair.loss_by_hand()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return run

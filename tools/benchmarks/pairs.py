@@ -1,0 +1,134 @@
+"""A net by netc and the same net by hand, with equal weights, checked before anybody times them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import handwritten
+import torch
+from torch import Tensor, nn
+
+from netc.compiler import graph_of, read_net
+from netc.diagnostics import Source
+from netc.ir.graph import Graph, State
+from netc.passes.data_to_inputs import data_to_inputs
+from netc.runtime.fillers import generator_of
+from netc.runtime.lower import Net, lower
+
+MODELS = Path(__file__).parent.parent.parent / "models"
+BY_HAND: dict[str, Callable[[], nn.Module]] = {
+    "lenet": handwritten.LeNet,
+    "alexnet": handwritten.AlexNet,
+    "googlenet": handwritten.GoogLeNet,
+    "resnet50": handwritten.ResNet50,
+}
+LOSS = """
+layer { name: "label" type: "Input" top: "label" input_param { shape { dim: %d } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "%s" bottom: "label" top: "loss" }
+"""
+
+
+class Pair:
+    """Both nets of a model on a device, and a batch for them; `train` appends the loss to the deployed net."""
+
+    def __init__(self, model: str, batch: int, device: str, train: bool) -> None:
+        self.device = torch.device(device)
+        self.by_hand = BY_HAND[model]().to(self.device).train(train)
+        generator = torch.Generator().manual_seed(1)
+        size = self.by_hand.size
+        self.x = torch.rand(batch, *size, generator=generator).sub_(0.5).to(self.device)
+        self.label = torch.randint(0, 10, (batch,), generator=generator).to(self.device)
+        self.full_graph = _graph(model, (batch, *size), train)
+        self.net = lower(data_to_inputs(self.full_graph), generator_of(1)).train(train)
+        _make_lively(self.net)
+        self.net.to(self.device)
+        _copy(self.net, self.by_hand)
+
+    def check_forward(self) -> None:
+        """Raises ValueError where the two nets' probabilities differ."""
+        with torch.no_grad():
+            ours, theirs = self.net(self.x)["prob"], self.by_hand(self.x).softmax(1)
+        _same("outputs", ours, theirs)
+
+    def check_steps(self, ours: Callable[[], Tensor], theirs: Callable[[], Tensor], steps: int = 3) -> None:
+        """Raises ValueError where losses of the first steps differ; both draw the same numbers in dropout."""
+        for step in range(steps):
+            torch.manual_seed(step)
+            mine = ours()
+            torch.manual_seed(step)
+            _same(f"losses of step {step}", mine, theirs())
+
+    def loss_by_hand(self) -> Tensor:
+        """Forward, to the loss."""
+        return nn.functional.cross_entropy(self.by_hand(self.x), self.label)
+
+    def held(self, forward: Callable[[], Any]) -> int:
+        """Bytes that a forward pass holds for the backward pass; on a GPU the peak of memory in both passes."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            forward()
+            torch.cuda.synchronize()
+            return torch.cuda.max_memory_allocated()
+        kept: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            result = forward()
+        own = {p.untyped_storage().data_ptr() for p in (*self.net.parameters(), *self.by_hand.parameters())}
+        del result
+        return sum(size for place, size in kept.items() if place not in own)
+
+
+def _graph(model: str, shape: tuple[int, ...], train: bool) -> Graph:
+    path = MODELS / model / "deploy.prototxt"
+    source = Source(str(path), path.read_text())
+    if train:
+        head, _, last = source.text.rpartition("layer {")
+        scores = last.split('bottom: "')[1].split('"')[0]
+        source = Source(source.name, head + LOSS % (shape[0], scores))
+    fields, report = read_net(source)
+    report.raise_errors()
+    return graph_of(fields, State("TRAIN" if train else "TEST"), shapes={"data": shape})
+
+
+def _make_lively(net: Net) -> None:
+    """Weights by Kaiming's rule, BatchNorm's statistics off their start: outputs that tell two nets apart."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for blob in net.blobs:
+            tensor, name = blob.tensor, blob.weight.name
+            if name == "scale_factor":
+                tensor.fill_(1)
+            elif not blob.weight.learnable or blob.tensor.dim() == 1:
+                tensor.copy_(
+                    torch.rand(tensor.shape, generator=generator) * 0.1 + (0 if name in ("mean", "bias") else 1)
+                )
+            else:
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * (2 / tensor[0].numel()) ** 0.5)
+
+
+def _copy(net: Net, by_hand: nn.Module) -> None:
+    """netc's weights into the other's, by order. Raises ValueError where counts or shapes differ."""
+    learned = [blob.tensor for blob in net.blobs if blob.weight.learnable]
+    fixed = [blob.tensor for blob in net.blobs if not blob.weight.learnable and blob.weight.name != "scale_factor"]
+    buffers = [b for b in by_hand.buffers() if b.is_floating_point()]
+    with torch.no_grad():
+        for mine, others in ((learned, list(by_hand.parameters())), (fixed, buffers)):
+            if [t.shape for t in mine] != [t.shape for t in others]:
+                counts = [sum(t.numel() for t in side) for side in (mine, others)]
+                raise ValueError(f"netc has {counts[0]:,} elements in {len(mine)} blobs, the other {counts[1]:,}")
+            for tensor, other in zip(mine, others):
+                other.copy_(tensor)
+
+
+def _same(what: str, ours: Tensor, theirs: Tensor) -> None:
+    difference = float((ours - theirs).abs().max())
+    if not difference <= 1e-4 * max(1.0, float(theirs.abs().max())):
+        raise ValueError(f"{what} differ by {difference:g}: nothing is timed")
