@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +32,18 @@ if TYPE_CHECKING:
 
 
 def checked_graph(
-    net: Fields, state: State, probe: Probe = no_probe, shapes: Mapping[str, Shape] | None = None
+    net: Fields,
+    state: State,
+    probe: Probe = no_probe,
+    shapes: Mapping[str, Shape] | None = None,
+    faulty: AbstractSet[int] = frozenset(),
 ) -> tuple[Graph, Report]:
     """The graph of one phase with shapes, as far as it is sound, and every finding.
 
-    `shapes` are shapes of data layers' tops, by blob, that hold instead of what file and source say.
+    `shapes` are shapes of data layers' tops, by blob, that hold instead of what file and source say. `faulty` are the
+    indices of layers that were not read as they were meant: nothing is said of them, and of what depends on them.
     """
-    graph, report = build(net, state)
+    graph, report = build(net, state, faulty)
     graph, found = infer(graph, probe, shapes)
     report.extend(found.diagnostics)
     return graph, report

@@ -11,6 +11,7 @@ options `default`, `packed` and `deprecated`. It needs no protoc, so that a test
 from __future__ import annotations
 
 import argparse
+import keyword
 import re
 import sys
 from collections.abc import Iterator
@@ -218,6 +219,8 @@ def stub_message(message: DescriptorProto) -> list[str]:
         lines += ["    " + line for line in stub_enum(enum)]
     arguments = []
     for field in message.field:
+        if keyword.iskeyword(field.name):
+            continue  # only getattr reaches it
         value, argument = python_types(field)
         if field.type == MESSAGE or field.label == LABELS["repeated"]:
             lines += ["    @property", f"    def {field.name}(self) -> {value}: ..."]
@@ -229,7 +232,8 @@ def stub_message(message: DescriptorProto) -> list[str]:
 
 def stub_constructor(arguments: list[str]) -> list[str]:
     """The constructor, on as few lines as the formatter leaves it (120 columns, 4 of them the class's indentation)."""
-    head, tail, shortest = "def __init__(", ") -> None: ...", f"self, *, {', '.join(arguments)}"
+    shortest = ", ".join(["self", "*", *arguments] if arguments else ["self"])
+    head, tail = "def __init__(", ") -> None: ..."
     if len(head + shortest + tail) <= 116:
         return [head + shortest + tail]
     inside = [shortest] if len(shortest) <= 112 else [f"{argument}," for argument in ["self", "*", *arguments]]

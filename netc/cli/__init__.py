@@ -20,6 +20,8 @@ from netc.diagnostics import NetcError
 VERBS = {
     "check": "find everything that is wrong with nets and solvers",
     "data": "make and look at databases",
+    "diff": "compare two nets by what they mean",
+    "explain": "tell what the code of a finding means",
     "fmt": "lay prototxts out alike",
     "summary": "shapes, parameters, multiply-adds and memory of a net",
     "test": "score a net with trained weights",

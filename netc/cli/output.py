@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -16,14 +17,14 @@ _HEAD = re.compile(r"^(error|warning)(\[\w+\]): (.*)$", re.MULTILINE)
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
-def show(diagnostics: Sequence[Diagnostic]) -> None:
-    """Print findings on stderr."""
+def show(diagnostics: Sequence[Diagnostic], err: bool = True) -> None:
+    """Print findings on stderr, or on stdout where they are what was asked for."""
     if not diagnostics:
         return
     text = render(diagnostics)
-    if click.get_text_stream("stderr").isatty():
+    if (sys.stderr if err else sys.stdout).isatty():
         text = _HEAD.sub(_coloured, text)
-    click.echo(text, err=True)
+    click.echo(text, err=err)
 
 
 def _coloured(match: re.Match[str]) -> str:

@@ -11,7 +11,6 @@ import click
 from netc.cli.output import option
 from netc.diagnostics import NetcError, Source
 from netc.text import MAX_BYTES, read_source
-from netc.weights.atomic import atomic_write
 
 
 def read_input(name: str) -> Source:
@@ -34,6 +33,8 @@ def write_output(name: str, text: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
+    from netc.weights.atomic import atomic_write  # imports NumPy, which verbs that only read need not wait for
+
     with atomic_write(name) as file:
         file.write(data)
 

@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from netc.weights.wire import tag, varint
+
 Floats = npt.NDArray[np.float32]
 _FLOAT_TAG = 6 << 3 | 5
+Extents = tuple[int, int, int]
 
 
 class Datum(NamedTuple):
@@ -57,6 +60,36 @@ def read_datum(buffer: Any) -> Datum:
     joined = (floats[0] if len(floats) == 1 else np.concatenate(floats)) if floats else None
     channels, height, width, label = (v if v < 1 << 31 else _signed(v) for v in (*numbers[1:4], numbers[5]))
     return Datum(channels, height, width, data, label, joined, bool(numbers[7]))
+
+
+def write_datum(
+    shape: Extents | None = None,
+    data: bytes | memoryview | None = None,
+    label: int | None = None,
+    floats: Floats | None = None,
+    encoded: bool | None = None,
+) -> bytes:
+    """The bytes of a record, as protobuf writes them: fields in the order of their numbers, None left out.
+
+    `shape` is (channels, height, width).
+
+    >>> read_datum(write_datum((1, 2, 2), bytes(4), 3, encoded=False)).label
+    3
+    """
+    numbers = zip((1, 2, 3), shape or ())
+    pieces = [tag(number, 0) + varint(value) for number, value in numbers]
+    if data is not None:
+        pieces += [tag(4, 2) + varint(len(data)), data]  # type: ignore[list-item]
+    if label is not None:
+        pieces.append(tag(5, 0) + varint(label))
+    if floats is not None:
+        run = np.empty((floats.size, 5), np.uint8)
+        run[:, 0] = _FLOAT_TAG
+        run[:, 1:] = np.ascontiguousarray(floats, "<f4").reshape(-1, 1).view(np.uint8)
+        pieces.append(run.tobytes())
+    if encoded is not None:
+        pieces.append(tag(7, 0) + varint(encoded))
+    return b"".join(pieces)
 
 
 def _piece(view: memoryview, at: int) -> tuple[memoryview, int]:

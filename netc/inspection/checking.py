@@ -15,8 +15,10 @@ from netc.inspection.solvers import check_solver
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 
-STRICT = frozenset(("W001", "W020", "W021"))
+STRICT = frozenset(("W001", "W002", "W003", "W020", "W021"))
 """Warnings that `strict` makes errors: what BVLC's schema does not have, and what is named and not here."""
+TEMPLATE = "E033"
+"""A template with places that nothing fills: no net yet, of which more could be said."""
 
 
 def check(
@@ -25,20 +27,27 @@ def check(
     level: int = 0,
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
+    values: Mapping[str, str] | None = None,
     strict: bool = False,
     ignore: Collection[str] = (),
 ) -> list[Diagnostic]:
     """Everything that is found wrong with a net, or with a solver and its nets, in the order of the files.
 
     Both phases of a net are looked at, and every stage and level that its rules name; where `stages` or `level` are
-    given, only that state. `shapes` gives the shapes of blobs that only data would tell. `ignore` holds codes of
-    warnings that are not wanted. With `strict` only BVLC's schema counts, and files that are named must be there.
+    given, only that state. `shapes` gives the shapes of blobs that only data would tell, `values` fill the places of a
+    template. `ignore` holds codes of warnings that are not wanted. With `strict` only BVLC's schema counts, and files
+    that are named must be there.
     Never raises for what a file says; a file that cannot be read is a finding too.
     """
     collecting = gc.isenabled()
     gc.disable()  # trees and graphs are kept to the end: the collector would walk them again and again, in vain
     try:
-        found = _check(path, level, tuple(stages), shapes)
+        fields, report = read(path, values)
+        found = list(report.diagnostics)
+        if not any(d.code == TEMPLATE for d in found):
+            found += _check(fields, report.errors, level, tuple(stages), shapes)
+    except NetcError as error:
+        found = list(error.diagnostics)
     finally:
         if collecting:
             gc.enable()
@@ -47,14 +56,10 @@ def check(
 
 
 def _check(
-    path: str | Path | Source, level: int, stages: tuple[str, ...], shapes: Mapping[str, Shape] | None
+    fields: Fields, errors: list[Diagnostic], level: int, stages: tuple[str, ...], shapes: Mapping[str, Shape] | None
 ) -> list[Diagnostic]:
-    try:
-        fields, report = read(path)
-    except NetcError as error:
-        return list(error.diagnostics)
     if is_solver(fields):
-        return [*report.diagnostics, *check_solver(fields, shapes)]
+        return check_solver(fields, shapes)
     base = merged("TEST", fields.message("state"), Fields({"level": level, "stage": stages} if level or stages else {}))
     asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else states(fields, base)
-    return [*report.diagnostics, *check_net(fields, (), asked, shapes)[0]]
+    return check_net(fields, (), asked, shapes, errors)[0]

@@ -37,7 +37,8 @@ class Summary:
     @cached_property
     def rows(self) -> list[Row]:
         """One row a layer, in order: `name`, `type`, `bottoms` and `tops` (shapes), `parameters`, `macs`,
-        `operations`, `activation_bytes`, `gradient_bytes`, `receptive_field`, and the graph's `node`."""
+        `operations`, `activation_bytes`, `gradient_bytes`, `receptive_field`, and the graph's `node`.
+        """
         return rows(self.graph, self.live)
 
     @property
@@ -82,7 +83,8 @@ class Summary:
     @property
     def training_peak_bytes(self) -> int | None:
         """Most bytes at one time of a forward and backward pass: the blobs and their gradients, and the values and
-        gradients that are still to be read. A solver's history comes on top: once the blobs for momentum."""
+        gradients that are still to be read. A solver's history comes on top: once the blobs for momentum.
+        """
         peak = self.live.training_peak
         return None if peak is None else peak + 2 * self.parameter_bytes
 
@@ -121,13 +123,14 @@ def summary(
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     batch: int | None = None,
+    values: Mapping[str, str] | None = None,
 ) -> Summary:
     """Shapes, parameters, multiply-adds, memory and receptive fields of a net, layer by layer.
 
     `batch` replaces the first extent of every input that has the batch size of the file; `shapes` gives inputs the
     file leaves open. Data that is not here leaves extents unknown. Raises NetcError for a net that is not sound.
     """
-    net, report = read_net(path)
+    net, report = read_net(path, values)
     report.raise_errors()
     asked = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
     state = merged(phase_of(phase), net.message("state"), asked)

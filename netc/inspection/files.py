@@ -89,7 +89,7 @@ class SourceProbe:
     """Asks the sources of data layers for their records' shapes, each once; what is not here is no error."""
 
     def __init__(self) -> None:
-        self.asked: dict[int, Shapes | None | NetcError] = {}
+        self.asked: dict[int, Shapes | NetcError | None] = {}
         self.warnings: list[Diagnostic] = []
         """W020 for sources that are here, but cannot be opened."""
 
@@ -103,7 +103,7 @@ class SourceProbe:
             raise answer
         return answer
 
-    def _ask(self, node: Node) -> Shapes | None | NetcError:
+    def _ask(self, node: Node) -> Shapes | NetcError | None:
         if not all(is_here(file.path, file.span) for file in named(Fields({"layer": [node.fields]})) if file.what):
             return None
         try:

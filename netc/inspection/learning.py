@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from netc.diagnostics import Diagnostic
 from netc.ir.dims import Shape, known, text
@@ -12,26 +13,45 @@ from netc.ir.graph import Graph, Node
 AFFINE = frozenset(("Scale", "Bias"))
 """Types that give BatchNorm's output a mean and a variance of its own."""
 
+REARRANGING = frozenset(("Concat", "Power", "Split"))
+"""Types that may stand between BatchNorm and its Scale."""
+
 CLASSES = {"SoftmaxWithLoss": "softmax_param", "InfogainLoss": "infogain_loss_param", "Accuracy": "accuracy_param"}
 """Losses and measures with a label for each place off a class axis, and the message that holds that axis."""
 ELEMENTS = frozenset(("EuclideanLoss", "SigmoidCrossEntropyLoss"))
 """Losses with a target for each element."""
 
 
-def lone_batch_norms(graph: Graph) -> Iterator[Diagnostic]:
-    """W103 for BatchNorm layers that no Scale follows: Caffe's BatchNorm has no learned factor and offset."""
-    for node in graph.nodes:
-        if node.layer.type != "BatchNorm" or not node.tops or _has_own_scale(node.fields):
-            continue
-        readers = graph.readers[node.tops[0]]
-        if not any(reader.layer.type in AFFINE for reader in readers):
-            yield Diagnostic(
-                "W103",
-                f"no `Scale` follows the BatchNorm layer `{node.name}`",
-                node.span,
-                ("Caffe's BatchNorm only normalizes: the learned factor and offset are a `Scale` layer's",),
-                "add a `Scale` layer with `scale_param { bias_term: true }` behind it",
-            )
+def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
+    """W103, once a net, for BatchNorm layers that no Scale follows: Caffe's has no learned factor and offset."""
+    lone = [
+        node
+        for node in graph.nodes
+        if node.layer.type == "BatchNorm" and node.tops and not _has_own_scale(node.fields)
+        if graph.values[node.tops[0]].blob not in lost and not _has_scale_behind(graph, node.tops[0])
+    ]
+    if lone:
+        others = f" and {len(lone) - 1} more" if len(lone) > 1 else ""
+        yield Diagnostic(
+            "W103",
+            f"no `Scale` follows the BatchNorm layer `{lone[0].name}`{others}",
+            lone[0].span,
+            ("Caffe's BatchNorm only normalizes: the learned factor and offset are a `Scale` layer's",),
+            "add a `Scale` layer with `scale_param { bias_term: true }` behind each",
+        )
+
+
+def _has_scale_behind(graph: Graph, value: str) -> bool:
+    """Whether a Scale reads a value, or what layers that only rearrange make of it (C.ReLU: its negation beside it)."""
+    waiting, seen = [value], {value}
+    while waiting:
+        for reader in graph.readers[waiting.pop()]:
+            if reader.layer.type in AFFINE:
+                return True
+            if reader.layer.type in REARRANGING:
+                waiting += [top for top in reader.tops if top not in seen]
+                seen.update(reader.tops)
+    return False
 
 
 def _has_own_scale(layer: Fields) -> bool:
@@ -39,7 +59,7 @@ def _has_own_scale(layer: Fields) -> bool:
     return bool(layer.message("batch_norm_param").get("scale_bias", False))
 
 
-def weightless_losses(graph: Graph) -> Iterator[Diagnostic]:
+def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
     for node in graph.nodes:
         given = node.fields.get("loss_weight", ())
@@ -51,7 +71,7 @@ def weightless_losses(graph: Graph) -> Iterator[Diagnostic]:
             )
 
 
-def odd_labels(graph: Graph) -> Iterator[Diagnostic]:
+def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W105 for labels whose count fits and whose shape does not: each would belong to another place."""
     for node in graph.nodes:
         if len(node.bottoms) < 2 or not (node.layer.type in CLASSES or node.layer.type in ELEMENTS):
@@ -89,4 +109,4 @@ def _is_flat(shape: Shape) -> bool:
     return len(_squeezed(shape[1:])) < 2
 
 
-RULES: tuple[Callable[[Graph], Iterable[Diagnostic]], ...] = (lone_batch_norms, weightless_losses, odd_labels)
+RULES = (lone_batch_norms, weightless_losses, odd_labels)

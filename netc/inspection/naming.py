@@ -48,9 +48,7 @@ def _lone(what: str, named: list[tuple[str, Span | None]]) -> Iterator[Diagnosti
     for name, span in named:
         near = misspelling(name, shared) if counts[name] == 1 else None
         if near:
-            yield Diagnostic(
-                "W107", f"nothing else mentions the {what} `{name}`", span, (), f"did you mean `{near}`?"
-            )
+            yield Diagnostic("W107", f"nothing else mentions the {what} `{name}`", span, (), f"did you mean `{near}`?")
 
 
 def misspelling(name: str, known_names: Iterable[str]) -> str | None:
@@ -60,7 +58,7 @@ def misspelling(name: str, known_names: Iterable[str]) -> str | None:
     ('deploy', None, 'conv1_w')
     """
     for near in difflib.get_close_matches(name, list(known_names), n=3, cutoff=NEAR):
-        if near != name and _numbers(near) == _numbers(name) and not _is_counterpart(near, name):
+        if abs(len(near) - len(name)) < 2 and _numbers(near) == _numbers(name) and not _is_counterpart(near, name):
             return near
     return None
 
@@ -79,11 +77,7 @@ def _is_counterpart(one: str, other: str) -> bool:
 def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[Fields]) -> Iterator[Diagnostic]:
     """W107 for stages that a solver names and no rule of its nets does."""
     mentioned = {
-        name
-        for net in nets
-        for rule in rules(net)
-        for field in ("stage", "not_stage")
-        for name in rule.get(field, ())
+        name for net in nets for rule in rules(net) for field in ("stage", "not_stage") for name in rule.get(field, ())
     }
     for name, span in stages:
         if name not in mentioned:
@@ -98,7 +92,7 @@ def one_sided(runs: Sequence[Run]) -> Iterator[Diagnostic]:
     The nets compared are the first of each phase: those without further stages.
     """
     train, test = (next((run for run in runs if run.state.phase == phase), None) for phase in ("TRAIN", "TEST"))
-    if train and test:
+    if train and test and not train.report.errors and not test.report.errors:
         yield from compare_learned(train.graph, test.graph)
 
 

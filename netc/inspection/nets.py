@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from netc.diagnostics import Diagnostic
 from netc.inspection import learning, naming, wiring
 from netc.inspection.files import SourceProbe, check_path, named
-from netc.inspection.runs import Run, findings, runs
+from netc.inspection.runs import LayerPlaces, Run, findings, runs
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, State
 
+Rule = Callable[[Graph, AbstractSet[str]], Iterable[Diagnostic]]
+"""What is asked of a graph; the set holds blobs that layers read which are not in the graph because of a fault."""
+
 
 def check_net(
-    net: Fields, wanted: Iterable[State], possible: Iterable[State], shapes: Mapping[str, Shape] | None = None
+    net: Fields,
+    wanted: Iterable[State],
+    possible: Iterable[State],
+    shapes: Mapping[str, Shape] | None = None,
+    read: Iterable[Diagnostic] = (),
 ) -> tuple[list[Diagnostic], list[Run]]:
     """What is wrong with a net in these states, and the nets themselves.
 
-    The states `wanted` must be sound, each; of those that are only `possible`, see `runs.findings`.
+    The states `wanted` must be sound, each; of those that are only `possible`, see `LayerPlaces.is_meant`. `read` is
+    what was found when the file was read: nothing more is said of layers with an error.
     """
-    probe = SourceProbe()
-    found = runs(net, wanted, possible, probe, shapes)
+    probe, layers = SourceProbe(), LayerPlaces(net)
+    faulty = {index for d in read if d.severity == "error" and (index := layers.index(d)) is not None}
+    found = runs(net, wanted, possible, probe, shapes, faulty)
     told = [d for path in named(net) for d in check_path(path)]
     told += probe.warnings
     told += findings(net, found, lambda run: run.report.diagnostics)
     for rule in RULES:
-        told += findings(net, found, _of_graph(rule))
+        told += findings(net, found, _on(net, rule))
     told += naming.lone_names(net)
     told += naming.one_sided(found)
     return told, found
 
 
-RULES: tuple[Callable[[Graph], Iterable[Diagnostic]], ...] = (*wiring.RULES, *learning.RULES)
+RULES: tuple[Rule, ...] = (*wiring.RULES, *learning.RULES)
 """What is asked of each graph of a file."""
 
 
-def _of_graph(rule: Callable[[Graph], Iterable[Diagnostic]]) -> Callable[[Run], Iterable[Diagnostic]]:
-    return lambda run: rule(run.graph)
+def _on(net: Fields, rule: Rule) -> Callable[[Run], Iterable[Diagnostic]]:
+    return lambda run: rule(run.graph, run.lost(net))

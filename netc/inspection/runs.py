@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from operator import and_
 
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Report
@@ -34,6 +37,11 @@ class Run:
     def __post_init__(self) -> None:
         self.sound = frozenset(id(node.fields) for node in self.graph.nodes)
 
+    def lost(self, net: Fields) -> frozenset[str]:
+        """Blobs that layers read which are in this net and could not be built: these are used, by nobody knows what."""
+        faulty = (layer for layer, own in zip(net["layer"], self.chosen) if own and id(layer) not in self.sound)
+        return frozenset(bottom for layer in faulty for bottom in layer["bottom"])
+
     @property
     def name(self) -> str:
         """The net, for a note.
@@ -52,15 +60,19 @@ def runs(
     possible: Iterable[State],
     probe: Probe,
     shapes: Mapping[str, Shape] | None = None,
+    faulty: AbstractSet[int] = frozenset(),
 ) -> list[Run]:
-    """A net for each state that chooses other layers than those before it; asked-for ones first."""
+    """A net for each state that chooses other layers than those before it; asked-for ones first.
+
+    `faulty` are the indices of layers that were not read as they were meant.
+    """
     found: dict[tuple[bool, ...], Run] = {}
     for state, asked in [*((state, True) for state in wanted), *((state, False) for state in possible)]:
         chosen = tuple(_chosen(layer, state) for layer in net["layer"])
         if chosen not in found:
-            graph, report = checked_graph(net, state, probe, shapes)
+            graph, report = checked_graph(net, state, probe, shapes, faulty)
             found[chosen] = Run(state, graph, report, chosen, asked)
-    return _with_sources(list(found.values()))
+    return _with_sources(net, list(found.values()))
 
 
 def _chosen(layer: Fields, state: State) -> bool:
@@ -70,15 +82,16 @@ def _chosen(layer: Fields, state: State) -> bool:
         return True  # so that building reports it
 
 
-def _with_sources(found: list[Run]) -> list[Run]:
+def _with_sources(net: Fields, found: list[Run]) -> list[Run]:
     """Without the possible nets that nothing feeds, as the TEST net of a file that is for training only."""
-    fed = [run for run in found if run.wanted or any(node.layer.is_data for node in run.graph.nodes)]
+    sources = [bool(layer["top"]) and not layer["bottom"] and layer["type"] != "Parameter" for layer in net["layer"]]
+    fed = [run for run in found if run.wanted or any(map(and_, sources, run.chosen))]
     return fed or found
 
 
 def findings(net: Fields, found: Sequence[Run], rule: Callable[[Run], Iterable[Diagnostic]]) -> list[Diagnostic]:
     """What a rule says of each net, the same fault once, with a note where only some of the nets have it."""
-    layers = _Layers(net)
+    layers = LayerPlaces(net)
     seen: dict[tuple[object, ...], tuple[Diagnostic, list[Run]]] = {}
     for run in found:
         told: set[tuple[object, ...]] = set()
@@ -98,7 +111,7 @@ def _place(found: Diagnostic) -> tuple[object, ...]:
     return (found.code, found.span.source.name, found.span.start, found.span.end)
 
 
-class _Layers:
+class LayerPlaces:
     """Finds the layer of a finding by its place."""
 
     def __init__(self, net: Fields) -> None:
@@ -110,8 +123,6 @@ class _Layers:
         """The number of the layer that a finding stands in."""
         if found.span is None:
             return None
-        from bisect import bisect_right
-
         at = bisect_right(self.places, (found.span.start, float("inf"), 0)) - 1
         return self.places[at][2] if at >= 0 and found.span.start < self.places[at][1] else None
 

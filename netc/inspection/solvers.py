@@ -11,8 +11,8 @@ from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.frontends.caffe.phase import merged, states
 from netc.frontends.caffe.read import read_net
 from netc.inspection.files import Named, check_path, is_absolute, is_here, writable_folder
-from netc.inspection.nets import check_net
 from netc.inspection.naming import compare_learned, unknown_stages
+from netc.inspection.nets import check_net
 from netc.inspection.runs import Run
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
@@ -35,7 +35,7 @@ def check_solver(solver: Fields, shapes: Mapping[str, Shape] | None) -> list[Dia
     reader = _Reader(solver)
     uses = list(_uses(solver, reader))
     found += reader.found
-    found += _nets(uses, shapes)
+    found += _nets(uses, shapes, reader.found)
     if not reader.missing:
         found += unknown_stages(list(_stages(solver)), [use.net for use in uses])
     return found
@@ -124,19 +124,26 @@ def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, 
         yield Use(net, merged(phase, net.message("state"), state))
 
 
-def _nets(uses: list[Use], shapes: Mapping[str, Shape] | None) -> list[Diagnostic]:
+def _nets(uses: list[Use], shapes: Mapping[str, Shape] | None, read: list[Diagnostic]) -> list[Diagnostic]:
     """What is wrong with each net, and E204 and W106 for a train and a test net of two files that do not agree."""
     found: list[Diagnostic] = []
     made: dict[int, list[Run]] = {}
     for net in {id(use.net): use.net for use in uses}.values():
         mine = [use.state for use in uses if use.net is net]
-        told, made[id(net)] = check_net(net, mine, states(net, merged("TEST", net.message("state"))), shapes)
+        possible = states(net, merged("TEST", net.message("state")))
+        told, made[id(net)] = check_net(net, mine, possible, shapes, _of_file(read, net))
         found += told
     if len(made) > 1:
-        train, test = uses[0], next((use for use in uses if use.state.phase == "TEST"), uses[0])
-        if test.net is not train.net and train.state.phase == "TRAIN":
-            found += compare_learned(made[id(train.net)][0].graph, made[id(test.net)][0].graph)
+        train, test = uses[0], next((use for use in uses if use.net is not uses[0].net), uses[0])
+        ours, theirs = (made[id(use.net)][0] for use in (train, test))
+        if train.state.phase == "TRAIN" and not ours.report.errors and not theirs.report.errors:
+            found += compare_learned(ours.graph, theirs.graph)
     return found
+
+
+def _of_file(found: list[Diagnostic], net: Fields) -> list[Diagnostic]:
+    span = net.span()
+    return [d for d in found if span and d.file == span.source.name]
 
 
 def _stages(solver: Fields) -> Iterator[tuple[str, Span | None]]:

@@ -72,7 +72,9 @@ def _flat(value: Any) -> Any:
     """A cell: a list as its numbers, several shapes one behind another."""
     if not isinstance(value, list):
         return value
-    return " ".join("x".join("?" if e is None else str(e) for e in one) if one is not None else "?" for one in _two(value))
+    return " ".join(
+        "x".join("?" if e is None else str(e) for e in one) if one is not None else "?" for one in _two(value)
+    )
 
 
 def _two(value: list[Any]) -> list[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from netc.diagnostics import Diagnostic
 from netc.ir.graph import Graph, Node
@@ -12,7 +13,7 @@ ENDS = frozenset(("Accuracy", "ArgMax", "Softmax", "Sigmoid", "Python", "Silence
 """Types whose tops are meant for whoever runs the net: measures, scores, and what cannot be seen into."""
 INNER = frozenset(
     ("AbsVal", "BatchNorm", "Bias", "Concat", "Dropout", "ELU", "Eltwise", "LRN", "MVN", "Pooling", "PReLU", "ReLU",
-     "Scale", "Slice", "Split", "TanH")
+     "Scale", "Slice", "TanH")
 )  # fmt: skip
 """Types that nets rarely end in: in a net without a loss, one whose top is not used looks forgotten."""
 
@@ -25,7 +26,7 @@ KEEP_SIGN = frozenset(("Dropout", "ReLU"))
 """What an in-place ReLU may be overwritten by: its backward pass reads only where its values are above 0."""
 
 
-def unused_tops(graph: Graph) -> Iterator[Diagnostic]:
+def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W101 for tops that no layer reads, where they do not look like the net's purpose.
 
     Never for losses and measures. In a net with a loss, for every other layer; in a net without, for data, and for
@@ -36,10 +37,10 @@ def unused_tops(graph: Graph) -> Iterator[Diagnostic]:
     for index, node in enumerate(graph.nodes):
         if node.layer.is_loss or node.layer.type in ENDS:
             continue
-        ends = not graph.losses and not node.layer.is_data and (node.layer.type not in INNER or index > last)
+        ends = not graph.losses and not node.layer.is_data and (node.layer.type not in INNER or index >= last)
         for place, top in enumerate(node.tops):
-            if not graph.readers[top] and top not in weighted and not ends:
-                blob = graph.values[top].blob
+            blob = graph.values[top].blob
+            if not graph.readers[top] and blob not in lost and top not in weighted and not ends:
                 help = "remove it from the layer, or give it to a `Silence` layer"
                 yield Diagnostic(
                     "W101",
@@ -56,7 +57,7 @@ def _learned(graph: Graph, node: Node) -> bool:
     return any(weight.learnable for weight in graph.weights(node))
 
 
-def unsafe_in_place(graph: Graph) -> Iterator[Diagnostic]:
+def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W102 for in-place layers that Caffe refuses, or computes wrong gradients for."""
     makers = {top: node for node in graph.nodes for top in node.tops}
     order = {node.key: index for index, node in enumerate(graph.nodes)}
@@ -86,7 +87,10 @@ def _problem(
     others = [r for r in graph.readers[bottom] if r.key != node.key]
     if others:
         where = "before" if order[others[0].key] < order[node.key] else "too"
-        return (f"layer `{others[0].name}` reads `{blob}` {where}", "Caffe takes no net in which a blob has two sources")
+        return (
+            f"layer `{others[0].name}` reads `{blob}` {where}",
+            "Caffe takes no net in which a blob has two sources",
+        )
     if node.layer.type == "Python" or not _works_backward(maker, live):
         return None
     if not node.layer.in_place:
@@ -112,4 +116,4 @@ def _needs_top(maker: Node, reader: Node, live: Liveness) -> bool:
     return layer.type == "ReLU" and live.memory[maker.tops[0]] != maker.tops[0] and reader.layer.type not in KEEP_SIGN
 
 
-RULES: tuple[Callable[[Graph], Iterable[Diagnostic]], ...] = (unused_tops, unsafe_in_place)
+RULES = (unused_tops, unsafe_in_place)

@@ -137,7 +137,7 @@ class Liveness:
 
     def _kept(self) -> set[str]:
         """Memory that the backward pass may look at."""
-        kept = set()
+        kept: set[str] = set()
         for node in self.graph.nodes:
             if not self.gradients.isdisjoint(node.tops):
                 kept.update(self.memory[name] for name in (*node.tops, *node.bottoms))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from netc.diagnostics import Diagnostic, NetcError, Report
-from netc.ir.dims import LIMIT, Shape, product, text
+from netc.ir.dims import LIMIT, Shape, known, product, text
 from netc.ir.fields import placed
 from netc.ir.graph import Graph, Node, Param
 from netc.ir.layer import DataLayer, Shapes, Weight
@@ -50,7 +50,7 @@ class _Driver:
         try:
             self._count(node)
             for top, shape in zip(node.tops, self._shapes(node)):
-                _bounded(shape or ())
+                _bounded(shape or (), node)
                 self.values[top] = replace(self.values[top], shape=shape)
         except NetcError as error:
             self.broken.update(node.tops)
@@ -71,7 +71,7 @@ class _Driver:
         weights = node.layer.weights(known)
         for shape in (*tops, *(weight.shape for weight in weights)):
             if shape is not None:
-                _bounded(shape)
+                _bounded(shape, node)
         if None not in tops:  # a layer that does not know its tops may have blobs that it does not know either
             self._params(node, weights)
         return tops
@@ -124,9 +124,15 @@ def _shareable(param: Param, weight: Weight, first: Weight) -> bool:
     return weight.shape == first.shape
 
 
-def _bounded(shape: Shape) -> None:
+def _bounded(shape: Shape, node: Node) -> None:
+    """Raises NetcError E104 for extents that Caffe cannot hold; unknown ones count as 1."""
+    field = "num_output" if max(shape, default=0) == getattr(node.layer, "num_output", None) else None
     if any(extent < 0 for extent in shape):
         raise NetcError(f"a blob of shape {text(shape)} has a negative extent", code="E104")
-    count = product(shape)
+    count = product(filter(known, shape))
     if count > LIMIT:
-        raise NetcError(f"a blob of shape {text(shape)} has {count} elements: more than Caffe's {LIMIT}", code="E104")
+        raise NetcError(
+            f"a blob of shape {text(shape)} has {count:,} elements: more than Caffe's {LIMIT:,}",
+            code="E104",
+            field=field,
+        )

@@ -29,6 +29,10 @@ class Storage(Protocol):
     def diff(self) -> Tensor:
         """Their gradient."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents."""
+
     def resize(self, shape: tuple[int, ...]) -> None:
         """Take another shape."""
 
@@ -52,9 +56,14 @@ class Weight:
             tensor.grad = torch.zeros_like(tensor)
         return tensor.grad.detach().reshape(self._blob.shape)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Caffe's shape."""
+        return tuple(self._blob.shape)
+
     def resize(self, shape: tuple[int, ...]) -> None:
         """Raises NetcError E304 for any other shape: a module's weights keep theirs."""
-        if shape != tuple(self._blob.shape):
+        if shape != self.shape:
             raise NetcError(
                 f"blob {self._blob.index} of layer `{self._blob.layer}` has shape {text(self._blob.shape)}, "
                 f"which cannot become {text(shape)}",
@@ -88,7 +97,7 @@ class Blob:
     @property
     def shape(self) -> tuple[int, ...]:
         """Extents."""
-        return tuple(self._storage.data.shape)
+        return self._storage.shape
 
     @property
     def count(self) -> int:

@@ -90,7 +90,7 @@ class Host:
             self._reshape(tops)
             self.layer.forward(_blobs(self._bottoms), _blobs(self._tops))
         device = bottoms[0].device if bottoms else _CPU
-        return tuple(memory.data.clone().to(device) for memory in self._tops)
+        return tuple(memory.values.tensor.clone().to(device) for memory in self._tops)
 
     def backward(
         self,
@@ -107,7 +107,7 @@ class Host:
                 memory.write_diff(diff)
             self.layer.backward(_blobs(self._tops), list(wanted), _blobs(self._bottoms))
         sources = (*bottoms, *weights)
-        return tuple(m.diff.clone().to(t.device) for m, t in zip((*self._bottoms, *self._weights), sources))
+        return tuple(m.diff.to(t.device) for m, t in zip((*self._bottoms, *self._weights), sources))
 
     @contextlib.contextmanager
     def _placed(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Iterator[None]:
@@ -130,7 +130,7 @@ class Host:
             self.layer.setup(_blobs(self._bottoms), _blobs(self._tops))
             self._ready = True
         self.layer.reshape(_blobs(self._bottoms), _blobs(self._tops))
-        return tuple(tuple(memory.data.shape) for memory in self._tops)
+        return tuple(memory.shape for memory in self._tops)
 
 
 @dataclass(frozen=True)
@@ -238,9 +238,7 @@ def _memory(shape: Shape) -> Memory:
 
 
 def _memory_of(tensor: Tensor) -> Memory:
-    memory = _memory(())
-    memory.data = tensor.detach().to(_CPU, torch.float32)
-    return memory
+    return Memory.over(tensor.detach().to(_CPU, torch.float32).contiguous())
 
 
 def _blobs(memories: Sequence[Memory]) -> list[Blob]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from netc.diagnostics import NetcError
-from netc.ir.dims import Shape, known, text
+from netc.ir.dims import known, text
 from netc.ir.graph import Node
 from netc.ir.layer import Shapes
-from netc.runtime.memory import memory_key
+from netc.runtime.memory import Memory, memory_key
 from netc.runtime.stepper import Stepper
 
 
@@ -18,7 +18,7 @@ def reshape(stepper: Stepper) -> None:
     for node in stepper.graph.nodes:
         if node.layer.is_data:
             continue
-        bottoms = tuple(tuple(_memory(stepper, name).data.shape) for name in node.bottoms)
+        bottoms = tuple(_memory(stepper, name).shape for name in node.bottoms)
         try:
             tops = node.layer.infer(bottoms, len(node.tops))
             _same_weights(stepper, node, bottoms)
@@ -26,16 +26,12 @@ def reshape(stepper: Stepper) -> None:
             shown = ", ".join(f"{name}{text(shape)}" for name, shape in zip(node.bottoms, bottoms))
             raise error.at(node.span, f"in layer `{node.name}`, bottoms: {shown}") from None
         for name, shape in zip(node.tops, tops):
-            if _is_whole(shape):
+            if shape is not None and all(map(known, shape)):
                 _memory(stepper, name).resize(shape)
 
 
-def _memory(stepper: Stepper, value: str):  # type: ignore[no-untyped-def]
+def _memory(stepper: Stepper, value: str) -> Memory:
     return stepper.memory[memory_key(stepper.graph, value)]
-
-
-def _is_whole(shape: Shape | None) -> bool:
-    return shape is not None and all(map(known, shape))
 
 
 def _same_weights(stepper: Stepper, node: Node, bottoms: Shapes) -> None:

@@ -41,7 +41,7 @@ class Passes:
     def forward(self) -> Sequence[Tensor]:
         """See netc.train.executor.Executor."""
         self.facade.run_forward()
-        self.outputs = [self._data(name).clone() for name in self._graph.outputs]
+        self.outputs = [self._data(name) for name in self._graph.outputs]
         return [self._data(name).sum() * weight for name, weight in self._graph.losses]
 
     def forward_backward(self) -> Sequence[Tensor]:
@@ -51,7 +51,8 @@ class Passes:
         return losses
 
     def _data(self, value: str) -> Tensor:
-        return self.facade.memory[memory_key(self._graph, value)].data
+        values = self.facade.memory[memory_key(self._graph, value)].values
+        return values.tensor.clone() if values.lent else values.tensor
 
 
 class Solver:

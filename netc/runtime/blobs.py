@@ -35,7 +35,8 @@ class Blob:
     @property
     def tensor(self) -> Tensor:
         """The module's tensor, in the module's shape. Looked up each time: `.to()` may replace it."""
-        tensor: Tensor = getattr(self.module, self.weight.name)
+        holder = getattr(self.module, "holder", None)  # a test net's layer under other parameters than the train net's
+        tensor: Tensor = getattr(self.module if holder is None else holder, self.weight.name)
         return tensor
 
     @property

@@ -1,14 +1,8 @@
-"""Graph -> Net: straight-line code over one torch module a node.
-
-The code is Python source made here, and nothing in it comes from a file but layer names as repr() literals; torch.fx
-would paste them in unescaped. Values are dropped after their last use, so memory is as in code written by hand.
-"""
+"""Graph -> Net: one torch module a node, and straight-line code over them (straight.py)."""
 
 from __future__ import annotations
 
-import linecache
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -23,8 +17,7 @@ from netc.ir.verify import verify
 from netc.runtime.blobs import Blob, blobs_of
 from netc.runtime.fillers import fill
 from netc.runtime.modules import LayerModule, module_for
-
-Straight = Callable[..., tuple[Tensor, ...]]
+from netc.runtime.straight import Straight, straight
 
 
 class Net(nn.Module):
@@ -100,7 +93,7 @@ class Net(nn.Module):
         """
         key = (tuple(feeds), tuple(fetches))
         if key not in self._programs:
-            self._programs[key] = _compile(self.graph, *key)
+            self._programs[key] = straight(self.graph, *key)
         return self._programs[key]
 
     def faults(self) -> list[NetcError]:
@@ -210,77 +203,6 @@ def _fill(blobs: list[Blob], generator: torch.Generator | None) -> None:
                 code="E205",
             )
         setattr(blob.module, blob.weight.name, tensor)
-
-
-def _compile(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Straight:
-    steps = _steps(graph, _needed(graph, feeds, fetches), fetches)
-    variable = {name: f"v{i}" for i, name in enumerate(graph.values)}
-    last_use = {name: step for step in steps for name in step.node.bottoms}
-    lines = [f"def straight(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
-    for step in steps:
-        node = step.node
-        arguments = [variable[name] for name in node.bottoms]
-        if step.absorbed:
-            arguments += [f"m[{step.absorbed.key!r}].{weight.name}" for weight in graph.weights(step.absorbed)]
-        tops = ", ".join(variable[name] for name in step.tops)
-        lines.append(f"    {tops + ' = ' if tops else ''}m[{node.key!r}]({', '.join(arguments)})")
-        dead = {name for name in (*node.bottoms, *step.tops) if last_use.get(name, step) is step} - set(fetches)
-        if dead:
-            lines.append(f"    del {', '.join(sorted(variable[name] for name in dead))}")
-    lines.append(f"    return ({''.join(variable[name] + ', ' for name in fetches)})")
-    return _function("\n".join(lines) + "\n")
-
-
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """One call of the straight-line code: a node, and the one it computes along with itself."""
-
-    node: Node
-    absorbed: Node | None = None
-
-    @property
-    def tops(self) -> tuple[str, ...]:
-        return (self.absorbed or self.node).tops
-
-
-def _steps(graph: Graph, nodes: list[Node], fetches: tuple[str, ...]) -> list[_Step]:
-    steps: list[_Step] = []
-    absorbed: set[str] = set()
-    for node in nodes:
-        if node.key in absorbed:
-            continue
-        readers = graph.readers[node.tops[0]] if len(node.tops) == 1 and node.tops[0] not in fetches else []
-        reader = readers[0] if len(readers) == 1 and readers[0].bottoms == node.tops else None
-        if reader and reader in nodes and node.layer.absorbs(reader.layer):
-            absorbed.add(reader.key)
-            steps.append(_Step(node, reader))
-        else:
-            steps.append(_Step(node))
-    return steps
-
-
-def _needed(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> list[Node]:
-    """The nodes that lead to `fetches` without going behind `feeds`."""
-    fed, wanted, nodes = set(feeds), set(fetches) - set(feeds), []
-    for node in reversed(graph.nodes):
-        if not wanted.isdisjoint(node.tops) or (set(fetches) >= set(graph.outputs) and not node.tops):
-            wanted.difference_update(node.tops)
-            wanted.update(name for name in node.bottoms if name not in fed)
-            nodes.append(node)
-    if wanted:
-        missing = [graph.values[name].blob for name in sorted(wanted)]
-        raise NetcError(f"input {_listed(missing)} is missing", code="E302")
-    return nodes[::-1]
-
-
-def _function(source: str) -> Straight:
-    """Compile generated code so that tracebacks and debuggers show it."""
-    name = f"<netc straight-line {abs(hash(source)):x}>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {}
-    exec(compile(source, name, "exec"), namespace)
-    function: Straight = namespace["straight"]
-    return function
 
 
 def _listed(names: Iterable[str]) -> str:

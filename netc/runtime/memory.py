@@ -1,4 +1,8 @@
-"""Caffe's blobs: the memory that all versions of one blob share, for the node-by-node executor."""
+"""Caffe's blobs: the memory that all versions of one blob share, for the node-by-node executor.
+
+Nothing is copied for a blob that nobody looks at: its memory is the tensor that its layer gave. Whoever asks for `data`
+or `diff` gets memory of its own, and from then on results are copied there, so that what he holds stays true.
+"""
 
 from __future__ import annotations
 
@@ -12,49 +16,111 @@ AUTOMATIC = "(automatic)"
 """What Caffe calls the top of a loss that the file gives no name; two of them are two blobs."""
 
 
+class Buffer:
+    """A tensor that may be replaced until it is lent, and is overwritten from then on."""
+
+    def __init__(self, tensor: Tensor, lent: bool = False) -> None:
+        self.tensor = tensor
+        self.lent = lent
+
+    def lend(self) -> Tensor:
+        """The tensor, to keep and to write into; it stays the same until its shape changes."""
+        if not self.lent:
+            self.tensor = self.tensor.detach().clone(memory_format=torch.contiguous_format)
+            self.lent = True
+        return self.tensor
+
+    def write(self, values: Tensor, own: bool) -> None:
+        """Take new values; `own` says that nobody else will ever write into `values`.
+
+        Tensors that autograd saved see what is overwritten, as Caffe's backward passes do.
+        """
+        if self.lent and values.shape == self.tensor.shape:
+            self.tensor.data.copy_(values)
+            return
+        place = (self.tensor.device, self.tensor.dtype)
+        self.tensor = values.detach() if own else values.detach().clone()
+        self.tensor = self.tensor.to(*place)
+        self.lent = False
+
+    def reshape(self, shape: Shape) -> None:
+        """Take another shape of as many elements."""
+        self.tensor = self.tensor.reshape(shape)
+
+
 class Memory:
-    """`data` and `diff` of one blob. Both stay the same tensors until the shape changes."""
+    """`data` and `diff` of one blob."""
 
     def __init__(self, shape: Shape, weight: float, device: torch.device, dtype: torch.dtype) -> None:
-        self.data = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = Buffer(torch.zeros(shape, device=device, dtype=dtype))
+        """What `data` lends; the executor looks at it without borrowing."""
         self.weight = weight
-        """What a new `diff` is filled with: the blob's loss weight."""
-        self._diff: Tensor | None = None
+        """What a new gradient is filled with: the blob's loss weight."""
+        self._gradient: Buffer | None = None
+
+    @classmethod
+    def over(cls, tensor: Tensor) -> Memory:
+        """The memory that is a given tensor."""
+        memory = cls((), 0.0, tensor.device, tensor.dtype)
+        memory.values = Buffer(tensor, lent=True)
+        return memory
+
+    @property
+    def data(self) -> Tensor:
+        """The values, to keep and to write into."""
+        return self.values.lend()
 
     @property
     def diff(self) -> Tensor:
-        """The gradient, made when first asked for."""
-        if self._diff is None:
-            self._diff = torch.full_like(self.data, self.weight)
-        return self._diff
+        """The gradient, to keep and to write into."""
+        return self.gradient.lend()
 
     @property
-    def has_diff(self) -> bool:
-        """Whether anybody asked for `diff`."""
-        return self._diff is not None
+    def gradient(self) -> Buffer:
+        """What `diff` lends, made when first asked for."""
+        if self._gradient is None:
+            self._gradient = Buffer(torch.full_like(self.values.tensor, self.weight))
+        return self._gradient
+
+    @property
+    def shape(self) -> Shape:
+        """Extents."""
+        return tuple(self.values.tensor.shape)
 
     def resize(self, shape: Shape) -> None:
         """Take another shape. What was in there is kept where the number of elements stays, else lost."""
-        if tuple(self.data.shape) == tuple(shape):
+        if self.shape == tuple(shape):
             return
-        same = self.data.numel() == torch.Size(shape).numel()
-        self.data = self.data.reshape(shape) if same else self.data.new_zeros(shape)
-        if self._diff is not None:
-            self._diff = self._diff.reshape(shape) if same else torch.full_like(self.data, self.weight)
+        if self.values.tensor.numel() == torch.Size(shape).numel():
+            self.values.reshape(shape)
+        else:
+            self.values = Buffer(self.values.tensor.new_zeros(shape))
+        self._follow()
 
-    def write(self, values: Tensor) -> None:
-        """Overwrite `data`. Tensors that autograd saved from here see it, as Caffe's backward passes do."""
-        self.resize(tuple(values.shape))
-        self.data.data.copy_(values)
+    def write(self, values: Tensor, own: bool = False) -> None:
+        """Overwrite `data`, and take the shape of `values`; `own` as in Buffer."""
+        self.values.write(values, own)
+        self._follow()
 
-    def write_diff(self, values: Tensor) -> None:
-        """Overwrite `diff`."""
-        self.diff.copy_(values)
+    def write_diff(self, values: Tensor, own: bool = False) -> None:
+        """Overwrite `diff`; `own` as in Buffer."""
+        self.gradient.write(values, own)
 
     def move(self, device: torch.device, dtype: torch.dtype) -> None:
         """Go to another device."""
-        self.data = self.data.to(device, dtype)
-        self._diff = None if self._diff is None else self._diff.to(device, dtype)
+        for buffer in (self.values, self._gradient):
+            if buffer is not None:
+                buffer.tensor = buffer.tensor.to(device, dtype)
+
+    def _follow(self) -> None:
+        """Give the gradient the shape of the values."""
+        buffer = self._gradient
+        if buffer is None or tuple(buffer.tensor.shape) == self.shape:
+            return
+        if buffer.tensor.numel() == self.values.tensor.numel():
+            buffer.reshape(self.shape)
+        else:
+            self._gradient = None
 
 
 def memory_key(graph: Graph, value: str) -> str:
@@ -68,8 +134,7 @@ def memories(graph: Graph, device: torch.device, dtype: torch.dtype) -> dict[str
     weights = dict(graph.losses)
     found: dict[str, Memory] = {}
     for name, value in graph.values.items():
-        shape = tuple(extent if known(extent) else 0 for extent in value.shape or (0,))
-        shape = () if value.shape == () else shape
+        shape = (0,) if value.shape is None else tuple(extent if known(extent) else 0 for extent in value.shape)
         memory = found.setdefault(memory_key(graph, name), Memory(shape, 0.0, device, dtype))
         memory.resize(shape)
         memory.weight = weights.get(name, memory.weight)

@@ -80,7 +80,35 @@ class LayerModule(nn.Module):
         return repr(self.layer)
 
 
+class ReLU(nn.ReLU):
+    """torch's, which `overwrite` may tell for one call to compute in place."""
+
+    def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
+        """The positive part."""
+        return nn.functional.relu(input, inplace or self.inplace)
+
+
+class LeakyReLU(nn.LeakyReLU):
+    """torch's, which `overwrite` may tell for one call to compute in place."""
+
+    def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
+        """The positive part, and the negative one times the slope."""
+        return nn.functional.leaky_relu(input, self.negative_slope, inplace or self.inplace)
+
+
+def overwrite(module: nn.Module, bottom: Tensor) -> Any:
+    """The module's top, in the memory of its bottom where the module is one of the two that can.
+
+    A module that somebody put in its place is called as usual.
+    """
+    return module(bottom, inplace=True) if isinstance(module, (ReLU, LeakyReLU)) else module(bottom)
+
+
 def module_for(node: Node, bottoms: Shapes, weights: Weights) -> nn.Module:
     """The torch module of a node, its weights not yet filled."""
     stock = node.layer.module(bottoms, len(node.tops))
+    if type(stock) is nn.ReLU:
+        return ReLU()
+    if type(stock) is nn.LeakyReLU:
+        return LeakyReLU(stock.negative_slope)
     return stock or LayerModule(node.layer, weights, len(node.tops), node.name, node.span)

@@ -80,7 +80,7 @@ class Stepper:
             self._forward(node)
             for top, weight in zip(node.tops, node.loss_weights):
                 if weight:
-                    loss = loss + weight * self._of(top).data.sum()
+                    loss = loss + weight * self._of(top).values.tensor.sum()
             self._call(self.after["forward"], index)
         return loss
 
@@ -143,15 +143,17 @@ class Stepper:
     def _forward(self, node: Node) -> None:
         if node.layer.is_data:
             source = self.sources.get(node.key)
-            tops = tuple(source()) if source else ()
-        else:
-            tops = self._run(node)
+            for name, top in zip(node.tops, source() if source else ()):
+                self._of(name).write(top)
+            return
+        bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
+        tops = self._run(node, bottoms)
+        others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
         for name, top in zip(node.tops, tops):
-            self._of(name).write(top.detach())
+            self._of(name).write(top, own=_storage(top) not in others)
 
-    def _run(self, node: Node) -> tuple[Tensor, ...]:
+    def _run(self, node: Node, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         needs = self.needs[node.key]
-        bottoms = tuple(map(self._bottom, node.bottoms))
         with torch.set_grad_enabled(needs.layer):
             for bottom, need in zip(bottoms, needs.bottoms):
                 bottom.requires_grad_(need)
@@ -161,10 +163,11 @@ class Stepper:
             self._runs[node.key] = _Run(bottoms, tops)
         return tops
 
-    def _bottom(self, name: str) -> Tensor:
-        """A tensor of its own over the blob's memory; a copy where an in-place layer will overwrite that."""
-        data = self._of(name).data.detach()
-        return data.clone() if name in self._overwritten else data
+    def _bottom(self, node: Node, name: str) -> Tensor:
+        """A tensor of its own over the blob's memory; a copy where an in-place layer overwrites what backward needs."""
+        values = self._of(name).values
+        copied = values.lent and name in self._overwritten and self.needs[node.key].layer
+        return values.tensor.detach().clone() if copied else values.tensor.detach()
 
     def _backward(self, node: Node) -> None:
         run = self._runs.get(node.key)
@@ -183,14 +186,17 @@ class Stepper:
                 self._give(node, position, next(given))
 
     def _gradients(self, node: Node, run: _Run, inputs: list[Tensor]) -> list[Tensor]:
-        pairs = [(top, self._of(name).diff) for name, top in zip(node.tops, run.tops) if top.requires_grad]
-        if len(inputs) > 1:  # a bottom's diff may be written where a top's is still to be read
-            pairs = [(top, diff.clone()) for top, diff in pairs]
+        pairs = [(top, self._top_gradient(name)) for name, top in zip(node.tops, run.tops) if top.requires_grad]
         if not pairs or not inputs:
             return [torch.zeros_like(tensor) for tensor in inputs]
         outputs, diffs = zip(*pairs)
         found = torch.autograd.grad(outputs, inputs, diffs, retain_graph=True, allow_unused=True)
         return [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found)]
+
+    def _top_gradient(self, name: str) -> Tensor:
+        """What a backward pass starts from: a copy of what is lent, for others may keep it as their gradient."""
+        gradient = self._of(name).gradient
+        return gradient.tensor.clone() if gradient.lent else gradient.tensor
 
     # ------------------------------------------------------------------ fan-out
 
@@ -209,15 +215,15 @@ class Stepper:
         edges, memory = self._edges[name], self._of(name)
         weight = dict(self.graph.losses).get(name, 0.0)
         if len(edges) == 1 and not weight:
-            memory.write_diff(gradient)
+            memory.write_diff(gradient, own=True)
             return
-        self._parts[node.key, position] = gradient.clone()
+        self._parts[node.key, position] = gradient
         if (node.key, position) == _completing(edges):
-            total = torch.full_like(memory.data, weight)
+            total = torch.full_like(memory.values.tensor, weight)
             for part in map(self._parts.get, edges):
                 if part is not None and part.shape == total.shape:
                     total += part
-            memory.write_diff(total)
+            memory.write_diff(total, own=True)
 
     # ------------------------------------------------------------------ memory
 
@@ -228,7 +234,8 @@ class Stepper:
         """Follow the net to its device."""
         self.place = _place(self.net, self.place)
         for memory in self.memory.values():
-            if (memory.data.device, memory.data.dtype) != self.place:
+            tensor = memory.values.tensor
+            if (tensor.device, tensor.dtype) != self.place:
                 memory.move(*self.place)
         self._link()
 
@@ -258,6 +265,10 @@ def _place(net: Net, otherwise: tuple[torch.device, torch.dtype]) -> tuple[torch
     tensors = (tensor for tensor in (*net.parameters(), *net.buffers()) if tensor.is_floating_point())
     first = next(tensors, None)
     return otherwise if first is None else (first.device, first.dtype)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _accumulate(weight: Tensor, gradient: Tensor, afresh: bool) -> None:

@@ -10,6 +10,8 @@ hand: they hold what every generated module shares.
     defaults("caffe.X")       what every field is where it is not set
     descriptor("caffe.X")     protobuf's description of a message
     new("caffe.X")            an empty message
+    is_bvlc(field)            whether BVLC's Caffe has a field, or a value of an enum; forks' are there too
+    private("caffe.X")        the names of a message's fields that it has not
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumValueDescriptor, FieldDescriptor
 
 from netc.schema import caffe, caffe2
 from netc.schema._loader import POOL, Message, message_class
@@ -31,11 +33,18 @@ __all__ = [
     "caffe2",
     "defaults",
     "descriptor",
+    "is_bvlc",
     "is_repeated",
     "is_required",
     "message_class",
     "new",
+    "private",
 ]
+
+PRIVATE = 50000
+"""Where the numbers begin that proto/ gives to what forks of Caffe have beside it."""
+LISTED = "__list"
+"""What ends the name of a field that holds every value of another, which a fork may repeat and BVLC may not."""
 
 
 @functools.lru_cache(maxsize=None)
@@ -62,6 +71,22 @@ def is_required(field: FieldDescriptor) -> bool:
     """Whether a message without this field is incomplete."""
     known = getattr(field, "is_required", None)
     return field.label == FieldDescriptor.LABEL_REQUIRED if known is None else bool(known)
+
+
+def is_bvlc(member: FieldDescriptor | EnumValueDescriptor) -> bool:
+    """Whether a field, or a value of an enum, is of BVLC's schema; the others are those of forks of Caffe."""
+    if member.number >= PRIVATE:
+        return False
+    if isinstance(member, FieldDescriptor):
+        return True
+    owner = member.type.containing_type
+    return owner is None or not owner.fields or any(field.number < PRIVATE for field in owner.fields)
+
+
+@functools.lru_cache(maxsize=None)
+def private(message_name: str) -> frozenset[str]:
+    """The names of a message's fields that BVLC's schema does not have. Raises KeyError for an unknown message."""
+    return frozenset(field.name for field in descriptor(message_name).fields if not is_bvlc(field))
 
 
 @functools.lru_cache(maxsize=None)

@@ -2272,7 +2272,7 @@ class NumberFormat(Message):
     FLOAT16: int
     INT: int
     UINT: int
-    def __init__(self, *, ) -> None: ...
+    def __init__(self) -> None: ...
 
 class ResizeParameter(Message):
     Resize_mode: Enum
@@ -2987,7 +2987,6 @@ class DetectionLossParameter(Message):
     constriant: bool
     cls_num: int
     coord_num: int
-    lambda: float
     field_h: float
     field_w: float
     field_whr: float
@@ -3014,7 +3013,6 @@ class DetectionLossParameter(Message):
         constriant: bool | None = ...,
         cls_num: int | None = ...,
         coord_num: int | None = ...,
-        lambda: float | None = ...,
         field_h: float | None = ...,
         field_w: float | None = ...,
         field_whr: float | None = ...,
@@ -4320,7 +4318,7 @@ class DenseBlockParameter(Message):
     ) -> None: ...
 
 class AxpyParameter(Message):
-    def __init__(self, *, ) -> None: ...
+    def __init__(self) -> None: ...
 
 class ShuffleChannelParameter(Message):
     group: int
@@ -4537,8 +4535,7 @@ class GRNParameter(Message):
 
 class SeLUParameter(Message):
     alpha: float
-    lambda: float
-    def __init__(self, *, alpha: float | None = ..., lambda: float | None = ...) -> None: ...
+    def __init__(self, *, alpha: float | None = ...) -> None: ...
 
 class LocalParameter(Message):
     num_output: int

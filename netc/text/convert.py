@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from netc.diagnostics import Diagnostic, Span, did_you_mean, in_order
+from netc.schema import LISTED, is_bvlc, is_repeated, is_required, new
 from netc.schema import Message as ProtobufMessage
-from netc.schema import is_repeated, is_required, new
 from netc.text.tree import Field, Message, Scalar, Tree
 from netc.text.values import FaultError, Value, converter
 
@@ -23,6 +23,12 @@ class _Known:
     repeated: bool
     convert: Callable[[str], Value] | None
     """None for a message."""
+    bvlc: bool
+    """Whether BVLC's schema has it."""
+    private: frozenset[str]
+    """Values of an enum that BVLC's schema does not have."""
+    every: str | None
+    """The field that holds every value of this one, where a fork may repeat what BVLC may not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +42,25 @@ class _Plan:
 
 @functools.cache
 def _plan(descriptor: Descriptor) -> _Plan:
+    names = {field.name for field in descriptor.fields}
     fields = {
-        field.name: _Known(is_repeated(field), None if field.message_type else converter(field))
+        field.name: _Known(
+            repeated=is_repeated(field),
+            convert=None if field.message_type else converter(field),
+            bvlc=is_bvlc(field),
+            private=_private_values(field),
+            every=f"{field.name}{LISTED}" if f"{field.name}{LISTED}" in names else None,
+        )
         for field in descriptor.fields
+        if not field.name.endswith(LISTED)
     }
     required = tuple(field.name for field in descriptor.fields if is_required(field))
     return _Plan(descriptor.name, fields, required)
+
+
+def _private_values(field: FieldDescriptor) -> frozenset[str]:
+    values = field.enum_type.values if field.enum_type else ()
+    return frozenset(value.name for value in values if not is_bvlc(value))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -52,21 +71,29 @@ def _suggestion(descriptor: Descriptor, name: str) -> str | None:
 def to_message(tree: Tree | Message, message_type: str) -> tuple[ProtobufMessage, list[Diagnostic]]:
     """Fill a message of a type (`caffe.NetParameter`) from a tree, or from one message of a tree.
 
-    Gives the message and, in the order of the file, all that was found: W001 (an unknown field; it is left out) and the
-    errors E004 (a faulty escape or no UTF-8), E006 (a value of the wrong kind), E007 (a number out of range), E008 (an
-    unknown name of an enum), E009 (a field given twice that holds one value, or a required one missing). A field with
-    an error is not set. Raises KeyError for an unknown type.
+    Gives the message and, in the order of the file, all that was found: W001 (an unknown field; it is left out), W002
+    (a field, or a value of an enum, that a fork of Caffe has and BVLC's has not), W003 (an unknown value of an enum;
+    the field is not set) and the errors E004 (a faulty escape or no UTF-8), E006 (a value of the wrong kind), E007 (a
+    number out of range), E009 (a field given twice that holds one value, or a required one missing). A field with an
+    error is not set. Warnings come once for each name in a message type, at the first place, and name it in `field`
+    (`PoolingParameter.ceil_mode`). Raises KeyError for an unknown type.
     """
     root = tree.root if isinstance(tree, Tree) else tree
     filler = _Filler()
     message = new(message_type)
     filler.fill(message, root, root.span)
-    return message, in_order(filler.found)
+    return message, in_order(filler.findings())
 
 
 class _Filler:
     def __init__(self) -> None:
-        self.found: list[Diagnostic] = []
+        self.errors: list[Diagnostic] = []
+        self.warnings: dict[tuple[str, str], list[Diagnostic]] = {}
+        """The first finding with each code and text, and those after it."""
+
+    def findings(self) -> list[Diagnostic]:
+        """The errors, and each warning once."""
+        return self.errors + [_counted(found) for found in self.warnings.values()]
 
     def fill(self, message: ProtobufMessage, node: Message, place: Span | None) -> None:
         """Set the fields of a message; `place` is where a missing field is reported."""
@@ -78,10 +105,13 @@ class _Filler:
             how = known.get(name)
             if how is None:
                 self.unknown(message, field)
-            elif how.repeated:
+                continue
+            if not how.bvlc:
+                self.foreign(message, field, name)
+            if how.repeated:
                 self.repeated(message, field, how)
             elif name in seen:
-                self.report("E009", f"`{name}` is given twice", field.name_span, _line_note("first", seen[name]))
+                self.again(message, seen[name], field, how)
             else:
                 seen[name] = field
                 self.single(message, field, how)
@@ -104,9 +134,21 @@ class _Filler:
             try:
                 setattr(message, field.name, how.convert(value.raw))
             except FaultError as fault:
-                self.fault(fault, value)
+                self.fault(fault, value, message, field)
+            if value.raw in how.private:
+                self.foreign(message, field, value.raw)
         else:
             self.no_message(value, field)
+
+    def again(self, message: ProtobufMessage, first: Field, field: Field, how: _Known) -> None:
+        """A further value of a field that BVLC may not repeat: a fault, unless a fork may; `how.every` then holds all."""
+        if how.every is None:
+            self.report("E009", f"`{field.name}` is given twice", field.name_span, _line_note("first", first))
+            return
+        self.foreign(message, field, how.every)
+        if not getattr(message, how.every):
+            self.repeated(message, Field(how.every, list(first.values)), how)
+        self.repeated(message, Field(how.every, list(field.values)), how)
 
     def repeated(self, message: ProtobufMessage, field: Field, how: _Known) -> None:
         """A field that holds any number of values."""
@@ -120,7 +162,7 @@ class _Filler:
                 try:
                     target.append(how.convert(value.raw))
                 except FaultError as fault:
-                    self.fault(fault, value)
+                    self.fault(fault, value, message, field)
             else:
                 self.no_message(value, field)
 
@@ -138,16 +180,51 @@ class _Filler:
             "E006", f"`{field.name}` is a single value, not a message", field.name_span or value.span, help=help
         )
 
-    def fault(self, fault: FaultError, value: Scalar) -> None:
-        self.report(fault.code, fault.message, value.span, *fault.notes, help=fault.help)
+    def fault(self, fault: FaultError, value: Scalar, message: ProtobufMessage, field: Field) -> None:
+        """A value that the field cannot hold; one that an enum does not have is a warning."""
+        if fault.code == "E008":
+            notes = (*fault.notes, "a layer that needs it is in error")
+            self.warn("W003", fault.message, value.span, message, field.name, notes, fault.help)
+        else:
+            self.report(fault.code, fault.message, value.span, *fault.notes, help=fault.help)
 
     def unknown(self, message: ProtobufMessage, field: Field) -> None:
         descriptor = message.DESCRIPTOR
-        help = _suggestion(descriptor, field.name)
-        self.report("W001", f"unknown field `{field.name}` in `{descriptor.name}`", field.name_span, help=help)
+        text = f"unknown field `{field.name}` in `{descriptor.name}`"
+        self.warn("W001", text, field.name_span, message, field.name, (), _suggestion(descriptor, field.name))
+
+    def foreign(self, message: ProtobufMessage, field: Field, name: str) -> None:
+        """A field, or a value of an enum, that BVLC's schema does not have."""
+        shown = f"`{name}`" if name == field.name else f"`{field.name}: {name}`"
+        if name.endswith(LISTED):
+            shown = f"`{field.name}`, given several times,"
+        text = f"{shown} in `{message.DESCRIPTOR.name}` is not of BVLC's Caffe"
+        self.warn("W002", text, field.name_span or field.span, message, name, (), None)
 
     def report(self, code: str, message: str, span: Span | None, *notes: str, help: str | None = None) -> None:
-        self.found.append(Diagnostic(code, message, span, notes, help))
+        self.errors.append(Diagnostic(code, message, span, notes, help))
+
+    def warn(
+        self,
+        code: str,
+        text: str,
+        span: Span | None,
+        message: ProtobufMessage,
+        name: str,
+        notes: tuple[str, ...],
+        help: str | None,
+    ) -> None:
+        """A warning that is told once for all its places."""
+        member = f"{message.DESCRIPTOR.name}.{name}"
+        self.warnings.setdefault((code, text), []).append(Diagnostic(code, text, span, notes, help, member))
+
+
+def _counted(found: list[Diagnostic]) -> Diagnostic:
+    """The first of equal findings, with a note on the others."""
+    first = min(found, key=lambda d: d.span.start if d.span else -1)
+    others = len(found) - 1
+    note = f"and at {others} more place{'s' * (others != 1)}"
+    return replace(first, notes=(*first.notes, note)) if others else first
 
 
 def _line_note(word: str, field: Field) -> str:

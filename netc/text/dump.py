@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from netc.schema import Message, is_repeated
+from netc.schema import LISTED, Message, is_repeated
 from netc.text.literals import quote, spell_double, spell_float
 
 
@@ -21,8 +21,12 @@ def from_message(message: Message) -> str:
 
 
 def _lines(message: Message, indent: str) -> Iterator[str]:
+    every = {field.name: value for field, value in message.ListFields() if field.name.endswith(LISTED)}
     for field, value in message.ListFields():
+        if field.name in every:
+            continue
         many, spell = _printer(field)
+        many, value = (True, every[f"{field.name}{LISTED}"]) if f"{field.name}{LISTED}" in every else (many, value)
         for one in value if many else (value,):
             if spell is None:
                 yield f"{indent}{field.name} {{\n"

@@ -15,7 +15,7 @@ Codes:
     E601  the solver's nets: none, several, or not as many as `test_iter` and `test_state` say; a net without weights
     E602  the learning rate policy: missing, unknown, or without a field that it needs; `max_iter` missing
     E603  a value that makes no sense: a negative rate, `test_iter: 0`, ...
-    E604  the solver's type: unknown, given twice, or with a momentum that it does not take
+    E604  the solver's type: unknown, or with a momentum that it does not take
     E605  the folder for snapshots is missing, or may not be written to
     E606  there is no such GPU
     E607  a data layer that only a program can feed

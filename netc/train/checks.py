@@ -13,15 +13,7 @@ from netc.train.lr_policy import POLICIES
 if TYPE_CHECKING:
     from netc.train.settings import SolverSettings
 
-SOLVER_TYPES = {
-    "SGD": "SGD",
-    "NESTEROV": "Nesterov",
-    "ADAGRAD": "AdaGrad",
-    "RMSPROP": "RMSProp",
-    "ADADELTA": "AdaDelta",
-    "ADAM": "Adam",
-}
-"""Names of `type` by those of the older `solver_type` (`upgrade_proto.cpp`, UpgradeSolverType)."""
+SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 NET_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 AT_LEAST = {
     "base_lr": 0,
@@ -131,12 +123,9 @@ def _values(settings: SolverSettings, report: Report) -> None:
 
 def _type(settings: SolverSettings, report: Report) -> None:
     name, span = settings.type, settings.fields.span("type")
-    types = tuple(SOLVER_TYPES.values())
-    if "solver_type" in settings.fields and "type" in settings.fields:
-        report.error("E604", "both `type` and `solver_type` are given", settings.fields.span("solver_type"))
-    if name not in types:
-        known = f"the types are {', '.join(f'`{known}`' for known in types)}"
-        report.error("E604", f"unknown solver type `{name}`", span, help=did_you_mean(name, types) or known)
+    if name not in SOLVER_TYPES:
+        known = f"the types are {', '.join(f'`{known}`' for known in SOLVER_TYPES)}"
+        report.error("E604", f"unknown solver type `{name}`", span, help=did_you_mean(name, SOLVER_TYPES) or known)
     if name in ("AdaGrad", "RMSProp") and settings.momentum:
         found = f"`{name}` takes no momentum, and `momentum` is {settings.momentum:g}"
         report.error("E604", found, settings.fields.span("momentum"), help="take `momentum` out")

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netc.diagnostics import Report
+from netc.diagnostics import Diagnostic, Report
 from netc.frontends.caffe.read import empty_fields, read_solver
 from netc.ir.fields import Fields
 from netc.train import checks
-from netc.train.checks import SOLVER_TYPES
 
 EMPTY = empty_fields("caffe.SolverParameter")
 
@@ -89,6 +88,8 @@ class SolverSettings:
 
     fields: Fields = field(default=EMPTY, repr=False, compare=False)
     """The message itself, with places in its file."""
+    warnings: tuple[Diagnostic, ...] = field(default=(), repr=False, compare=False)
+    """What was found when the file was read."""
 
     @property
     def file(self) -> str | None:
@@ -123,26 +124,24 @@ class SolverSettings:
         """The same with other values, in the message too. Raises NetcError as `settings_of` does."""
         merged = {**self.fields.values, **values}
         ordered = {name: merged[name] for name in self.fields.defaults if name in merged}
-        return settings_of(Fields(ordered, self.fields.defaults, self.fields.message, self.fields.span))
+        return settings_of(Fields(ordered, self.fields.defaults, self.fields.message, self.fields.span), self.warnings)
 
 
 def read_settings(path: str | Path) -> SolverSettings:
     """The settings in a solver prototxt. Raises NetcError for its text and, as `settings_of`, for what it says."""
     fields, report = read_solver(path)
     report.raise_errors()
-    return settings_of(fields)
+    return settings_of(fields, tuple(report.warnings))
 
 
-def settings_of(solver: Fields) -> SolverSettings:
-    """The settings of a SolverParameter message.
+def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> SolverSettings:
+    """The settings of a SolverParameter message, of today's format.
 
     Raises NetcError E601 to E604 (see the package) with everything that is wrong with them.
     """
     values: dict[str, Any] = {name: _plain(solver[name]) for name in _NAMES if name in solver}
-    if "solver_type" in solver and "type" not in solver:
-        values["type"] = SOLVER_TYPES[solver["solver_type"]]
     values["weights"] = tuple(file for text in solver["weights"] for file in text.split(",") if file)
-    settings = SolverSettings(**values, fields=solver)
+    settings = SolverSettings(**values, fields=solver, warnings=warnings)
     report = Report()
     checks.check(settings, report)
     report.raise_errors()
@@ -153,4 +152,4 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-_NAMES = [f.name for f in dataclasses.fields(SolverSettings) if f.name not in ("fields", "weights")]
+_NAMES = [f.name for f in dataclasses.fields(SolverSettings) if f.name not in ("fields", "weights", "warnings")]

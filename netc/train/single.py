@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from netc.compiler import copy_weights, graph_of, read_net, record_shapes
+from netc.compiler import copy_weights, graph_of, record_shapes
+from netc.frontends.caffe.read import read_net
 from netc.ir.graph import Phase, State
 from netc.passes.data_to_inputs import data_to_inputs
 from netc.runtime.fillers import generator_of
@@ -83,7 +85,8 @@ def time_layers(net: SolverNet, iterations: int, tell: Listener = nobody) -> lis
 
     The device is waited for around each layer, so that the sum is more than a pass takes.
     """
-    stepper = Stepper(net.net, net.graph, {key: _source(feed.next) for key, feed in net.feeds.items()})
+    sources: dict[str, Source] = {key: feed.next for key, feed in net.feeds.items()}
+    stepper = Stepper(net.net, net.graph, sources)
     stepper.training = True
     clock = _Clock(stepper)
     tell(Note("caffe.cpp:355", "Performing Forward"))
@@ -121,10 +124,6 @@ def _tell_times(rows: list[LayerTime], forward: float, backward: float, iteratio
     tell(Note("caffe.cpp:423", "*** Benchmark ends ***"))
 
 
-def _source(next_batch: Callable[[], tuple[torch.Tensor, ...]]) -> Source:
-    return next_batch
-
-
 class _Clock:
     """Sums up what each node of a stepper takes."""
 
@@ -134,8 +133,8 @@ class _Clock:
         self.began = 0.0
         self.reset()
         for way in ("forward", "backward"):
-            stepper.before[way].append(lambda index: self.start())
-            stepper.after[way].append(lambda index, way=way: self.stop(way, index))
+            stepper.before[way].append(self.start)
+            stepper.after[way].append(functools.partial(self.stop, way))
 
     def reset(self) -> None:
         """Forget everything."""
@@ -147,7 +146,7 @@ class _Clock:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def start(self) -> None:
+    def start(self, index: int) -> None:
         """A node begins."""
         self.began = self.now()
 

@@ -94,7 +94,7 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> Restored:
         for layer in files.read(model).layers
     ]
     known = {name for name, arrays in layers if arrays}
-    missing = [name for name, _ in named_blobs(net) if name not in known]
+    missing = [name for name, blobs in named_blobs(net) if name not in known and any(b.is_owner for b in blobs)]
     if missing:
         raise NetcError(f"`{model}` has no weights for {_listed(missing)}: it is of another net", code="E703")
     copy_weights(net, layers, str(model))

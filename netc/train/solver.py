@@ -62,6 +62,8 @@ class Solver:
     ) -> None:
         self.settings, self.device, self.tell = settings, device, tell
         tell(Note("solver.cpp:45", f"Initializing solver from parameters: \n{text_of(settings).rstrip()}"))
+        for warning in settings.warnings:
+            tell(Warned(warning.render()))
         if settings.snapshot:
             check_prefix(settings)
         self.seed = settings.random_seed if settings.random_seed >= 0 else secrets.randbits(31)

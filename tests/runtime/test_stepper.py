@@ -252,3 +252,37 @@ def test_batch_sizes_change_from_pass_to_pass(net_from, phase):
         stepper.forward()
         stepper.backward()
         assert stepper.memory["c"].diff.shape == stepper.memory["c"].data.shape == (4 * scale, 8, 3, 4)
+
+
+def test_a_blob_that_nobody_looks_at_is_not_copied(net_from):
+    net, stepper = double(net_from, NORMALISED)
+    given = inputs_of(net)
+    fill(stepper, given)
+    tops = {}
+    net.module("f").register_forward_hook(lambda module, bottoms, top: tops.update(f=top))
+    stepper.forward()
+    assert stepper.memory["f"].values.tensor.data_ptr() == tops["f"].data_ptr()
+    held = stepper.memory["f"].data
+    assert held.data_ptr() != tops["f"].data_ptr()
+    stepper.memory["x"].data.mul_(2)
+    stepper.forward()
+    assert stepper.memory["f"].data is held
+    torch.testing.assert_close(held, tops["f"].detach())
+
+
+@pytest.mark.parametrize("held", [(), ("c",), ("s", "d"), ("x", "c", "d", "s", "f", "l", "p", "n")])
+def test_who_looks_does_not_change_what_comes_out(net_from, held):
+    net, stepper = double(net_from, FANOUT)
+    looked, looking = double(net_from, FANOUT)
+    for name in held:
+        assert looking.memory[name].data.shape == looking.memory[name].diff.shape
+    for one in (stepper, looking):
+        for seed in (1, 2):
+            fill(one, inputs_of(one.net, seed))
+            one.forward()
+            one.backward()
+    for name in ("c", "d", "s", "f", "l"):
+        torch.testing.assert_close(stepper.memory[name].data, looking.memory[name].data)
+        torch.testing.assert_close(stepper.memory[name].diff, looking.memory[name].diff)
+    for mine, theirs in zip(net.parameters(), looked.parameters()):
+        torch.testing.assert_close(mine.grad, theirs.grad)

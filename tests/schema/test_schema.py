@@ -6,7 +6,7 @@ import sys
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
-from netc.schema import as_dict, caffe, caffe2, defaults, descriptor, new
+from netc.schema import as_dict, caffe, caffe2, defaults, descriptor, is_bvlc, is_repeated, new, private
 
 NUMBERS = """
     caffe.BlobShape.dim 1  caffe.BlobProto.data 5  caffe.BlobProto.diff 6  caffe.BlobProto.shape 7
@@ -49,7 +49,40 @@ def test_field_numbers(path, number):
     ],
 )
 def test_no_field_is_missing_or_extra(message, fields):
-    assert len(descriptor(message).fields) == fields
+    assert sum(map(is_bvlc, descriptor(message).fields)) == fields
+
+
+def values(message, enum):
+    return descriptor(message).enum_types_by_name[enum].values_by_name
+
+
+def test_what_forks_have_beside_bvlc_is_told_by_its_number():
+    pooling = descriptor("PoolingParameter").fields_by_name
+    assert is_bvlc(pooling["round_mode"])
+    assert not is_bvlc(pooling["ceil_mode"])
+    assert {"ceil_mode", "avg_include_pad"} <= private("PoolingParameter")
+    assert not private("PoolingParameter") & {"pool", "pad", "round_mode"}
+    assert is_bvlc(values("V1LayerParameter", "LayerType")["DECONVOLUTION"])
+    assert not is_bvlc(values("V1LayerParameter", "LayerType")["UNPOOLING"])
+    assert not is_bvlc(values("LossParameter", "NormalizationMode")["PRE_FIXED"])
+    assert is_bvlc(caffe.DESCRIPTOR.enum_types_by_name["Phase"].values_by_name["TEST"])
+    assert all(map(is_bvlc, descriptor("caffe2.OperatorDef").fields))
+
+
+def test_messages_of_forks_are_private_altogether():
+    assert private("PriorBoxParameter") == {field.name for field in descriptor("PriorBoxParameter").fields}
+    corner = values("PriorBoxParameter", "CodeType")["CORNER"]
+    assert (corner.number, is_bvlc(corner)) == (1, False)
+
+
+def test_a_field_that_a_fork_may_repeat_has_one_that_holds_all():
+    listed = [
+        (m.name, f.name) for m in caffe.DESCRIPTOR.message_types_by_name.values() for f in m.fields if "__" in f.name
+    ]
+    assert listed == [("SolverParameter", "device_id__list"), ("DataParameter", "source__list")]
+    for message, name in listed:
+        single, every = (descriptor(message).fields_by_name[n] for n in (name.removesuffix("__list"), name))
+        assert (single.type, is_repeated(single), is_repeated(every)) == (every.type, False, True)
 
 
 def test_defaults_are_plain_values():

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from netc.schema import descriptor, is_repeated, is_required, message_class
+from netc.schema import LISTED, descriptor, is_repeated, is_required, message_class
 
 SPACE = st.sampled_from([" ", "\n", "  ", "\t", "\r\n", " # note: {\n", "\n\n"])
 PLAIN = {8: st.booleans(), 9: st.text(st.characters(exclude_categories=["Cs"]), max_size=6), 12: st.binary(max_size=6)}
@@ -28,6 +28,7 @@ def message(draw, kind, depth=3):
     """A message with a few of its fields set, all required ones among them."""
     made = message_class(kind)()
     fields = [field for field in kind.fields if depth > 0 or field.message_type is None]
+    fields = [field for field in fields if not field.name.endswith(LISTED)]
     chosen = draw(st.lists(st.sampled_from(fields), max_size=5, unique_by=lambda field: field.name)) if fields else []
     for field in dict.fromkeys([*(f for f in kind.fields if is_required(f)), *chosen]):
         count = draw(st.integers(1, 3)) if is_repeated(field) else 1

@@ -83,7 +83,7 @@ def test_a_policy_without_its_fields(settings_from, policy, missing):
         ("test_interval: 2 test_iter: 1 test_iter: 1 test_state { }", "1 values of `test_state` for 2 test nets"),
         ('train_net: "b"', "2 train nets: `net` and `train_net`"),
         ('type: "AdaGrad" momentum: 0.9', "`AdaGrad` takes no momentum"),
-        ('type: "SGD" solver_type: SGD', "both `type` and `solver_type`"),
+        ('type: "SGD" solver_type: SGD', "`type` or `solver_type`, not both"),
         ("base_lr: nan", "given twice"),
     ],
 )

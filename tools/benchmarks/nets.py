@@ -40,8 +40,8 @@ def forward(model: str, batch: int, device: str, rounds: int) -> Result:
 def step(model: str, batch: int, device: str, rounds: int, bar: float = 1.03, repeat: int = 1) -> Result:
     """A training step: forward, loss, backward, update by SGD with momentum and decay."""
     pair = Pair(model, batch, device, train=True)
+    pair.check_steps(netc_step, by_hand_step)
     ours, theirs = netc_step(pair), by_hand_step(pair)
-    pair.check_steps(ours, theirs)
     timing = alternate(ours, theirs, rounds, repeat, waiter(device))
     memory = _memory(pair, ours, theirs)
     return Result(f"{model}-step", timing, bar, memory, {"batch": batch})

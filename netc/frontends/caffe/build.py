@@ -5,23 +5,30 @@ Every fault is reported once: what depends on a broken layer is left out in sile
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from netc.diagnostics import Diagnostic, NetcError, Report, did_you_mean
+from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
 from netc.frontends.caffe.phase import included
 from netc.ir.fields import Fields, placed
 from netc.ir.graph import Graph, Node, Param, State, Value, module_key
 from netc.ir.layer import Layer
 from netc.layers import registry
 
+NEVER_IN_PLACE = frozenset(("Flatten", "Reshape"))
+"""Types that Caffe refuses to run in place: their top shares its memory with the bottom, in another shape
+(`flatten_layer.cpp`, `reshape_layer.cpp`)."""
 
-def build(net: Fields, state: State) -> tuple[Graph, Report]:
+
+def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> tuple[Graph, Report]:
     """The graph of `state`, without shapes, and what was found wrong with the file.
 
     `net` is an upgraded NetParameter: only `layer` holds layers. Layers with a fault, and those behind them,
-    are not in the graph.
+    are not in the graph. `faulty` are the indices of layers whose fault was told when the file was read.
     """
     builder = _Builder(net, state)
-    for layer in net["layer"]:
-        builder.add(layer)
+    for index, layer in enumerate(net["layer"]):
+        builder.add(layer, index in faulty)
     graph = Graph(
         name=net["name"],
         nodes=tuple(builder.nodes),
@@ -44,11 +51,14 @@ class _Builder:
         self.keys: set[str] = set()
         self.names: dict[str, Fields] = {}
 
-    def add(self, fields: Fields) -> None:
-        """Add one layer of the file, where its rules say so."""
+    def add(self, fields: Fields, faulty: bool = False) -> None:
+        """Add one layer of the file, where its rules say so; of a faulty one only know that its tops are broken."""
         layer_class = registry().get(fields["type"])
         try:
             if not included(fields, self.state):
+                return
+            if faulty:
+                self.broken.update(fields["top"])
                 return
             layer = self._layer(fields, layer_class)
             bottoms = self._bottoms(fields)
@@ -64,11 +74,9 @@ class _Builder:
             self.broken.update(fields["top"])
 
     def _layer(self, fields: Fields, layer_class: type[Layer] | None) -> Layer:
-        name = fields["type"]
         if layer_class is None:
-            problem = f"unknown layer type `{name}`" if name else "a layer without `type`"
-            raise NetcError(problem, code="E010", span=fields.span("type"), help=did_you_mean(name, registry()))
-        return layer_class.from_caffe(fields)
+            raise _unknown_type(fields)
+        return layer_class.from_caffe(in_bvlc_terms(fields))
 
     def _bottoms(self, fields: Fields) -> tuple[str, ...] | None:
         """The values that the layer reads, None where one of them is behind a fault."""
@@ -129,6 +137,13 @@ class _Builder:
     def _top(self, fields: Fields, index: int, blob: str) -> str:
         bottoms = fields["bottom"]
         in_place = index < len(bottoms) and bottoms[index] == blob
+        if in_place and fields["type"] in NEVER_IN_PLACE:
+            raise NetcError(
+                f"`{fields['type']}` does not work in place",
+                code="E023",
+                span=fields.span("top", index),
+                help="give its top a name of its own",
+            )
         if (blob in self.current or blob in self.broken) and not in_place:
             writers = [node.name for node in self.nodes if any(self.values[t].blob == blob for t in node.tops)]
             raise NetcError(
@@ -149,6 +164,16 @@ class _Builder:
         self.values[name] = Value(name, blob)
         self.current[blob] = name
         return name
+
+
+def _unknown_type(fields: Fields) -> NetcError:
+    name, place = fields["type"], fields.span("type")
+    fork = owner_of_type(name)
+    if fork:
+        note = f"`{name}` is a layer of {called(fork)}; netc does not compute it yet"
+        return NetcError(f"unsupported layer type `{name}`", code="E010", span=place, notes=[note])
+    problem = f"unknown layer type `{name}`" if name else "a layer without `type`"
+    return NetcError(problem, code="E010", span=place, help=did_you_mean(name, registry()))
 
 
 def _why_not(layer: Fields, state: State) -> str:

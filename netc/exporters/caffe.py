@@ -1,0 +1,127 @@
+"""A graph back to Caffe: the NetParameter that BVLC Caffe reads, and its text.
+
+Written is the net of one phase, without `include` rules. Parameters come from the layers (`Layer.to_caffe`), so that what
+passes and surgery changed is in the file; defaults are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from netc.diagnostics import NetcError
+from netc.ir.filler import Filler
+from netc.ir.graph import Graph, Node, Param
+from netc.ir.layer import Layer
+from netc.layers.input import Input
+from netc.schema import Message, caffe, is_bvlc, is_repeated
+from netc.text import from_message
+
+
+def net_text(graph: Graph) -> str:
+    """The prototxt of a graph, its inputs as an Input layer. Raises NetcError E701."""
+    return from_message(net_message(graph))
+
+
+def net_message(graph: Graph) -> caffe.NetParameter:
+    """The NetParameter of a graph. Raises NetcError E701 for what BVLC Caffe has no field or layer for."""
+    net = caffe.NetParameter()
+    if graph.name:
+        net.name = graph.name
+    if graph.force_backward:
+        net.force_backward = True
+    for name in graph.inputs:
+        _input(net.layer.add(), graph, name)
+    for node in graph.nodes:
+        _layer(net.layer.add(), graph, node)
+    return net
+
+
+def _input(layer: caffe.LayerParameter, graph: Graph, name: str) -> None:
+    value = graph.values[name]
+    layer.name, layer.type = value.blob, Input.type
+    layer.top.append(value.blob)
+    if value.shape is not None:
+        layer.input_param.shape.add().dim.extend(value.shape)
+
+
+def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node) -> None:
+    layer.name, layer.type = node.name, node.layer.type
+    layer.bottom.extend(graph.values[name].blob for name in node.bottoms)
+    layer.top.extend(graph.values[name].blob for name in node.tops)
+    if node.loss_weights and node.loss_weights != _usual(node):
+        layer.loss_weight.extend(node.loss_weights)
+    layer.propagate_down.extend(node.propagate_down)
+    for param in node.params:
+        _param(layer.param.add(), param)
+    try:
+        for name, values in parameters(node.layer).items():
+            _fill(layer, name, values)
+    except NetcError as error:
+        raise error.at(node.span, f"in layer `{node.name}`") from None
+
+
+def _usual(node: Node) -> tuple[float, ...]:
+    """The loss weights that the layer has where the file says nothing."""
+    return (1.0, *(0.0,) * (len(node.tops) - 1)) if node.layer.is_loss else ()
+
+
+def _param(spec: Message, param: Param) -> None:
+    if param.name:
+        spec.name = param.name
+    if param.permissive:
+        spec.share_mode = "PERMISSIVE"
+    for name in ("lr_mult", "decay_mult"):
+        if getattr(param, name) != 1:
+            setattr(spec, name, getattr(param, name))
+
+
+def parameters(layer: Layer) -> dict[str, Any]:
+    """What `to_caffe` gives, by field of LayerParameter: a layer of one message gives that message's values alone."""
+    values = layer.to_caffe()
+    if layer.param_field is None or set(values) <= {layer.param_field, "transform_param", "loss_param"} and values:
+        return values
+    return {layer.param_field: values} if values else {}
+
+
+def _fill(message: Message, name: str, value: Any) -> None:
+    """Set one field from a plain value. Raises NetcError E701 where BVLC's schema has no such field."""
+    field = message.DESCRIPTOR.fields_by_name.get(name)
+    if field is None or not is_bvlc(field):
+        raise NetcError(f"BVLC Caffe has no field `{name}` in `{message.DESCRIPTOR.name}`", code="E701", field=name)
+    if field.message_type is not None:
+        for one in value if is_repeated(field) else (value,):
+            target = getattr(message, name).add() if is_repeated(field) else getattr(message, name)
+            target.SetInParent()
+            for inner, held in _plain(one).items():
+                _fill(target, inner, held)
+    elif is_repeated(field):
+        getattr(message, name).extend(value if isinstance(value, (tuple, list)) else (value,))
+    else:
+        setattr(message, name, value[0] if isinstance(value, (tuple, list)) else value)
+
+
+def _plain(value: Any) -> Mapping[str, Any]:
+    """The values of a message: a dictionary, or a filler, whose defaults are left out."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, Filler) or is_dataclass(value):
+        held = ((f.name, getattr(value, f.name), f.default) for f in fields(value))
+        return {name: given for name, given, default in held if given != default}
+    raise TypeError(f"no message: {value!r}")
+
+
+def is_plain(layers: Iterable[Layer]) -> bool:
+    """Whether BVLC Caffe has all these layer types."""
+    return all(layer.type in BVLC_TYPES for layer in layers)
+
+
+BVLC_TYPES = frozenset(
+    """AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data
+    Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss
+    Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM Log MVN MemoryData MultinomialLogisticLoss PReLU Parameter
+    Pooling Power Python RNN ReLU Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax
+    SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData""".split()
+)
+"""The types that Caffe 1.0 and its master register (`layer_factory.cpp` and REGISTER_LAYER_CLASS); forks have others."""

@@ -1,0 +1,236 @@
+"""What forks of Caffe added to BVLC's messages: whose each field is, and what it does to results."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Known(NamedTuple):
+    """A field of a fork, or a value that a fork added to an enum."""
+
+    fork: str
+    meaning: str | None
+    """How netc reads it, where it changes results; None where it does not, or is not supported."""
+    supported: bool
+    """False for what changes results wherever it is not its default, and is not done."""
+
+
+WITHOUT_EFFECT: dict[str, dict[str, str]] = {
+    "NetParameter": {
+        "Intel": "engine compile_net_state multinode",
+        "NVIDIA": """
+            default_forward_type default_backward_type default_forward_math default_backward_math global_grad_scale
+            default_conv_algos_override default_cudnn_math_override reduce_buckets""",
+    },
+    "SolverParameter": {
+        "SSD": "ap_version show_per_class_result",
+        "PVANet": "plateau_winsize",
+        "YOLO ports": "stagelr stageiter",
+        "Intel": "engine warmup_start_lr local_gw_ratio",
+        "NVIDIA": """
+            per_parameter_reduce rampup_lr solver_data_type store_blobs_in_old_format momentum_power weight_decay_power
+            larc_policy larc_eta larc_turn global_grad_scale min_test_iter snapshot_and_test_last_iter""",
+        "yjxiong": "device_id__list richness",
+        "early Caffe": "stepearly",
+    },
+    "LayerParameter": {
+        "SSD": """
+            annotated_data_param detection_evaluate_param detection_output_param multibox_loss_param norm_param
+            permute_param prior_box_param video_data_param""",
+        "Fast R-CNN": "roi_pooling_param smooth_l1_loss_param",
+        "R-FCN": "box_annotator_ohem_param psroi_pooling_param",
+        "MNC": "mask_resize_param roi_warping_param",
+        "PVANet": "proposal_param",
+        "FPN ports": "deformable_convolution_param roi_align_param",
+        "MS-CNN": """
+            bbox_reg_param box_output_param detection_accuracy_param image_gt_data_param proposal_target_param""",
+        "panoramic detection": "ring_pad_param",
+        "DeepLab": """
+            adaptive_bias_channel_param bias_channel_param dense_crf_param domain_transform_param interp_param
+            mat_read_param mat_write_param seg_accuracy_param unique_label_param""",
+        "SegNet": "bn_param dense_image_data_param upsample_param",
+        "DeconvNet": "eltwise_accuracy_param unpooling_param",
+        "CRF-as-RNN": "multi_stage_meanfield_param",
+        "yjxiong": "batch_reduction_param seg_data_param",
+        "C3D": "convolution3d_param pooling3d_param",
+        "FlowNet": """
+            accum_param augmentation_param coeff_schedule_param correlation_param downsample_param flow_warp_param
+            l1_loss_param lpq_loss_param mean_param reader_param resample_param writer_param reshape_every_iter""",
+        "YOLO ports": """
+            detection_loss_param eval_detection_param region_loss_param reorg_param yolo_detection_output_param
+            yolov3_detection_output_param yolov3_param""",
+        "MobileNet ports": "relu6_param",
+        "ShuffleNet": "shuffle_channel_param",
+        "SENet": "axpy_param",
+        "NVIDIA": """
+            detectnet_augmentation_param detectnet_groundtruth_param forward_type backward_type forward_math
+            backward_math debug cudnn_math_override""",
+        "Intel": """
+            engine multinode mn_activation_param mn_grad_compress_param quantization_param spatial_dropout_param
+            split_param continuation_indicator_param""",
+        "CTPN and CRNN ports": """
+            ctc_param ctc_decoder_param ctc_loss_param denseblock_param lstm_param reverse_param reverse_time_param
+            transpose_param""",
+        "caffe-face": "center_loss_param",
+        "SphereFace": "margin_inner_product_param",
+        "NormFace": "label_specific_add_param",
+        "face recognition forks": "triplet_loss_param",
+        "happynear": "eltwise_affine_param insanity_param local_param noise_param sub_region_param",
+        "SpatialTransformerLayer": "loc_loss_param power_file_param st_loss_param st_param",
+        "DAN": "mmd_param",
+        "DANN": "gradient_scaler_param",
+        "OpenVINO": "cosine_similarity_batch_param grn_param",
+        "jolibrain": "dice_coef_loss_param focal_loss_param selu_param",
+        "OpenPose": "imresize_param nms_param",
+        "channel pruning": "filter_param",
+        "Caffe con Troll": """
+            gpu_batch_proportion gpu_0_batch_proportion gpu_1_batch_proportion gpu_2_batch_proportion
+            gpu_3_batch_proportion gpu_0_depth_proportion gpu_1_depth_proportion gpu_2_depth_proportion
+            gpu_3_depth_proportion""",
+    },
+    "V1LayerParameter": {
+        "DeconvNet": "bn_param unpooling_param eltwise_accuracy_param",
+        "CRF-as-RNN": "multi_stage_meanfield_param",
+        "Chenglong Chen": "prelu_param",
+        "MobileNet ports": "relu6_param",
+        "happynear": "roi_pooling_param",
+        "caffe2onnx": "upsample_param",
+        "DeepLab": "interp_param seg_accuracy_param mat_write_param dense_crf_param bias_channel_param",
+        "Caffe con Troll": "gpu_batch_proportion",
+    },
+    "TransformationParameter": {
+        "SSD": "emit_constraint",
+        "yjxiong": "scale_ratios max_distort",
+        "NVIDIA": "use_gpu_transform allow_upscale interpolation_algo_up interpolation_algo_down",
+        "Chenglong Chen": "debug_display angle_interval",
+    },
+    "LossParameter": {"SegNet": "class_weighting"},
+    "BatchNormParameter": {"Intel": "engine bias_term filler"},
+    "ConcatParameter": {"Intel": "engine"},
+    "ConvolutionParameter": {
+        "Intel": "negative_slope conv_algorithm",
+        "NVIDIA": "cudnn_convolution_algo_seeker conv_algos_override",
+    },
+    "DataParameter": {
+        "NVIDIA": "threads parser_threads cache",
+        "FlowNet": """
+            disk_reader_threads huge_video_dataset verbose block_size preselection_label rand_permute_order
+            rand_permute_seed""",
+    },
+    "DropoutParameter": {"NVIDIA": "random_seed engine"},
+    "EltwiseParameter": {"Intel": "engine"},
+    "ImageDataParameter": {"DeepLab": "ignore_label", "NVIDIA": "threads cache", "C3D": "show_data truth_scale"},
+    "InnerProductParameter": {"Intel": "engine"},
+    "LRNParameter": {"BVLC's opencl branch": "pooling_param"},
+    "ReductionParameter": {"yjxiong": "k"},
+    "ReLUParameter": {"Intel": "fuse"},
+}
+"""By message and fork: fields that only tell how to compute, or that count beside another only."""
+
+NOT_SUPPORTED: dict[str, dict[str, str]] = {
+    "NetParameter": {"Intel": "bn_stats_batch_size"},
+    "SolverParameter": {
+        "SSD": "eval_type",
+        "Intel": "disabled_update warmup_iter local_lr_auto",
+        "NVIDIA": """
+            test_epoch_size test_interval_epoch max_epoch epoch_size rampup_interval min_lr momentum_policy max_momentum
+            weight_decay_policy larc test_and_snapshot_start_epoch test_and_snapshot_last_epochs warmup_step""",
+    },
+    "TransformationParameter": {
+        "SSD": "resize_param noise_param crop_h crop_w distort_param expand_param",
+        "Intel": "random_resize_param random_aspect_ratio_param",
+        "LRCN": "flow",
+        "DeepLab": "scale_factors crop_width crop_height",
+        "yjxiong": "fix_crop more_fix_crop multi_scale is_flow original_image",
+        "NVIDIA": """
+            img_rand_resize_lower img_rand_resize_upper rand_resize_ratio_lower rand_resize_ratio_upper
+            vertical_stretch_lower vertical_stretch_upper""",
+        "Chenglong Chen": """
+            contrast_adjustment jpeg_compression multiscale smooth_filtering max_rotation_angle min_scaling_factor
+            max_scaling_factor max_shearing_ratio max_perspective_ratio""",
+    },
+    "LossParameter": {"SegNet": "weight_by_label_freqs", "NVIDIA": "label_smoothing"},
+    "BatchNormParameter": {
+        "PSPNet": "update_global_stats",
+        "NVIDIA": "scale_filler bias_filler scale_bias",
+        "Intel": "use_weight_bias stats_batch_size relu",
+    },
+    "ConvolutionParameter": {
+        "C3D": "kernel_depth temporal_stride temporal_pad filter_group",
+        "Intel": "relu",
+        "BVLC's opencl branch": "fuse_type",
+    },
+    "DataParameter": {
+        "yjxiong": "shuffle",
+        "YOLO ports": "side",
+        "FlowNet": """
+            limit_samples preselection_file range_start range_end rand_permute slice_point encoding subtract
+            permute_every_iter""",
+        "caffe-face": "source__list",
+    },
+    "EltwiseParameter": {"yjxiong": "STOCHASTIC_SUM"},
+    "FillerParameter": {
+        "SpatialTransformerLayer": "file",
+        "Chenglong Chen": "negative_slope",
+        "FlowNet": "diag_val",
+        "Intel": "scale",
+        "happynear": "alpha",
+    },
+    "ImageDataParameter": {
+        "DeepLab": "label_type",
+        "Intel": "min_height min_width",
+        "NVIDIA": "short_side",
+        "C3D": "new_length sampling_rate use_image use_temporal_jitter is_flow num_truth_channels",
+        "channel pruning": "bicubic new_dim",
+    },
+    "LRNParameter": {"BVLC's opencl branch": "fuse_type"},
+    "PoolingParameter": {
+        "Intel": "avg_include_pad axis",
+        "NVIDIA": "torch_pooling",
+        "C3D": "kernel_depth temporal_stride temporal_pad",
+        "BVLC's opencl branch": "dilation",
+    },
+    "ReductionParameter": {"yjxiong": "TOPK"},
+    "ReLUParameter": {"Cambricon": "upper_limit"},
+}
+"""By message and fork: fields and values that change results."""
+
+READ: dict[tuple[str, str], tuple[str, str]] = {
+    ("PoolingParameter", "ceil_mode"): ("soeaver", "read as `round_mode`"),
+    ("ConvolutionParameter", "hole"): ("DeepLab", "read as `dilation`"),
+    ("ConvolutionParameter", "hole_h"): ("DeepLab", "read as `dilation`"),
+    ("ConvolutionParameter", "hole_w"): ("DeepLab", "read as `dilation`"),
+    ("ConvolutionParameter", "dilation_h"): ("yjxiong", "read as `dilation`"),
+    ("ConvolutionParameter", "dilation_w"): ("yjxiong", "read as `dilation`"),
+    ("DropoutParameter", "scale_train"): ("Fast R-CNN", "false scales in test instead of in training"),
+    ("DropoutParameter", "sample_weights_test"): ("SegNet", "true drops in test too"),
+    ("LossParameter", "pre_fixed_normalizer"): ("R-FCN", "divides the loss where `normalization` is PRE_FIXED"),
+    ("LossParameter", "PRE_FIXED"): ("R-FCN", "divides the loss by `pre_fixed_normalizer`"),
+}
+"""By message and name: whose it is, and how it is read."""
+
+
+def _each(table: dict[str, dict[str, str]], supported: bool) -> dict[tuple[str, str], Known]:
+    return {
+        (message, name): Known(fork, None, supported)
+        for message, forks in table.items()
+        for fork, names in forks.items()
+        for name in names.split()
+    }
+
+
+KNOWN: dict[tuple[str, str], Known] = (
+    _each(WITHOUT_EFFECT, True)
+    | _each(NOT_SUPPORTED, False)
+    | {key: Known(fork, meaning, True) for key, (fork, meaning) in READ.items()}
+)
+"""By message and name of a field or value: all three."""
+
+
+def called(fork: str) -> str:
+    """A fork in a sentence.
+
+    >>> called("SSD"), called("YOLO ports"), called("BVLC's opencl branch")
+    ("SSD's Caffe", 'YOLO ports', "BVLC's opencl branch")
+    """
+    return fork if fork.endswith(("ports", "branch", "forks", "Caffe")) else f"{fork}'s Caffe"

@@ -1,0 +1,133 @@
+"""A layer's parameters in BVLC's words: what forks spell otherwise is translated, what means nothing here an error."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.frontends.caffe.forks.known import KNOWN, called
+from netc.ir.fields import Fields
+from netc.schema import LISTED, defaults, descriptor, is_bvlc, private
+
+
+def in_bvlc_terms(layer: Fields) -> Fields:
+    """The LayerParameter itself, or one that says the same without the forks' fields that have a counterpart.
+
+    Raises NetcError E106 for every field of a fork in it that changes results and is not supported, E101 for one that
+    contradicts BVLC's.
+    """
+    found = list(unsupported(layer, "LayerParameter"))
+    if found:
+        raise NetcError(found)
+    new = {name: made for name, rule in TRANSLATED.items() if name in layer for made in rule(layer.message(name))}
+    return _changed(layer, new, {}) if new else layer
+
+
+def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
+    """E106 for each field of a fork in a message of type `name`, or in the messages in it, that is not supported.
+
+    A field that is its default changes nothing. Nets and solvers are asked for their own fields only.
+    """
+    members = _members(name)
+    for field, value in message.values.items():
+        if field in members.private:
+            if not _supported(name, field) and value != defaults(name)[field]:
+                yield _refused(message, field, field, KNOWN[name, field].fork)
+        elif field in members.messages and name not in ("NetParameter", "SolverParameter"):
+            for part in value if isinstance(value, list) else [value]:
+                yield from unsupported(part, members.messages[field])
+        elif isinstance(value, str) and value in members.values.get(field, ()) and not _supported(name, value):
+            yield _refused(message, field, f"{field}: {value}", KNOWN[name, value].fork)
+
+
+def _supported(message: str, name: str) -> bool:
+    known = KNOWN.get((message, name))
+    return known is None or known.supported
+
+
+def _refused(message: Fields, field: str, shown: str, fork: str) -> Diagnostic:
+    base = field.removesuffix(LISTED)
+    shown = f"`{shown}`" if base == field else f"several values of `{base}`"
+    verb = "is" if base == field else "are"
+    return Diagnostic("E106", f"{shown} {verb} of {called(fork)} and not supported", message.span(base), field=base)
+
+
+class _Members(NamedTuple):
+    private: frozenset[str]
+    messages: Mapping[str, str]
+    """BVLC's fields that hold messages which may hold something of a fork's, with the types' names."""
+    values: Mapping[str, frozenset[str]]
+    """BVLC's fields that hold an enum, with the values that forks added."""
+
+
+@cache
+def _members(name: str) -> _Members:
+    fields = [field for field in descriptor(name).fields if is_bvlc(field)]
+    return _Members(
+        private(name),
+        {f.name: f.message_type.name for f in fields if f.message_type is not None and f.name != "blobs"},
+        {
+            f.name: frozenset(v.name for v in f.enum_type.values if not is_bvlc(v))
+            for f in fields
+            if f.enum_type is not None
+        },
+    )
+
+
+def _pooling(pooling: Fields) -> Iterator[Fields]:
+    """`ceil_mode` says what `round_mode` does."""
+    if "ceil_mode" not in pooling:
+        return
+    mode = "CEIL" if pooling["ceil_mode"] else "FLOOR"
+    if pooling.get("round_mode", mode) != mode:
+        raise _contradiction(pooling, "ceil_mode", "round_mode")
+    yield _changed(pooling, {"round_mode": mode}, {"round_mode": "ceil_mode"})
+
+
+def _convolution(convolution: Fields) -> Iterator[Fields]:
+    """`hole` and `dilation_h` with `dilation_w` say what `dilation` does."""
+    short, high, wide = ("hole", "hole_h", "hole_w")
+    if "dilation_h" in convolution or "dilation_w" in convolution:
+        short, high, wide = ("dilation", "dilation_h", "dilation_w")
+    given = [name for name in (short, high, wide) if name in convolution and name != "dilation"]
+    if not given:
+        return
+    if "dilation" in convolution:
+        raise _contradiction(convolution, given[0], "dilation")
+    both = convolution.get(short, 1)
+    pair = (convolution.get(high, both), convolution.get(wide, both))
+    yield _changed(convolution, {"dilation": pair}, {"dilation": given[0]})
+
+
+def _loss(loss: Fields) -> Iterator[Fields]:
+    """In R-FCN's Caffe number 3 of `normalization` is PRE_FIXED and 4 is NONE; in BVLC's, 3 is NONE."""
+    place = loss.span("normalization") if "normalization" in loss else None
+    spelled = place.text if place else ""
+    if spelled == "4" or (spelled == "3" and "pre_fixed_normalizer" in loss):
+        yield _changed(loss, {"normalization": "NONE" if spelled == "4" else "PRE_FIXED"}, {})
+
+
+TRANSLATED: dict[str, Callable[[Fields], Iterator[Fields]]] = {
+    "pooling_param": _pooling,
+    "convolution_param": _convolution,
+    "loss_param": _loss,
+}
+"""By field of LayerParameter: how its message is brought to BVLC's terms; nothing where it is in these already."""
+
+
+def _contradiction(message: Fields, one: str, other: str) -> NetcError:
+    return NetcError(f"`{one}` and `{other}` contradict each other", code="E101", span=message.span(one), field=one)
+
+
+def _changed(message: Fields, new: Mapping[str, Any], places: Mapping[str, str]) -> Fields:
+    """A message with other values; `places` tells which field's place in the file a new one has."""
+    values: Any = copy.copy(message.values)
+    values.update(new)
+
+    def locate(field: str, index: int) -> Span | None:
+        return message.span(places.get(field, field), index)
+
+    return Fields(values, message.defaults, message.message, locate)

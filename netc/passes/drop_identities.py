@@ -1,0 +1,32 @@
+"""Layers that hand their bottom on unchanged in test: Dropout and Split."""
+
+from __future__ import annotations
+
+from netc.ir.graph import Graph, Node
+from netc.ir.verify import verify
+from netc.layers.concat import Split
+from netc.layers.dropout import Dropout
+from netc.passes.arrays import rewired
+
+
+def drop_identities(graph: Graph) -> Graph:
+    """The graph without Dropout and Split, for a net that is only tested.
+
+    A layer stays where it gives an output of the net under another name than its bottom's.
+    """
+    verify(graph)
+    renamed: dict[str, str] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node.layer, (Dropout, Split)) and _may_go(graph, node):
+            renamed.update(dict.fromkeys(node.tops, node.bottoms[0]))
+        else:
+            nodes.append(node)
+    return verify(rewired(graph, nodes, renamed))
+
+
+def _may_go(graph: Graph, node: Node) -> bool:
+    (bottom,) = node.bottoms
+    in_place = all(graph.values[top].blob == graph.values[bottom].blob for top in node.tops)
+    only = len(graph.readers[bottom]) == 1 and bottom not in graph.inputs
+    return not set(node.tops) & set(graph.outputs) or (in_place and only)

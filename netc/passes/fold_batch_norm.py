@@ -1,0 +1,135 @@
+"""BatchNorm, with the Scale behind it, folded into the weights of the layer before, for a net that is only tested.
+
+In test a BatchNorm is a factor and an addend for each channel (`batch_norm_layer.cpp`, Forward_cpu), and so is a Scale.
+A convolution or inner product whose top they alone read can do both: its rows are multiplied by the factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from netc.ir.graph import Node
+from netc.ir.verify import verify
+from netc.layers.batch_norm import BatchNorm
+from netc.layers.convolution import Convolution, Deconvolution
+from netc.layers.inner_product import InnerProduct
+from netc.layers.scale import Scale
+from netc.passes.arrays import Array, Weighted, rewired, unshared
+
+Producer = Convolution | Deconvolution | InnerProduct
+
+
+class Affine(NamedTuple):
+    """A factor and an addend for each channel, in float64."""
+
+    factor: Array
+    addend: Array
+
+    def then(self, other: Affine) -> Affine:
+        """This, and the other behind it."""
+        return Affine(self.factor * other.factor, self.addend * other.factor + other.addend)
+
+
+def fold_batch_norm(net: Weighted) -> Weighted:
+    """The net with every BatchNorm and channel-wise Scale folded into the layer before where that can take it.
+
+    A BatchNorm that nothing can take becomes one Scale with a bias, together with a Scale behind it. The results are
+    the same but for rounding. BatchNorms that normalise by the batch in test too, and layers that share their blobs
+    with others, stay.
+    """
+    verify(net.graph)
+    folder = _Folder(net)
+    for node in net.graph.nodes:
+        folder.visit(node)
+    graph = rewired(net.graph, folder.nodes.values(), {})
+    return Weighted(verify(graph), folder.arrays)
+
+
+class _Folder:
+    def __init__(self, net: Weighted) -> None:
+        self.net = net
+        self.nodes: dict[str, Node] = {}
+        self.arrays = dict(net.arrays)
+        self.before: dict[str, str] = {}
+        """For a value, the key of the layer that took over giving it."""
+
+    def visit(self, node: Node) -> None:
+        """Keep a node, or fold it into the one that gives its bottom."""
+        affine = self._affine(node)
+        giver = self._giver(node) if affine else None
+        if affine and giver is not None and self._takes(giver, affine):
+            folded, blobs = _folded(giver, self.arrays[giver.key], affine)
+            self._put(replace(folded, tops=node.tops), blobs)
+            del self.arrays[node.key]
+        elif affine and isinstance(node.layer, BatchNorm):
+            scale = replace(node, layer=Scale(bias_term=True), params=())
+            dtype = self.net.blobs(node)[0].dtype
+            self._put(scale, tuple(part.astype(dtype) for part in affine))
+        else:
+            self.nodes[node.key] = node
+            self.before.update(dict.fromkeys(node.tops, node.key))
+
+    def _put(self, node: Node, blobs: tuple[Array, ...]) -> None:
+        self.nodes[node.key] = node
+        self.arrays[node.key] = blobs
+        self.before[node.tops[0]] = node.key
+
+    def _affine(self, node: Node) -> Affine | None:
+        """What a node does to each channel, None where it does something else."""
+        layer, blobs = node.layer, self.net.blobs(node)
+        axes = len(self.net.graph.shape(node.bottoms[0]) or ()) if node.bottoms else 0
+        if not blobs or axes < 2 or len(node.tops) != 1 or not unshared(self.net.graph, node):
+            return None
+        if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
+            return _of_batch_norm(layer, blobs)
+        if isinstance(layer, Scale) and len(node.bottoms) == 1 and layer.num_axes == 1 and layer.axis in (1, 1 - axes):
+            return Affine(blobs[0].astype(np.float64), blobs[1].astype(np.float64) if layer.bias_term else np.zeros(1))
+        return None
+
+    def _giver(self, node: Node) -> Node | None:
+        """The layer that gives the node's bottom to it alone."""
+        giver = self.nodes.get(self.before.get(node.bottoms[0], ""))
+        if giver is None or giver.tops != node.bottoms or len(self.net.graph.readers[node.bottoms[0]]) != 1:
+            return None
+        return giver
+
+    def _takes(self, giver: Node, affine: Affine) -> bool:
+        layer = giver.layer
+        if not unshared(self.net.graph, giver) or not self.arrays.get(giver.key) or len(giver.bottoms) != 1:
+            return False
+        if isinstance(layer, Scale):  # a BatchNorm without a layer before it, and the Scale behind it
+            return layer.bias_term and layer.num_axes == 1 and layer.axis == 1
+        return isinstance(layer, (Convolution, Deconvolution, InnerProduct)) and layer.axis == 1
+
+
+def _of_batch_norm(layer: BatchNorm, blobs: tuple[Array, ...]) -> Affine:
+    mean, variance, count = (blob.astype(np.float64) for blob in blobs)
+    share = 0.0 if count[0] == 0 else 1 / count[0]
+    factor = 1 / np.sqrt(variance * share + layer.eps)
+    return Affine(factor, -mean * share * factor)
+
+
+def _folded(giver: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[Node, tuple[Array, ...]]:
+    """The layer with its blobs multiplied, and with a bias."""
+    layer = cast("Producer | Scale", giver.layer)
+    dtype = blobs[0].dtype
+    old = blobs[1].astype(np.float64) if len(blobs) > 1 else np.zeros(1)
+    bias = (old * affine.factor + affine.addend).astype(dtype)
+    weight = _rows(layer, blobs[0].astype(np.float64), affine.factor).astype(dtype)
+    bias = np.broadcast_to(bias, affine.factor.shape)
+    params = giver.params if layer.bias_term else giver.params[:1]
+    return replace(giver, layer=replace(layer, bias_term=True), params=params), (weight, np.ascontiguousarray(bias))
+
+
+def _rows(layer: Producer | Scale, weight: Array, factor: Array) -> Array:
+    """The weight with what gives each channel multiplied by its factor."""
+    if isinstance(layer, Deconvolution):  # (c, outputs / group, ...): outputs of group g stand beside its inputs
+        parts = weight.reshape(layer.group, -1, *weight.shape[1:])
+        spread = factor.reshape(layer.group, 1, -1, *[1] * (weight.ndim - 2))
+        return cast(Array, (parts * spread).reshape(weight.shape))
+    if isinstance(layer, InnerProduct) and layer.transpose:
+        return cast(Array, weight * factor)
+    return cast(Array, weight * factor.reshape(-1, *[1] * (weight.ndim - 1)))
