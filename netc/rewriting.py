@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netc.diagnostics import Report, Source
-from netc.frontends.caffe.read import read_tree
+from netc.frontends.caffe.read import read_tree, without_collector
 from netc.frontends.caffe.upgrade import upgrade_tree
 from netc.text import parse, print_tree
 from netc.text.canonical import canonical
@@ -26,10 +26,11 @@ def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
 
 def upgraded(source: Source, values: Mapping[str, str] | None = None) -> tuple[str, Report]:
     """As `upgrade`, with what was changed as warnings."""
-    tree, report = read_tree(source, values)
-    report.extend(upgrade_tree(tree).diagnostics)
-    report.raise_errors()
-    return print_tree(tree), report
+    with without_collector():
+        tree, report = read_tree(source, values)
+        report.extend(upgrade_tree(tree).diagnostics)
+        report.raise_errors()
+        return print_tree(tree), report
 
 
 def fmt(text: str, name: str = "<string>") -> str:

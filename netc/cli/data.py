@@ -1,22 +1,215 @@
-"""`netc data VERB`: make and look at databases."""
+"""`netc data VERB`: make databases, and look at them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from netc.cli.bar import counting
+from netc.cli.output import option, show
+
+if TYPE_CHECKING:
+    from netc.data.image_set import Conversion, ImageSettings
+    from netc.data.survey import Survey
+
+SHOWN_LABELS = 20
+"""Lines of a label histogram."""
 
 
 @click.group(name="data")
 def command() -> None:
-    """Make and look at databases."""
+    """Make databases, and look at them.
+
+    What is made is what Caffe's tools make, and appears under its name when it is complete.
+    """
+
+
+def _backend() -> Callable[[Any], Any]:
+    return option("--backend", type=click.Choice(["lmdb", "leveldb"]), default="lmdb", show_default=True)
+
+
+def _threads() -> Callable[[Any], Any]:
+    return option("--threads", type=click.IntRange(1), help="Threads that work; all cores, eight at most, without it.")
+
+
+def _skip_bad() -> Callable[[Any], Any]:
+    return option("--skip-bad", is_flag=True, help="Leave out what cannot be read, and say how much that was.")
+
+
+def _picture_options(function: Any) -> Any:
+    """The flags of convert_imageset."""
+    for one in (
+        option("--gray", is_flag=True, help="One plane a picture."),
+        option("--resize-height", type=click.IntRange(0), default=0, help="Resize to this height."),
+        option("--resize-width", type=click.IntRange(0), default=0, help="Resize to this width."),
+        option("--check-size", is_flag=True, help="All pictures must come out in one size."),
+        option("--encoded", is_flag=True, help="Keep pictures compressed."),
+        option("--encode-type", default="", metavar="png|jpg|...", help="Compress as this; implies --encoded."),
+        option("--seed", type=int, help="What --shuffle goes by."),
+        _backend(),
+        _threads(),
+        _skip_bad(),
+    ):
+        function = one(function)
+    return function
+
+
+def _settings(options: dict[str, Any]) -> ImageSettings:
+    from netc.data.image_set import ImageSettings
+
+    height, width = options.pop("resize_height"), options.pop("resize_width")
+    own = {name: options.pop(name) for name in ("gray", "check_size", "encoded", "encode_type")}
+    return ImageSettings(height=height, width=width, **own)
+
+
+@command.command(name="images")
+@click.argument("list_file", metavar="LISTFILE")
+@click.argument("root")
+@click.argument("output")
+@option("--shuffle", is_flag=True, help="Take the list in another order.")
+@_picture_options
+def images(list_file: str, root: str, output: str, **options: Any) -> None:
+    """Make a database of the pictures that LISTFILE names, as convert_imageset does.
+
+    A line is a path and a whole number; ROOT stands before each path. Caffe's order, ROOT LISTFILE OUTPUT, is
+    understood where ROOT is a folder.
+    """
+    from netc.data.image_set import convert_images
+
+    if os.path.isdir(list_file) and not os.path.isdir(root):
+        list_file, root = root, list_file
+    settings = _settings(options)
+    with counting("converting") as tell:
+        done = convert_images(list_file, root, output, settings, tell=tell, **options)
+    _report(output, done)
+
+
+@command.command(name="folder")
+@click.argument("folder")
+@click.argument("output")
+@option("--labels", metavar="FILE", help="Where class names go, one a line; OUTPUT_labels.txt without it.")
+@option("--shuffle/--no-shuffle", default=True, help="Mix the classes, or keep them in order.", show_default=True)
+@_picture_options
+def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
+    """Make a database of class folders, as ImageNet is laid out.
+
+    Classes count from 0 in the order of their names.
+    """
+    from netc.data.image_set import convert_folder
+
+    settings = _settings(options)
+    with counting("converting") as tell:
+        done, classes = convert_folder(folder, output, settings, seed=seed or 0, tell=tell, **options)
+    _report(output, done)
+    click.echo(f"{options['labels'] or f'{output}_labels.txt'}: {len(classes)} classes")
+
+
+def _report(output: str, done: Conversion) -> None:
+    show(done.skipped)
+    skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
+    click.echo(f"{output}: {done.written} records{skipped}")
+
+
+@command.command(name="mean")
+@click.argument("database")
+@click.argument("output", required=False)
+@option("--backend", help="Understood, and not needed: the files tell.", expose_value=False)
+@_threads()
+@_skip_bad()
+def mean(database: str, output: str | None, threads: int | None, skip_bad: bool) -> None:
+    """Write the mean picture of DATABASE to the .binaryproto file OUTPUT, as compute_image_mean does."""
+    from netc.data.mean_image import mean_image
+
+    with counting("adding up") as tell:
+        found = mean_image(database, output, skip_bad=skip_bad, threads=threads, tell=tell)
+    click.echo(f"Processed {found.pictures} files.")
+    if found.skipped:
+        click.echo(f"Skipped {found.skipped} files.")
+    if output:
+        click.echo(f"Write to {output}")
+    click.echo(f"Number of channels: {len(found.channels)}")
+    for channel, value in enumerate(found.channels):
+        click.echo(f"mean_value channel [{channel}]:{value:g}")
 
 
 @command.command(name="mnist")
 @click.argument("images")
 @click.argument("labels")
 @click.argument("output")
-def mnist(images: str, labels: str, output: str) -> None:
-    """Make the LMDB folder OUTPUT of a pair of MNIST's IDX files, gzipped or not, as convert_mnist_data does."""
+@_backend()
+def mnist(images: str, labels: str, output: str, backend: str) -> None:
+    """Make a database of a pair of MNIST's IDX files, gzipped or not, as convert_mnist_data does."""
     from netc.data.convert import mnist as convert
 
-    count = convert(images, labels, output)
+    with counting("converting") as tell:
+        count = convert(images, labels, output, backend, tell)
     click.echo(f"{output}: {count} records")
+
+
+@command.command(name="cifar10")
+@click.argument("folder")
+@click.argument("output_folder")
+@_backend()
+def cifar10(folder: str, output_folder: str, backend: str) -> None:
+    """Make databases of CIFAR-10's binary version, as convert_cifar_data does."""
+    from netc.data.convert import cifar10 as convert
+
+    with counting("converting") as tell:
+        counts = convert(folder, output_folder, backend, tell)
+    for part, count in counts.items():
+        click.echo(f"{os.path.join(output_folder, f'cifar10_{part}_{backend}')}: {count} records")
+
+
+@command.command(name="show")
+@click.argument("database")
+@option("--limit", type=click.IntRange(1), help="Look at so many records only.")
+@option("--sheet", metavar="PNG", help="Write a contact sheet.")
+@option("--count", type=click.IntRange(1), default=64, show_default=True, help="Pictures on the sheet.")
+@_threads()
+def show_(database: str, limit: int | None, sheet: str | None, count: int, threads: int | None) -> int:
+    """Print what a database holds: records, shapes, labels. Exit status 1 where records cannot be read."""
+    from netc.data.sheet import contact_sheet
+    from netc.data.survey import survey
+
+    with counting("looking") as tell:
+        found = survey(database, limit=limit, threads=threads, tell=tell)
+    click.echo("\n".join(_described(found)))
+    if sheet:
+        click.echo(f"{sheet}: {contact_sheet(database, sheet, count)} pictures")
+    return int(bool(found.faults))
+
+
+def _described(found: Survey) -> list[str]:
+    looked = "" if found.looked_at == found.records else f", {found.looked_at} of them looked at"
+    lines = [f"{found.name}: {found.backend}, {found.records} records{looked}, {found.bytes:,} bytes"]
+    readable = found.looked_at - len(found.faults)
+    lines.append(f"pictures: {found.encoded} compressed, {found.floats} of floats, {len(found.faults)} not readable")
+    lines += [f"shape {'x'.join(map(str, shape))}: {count}" for shape, count in found.shapes.most_common(10)]
+    if len(found.shapes) > 10:
+        lines.append(f"and {len(found.shapes) - 10} more shapes")
+    lines.append(f"labels: {len(found.labels)}")
+    widest = max(found.labels.values(), default=1)
+    for label, count in sorted(found.labels.items())[:SHOWN_LABELS]:
+        lines.append(f"{label:>8}  {count:>8}  {count / readable:6.1%}  {'#' * round(40 * count / widest)}")
+    if len(found.labels) > SHOWN_LABELS:
+        lines.append(f"and {len(found.labels) - SHOWN_LABELS} more labels, up to {max(found.labels)}")
+    return lines
+
+
+@command.command(name="check")
+@click.argument("database")
+@_threads()
+def check(database: str, threads: int | None) -> int:
+    """Decode every record, and list what is wrong. Exit status 1 where something is."""
+    from netc.data.survey import survey
+
+    with counting("checking") as tell:
+        found = survey(database, threads=threads, tell=tell)
+    show(found.faults)
+    bad = f"{len(found.faults)} cannot be read" if found.faults else "all can be read"
+    sizes = f", of {len(found.shapes)} shapes" if len(found.shapes) > 1 else ""
+    click.echo(f"{database}: {found.records} records, {bad}{sizes}")
+    return int(bool(found.faults))

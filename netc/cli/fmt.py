@@ -49,5 +49,5 @@ def _one(file: str, check: bool, diff: bool) -> bool:
 
 def _difference(name: str, old: str, new: str) -> str:
     """A unified diff; a last line without its end gets one."""
-    lines = [[line + "\n" for line in text.split("\n")] for text in (old.removesuffix("\n"), new.removesuffix("\n"))]
-    return "".join(difflib.unified_diff(*lines, name, name))
+    before, after = ([line + "\n" for line in text.removesuffix("\n").split("\n")] for text in (old, new))
+    return "".join(difflib.unified_diff(before, after, name, name))

@@ -19,7 +19,8 @@ def read_input(name: str) -> Source:
         return read_source(name)
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise NetcError("standard input is too large for a prototxt", code="E001", notes=[f"more than {MAX_BYTES:,} bytes"])
+        note = f"more than {MAX_BYTES:,} bytes"
+        raise NetcError("standard input is too large for a prototxt", code="E001", notes=[note])
     if b"\0" in data:
         raise NetcError("standard input is binary", code="E001", notes=["a prototxt is text"])
     return Source("<stdin>", data.decode("utf-8", "surrogateescape"))

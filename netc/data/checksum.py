@@ -31,7 +31,7 @@ def crc32c(data: bytes | memoryview) -> int:
     padded = np.zeros(padding + len(data), np.uint8)  # zeros ahead leave an empty sum empty
     padded[padding:] = np.frombuffer(data, np.uint8)
     padded[padding : padding + 4] ^= 0xFF  # the sum starts as all ones, which is the same
-    return int(_joined(_lanes(padded.reshape(-1, LANE)))) ^ 0xFFFFFFFF
+    return _joined(_lanes(padded.reshape(-1, LANE))) ^ 0xFFFFFFFF
 
 
 def masked(data: bytes | memoryview) -> int:
@@ -66,7 +66,7 @@ def _lanes(lanes: npt.NDArray[np.uint8]) -> Words:
     return sums  # type: ignore[no-any-return]
 
 
-def _joined(sums: Words) -> np.uint32:
+def _joined(sums: Words) -> int:
     """The sum of all lanes: each of a pair moves as far as the other is long."""
     level = 0
     while len(sums) > 1:
@@ -74,7 +74,7 @@ def _joined(sums: Words) -> np.uint32:
             sums = np.concatenate([np.zeros(1, np.uint32), sums])
         sums = _moved(sums[::2], _operator(level)) ^ sums[1::2]
         level += 1
-    return sums[0]
+    return int(sums[0])
 
 
 @functools.cache

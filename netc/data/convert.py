@@ -1,144 +1,104 @@
-"""Makes databases as Caffe's tools do: the same keys and the same records, so that Caffe reads them too."""
+"""Makes databases of MNIST's and CIFAR's files, as Caffe's examples do: the same keys and the same records."""
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import math
-import os
-import shutil
-import struct
-import tempfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import lmdb
 import numpy as np
-import numpy.typing as npt
 
+from netc.data.datum import write_datum
+from netc.data.idx import Bytes, read_idx
+from netc.data.writing import checked_target, new_database
 from netc.diagnostics import NetcError
-from netc.schema import caffe
 
-Bytes = npt.NDArray[np.uint8]
-LIMIT = 1 << 31
-"""Bytes that an IDX file may hold once unpacked: MNIST has 47 million, EMNIST 640 million."""
-COMMIT = 1000
-"""Records a transaction, as in `convert_mnist_data.cpp`."""
+Tell = Callable[[int, int], None]
+"""`tell(done, total)`, called as the work goes on; a total of 0 is not known."""
+CIFAR_SHAPE = (3, 32, 32)
+CIFAR_RECORD = 1 + 3 * 32 * 32
+"""A label and a picture (README of the binary version)."""
+CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 
 
-def mnist(images_idx: Path | str, labels_idx: Path | str, out_lmdb: Path | str) -> int:
-    """Make an LMDB of a pair of IDX files (Yann LeCun's MNIST format), gzipped or not; gives the number of records.
+def nobody(done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+def mnist(
+    images_idx: Path | str, labels_idx: Path | str, out: Path | str, backend: str = "lmdb", tell: Tell = nobody
+) -> int:
+    """Make a database of a pair of IDX files (Yann LeCun's MNIST format), gzipped or not; gives the number of records.
 
     Keys are eight digits, records are one plane of bytes with a label (`convert_mnist_data.cpp`). The database appears
     whole or not at all. Raises NetcError E510 for files that are no such pair or do not belong together, E511 where the
     output exists or cannot be written.
     """
+    checked_target(out, backend)
     pictures, labels = read_idx(images_idx, 3), read_idx(labels_idx, 1)
     if len(pictures) != len(labels):
         raise NetcError(
             f"`{images_idx}` holds {len(pictures)} images, `{labels_idx}` {len(labels)} labels", code="E510"
         )
-    write_lmdb(out_lmdb, zip(pictures[:, None], labels.tolist()))
-    return len(pictures)
+    return write_planes(out, zip(pictures[:, None], labels.tolist()), backend, tell=tell, total=len(labels))
 
 
-def read_idx(path: Path | str, axes: int) -> Bytes:
-    """The bytes of an IDX file of `axes` axes. Raises NetcError E510, E501 where it cannot be read."""
+def cifar10(folder: Path | str, out_folder: Path | str, backend: str = "lmdb", tell: Tell = nobody) -> dict[str, int]:
+    """Make `cifar10_train_lmdb` and `cifar10_test_lmdb` of CIFAR-10's binary version; gives their numbers of records.
+
+    Keys are five digits, records are three planes of bytes, red first as in the files, with a label
+    (`convert_cifar_data.cpp`). Raises NetcError E501 for a file that is missing, E510 for one that holds no whole
+    records or other labels than 0 to 9, E511 where an output exists or cannot be written.
+    """
+    outputs = {part: Path(out_folder) / f"cifar10_{part}_{backend}" for part in CIFAR_FILES}
+    for target in outputs.values():
+        checked_target(target, backend)
+    parts = {part: [_cifar_batch(Path(folder) / name) for name in names] for part, names in CIFAR_FILES.items()}
+    counts = {}
+    for part, batches in parts.items():
+        rows = np.concatenate(batches)
+        records = zip(rows[:, 1:].reshape(-1, *CIFAR_SHAPE), rows[:, 0].tolist())
+        counts[part] = write_planes(outputs[part], records, backend, digits=5, tell=tell, total=len(rows))
+    return counts
+
+
+def _cifar_batch(path: Path) -> Bytes:
+    """Records of one file (n, 3073)."""
     try:
-        with _unpacked(Path(path)) as file:
-            return _read_idx(file, str(path), axes)
-    except (OSError, EOFError, zlib.error) as error:
-        raise NetcError(f"`{path}` cannot be read: {_reason(error)}", code="E501") from None
-
-
-def _read_idx(file: BinaryIO, name: str, axes: int) -> Bytes:
-    magic = 0x800 + axes  # 8 is unsigned bytes; the low byte is the number of axes
-    head = file.read(4 + 4 * axes)
-    found = int.from_bytes(head[:4], "big")
-    if len(head) < 4 + 4 * axes or found != magic:
-        kind = "images" if axes == 3 else "labels"
-        raise NetcError(f"`{name}` is no IDX file of {kind}: magic number {found}, expected {magic}", code="E510")
-    shape = struct.unpack(f">{axes}I", head[4:])
-    size = math.prod(shape)
-    if size > LIMIT:
-        raise NetcError(f"`{name}` claims {size} bytes: more than {LIMIT}", code="E510")
-    data = file.read(size + 1)
-    if len(data) != size:
-        more = "more" if len(data) > size else f"{len(data)}"
-        raise NetcError(f"`{name}` claims {size} bytes and holds {more}", code="E510")
-    return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-@contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[Any]:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if not zipped:
-            yield file
-            return
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise NetcError(f"`{path}` cannot be read: {error.strerror or error}", code="E501") from None
+    if not len(data) or len(data) % CIFAR_RECORD:
+        raise NetcError(f"`{path}` holds {len(data)} bytes: not a multiple of {CIFAR_RECORD}", code="E510")
+    rows = data.reshape(-1, CIFAR_RECORD)
+    if rows[:, 0].max() > 9:
+        bad = int(np.argmax(rows[:, 0] > 9))
+        raise NetcError(f"record {bad} of `{path}` has label {rows[bad, 0]}: CIFAR-10's are 0 to 9", code="E510")
+    return rows
 
 
 def write_lmdb(out: Path | str, records: Iterable[tuple[Bytes, int]]) -> int:
-    """Write planes (c, h, w) of bytes and labels under keys of eight digits, compactly; gives their number.
+    """Write planes (c, h, w) of bytes and labels under keys of eight digits into an LMDB; gives their number.
 
     The folder `out` appears when all is written. Raises NetcError E511 where it exists or cannot be written.
     """
-    out = Path(out)
-    if out.exists():
-        raise NetcError(f"`{out}` exists", code="E511", help="remove it, or choose another name")
-    try:
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise NetcError(f"`{out}` cannot be written: {_reason(error)}", code="E511") from None
-    try:
-        count = _write(work / "loose", records)
-        _compact(work / "loose", work / "compact")
-        os.rename(work / "compact", out)
-    except (OSError, lmdb.Error) as error:
-        raise NetcError(f"`{out}` cannot be written: {_reason(error)}", code="E511") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return count
+    return write_planes(out, records)
 
 
-def datum(image: Bytes, label: int) -> bytes:
-    """One record: planes (c, h, w) and a label."""
-    channels, height, width = image.shape
-    message = caffe.Datum(channels=channels, height=height, width=width, data=image.tobytes(), label=label)
-    return message.SerializeToString(deterministic=True)
-
-
-def _write(path: Path, records: Iterable[tuple[Bytes, int]]) -> int:
-    count, batch = 0, []
-    with lmdb.open(str(path), map_size=1 << 40, sync=False, metasync=False) as environment:
+def write_planes(
+    out: Path | str,
+    records: Iterable[tuple[Bytes, int]],
+    backend: str = "lmdb",
+    *,
+    digits: int = 8,
+    tell: Tell = nobody,
+    total: int = 0,
+) -> int:
+    """As `write_lmdb`, into either kind of database and under keys of `digits` digits."""
+    count = 0
+    with new_database(out, backend) as put:
         for image, label in records:
-            batch.append((b"%08d" % count, datum(image, label)))
+            channels, height, width = image.shape
+            put(b"%0*d" % (digits, count), write_datum((channels, height, width), image.tobytes(), label))
             count += 1
-            if len(batch) == COMMIT:
-                _put(environment, batch)
-                batch = []
-        _put(environment, batch)
-        environment.sync(True)
+            tell(count, total)
     return count
-
-
-def _put(environment: Any, batch: list[tuple[bytes, bytes]]) -> None:
-    with environment.begin(write=True) as transaction:
-        for key, value in batch:
-            transaction.put(key, value, append=True)
-
-
-def _compact(source: Path, target: Path) -> None:
-    """Copy without free pages, and without the lock file."""
-    target.mkdir(mode=0o755)
-    with lmdb.open(str(source), readonly=True, lock=False) as environment:
-        environment.copy(str(target), compact=True)
-
-
-def _reason(error: BaseException) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

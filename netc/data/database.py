@@ -83,10 +83,23 @@ class DatumRecords:
             self.close()
             raise NetcError(f"database `{self.name}` is empty", code="E502", field="data_param.source") from None
 
-    def shapes(self) -> tuple[Shape, ...]:
-        """Planes of the first record, and its label, a scalar."""
+    def __len__(self) -> int:
+        """Records; walks all keys."""
+        return len(self._keys)
+
+    def packing(self, index: int) -> tuple[int, bool]:
+        """Bytes of a record, and whether it holds a compressed picture; False for what is no Datum."""
+        with self.store.reading() as get:
+            value = get(self._keys[index])
+            try:
+                return len(value), read_datum(value).encoded
+            except ValueError:
+                return len(value), False
+
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Planes of a record, and its label, a scalar."""
         with self.reading() as read:
-            return read(0).image.shape, ()
+            return read(index).image.shape, ()
 
     def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """A random order of all keys."""

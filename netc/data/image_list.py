@@ -55,10 +55,10 @@ class ImageListRecords:
         if not self._names:
             raise NetcError(f"list `{self.name}` is empty", code="E502", field=FIELD)
 
-    def shapes(self) -> tuple[Shape, ...]:
-        """Planes of the first picture, resized, and its label or labels."""
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Planes of a picture, resized, and its label or labels."""
         with self.reading() as read:
-            return read(0).image.shape, self._labels.shape[1:]
+            return read(index).image.shape, self._labels.shape[1:]
 
     def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """A random order of all lines."""

@@ -49,6 +49,19 @@ def decode(data: memoryview, flag: int) -> Image:
     return planes(picture)
 
 
+def encode(image: Image, kind: str) -> bytes:
+    """Compress planes as `png`, `jpg`, ... with OpenCV's settings. Raises ValueError where it cannot."""
+    import cv2
+
+    try:
+        done, packed = cv2.imencode(f".{kind}", image.transpose(1, 2, 0))
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot compress it as `{kind}`: {error.err}") from None
+    if not done:
+        raise ValueError(f"OpenCV cannot compress it as `{kind}`")
+    return bytes(packed)
+
+
 def read(paths: Iterable[Path]) -> bytes:
     """The bytes of the first of these files that is there. Raises OSError where none can be read."""
     missing: OSError | None = None

@@ -99,7 +99,7 @@ class _Block:
     def add(self, key: bytes, value: bytes) -> None:
         shared = 0
         if self._count % self._restart:
-            shared = len(os.path.commonprefix([self.last, key]))
+            shared = common(self.last, key)
         else:
             self._restarts.append(self.size)
         head = varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:]
@@ -152,6 +152,20 @@ class _Table:
 def sized(data: bytes) -> bytes:
     """Bytes behind their length."""
     return varint(len(data)) + data
+
+
+def common(one: bytes, other: bytes) -> int:
+    """How many bytes two keys begin with alike.
+
+    >>> common(b"00000017_cat", b"00000018_dog")
+    7
+    """
+    count = 0
+    for a, b in zip(one, other):
+        if a != b:
+            break
+        count += 1
+    return count
 
 
 def log_record(record: bytes) -> bytes:

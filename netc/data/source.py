@@ -39,8 +39,8 @@ class Records(Protocol):
 
     name: str
 
-    def shapes(self) -> tuple[Shape, ...]:
-        """Shapes of the first record: planes (c, h, w), then label."""
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Shapes of a record: planes (c, h, w), then label."""
 
     def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """A random order of all records."""

@@ -107,8 +107,8 @@ class WindowRecords:
             mirror=p.transform.mirror,
         )
 
-    def shapes(self) -> tuple[Shape, ...]:
-        """Planes of the first picture, as the file gives them, and a label, a scalar."""
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Planes of the first picture, whichever is asked for, as the file gives them, and a label, a scalar."""
         return self.file.pictures[0].shape, ()
 
     def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -85,16 +85,11 @@ def new_database(out: Path | str, backend: str = "lmdb") -> Iterator[Put]:
     E511 where `out` exists or cannot be written, E512 for a backend other than `lmdb` and `leveldb`.
     """
     target = checked_target(out, backend)
-    try:
+    with _reported(out):
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise _unwritable(out, error) from None
+        (work / "database").mkdir()  # with the rights that the umask gives
     try:
         yield from _written(work / "database", target, backend)
-    except (OSError, lmdb.Error) as error:
-        if isinstance(error, OSError) and error.filename and not str(error.filename).startswith(str(target.parent)):
-            raise  # of another file
-        raise _unwritable(out, error) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -112,17 +107,28 @@ def checked_target(out: Path | str, backend: str = "lmdb") -> Path:
 
 
 def _written(folder: Path, target: Path, backend: str) -> Iterator[Put]:
-    folder.mkdir()
-    writer = WRITERS[backend](folder)
+    with _reported(target):
+        writer = WRITERS[backend](folder)
+
+    def put(key: bytes, value: bytes) -> None:
+        with _reported(target):
+            writer.put(key, value)
+
     try:
-        yield writer.put
-        writer.close()
+        yield put
+        with _reported(target):
+            writer.close()
+            os.rename(folder, target)
     except BaseException:
         writer.abandon()
         raise
-    os.rename(folder, target)
 
 
-def _unwritable(out: Path | str, error: BaseException) -> NetcError:
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return NetcError(f"`{out}` cannot be written: {reason}", code="E511")
+@contextlib.contextmanager
+def _reported(out: Path | str) -> Iterator[None]:
+    """Here faults of the system become E511."""
+    try:
+        yield
+    except (OSError, lmdb.Error) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise NetcError(f"`{out}` cannot be written: {reason}", code="E511") from None

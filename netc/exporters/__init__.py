@@ -1,1 +1,15 @@
-"""."""
+"""A graph with its weights -> other formats: the mirror of the front ends.
+
+caffe.py    prototxt, as BVLC Caffe reads it
+python/     a .py in plain torch
+onnx/       an ONNX model
+steps.py    the order of layers that the last two share
+errors.py   what a format has no word for
+
+Each rule of python/ and onnx/ is a function for one layer type. What a rule cannot say is an error that names the layer
+and its place; nothing is approximated.
+
+    E701  the format has no word for this layer, or for this parameter of it
+    E702  a shape must be known and is not
+    E703  the format does not hold this type of number
+"""

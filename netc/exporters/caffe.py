@@ -6,7 +6,7 @@ passes and surgery changed is in the file; defaults are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -47,6 +47,13 @@ def _input(layer: caffe.LayerParameter, graph: Graph, name: str) -> None:
 
 
 def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node) -> None:
+    if node.layer.type not in BVLC_TYPES:
+        raise NetcError(
+            f"BVLC Caffe has no layer type `{node.layer.type}`",
+            code="E701",
+            span=node.span,
+            notes=[f"layer `{node.name}`"],
+        )
     layer.name, layer.type = node.name, node.layer.type
     layer.bottom.extend(graph.values[name].blob for name in node.bottoms)
     layer.top.extend(graph.values[name].blob for name in node.tops)
@@ -110,11 +117,6 @@ def _plain(value: Any) -> Mapping[str, Any]:
         held = ((f.name, getattr(value, f.name), f.default) for f in fields(value))
         return {name: given for name, given, default in held if given != default}
     raise TypeError(f"no message: {value!r}")
-
-
-def is_plain(layers: Iterable[Layer]) -> bool:
-    """Whether BVLC Caffe has all these layer types."""
-    return all(layer.type in BVLC_TYPES for layer in layers)
 
 
 BVLC_TYPES = frozenset(

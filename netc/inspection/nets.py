@@ -29,14 +29,15 @@ def check_net(
     The states `wanted` must be sound, each; of those that are only `possible`, see `LayerPlaces.is_meant`. `read` is
     what was found when the file was read: nothing more is said of layers with an error.
     """
-    probe, layers = SourceProbe(), LayerPlaces(net)
+    probe, layers, read = SourceProbe(), LayerPlaces(net), list(read)
     faulty = {index for d in read if d.severity == "error" and (index := layers.index(d)) is not None}
     found = runs(net, wanted, possible, probe, shapes, faulty)
     told = [d for path in named(net) for d in check_path(path)]
     told += probe.warnings
-    told += findings(net, found, lambda run: run.report.diagnostics)
+    read_whole = not any(d.severity == "error" and layers.index(d) is None for d in read)
+    told += findings(net, found, lambda run: _built(run, read_whole))
     for rule in RULES:
-        told += findings(net, found, _on(net, rule))
+        told += findings(net, found, _on(net, rule, sound=not faulty and read_whole))
     told += naming.lone_names(net)
     told += naming.one_sided(found)
     return told, found
@@ -46,5 +47,19 @@ RULES: tuple[Rule, ...] = (*wiring.RULES, *learning.RULES)
 """What is asked of each graph of a file."""
 
 
-def _on(net: Fields, rule: Rule) -> Callable[[Run], Iterable[Diagnostic]]:
-    return lambda run: rule(run.graph, run.lost(net))
+OF_SOUND_NETS: tuple[Rule, ...] = (wiring.unused_tops,)
+"""What is asked only of nets without an error: a bottom that is misspelt leaves a top unused."""
+
+
+def _built(run: Run, read_whole: bool) -> list[Diagnostic]:
+    """What was found in building a net; a file that was not read as a whole may have held what its bottoms name."""
+    return [d for d in run.report.diagnostics if read_whole or d.code != "E011"]
+
+
+def _on(net: Fields, rule: Rule, sound: bool) -> Callable[[Run], Iterable[Diagnostic]]:
+    def asked(run: Run) -> Iterable[Diagnostic]:
+        if rule in OF_SOUND_NETS and not (sound and not run.report.errors):
+            return ()
+        return rule(run.graph, run.lost(net))
+
+    return asked

@@ -29,11 +29,13 @@ KEEP_SIGN = frozenset(("Dropout", "ReLU"))
 def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W101 for tops that no layer reads, where they do not look like the net's purpose.
 
-    Never for losses and measures. In a net with a loss, for every other layer; in a net without, for data, and for
+    Never for losses and measures, nor in a net of data alone. In a net with a loss, for every other layer; in a net without, for data, and for
     layers in the middle whose type a net rarely ends in.
     """
     last = max((i for i, node in enumerate(graph.nodes) if _learned(graph, node)), default=-1)
     weighted = {name for name, _ in graph.losses}
+    if all(node.layer.is_data for node in graph.nodes):
+        return
     for index, node in enumerate(graph.nodes):
         if node.layer.is_loss or node.layer.type in ENDS:
             continue

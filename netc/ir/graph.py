@@ -24,6 +24,9 @@ from netc.ir.layer import Layer, Shapes, Weight
 
 Phase = Literal["TRAIN", "TEST"]
 
+AUTOMATIC = "(automatic)"
+"""What Caffe calls the top of a loss that the file gives no name (`net.cpp`, AppendTop); two of them are two blobs."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -117,8 +120,11 @@ class Graph:
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
-        """Values that nothing reads, by blob name as Caffe lists them (`net.cpp`, available_blobs)."""
-        unread = [value for value in self.values.values() if not self.readers[value.name]]
+        """Values that nothing reads, by blob name as Caffe lists them (`net.cpp`, available_blobs).
+
+        Tops that the file does not name are no outputs there.
+        """
+        unread = [v for v in self.values.values() if not self.readers[v.name] and v.blob != AUTOMATIC]
         return tuple(value.name for value in sorted(unread, key=lambda v: v.blob))
 
     @cached_property

@@ -41,6 +41,14 @@ class Count:
         high = self.low if self.high == -1 else self.high
         return count >= self.low and (high is None or count <= high)
 
+    def most(self, count: int) -> int:
+        """The most it allows; of any number, `count`.
+
+        >>> Count(1, 2).most(5), Count(2).most(5), Count(1, None).most(5)
+        (2, 2, 5)
+        """
+        return count if self.high is None else self.low if self.high == -1 else self.high
+
     def text(self, noun: str) -> str:
         """The rule in words."""
         high = self.low if self.high == -1 else self.high
@@ -49,6 +57,15 @@ class Count:
         if high == self.low:
             return f"exactly {high} {noun}{'s' * (high != 1)}"
         return f"{self.low} {'or' if high == self.low + 1 else 'to'} {high} {noun}s"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "top"), counted(2, "top"), counted(0, "top")
+    ('1 top', '2 tops', 'no top')
+    """
+    return f"{count or 'no'} {noun}{'s' * (count > 1)}"
 
 
 @dataclass(frozen=True)

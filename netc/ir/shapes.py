@@ -13,7 +13,7 @@ from netc.diagnostics import Diagnostic, NetcError, Report
 from netc.ir.dims import LIMIT, Shape, known, product, text
 from netc.ir.fields import placed
 from netc.ir.graph import Graph, Node, Param
-from netc.ir.layer import DataLayer, Shapes, Weight
+from netc.ir.layer import DataLayer, Shapes, Weight, counted
 
 Probe = Callable[[Node], "Shapes | None"]
 """Asks a data layer's source for the shapes of one record; None where it cannot be asked. Raises NetcError."""
@@ -84,20 +84,26 @@ class _Driver:
         ):
             if len(names) not in rule:
                 raise NetcError(
-                    f"`{layer.type}` takes {rule.text(noun)}, {len(names) or 'none'} given", code="E020", field=noun
+                    f"`{layer.type}` takes {rule.text(noun)}, {len(names) or 'none'} given",
+                    code="E020",
+                    span=node.fields.span(noun, rule.most(len(names))),
+                    field=noun,
                 )
         if layer.same_count and len(node.bottoms) != len(node.tops):
             raise NetcError(
-                f"`{layer.type}` gives a top for each bottom: {len(node.bottoms)} bottoms, {len(node.tops)} tops",
+                f"`{layer.type}` gives a top for each bottom: {counted(len(node.bottoms), 'bottom')}, "
+                f"{counted(len(node.tops), 'top')}",
                 code="E020",
+                span=node.fields.span("top", len(node.bottoms)),
                 field="top",
             )
 
     def _params(self, node: Node, weights: tuple[Weight, ...]) -> None:
         if len(node.params) > len(weights):
             raise NetcError(
-                f"{len(node.params)} `param` entries, but the layer has {len(weights)} blobs",
+                f"{len(node.params)} `param` entries, but the layer has {counted(len(weights), 'blob')}",
                 code="E021",
+                span=node.fields.span("param", len(weights)),
                 field="param",
             )
         for index, weight in enumerate(weights):
@@ -105,11 +111,12 @@ class _Driver:
             if not param.name:
                 continue
             owner, first = self.shared.setdefault(param.name, (node, weight))
-            if owner is not node and not _shareable(param, weight, first):
+            if first is not weight and not _shareable(param, weight, first):
                 raise NetcError(
                     f"blob {index} has shape {text(weight.shape)}, but shares parameter `{param.name}` "
                     f"with {text(first.shape)} of layer `{owner.name}`",
                     code="E022",
+                    span=node.fields["param"][index].span("name") if "param" in node.fields else None,
                     field="param",
                 )
 

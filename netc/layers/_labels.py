@@ -15,26 +15,35 @@ from netc.ir.layer import Mode, Shapes, fail
 if TYPE_CHECKING:
     from torch import Tensor
 
-Normalization = Literal["FULL", "VALID", "BATCH_SIZE", "NONE"]
-"""What the summed loss is divided by: all places, those that are not ignored, the items of the batch, nothing."""
+Normalization = Literal["FULL", "VALID", "BATCH_SIZE", "NONE", "PRE_FIXED"]
+"""What the summed loss is divided by: all places, those that are not ignored, the items of the batch, nothing, a number
+that the file gives (`pre_fixed_normalizer` of R-FCN's and Intel's Caffe)."""
 
 LOG_THRESHOLD = 1e-20
 """Probabilities below it count as it where a logarithm is taken (`loss_layer.hpp`, kLOG_THRESHOLD)."""
 
 
 def normalization(loss: Fields, default: Normalization) -> Normalization:
-    """The mode a LossParameter asks for; its older `normalize` counts where `normalization` is not set."""
+    """The mode a LossParameter asks for; its older `normalize` counts where `normalization` is not set.
+
+    Caffe of 2015, and the forks of that time, had `normalize` default to true: what is VALID today, and the default of
+    the losses that read it.
+    """
     if "normalization" not in loss and "normalize" in loss:
         return "VALID" if loss["normalize"] else "BATCH_SIZE"
     chosen: Normalization = loss.get("normalization", default)
     return chosen
 
 
-def loss_message(ignore_label: int | None, mode: Normalization, default: Normalization) -> dict[str, dict[str, object]]:
+def loss_message(
+    ignore_label: int | None, mode: Normalization, default: Normalization, fixed: float = 1.0
+) -> dict[str, dict[str, object]]:
     """The `loss_param` that `normalization` reads back, as plain values; empty where all are defaults."""
     message: dict[str, object] = {} if ignore_label is None else {"ignore_label": ignore_label}
     if mode != default:
         message["normalization"] = mode
+    if fixed != 1:
+        message["pre_fixed_normalizer"] = fixed
     return {"loss_param": message} if message else {}
 
 
@@ -90,14 +99,16 @@ def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None)
     return inside if ignore is None else torch.where(whole == ignore, whole, inside)
 
 
-def normalizer(mode: Normalization, outer: int, inner: int, valid: Tensor | None) -> Tensor | float:
+def normalizer(mode: Normalization, outer: int, inner: int, valid: Tensor | None, fixed: float = 1.0) -> Tensor | float:
     """What the loss is divided by, never below 1 so that a batch without a valid label gives 0, not NaN.
 
-    `valid` tells for each place whether it counts; None where all do.
+    `valid` tells for each place whether it counts; None where all do. `fixed` is the number for PRE_FIXED.
     """
     if mode == "VALID" and valid is not None:
         return valid.sum().clamp(min=1)
-    places = {"FULL": outer * inner, "VALID": outer * inner, "BATCH_SIZE": outer, "NONE": 1}[mode]
+    places = {
+        "FULL": outer * inner, "VALID": outer * inner, "BATCH_SIZE": outer, "NONE": 1, "PRE_FIXED": fixed
+    }[mode]  # fmt: skip
     return max(1, places)
 
 

@@ -55,6 +55,8 @@ class SoftmaxWithLoss(Layer):
     normalization: Normalization = "VALID"
     axis: int = 1
     """The class axis (`softmax_param`)."""
+    pre_fixed_normalizer: float = 1.0
+    """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
 
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)
@@ -65,12 +67,13 @@ class SoftmaxWithLoss(Layer):
     def from_caffe(cls, layer: Fields) -> Self:
         """Read `loss_param` and `softmax_param`."""
         loss = layer.message("loss_param")
-        return cls(loss.get("ignore_label", None), normalization(loss, "VALID"), layer.message("softmax_param")["axis"])
+        axis, fixed = layer.message("softmax_param")["axis"], loss.get("pre_fixed_normalizer", 1.0)
+        return cls(loss.get("ignore_label", None), normalization(loss, "VALID"), axis, fixed)
 
     def to_caffe(self) -> dict[str, Any]:
         """`loss_param` and `softmax_param`, by name."""
         softmax = {"softmax_param": {"axis": self.axis}} if self.axis != 1 else {}
-        return {**loss_message(self.ignore_label, self.normalization, "VALID"), **softmax}
+        return {**loss_message(self.ignore_label, self.normalization, "VALID", self.pre_fixed_normalizer), **softmax}
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where scores, labels and axis do not fit."""
@@ -93,7 +96,8 @@ class SoftmaxWithLoss(Layer):
         ignored = NO_LABEL if self.ignore_label is None else self.ignore_label
         each = F.cross_entropy(scores.reshape(outer, classes, inner), labels, ignore_index=ignored, reduction="none")
         valid = None if self.ignore_label is None else labels != self.ignore_label
-        loss = bounded(each, high=LARGEST).sum() / normalizer(self.normalization, outer, inner, valid)
+        divisor = normalizer(self.normalization, outer, inner, valid, self.pre_fixed_normalizer)
+        loss = bounded(each, high=LARGEST).sum() / divisor
         return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
 
 
@@ -121,6 +125,8 @@ class InfogainLoss(Layer):
     ignore_label: int | None = None
     """Places with this label count nowhere, whether or not it is a class."""
     normalization: Normalization = "VALID"
+    pre_fixed_normalizer: float = 1.0
+    """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
 
     bottom_count: ClassVar[Count] = Count(2, 3)
     top_count: ClassVar[Count] = Count(1, 2)
@@ -138,15 +144,15 @@ class InfogainLoss(Layer):
                 field="loss_param.normalize",
                 help="use `normalization: VALID` for true, `normalization: BATCH_SIZE` for false",
             )
-        ignore = loss.get("ignore_label", None)
-        return cls(own.get("source", None), own["axis"], ignore, normalization(loss, "VALID"))
+        ignore, fixed = loss.get("ignore_label", None), loss.get("pre_fixed_normalizer", 1.0)
+        return cls(own.get("source", None), own["axis"], ignore, normalization(loss, "VALID"), fixed)
 
     def to_caffe(self) -> dict[str, Any]:
         """`infogain_loss_param` and `loss_param`, by name."""
         own: dict[str, object] = {} if self.source is None else {"source": self.source}
         if self.axis != 1:
             own["axis"] = self.axis
-        loss = loss_message(self.ignore_label, self.normalization, "VALID")
+        loss = loss_message(self.ignore_label, self.normalization, "VALID", self.pre_fixed_normalizer)
         return {**loss, "infogain_loss_param": own} if own else {**loss}
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
@@ -179,7 +185,7 @@ class InfogainLoss(Layer):
         each = -(rows * logs).sum(1)
         if valid is not None:
             each = torch.where(valid, each, 0)
-        loss = each.sum() / normalizer(self.normalization, outer, inner, valid)
+        loss = each.sum() / normalizer(self.normalization, outer, inner, valid, self.pre_fixed_normalizer)
         return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
 
     def _matrix(self, bottoms: Sequence[Tensor], classes: int, mode: Mode) -> Tensor:
@@ -209,6 +215,8 @@ class SigmoidCrossEntropyLoss(Layer):
     """Targets that are this number, cut off towards 0, count nowhere."""
     normalization: Normalization = "BATCH_SIZE"
     """Unlike in the other losses, the items of the batch unless told otherwise."""
+    pre_fixed_normalizer: float = 1.0
+    """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
 
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
@@ -218,11 +226,12 @@ class SigmoidCrossEntropyLoss(Layer):
     def from_caffe(cls, layer: Fields) -> Self:
         """Read `loss_param`."""
         loss = layer.message("loss_param")
-        return cls(loss.get("ignore_label", None), normalization(loss, "BATCH_SIZE"))
+        fixed = loss.get("pre_fixed_normalizer", 1.0)
+        return cls(loss.get("ignore_label", None), normalization(loss, "BATCH_SIZE"), fixed)
 
     def to_caffe(self) -> dict[str, Any]:
         """`loss_param`, by name."""
-        return {**loss_message(self.ignore_label, self.normalization, "BATCH_SIZE")}
+        return {**loss_message(self.ignore_label, self.normalization, "BATCH_SIZE", self.pre_fixed_normalizer)}
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where scores and targets do not fit."""
@@ -246,10 +255,11 @@ class SigmoidCrossEntropyLoss(Layer):
         outer, inner = scores.shape[0], math.prod(scores.shape[1:])
         if self.ignore_label is None:
             loss = F.binary_cross_entropy_with_logits(scores, targets, reduction="sum")
-            return loss / normalizer(self.normalization, outer, inner, None)
+            return loss / normalizer(self.normalization, outer, inner, None, self.pre_fixed_normalizer)
         valid = targets.trunc() != self.ignore_label
         each = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        return torch.where(valid, each, 0).sum() / normalizer(self.normalization, outer, inner, valid)
+        divisor = normalizer(self.normalization, outer, inner, valid, self.pre_fixed_normalizer)
+        return torch.where(valid, each, 0).sum() / divisor
 
 
 def _around(scores: Tensor, axis: int) -> tuple[int, int, int]:

@@ -18,16 +18,23 @@ if TYPE_CHECKING:
 class Dropout(Layer):
     """In training sets elements to 0 at random and multiplies the others by 1 / (1 - ratio); else does nothing.
 
+    Without `scale_train` the others stay as they are in training, and in test all are multiplied by 1 - ratio.
+
     Shapes: any, kept.
 
     >>> Dropout(dropout_ratio=0.3).infer(((2, 3),), 1)
     ((2, 3),)
 
-    Reference: `dropout_layer.cpp`; Srivastava et al., Dropout, 2014.
+    Reference: `dropout_layer.cpp`, also of Fast R-CNN's and SegNet's Caffe; Srivastava et al., Dropout, 2014; Kendall
+    et al., Bayesian SegNet, 2015.
     """
 
     dropout_ratio: float = 0.5
     """The chance of an element to be set to 0."""
+    scale_train: bool = True
+    """False scales in test, instead of in training (Fast R-CNN's Caffe)."""
+    sample_weights_test: bool = False
+    """Do in test what is done in training (SegNet's Caffe)."""
 
     in_place = True
 
@@ -41,13 +48,19 @@ class Dropout(Layer):
             )
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """torch.nn.Dropout."""
+        """torch.nn.Dropout, where it is BVLC's."""
         from torch import nn
 
-        return nn.Dropout(self.dropout_ratio)
+        return nn.Dropout(self.dropout_ratio) if self.scale_train and not self.sample_weights_test else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """See the class."""
+        import torch
         import torch.nn.functional as F
 
-        return F.dropout(bottoms[0], self.dropout_ratio, mode.training)
+        drops = mode.training or self.sample_weights_test
+        if self.scale_train:
+            return F.dropout(bottoms[0], self.dropout_ratio, drops)
+        if not drops:
+            return bottoms[0] * (1 - self.dropout_ratio)
+        return bottoms[0] * (torch.rand_like(bottoms[0]) >= self.dropout_ratio)

@@ -148,7 +148,7 @@ def lower(graph: Graph, generator: torch.Generator | None = None, share: Net | N
         modules[node.key] = found or _made(graph, node)
         if found is None:
             fresh.add(node.key)
-    _fill([blob for blob in blobs_of(graph, modules) if blob.key in fresh], generator)
+    _fill(blobs_of(graph, modules), fresh, generator)
     return Net(graph, modules).train(graph.state.phase == "TRAIN")
 
 
@@ -189,10 +189,12 @@ def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
     return LayerModule(node.layer, weights, len(node.tops), node.name, node.span, holder)
 
 
-def _fill(blobs: list[Blob], generator: torch.Generator | None) -> None:
-    """Fill the blobs that own their memory, in order, and let the others use their owners' tensors."""
+def _fill(blobs: list[Blob], fresh: set[str], generator: torch.Generator | None) -> None:
+    """Fill blobs of `fresh` nodes that own their memory, in order, and let the others use their owners' tensors."""
     by_place = {(blob.key, blob.index): blob for blob in blobs}
     for blob in blobs:
+        if blob.key not in fresh:
+            continue
         if blob.is_owner:
             fill(blob.tensor, blob.weight.filler, blob.weight.shape, generator)
             continue

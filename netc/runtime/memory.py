@@ -10,10 +10,7 @@ import torch
 from torch import Tensor
 
 from netc.ir.dims import Shape, known
-from netc.ir.graph import Graph
-
-AUTOMATIC = "(automatic)"
-"""What Caffe calls the top of a loss that the file gives no name; two of them are two blobs."""
+from netc.ir.graph import AUTOMATIC, Graph
 
 
 class Buffer:

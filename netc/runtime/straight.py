@@ -62,6 +62,8 @@ class _Step:
 
 def _call(graph: Graph, step: _Step, variable: dict[str, str]) -> str:
     arguments = [variable[name] for name in step.node.bottoms]
+    for position, down in enumerate(step.node.propagate_down):
+        arguments[position] += "" if down else ".detach()"
     if step.absorbed:
         arguments += [f"m[{step.absorbed.key!r}].{weight.name}" for weight in graph.weights(step.absorbed)]
     if step.in_place:
@@ -97,7 +99,7 @@ def _in_place(graph: Graph, node: Node, makers: dict[str, Node], fetches: tuple[
 
     Caffe's own rule is for `layer.in_place`: backward reads the sign off the top, which a negative slope turns round.
     """
-    if node.layer.type != "ReLU" or not node.layer.in_place:
+    if node.layer.type != "ReLU" or not node.layer.in_place or not all(node.propagate_down):
         return False
     bottom = node.bottoms[0]
     maker = makers.get(bottom)

@@ -1,8 +1,8 @@
 """The canonical layout of a prototxt: what `netc fmt` writes.
 
-Two spaces a level, one field a line, `name: value` and `name {`, no separators, at most one blank line in a row and none
-at the edges of a message. Comments stay where they are: above a field, behind it, or at the end of a message. Values
-keep their spelling, and lists stay lists.
+Two spaces a level, one field a line, `name: value` and `name {`, no separators, at most one blank line in a row and
+none at the edges of a message. Comments stay where they are: above a field, behind it, or at the end of a message.
+Values keep their spelling, and lists stay lists.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""Templates: prototxts with places that a script fills in, recognised before they are parsed.
 
-    num_output: $n          ${n}        {{n}}        {n}        n      (a bare word, only where a value for `n` is given)
+    num_output: $n          ${n}   {{n}}   {n}   n      (a bare word, only where a value for `n` is given)
     num_output: cls6x       6 times `cls`, as the scripts of SSD fill it
     source: "${root}/lmdb"  inside strings, where a value is given; else it is a name like any other
 
@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from netc.diagnostics import Diagnostic, Source, Span, did_you_mean
 from netc.text.literals import quote
 
-_MARKED = r"\$\{\s*(\w+)\s*\} | \$\(\s*(\w+)\s*\) | \$([A-Za-z_]\w*) | \{\{\s*(\w+)\s*\}\} | \{[ \t]*([A-Za-z_]\w*)[ \t]*\}"
+_MARKED = r"""
+    \$\{\s*(\w+)\s*\} | \$\(\s*(\w+)\s*\) | \$([A-Za-z_]\w*) | \{\{\s*(\w+)\s*\}\} | \{[ \t]*([A-Za-z_]\w*)[ \t]*\}
+"""
 _TEXT = re.compile(
     rf"""
       \#[^\n]*
@@ -208,4 +210,5 @@ def _note(source: Source, found: list[Place]) -> str:
     spelled = list(dict.fromkeys(source.text[place.start : place.end] for place in found))
     lines = list(dict.fromkeys(source.position(place.start)[0] for place in found))
     where = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:5]))}"
-    return f"{' '.join(f'`{text}`' for text in spelled[:5])} on {where}" + f" and {len(lines) - 5} more" * (len(lines) > 5)
+    more = f" and {len(lines) - 5} more" * (len(lines) > 5)
+    return f"{' '.join(f'`{text}`' for text in spelled[:5])} on {where}{more}"

@@ -59,6 +59,26 @@ def test_softmax_loss_of_each_normalization(mode, ignore):
     np.testing.assert_allclose(found, 1.5 * gradient / by, rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("layer", "bottoms"),
+    [
+        (SoftmaxWithLoss, (SCORES, LABELS)),
+        (InfogainLoss, (SCORES, LABELS, MATRIX)),
+        (SigmoidCrossEntropyLoss, (SCORES, values(3, 5, 4, 2, seed=4).sigmoid())),
+    ],
+)
+def test_a_number_that_the_file_gives_to_divide_by(layer, bottoms):
+    whole = backward(layer(normalization="NONE"), *bottoms)
+    for number, by in ((37.5, 37.5), (0.25, 1)):
+        loss, gradient = backward(layer(normalization="PRE_FIXED", pre_fixed_normalizer=number), *bottoms)
+        assert loss == pytest.approx(whole[0] / by, rel=1e-12)
+        np.testing.assert_allclose(gradient, whole[1] / by, rtol=1e-12)
+    given = {"normalization": "PRE_FIXED", "pre_fixed_normalizer": 37.5}
+    made = layer_from(layer.type, loss_param=given)
+    assert (made.normalization, made.pre_fixed_normalizer) == ("PRE_FIXED", 37.5)
+    assert made.to_caffe()["loss_param"] == given
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("ignore", [None, 3])
 def test_infogain_loss_of_each_normalization(mode, ignore):

@@ -38,6 +38,35 @@ def test_does_nothing_in_the_test_phase(stock):
     assert gradcheck(Dropout(dropout_ratio=0.9), (2, 3, 5))
 
 
+def test_without_scale_train_the_test_phase_scales():
+    torch.manual_seed(5)
+    layer = Dropout(dropout_ratio=0.3, scale_train=False)
+    x = np.arange(1.0, 20001.0).reshape(100, 200)
+    (y,) = run(layer, x, training=True)
+    np.testing.assert_array_equal(y[y != 0], x[y != 0])
+    assert abs((y != 0).mean() - 0.7) < 0.02
+    np.testing.assert_allclose(run(layer, x)[0], x * 0.7, rtol=1e-12)
+    assert gradcheck(layer, (2, 3, 5))
+
+
+def test_without_scale_train_the_gradient_is_dropped_only():
+    torch.manual_seed(5)
+    module = module_of(Dropout(dropout_ratio=0.25, scale_train=False), ((30, 40),)).train()
+    x = torch.ones(30, 40, dtype=torch.float64, requires_grad=True)
+    y = module(x)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, y.detach())
+    assert set(y.detach().unique().tolist()) == {0.0, 1.0}
+
+
+def test_sampling_in_the_test_phase():
+    torch.manual_seed(5)
+    (y,) = run(Dropout(dropout_ratio=0.25, sample_weights_test=True), np.ones((30, 40)))
+    assert set(np.unique(y)) == {0.0, 1 / 0.75}
+    assert round_trip("Dropout", scale_train=False) == Dropout(0.5, scale_train=False)
+    assert round_trip("Dropout", sample_weights_test=True) == Dropout(0.5, sample_weights_test=True)
+
+
 def test_file_cost_and_place():
     assert round_trip("Dropout") == Dropout(0.5)
     assert round_trip("Dropout", dropout_ratio=0.3) == Dropout(0.3)

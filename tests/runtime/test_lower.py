@@ -217,3 +217,41 @@ def test_batch_norm_and_scale_are_one_call(net_from, monkeypatch):
     parts = net.evaluate({"data": x}, ["bn", "scale"])
     torch.testing.assert_close(parts["scale"], fused)
     torch.testing.assert_close(parts["bn"] * net.scale.weight[:, None, None] + net.scale.bias[:, None, None], fused)
+
+
+UNNAMED = """
+layer { name: "data" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 5 } } }
+layer { name: "one" type: "InnerProduct" bottom: "a" top: "one" inner_product_param { num_output: 5
+        weight_filler { type: "xavier" } } }
+layer { name: "two" type: "InnerProduct" bottom: "one" top: "two" propagate_down: false
+        inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "two" bottom: "b" }
+"""
+
+
+def test_propagate_down_false_stops_the_gradient(net_from):
+    net = net_from(UNNAMED)
+    ((loss, weight),) = net.graph.losses
+    (value,) = net.program(net.graph.inputs, [loss])(net, torch.rand(2, 5), torch.rand(2, 5))
+    (value * weight).backward()
+    assert net.two.weight.grad.abs().sum() > 0
+    assert net.one.weight.grad is None
+
+
+def test_a_loss_without_a_name_is_no_output(net_from):
+    assert net_from(UNNAMED).outputs == ()
+
+
+SHARED_ACROSS = """
+layer { name: "data" type: "Input" top: "a" input_param { shape { dim: 2 dim: 5 } } }
+layer { name: "one" type: "InnerProduct" bottom: "a" top: "one" param { name: "w" }
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "two" type: "InnerProduct" bottom: "a" top: "two" param { name: "w" } include { phase: TEST }
+        inner_product_param { num_output: 3 } }
+"""
+
+
+def test_a_layer_of_the_test_net_alone_may_share_with_the_train_net(graph_from):
+    train = lower(data_to_inputs(graph_from(SHARED_ACROSS, "TRAIN")), generator_of(1))
+    test = lower(data_to_inputs(graph_from(SHARED_ACROSS, "TEST")), generator_of(2), share=train)
+    assert test.two.weight is train.one.weight

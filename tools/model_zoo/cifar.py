@@ -15,7 +15,7 @@ def start(title: str, name: str, train: bool) -> tuple[Net, str]:
     net = Net(title, name, train)
     if not train:
         return net, net.input(1, 3, 32, 32)
-    sources = ("data/cifar10/train_lmdb", "data/cifar10/test_lmdb")
+    sources = ("data/cifar10/cifar10_train_lmdb", "data/cifar10/cifar10_test_lmdb")
     return net, databases(net, *sources, (100, 100), {"mean_file": "data/cifar10/mean.binaryproto"}, "cifar")
 
 

@@ -11,8 +11,8 @@ from netc.diagnostics import Diagnostic, NetcError, Report, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
 from netc.frontends.caffe.phase import included
 from netc.ir.fields import Fields, placed
-from netc.ir.graph import Graph, Node, Param, State, Value, module_key
-from netc.ir.layer import Layer
+from netc.ir.graph import AUTOMATIC, Graph, Node, Param, State, Value, module_key
+from netc.ir.layer import Layer, counted
 from netc.layers import registry
 
 NEVER_IN_PLACE = frozenset(("Flatten", "Reshape"))
@@ -76,7 +76,9 @@ class _Builder:
     def _layer(self, fields: Fields, layer_class: type[Layer] | None) -> Layer:
         if layer_class is None:
             raise _unknown_type(fields)
-        return layer_class.from_caffe(in_bvlc_terms(fields))
+        terms, found = in_bvlc_terms(fields)
+        self.report.extend(placed(d, fields, layer_class.param_field, ", ".join(fields["bottom"])) for d in found)
+        return layer_class.from_caffe(terms)
 
     def _bottoms(self, fields: Fields) -> tuple[str, ...] | None:
         """The values that the layer reads, None where one of them is behind a fault."""
@@ -113,13 +115,14 @@ class _Builder:
         propagate = tuple(fields["propagate_down"])
         if len(propagate) not in (0, len(bottoms)):
             raise NetcError(
-                f"{len(propagate)} values of `propagate_down` for {len(bottoms)} bottoms",
+                f"{counted(len(propagate), 'value')} of `propagate_down` for {counted(len(bottoms), 'bottom')}",
                 code="E021",
+                span=fields.span("propagate_down", len(bottoms)),
                 field="propagate_down",
             )
         tops = [self._top(fields, index, name) for index, name in enumerate(fields["top"])]
         while layer.is_loss and len(tops) < layer.top_count.low:
-            tops.append(self._fresh("(automatic)"))
+            tops.append(self._fresh(AUTOMATIC))
         key = module_key(fields["name"], self.keys)
         self.keys.add(key)
         return Node(
@@ -189,7 +192,10 @@ def _loss_weights(fields: Fields, layer: Layer) -> tuple[float, ...]:
         return (1.0,) if layer.is_loss else ()
     if len(given) != len(fields["top"]) and not (layer.is_loss and not fields["top"]):
         raise NetcError(
-            f"{len(given)} values of `loss_weight` for {len(fields['top'])} tops", code="E021", field="loss_weight"
+            f"{counted(len(given), 'value')} of `loss_weight` for {counted(len(fields['top']), 'top')}",
+            code="E021",
+            span=fields.span("loss_weight", len(fields["top"])),
+            field="loss_weight",
         )
     return given
 

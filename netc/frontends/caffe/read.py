@@ -5,8 +5,10 @@ Old formats are brought to today's on the way (upgrade/), templates are filled (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from netc.text.templates import Place, blanked, fill, is_template, unfilled
 
 def read(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
     """NetParameter or SolverParameter, whichever the file's own fields speak of; see `is_solver` and `read_net`."""
-    tree, report = read_tree(path, values)
-    return _message(tree, report, "SolverParameter" if is_solver_tree(tree.root) else "NetParameter")
+    with without_collector():
+        tree, report = read_tree(path, values)
+        return _message(tree, report, "SolverParameter" if is_solver_tree(tree.root) else "NetParameter")
 
 
 def is_solver(fields: Fields) -> bool:
@@ -33,16 +36,30 @@ def is_solver(fields: Fields) -> bool:
 def read_net(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
     """NetParameter of a prototxt file, or of a Source in memory, in today's format.
 
-    `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats) and errors of
-    single fields; what is left without these is in the Fields. Raises NetcError for a file that cannot be read, for text
-    that has no structure, and for a template with places that nothing fills.
+    `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats) and errors
+    of single fields; what is left without these is in the Fields. Raises NetcError for a file that cannot be read, for
+    text that has no structure, and for a template with places that nothing fills.
     """
-    return _message(*read_tree(path, values), "NetParameter")
+    with without_collector():
+        return _message(*read_tree(path, values), "NetParameter")
 
 
 def read_solver(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
     """SolverParameter of a prototxt file, as `read_net`."""
-    return _message(*read_tree(path, values), "SolverParameter")
+    with without_collector():
+        return _message(*read_tree(path, values), "SolverParameter")
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Python's collector of cycles off: it would walk a growing tree again and again, in vain and in quadratic time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
@@ -137,7 +154,7 @@ def _place(value: MessageNode | Scalar | None) -> Span | None:
     return next((place for place in map(_place, parts) if place), None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _message_fields(name: str) -> Mapping[str, str]:
     """The message-typed fields of a message, with their types' names."""
     return {f.name: f.message_type.full_name for f in descriptor(name).fields if f.message_type is not None}

@@ -210,6 +210,25 @@ READ: dict[tuple[str, str], tuple[str, str]] = {
 """By message and name: whose it is, and how it is read."""
 
 
+SHAPING = frozenset(
+    (
+        *("LRNParameter.fuse_type", "ConvolutionParameter.fuse_type", "ConvolutionParameter.filter_group"),
+        *(f"ConvolutionParameter.{name}" for name in ("kernel_depth", "temporal_stride", "temporal_pad")),
+        *(
+            f"PoolingParameter.{name}"
+            for name in ("kernel_depth", "temporal_stride", "temporal_pad", "dilation", "axis")
+        ),
+        *(
+            f"TransformationParameter.{name}"
+            for name in ("resize_param", "crop_h", "crop_w", "crop_width", "crop_height")
+        ),
+        *("ImageDataParameter.new_length", "DataParameter.slice_point", "PoolingParameter.torch_pooling"),
+        *(f"BatchNormParameter.{name}" for name in ("scale_filler", "bias_filler", "scale_bias", "use_weight_bias")),
+    )
+)
+"""Those that change shapes too, of tops or of blobs: the layer's own rule would give wrong ones."""
+
+
 def _each(table: dict[str, dict[str, str]], supported: bool) -> dict[tuple[str, str], Known]:
     return {
         (message, name): Known(fork, None, supported)

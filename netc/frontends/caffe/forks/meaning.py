@@ -8,22 +8,22 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.frontends.caffe.forks.known import KNOWN, called
+from netc.frontends.caffe.forks.known import KNOWN, SHAPING, called
 from netc.ir.fields import Fields
 from netc.schema import LISTED, defaults, descriptor, is_bvlc, private
 
 
-def in_bvlc_terms(layer: Fields) -> Fields:
+def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
     """The LayerParameter itself, or one that says the same without the forks' fields that have a counterpart.
 
-    Raises NetcError E106 for every field of a fork in it that changes results and is not supported, E101 for one that
-    contradicts BVLC's.
+    And E106 for every field of a fork in it that changes results and is not supported. Where one of these changes
+    shapes they are raised, as NetcError; so is E101 for a field that contradicts BVLC's.
     """
     found = list(unsupported(layer, "LayerParameter"))
-    if found:
+    if any(d.field in SHAPING for d in found):
         raise NetcError(found)
     new = {name: made for name, rule in TRANSLATED.items() if name in layer for made in rule(layer.message(name))}
-    return _changed(layer, new, {}) if new else layer
+    return _changed(layer, new, {}) if new else layer, found
 
 
 def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
@@ -35,12 +35,12 @@ def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
     for field, value in message.values.items():
         if field in members.private:
             if not _supported(name, field) and value != defaults(name)[field]:
-                yield _refused(message, field, field, KNOWN[name, field].fork)
+                yield _refused(message, name, field, field)
         elif field in members.messages and name not in ("NetParameter", "SolverParameter"):
             for part in value if isinstance(value, list) else [value]:
                 yield from unsupported(part, members.messages[field])
         elif isinstance(value, str) and value in members.values.get(field, ()) and not _supported(name, value):
-            yield _refused(message, field, f"{field}: {value}", KNOWN[name, value].fork)
+            yield _refused(message, name, field, value)
 
 
 def _supported(message: str, name: str) -> bool:
@@ -48,11 +48,14 @@ def _supported(message: str, name: str) -> bool:
     return known is None or known.supported
 
 
-def _refused(message: Fields, field: str, shown: str, fork: str) -> Diagnostic:
+def _refused(message: Fields, message_name: str, field: str, member: str) -> Diagnostic:
+    """E106; `field` of the diagnostic is the member's full name, `PoolingParameter.dilation`."""
     base = field.removesuffix(LISTED)
-    shown = f"`{shown}`" if base == field else f"several values of `{base}`"
-    verb = "is" if base == field else "are"
-    return Diagnostic("E106", f"{shown} {verb} of {called(fork)} and not supported", message.span(base), field=base)
+    shown = f"`{base}` is" if member == base else f"several values of `{base}` are"
+    if member not in (field, base):
+        shown = f"`{base}: {member}` is"
+    text = f"{shown} of {called(KNOWN[message_name, member].fork)} and not supported"
+    return Diagnostic("E106", text, message.span(base) or message.span(), field=f"{message_name}.{member}")
 
 
 class _Members(NamedTuple):

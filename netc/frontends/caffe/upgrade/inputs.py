@@ -62,9 +62,9 @@ def _layer(old: Sequence[Field], tops: Sequence[Scalar | Message], shapes: Seque
     """The layer, whose parts keep their places in the file."""
     name, kind = (respelled(tops[0], f'"{text}"') for text in ("input", "Input"))
     fields = [Field("name", [name]), Field("type", [kind])]
-    for field in [part for field in old if field.name == "input" for part in single(field)]:
-        field.name = "top"
-        fields.append(field)
+    for top in _parts(old, "input"):
+        top.name = "top"
+        fields.append(top)
     if shapes:
         fields.append(Field("input_param", [Message([Field("shape", [shape]) for shape in shapes])]))
     return Field("layer", [Message(fields)])
@@ -72,8 +72,8 @@ def _layer(old: Sequence[Field], tops: Sequence[Scalar | Message], shapes: Seque
 
 def _replace(root: Message, old: Sequence[Field], layer: Field) -> None:
     """Put the layer where the first input stood, or before the first layer of the net if that is further up."""
-    at = next((field for field in root.fields if field.name in LAYERS or field in old))
-    instead: dict[Field, Sequence[Field]] = {field: () for field in old}
+    instead: dict[Field, Sequence[Field]] = dict.fromkeys(old, ())
+    at = next(field for field in root.fields if field.name in LAYERS or field in instead)
     if at in instead:
         instead[at] = (layer,)
         substitute(root, instead)

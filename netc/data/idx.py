@@ -1,0 +1,61 @@
+"""IDX files, in which MNIST comes: a magic number, extents, bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.diagnostics import NetcError
+
+Bytes = npt.NDArray[np.uint8]
+LIMIT = 1 << 31
+"""Bytes that an IDX file may hold once unpacked: MNIST has 47 million, EMNIST 640 million."""
+
+
+def read_idx(path: Path | str, axes: int) -> Bytes:
+    """The bytes of an IDX file of `axes` axes, gzipped or not. Raises NetcError E510, E501 where it cannot be read."""
+    try:
+        with _unpacked(Path(path)) as file:
+            return _read(file, str(path), axes)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise NetcError(f"`{path}` cannot be read: {reason}", code="E501") from None
+
+
+def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
+    magic = 0x800 + axes  # 8 is unsigned bytes; the low byte is the number of axes
+    head = file.read(4 + 4 * axes)
+    found = int.from_bytes(head[:4], "big")
+    if len(head) < 4 + 4 * axes or found != magic:
+        kind = "images" if axes == 3 else "labels"
+        raise NetcError(f"`{name}` is no IDX file of {kind}: magic number {found}, expected {magic}", code="E510")
+    shape = struct.unpack(f">{axes}I", head[4:])
+    size = math.prod(shape)
+    if size > LIMIT:
+        raise NetcError(f"`{name}` claims {size} bytes: more than {LIMIT}", code="E510")
+    data = file.read(size + 1)
+    if len(data) != size:
+        more = "more" if len(data) > size else f"{len(data)}"
+        raise NetcError(f"`{name}` claims {size} bytes and holds {more}", code="E510")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not zipped:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked

@@ -1,0 +1,18 @@
+"""A graph as a .py file in plain torch: one nn.Module, its weights apart, and no import of netc.
+
+    text, state = source_of(net, "weights.safetensors")
+
+Every identifier is made here, and every word of the net's file stands in the source as a repr(): a layer called
+`x"); exit(` is a comment and a key, never code.
+
+    rules.py        what a rule is; stock.py, arithmetic.py, shapes.py hold them
+    names.py        identifiers
+    functions.py    functions that are copied into files that need them
+    source.py       the file
+"""
+
+from netc.exporters.python import arithmetic, shapes, stock
+from netc.exporters.python.rules import Call, Code, writes
+from netc.exporters.python.source import InputStage, source_of
+
+__all__ = ["Call", "Code", "InputStage", "arithmetic", "shapes", "source_of", "stock", "writes"]

@@ -1,0 +1,107 @@
+"""Layers that compute element by element."""
+
+from __future__ import annotations
+
+import math
+
+from netc.exporters.python.rules import Call, Code, number, writes
+from netc.layers.activations import Swish
+from netc.layers.elementwise import NATURAL, AbsVal, Clip, Exp, Log, Power, Threshold
+from netc.layers.eltwise import Eltwise
+from netc.layers.scale import Bias, Scale
+
+
+def affine(x: str, scale: float, shift: float) -> str:
+    """`x * scale + shift`, without what changes nothing.
+
+    >>> affine("x", 1.0, 2.0), affine("x", 0.5, 0.0)
+    ('(x + 2.0)', '(x * 0.5)')
+    """
+    product = x if scale == 1 else f"{x} * {number(scale)}"
+    return x if (scale, shift) == (1, 0) else f"({product})" if shift == 0 else f"({product} + {number(shift)})"
+
+
+def spread(operand: str, axes: int, own: int, axis: int) -> str:
+    """An operand with `own` axes, reshaped so that it stands at `axis` of a tensor with `axes` axes."""
+    trailing = axes - axis % axes - own if own else 0
+    return operand + "".join(f"[{', '.join(['...'] + ['None'] * trailing)}]" if trailing else "")
+
+
+@writes(Scale)
+def scale(layer: Scale, call: Call) -> Code:
+    """A factor, and perhaps an addend, for a run of axes."""
+    own = len(layer.operand(call.shapes))
+    names = (*call.bottoms[1:], *call.weights)
+    factor = spread(names[0], call.axes, own, layer.axis)
+    product = f"{call.x} * {factor}"
+    return Code(f"{product} + {spread(names[1], call.axes, own, layer.axis)}" if layer.bias_term else product)
+
+
+@writes(Bias)
+def bias(layer: Bias, call: Call) -> Code:
+    """An addend for a run of axes."""
+    own = len(layer.operand(call.shapes))
+    return Code(f"{call.x} + {spread((*call.bottoms[1:], *call.weights)[0], call.axes, own, layer.axis)}")
+
+
+@writes(Eltwise)
+def eltwise(layer: Eltwise, call: Call) -> Code:
+    """The sum, product or maximum of the bottoms."""
+    if layer.operation == "MAX":
+        top = call.x
+        for bottom in call.bottoms[1:]:
+            top = f"torch.maximum({top}, {bottom})"
+        return Code(top)
+    if layer.operation == "PROD":
+        return Code(" * ".join(call.bottoms))
+    coeff = layer.coeff or (1.0,) * len(call.bottoms)
+    return Code(" + ".join(x if c == 1 else f"{number(c)} * {x}" for x, c in zip(call.bottoms, coeff)))
+
+
+@writes(Power)
+def power(layer: Power, call: Call) -> Code:
+    """(shift + scale x) ** power, a constant where power or scale is 0."""
+    if layer.power * layer.scale == 0:
+        return Code(f"torch.full_like({call.x}, {number(layer.shift)}).pow({number(layer.power)})")
+    inner = affine(call.x, layer.scale, layer.shift)
+    return Code(inner if layer.power == 1 else f"{inner}.pow({number(layer.power)})")
+
+
+@writes(Exp)
+def exp(layer: Exp, call: Call) -> Code:
+    """base ** (shift + scale x)."""
+    logarithm = 1.0 if layer.base == NATURAL else math.log(layer.base)
+    return Code(f"{affine(call.x, layer.scale * logarithm, layer.shift * logarithm)}.exp()")
+
+
+@writes(Log)
+def log(layer: Log, call: Call) -> Code:
+    """log(shift + scale x) / log(base)."""
+    inner = f"{affine(call.x, layer.scale, layer.shift)}.log()"
+    return Code(inner if layer.base == NATURAL else f"{inner} / {number(math.log(layer.base))}")
+
+
+@writes(AbsVal)
+def absolute(layer: AbsVal, call: Call) -> Code:
+    """The absolute value."""
+    return Code(f"{call.x}.abs()")
+
+
+@writes(Clip)
+def clip(layer: Clip, call: Call) -> Code:
+    """Kept between two bounds; of crossed ones the lower counts."""
+    if layer.min <= layer.max:
+        return Code(f"{call.x}.clamp({number(layer.min)}, {number(layer.max)})")
+    return Code(f"{call.x}.clamp(max={number(layer.max)}).clamp(min={number(layer.min)})")
+
+
+@writes(Threshold)
+def threshold(layer: Threshold, call: Call) -> Code:
+    """1 above the threshold, 0 elsewhere."""
+    return Code(f"({call.x} > {number(layer.threshold)}).to({call.x}.dtype)")
+
+
+@writes(Swish)
+def swish(layer: Swish, call: Call) -> Code:
+    """x sigmoid(beta x)."""
+    return Code(f"{call.x} * {affine(call.x, layer.beta, 0)}.sigmoid()")

@@ -1,0 +1,34 @@
+"""Identifiers for a written file, made of a stranger's names: letters, digits and underscores, never a word that is taken."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Iterable
+
+LONGEST = 40
+"""Longer names are cut."""
+
+
+class Identifiers:
+    """Gives each name an identifier that nobody else has.
+
+    >>> names = Identifiers(["torch"])
+    >>> names.make("conv1/7x7"), names.make("conv1.7x7"), names.make("torch"), names.make("1"), names.make('"); exit(')
+    ('conv1_7x7', 'conv1_7x7_2', 'torch_2', 'layer_1', 'exit_2')
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = {*taken, *keyword.kwlist, *keyword.softkwlist, *dir(builtins)}
+
+    def make(self, name: str, prefix: str = "layer") -> str:
+        """An identifier like `name`; `prefix` stands where it has no letter to begin with."""
+        word = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:LONGEST].strip("_")
+        first = word if word[:1].isalpha() else f"{prefix}_{word}".strip("_")
+        made, number = first, 1
+        while made in self.taken:
+            number += 1
+            made = f"{first}_{number}"
+        self.taken.add(made)
+        return made

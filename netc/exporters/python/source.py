@@ -1,0 +1,245 @@
+"""The text of a .py file, and the tensors that belong to it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from netc.diagnostics import NetcError
+from netc.exporters.errors import known_shape, no_rule
+from netc.exporters.python import functions
+from netc.exporters.python.names import Identifiers
+from netc.exporters.python.rules import Array, Call, Code, rule_for
+from netc.exporters.python.stock import stock
+from netc.exporters.steps import Step, steps
+from netc.ir.graph import Graph
+
+Arrays = Mapping[str, tuple[Array, ...]]
+
+_TAKEN = ("torch", "F", "nn", "Tensor", "Path", "Net", "Pair", "load", "load_file", "self", "x", "images", "HERE", "NAME")
+_FUNCTIONS = tuple(name for name, value in vars(functions).items() if inspect.isfunction(value))
+
+
+@dataclass(frozen=True)
+class InputStage:
+    """What a picture goes through between its bytes and the net's first input."""
+
+    bgr: bool
+    """The net wants blue first."""
+    mean: tuple[float, ...] | Array
+    """One number for all channels, one each, or a picture (c, h, w)."""
+    scale: float
+
+
+@dataclass
+class _File:
+    """What is written, by part."""
+
+    graph: Graph
+    arrays: Arrays
+    modules: list[str] = field(default_factory=list)
+    forward: list[str] = field(default_factory=list)
+    functions: dict[str, None] = field(default_factory=dict)
+    state: dict[str, Array] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    """Variables of the net's inputs."""
+
+    def __post_init__(self) -> None:
+        self.attributes = Identifiers([*dir(nn.Module()), "prepare", "input_mean"])
+        self.names = Identifiers([*_TAKEN, *_FUNCTIONS])
+        self.variables: dict[str, str] = {}
+        self.steps = list(steps(self.graph))
+        self.last_use = {name: step for step in self.steps for name in step.node.bottoms}
+
+
+def source_of(
+    graph: Graph, arrays: Arrays, weights: str, stage: InputStage | None = None, dtype: str = "float32"
+) -> tuple[str, dict[str, Array]]:
+    """The text, and the tensors to be written to the file `weights` beside it, by name.
+
+    `graph` has inputs and shapes; `arrays` hold its blobs. `dtype` is torch's name of what the net computes in; with a
+    `stage` the class has a method that makes its input of RGB pictures. Raises NetcError E701, E702 for layers that
+    have no form in plain torch.
+    """
+    file = _File(graph, arrays)
+    for name in graph.inputs:
+        known_shape(graph, name, free=1)
+        file.variables[name] = file.names.make(graph.values[name].blob, "input")
+    file.inputs = [file.variables[name] for name in graph.inputs]
+    for step in file.steps:
+        _write(file, step)
+    if stage is not None and not isinstance(stage.mean, tuple):
+        file.state["input_mean"] = stage.mean
+    body = [*_class(file, stage), *_tail(dtype)]
+    return "\n".join([*_head(file, weights, body), *body]) + "\n", file.state
+
+
+def _write(file: _File, step: Step) -> None:
+    """Add one step: a line in the constructor where it has tensors or a module, and one in forward."""
+    label = ", ".join(repr(node.name) for node in step.nodes)
+    attribute = file.attributes.make(step.node.name)
+    loose = _loose(file, step, attribute)
+    code = _code(file, step, attribute, [name for name, _, _ in loose])
+    blobs = tuple(blob for node in step.nodes for blob in file.arrays.get(node.key, ()))
+    if code.module:
+        file.modules.append(f"self.{attribute} = {code.module}  # {label}")
+        file.state.update({f"{attribute}.{name}": array for name, array in _state(file, step, code, blobs).items()})
+    else:
+        for name, learnable, array in loose:
+            empty = f"torch.empty({array.shape})"
+            made = f"self.{name} = nn.Parameter({empty})" if learnable else f"self.register_buffer({name!r}, {empty})"
+            file.modules.append(f"{made}  # {label}")
+            file.state[name] = array
+    file.functions.update(dict.fromkeys(code.functions))
+    if code.expression:
+        file.forward.append(f"{_targets(file, step)} = {code.expression}  # {label}")
+
+
+def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
+    node, graph = step.node, file.graph
+    if any(graph.shape(name) is None for name in node.bottoms):
+        raise no_rule(node, "a .py file", "the number of axes of its bottom is not known")
+    call = Call(
+        bottoms=tuple(file.variables[name] for name in node.bottoms),
+        shapes=graph.shapes(node.bottoms),
+        tops=len(node.tops),
+        module=f"self.{attribute}",
+        weights=tuple(f"self.{name}" for name in loose),
+        absorbed=None if step.absorbed is None else step.absorbed.layer,
+    )
+    try:
+        rule = rule_for(node.layer)
+        code = stock(node.layer, call) or (rule(node.layer, call) if rule else None)
+    except NetcError as error:
+        raise error.at(node.span, f"in layer `{node.name}`") from None
+    if code is None:
+        raise no_rule(node, "a .py file")
+    return code
+
+
+def _state(file: _File, step: Step, code: Code, blobs: tuple[Array, ...]) -> Mapping[str, Array]:
+    """The tensors of a step's module."""
+    if code.state is not None:
+        return code.state(blobs)
+    weights = file.graph.weights(step.node)
+    return {weight.name: blob.reshape(weight.module_shape) for weight, blob in zip(weights, blobs)}
+
+
+def _loose(file: _File, step: Step, attribute: str) -> list[tuple[str, bool, Array]]:
+    """Attribute, whether it learns, and value of each blob, for a step that makes no module."""
+    return [
+        (file.attributes.make(f"{attribute}_{weight.name}"), weight.learnable, blob.reshape(weight.module_shape))
+        for node in step.nodes
+        for weight, blob in zip(file.graph.weights(node), file.arrays.get(node.key, ()))
+    ]
+
+
+def _targets(file: _File, step: Step) -> str:
+    """Variables of the tops; one top takes the variable of a bottom that nobody reads again, as people write it."""
+    graph = file.graph
+    dying = [
+        file.variables[name]
+        for name in step.node.bottoms
+        if file.last_use[name] is step and name not in graph.inputs and name not in graph.outputs
+    ]
+    for top in step.tops:
+        free = "x" not in file.variables.values() or "x" in dying
+        if len(step.tops) == 1 and dying:
+            file.variables[top] = dying[0]
+        elif free and len(step.tops) == 1:
+            file.variables[top] = "x"
+        else:
+            file.variables[top] = file.names.make(graph.values[top].blob, "blob")
+    for name in step.node.bottoms:
+        if file.last_use[name] is step and name not in graph.outputs:
+            file.variables[name] = ""
+    return ", ".join(file.variables[top] for top in step.tops)
+
+
+def _head(file: _File, weights: str, body: list[str]) -> list[str]:
+    copied = [inspect.getsource(getattr(functions, name)).rstrip() for name in _FUNCTIONS if name in file.functions]
+    code = "\n".join([*copied, *body])
+    lines = [
+        '"""A Caffe net in plain PyTorch, written by netc.',
+        "",
+        "`load()` gives it with its weights, in eval(). The comments hold the names of the layers in the Caffe file.",
+        '"""',
+        "",
+        "from pathlib import Path",
+        "",
+        *["import torch"] * ("torch." in code),
+        *["import torch.nn.functional as F"] * ("F." in code),
+        "from safetensors.torch import load_file",
+        "from torch import Tensor, nn",
+        "",
+        f"NAME = {file.graph.name!r}",
+        f"HERE = Path(__file__).parent / {weights!r}",
+        "",
+        *["Pair = tuple[int, int]", ""] * ("Pair" in code),
+    ]
+    return lines + [line for source in copied for line in ("", *source.split("\n"), "")]
+
+
+def _class(file: _File, stage: InputStage | None) -> list[str]:
+    graph = file.graph
+    inputs = ", ".join(f"{name}: Tensor" for name in file.inputs)
+    outputs = [(graph.values[name].blob, file.variables[name]) for name in graph.outputs]
+    single = len(outputs) == 1
+    result = outputs[0][1] if single else "{" + ", ".join(f"{name!r}: {value}" for name, value in outputs) + "}"
+    shapes = [f"{graph.values[name].blob!r} {('n', *known_shape(graph, name, 1)[1:])!r}" for name in graph.inputs]
+    lines = [
+        "",
+        "class Net(nn.Module):",
+        '    """The net: see `forward`."""',
+        "",
+        "    def __init__(self) -> None:",
+        "        super().__init__()",
+        *(f"        {line}" for line in file.modules + _mean(stage)),
+        "",
+        f"    def forward(self, {inputs}) -> {'Tensor' if single else 'dict[str, Tensor]'}:",
+        *(f"        # input {shape}" for shape in shapes),
+        *(f"        {line}" for line in file.forward),
+        f"        return {result}",
+        "",
+    ]
+    return lines + (_prepare(stage) if stage else [])
+
+
+def _mean(stage: InputStage | None) -> list[str]:
+    if stage is None or isinstance(stage.mean, tuple):
+        return []
+    return [f'self.register_buffer("input_mean", torch.empty({stage.mean.shape}))']
+
+
+def _prepare(stage: InputStage) -> list[str]:
+    """The method that makes the input of pictures."""
+    if isinstance(stage.mean, tuple):
+        mean = f"torch.tensor({[float(m) for m in stage.mean]}, device=images.device).view(-1, 1, 1)"
+    else:
+        mean = "self.input_mean"
+    order = ".flip(3)" if stage.bgr else ""
+    first = "blue" if stage.bgr else "red"
+    scale = "" if stage.scale == 1 else f" * {float(stage.scale)!r}"
+    return [
+        "    def prepare(self, images: Tensor) -> Tensor:",
+        f'        """The net\'s input, {first} first, of pictures (n, h, w, 3): red, green, blue from 0 to 255."""',
+        f"        x = images{order}.permute(0, 3, 1, 2).float()",
+        f"        x = (x - {mean}){scale}",
+        "        return x.to(next(self.parameters()).dtype)",
+        "",
+    ]
+
+
+def _tail(dtype: str) -> list[str]:
+    cast = "" if dtype == "float32" else f".to(torch.{dtype})"
+    return [
+        "",
+        "def load(path: str | Path = HERE) -> Net:",
+        '    """The net with the weights of a safetensors file, in eval()."""',
+        f"    net = Net(){cast}",
+        "    net.load_state_dict(load_file(path))",
+        "    return net.eval()",
+    ]

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+import netc.pycaffe as caffe
+from tests.pycaffe.nets import MLP, fill
+
+
+def weights(net):
+    return [blob.data.copy() for blobs in net.params.values() for blob in blobs]
+
+
+@pytest.mark.parametrize("ending", ["caffemodel", "h5"])
+def test_weights_go_to_a_file_and_come_back(load, ending):
+    net, other = load(MLP), load(MLP)
+    (net.save if ending == "caffemodel" else net.save_hdf5)(f"weights.{ending}")
+    assert any((a != b).any() for a, b in zip(weights(net), weights(other)))
+    other.copy_from(f"weights.{ending}")
+    for one, two in zip(weights(net), weights(other)):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_each_form_of_the_constructor_loads_weights(load, tmp_path):
+    net = load(MLP)
+    net.save("w.caffemodel")
+    path = str(tmp_path / "net1.prototxt")
+    forms = [
+        caffe.Net(path, "w.caffemodel", caffe.TEST),
+        caffe.Net(path, caffe.TEST, weights="w.caffemodel"),
+        caffe.Net(path, caffe.TEST, 0, [], "w.caffemodel"),
+        caffe.Net(network_file=path, phase=caffe.TEST, weights="w.caffemodel"),
+    ]
+    for form in forms:
+        for one, two in zip(weights(net), weights(form)):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_gradients_are_saved_where_asked_for(load):
+    from netc.weights import read
+
+    net = fill(load(MLP, caffe.TRAIN))
+    net.forward()
+    net.backward()
+    net.save_hdf5("w.h5", True)
+    np.testing.assert_array_equal(read("w.h5").by_name["ip2"].blobs[0].diff, net.params["ip2"][0].diff)
+
+
+def test_layers_that_only_one_side_has_are_passed_over(load):
+    net, other = load(MLP), load(MLP.replace('name: "ip2"', 'name: "fresh"'))
+    net.save("w.caffemodel")
+    kept = other.params["fresh"][0].data.copy()
+    other.copy_from("w.caffemodel")
+    np.testing.assert_array_equal(other.params["ip1"][0].data, net.params["ip1"][0].data)
+    np.testing.assert_array_equal(other.params["fresh"][0].data, kept)
+
+
+def test_shared_weights_are_one_memory(load):
+    one, other = load(MLP), load(MLP)
+    other.share_with(one)
+    one.params["ip1"][0].data[...] = 7
+    assert (other.params["ip1"][0].data == 7).all()
+    fill(other).forward()
+    other.params["ip2"][1].data[...] = -3
+    assert (one.params["ip2"][1].data == -3).all()
+
+
+def test_blobs_shared_by_name_are_one_memory(load):
+    text = MLP.replace("num_output: 6", "num_output: 3").replace("num_output: 5", "num_output: 3")
+    text = text.replace('top: "ip1"\n', 'top: "ip1" param { name: "w" }\n').replace(
+        'top: "ip2"\n', 'top: "ip2" param { name: "w" }\n'
+    )
+    net = fill(load(text, caffe.TRAIN))
+    net.params["ip1"][0].data[0, 0] = 42
+    assert net.params["ip2"][0].data[0, 0] == 42
+    net.blobs["label"].data[...] = 1
+    net.forward()
+    net.backward()
+    np.testing.assert_array_equal(net.params["ip1"][0].diff, net.params["ip2"][0].diff)
+    assert net.params["ip1"][0].diff.any()

@@ -1,0 +1,41 @@
+"""Three broken files for each finding that a prototxt can provoke, and what is said of them, word for word.
+
+tests/golden/errors/CODE_N.prototxt and .txt; NETC_BLESS=1 rewrites the latter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import netc
+from netc.diagnostics import render
+from netc.inspection.pages import codes
+
+FOLDER = Path(__file__).parent / "golden" / "errors"
+FILES = sorted(path for path in FOLDER.glob("*.prototxt") if path.stem != "net")
+NOT_OF_A_PROTOTXT = {"E001", "E005", "E100"}
+"""A missing file, a hundred open braces, an argument."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_broken_file_is_explained(path, golden, monkeypatch):
+    monkeypatch.chdir(FOLDER)
+    found = netc.check(path.name)
+    assert path.stem.split("_")[0] in {d.code for d in found}
+    assert all(d.file == path.name and d.line for d in found)
+    golden(f"errors/{path.stem}.txt", render(found) + "\n")
+
+
+def test_every_finding_about_a_prototxt_has_three_files():
+    wanted = {code for code in codes() if (code < "E105" or code[0] == "W") and code not in NOT_OF_A_PROTOTXT}
+    counts = Counter(path.stem.split("_")[0] for path in FILES)
+    wanted |= {"E204", "E601", "E602", "E603", "E604"}
+    wanted -= {code for code in wanted if code.startswith("W03") or code == "W410"}  # tests/frontends/test_upgrade*.py
+    assert {code: counts[code] for code in wanted} == dict.fromkeys(wanted, 3)
+
+
+def test_no_golden_is_left_over():
+    assert {path.stem for path in FOLDER.glob("*.txt")} == {path.stem for path in FILES}
