@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from netc.inspection import check, summary
     from netc.rewriting import upgrade
     from netc.runtime.lower import Net
-    from netc.train import train
+    from netc.training.run import train
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ _HOME = {
     "check": "netc.inspection",
     "load": "netc.compiler",
     "summary": "netc.inspection",
-    "train": "netc.train",
+    "train": "netc.training.run",
     "upgrade": "netc.rewriting",
 }
 

@@ -19,8 +19,8 @@ def allowed_imports() -> dict[str, set[str]]:
     table = {}
     for line in (PACKAGE / "ARCHITECTURE.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| `") and len(cells) == 3 and cells[1] != "may import":
-            names = cells[1].replace("`", "").replace(",", " ").split()
+        if line.startswith("| `") and len(cells) == 3 and cells[2] != "may import":
+            names = cells[2].replace("`", "").replace(",", " ").split()
             table[cells[0].strip("`")] = {name for name in names if name != "nothing"}
     return table
 

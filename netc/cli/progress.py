@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from netc.train.events import Advanced, Displayed, Event, Listener, Started
-from netc.train.log import GlogWriter
+from netc.training.events import Advanced, Displayed, Event, Listener, Started
+from netc.training.log import GlogWriter
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def command(
     """Run a net's test phase over batches of its own data, and print the mean of each output."""
     if bool(net) == bool(model):
         raise click.UsageError("give one net: `netc test NET` or `--model=NET`")
-    from netc.train.log import GlogWriter
-    from netc.train.single import open_net, score
+    from netc.training.log import GlogWriter
+    from netc.training.single import open_net, score
 
     tell = GlogWriter(sys.stderr)
     stages = [name for value in stage for name in value.split(",")]

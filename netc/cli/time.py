@@ -32,8 +32,8 @@ def command(
     if bool(net) == bool(model):
         raise click.UsageError("give one net: `netc time NET` or `--model=NET`")
     from netc.compiler import phase_of
-    from netc.train.log import GlogWriter
-    from netc.train.single import open_net, time_layers
+    from netc.training.log import GlogWriter
+    from netc.training.single import open_net, time_layers
 
     tell = GlogWriter(sys.stderr)
     files = weights.split(",") if weights else []

@@ -32,8 +32,8 @@ def command(
     if weights and snapshot:
         raise click.UsageError("give a snapshot to resume from or weights to fine-tune from, not both")
     from netc.cli.progress import listeners
-    from netc.train.run import train
-    from netc.train.settings import read_settings
+    from netc.training.run import train
+    from netc.training.settings import read_settings
 
     settings = read_settings(solver or solver_option or "")
     settings = settings.with_state(level, tuple(name for value in stage for name in value.split(",")))

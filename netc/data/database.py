@@ -109,6 +109,10 @@ class DatumRecords:
         """The record, for a message."""
         return f"record `{self._keys[index].decode('utf-8', 'backslashreplace')}` of `{self.name}`"
 
+    def after(self, index: int) -> int:
+        """The next one."""
+        return index + 1
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Read]:
         """`read(index)`. Raises NetcError E503 for a record that is no Datum, E504 for a picture that is none."""

@@ -6,10 +6,11 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import h5py
@@ -137,6 +138,8 @@ class Hdf5Source:
 
     finish = None
     complete = True
+    skipped: Mapping[int, NetcError] = MappingProxyType({})
+    """A file is read or not; single rows cannot be bad."""
     allocate: Callable[[Shape, Any], Array] = staticmethod(np.empty)  # type: ignore[assignment]
 
     def __init__(self, files: Hdf5Files, order: Order, batch_size: int) -> None:

@@ -68,6 +68,10 @@ class ImageListRecords:
         """The picture, for a message."""
         return f"`{self._root}{self._names[index % len(self._names)]}` of `{self.name}`"
 
+    def after(self, index: int) -> int:
+        """The next one."""
+        return index + 1
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Read]:
         """`read(index)`. Raises NetcError E504 for a picture that is missing or cannot be decoded."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netc.data.augment import Augment
 from netc.data.database import DatumRecords, Store
 from netc.data.finish import Finish
 from netc.data.leveldb_store import LevelDbStore
 from netc.data.lmdb_store import LmdbStore
 from netc.data.order import Order
 from netc.data.prefetch import PrefetchedSource
-from netc.data.source import Records, Source
+from netc.data.source import Records, Source, first_shapes
 from netc.data.transform import Crop, Mean, ResolvePath, TransformParameters, mean_of, read_mean
 from netc.diagnostics import NetcError
 
@@ -28,6 +29,7 @@ class _Request:
     resolve: ResolvePath
     tops: Sequence[str]
     threads: int | None
+    skip_bad: bool
 
 
 def open_source(
@@ -40,19 +42,21 @@ def open_source(
     rank: int = 0,
     world_size: int = 1,
     threads: int | None = None,
+    skip_bad: bool = False,
 ) -> Source:
     """The source that a data layer's parameters describe; `layer` is known by its `type`.
 
     `phase` is `"TRAIN"` or `"TEST"`: only in TRAIN are crops random and records shared out among ranks, as in Caffe.
     `seed` settles all that is random; `resolve_path` finds the files that the layer names; `tops` are the names of the
-    layer's tops, by which HDF5Data finds its datasets; `threads` read, by default one a core.
+    layer's tops, by which HDF5Data finds its datasets; `threads` read, by default one a core. With `skip_bad` the place
+    of a record that cannot be used is taken by the next that can, and `source.skipped` tells which those were.
 
     Raises NetcError E501 to E509 (see the package), and KeyError for a layer type that has no source of its own
     (`MemoryData` and `DummyData` are handed their batches: see handed.py).
     """
     train = phase == "TRAIN"
     order = Order(seed, rank=rank if train else 0, world_size=world_size if train else 1)
-    return _OPENERS[layer.type](_Request(layer, train, order, resolve_path, tops, threads))
+    return _OPENERS[layer.type](_Request(layer, train, order, resolve_path, tops, threads, skip_bad))
 
 
 def _data(asked: _Request) -> Source:
@@ -60,7 +64,7 @@ def _data(asked: _Request) -> Source:
     make: Callable[[Path, str], Store] = LmdbStore if layer.backend == "LMDB" else LevelDbStore
     color = transform.force_color or layer.force_encoded_color
     records = DatumRecords(make(asked.resolve(layer.source), layer.source), color, transform.force_gray)
-    asked.order.skip, asked.order.shuffle = layer.rand_skip, getattr(layer, "shuffle", False)
+    asked.order.skip, asked.order.shuffle = layer.rand_skip, layer.shuffle
     return _pictures(asked, records, layer.prefetch)
 
 
@@ -76,17 +80,24 @@ def _pictures(asked: _Request, records: Records, prefetch: int = 4) -> Source:
     transform, order = asked.layer.transform, asked.order
     order.permute = records.permute
     try:
-        mean = mean_of(transform, records.shapes()[0][0], asked.resolve)
-        crop = Crop(transform.crop_size, random=asked.train, mirror=transform.mirror)
+        mean = mean_of(transform, first_shapes(records, asked.skip_bad)[0][0], asked.resolve)
+        height, width = transform.crop
+        crop = Crop(height, asked.train, transform.mirror, width if width != height else 0)
         finish = Finish(transform.scale, mean)
-        return _prefetched(asked, records, order, crop, finish, prefetch)
+        return _prefetched(asked, records, order, crop, finish, prefetch, Augment(transform))
     except BaseException:
         records.close()
         raise
 
 
 def _prefetched(
-    asked: _Request, records: Records, order: Order, crop: Crop, finish: Finish, prefetch: int
+    asked: _Request,
+    records: Records,
+    order: Order,
+    crop: Crop,
+    finish: Finish,
+    prefetch: int,
+    augment: Augment | None = None,
 ) -> PrefetchedSource:
     return PrefetchedSource(
         records,
@@ -96,6 +107,8 @@ def _prefetched(
         finish=finish,
         prefetch=prefetch,
         threads=asked.threads,
+        augment=augment,
+        skip_bad=asked.skip_bad,
     )
 
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.int64]
 Draws = npt.NDArray[np.uint64]
 
-RECORD, EPOCH, SKIP = 0, 1, 2
-"""Streams of random numbers: for a record, for an epoch's order, for `rand_skip`."""
+RECORD, EPOCH, SKIP, AUGMENT = 0, 1, 2, 3
+"""Streams of random numbers: for a record, for an epoch's order, for `rand_skip`, for what is done to a picture."""
 
 
 def generator(seed: int, stream: int, counter: int = 0) -> np.random.Philox:

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,12 @@ import numpy as np
 
 from netc.data.images import Image, copy
 from netc.data.order import Draws, Numbers, Order, draws
-from netc.data.source import Array, Batch, Read, Record, Records, Shape, Statistics
+from netc.data.source import SKIPS, Array, Batch, Read, Record, Records, Shape, Statistics, first_shapes
 from netc.data.transform import Crop
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
+    from netc.data.augment import Augment
     from netc.data.finish import Finish
 
 SMALLEST_CHUNK = 8
@@ -42,8 +43,10 @@ def default_threads() -> int:
 class PrefetchedSource:
     """Batches of pictures and labels from records; see `Source`.
 
-    `records` gives them by index, `order` says which come when, `crop` what is taken of each, and `finish` what is left
-    to the device. `prefetch` batches are read ahead by `threads` threads.
+    `records` gives them by index, `order` says which come when, `augment` what is done to each, `crop` what is taken of
+    it, and `finish` what is left to the device. `prefetch` batches are read ahead by `threads` threads.
+
+    With `skip_bad` the place of a record that cannot be used is taken by the next one that can; `skipped` tells which.
     """
 
     def __init__(
@@ -56,10 +59,15 @@ class PrefetchedSource:
         finish: Finish,
         prefetch: int = 4,
         threads: int | None = None,
+        augment: Augment | None = None,
+        skip_bad: bool = False,
     ) -> None:
         self.records, self.order, self.crop, self.finish = records, order, crop, finish
         self.batch_size = batch_size
-        self.record_shapes: tuple[Shape, ...] = records.shapes()
+        self.augment = augment if augment is not None and augment.active else None
+        self.attempts = SKIPS if skip_bad else 1
+        self.skipped: dict[int, NetcError] = {}
+        self.record_shapes: tuple[Shape, ...] = first_shapes(records, skip_bad)
         self.position = 0
         self.statistics = Statistics()
         self.complete = False
@@ -115,7 +123,7 @@ class PrefetchedSource:
         self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="netc-data")
         while len(self._pending) < self._ahead:
             numbers = self.order.numbers(self._planned, self.batch_size)
-            pending = _Pending(self, self.order.indices(numbers), draws(self.order.seed, numbers))
+            pending = _Pending(self, numbers, self.order.indices(numbers), draws(self.order.seed, numbers))
             self._pending.append(pending)
             self._planned += self.batch_size
             pending.submit(self._pool, self._threads)
@@ -133,16 +141,24 @@ class PrefetchedSource:
         offsets = np.empty((n, 2), np.int64)
         return Batch((data, labels), pending.mirror, offsets, valid, self._buffers.returning(data))
 
-    def place(self, batch: Batch, pending: _Pending, slot: int, record: Record) -> None:
+    def changed(self, record: Record, number: int, index: int) -> Record:
+        """A record whose picture is augmented. Raises NetcError E505 for one that cannot be."""
+        if self.augment is None:
+            return record
+        try:
+            return record._replace(image=self.augment(record.image, self.order.seed, number))
+        except ValueError as error:
+            raise NetcError(f"{self.records.describe(index)}: {error}", code="E505", field="transform_param") from None
+
+    def place(self, batch: Batch, pending: _Pending, slot: int, index: int, record: Record) -> None:
         """Crop a record into its slot. Raises NetcError E505 for one of another size than the batch has."""
         data, labels = batch.tops
-        image, index = record.image, int(pending.indices[slot])
+        image = record.image
         channels, height, width = image.shape
         h, w = self.crop.extents(height, width)
         if height < h or width < w:
-            raise self._wrong(
-                index, image, f"is smaller than `crop_size` {self.crop.size}", "transform_param.crop_size"
-            )
+            crop = f"the crop of {h}x{w}" if self.crop.width else f"`crop_size` {h}"
+            raise self._wrong(index, image, f"is smaller than {crop}", "transform_param.crop_size")
         if (channels, h, w) != data.shape[1:] or not (self.complete or image.dtype == data.dtype):
             raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
         self.finish.check(image.shape, lambda: self.records.describe(index))
@@ -169,8 +185,8 @@ class PrefetchedSource:
 class _Pending:
     """A batch on its way: the futures of its chunks, and of its arrays."""
 
-    def __init__(self, source: PrefetchedSource, indices: Numbers, drawn: Draws) -> None:
-        self.source, self.indices, self.draws = source, indices, drawn
+    def __init__(self, source: PrefetchedSource, numbers: Numbers, indices: Numbers, drawn: Draws) -> None:
+        self.source, self.numbers, self.indices, self.draws = source, numbers, indices, drawn
         self.mirror = source.crop.mirrored(drawn)
         self.opened: Future[Batch] = Future()
         self.chunks: list[Future[None]] = []
@@ -198,23 +214,39 @@ class _Pending:
     def _fill(self, low: int, high: int) -> None:
         try:
             with self.source.records.reading() as read:
-                batch: Batch | None = None
-                for slot, record in self._records(read, low, high):
-                    if slot == 0:
-                        self.opened.set_result(self.source.open_batch(self, record))
-                    batch = batch or self.opened.result()
-                    self.source.place(batch, self, slot, record)
+                for slot in range(low, high):
+                    self._fill_slot(read, slot)
         except BaseException as error:
             if low == 0 and not self.opened.done():
                 self.opened.set_exception(error)
             raise
 
-    def _records(self, read: Read, low: int, high: int) -> Iterator[tuple[int, Record]]:
-        closed = self.source._closed
-        for slot in range(low, high):
-            if closed.is_set():
+    def _fill_slot(self, read: Read, slot: int) -> None:
+        """Put a record into its slot; where that is bad and bad ones are skipped, one behind it."""
+        source, index = self.source, int(self.indices[slot])
+        for attempt in range(1, source.attempts + 1):
+            if source._closed.is_set():
                 raise CancelledError
-            yield slot, read(int(self.indices[slot]))
+            try:
+                self._put(read, slot, index)
+            except NetcError as error:
+                if attempt == source.attempts or self._failed_with(error):
+                    raise
+                source.skipped[index] = error
+                index = source.records.after(index)
+            else:
+                return
+
+    def _failed_with(self, error: NetcError) -> bool:
+        """Whether it is the whole batch that failed, in the thread that began it."""
+        return self.opened.done() and self.opened.exception() is error
+
+    def _put(self, read: Read, slot: int, index: int) -> None:
+        source = self.source
+        record = source.changed(read(index), int(self.numbers[slot]), index)
+        if slot == 0 and not self.opened.done():
+            self.opened.set_result(source.open_batch(self, record))
+        source.place(self.opened.result(), self, slot, index, record)
 
 
 class _Buffers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data.images import Image
+from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
     from netc.data.finish import Finish
 
 Shape = tuple[int, ...]
 Array = npt.NDArray[Any]
+SKIPS = 1000
+"""Bad records in a row after which skipping gives up: nothing is good there."""
 
 
 class Record(NamedTuple):
@@ -47,6 +50,9 @@ class Records(Protocol):
 
     def describe(self, index: int) -> str:
         """A record by name, for a message."""
+
+    def after(self, index: int) -> int:
+        """The record that stands in for one that cannot be read."""
 
     def reading(self) -> contextlib.AbstractContextManager[Read]:
         """`read(index)`, whose arrays live until the context ends; an index past the end wraps round."""
@@ -118,6 +124,17 @@ class Statistics:
         self.records, self.waited, self.started = 0, 0.0, time.perf_counter()
 
 
+def first_shapes(records: Records, skip_bad: bool = False) -> tuple[Shape, ...]:
+    """Shapes of the first record, or with `skip_bad` of the first that can be read. Raises NetcError E503 to E505."""
+    index = 0
+    for _ in range(SKIPS if skip_bad else 0):
+        try:
+            return records.shapes(index)
+        except NetcError:
+            index = records.after(index)
+    return records.shapes(index)
+
+
 class Source(Protocol):
     """A data layer's batches, one after another without end."""
 
@@ -130,6 +147,10 @@ class Source(Protocol):
     """Set before the first batch: the reader threads shall do that instead, for a net on the CPU."""
     allocate: Callable[[Shape, Any], Array]
     """Makes the arrays of a batch: set to one that gives pinned memory before the first batch, where wanted."""
+
+    @property
+    def skipped(self) -> Mapping[int, NetcError]:
+        """Records that could not be used and for which others stand in, by index, with what is wrong."""
 
     @property
     def finish(self) -> Finish | None:

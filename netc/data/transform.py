@@ -48,6 +48,8 @@ class Crop:
     """Height and width of the crop; 0 takes the whole picture."""
     random: bool = False
     mirror: bool = False
+    width: int = 0
+    """The crop's width where it is not the height."""
 
     def offset(self, height: int, width: int, draw: npt.NDArray[np.uint64]) -> tuple[int, int]:
         """Row and column of the crop's first pixel, from a record's draws.
@@ -55,15 +57,14 @@ class Crop:
         >>> Crop(4).offset(9, 6, np.zeros(4, np.uint64))
         (2, 1)
         """
-        if not self.size:
-            return 0, 0
-        if self.random:
-            return int(draw[0]) % (height - self.size + 1), int(draw[1]) % (width - self.size + 1)
-        return (height - self.size) // 2, (width - self.size) // 2
+        h, w = self.extents(height, width)
+        if self.random and self.size:
+            return int(draw[0]) % (height - h + 1), int(draw[1]) % (width - w + 1)
+        return (height - h) // 2, (width - w) // 2
 
     def extents(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of what is taken of a picture."""
-        return (self.size, self.size) if self.size else (height, width)
+        return (self.size, self.width or self.size) if self.size else (height, width)
 
     def mirrored(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_] | None:
         """Which of a batch's pictures are flipped, None where none can be."""

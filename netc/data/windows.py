@@ -120,6 +120,13 @@ class WindowRecords:
         picture, _, *corners = self._window(index)
         return f"window {' '.join(map(str, corners))} of `{self._name(picture)}`"
 
+    def after(self, index: int) -> int:
+        """The next window of its kind."""
+        low = len(self.file.background)
+        number, mirrored = divmod(index, 2)
+        following = (number + 1) % low if number < low else low + (number + 1 - low) % len(self.file.foreground)
+        return following * 2 + mirrored
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Read]:
         """`read(index)`. Raises NetcError E504 for a picture that cannot be read, E509 for a window outside it."""

@@ -42,7 +42,7 @@ def check_solver(solver: Fields, shapes: Mapping[str, Shape] | None) -> list[Dia
 
 
 def _settings(solver: Fields) -> list[Diagnostic]:
-    from netc.train.settings import settings_of
+    from netc.training.settings import settings_of
 
     try:
         settings_of(solver)

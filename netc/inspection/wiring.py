@@ -24,13 +24,14 @@ NEEDS_TOP = frozenset(
 they consist of). Power and a product's Eltwise do so for some parameters: see `_needs_top`."""
 KEEP_SIGN = frozenset(("Dropout", "ReLU"))
 """What an in-place ReLU may be overwritten by: its backward pass reads only where its values are above 0."""
+RIGHT = "here the gradient is right either way; Caffe's is not"
 
 
 def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W101 for tops that no layer reads, where they do not look like the net's purpose.
 
-    Never for losses and measures, nor in a net of data alone. In a net with a loss, for every other layer; in a net without, for data, and for
-    layers in the middle whose type a net rarely ends in.
+    Never for losses and measures, nor in a net of data alone. In a net with a loss, for every other layer; in a net
+    without, for data, and for layers in the middle whose type a net rarely ends in.
     """
     last = max((i for i, node in enumerate(graph.nodes) if _learned(graph, node)), default=-1)
     weighted = {name for name, _ in graph.losses}
@@ -71,20 +72,20 @@ def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic
             bottom = node.bottoms[index]
             problem = _problem(graph, node, makers.get(bottom), bottom, order, live)
             if problem:
-                message, note = problem
+                message, *notes = problem
                 yield Diagnostic(
                     "W102",
                     f"layer `{node.name}` must not work in place: {message}",
                     node.fields.span("top", index) or node.span,
-                    (note, "here the result is right either way; Caffe's is not"),
+                    tuple(notes),
                     "give its top a name of its own",
                 )
 
 
 def _problem(
     graph: Graph, node: Node, maker: Node | None, bottom: str, order: dict[str, int], live: Liveness
-) -> tuple[str, str] | None:
-    """What is wrong with overwriting a bottom, and why."""
+) -> tuple[str, ...] | None:
+    """What is wrong with overwriting a bottom, and notes that tell why."""
     blob = graph.values[bottom].blob
     others = [r for r in graph.readers[bottom] if r.key != node.key]
     if others:
@@ -96,9 +97,17 @@ def _problem(
     if node.layer.type == "Python" or not _works_backward(maker, live):
         return None
     if not node.layer.in_place:
-        return (f"`{node.layer.type}` needs its bottom", f"its backward pass reads `{blob}`, which it has overwritten")
+        return (
+            f"`{node.layer.type}` needs its bottom",
+            f"its backward pass reads `{blob}`, which it has overwritten",
+            RIGHT,
+        )
     if maker is not None and _needs_top(maker, node, live):
-        return (f"layer `{maker.name}` needs `{blob}`", f"the backward pass of `{maker.layer.type}` reads its own top")
+        return (
+            f"layer `{maker.name}` needs `{blob}`",
+            f"the backward pass of `{maker.layer.type}` reads its own top",
+            RIGHT,
+        )
     return None
 
 

@@ -133,9 +133,9 @@ def _shareable(param: Param, weight: Weight, first: Weight) -> bool:
 
 def _bounded(shape: Shape, node: Node) -> None:
     """Raises NetcError E104 for extents that Caffe cannot hold; unknown ones count as 1."""
-    field = "num_output" if max(shape, default=0) == getattr(node.layer, "num_output", None) else None
+    field = "num_output" if max(shape, default=0) == getattr(node.layer, "num_output", None) else "shape"
     if any(extent < 0 for extent in shape):
-        raise NetcError(f"a blob of shape {text(shape)} has a negative extent", code="E104")
+        raise NetcError(f"a blob of shape {text(shape)} has a negative extent", code="E104", field=field)
     count = product(filter(known, shape))
     if count > LIMIT:
         raise NetcError(

@@ -1,7 +1,7 @@
 """What a data layer does to each record before it leaves: Caffe's TransformationParameter as a value.
 
 The layers take shapes from it, the data package takes the arithmetic; neither needs torch for that.
-Rules from `data_transformer.cpp` (constructor, InferBlobShape, Transform).
+Rules from `data_transformer.cpp` (constructor, InferBlobShape, Transform); what forks add is in augmentation.py.
 """
 
 from __future__ import annotations
@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from netc.diagnostics import NetcError
+from netc.ir.augmentation import Augmentation, Distortion, RandomAspectRatio, RandomResize, RandomStretch, Resize
 from netc.ir.dims import UNKNOWN, Shape
 from netc.ir.fields import Fields
+
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    kind.message: kind for kind in (Resize, Distortion, RandomResize, RandomAspectRatio)
+}
+
+
+UNSTRETCHED = RandomStretch()
 
 
 @dataclass(frozen=True)
 class Transform:
-    """Crop, mirror, take the mean away and scale, in this order.
+    """Crop, mirror, take the mean away and scale, in this order; before that, what forks do.
 
     >>> Transform(crop_size=227).shape((3, 256, 300))
     (3, 227, 227)
@@ -37,30 +45,48 @@ class Transform:
     """Decode encoded images to three channels."""
     force_gray: bool = False
     """Decode encoded images to one channel."""
+    crop_h: int = 0
+    """Height of the crop, with `crop_w`, in place of `crop_size` (SSD)."""
+    crop_w: int = 0
+    resize_param: Resize | None = None
+    """Another size, before the crop (SSD)."""
+    distort_param: Distortion | None = None
+    """Random colours (SSD)."""
+    random_resize_param: RandomResize | None = None
+    """A random size (Intel)."""
+    random_aspect_ratio_param: RandomAspectRatio | None = None
+    """A random part of the picture, resized to the crop (Intel)."""
+    stretch: RandomStretch = UNSTRETCHED
+    """A random size (NVIDIA); its fields stand in TransformationParameter itself."""
 
     @staticmethod
     def read(layer: Fields) -> Transform:
-        """The `transform_param` of a LayerParameter. Raises NetcError E101 for settings that exclude each other."""
+        """The `transform_param` of a LayerParameter.
+
+        Raises NetcError E101 for settings that exclude or lack each other, E103 for values that make no sense.
+        """
         values = layer.message("transform_param")
-        made = Transform(
-            scale=values.get("scale", 1.0),
-            mirror=values.get("mirror", False),
-            crop_size=values.get("crop_size", 0),
-            mean_file=values.get("mean_file", None),
-            mean_value=tuple(values.get("mean_value", ())),
-            force_color=values.get("force_color", False),
-            force_gray=values.get("force_gray", False),
-        )
-        if made.mean_file is not None and made.mean_value:
-            raise _excluding("mean_file", "mean_value")
-        if made.force_color and made.force_gray:
-            raise _excluding("force_color", "force_gray")
+        given: dict[str, Any] = {
+            f.name: values.get(f.name, f.default) for f in dataclasses.fields(Transform) if f.name != "stretch"
+        }
+        for name, kind in AUGMENTATIONS.items():
+            given[name] = kind.read(values.message(name)) if name in values else None
+        given["mean_value"] = tuple(given["mean_value"])
+        made = Transform(**given, stretch=RandomStretch.read(values))
+        made._check()
         return made
 
     def to_caffe(self) -> dict[str, Any]:
         """The TransformationParameter as plain values; defaults left out."""
-        changed = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self))
-        return {name: value for name, value, default in changed if value != default}
+        changed = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self) if f.name != "stretch")
+        plain = {name: value for name, value, default in changed if value != default}
+        nested = {name: value.to_caffe() for name, value in plain.items() if isinstance(value, Augmentation)}
+        return {**plain, **nested, **self.stretch.to_caffe()}
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Height and width of the crop; zeros where there is none."""
+        return (self.crop_size, self.crop_size) if self.crop_size else (self.crop_h, self.crop_w)
 
     def shape(self, record: Shape | None) -> Shape:
         """Shape (c, h, w) of what leaves, given that of a decoded record, or None where no record can be seen.
@@ -79,16 +105,42 @@ class Transform:
                 code="E102",
                 field="transform_param.mean_value",
             )
-        if not self.crop_size:
+        h, w = self._augmented(h, w)
+        height, width = self.crop
+        if not height:
             return (c, h, w)
-        if h < self.crop_size or w < self.crop_size:
-            raise NetcError(
-                f"`crop_size` {self.crop_size} is larger than a record of {h}x{w}",
-                code="E102",
-                field="transform_param.crop_size",
-            )
-        return (c, self.crop_size, self.crop_size)
+        if h < height or w < width:
+            crop = f"`crop_size` {height}" if self.crop_size else f"the crop of {height}x{width}"
+            field = "crop_size" if self.crop_size else "crop_h"
+            raise NetcError(f"{crop} is larger than a record of {h}x{w}", code="E102", field=f"transform_param.{field}")
+        return (c, height, width)
+
+    def _augmented(self, h: int, w: int) -> tuple[int, int]:
+        """Height and width before the crop, unknown where they are random."""
+        if self.random_resize_param or self.random_aspect_ratio_param:
+            h, w = UNKNOWN, UNKNOWN
+        if self.resize_param:
+            h, w = self.resize_param.size((h, w))
+        return (h, w) if self.stretch == UNSTRETCHED else (UNKNOWN, UNKNOWN)
+
+    def _check(self) -> None:
+        if self.mean_file is not None and self.mean_value:
+            raise _excluding("mean_file", "mean_value")
+        if self.force_color and self.force_gray:
+            raise _excluding("force_color", "force_gray")
+        if self.crop_size and (self.crop_h or self.crop_w):
+            raise _excluding("crop_size", "crop_h")
+        if bool(self.crop_h) != bool(self.crop_w):
+            raise _lacking("crop_h", "`crop_w`")
+        if self.random_resize_param and self.random_aspect_ratio_param:
+            raise _excluding("random_resize_param", "random_aspect_ratio_param")
+        if self.random_aspect_ratio_param and not self.crop_size:
+            raise _lacking("random_aspect_ratio_param", "a `crop_size`")
 
 
 def _excluding(one: str, other: str) -> NetcError:
     return NetcError(f"`{one}` and `{other}` exclude each other", code="E101", field=f"transform_param.{other}")
+
+
+def _lacking(name: str, needed: str) -> NetcError:
+    return NetcError(f"`{name}` needs {needed}", code="E101", field=f"transform_param.{name}")

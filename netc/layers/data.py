@@ -91,6 +91,8 @@ class Data(PictureLayer):
     """The older name of `force_color`."""
     prefetch: int = 4
     """Batches read ahead."""
+    shuffle: bool = False
+    """A new order of all records in each epoch (yjxiong, Intel, NVIDIA)."""
 
     top_count: ClassVar[Count] = Count(1, 2)
     message: ClassVar[str] = "data_param"

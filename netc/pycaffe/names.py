@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from netc.diagnostics import NetcError, did_you_mean
-from netc.ir.graph import Graph
+from netc.ir.graph import AUTOMATIC, Graph
 from netc.layers.input import Input
 from netc.pycaffe.blob import Blob
-from netc.runtime.memory import AUTOMATIC
 
 
 class Names:

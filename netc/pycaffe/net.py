@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
+from netc.ir.graph import AUTOMATIC
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
 from netc.pycaffe.blob import Array, Blob, BlobVec, Weight, send_back
@@ -23,7 +24,7 @@ from netc.pycaffe.python_layer import BoundPython, Layer
 from netc.pycaffe.reshape import reshape
 from netc.pycaffe.sources import MemorySource, Records, Source
 from netc.runtime.dummy_data import DummySource
-from netc.runtime.memory import AUTOMATIC, Memory
+from netc.runtime.memory import Memory
 from netc.runtime.stepper import Stepper
 
 Path = str | os.PathLike[str]

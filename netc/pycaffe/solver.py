@@ -16,9 +16,9 @@ from netc.pycaffe.python_layer import attach_python_layers
 from netc.pycaffe.sources import sources_of
 from netc.runtime import lower
 from netc.runtime.memory import memory_key
-from netc.train.feeds import Feed
-from netc.train.settings import SolverSettings, read_settings
-from netc.train.solver import Solver as Loop
+from netc.training.feeds import Feed
+from netc.training.settings import SolverSettings, read_settings
+from netc.training.solver import Solver as Loop
 
 Path = str | os.PathLike[str]
 
@@ -35,17 +35,17 @@ class Passes:
         self._graph = graph
 
     def clear_gradients(self) -> None:
-        """See netc.train.executor.Executor."""
+        """See netc.training.executor.Executor."""
         self.facade.clear_param_diffs()
 
     def forward(self) -> Sequence[Tensor]:
-        """See netc.train.executor.Executor."""
+        """See netc.training.executor.Executor."""
         self.facade.run_forward()
         self.outputs = [self._data(name) for name in self._graph.outputs]
         return [self._data(name).sum() * weight for name, weight in self._graph.losses]
 
     def forward_backward(self) -> Sequence[Tensor]:
-        """See netc.train.executor.Executor."""
+        """See netc.training.executor.Executor."""
         losses = self.forward()
         self.facade.run_backward()
         return losses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ INPUTS = {
 INPUTS.update(dict.fromkeys(("alexnet", "caffenet", "alexnet_gap"), (3, 227, 227)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def summary(name: str, file: str = "deploy", phase: str = "test"):
     """Of one image for a train_val net, whose database is not there."""
     shapes = {"data": (1, *INPUTS.get(name, (3, 224, 224))), "label": (1,)} if file != "deploy" else None
@@ -100,7 +100,7 @@ def test_vgg_d_memory_table():
 
 
 def test_googlenet():
-    """BVLC Caffe's bvlc_googlenet: 7.0M parameters as deployed, 13.4M with both heads (Szegedy et al. 2014, figure 3)."""
+    """BVLC Caffe's bvlc_googlenet: 7.0M parameters as deployed, 13.4M with both heads (Szegedy et al., figure 3)."""
     assert round(summary("googlenet").parameters / 1e6, 1) == 7.0
     assert round(summary("googlenet", "train_val", "train").parameters / 1e6, 1) == 13.4
     assert tops("googlenet")["inception_3a/output"] == (1, 256, 28, 28)

@@ -109,7 +109,8 @@ def constructor(module: nn.Module) -> str:
     """
     arguments: list[str] = []
     for name, parameter in inspect.signature(type(module).__init__).parameters.items():
-        if name in ("self", "device", "dtype"):
+        named = parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD  # not the (*args, **kwargs) of bare modules
+        if not named or name in ("self", "device", "dtype"):
             continue
         value = getattr(module, name)
         if name == "bias":

@@ -104,7 +104,7 @@ class _Builder:
             place = first.span("name")
             self.report.warning(
                 "W010",
-                f"another layer is called `{fields['name']}`",
+                f"another layer is called `{fields['name']}`" if fields["name"] else "another layer has no name either",
                 fields.span("name"),
                 [f"the first stands in line {place.line}"] if place else [],
                 "weights are found by name: give each layer its own",

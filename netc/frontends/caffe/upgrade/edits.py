@@ -39,10 +39,11 @@ def single(field: Field) -> list[Field]:
     return [Field(field.name, [value]) for value in field.values]
 
 
-def substitute(message: Message, new: Mapping[Field, Sequence[Field]]) -> None:
+def substitute(message: Message, new: Mapping[Field, Sequence[Field]], keep_comments: bool = False) -> None:
     """Put other fields, or none, in the place of some.
 
-    Comments that stand by themselves above a replaced field stay. Those that belong to it move with it, or go.
+    Comments that stand by themselves above a replaced field stay. Those that belong to it move with it, or go, unless
+    `keep_comments`.
     """
     fields: list[Field] = []
     kept = ""
@@ -55,14 +56,25 @@ def substitute(message: Message, new: Mapping[Field, Sequence[Field]]) -> None:
             fields.append(old)
             continue
         lead = old.lead_source
-        kept += split_lead(lead, 0 <= old.lead <= 1)[0]
-        if instead and kept:
-            instead[0].lead_text = kept + lead[lead.rfind("\n") + 1 :]
+        kept += _own_lines(old) if keep_comments else split_lead(lead, 0 <= old.lead <= 1)[0]
+        if instead and (kept or _is_apart(lead)):
+            instead[0].lead_text = (kept or "\n\n") + lead[lead.rfind("\n") + 1 :]
             kept = ""
         fields += instead
     if kept and message.source:
         message.tail_text = kept.rstrip() + message.tail_source
     message.fields = fields
+
+
+def _own_lines(field: Field) -> str:
+    """The lines before the one that a field stands on, where they hold comments."""
+    lead = field.lead_source
+    return lead[: lead.rfind("\n") + 1] if "#" in lead else ""
+
+
+def _is_apart(lead: str) -> bool:
+    """Whether a blank line is above a field and its comments."""
+    return lead.partition("#")[0].count("\n") > 1
 
 
 def expand(message: Message) -> None:
@@ -80,15 +92,12 @@ def comments(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if "#" in line]
 
 
-def put_above(field: Field, lines: Iterable[str]) -> None:
+def put_above(field: Field, lines: Iterable[str], indent: str) -> None:
     """Put comments above a field that moves to another message, before those that are its own."""
     found = list(lines)
-    if not found:
-        return
-    lead = field.lead_source
-    indent = lead[lead.rfind("\n") + 1 :] if "\n" in lead else ""
-    own = comments(split_lead(lead)[1])
-    field.lead_text = "".join("\n" + indent + line for line in [*found, *own, ""])
+    if found:
+        own = comments(split_lead(field.lead_source)[1])
+        field.lead_text = "".join("\n" + indent + line for line in [*found, *own, ""])
 
 
 def message_of(layer: Message, name: str) -> Message:

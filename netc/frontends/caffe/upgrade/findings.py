@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from netc.diagnostics import Diagnostic, Report, Span
+from netc.diagnostics import Diagnostic, Report, Span, in_order
 
 REWRITE = "`netc upgrade` rewrites the file"
 
@@ -38,8 +38,8 @@ class Findings:
             known.last = span or known.last
 
     def report(self) -> Report:
-        """The findings, each at its first place."""
-        return Report([_diagnostic(code, message, kind) for (code, message), kind in self.kinds.items()])
+        """The findings, each at its first place, in the order of the file."""
+        return Report(in_order(_diagnostic(code, message, kind) for (code, message), kind in self.kinds.items()))
 
 
 def _diagnostic(code: str, message: str, kind: _Kind) -> Diagnostic:

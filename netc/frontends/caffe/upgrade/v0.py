@@ -131,12 +131,12 @@ class _Layer:
         """Comments at the braces of the inner message, which goes."""
         inner, field = self.inner, self.field
         head = inner.source.text[inner.start + 1 : inner.home] if inner.source else ""
+        lead = field.lead_source
+        indent = lead[lead.rfind("\n") + 1 :] if "\n" in lead else ""
         if inner.fields:
-            put_above(inner.fields[0], [*comments(field.lead_source), *comments(head)])
+            put_above(inner.fields[0], [*comments(lead), *comments(head)], indent)
         below = [*comments(inner.tail_source), *comments(field.trail_source)]
-        if below and inner.source:
-            lead = field.lead_source
-            indent = lead[lead.rfind("\n") + 1 :]
+        if below:
             self.outer.tail_text = "".join("\n" + indent + line for line in below) + self.outer.tail_source
 
     def type_of(self, value: Scalar | Message) -> Scalar | Message:
@@ -175,7 +175,7 @@ def _padding(root: Message, findings: Findings) -> None:
                 _fold(before, outer, kind, value.span, findings)
         source.update((word(top) or "", outer) for top in outer.get("top"))
     if gone:
-        substitute(root, gone)
+        substitute(root, gone, keep_comments=True)
 
 
 def _fold(padding: Message, outer: Message, kind: str, span: Span | None, findings: Findings) -> None:

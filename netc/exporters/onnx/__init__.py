@@ -1,0 +1,16 @@
+"""A graph as an ONNX model: one operator or a few for each layer, under the net's own names.
+
+    model = model_of(net.graph, net.arrays)         # an onnx.ModelProto, checked
+
+The batch may be of any size; the other extents are those of the graph, which lets Caffe's pooling windows be written as
+plain padding, the same in every runtime.
+
+    rules.py        what a rule is; weighted.py, arithmetic.py, shapes.py hold them
+    model.py        the model, and its optional input stage
+"""
+
+from netc.exporters.onnx import arithmetic, shapes, weighted
+from netc.exporters.onnx.model import OPSET, model_of
+from netc.exporters.onnx.rules import Call, writes
+
+__all__ = ["OPSET", "Call", "arithmetic", "model_of", "shapes", "weighted", "writes"]

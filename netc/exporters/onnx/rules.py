@@ -1,0 +1,109 @@
+"""How a layer type is written in ONNX: one function each, found by the layer's class.
+
+A rule gets a `Call` and adds operators to it. The names of values and weights are those of the net; ONNX takes any text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.ir.layer import Layer, Shapes
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Sink:
+    """Where operators and constants go."""
+
+    dtype: np.dtype[Any]
+    """What the net computes in."""
+    operators: list[tuple[str, tuple[str, ...], tuple[str, ...], str, dict[str, Any]]] = field(default_factory=list)
+    """Type, inputs, outputs, name, attributes."""
+    constants: dict[str, Array] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+    def fresh(self, name: str) -> str:
+        """A name for a value that nobody has: itself, or numbered."""
+        made, number = name, 0
+        while made in self.names:
+            number += 1
+            made = f"{name}:{number}"
+        self.names.add(made)
+        return made
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of a layer."""
+
+    sink: Sink
+    name: str
+    """The layer's."""
+    bottoms: tuple[str, ...]
+    shapes: Shapes
+    """Of the bottoms; the batch is of any size when the model runs."""
+    tops: tuple[str, ...]
+    top_shapes: Shapes
+    blobs: tuple[Array, ...]
+    """In Caffe's shapes; those of an absorbed layer follow."""
+    blob_names: tuple[str, ...]
+    absorbed: Layer | None = None
+
+    @property
+    def x(self) -> str:
+        """The first bottom."""
+        return self.bottoms[0]
+
+    @property
+    def axes(self) -> int:
+        """How many axes the first bottom has."""
+        return len(self.shapes[0])
+
+    def op(self, kind: str, *inputs: str, to: str | Sequence[str] | None = None, **attributes: Any) -> str:
+        """Add an operator; `to` names its results (default: a new name). Gives the first result's name."""
+        outputs = (to,) if isinstance(to, str) else tuple(to or (self.sink.fresh(f"{self.name}/{kind}"),))
+        self.sink.operators.append((kind, inputs, outputs, self.sink.fresh(self.name), attributes))
+        return outputs[0]
+
+    def top(self, kind: str, *inputs: str, **attributes: Any) -> None:
+        """Add the operator that gives the first top."""
+        self.op(kind, *inputs, to=self.tops[0], **attributes)
+
+    def constant(self, values: Any, word: str = "constant", dtype: Any = None) -> str:
+        """Numbers as an initialiser: in the net's type, unless `dtype` says otherwise."""
+        name = self.sink.fresh(f"{self.name}/{word}")
+        self.sink.constants[name] = np.ascontiguousarray(values, dtype or self.sink.dtype)
+        return name
+
+    def blob(self, index: int, shape: Sequence[int] | None = None) -> str:
+        """A blob as an initialiser, perhaps in another shape."""
+        array = self.blobs[index] if shape is None else self.blobs[index].reshape(shape)
+        name = self.sink.fresh(f"{self.name}.{self.blob_names[index]}")
+        self.sink.constants[name] = np.ascontiguousarray(array, self.sink.dtype)
+        return name
+
+
+Rule = Callable[[Any, Call], "bool | None"]
+"""A rule gives False where it has no words for the layer's parameters."""
+_RULES: dict[type[Layer], Rule] = {}
+
+
+def writes(*types: type[Layer]) -> Callable[[Rule], Rule]:
+    """Decorator: this function writes layers of these types."""
+
+    def add(rule: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(types, rule))
+        return rule
+
+    return add
+
+
+def rule_for(layer: Layer) -> Rule | None:
+    """The rule of a layer's type; None where there is none."""
+    return _RULES.get(type(layer))

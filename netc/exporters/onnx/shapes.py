@@ -1,0 +1,164 @@
+"""Layers that move elements: joining, parting, reshaping, cropping, pooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from netc.exporters.onnx.rules import Call, writes
+from netc.layers.concat import Concat, Slice, Split
+from netc.layers.crop import Crop
+from netc.layers.dropout import Dropout
+from netc.layers.input import Parameter, Silence
+from netc.layers.pooling import FLOAT_MAX, Frame, Pooling
+from netc.layers.reduction import Reduction
+from netc.layers.reshape import KEEP, Flatten, Reshape, Tile
+
+
+@writes(Concat)
+def concat(layer: Concat, call: Call) -> None:
+    """Concat."""
+    call.top("Concat", *call.bottoms, axis=layer.axis)
+
+
+@writes(Slice)
+def slice_(layer: Slice, call: Call) -> None:
+    """Split."""
+    parts = [shape[layer.axis] for shape in call.top_shapes]
+    if len(parts) == 1:
+        call.top("Identity", call.x)
+    else:
+        call.op("Split", call.x, call.constant(parts, "parts", np.int64), to=call.tops, axis=layer.axis)
+
+
+@writes(Split)
+def split(layer: Split, call: Call) -> None:
+    """Identity, for each top."""
+    for top in call.tops:
+        call.op("Identity", call.x, to=top)
+
+
+@writes(Dropout)
+def dropout(layer: Dropout, call: Call) -> None:
+    """Identity, as in test."""
+    call.top("Identity", call.x)
+
+
+@writes(Silence)
+def silence(layer: Silence, call: Call) -> None:
+    """Nothing."""
+
+
+@writes(Parameter)
+def parameter(layer: Parameter, call: Call) -> None:
+    """A constant."""
+    call.top("Identity", call.blob(0))
+
+
+@writes(Flatten)
+def flatten(layer: Flatten, call: Call) -> None:
+    """Reshape to the extents of the top, of which the first axis that is kept stays free."""
+    start, end = layer.axis % call.axes, layer.end_axis % call.axes + 1
+    if start == end:
+        call.top("Unsqueeze", call.x, call.constant([start], "axes", np.int64))
+        return
+    call.top("Reshape", call.x, call.constant([*[0] * start, -1, *call.shapes[0][end:]], "shape", np.int64))
+
+
+@writes(Reshape)
+def reshape(layer: Reshape, call: Call) -> bool | None:
+    """Reshape: a 0 at place i keeps the extent of axis i, in ONNX as in Caffe."""
+    start = layer.axis if layer.axis >= 0 else call.axes + layer.axis + 1
+    end = call.axes if layer.num_axes == -1 else start + layer.num_axes
+    if end == 0 and call.axes:  # axes are put before the batch, whose extent then is the only free one
+        if -1 in layer.shape:
+            return False
+        tail = (-1, *call.shapes[0][1:])
+    else:
+        tail = call.shapes[0][end:]
+    kept = [0 if extent == KEEP else extent for extent in layer.shape]
+    call.top("Reshape", call.x, call.constant([*[0] * start, *kept, *tail], "shape", np.int64))
+    return None
+
+
+@writes(Tile)
+def tile(layer: Tile, call: Call) -> None:
+    """Tile."""
+    times = [1] * call.axes
+    times[layer.axis] = layer.tiles
+    call.top("Tile", call.x, call.constant(times, "times", np.int64))
+
+
+@writes(Crop)
+def crop(layer: Crop, call: Call) -> bool | None:
+    """Slice to the extents of the second bottom, which are known but for the batch."""
+    axis = layer.axis % call.axes
+    if axis == 0:
+        return False
+    offset = layer.offset if len(layer.offset) > 1 else (layer.offset or (0,)) * (call.axes - axis)
+    ends = [start + call.shapes[1][axis + i] for i, start in enumerate(offset)]
+    axes = list(range(axis, call.axes))
+    words = {"starts": offset, "ends": ends, "axes": axes}
+    call.top("Slice", call.x, *(call.constant(values, word, np.int64) for word, values in words.items()))
+    return None
+
+
+@writes(Pooling)
+def pooling(layer: Pooling, call: Call) -> bool | None:
+    """MaxPool and AveragePool with Caffe's windows as explicit padding: rounding up means other things elsewhere."""
+    if len(call.tops) > 1 or layer.pool == "STOCHASTIC":
+        return False
+    if layer.kernel is None:
+        call.top("GlobalMaxPool" if layer.pool == "MAX" else "GlobalAveragePool", call.x)
+        return None
+    h, w = layer.frames((call.shapes[0][2], call.shapes[0][3]))
+    window: dict[str, Any] = {"kernel_shape": layer.kernel, "strides": layer.stride}
+    pads = (h.before, w.before, h.after, w.after)
+    x = call.x
+    if h.after >= h.kernel or w.after >= w.kernel:  # more than a runtime takes: a window lies wholly outside
+        lowest = call.constant(-FLOAT_MAX if layer.pool == "MAX" and call.sink.dtype.itemsize > 2 else _least(layer, call))
+        x = call.op("Pad", x, call.constant([0, 0, h.before, w.before, 0, 0, h.after, w.after], "pads", np.int64), lowest)
+        pads = (0, 0, 0, 0)
+    if layer.pool == "MAX":
+        call.top("MaxPool", x, pads=pads, **window)
+    else:
+        _average(call, x, (h, w), pads, window)
+    return None
+
+
+def _least(layer: Pooling, call: Call) -> float:
+    """What padding is filled with in half precision, or for a mean."""
+    return float(np.finfo(call.sink.dtype).min) if layer.pool == "MAX" else 0.0
+
+
+def _average(call: Call, x: str, frames: tuple[Frame, Frame], pads: tuple[int, ...], window: dict[str, Any]) -> None:
+    """The mean over windows clipped to the padded plane: the operator counts all or nothing of the padding."""
+    counts = [_counts(frame) for frame in frames]
+    full = all((count == frame.kernel).all() for count, frame in zip(counts, frames))
+    if full or (x == call.x and not any(frame.before for frame in frames)):
+        call.top("AveragePool", x, pads=pads, count_include_pad=int(full), **window)
+        return
+    mean = call.op("AveragePool", x, pads=pads, count_include_pad=1, **window)
+    with np.errstate(divide="ignore"):
+        factor = frames[0].kernel * frames[1].kernel / np.outer(*counts)
+    call.top("Mul", mean, call.constant(factor, "window"))
+
+
+def _counts(frame: Frame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Elements that Caffe counts in each window along one axis."""
+    start = np.arange(frame.windows) * frame.stride - frame.before
+    end = np.minimum(start + frame.kernel, frame.extent + frame.before)
+    return (end - start).astype(np.float64)
+
+
+@writes(Reduction)
+def reduction(layer: Reduction, call: Call) -> None:
+    """ReduceSum, ReduceL1, ReduceSumSquare or ReduceMean."""
+    kinds = {"SUM": "ReduceSum", "ASUM": "ReduceL1", "SUMSQ": "ReduceSumSquare", "MEAN": "ReduceMean"}
+    axes = call.constant(range(layer.axis % call.axes, call.axes), "axes", np.int64)
+    kind = kinds[layer.operation]
+    if layer.coeff == 1:
+        call.top(kind, call.x, axes, keepdims=0)
+    else:
+        call.top("Mul", call.op(kind, call.x, axes, keepdims=0), call.constant(layer.coeff, "coeff"))

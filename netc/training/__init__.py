@@ -1,0 +1,52 @@
+"""Caffe's solvers: settings, update rules, loop, snapshots, log.
+
+    train("solver.prototxt", tell=GlogWriter(sys.stderr))     what `netc train` does (netc.training.run)
+    settings_of(fields), read_settings(path)                  SolverParameter as a value (no torch)
+    Solver(settings, device=, tell=, executor=)               .net .test_nets .iteration .step(n) .solve() .test(i)
+                                                              .snapshot() .restore(path) .optimizer .schedule
+    optimizers.SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam    torch optimizers over a net's blobs
+    lr_policy.Schedule, events, log.GlogWriter, sidecar, snapshot
+
+The loop tells a listener what happens (`events`), and prints nothing. What runs the nets is an `executor.Executor`: the
+straight-line code, or another one that goes node by node.
+
+Codes:
+
+    E601  the solver's nets: none, several, or not as many as `test_iter` and `test_state` say; a net without weights
+    E602  the learning rate policy: missing, unknown, or without a field that it needs; `max_iter` missing
+    E603  a value that makes no sense: a negative rate, `test_iter: 0`, ...
+    E604  the solver's type: unknown, or with a momentum that it does not take
+    E605  the folder for snapshots is missing, or may not be written to
+    E606  there is no such GPU
+    E607  a data layer that only a program can feed
+    E608  both a snapshot to resume and weights to start from
+    E701  the loss is NaN or infinite: which iteration, which blob
+    E702  a snapshot without its weight file
+    E703  a snapshot of another net, of another solver, or of another PyTorch
+    E704  batches of a test give outputs of different sizes
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netc.training.settings import SolverSettings, read_settings, settings_of
+
+if TYPE_CHECKING:
+    from netc.training.run import train
+    from netc.training.solver import Solver
+
+__all__ = ["Solver", "SolverSettings", "read_settings", "settings_of", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Whatever needs torch is imported on first use: checking a solver must not wait for it."""
+    if name == "Solver":
+        from netc.training.solver import Solver
+
+        return Solver
+    if name == "train":
+        from netc.training.run import train
+
+        return train
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,183 @@
+"""What happens in a training run, as values: the loop tells whoever listens, and knows nobody.
+
+A listener is any function of one event. The command line prints Caffe's log lines (`netc.training.log`); a progress bar or
+a file of numbers takes the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    """Anything that happened."""
+
+
+Listener = Callable[[Event], None]
+
+
+def nobody(event: Event) -> None:
+    """The listener of whoever does not listen."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One element of an output blob, averaged where several batches were run."""
+
+    blob: str
+    value: float
+    loss_weight: float = 0.0
+    """Of the blob; 0 for what is no loss."""
+
+
+@dataclass(frozen=True)
+class Note(Event):
+    """Something that is told in words only, and where Caffe's source tells it."""
+
+    place: str
+    """File and line: `solver.cpp:57`."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something that the user should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """A run begins."""
+
+    net: str
+    lr_policy: str
+    iteration: int
+    max_iter: int
+
+
+@dataclass(frozen=True)
+class Advanced(Event):
+    """An iteration is done."""
+
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Displayed(Event):
+    """A training iteration that is due for the log: before its update."""
+
+    iteration: int
+    loss: float
+    """Averaged over the last iterations."""
+    seconds: float
+    """Since the last one of these."""
+    iterations: int
+    """Since the last one of these."""
+    display: int
+    """The interval that the solver asks for."""
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
+class Rated(Event):
+    """The learning rate of an iteration that is due for the log."""
+
+    iteration: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Stepped(Event):
+    """The learning rate begins another step."""
+
+    iteration: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Clipped(Event):
+    """Gradients were too large together, and were scaled down."""
+
+    iteration: int
+    norm: float
+    limit: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Testing(Event):
+    """A test begins."""
+
+    iteration: int
+    net: int
+    """Index of the test net."""
+
+
+@dataclass(frozen=True)
+class Tested(Event):
+    """A test is done."""
+
+    iteration: int
+    net: int
+    outputs: tuple[Output, ...]
+    loss: float | None = None
+    """Only with `test_compute_loss`."""
+
+
+@dataclass(frozen=True)
+class Snapshotting(Event):
+    """A file is about to be written."""
+
+    iteration: int
+    path: str
+    what: str
+    """`model` or `state`."""
+    hdf5: bool
+
+
+@dataclass(frozen=True)
+class Restoring(Event):
+    """A run goes on from a file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Finetuning(Event):
+    """Weights are copied in from a file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Finetuned(Event):
+    """Weights were copied in."""
+
+    path: str
+    loaded: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """Layers in the file, and not in the net."""
+    missing: tuple[str, ...]
+    """Layers in the net, and not in the file: they start as their fillers say."""
+    test_net: int | None = None
+    """Index of the test net; None is the train net."""
+
+
+@dataclass(frozen=True)
+class FinalLoss(Event):
+    """The loss after the last update."""
+
+    iteration: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """The run is over."""
+
+    iteration: int
+    early: bool = False
+    """It was told to stop."""

@@ -1,0 +1,189 @@
+"""Events as Caffe's log lines, with the prefix that glog writes.
+
+    I1120 21:46:35.002187 19748 solver.cpp:239] Iteration 10 (37.7 iter/s, 0.265s/10 iters), loss = 1.92106
+
+Severity and date, time, process, the place in Caffe's source, message. Scripts that read Caffe's logs go by these.
+Places are those of Caffe 1.0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TextIO
+
+from netc.training.events import (
+    Clipped,
+    Displayed,
+    Event,
+    FinalLoss,
+    Finetuned,
+    Finetuning,
+    Finished,
+    Note,
+    Output,
+    Rated,
+    Restoring,
+    Snapshotting,
+    Started,
+    Stepped,
+    Tested,
+    Testing,
+    Warned,
+)
+
+Line = tuple[str, str]
+"""Place in Caffe's source, and text."""
+
+
+class GlogWriter:
+    """A listener that writes Caffe's lines to a stream."""
+
+    def __init__(self, stream: TextIO, now: Callable[[], datetime] = datetime.now) -> None:
+        self.stream, self.now, self.process = stream, now, os.getpid()
+
+    def __call__(self, event: Event) -> None:
+        """Write the lines of an event."""
+        severity = "W" if isinstance(event, Warned) else "I"
+        for place, text in lines(event):
+            self.stream.write(f"{prefix(self.now(), self.process, place, severity)}{text}\n")
+        self.stream.flush()
+
+
+def prefix(now: datetime, process: int, place: str, severity: str = "I") -> str:
+    """What glog writes before a message.
+
+    >>> prefix(datetime(2026, 11, 20, 21, 46, 35, 2187), 19748, "solver.cpp:239")
+    'I1120 21:46:35.002187 19748 solver.cpp:239] '
+    """
+    return f"{severity}{now:%m%d %H:%M:%S.%f} {process:5d} {place}] "
+
+
+def number(value: float) -> str:
+    """A number as a C++ stream writes it: six digits at most.
+
+    >>> number(0.01), number(1e-5), number(2409951.0), number(float("nan"))
+    ('0.01', '1e-05', '2.40995e+06', 'nan')
+    """
+    return f"{value:g}"
+
+
+def lines(event: Event) -> Iterator[Line]:
+    """Caffe's lines for an event, none for what it says nothing about."""
+    writer = _LINES.get(type(event))
+    if writer is not None:
+        yield from writer(event)
+
+
+def output_text(output: Output) -> str:
+    """A value as every command shows it.
+
+    >>> output_text(Output("loss", 2.5, 0.5))
+    'loss = 2.5 (* 0.5 = 1.25 loss)'
+    """
+    text = f"{output.blob} = {number(output.value)}"
+    if output.loss_weight:
+        text += f" (* {number(output.loss_weight)} = {number(output.loss_weight * output.value)} loss)"
+    return text
+
+
+def _note(event: Note) -> Iterator[Line]:
+    yield event.place, event.text
+
+
+def _warned(event: Warned) -> Iterator[Line]:
+    yield "netc:1", event.text
+
+
+def _started(event: Started) -> Iterator[Line]:
+    yield "solver.cpp:289", f"Solving {event.net}"
+    yield "solver.cpp:290", f"Learning Rate Policy: {event.lr_policy}"
+
+
+def _displayed(event: Displayed) -> Iterator[Line]:
+    speed = event.iterations / event.seconds if event.seconds else 0.0
+    pace = f"{number(speed)} iter/s, {number(event.seconds)}s/{event.display} iters"
+    yield "solver.cpp:239", f"Iteration {event.iteration} ({pace}), loss = {number(event.loss)}"
+    for index, output in enumerate(event.outputs):
+        yield "solver.cpp:258", f"    Train net output #{index}: {output_text(output)}"
+
+
+def _rated(event: Rated) -> Iterator[Line]:
+    yield "sgd_solver.cpp:112", f"Iteration {event.iteration}, lr = {number(event.rate)}"
+
+
+def _stepped(event: Stepped) -> Iterator[Line]:
+    yield "sgd_solver.cpp:47", f"MultiStep Status: Iteration {event.iteration}, step = {event.step}"
+
+
+def _clipped(event: Clipped) -> Iterator[Line]:
+    sizes = f"(L2 norm {number(event.norm)} > {number(event.limit)})"
+    text = f"Gradient clipping: scaling down gradients {sizes} by scale factor {number(event.scale)}"
+    yield "sgd_solver.cpp:96", text
+
+
+def _testing(event: Testing) -> Iterator[Line]:
+    yield "solver.cpp:347", f"Iteration {event.iteration}, Testing net (#{event.net})"
+
+
+def _tested(event: Tested) -> Iterator[Line]:
+    if event.loss is not None:
+        yield "solver.cpp:397", f"Test loss: {number(event.loss)}"
+    for index, output in enumerate(event.outputs):
+        yield "solver.cpp:414", f"    Test net output #{index}: {output_text(output)}"
+
+
+def _snapshotting(event: Snapshotting) -> Iterator[Line]:
+    kind = "HDF5" if event.hdf5 else "binary proto"
+    if event.what == "model":
+        yield f"solver.cpp:{474 if event.hdf5 else 464}", f"Snapshotting to {kind} file {event.path}"
+    else:
+        place = f"sgd_solver.cpp:{296 if event.hdf5 else 284}"
+        yield place, f"Snapshotting solver state to {kind} file {event.path}"
+
+
+def _restoring(event: Restoring) -> Iterator[Line]:
+    yield "solver.cpp:296", f"Restoring previous solver status from {event.path}"
+
+
+def _finetuning(event: Finetuning) -> Iterator[Line]:
+    yield "solver.cpp:72", f"Finetuning from {event.path}"
+
+
+def _finetuned(event: Finetuned) -> Iterator[Line]:
+    for layer in event.skipped:
+        yield "net.cpp:744", f"Ignoring source layer {layer}"
+    if event.test_net is None:
+        for layer in event.missing:
+            yield "net.cpp:744", f"No weights for layer {layer} in {event.path}"
+
+
+def _final_loss(event: FinalLoss) -> Iterator[Line]:
+    yield "solver.cpp:327", f"Iteration {event.iteration}, loss = {number(event.loss)}"
+
+
+def _finished(event: Finished) -> Iterator[Line]:
+    if event.early:
+        yield "solver.cpp:309", "Optimization stopped early."
+    else:
+        yield "solver.cpp:332", "Optimization Done."
+
+
+_LINES: dict[type[Event], Callable[..., Iterator[Line]]] = {
+    Note: _note,
+    Warned: _warned,
+    Started: _started,
+    Displayed: _displayed,
+    Rated: _rated,
+    Stepped: _stepped,
+    Clipped: _clipped,
+    Testing: _testing,
+    Tested: _tested,
+    Snapshotting: _snapshotting,
+    Restoring: _restoring,
+    Finetuning: _finetuning,
+    Finetuned: _finetuned,
+    FinalLoss: _final_loss,
+    Finished: _finished,
+}

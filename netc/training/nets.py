@@ -1,0 +1,97 @@
+"""The nets of a solver: which file or message, under which state (`solver.cpp`, InitTrainNet and InitTestNets)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from netc.compiler import graph_of, record_shapes, resolver
+from netc.data import Source, open_source
+from netc.diagnostics import NetcError
+from netc.frontends.caffe.read import read_net
+from netc.ir.fields import Fields
+from netc.ir.graph import Graph, Node, Phase, State
+from netc.paths import find
+from netc.training.events import Listener, Note, Warned
+from netc.training.settings import SolverSettings
+
+WITHOUT_RECORDS = ("DummyData", "Input", "MemoryData")
+"""Data layers that read nothing: made by fillers, or fed by a program."""
+
+
+class SolverNets:
+    """Builds the graphs of a solver's nets, data layers and shapes included; reads each file once."""
+
+    def __init__(self, settings: SolverSettings, tell: Listener) -> None:
+        self.settings, self.tell = settings, tell
+        self._files: dict[str, Fields] = {}
+
+    def train(self) -> Graph:
+        """The train net. Raises NetcError with all its errors, E601 where there is none."""
+        settings = self.settings
+        for name, place in (("train_net_param", 85), ("train_net", 90), ("net_param", 96), ("net", 102)):
+            if given := getattr(settings, name):
+                text = f"from {name} file: {given}" if isinstance(given, str) else f"specified in {name}."
+                self.tell(Note(f"solver.cpp:{place}", f"Creating training net {text}"))
+                return self._graph(given, "TRAIN", settings.train_state)
+        raise NetcError("the solver names no train net", code="E601", span=settings.fields.span())
+
+    def tests(self) -> Iterator[Graph]:
+        """The test nets, each told of before it is built. Raises NetcError with all errors of a net."""
+        settings = self.settings
+        for index, (name, given) in enumerate(self._test_nets()):
+            text = f"{name} file: {given}" if isinstance(given, str) else name
+            self.tell(Note("solver.cpp:190", f"Creating test net (#{index}) specified by {text}"))
+            yield self._graph(given, "TEST", settings.test_state[index] if settings.test_state else Fields({}))
+
+    def _test_nets(self) -> list[tuple[str, str | Fields]]:
+        """Name of the field, and what it holds: nets of their own first, then as many of the common one as are left."""
+        settings = self.settings
+        own: list[tuple[str, str | Fields]] = [("test_net_param", given) for given in settings.test_net_param]
+        own += [("test_net", given) for given in settings.test_net]
+        common = ("net_param", settings.net_param) if settings.net_param else ("net", settings.net)
+        return own + [common] * (len(settings.test_iter) - len(own))
+
+    def _graph(self, given: str | Fields, phase: Phase, own: Fields) -> Graph:
+        net = self._read(given) if isinstance(given, str) else given
+        return graph_of(net, merged_state(phase, net.message("state"), own), record_shapes)
+
+    def _read(self, name: str) -> Fields:
+        if name not in self._files:
+            path, note = find(name, self.settings.file)
+            net, report = read_net(path)
+            report.raise_errors()
+            for text in [note] * bool(note) + [warning.render() for warning in report.warnings]:
+                self.tell(Warned(str(text)))
+            self._files[name] = net
+        return self._files[name]
+
+
+def merged_state(phase: Phase, *states: Fields) -> State:
+    """The solver's phase, then what NetState messages say: later ones win, stages add up.
+
+    >>> merged_state("TEST", Fields({"stage": ["a"]}), Fields({"level": 2, "stage": ["b"]}))
+    State(phase='TEST', level=2, stages=('a', 'b'))
+    """
+    level, stages = 0, []
+    for state in states:
+        phase = cast(Phase, state.get("phase", phase))
+        level = state.get("level", level)
+        stages += [stage for stage in state.get("stage", ()) if stage]
+    return State(phase, level, tuple(stages))
+
+
+def open_node(node: Node, phase: str, seed: int = 0, rank: int = 0, world_size: int = 1) -> Source:
+    """The source of a data layer that reads records. Raises NetcError E501 to E511, with the layer."""
+    try:
+        return open_source(
+            node.layer,
+            phase,
+            seed=seed,
+            resolve_path=resolver(node),
+            tops=tuple(node.fields["top"]),
+            rank=rank,
+            world_size=world_size,
+        )
+    except NetcError as error:
+        raise error.at(node.span, f"in layer `{node.name}`") from None

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from netc.diagnostics import NetcError
+from netc.training import events
+from netc.training.device import choose_device
+from netc.training.settings import SolverSettings
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    def pretend(count):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"model {index}")
+
+    return pretend
+
+
+def chosen(gpu=None, **settings):
+    told = []
+    return choose_device(SolverSettings(**settings), gpu, told.append), told
+
+
+def test_the_solvers_mode(gpus):
+    gpus(2)
+    assert chosen(solver_mode="CPU")[0] == torch.device("cpu")
+    assert chosen(solver_mode="GPU", device_id=1)[0] == torch.device("cuda", 1)
+    assert chosen("0", solver_mode="CPU")[0] == torch.device("cuda", 0)
+
+
+def test_without_a_gpu_the_cpu_is_used_and_that_is_said_once(gpus):
+    gpus(0)
+    device, told = chosen(solver_mode="GPU")
+    assert device == torch.device("cpu")
+    assert [type(event) for event in told] == [events.Warned, events.Note]
+    assert chosen(solver_mode="CPU")[1] == [events.Note("caffe.cpp:197", "Use CPU.")]
+
+
+@pytest.mark.parametrize(("count", "gpu"), [(0, "0"), (0, "all"), (2, "2"), (2, "0,1"), (2, "x")])
+def test_a_gpu_that_is_not_there(gpus, count, gpu):
+    gpus(count)
+    with pytest.raises(NetcError, match="GPU") as caught:
+        chosen(gpu)
+    assert caught.value.diagnostics[0].code == "E606"

@@ -1,0 +1,130 @@
+import pytest
+
+from netc.diagnostics import NetcError
+from netc.training.checks import check_prefix
+from netc.training.settings import SolverSettings, read_settings
+
+GOOD = 'net: "a.prototxt" base_lr: 0.5 lr_policy: "fixed"\n'
+
+
+def faults(settings_from, text):
+    with pytest.raises(NetcError) as caught:
+        settings_from(text)
+    return [(d.code, d.message, d.line) for d in caught.value.diagnostics]
+
+
+def test_defaults_are_caffes(settings_from):
+    settings = settings_from(GOOD)
+    assert (settings.type, settings.solver_mode, settings.snapshot_format) == ("SGD", "GPU", "BINARYPROTO")
+    assert settings.test_initialization
+    assert settings.snapshot_after_train
+    assert settings.momentum2 == pytest.approx(0.999)
+    assert settings.delta == pytest.approx(1e-8)
+    assert (settings.iter_size, settings.average_loss, settings.clip_gradients) == (1, 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("NESTEROV", "Nesterov"), ("ADAGRAD", "AdaGrad"), ("RMSPROP", "RMSProp"), ("ADADELTA", "AdaDelta")]
+)
+def test_legacy_type(settings_from, old, new):
+    assert settings_from(GOOD + f"solver_type: {old}").type == new
+
+
+def test_lists_and_comma_separated_weights(settings_from):
+    settings = settings_from(
+        GOOD.replace("fixed", "multistep") + 'gamma: 0.1 stepvalue: 3 stepvalue: 7 weights: "a,b" weights: "c"'
+    )
+    assert settings.stepvalue == (3, 7)
+    assert settings.weights == ("a", "b", "c")
+
+
+def test_everything_wrong_is_told_at_once(settings_from):
+    text = 'lr_policy: "multstep"\nbase_lr: -1\ntype: "Adm"\nmomentum: 1.5\niter_size: 0\nregularization_type: "L3"'
+    found = faults(settings_from, text)
+    assert [(code, line) for code, _, line in found] == [
+        ("E601", 1), ("E602", 1), ("E603", 2), ("E604", 3), ("E603", 4), ("E603", 5), ("E603", 6),
+    ]  # fmt: skip
+    messages = " ".join(message for _, message, _ in found)
+    for part in ("names no train net", "`multstep`", "`base_lr` is -1", "`Adm`", "`momentum` is 1.5", "`L3`"):
+        assert part in messages
+
+
+def test_suggestions(settings_from):
+    with pytest.raises(NetcError) as caught:
+        settings_from(GOOD.replace("fixed", "multistp") + 'type: "adm"')
+    assert [d.help for d in caught.value.diagnostics] == ["did you mean `multistep`?", "did you mean `Adam`?"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "missing"),
+    [
+        ("step", "gamma"),
+        ("step", "stepsize"),
+        ("exp", "gamma"),
+        ("inv", "power"),
+        ("multistep", "stepvalue"),
+        ("poly", "max_iter"),
+        ("sigmoid", "stepsize"),
+    ],
+)
+def test_a_policy_without_its_fields(settings_from, policy, missing):
+    given = {"gamma": "0.5", "stepsize": "3", "power": "2", "stepvalue": "4", "max_iter": "9"}
+    rest = " ".join(f"{name}: {value}" for name, value in given.items() if name != missing)
+    found = faults(settings_from, GOOD.replace("fixed", policy) + rest)
+    assert found == [("E602", f"learning rate policy `{policy}` needs `{missing}`", 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("test_iter: 3", "`test_iter` without `test_interval`"),
+        ("test_interval: 2 test_iter: 0", "`test_iter` is 0"),
+        ('test_interval: 2 test_net: "b" test_net: "c" test_iter: 1', "1 values of `test_iter` for 2 test nets"),
+        ("test_interval: 2 test_iter: 1 test_iter: 1 test_state { }", "1 values of `test_state` for 2 test nets"),
+        ('train_net: "b"', "2 train nets: `net` and `train_net`"),
+        ('type: "AdaGrad" momentum: 0.9', "`AdaGrad` takes no momentum"),
+        ('type: "SGD" solver_type: SGD', "`type` or `solver_type`, not both"),
+        ("base_lr: nan", "given twice"),
+    ],
+)
+def test_one_fault(settings_from, text, part):
+    ((_, message, _),) = faults(settings_from, GOOD + text)
+    assert part in message
+
+
+def test_test_nets_of_their_own_need_as_many_test_iter(settings_from):
+    text = 'train_net: "a" test_net: "b" base_lr: 1 lr_policy: "fixed" test_interval: 5 '
+    assert settings_from(text + "test_iter: 3").test_net == ("b",)
+    ((code, message, _),) = faults(settings_from, text + "test_iter: 3 test_iter: 4")
+    assert (code, message) == ("E601", "2 values of `test_iter` for 1 test nets")
+
+
+def test_snapshot_prefix_as_caffe_completes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    file = tmp_path / "lenet.prototxt"
+    for given, prefix in (("", "lenet"), ('snapshot_prefix: "out"', "out/lenet"), ('snapshot_prefix: "x"', "x")):
+        file.write_text(GOOD + given)
+        assert read_settings("lenet.prototxt").prefix == prefix
+
+
+def test_a_missing_snapshot_folder(settings_from, tmp_path):
+    check_prefix(settings_from(GOOD + f'snapshot_prefix: "{tmp_path}/net"'))
+    with pytest.raises(NetcError, match="does not exist") as caught:
+        check_prefix(settings_from(GOOD + f'snapshot_prefix: "{tmp_path}/none/net"'))
+    assert (caught.value.diagnostics[0].code, caught.value.diagnostics[0].line) == ("E605", 2)
+
+
+def test_other_values_and_states(settings_from):
+    settings = settings_from(GOOD + 'train_state { level: 2 stage: "a" }')
+    assert settings.with_values(max_iter=5).max_iter == 5
+    assert settings.with_values(max_iter=5).fields["max_iter"] == 5
+    state = settings.with_state(3, ("b",)).train_state
+    assert (state["level"], tuple(state["stage"])) == (3, ("a", "b"))
+    assert settings.with_state() is settings
+    with pytest.raises(NetcError, match="unknown solver type"):
+        settings.with_values(type="None")
+
+
+def test_a_solver_made_in_python():
+    assert SolverSettings(net="a", base_lr=1, lr_policy="fixed").prefix == "solver"
