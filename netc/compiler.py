@@ -8,6 +8,7 @@ load(path, weights)        the Net to run, data layers turned into inputs
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -29,6 +30,7 @@ from netc.passes.data_to_inputs import data_to_inputs
 if TYPE_CHECKING:
     from netc.runtime.lower import Net
     from netc.runtime.state import CopyReport
+    from netc.weights import Weights
 
 
 def checked_graph(
@@ -114,14 +116,24 @@ def load(
     """
     from netc.runtime.fillers import generator_of
     from netc.runtime.lower import lower
+    from netc.weights import read
 
     fields, report = read_net(net)
     report.raise_errors()
-    graph = graph_of(fields, State(phase_of(phase), level, tuple(stages)), Prober(), shapes)
-    lowered = lower(data_to_inputs(graph), generator_of(seed)).eval()
-    for file in [weights] if isinstance(weights, (str, Path)) else weights or ():
-        copy_weights(lowered, file)
+    graph = data_to_inputs(graph_of(fields, State(phase_of(phase), level, tuple(stages)), Prober(), shapes))
+    files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
+    held = [read(file) for file in files]
+    lowered = lower(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
+    for file, blobs in zip(files, held):
+        _copy(lowered, blobs, str(file))
     return lowered
+
+
+def _filled(graph: Graph, files: Sequence[Weights]) -> set[str]:
+    """The layers whose every blob a file gives: those of one name are told apart by their order, and are left out."""
+    counts = Counter(node.name for node in graph.nodes)
+    given = (layer for file in files for layer in file.layers if layer.blobs and None not in layer.blobs)
+    return {layer.name for layer in given if counts[layer.name] == 1}
 
 
 def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> CopyReport:
@@ -129,10 +141,14 @@ def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> Co
 
     Raises NetcError for a file that is none, and for blobs that do not fit.
     """
-    from netc.runtime.state import copy_weights as copy
     from netc.weights import read
 
-    layers = [
-        (layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in read(path).layers
-    ]
-    return copy(net, layers, str(path), allow_mismatch)
+    return _copy(net, read(path), str(path), allow_mismatch)
+
+
+def _copy(net: Net, weights: Weights, source: str, allow_mismatch: bool = False) -> CopyReport:
+    from netc.runtime.state import copy_weights as copy
+    from netc.weights.paging import release
+
+    layers = [(layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in weights.layers]
+    return copy(net, layers, source, allow_mismatch, release)

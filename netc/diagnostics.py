@@ -35,6 +35,11 @@ class Source:
             at = self.text.find("\n", at + 1)
         return starts
 
+    @functools.cached_property
+    def newline(self) -> str:
+        """How its lines end: a carriage return and a line feed where any line does, else a line feed."""
+        return "\r\n" if "\r\n" in self.text else "\n"
+
     def position(self, offset: int) -> tuple[int, int]:
         r"""Line and column, both from 1, of a character offset.
 

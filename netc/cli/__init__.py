@@ -19,15 +19,22 @@ from netc.diagnostics import NetcError
 
 VERBS = {
     "check": "find everything that is wrong with nets and solvers",
+    "classify": "tell the classes of pictures",
+    "convert": "write a net for others to run",
     "data": "make and look at databases",
     "diff": "compare two nets by what they mean",
     "explain": "tell what the code of a finding means",
     "fmt": "lay prototxts out alike",
+    "log": "a training's log as tables",
+    "plot": "draw loss, accuracy and learning rate from logs",
     "summary": "shapes, parameters, multiply-adds and memory of a net",
+    "surgery": "change a trained net",
     "test": "score a net with trained weights",
     "time": "time each layer, forward and backward",
     "train": "train a net from its solver",
     "upgrade": "write an old net or solver in today's format",
+    "verify": "compare two forms of one net, value by value",
+    "weights": "list what a weights file holds",
 }
 
 
@@ -57,6 +64,9 @@ def netc() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
+    # Idle threads of torch's OpenMP sleep instead of spinning: with more work on the machine than cores (data readers,
+    # another process), spinning makes small nets ten times slower. Read once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = netc.main(args=arguments, prog_name="netc", standalone_mode=False)
         sys.stdout.flush()

@@ -21,6 +21,7 @@ def command(source: str, target: str, set_: tuple[str, ...]) -> None:
     `-` is standard input or output, IN and OUT may be the same file. What was changed is told on standard error; a file
     in today's format is copied.
     """
-    text, report = upgraded(read_input(source), parse_values(set_))
+    values = parse_values(set_)
+    text, report = upgraded(read_input(source), values)
     write_output(target, text)
     show([replace(found, help=None) for found in report.diagnostics])

@@ -138,7 +138,7 @@ class Hdf5Source:
 
     finish = None
     complete = True
-    skipped: Mapping[int, NetcError] = MappingProxyType({})
+    skipped: Mapping[str, NetcError] = MappingProxyType({})
     """A file is read or not; single rows cannot be bad."""
     allocate: Callable[[Shape, Any], Array] = staticmethod(np.empty)  # type: ignore[assignment]
 

@@ -66,7 +66,7 @@ class PrefetchedSource:
         self.batch_size = batch_size
         self.augment = augment if augment is not None and augment.active else None
         self.attempts = SKIPS if skip_bad else 1
-        self.skipped: dict[int, NetcError] = {}
+        self.skipped: dict[str, NetcError] = {}
         self.record_shapes: tuple[Shape, ...] = first_shapes(records, skip_bad)
         self.position = 0
         self.statistics = Statistics()
@@ -232,7 +232,7 @@ class _Pending:
             except NetcError as error:
                 if attempt == source.attempts or self._failed_with(error):
                     raise
-                source.skipped[index] = error
+                source.skipped[source.records.describe(index)] = error
                 index = source.records.after(index)
             else:
                 return

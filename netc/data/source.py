@@ -149,8 +149,8 @@ class Source(Protocol):
     """Makes the arrays of a batch: set to one that gives pinned memory before the first batch, where wanted."""
 
     @property
-    def skipped(self) -> Mapping[int, NetcError]:
-        """Records that could not be used and for which others stand in, by index, with what is wrong."""
+    def skipped(self) -> Mapping[str, NetcError]:
+        """Records that could not be used and for which others stand in, by what they are called, with what is wrong."""
 
     @property
     def finish(self) -> Finish | None:

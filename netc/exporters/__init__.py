@@ -4,6 +4,7 @@ caffe.py    prototxt, as BVLC Caffe reads it
 python/     a .py in plain torch
 onnx/       an ONNX model
 steps.py    the order of layers that the last two share
+stage.py    the input stage that these two may have
 errors.py   what a format has no word for
 
 Each rule of python/ and onnx/ is a function for one layer type. What a rule cannot say is an error that names the layer

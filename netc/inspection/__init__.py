@@ -25,11 +25,34 @@ Warnings that come from here, each of which can be switched off (`--ignore`):
     W106  layers that only the train net or only the test net learns
     W107  a stage or a name that nothing else mentions
     W108  an absolute path
+
+Names are imported on first use: a check needs no table.
 """
 
-from netc.inspection.checking import check
-from netc.inspection.costs import Summary, summary
-from netc.inspection.differences import Difference, diff
-from netc.inspection.pages import explain
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netc.inspection.checking import check
+    from netc.inspection.costs import Summary, summary
+    from netc.inspection.differences import Difference, diff
+    from netc.inspection.pages import explain
 
 __all__ = ["Difference", "Summary", "check", "diff", "explain", "summary"]
+
+_HOME = {
+    "Difference": "differences",
+    "Summary": "costs",
+    "check": "checking",
+    "diff": "differences",
+    "explain": "pages",
+    "summary": "costs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'netc.inspection' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"netc.inspection.{_HOME[name]}"), name)

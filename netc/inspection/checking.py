@@ -51,6 +51,8 @@ def check(
     finally:
         if collecting:
             gc.enable()
+    needed = {d.span for d in found if d.code == "E008"}  # the warning told of the same word
+    found = [d for d in found if d.code != "W003" or d.span not in needed]
     wanted = (d for d in found if d.code not in ignore or d.severity == "error")
     return in_order(replace(d, strict=True) if strict and d.code in STRICT else d for d in wanted)
 

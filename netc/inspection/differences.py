@@ -19,9 +19,11 @@ from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontends.caffe.phase import PHASES, merged
 from netc.frontends.caffe.read import is_solver, read
 from netc.inspection.files import SourceProbe
+from netc.inspection.runs import is_fed
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Node, Param
+from netc.ir.graph import Graph, Node, Param, State
+from netc.ir.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,16 @@ def diff(
     nets = [_read(path, values) for path in (one, other)]
     asked = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
     found: dict[Change, list[str]] = {}
-    compared = 0
-    for phase in PHASES:
+    compared = [phase for phase in PHASES if any(is_fed(net, State(phase, level, tuple(stages))) for net in nets)]
+    for phase in compared or PHASES:
         states = [merged(phase, net.message("state"), asked) for net in nets]
         graphs = [checked_graph(net, state, SourceProbe(), shapes) for net, state in zip(nets, states)]
-        if not any(node.layer.is_data for graph, _ in graphs for node in graph.nodes) and phase != PHASES[-compared]:
-            continue  # neither file has a net of this phase
-        compared += 1
         _raise([d for _, report in graphs for d in report.errors])
         for change in _Comparison(graphs[0][0], graphs[1][0]).changes():
             found.setdefault(change, []).append(phase)
-    return Difference(tuple(("" if len(at) == compared else at[0], change) for change, at in found.items()))
+    return Difference(
+        tuple(("" if len(at) == len(compared or PHASES) else at[0], change) for change, at in found.items())
+    )
 
 
 def _read(path: str | Path | Source, values: Mapping[str, str] | None) -> Fields:
@@ -130,7 +131,7 @@ class _Comparison:
         for node in self.one.nodes:
             if node.key in self.matched[0]:
                 continue
-            twin = next((n for n in left if n.layer == node.layer and self._same_bottoms(node, n)), None)
+            twin = next((n for n in left if _is_same(n.layer, node.layer) and self._same_bottoms(node, n)), None)
             if twin is not None:
                 left.remove(twin)
                 self.twins[node.key] = twin
@@ -196,12 +197,24 @@ def _fields(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
     """The fields in which two values of one dataclass differ, nested ones by their own fields."""
     for field in dataclasses.fields(one):
         a, b = getattr(one, field.name), getattr(other, field.name)
-        if a == b:
+        if a == b or (field.name in PER_AXIS and _repeated(a) == _repeated(b)):
             continue
         if dataclasses.is_dataclass(a) and type(a) is type(b):
             yield from _fields(a, b, f"{prefix}{field.name}.")
         else:
             yield f"{prefix}{field.name}: {_shown(a)} -> {_shown(b)}"
+
+
+PER_AXIS = frozenset(("kernel", "stride", "pad", "dilation"))
+"""Parameters that hold a number for each spatial axis, or one for all."""
+
+
+def _repeated(values: Any) -> Any:
+    return values[0] if isinstance(values, tuple) and len(set(values)) == 1 else values
+
+
+def _is_same(one: Layer, other: Layer) -> bool:
+    return type(one) is type(other) and not any(_fields(one, other))
 
 
 def _params(node: Node, twin: Node) -> Iterator[str]:

@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from operator import and_
 
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Report
@@ -84,9 +83,13 @@ def _chosen(layer: Fields, state: State) -> bool:
 
 def _with_sources(net: Fields, found: list[Run]) -> list[Run]:
     """Without the possible nets that nothing feeds, as the TEST net of a file that is for training only."""
-    sources = [bool(layer["top"]) and not layer["bottom"] and layer["type"] != "Parameter" for layer in net["layer"]]
-    fed = [run for run in found if run.wanted or any(map(and_, sources, run.chosen))]
-    return fed or found
+    return [run for run in found if run.wanted or is_fed(net, run.state)] or found
+
+
+def is_fed(net: Fields, state: State) -> bool:
+    """Whether a net has a layer that gives blobs and reads none, of whatever type."""
+    sources = (layer for layer in net["layer"] if layer["top"] and not layer["bottom"] and layer["type"] != "Parameter")
+    return any(_chosen(layer, state) for layer in sources)
 
 
 def findings(net: Fields, found: Sequence[Run], rule: Callable[[Run], Iterable[Diagnostic]]) -> list[Diagnostic]:
@@ -127,18 +130,21 @@ class LayerPlaces:
         return self.places[at][2] if at >= 0 and found.span.start < self.places[at][1] else None
 
     def is_meant(self, found: Diagnostic, having: list[Run], all_runs: Sequence[Run]) -> bool:
-        """Whether a fault is one: not where its layer is sound in another net that the file may be meant for.
+        """Whether a finding is one: not where its layer is sound in another net that the file may be meant for.
 
-        In a net that was asked for every fault is one. In the plain net of a phase it is none where a stage of the same
-        phase makes the layer sound; in a net with further stages, where any other net does.
+        In a net that was asked for all is. In the plain net of a phase an error that depends on the state is none where
+        a stage of the same phase makes the layer sound. What only nets with further stages have is told where no other
+        net makes the layer sound, or, of warnings, where every net with the layer has it.
         """
         index = self.index(found)
-        if index is None or found.code not in DEPENDS_ON_STATE or any(run.wanted for run in having):
+        if index is None or any(run.wanted for run in having):
             return True
         least = min(len(run.state.stages) for run in all_runs)
         plain = {run.state.phase for run in having if len(run.state.stages) == least}
+        if found.severity == "warning":
+            return bool(plain) or len(having) == sum(run.chosen[index] for run in all_runs)
         others = [run for run in all_runs if not plain or run.state.phase in plain]
-        return not any(self.ids[index] in run.sound for run in others)
+        return found.code not in DEPENDS_ON_STATE or not any(self.ids[index] in run.sound for run in others)
 
     def noted(self, found: Diagnostic, having: list[Run], all_runs: Sequence[Run]) -> Diagnostic:
         """The finding, with the net's name where the layer stands in other nets too, without this fault."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 from netc.ir.layer import Layer
@@ -31,6 +33,29 @@ def register(
         return cls
 
     return add
+
+
+def layer_class(name: str) -> type[Layer] | None:
+    """The class of one layer type, None for a type that nobody registered.
+
+    Imports only the module whose source registers the type: a net uses few of them, and a check has no time for all.
+    """
+    if name not in _BY_TYPE:
+        module = _modules().get(name)
+        if module is None:
+            return registry().get(name)
+        importlib.import_module(f"netc.layers.{module}")
+    return _BY_TYPE.get(name)
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """The module of each type that is registered under a literal name; none where there is no source to look at."""
+    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    return {name: file.stem for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8"))}
+
+
+_REGISTERED = re.compile(r'^@register\(\s*"(\w+)"', re.MULTILINE)
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -92,6 +93,8 @@ class BatchNorm(Layer):
         factor, addend, *_ = *bottoms[1:], None, None
         batch = mode.training if self.use_global_stats is None else not self.use_global_stats
         normalize = self._by_batch if batch else self._by_blobs
+        if batch and mode.training and "all_sum" in mode.state:  # put there by netc.training.distributed
+            normalize = functools.partial(self._by_all_batches, mode.state["all_sum"])
         if x.dim() > 1:
             return normalize(x, factor, addend, weights)
         return normalize(x.unsqueeze(1), factor, addend, weights).squeeze(1)
@@ -115,7 +118,40 @@ class BatchNorm(Layer):
         top = torch.batch_norm(x, factor, addend, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
         if x.numel() == x.shape[1]:
             variance.zero_()  # of one element a channel, where torch divides 0 by 0 and Caffe does not correct
+        self._gather(blobs, mean, variance)
+        return top
+
+    def _by_all_batches(
+        self,
+        all_sum: Callable[[Tensor], Tensor],
+        x: Tensor,
+        factor: Tensor | None,
+        addend: Tensor | None,
+        blobs: Sequence[Tensor],
+    ) -> Tensor:
+        """Normalise by the batches of all processes together, of whatever sizes; gather their moments.
+
+        Two sums go round, of elements and then of squared differences from their mean, which cancel less than squares.
+        """
+        import torch
+
+        wide, axes = x.float(), [0, *range(2, x.dim())]
+        per_channel = (1, -1, *[1] * (x.dim() - 2))
+        sums = all_sum(torch.cat([wide.sum(axes), wide.new_full((1,), x.numel() / x.shape[1])]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        difference = wide - mean.view(per_channel)
+        squares = all_sum((difference * difference).sum(axes))
+        scale = (squares / count + self.eps).rsqrt()
+        top = difference * (scale if factor is None else scale * factor).view(per_channel)
+        if addend is not None:
+            top = top + addend.view(per_channel)
+        self._gather(blobs, mean.detach(), squares.detach() / (count - 1).clamp(min=1))
+        return top.to(x.dtype)
+
+    def _gather(self, blobs: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
+        import torch
+
         for blob, moment in zip(blobs, (mean, variance)):
             torch.add(moment, blob, alpha=self.moving_average_fraction, out=blob)
         blobs[2].mul_(self.moving_average_fraction).add_(1)
-        return top

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -133,23 +133,40 @@ class Net(nn.Module):
         return first.device, first.dtype
 
 
-def lower(graph: Graph, generator: torch.Generator | None = None, share: Net | None = None) -> Net:
+def lower(
+    graph: Graph,
+    generator: torch.Generator | None = None,
+    share: Net | None = None,
+    unfilled: Collection[str] = (),
+) -> Net:
     """The net of a graph whose data layers were turned into inputs, weights filled as the net says.
 
     `generator` draws the weights (on the CPU, so that a seed means the same everywhere). With `share`, layers of
-    the same name use that net's weights, as Caffe's test nets use the train net's. Raises NetcError E203 where a
-    weight's shape depends on an extent that is not known, E204 where shared weights differ in shape.
+    the same name use that net's weights, as Caffe's test nets use the train net's. Layers named in `unfilled` get no
+    values: the caller writes them, and drawing them first takes longer than reading a file. Raises NetcError E203 where
+    a weight's shape depends on an extent that is not known, E204 where shared weights differ in shape.
     """
     verify(graph)
     modules: dict[str, nn.Module] = {}
     fresh: set[str] = set()
     for node in graph.nodes:
         found = _shared(graph, node, share)
-        modules[node.key] = found or _made(graph, node)
-        if found is None:
+        empty = node.name in unfilled
+        modules[node.key] = found or (_empty(graph, node) if empty else _made(graph, node))
+        if found is None and not empty:
             fresh.add(node.key)
     _fill(blobs_of(graph, modules), fresh, generator)
     return Net(graph, modules).train(graph.state.phase == "TRAIN")
+
+
+def _empty(graph: Graph, node: Node) -> nn.Module:
+    """A node's module with memory and no values, where its weights are all that it holds."""
+    with torch.device("meta"):
+        module = _made(graph, node)
+    held = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
+    if held != {weight.name for weight in graph.weights(node)}:
+        return _made(graph, node)
+    return module.to_empty(device="cpu")
 
 
 def _made(graph: Graph, node: Node) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,12 +54,23 @@ class CopyReport:
     """Left as they were, with `allow_mismatch`."""
 
 
-def copy_weights(net: Net, layers: Layers, source: str = "the file", allow_mismatch: bool = False) -> CopyReport:
+CHUNK = 1 << 22
+"""Values that are copied at a time."""
+
+
+def copy_weights(
+    net: Net,
+    layers: Layers,
+    source: str = "the file",
+    allow_mismatch: bool = False,
+    copied: Callable[[Array], None] = lambda part: None,
+) -> CopyReport:
     """Copy blobs into the layers of the same name.
 
     Layers that only one side has are passed over, as in Caffe; of repeated names the k-th goes to the k-th. A blob of
     old files, which always have four extents, fits where it differs in leading ones only. Raises NetcError E306 for
-    layers with other shapes or another number of blobs, unless `allow_mismatch`: the net is then as it was.
+    layers with other shapes or another number of blobs, unless `allow_mismatch`: the net is then as it was. `copied` is
+    called with each part of an array that was copied, so that a file's pages can go.
     """
     targets = _by_name(net)
     copies: list[tuple[Blob, Array]] = []
@@ -80,7 +91,7 @@ def copy_weights(net: Net, layers: Layers, source: str = "the file", allow_misma
     if mismatched and not allow_mismatch:
         raise NetcError(_refused(mismatched, source))
     for blob, array in copies:
-        _write(blob.tensor, array)
+        _write(blob.tensor, array, copied)
     found = {*loaded, *(mismatch.layer for mismatch in mismatched)}
     missing = tuple(name for name in targets if name not in found)
     return CopyReport(tuple(loaded), tuple(skipped), missing, tuple(mismatched))
@@ -133,7 +144,19 @@ def _refused(mismatched: Sequence[Mismatch], source: str) -> Iterator[Diagnostic
         )
 
 
-def _write(tensor: Tensor, array: Array) -> None:
-    values = np.array(array, dtype=array.dtype.newbyteorder("="))  # a file's view may be read-only, and not aligned
+def _write(tensor: Tensor, array: Array, copied: Callable[[Array], None]) -> None:
+    """Copy in parts, straight from a file's view, which may be read-only and not aligned."""
+    flat = array.reshape(-1)
     with torch.no_grad():
-        tensor.copy_(torch.from_numpy(values).reshape(tensor.shape))
+        target = tensor.detach().view(-1) if tensor.is_contiguous() else torch.empty(flat.size)
+        direct = target.device.type == "cpu" and target.dtype in (torch.float16, torch.float32, torch.float64)
+        for start in range(0, flat.size, CHUNK):
+            part = flat[start : start + CHUNK]
+            place = target[start : start + part.size]
+            if direct:
+                np.copyto(place.numpy(), part, casting="same_kind")
+            else:
+                place.copy_(torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("="))))
+            copied(part)
+        if not tensor.is_contiguous():
+            tensor.copy_(target.reshape(tensor.shape))

@@ -301,6 +301,8 @@ class SolverParameter(Message):
     richness: int
     stepearly: int
     warmup_step: int
+    @property
+    def netc_param(self) -> NetcParameter: ...
     def __init__(
         self,
         *,
@@ -386,6 +388,43 @@ class SolverParameter(Message):
         richness: int | None = ...,
         stepearly: int | None = ...,
         warmup_step: int | None = ...,
+        netc_param: NetcParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class NetcParameter(Message):
+    watch: str
+    better: str
+    patience: int
+    keep: int
+    ema_decay: float
+    mix_up: float
+    @property
+    def freeze(self) -> MutableSequence[str]: ...
+    @property
+    def rename(self) -> MutableSequence[str]: ...
+    allow_mismatch: bool
+    amp: str
+    precision: str
+    compile: bool
+    channels_last: bool
+    deterministic: bool
+    def __init__(
+        self,
+        *,
+        watch: str | None = ...,
+        better: str | None = ...,
+        patience: int | None = ...,
+        keep: int | None = ...,
+        ema_decay: float | None = ...,
+        mix_up: float | None = ...,
+        freeze: Iterable[str] | None = ...,
+        rename: Iterable[str] | None = ...,
+        allow_mismatch: bool | None = ...,
+        amp: str | None = ...,
+        precision: str | None = ...,
+        compile: bool | None = ...,
+        channels_last: bool | None = ...,
+        deterministic: bool | None = ...,
     ) -> None: ...
 
 class SolverState(Message):
@@ -950,6 +989,11 @@ class LayerParameter(Message):
     ) -> None: ...
 
 class TransformationParameter(Message):
+    InterpolationAlgo: Enum
+    INTER_NEAREST: int
+    INTER_LINEAR: int
+    INTER_CUBIC: int
+    INTER_AREA: int
     scale: float
     mirror: bool
     crop_size: int
@@ -995,8 +1039,8 @@ class TransformationParameter(Message):
     vertical_stretch_lower: float
     vertical_stretch_upper: float
     allow_upscale: bool
-    interpolation_algo_up: str
-    interpolation_algo_down: str
+    interpolation_algo_up: int
+    interpolation_algo_down: int
     contrast_adjustment: bool
     debug_display: bool
     jpeg_compression: bool
@@ -1046,8 +1090,8 @@ class TransformationParameter(Message):
         vertical_stretch_lower: float | None = ...,
         vertical_stretch_upper: float | None = ...,
         allow_upscale: bool | None = ...,
-        interpolation_algo_up: str | None = ...,
-        interpolation_algo_down: str | None = ...,
+        interpolation_algo_up: int | str | None = ...,
+        interpolation_algo_down: int | str | None = ...,
         contrast_adjustment: bool | None = ...,
         debug_display: bool | None = ...,
         jpeg_compression: bool | None = ...,

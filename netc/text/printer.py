@@ -28,7 +28,7 @@ class _Printer:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.newline = "\r\n" if "\r\n" in source.text else "\n"
+        self.newline = source.newline
         self.parts: list[str] = []
         self.piece: tuple[Source, int, int] | None = None
         self.last = 0  # where the last part of the piece begins

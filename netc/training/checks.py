@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, Report, did_you_mean
 from netc.training.lr_policy import POLICIES
+from netc.training.options import check_options
 
 if TYPE_CHECKING:
     from netc.training.settings import SolverSettings
@@ -25,6 +26,12 @@ AT_LEAST = {
     "test_interval": 0,
     "iter_size": 1,
     "average_loss": 1,
+    "warmup_iter": 0,
+    "warmup_start_lr": 0,
+    "rampup_interval": 0,
+    "rampup_lr": 0,
+    "min_lr": 0,
+    "larc_eta": 0,
 }
 """Smallest values."""
 FRACTIONS = ("momentum", "momentum2", "rms_decay")
@@ -38,6 +45,8 @@ def check(settings: SolverSettings, report: Report) -> None:
     _policy(settings, report)
     _values(settings, report)
     _type(settings, report)
+    _forks(settings, report)
+    report.extend(check_options(settings.options, settings.netc_param, vars(settings)))
 
 
 def check_prefix(settings: SolverSettings) -> None:
@@ -98,7 +107,7 @@ def _policy(settings: SolverSettings, report: Report) -> None:
         known = f"the policies are {', '.join(f'`{policy}`' for policy in POLICIES)}"
         report.error("E602", found, span, help=did_you_mean(name, POLICIES) or known)
         return
-    for name in ("base_lr", *policy.needs):
+    for name in policy.needs:
         if not getattr(settings, name) and name not in settings.fields:
             report.error("E602", f"learning rate policy `{settings.lr_policy}` needs `{name}`", span)
     if "stepsize" in policy.needs and settings.stepsize <= 0 and "stepsize" in settings.fields:
@@ -129,3 +138,20 @@ def _type(settings: SolverSettings, report: Report) -> None:
     if name in ("AdaGrad", "RMSProp") and settings.momentum:
         found = f"`{name}` takes no momentum, and `momentum` is {settings.momentum:g}"
         report.error("E604", found, settings.fields.span("momentum"), help="take `momentum` out")
+
+
+def _forks(settings: SolverSettings, report: Report) -> None:
+    """Fields of forks that do not go together."""
+    stages, ends = len(settings.stagelr), len(settings.stageiter)
+    if settings.lr_policy == "multifixed" and stages and ends and stages != ends:
+        found = f"{stages} values of `stagelr`, but {ends} of `stageiter`"
+        report.error("E602", found, settings.fields.span("stageiter"))
+    if settings.warmup_iter and settings.rampup_interval:
+        found = "both `warmup_iter` and `rampup_interval`: the rate can rise in one way only"
+        report.error("E602", found, settings.fields.span("rampup_interval"))
+    if settings.larc and settings.type not in ("SGD", "Nesterov"):
+        found = f"`larc` goes with `SGD` and `Nesterov`, not with `{settings.type}`"
+        report.error("E604", found, settings.fields.span("larc"))
+    if settings.larc_policy not in ("scale", "clip"):
+        found = f"unknown `larc_policy` `{settings.larc_policy}`"
+        report.error("E603", found, settings.fields.span("larc_policy"), help="`scale` or `clip`")

@@ -39,6 +39,8 @@ class Note(Event):
     place: str
     """File and line: `solver.cpp:57`."""
     text: str
+    severity: str = "I"
+    """glog's letter: `I`, `W`, `E`."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Started(Event):
     lr_policy: str
     iteration: int
     max_iter: int
+    images: int = 0
+    """Rows of all batches of an iteration, over all ranks; 0 where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ class Advanced(Event):
     """An iteration is done."""
 
     iteration: int
+    rate: float = 0.0
+    """The learning rate of its update."""
+
+
+@dataclass(frozen=True)
+class Measured(Event):
+    """The loss of one iteration is known: as it ends, or on a device that nobody waits for some iterations later."""
+
+    iteration: int
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,15 @@ class Stepped(Event):
 
     iteration: int
     step: int
+    policy: str = "multistep"
+
+
+@dataclass(frozen=True)
+class Lowest(Event):
+    """Policy `plateau` saw a new least loss, or stepped, since the last log line."""
+
+    iteration: int
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -128,13 +151,50 @@ class Tested(Event):
 
 
 @dataclass(frozen=True)
+class Interrupted(Event):
+    """A test was broken off: somebody asked the solver to stop."""
+
+    iteration: int
+    net: int
+
+
+@dataclass(frozen=True)
+class Bettered(Event):
+    """The watched output of a test is the best so far."""
+
+    iteration: int
+    output: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Exhausted(Event):
+    """The watched output has not become better for so many tests: the solver stops."""
+
+    iteration: int
+    output: str
+    tests: int
+    best: float
+    best_iteration: int
+
+
+@dataclass(frozen=True)
+class Skipped(Event):
+    """An update was left out: a gradient was not finite under the loss scale."""
+
+    iteration: int
+    scale: float
+    """Of the next iteration."""
+
+
+@dataclass(frozen=True)
 class Snapshotting(Event):
     """A file is about to be written."""
 
     iteration: int
     path: str
     what: str
-    """`model` or `state`."""
+    """`model`, `state`, or `average` for the averaged weights."""
     hdf5: bool
 
 
@@ -164,6 +224,8 @@ class Finetuned(Event):
     """Layers in the net, and not in the file: they start as their fillers say."""
     test_net: int | None = None
     """Index of the test net; None is the train net."""
+    table: tuple[str, ...] = ()
+    """The same as lines to read."""
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,22 @@ from datetime import datetime
 from typing import TextIO
 
 from netc.training.events import (
+    Bettered,
     Clipped,
     Displayed,
     Event,
+    Exhausted,
     FinalLoss,
     Finetuned,
     Finetuning,
     Finished,
+    Interrupted,
+    Lowest,
     Note,
     Output,
     Rated,
     Restoring,
+    Skipped,
     Snapshotting,
     Started,
     Stepped,
@@ -45,7 +50,7 @@ class GlogWriter:
 
     def __call__(self, event: Event) -> None:
         """Write the lines of an event."""
-        severity = "W" if isinstance(event, Warned) else "I"
+        severity = "W" if isinstance(event, Warned) else getattr(event, "severity", "I")
         for place, text in lines(event):
             self.stream.write(f"{prefix(self.now(), self.process, place, severity)}{text}\n")
         self.stream.flush()
@@ -114,7 +119,13 @@ def _rated(event: Rated) -> Iterator[Line]:
 
 
 def _stepped(event: Stepped) -> Iterator[Line]:
-    yield "sgd_solver.cpp:47", f"MultiStep Status: Iteration {event.iteration}, step = {event.step}"
+    policy = "Plateau" if event.policy == "plateau" else "MultiStep"
+    yield "sgd_solver.cpp:47", f"{policy} Status: Iteration {event.iteration}, step = {event.step}"
+
+
+def _lowest(event: Lowest) -> Iterator[Line]:
+    text = f"Plateau Status: Iteration {event.iteration}, current minimum_loss = {number(event.loss)}"
+    yield "sgd_solver.cpp:47", text
 
 
 def _clipped(event: Clipped) -> Iterator[Line]:
@@ -134,9 +145,29 @@ def _tested(event: Tested) -> Iterator[Line]:
         yield "solver.cpp:414", f"    Test net output #{index}: {output_text(output)}"
 
 
+def _interrupted(event: Interrupted) -> Iterator[Line]:
+    yield "solver.cpp:390", "Test interrupted."
+
+
+def _bettered(event: Bettered) -> Iterator[Line]:
+    yield "netc:1", f"Iteration {event.iteration}, best {event.output} so far: {number(event.value)}"
+
+
+def _exhausted(event: Exhausted) -> Iterator[Line]:
+    best = f"{number(event.best)} in iteration {event.best_iteration}"
+    yield "netc:1", f"{event.output} has not become better for {event.tests} tests: the best was {best}"
+
+
+def _skipped(event: Skipped) -> Iterator[Line]:
+    text = f"Iteration {event.iteration}: gradients overflow, no update; loss scale {number(event.scale)}"
+    yield "netc:1", text
+
+
 def _snapshotting(event: Snapshotting) -> Iterator[Line]:
     kind = "HDF5" if event.hdf5 else "binary proto"
-    if event.what == "model":
+    if event.what == "average":
+        yield "netc:1", f"Snapshotting averaged weights to {kind} file {event.path}"
+    elif event.what == "model":
         yield f"solver.cpp:{474 if event.hdf5 else 464}", f"Snapshotting to {kind} file {event.path}"
     else:
         place = f"sgd_solver.cpp:{296 if event.hdf5 else 284}"
@@ -157,6 +188,8 @@ def _finetuned(event: Finetuned) -> Iterator[Line]:
     if event.test_net is None:
         for layer in event.missing:
             yield "net.cpp:744", f"No weights for layer {layer} in {event.path}"
+        for line in event.table:
+            yield "netc:1", line
 
 
 def _final_loss(event: FinalLoss) -> Iterator[Line]:
@@ -180,6 +213,11 @@ _LINES: dict[type[Event], Callable[..., Iterator[Line]]] = {
     Clipped: _clipped,
     Testing: _testing,
     Tested: _tested,
+    Interrupted: _interrupted,
+    Bettered: _bettered,
+    Exhausted: _exhausted,
+    Lowest: _lowest,
+    Skipped: _skipped,
     Snapshotting: _snapshotting,
     Restoring: _restoring,
     Finetuning: _finetuning,

@@ -1,4 +1,4 @@
-"""Learning rate policies (`sgd_solver.cpp`, GetLearningRate). Never imports torch.
+"""Learning rate policies (`sgd_solver.cpp`, GetLearningRate), of BVLC's Caffe and of forks. Never imports torch.
 
 A policy is a function of the settings and of the schedule's state, and the names of the fields that it cannot do
 without; `POLICIES` is the list of them.
@@ -10,7 +10,7 @@ import ctypes
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netc.training.settings import SolverSettings
@@ -25,8 +25,12 @@ class Schedule:
     [1.0, 1.0, 0.5, 0.25, 0.25]
     """
 
-    def __init__(self, settings: SolverSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: SolverSettings, loss: Callable[[], float] = lambda: math.inf) -> None:
+        self.settings, self.loss = settings, loss
+        self.least_loss = math.inf
+        """The least averaged loss so far, which only policy `plateau` looks at."""
+        self.last_event = 0
+        """The iteration of a new least loss or of a step, whichever was later."""
         self.iteration = 0
         self.current_step = 0
         """How often the rate has stepped down; part of a snapshot."""
@@ -36,7 +40,24 @@ class Schedule:
     def __call__(self, iteration: int) -> float:
         """The rate, as a float32 as in Caffe. Asked for once an iteration, in order: a policy may keep state."""
         self.iteration, self.stepped = iteration, False
-        return single(POLICIES[self.settings.lr_policy].rate(self.settings, self))
+        settings = self.settings
+        if iteration < settings.warmup_iter:
+            rate = warm_up(settings, iteration)
+        elif iteration < settings.rampup_interval:
+            rate = ramp_up(settings, iteration)
+        else:
+            rate = POLICIES[settings.lr_policy].rate(settings, self)
+        return max(single(rate), single(settings.min_lr))
+
+    def state(self) -> dict[str, Any]:
+        """What Caffe's solver state does not hold; plain JSON."""
+        least = self.least_loss if math.isfinite(self.least_loss) else None
+        return {"least_loss": least, "last_event": self.last_event}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where another schedule gave this state."""
+        self.least_loss = math.inf if state["least_loss"] is None else state["least_loss"]
+        self.last_event = state["last_event"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,7 @@ class Policy:
     """A rule for the rate."""
 
     rate: Callable[[SolverSettings, Schedule], float]
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ("base_lr",)
     """Fields of the solver without which it makes no sense."""
 
 
@@ -79,9 +100,48 @@ def multistep(settings: SolverSettings, at: Schedule) -> float:
 
 
 def poly(settings: SolverSettings, at: Schedule) -> float:
-    """The rate base_lr (1 - iteration / max_iter)^power."""
+    """The rate (base_lr - min_lr) (1 - iteration / max_iter)^power + min_lr; `min_lr` is 0 but in NVIDIA's Caffe."""
     base = single(1 - single(at.iteration / settings.max_iter))
-    return settings.base_lr * single(_power(base, settings.power))
+    return (settings.base_lr - settings.min_lr) * single(_power(base, settings.power)) + settings.min_lr
+
+
+def cosine(settings: SolverSettings, at: Schedule) -> float:
+    """The rate (base_lr - min_lr) (1 + cos(pi iteration / max_iter)) / 2 + min_lr (Loshchilov and Hutter 2017)."""
+    share = (1 + math.cos(math.pi * min(1.0, at.iteration / settings.max_iter))) / 2
+    return (settings.base_lr - settings.min_lr) * share + settings.min_lr
+
+
+def plateau(settings: SolverSettings, at: Schedule) -> float:
+    """The rate base_lr gamma^k; k grows where the averaged loss was not less than ever for `plateau_winsize[k]`.
+
+    Reference: `sgd_solver.cpp` of Intel's and SSD's Caffe.
+    """
+    loss = at.loss()
+    if loss < at.least_loss:
+        at.least_loss, at.last_event = loss, at.iteration
+    windows = settings.plateau_winsize
+    if at.current_step < len(windows) and at.iteration >= at.last_event + windows[at.current_step]:
+        at.current_step += 1
+        at.last_event, at.stepped = at.iteration, True
+    return settings.base_lr * _power(settings.gamma, at.current_step)
+
+
+def multifixed(settings: SolverSettings, at: Schedule) -> float:
+    """The rate of the first stage whose `stageiter` has not passed, or of the last stage (Intel's Caffe)."""
+    stages = (rate for rate, last in zip(settings.stagelr, settings.stageiter) if at.iteration <= last)
+    return next(stages, settings.stagelr[-1])
+
+
+def warm_up(settings: SolverSettings, iteration: int) -> float:
+    """Between `warmup_start_lr` and `base_lr`, in a line (Intel's Caffe)."""
+    whole = settings.warmup_iter
+    return (iteration * settings.base_lr + (whole - iteration) * settings.warmup_start_lr) / whole
+
+
+def ramp_up(settings: SolverSettings, iteration: int) -> float:
+    """Between `rampup_lr` and `base_lr`, in a parabola (NVIDIA's Caffe 0.17; it was a line before)."""
+    share = single(iteration / settings.rampup_interval)
+    return settings.rampup_lr + (settings.base_lr - settings.rampup_lr) * share * share
 
 
 def sigmoid(settings: SolverSettings, at: Schedule) -> float:
@@ -111,11 +171,14 @@ def _power(base: float, exponent: float) -> float:
 
 POLICIES: dict[str, Policy] = {
     "fixed": Policy(fixed),
-    "step": Policy(step, ("gamma", "stepsize")),
-    "exp": Policy(exp, ("gamma",)),
-    "inv": Policy(inv, ("gamma", "power")),
-    "multistep": Policy(multistep, ("gamma", "stepvalue")),
-    "poly": Policy(poly, ("power", "max_iter")),
-    "sigmoid": Policy(sigmoid, ("gamma", "stepsize")),
+    "step": Policy(step, ("base_lr", "gamma", "stepsize")),
+    "exp": Policy(exp, ("base_lr", "gamma")),
+    "inv": Policy(inv, ("base_lr", "gamma", "power")),
+    "multistep": Policy(multistep, ("base_lr", "gamma", "stepvalue")),
+    "poly": Policy(poly, ("base_lr", "power", "max_iter")),
+    "sigmoid": Policy(sigmoid, ("base_lr", "gamma", "stepsize")),
+    "plateau": Policy(plateau, ("base_lr", "gamma", "plateau_winsize")),
+    "multifixed": Policy(multifixed, ("stagelr", "stageiter")),
+    "cosine": Policy(cosine, ("base_lr", "max_iter")),
 }
 """By the name that `lr_policy` gives."""

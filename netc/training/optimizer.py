@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from netc.runtime.blobs import Blob
+from netc.training.larc import Larc
 
 Tensors = list[Tensor]
 LARGE = 1 << 15
@@ -52,11 +53,12 @@ class CaffeOptimizer(Optimizer):
         regularization_type: str = "L2",
         clip_gradients: float = -1.0,
         iter_size: int = 1,
+        larc: Larc | None = None,
     ) -> None:
         self.blobs = [blob for blob in blobs if blob.is_owner]
         self.momentum, self.momentum2, self.delta, self.rms_decay = momentum, momentum2, delta, rms_decay
         self.weight_decay, self.regularization_type = weight_decay, regularization_type
-        self.clip_gradients, self.iter_size = clip_gradients, iter_size
+        self.clip_gradients, self.iter_size, self.larc = clip_gradients, iter_size, larc
         self.clipping: Clipping | None = None
         """Of the last step, None where clipping is off."""
         self.keep_updates = False
@@ -108,6 +110,10 @@ class CaffeOptimizer(Optimizer):
                 torch._foreach_add_(gradients, torch._foreach_sign(group.parameters), alpha=decay)
                 decay = 0.0
             rate = group.options["lr"] * group.options["lr_mult"]
+            if self.larc and rate:
+                rate = group.options["lr"]
+                self.larc.apply(gradients, group.parameters, rate, decay)
+                decay = 0.0
             self._update(group, gradients, rate, decay)
         self.iteration += 1
         return result

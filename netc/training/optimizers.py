@@ -16,6 +16,7 @@ import torch
 
 from netc.diagnostics import NetcError
 from netc.runtime.blobs import Blob
+from netc.training.larc import Larc
 from netc.training.optimizer import CaffeOptimizer, Group, Tensors, aligned
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ def optimizer_for(settings: SolverSettings, blobs: Sequence[Blob]) -> CaffeOptim
         regularization_type=settings.regularization_type,
         clip_gradients=settings.clip_gradients,
         iter_size=settings.iter_size,
+        larc=Larc(settings.larc_policy, settings.larc_eta) if settings.larc else None,
     )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import Diagnostic, Report
+from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.read import empty_fields, read_solver
 from netc.ir.fields import Fields
 from netc.training import checks
+from netc.training.options import NAMES as OPTIONS
+from netc.training.options import Options
 
 EMPTY = empty_fields("caffe.SolverParameter")
 
@@ -49,6 +53,24 @@ class SolverSettings:
     power: float = 0.0
     stepsize: int = 0
     stepvalue: tuple[int, ...] = ()
+    plateau_winsize: tuple[int, ...] = ()
+    """SSD's and Intel's, of policy `plateau`: iterations without a new least loss after which the rate steps down."""
+    stagelr: tuple[float, ...] = ()
+    """Of policy `multifixed`: the rate of each stage."""
+    stageiter: tuple[int, ...] = ()
+    """The last iteration of each stage."""
+    warmup_iter: int = 0
+    """Intel's: iterations in which the rate grows in a line from `warmup_start_lr` to `base_lr`."""
+    warmup_start_lr: float = 0.0
+    rampup_interval: int = 0
+    """NVIDIA's (0.17): iterations in which it grows in a parabola from `rampup_lr` to `base_lr`."""
+    rampup_lr: float = 0.0
+    min_lr: float = 0.0
+    """NVIDIA's: no rate is below it, and `poly` and `cosine` end in it."""
+    larc: bool = False
+    """NVIDIA's: each blob has a rate of its own, after the norms of its weights and gradients."""
+    larc_policy: str = "scale"
+    larc_eta: float = 0.001
     max_iter: int = 0
     iter_size: int = 1
     """Batches whose gradients are averaged for one update."""
@@ -86,10 +108,18 @@ class SolverSettings:
     weights: tuple[str, ...] = ()
     """Files to start from, each copied in by layer name."""
 
+    netc_param: Fields = field(default_factory=lambda: Fields({}), repr=False)
+    """netc's own settings, which `options` reads."""
+
     fields: Fields = field(default=EMPTY, repr=False, compare=False)
     """The message itself, with places in its file."""
     warnings: tuple[Diagnostic, ...] = field(default=(), repr=False, compare=False)
     """What was found when the file was read."""
+
+    @functools.cached_property
+    def options(self) -> Options:
+        """netc's own settings."""
+        return Options.of(self.netc_param)
 
     @property
     def file(self) -> str | None:
@@ -120,6 +150,19 @@ class SolverSettings:
         values["stage"] = (*values.get("stage", ()), *stages)
         return self.with_values(train_state=Fields(values, self.train_state.defaults))
 
+    def with_options(self, **values: Any) -> SolverSettings:
+        """The same with other settings of netc's own (`Options`); what equals a default is not set.
+
+        Raises NetcError E603, and TypeError for a name that there is not.
+        """
+        if unknown := values.keys() - set(OPTIONS):
+            raise TypeError(f"no options of netc: {', '.join(sorted(unknown))}")
+        empty, default = empty_fields("caffe.NetcParameter"), Options()
+        merged = {**self.netc_param.values, **values}
+        told = {name: merged[name] for name in OPTIONS if name in merged and merged[name] != getattr(default, name)}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+        return self.with_values(netc_param=Fields(plain, empty.defaults, locate=self.netc_param.span))
+
     def with_values(self, **values: Any) -> SolverSettings:
         """The same with other values, in the message too. Raises NetcError as `settings_of` does."""
         merged = {**self.fields.values, **values}
@@ -143,6 +186,7 @@ def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> Solver
     values["weights"] = tuple(file for text in solver["weights"] for file in text.split(",") if file)
     settings = SolverSettings(**values, fields=solver, warnings=warnings)
     report = Report()
+    report.extend(unsupported(solver, "SolverParameter"))
     checks.check(settings, report)
     report.raise_errors()
     return settings

@@ -131,11 +131,11 @@ def test_the_whole_file(golden, name, text):
     golden(f"upgrade/{name}.txt", "\n\n".join(d.render() for d in found) + "\n")
 
 
-@pytest.mark.parametrize("text", [V0, V1, DATA])
+@pytest.mark.parametrize("text", [V0, V1])
 def test_no_comment_is_lost(text):
     printed, _ = upgraded(text)
     words = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
-    assert words
+    assert len(words) > 5
     assert all(f"#{word}" in printed for word in words)
 
 
@@ -151,7 +151,7 @@ def test_places_are_those_of_the_old_file():
     assert (given["type"], given.span("type").line, given.span("top").text) == ("Input", 2, '"data"')
     assert given.message("input_param")["shape"][0].span("dim", 1).line == 4
     assert given.message("input_param").span("shape").line == 3
-    assert (conv["type"], conv.span("type").text, conv.span("param", 1).line) == ("Convolution", "CONVOLUTION", 15)
+    assert (conv["type"], conv.span("type").text, conv.span("param", 1).line) == ("Convolution", "CONVOLUTION", 16)
     assert conv["param"][0].span("share_mode").text == "PERMISSIVE"
 
 
@@ -193,7 +193,7 @@ class TestV0:
 
     def test_what_a_type_has_no_use_for_is_left_out(self):
         printed, found = upgraded(self.net("pool", "group: 2 pool: AVE new_num: 1"))
-        assert 'pooling_param {\n    pool: AVE\n  }' in printed
+        assert "pooling_param {\n    pool: AVE\n  }" in printed
         assert "group" not in printed
         assert [d.message.split(" means")[0] for d in found if d.code == "W038"] == ["`group`", "`new_num`"]
 
@@ -228,8 +228,9 @@ class TestInputs:
         assert shown(found) == ["W033 1:1 `input` and `input_shape` of a net: read as an `Input` layer"]
 
     def test_the_layer_stands_before_all_others(self):
-        printed, _ = upgraded('layer { type: "ReLU" }\n# end\ninput: "a"\nname: "n"\n')
-        assert printed.startswith('layer {\n  name: "input"\n  type: "Input"\n  top: "a"\n}\nlayer { type: "ReLU" }')
+        printed, _ = upgraded('layer { type: "ReLU" }\ninput: "a"\nname: "n"\n')
+        layer = 'layer {\n  name: "input"\n  type: "Input"\n  top: "a"\n}\n'
+        assert printed == layer + 'layer { type: "ReLU" }\nname: "n"\n'
 
     def test_a_list_of_numbers(self):
         net, _ = read_net(Source("net", 'input: "a" input_dim: [1, 2, 3, 4] name: "n"'))
@@ -264,7 +265,9 @@ class TestBatchNorm:
 
     def test_zeros_are_no_finding(self):
         printed, found = upgraded(self.net(["lr_mult: 0", "lr_mult: 0.", "lr_mult: -0e1 decay_mult: 0"]))
-        assert printed == self.net(["lr_mult: 0 decay_mult: 0", "lr_mult: 0. decay_mult: 0", "lr_mult: -0e1 decay_mult: 0"])
+        assert printed == self.net(
+            ["lr_mult: 0 decay_mult: 0", "lr_mult: 0. decay_mult: 0", "lr_mult: -0e1 decay_mult: 0"]
+        )
         assert not found
 
     def test_the_place_is_the_rate(self):
@@ -301,7 +304,7 @@ class TestSolver:
         assert fields["net_param"]["layer"][0]["type"] == "ReLU"
         assert [d.code for d in report.diagnostics] == ["W031"]
 
-    @pytest.mark.parametrize("text", ['layers { type: RELU } base_lr: 1', 'input: "a"', "", 'layer { } net: "x"'])
+    @pytest.mark.parametrize("text", ["layers { type: RELU } base_lr: 1", 'input: "a"', "", 'layer { } net: "x"'])
     def test_what_is_a_net(self, text):
         assert not is_solver(read(Source("net", text))[0])
 
@@ -309,7 +312,20 @@ class TestSolver:
 WORDS = ["layers", "layer", "type", "name", "bottom", "top", "param", "blobs_lr", "weight_decay", "blob_share_mode",
          "input", "input_dim", "input_shape", "dim", "data_param", "transform_param", "scale", "pad", "pool", "source",
          "concat_param", "concat_dim", "solver_type", "base_lr", "net_param", "lr_mult"]  # fmt: skip
-VALUES = ['"conv"', '"pool"', '"padding"', '"data"', "DATA", "CONVOLUTION", "4", '"BatchNorm"', "1", '"a"', '"\\9"', "BN"]
+VALUES = [
+    '"conv"',
+    '"pool"',
+    '"padding"',
+    '"data"',
+    "DATA",
+    "CONVOLUTION",
+    "4",
+    '"BatchNorm"',
+    "1",
+    '"a"',
+    '"\\9"',
+    "BN",
+]
 GAPS = st.sampled_from([" ", "\n", "\n\n", " # c\n", "\n# c\n", "\r\n  "])
 
 

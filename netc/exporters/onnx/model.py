@@ -10,7 +10,7 @@ import numpy as np
 from netc.diagnostics import NetcError
 from netc.exporters.errors import known_shape, no_rule
 from netc.exporters.onnx.rules import Array, Call, Sink, rule_for
-from netc.exporters.python.source import InputStage
+from netc.exporters.stage import InputStage
 from netc.exporters.steps import Step, steps
 from netc.ir.graph import Graph
 
@@ -84,8 +84,7 @@ def _input(graph: Graph, sink: Sink, name: str, stage: InputStage | None) -> onn
     if stage.bgr:
         planes = call.op("Gather", planes, call.constant([2, 1, 0], "order", np.int64), axis=1)
     numbers = call.op("Cast", planes, to_type="float")
-    mean = np.reshape(stage.mean, (-1, 1, 1)) if isinstance(stage.mean, tuple) else stage.mean
-    centred = call.op("Sub", numbers, call.constant(mean, "mean", np.float32))
+    centred = call.op("Sub", numbers, call.constant(stage.mean, "mean", np.float32))
     scaled = call.op("Mul", centred, call.constant(stage.scale, "scale", np.float32))
     call.top("Cast", scaled, to_type="net")
     for operator in sink.operators:

@@ -27,15 +27,21 @@ class Sink:
     """Type, inputs, outputs, name, attributes."""
     constants: dict[str, Array] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    """Of values and constants."""
+    operator_names: set[str] = field(default_factory=set)
 
     def fresh(self, name: str) -> str:
         """A name for a value that nobody has: itself, or numbered."""
-        made, number = name, 0
-        while made in self.names:
-            number += 1
-            made = f"{name}:{number}"
-        self.names.add(made)
-        return made
+        return _fresh(name, self.names)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    made, number = name, 0
+    while made in taken:
+        number += 1
+        made = f"{name}:{number}"
+    taken.add(made)
+    return made
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class Call:
     def op(self, kind: str, *inputs: str, to: str | Sequence[str] | None = None, **attributes: Any) -> str:
         """Add an operator; `to` names its results (default: a new name). Gives the first result's name."""
         outputs = (to,) if isinstance(to, str) else tuple(to or (self.sink.fresh(f"{self.name}/{kind}"),))
-        self.sink.operators.append((kind, inputs, outputs, self.sink.fresh(self.name), attributes))
+        name = _fresh(self.name, self.sink.operator_names)
+        self.sink.operators.append((kind, inputs, outputs, name, attributes))
         return outputs[0]
 
     def top(self, kind: str, *inputs: str, **attributes: Any) -> None:

@@ -13,6 +13,6 @@ Every identifier is made here, and every word of the net's file stands in the so
 
 from netc.exporters.python import arithmetic, shapes, stock
 from netc.exporters.python.rules import Call, Code, writes
-from netc.exporters.python.source import InputStage, source_of
+from netc.exporters.python.source import source_of
 
-__all__ = ["Call", "Code", "InputStage", "arithmetic", "shapes", "source_of", "stock", "writes"]
+__all__ = ["Call", "Code", "arithmetic", "shapes", "source_of", "stock", "writes"]

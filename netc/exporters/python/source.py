@@ -14,6 +14,7 @@ from netc.exporters.python import functions
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import Array, Call, Code, rule_for
 from netc.exporters.python.stock import stock
+from netc.exporters.stage import InputStage
 from netc.exporters.steps import Step, steps
 from netc.ir.graph import Graph
 
@@ -21,17 +22,6 @@ Arrays = Mapping[str, tuple[Array, ...]]
 
 _TAKEN = ("torch", "F", "nn", "Tensor", "Path", "Net", "Pair", "load", "load_file", "self", "x", "images", "HERE", "NAME")
 _FUNCTIONS = tuple(name for name, value in vars(functions).items() if inspect.isfunction(value))
-
-
-@dataclass(frozen=True)
-class InputStage:
-    """What a picture goes through between its bytes and the net's first input."""
-
-    bgr: bool
-    """The net wants blue first."""
-    mean: tuple[float, ...] | Array
-    """One number for all channels, one each, or a picture (c, h, w)."""
-    scale: float
 
 
 @dataclass
@@ -71,7 +61,7 @@ def source_of(
     file.inputs = [file.variables[name] for name in graph.inputs]
     for step in file.steps:
         _write(file, step)
-    if stage is not None and not isinstance(stage.mean, tuple):
+    if stage is not None and stage.plain_mean is None:
         file.state["input_mean"] = stage.mean
     body = [*_class(file, stage), *_tail(dtype)]
     return "\n".join([*_head(file, weights, body), *body]) + "\n", file.state
@@ -79,23 +69,34 @@ def source_of(
 
 def _write(file: _File, step: Step) -> None:
     """Add one step: a line in the constructor where it has tensors or a module, and one in forward."""
-    label = ", ".join(repr(node.name) for node in step.nodes)
+    label, layers = label_of(step), ", ".join(repr(node.name) for node in step.nodes)
     attribute = file.attributes.make(step.node.name)
     loose = _loose(file, step, attribute)
     code = _code(file, step, attribute, [name for name, _, _ in loose])
     blobs = tuple(blob for node in step.nodes for blob in file.arrays.get(node.key, ()))
     if code.module:
-        file.modules.append(f"self.{attribute} = {code.module}  # {label}")
+        file.modules.append(f"self.{attribute} = {code.module}  # {layers}")
         file.state.update({f"{attribute}.{name}": array for name, array in _state(file, step, code, blobs).items()})
     else:
         for name, learnable, array in loose:
             empty = f"torch.empty({array.shape})"
             made = f"self.{name} = nn.Parameter({empty})" if learnable else f"self.register_buffer({name!r}, {empty})"
-            file.modules.append(f"{made}  # {label}")
+            file.modules.append(f"{made}  # {layers}")
             file.state[name] = array
     file.functions.update(dict.fromkeys(code.functions))
     if code.expression:
         file.forward.append(f"{_targets(file, step)} = {code.expression}  # {label}")
+
+
+def label_of(step: Step) -> str:
+    """The comment of a line: the layer's name, and what values it gives where they are called otherwise.
+
+    In braces it is a literal: a set of one name, or a dictionary from layers to values.
+    """
+    names = tuple(node.name for node in step.nodes)
+    layers = names[0] if len(names) == 1 else names
+    values = step.tops[0] if len(step.tops) == 1 else step.tops
+    return repr(layers) if layers == values else f"{layers!r}: {values!r}"
 
 
 def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
@@ -189,7 +190,7 @@ def _class(file: _File, stage: InputStage | None) -> list[str]:
     outputs = [(graph.values[name].blob, file.variables[name]) for name in graph.outputs]
     single = len(outputs) == 1
     result = outputs[0][1] if single else "{" + ", ".join(f"{name!r}: {value}" for name, value in outputs) + "}"
-    shapes = [f"{graph.values[name].blob!r} {('n', *known_shape(graph, name, 1)[1:])!r}" for name in graph.inputs]
+    shapes = [f"{graph.values[name].blob!r}: {('n', *known_shape(graph, name, 1)[1:])!r}" for name in graph.inputs]
     lines = [
         "",
         "class Net(nn.Module):",
@@ -209,23 +210,21 @@ def _class(file: _File, stage: InputStage | None) -> list[str]:
 
 
 def _mean(stage: InputStage | None) -> list[str]:
-    if stage is None or isinstance(stage.mean, tuple):
+    if stage is None or stage.plain_mean is not None:
         return []
     return [f'self.register_buffer("input_mean", torch.empty({stage.mean.shape}))']
 
 
 def _prepare(stage: InputStage) -> list[str]:
     """The method that makes the input of pictures."""
-    if isinstance(stage.mean, tuple):
-        mean = f"torch.tensor({[float(m) for m in stage.mean]}, device=images.device).view(-1, 1, 1)"
-    else:
-        mean = "self.input_mean"
+    plain = stage.plain_mean
+    mean = "self.input_mean" if plain is None else f"torch.tensor({plain}, device=images.device).view(-1, 1, 1)"
     order = ".flip(3)" if stage.bgr else ""
     first = "blue" if stage.bgr else "red"
     scale = "" if stage.scale == 1 else f" * {float(stage.scale)!r}"
     return [
         "    def prepare(self, images: Tensor) -> Tensor:",
-        f'        """The net\'s input, {first} first, of pictures (n, h, w, 3): red, green, blue from 0 to 255."""',
+        f'        """The net input, {first} first, of pictures (n, h, w, 3): red, green, blue from 0 to 255."""',
         f"        x = images{order}.permute(0, 3, 1, 2).float()",
         f"        x = (x - {mean}){scale}",
         "        return x.to(next(self.parameters()).dtype)",

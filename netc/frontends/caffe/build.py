@@ -13,7 +13,7 @@ from netc.frontends.caffe.phase import included
 from netc.ir.fields import Fields, placed
 from netc.ir.graph import AUTOMATIC, Graph, Node, Param, State, Value, module_key
 from netc.ir.layer import Layer, counted
-from netc.layers import registry
+from netc.layers import layer_class, registry
 
 NEVER_IN_PLACE = frozenset(("Flatten", "Reshape"))
 """Types that Caffe refuses to run in place: their top shares its memory with the bottom, in another shape
@@ -53,14 +53,14 @@ class _Builder:
 
     def add(self, fields: Fields, faulty: bool = False) -> None:
         """Add one layer of the file, where its rules say so; of a faulty one only know that its tops are broken."""
-        layer_class = registry().get(fields["type"])
+        own_class = layer_class(fields["type"])
         try:
             if not included(fields, self.state):
                 return
             if faulty:
                 self.broken.update(fields["top"])
                 return
-            layer = self._layer(fields, layer_class)
+            layer = self._layer(fields, own_class)
             bottoms = self._bottoms(fields)
             if bottoms is None:
                 self.broken.update(fields["top"])
@@ -68,17 +68,17 @@ class _Builder:
             self._repeated_name(fields)
             self.nodes.append(self._node(fields, layer, bottoms))
         except NetcError as error:
-            param_field = layer_class.param_field if layer_class else None
+            param_field = own_class.param_field if own_class else None
             shown = ", ".join(fields["bottom"])
             self.report.extend(placed(d, fields, param_field, shown) for d in error.diagnostics)
             self.broken.update(fields["top"])
 
-    def _layer(self, fields: Fields, layer_class: type[Layer] | None) -> Layer:
-        if layer_class is None:
+    def _layer(self, fields: Fields, own_class: type[Layer] | None) -> Layer:
+        if own_class is None:
             raise _unknown_type(fields)
         terms, found = in_bvlc_terms(fields)
-        self.report.extend(placed(d, fields, layer_class.param_field, ", ".join(fields["bottom"])) for d in found)
-        return layer_class.from_caffe(terms)
+        self.report.extend(placed(d, fields, own_class.param_field, ", ".join(fields["bottom"])) for d in found)
+        return own_class.from_caffe(terms)
 
     def _bottoms(self, fields: Fields) -> tuple[str, ...] | None:
         """The values that the layer reads, None where one of them is behind a fault."""

@@ -18,7 +18,7 @@ from netc.ir.fields import Fields
 from netc.schema import Message, as_dict, defaults, descriptor
 from netc.text import Message as MessageNode
 from netc.text import Scalar, Tree, parse, read_source, to_message
-from netc.text.templates import Place, blanked, fill, is_template, unfilled
+from netc.text.templates import blanked, fill, is_template, places, unfilled
 
 
 def read(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
@@ -97,18 +97,13 @@ def _message(tree: Tree, report: Report, name: str) -> tuple[Fields, Report]:
 
 def _templates(source: Source, found: list[Diagnostic]) -> list[Diagnostic]:
     """Findings with the values that are places of a template, such as `cls6x`, told together."""
-    wrong = {d.span.start: d for d in found if d.code == "E006" and d.span}
-    if not wrong:
+    wrong = {d.span.start for d in found if d.code == "E006" and d.span}
+    if wrong:
+        wrong &= {place.start for place in places(source.text) if place.kind == "word"}
+    template = unfilled(source, lambda place: place.start in wrong) if wrong else None
+    if template is None:
         return found
-    gone: list[Diagnostic] = []
-
-    def wanted(place: Place) -> bool:
-        if place.kind == "word" and place.start in wrong:
-            gone.append(wrong[place.start])
-        return place.kind == "word" and place.start in wrong
-
-    template = unfilled(source, wanted)
-    return [d for d in found if d not in gone] + [template] if template else found
+    return [d for d in found if not (d.code == "E006" and d.span and d.span.start in wrong)] + [template]
 
 
 def fields_of(message: Message, node: MessageNode | None = None) -> Fields:

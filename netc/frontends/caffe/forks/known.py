@@ -24,12 +24,10 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     },
     "SolverParameter": {
         "SSD": "ap_version show_per_class_result",
-        "PVANet": "plateau_winsize",
-        "YOLO ports": "stagelr stageiter",
-        "Intel": "engine warmup_start_lr local_gw_ratio",
+        "Intel": "engine local_gw_ratio",
         "NVIDIA": """
-            per_parameter_reduce rampup_lr solver_data_type store_blobs_in_old_format momentum_power weight_decay_power
-            larc_policy larc_eta larc_turn global_grad_scale min_test_iter snapshot_and_test_last_iter""",
+            per_parameter_reduce solver_data_type store_blobs_in_old_format momentum_power weight_decay_power larc_turn
+            global_grad_scale min_test_iter snapshot_and_test_last_iter""",
         "yjxiong": "device_id__list richness",
         "early Caffe": "stepearly",
     },
@@ -101,7 +99,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "TransformationParameter": {
         "SSD": "emit_constraint",
         "yjxiong": "scale_ratios max_distort",
-        "NVIDIA": "use_gpu_transform allow_upscale interpolation_algo_up interpolation_algo_down",
+        "NVIDIA": "use_gpu_transform",
         "Chenglong Chen": "debug_display angle_interval",
     },
     "LossParameter": {"SegNet": "class_weighting"},
@@ -127,24 +125,39 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
 }
 """By message and fork: fields that only tell how to compute, or that count beside another only."""
 
+AS_THE_FORK: dict[str, dict[str, str]] = {
+    "SolverParameter": {
+        "PVANet": "plateau_winsize",
+        "YOLO ports": "stagelr stageiter",
+        "Intel": "warmup_iter warmup_start_lr",
+        "NVIDIA": "rampup_interval rampup_lr min_lr larc larc_policy larc_eta",
+        "netc": "netc_param",
+    },
+    "TransformationParameter": {
+        "SSD": "resize_param crop_h crop_w distort_param",
+        "Intel": "random_resize_param random_aspect_ratio_param",
+        "NVIDIA": """
+            img_rand_resize_lower img_rand_resize_upper rand_resize_ratio_lower rand_resize_ratio_upper
+            vertical_stretch_lower vertical_stretch_upper allow_upscale interpolation_algo_up
+            interpolation_algo_down""",
+    },
+}
+"""By message and fork: fields that layers (netc/ir/transform.py) and solvers read, and do what they do there."""
+
 NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "NetParameter": {"Intel": "bn_stats_batch_size"},
     "SolverParameter": {
         "SSD": "eval_type",
-        "Intel": "disabled_update warmup_iter local_lr_auto",
+        "Intel": "disabled_update local_lr_auto",
         "NVIDIA": """
-            test_epoch_size test_interval_epoch max_epoch epoch_size rampup_interval min_lr momentum_policy max_momentum
-            weight_decay_policy larc test_and_snapshot_start_epoch test_and_snapshot_last_epochs warmup_step""",
+            test_epoch_size test_interval_epoch max_epoch epoch_size momentum_policy max_momentum weight_decay_policy
+            test_and_snapshot_start_epoch test_and_snapshot_last_epochs warmup_step""",
     },
     "TransformationParameter": {
-        "SSD": "resize_param noise_param crop_h crop_w distort_param expand_param",
-        "Intel": "random_resize_param random_aspect_ratio_param",
+        "SSD": "noise_param expand_param",
         "LRCN": "flow",
         "DeepLab": "scale_factors crop_width crop_height",
         "yjxiong": "fix_crop more_fix_crop multi_scale is_flow original_image",
-        "NVIDIA": """
-            img_rand_resize_lower img_rand_resize_upper rand_resize_ratio_lower rand_resize_ratio_upper
-            vertical_stretch_lower vertical_stretch_upper""",
         "Chenglong Chen": """
             contrast_adjustment jpeg_compression multiscale smooth_filtering max_rotation_angle min_scaling_factor
             max_scaling_factor max_shearing_ratio max_perspective_ratio""",
@@ -218,15 +231,13 @@ SHAPING = frozenset(
             f"PoolingParameter.{name}"
             for name in ("kernel_depth", "temporal_stride", "temporal_pad", "dilation", "axis")
         ),
-        *(
-            f"TransformationParameter.{name}"
-            for name in ("resize_param", "crop_h", "crop_w", "crop_width", "crop_height")
-        ),
+        *(f"TransformationParameter.{name}" for name in ("crop_width", "crop_height")),
+        *("EltwiseParameter.STOCHASTIC_SUM", "ReductionParameter.TOPK"),
         *("ImageDataParameter.new_length", "DataParameter.slice_point", "PoolingParameter.torch_pooling"),
         *(f"BatchNormParameter.{name}" for name in ("scale_filler", "bias_filler", "scale_bias", "use_weight_bias")),
     )
 )
-"""Those that change shapes too, of tops or of blobs: the layer's own rule would give wrong ones."""
+"""Those that change shapes too, of tops or of blobs, or that the layer does not know: its own rules would be wrong."""
 
 
 def _each(table: dict[str, dict[str, str]], supported: bool) -> dict[tuple[str, str], Known]:
@@ -240,10 +251,11 @@ def _each(table: dict[str, dict[str, str]], supported: bool) -> dict[tuple[str, 
 
 KNOWN: dict[tuple[str, str], Known] = (
     _each(WITHOUT_EFFECT, True)
+    | _each(AS_THE_FORK, True)
     | _each(NOT_SUPPORTED, False)
     | {key: Known(fork, meaning, True) for key, (fork, meaning) in READ.items()}
 )
-"""By message and name of a field or value: all three."""
+"""By message and name of a field or value: all four."""
 
 
 def called(fork: str) -> str:

@@ -9,21 +9,32 @@ from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.frontends.caffe.forks.known import KNOWN, SHAPING, called
+from netc.frontends.caffe.forks.types import NAMESAKES
 from netc.ir.fields import Fields
-from netc.schema import LISTED, defaults, descriptor, is_bvlc, private
+from netc.schema import LISTED, defaults, descriptor, is_bvlc
 
 
 def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
     """The LayerParameter itself, or one that says the same without the forks' fields that have a counterpart.
 
     And E106 for every field of a fork in it that changes results and is not supported. Where one of these changes
-    shapes they are raised, as NetcError; so is E101 for a field that contradicts BVLC's.
+    shapes they are raised, as NetcError; so is E101 for a field that contradicts BVLC's, and E010 for a layer that only
+    has the name of BVLC's.
     """
+    _check_namesake(layer)
     found = list(unsupported(layer, "LayerParameter"))
     if any(d.field in SHAPING for d in found):
         raise NetcError(found)
     new = {name: made for name, rule in TRANSLATED.items() if name in layer for made in rule(layer.message(name))}
     return _changed(layer, new, {}) if new else layer, found
+
+
+def _check_namesake(layer: Fields) -> None:
+    parameters, fork = NAMESAKES.get(layer.get("type", ""), (None, ""))
+    if parameters and parameters in layer:
+        note = f"`{layer['type']}` with `{parameters}` is a layer of {called(fork)}; netc does not compute it yet"
+        place = layer.span("type")
+        raise NetcError(f"unsupported layer type `{layer['type']}`", code="E010", span=place, notes=[note])
 
 
 def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
@@ -33,19 +44,14 @@ def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
     """
     members = _members(name)
     for field, value in message.values.items():
-        if field in members.private:
-            if not _supported(name, field) and value != defaults(name)[field]:
+        if field in members.refused:
+            if value != defaults(name)[field]:
                 yield _refused(message, name, field, field)
-        elif field in members.messages and name not in ("NetParameter", "SolverParameter"):
+        elif field in members.messages:
             for part in value if isinstance(value, list) else [value]:
                 yield from unsupported(part, members.messages[field])
-        elif isinstance(value, str) and value in members.values.get(field, ()) and not _supported(name, value):
+        elif field in members.values and value in members.values[field]:
             yield _refused(message, name, field, value)
-
-
-def _supported(message: str, name: str) -> bool:
-    known = KNOWN.get((message, name))
-    return known is None or known.supported
 
 
 def _refused(message: Fields, message_name: str, field: str, member: str) -> Diagnostic:
@@ -59,25 +65,27 @@ def _refused(message: Fields, message_name: str, field: str, member: str) -> Dia
 
 
 class _Members(NamedTuple):
-    private: frozenset[str]
+    """What is refused in a message."""
+
+    refused: frozenset[str]
     messages: Mapping[str, str]
-    """BVLC's fields that hold messages which may hold something of a fork's, with the types' names."""
-    values: Mapping[str, frozenset[str]]
-    """BVLC's fields that hold an enum, with the values that forks added."""
+    """BVLC's fields with messages in which something is, and their types."""
+    values: Mapping[str, tuple[str, ...]]
+    """BVLC's fields of enums with values that are."""
 
 
 @cache
 def _members(name: str) -> _Members:
-    fields = [field for field in descriptor(name).fields if is_bvlc(field)]
-    return _Members(
-        private(name),
-        {f.name: f.message_type.name for f in fields if f.message_type is not None and f.name != "blobs"},
-        {
-            f.name: frozenset(v.name for v in f.enum_type.values if not is_bvlc(v))
-            for f in fields
-            if f.enum_type is not None
-        },
-    )
+    refused = frozenset(member for message, member in KNOWN if message == name and not KNOWN[name, member].supported)
+    messages, values = {}, {}
+    for field in descriptor(name).fields:
+        if field.enum_type is not None and is_bvlc(field):
+            values[field.name] = tuple(value.name for value in field.enum_type.values if value.name in refused)
+        elif field.message_type is not None and is_bvlc(field) and name not in ("NetParameter", "SolverParameter"):
+            kind = field.message_type.name
+            if any(_members(kind)):
+                messages[field.name] = kind
+    return _Members(refused, messages, {field: found for field, found in values.items() if found})
 
 
 def _pooling(pooling: Fields) -> Iterator[Fields]:
@@ -107,7 +115,7 @@ def _convolution(convolution: Fields) -> Iterator[Fields]:
 
 def _loss(loss: Fields) -> Iterator[Fields]:
     """In R-FCN's Caffe number 3 of `normalization` is PRE_FIXED and 4 is NONE; in BVLC's, 3 is NONE."""
-    place = loss.span("normalization") if "normalization" in loss else None
+    place = loss.span("normalization")
     spelled = place.text if place else ""
     if spelled == "4" or (spelled == "3" and "pre_fixed_normalizer" in loss):
         yield _changed(loss, {"normalization": "NONE" if spelled == "4" else "PRE_FIXED"}, {})

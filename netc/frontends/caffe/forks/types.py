@@ -72,6 +72,10 @@ V1_TYPES = {
 """Values that forks added to V1LayerParameter.LayerType, and the types that they or their successors call them by."""
 
 
+NAMESAKES = {"Filter": ("filter_param", "channel pruning")}
+"""Layer types that a fork has under the name of one of BVLC's: the parameters that tell them apart, and the fork."""
+
+
 def owner_of_type(name: str) -> str | None:
     """The fork that a layer type is of, None for one that is of none that is known; V1 names count too.
 

@@ -10,19 +10,12 @@ from __future__ import annotations
 from collections.abc import Container
 from functools import cache
 
+from netc.frontends.caffe.forks.types import V1_TYPES
 from netc.frontends.caffe.upgrade.edits import expand, respelled, single, substitute, word
 from netc.frontends.caffe.upgrade.findings import Findings
 from netc.layers import registry
 from netc.schema import descriptor
 from netc.text import Field, Message, Scalar
-
-FORKS = {
-    "BATCH_NORM": "BatchNorm", "BN": "BN", "CROP": "Crop", "DENSE_IMAGE_DATA": "DenseImageData",
-    "LOCAL": "Local", "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield", "NORMALIZE": "Normalize", "PRELU": "PReLU",
-    "RELU6": "ReLU6", "ROIPOOLING": "ROIPooling", "UNPOOLING": "Unpooling", "UPSAMPLE": "Upsample",
-    "VIDEO_DATA": "VideoData", "IMAGE_SEG_DATA": "ImageSegData", "WINDOW_SEG_DATA": "WindowSegData",
-}  # fmt: skip
-"""Values that forks added to the enum, and the types that they or their successors call them by."""
 
 SPEC = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
 """Fields with one value a blob, and their names in `param`, in the order that Caffe prints them."""
@@ -34,7 +27,7 @@ def types() -> dict[str, str]:
     found = {layer.v1: name for name, layer in registry().items() if layer.v1} | {"NONE": ""}
     values = descriptor("V1LayerParameter").enum_types_by_name["LayerType"].values
     numbers = {str(value.number): found[value.name] for value in values if value.name in found}
-    return FORKS | found | numbers
+    return V1_TYPES | found | numbers
 
 
 def upgrade_layers(root: Message, done: Container[Message], findings: Findings) -> None:

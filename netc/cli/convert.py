@@ -1,0 +1,61 @@
+"""`netc convert NET --weights W --to FORMAT --output OUT`: a net for others to run."""
+
+from __future__ import annotations
+
+import click
+
+from netc.cli.output import option, parse_shapes, show
+from netc.cli.pictures import parse_told, preprocess_options
+
+
+@click.command(name="convert")
+@click.argument("net")
+@option("--weights", multiple=True, metavar="FILE", help="A .caffemodel, .h5, .safetensors or .pt; may be repeated.")
+@option(
+    "--to",
+    type=click.Choice(["safetensors", "pt", "caffe", "py", "onnx", "pt2"]),
+    required=True,
+    help="What is written.",
+)
+@option("--output", required=True, metavar="OUT", help="The file to write; others that belong to it stand beside it.")
+@option("--fold", is_flag=True, help="Fold BatchNorm and Scale into the layers before them; drop dropout.")
+@option("--half", type=click.Choice(["fp16", "bf16"]), help="Weights and arithmetic in half precision.")
+@option("--input-stage", is_flag=True, help="ONNX and .py take RGB pictures of bytes, (n, h, w, 3).")
+@option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
+@preprocess_options
+def command(
+    net: str,
+    weights: tuple[str, ...],
+    to: str,
+    output: str,
+    fold: bool,
+    half: str | None,
+    input_stage: bool,
+    shape: tuple[str, ...],
+    mean: str | None,
+    scale: float | None,
+    order: str | None,
+    resize: str | None,
+) -> None:
+    """Write a net with its weights as safetensors, a state_dict, Caffe's own files, a .py, ONNX or .pt2.
+
+    A JSON file beside it tells what a picture goes through before the net.
+    """
+    shapes = parse_shapes(shape)
+    told = parse_told(mean, scale, order, resize)
+    from netc.conversion.convert import convert
+
+    done = convert(
+        net,
+        weights,
+        to=to,  # type: ignore[arg-type] # click has checked it
+        output=output,
+        fold=fold,
+        half=half,  # type: ignore[arg-type]
+        input_stage=input_stage,
+        told=told,
+        shapes=shapes,
+    )
+    show(done.warnings)
+    for file in done.files:
+        click.echo(f"wrote {file}")

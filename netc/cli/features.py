@@ -1,0 +1,55 @@
+"""`netc features WEIGHTS NET BLOBS DATABASES ITERATIONS`: keep blobs of a net in databases, as extract_features."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from netc.cli.bar import counting
+from netc.cli.output import option
+
+
+@click.command(name="features")
+@click.argument("weights")
+@click.argument("net")
+@click.argument("blobs")
+@click.argument("databases")
+@click.argument("iterations", type=click.IntRange(1))
+@click.argument("backend", type=click.Choice(["lmdb", "leveldb"]), default="lmdb")
+@click.argument("mode", type=click.Choice(["CPU", "GPU"]), required=False)
+@click.argument("device", type=click.IntRange(0), default=0)
+@option("--gpu", metavar="N", help="The GPU to run on; without it the CPU does.")
+def command(
+    weights: str,
+    net: str,
+    blobs: str,
+    databases: str,
+    iterations: int,
+    backend: str,
+    mode: str | None,
+    device: int,
+    gpu: str | None,
+) -> None:
+    """Run ITERATIONS batches of a net's test phase, and write each of BLOBS to its one of DATABASES.
+
+    Several blobs and databases are given with commas. Arguments are those of Caffe's extract_features.
+    """
+    from netc.training.features import extract
+    from netc.training.log import GlogWriter
+
+    gpu = str(device) if mode == "GPU" and gpu is None else gpu
+    with counting("extracting") as progress:
+        counts = extract(
+            weights.split(","),
+            net,
+            blobs.split(","),
+            databases.split(","),
+            iterations,
+            backend=backend,
+            gpu=gpu,
+            tell=GlogWriter(sys.stderr),
+            progress=progress,
+        )
+    for database, (blob, count) in zip(databases.split(","), counts.items()):
+        click.echo(f"{database}: {count} records of `{blob}`")

@@ -1,0 +1,73 @@
+"""`netc weights FILE [NET]`: what a weights file holds, and whether it fits a net."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from netc.cli.output import option, parse_shapes
+from netc.conversion.listing import BlobRow, Listing, list_weights
+from netc.ir.dims import text
+
+
+@click.command(name="weights")
+@click.argument("file")
+@click.argument("net", required=False)
+@option("--stats", is_flag=True, help="Read the values: extremes, mean, deviation, NaN, nothing but zeros.")
+@option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
+@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How blobs are printed.")
+def command(file: str, net: str | None, stats: bool, shape: tuple[str, ...], format_: str) -> int:
+    """List the layers and blobs of a .caffemodel or .caffemodel.h5.
+
+    With a NET each blob is compared with the net's; exit status 1 where one of the net's is missing or has another shape.
+    """
+    found = list_weights(file, net, stats=stats, shapes=parse_shapes(shape))
+    click.echo(json.dumps(_plain(found), indent=2) if format_ == "json" else _table(found))
+    return int(not found.fits)
+
+
+def _plain(found: Listing) -> dict[str, Any]:
+    rows = []
+    for row in found.rows:
+        values = {name: getattr(row, name) for name in ("layer", "type", "index", "file", "net", "dtype", "verdict")}
+        numbers = None if row.statistics is None else {k: _number(v) for k, v in asdict(row.statistics).items()}
+        rows.append({**values, "statistics": numbers})
+    return {"file": found.path, "name": found.name, "values": found.values, "fits": found.fits, "blobs": rows}
+
+
+def _number(value: float) -> float | str:
+    """JSON has no NaN and no infinity."""
+    return value if math.isfinite(value) else str(value)
+
+
+def _table(found: Listing) -> str:
+    rows = [_cells(row, index, found.rows) for index, row in enumerate(found.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows)] if rows else []
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    layers = len({(row.layer, row.type) for row in found.rows if row.file is not None})
+    title = f"{found.name or '(unnamed)'}: {layers} layers, {found.values:,} values"
+    return "\n".join([_visible(line) for line in (title, *lines)])
+
+
+def _cells(row: BlobRow, index: int, rows: tuple[BlobRow, ...]) -> list[str]:
+    again = row.index > 0 and rows[index - 1].layer == row.layer
+    first = ["", ""] if again else [row.layer, row.type or "-"]
+    shape = "-" if row.file is None else text(row.file)
+    cells = [*first, shape, row.dtype]
+    if row.compared:
+        cells += [row.verdict, text(row.net) if row.net is not None and row.verdict != "fits" else ""]
+    found = row.statistics
+    if found is not None:
+        cells += [f"{value:.4g}" for value in (found.min, found.max, found.mean, found.std)] + [row.remark]
+    elif any(one.statistics for one in rows):
+        cells += [""] * 5
+    return cells
+
+
+def _visible(line: str) -> str:
+    """Names are strangers': control characters must not steer a terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in line)

@@ -1,0 +1,86 @@
+"""Classes of pictures, most likely first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netc.conversion import preprocess as preprocessing
+from netc.conversion.models import Files, net_of, open_net, weighted
+from netc.conversion.pictures import batch_of
+from netc.conversion.preprocess import Told
+from netc.diagnostics import NetcError
+from netc.ir.dims import Shape
+from netc.passes.arrays import Weighted
+from netc.passes.drop_losses import drop_losses
+from netc.text import read_source
+
+BATCH = 16
+"""Pictures that are run at once."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class of a picture."""
+
+    index: int
+    name: str
+    """Empty without labels."""
+    score: float
+
+
+def classify(
+    images: Sequence[str | Path],
+    model: str | Path,
+    weights: Files,
+    *,
+    labels: str | Path | None = None,
+    top: int = 5,
+    blob: str | None = None,
+    told: Told | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+) -> list[list[Guess]]:
+    """For each picture its `top` classes, best first, by the scores in `blob` (default: the net's only output).
+
+    Raises NetcError for files that cannot be read, and for a net with several outputs where none is named.
+    """
+    net = open_net(model, weights, shapes=shapes)
+    plain = weighted(net)
+    graph = drop_losses(plain.graph)
+    net = net if graph is plain.graph else net_of(Weighted(graph, plain.arrays))
+    steps = preprocessing.find(graph, model, told)
+    names = [] if labels is None else read_labels(labels)
+    output = blob or _only(net.outputs)
+    guesses = []
+    for start in range(0, len(images), BATCH):
+        batch = batch_of(images[start : start + BATCH], steps)
+        scores = net.run({steps.input: batch}, [output])[output].reshape(len(batch), -1)
+        _check_labels(names, scores.shape[1], labels)
+        guesses += [_best(row, names, top) for row in scores]
+    return guesses
+
+
+def read_labels(path: str | Path) -> list[str]:
+    """The names of classes, one a line, in the order of their numbers. Raises NetcError E001."""
+    lines = read_source(path).text.split("\n")
+    return [line.strip() for line in (lines[:-1] if not lines[-1] else lines)]
+
+
+def _only(outputs: Sequence[str]) -> str:
+    if len(outputs) != 1:
+        listed = ", ".join(f"`{name}`" for name in outputs)
+        raise NetcError(f"the net has {len(outputs)} outputs: {listed}", code="E302", help="name one: `--blob NAME`")
+    return outputs[0]
+
+
+def _check_labels(names: Sequence[str], classes: int, path: str | Path | None) -> None:
+    if names and len(names) != classes:
+        raise NetcError(f"`{path}` names {len(names)} classes, the net gives {classes}", code="E100")
+
+
+def _best(scores: np.ndarray, names: Sequence[str], top: int) -> list[Guess]:  # type: ignore[type-arg]
+    order = np.argsort(-scores, kind="stable")[:top]
+    return [Guess(int(index), names[index] if names else "", float(scores[index])) for index in order]

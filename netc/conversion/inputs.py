@@ -1,0 +1,33 @@
+"""What a net is fed, from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from netc.conversion.models import Files
+from netc.conversion.runners import open_runner
+from netc.diagnostics import NetcError
+from netc.ir.dims import Shape
+from netc.passes.arrays import Array
+
+
+def read_inputs(
+    file: str | Path, sides: Sequence[str | Path], weights: Files, shapes: Mapping[str, Shape] | None
+) -> dict[str, Array]:
+    """The arrays of a .npz by name; a .npy is the only input of the first of `sides` that has one.
+
+    Raises NetcError E402 for another file, E302 for one array where the net has several inputs.
+    """
+    try:
+        loaded = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise NetcError(f"`{file}` is no .npy or .npz of arrays: {error}", code="E402") from None
+    if not isinstance(loaded, np.ndarray):
+        return {name: loaded[name] for name in loaded.files}
+    names = next((list(r.inputs) for side in sides if (r := open_runner(side, weights, shapes)).inputs), [])
+    if len(names) != 1:
+        raise NetcError(f"the net has {len(names)} inputs, `{file}` holds one array", code="E302", help="give a .npz")
+    return {names[0]: loaded}

@@ -1,0 +1,188 @@
+"""What a picture goes through before a net's first input: found beside the net, or told; and the sidecar that keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from netc import compiler, paths
+from netc.diagnostics import NetcError
+from netc.exporters.stage import InputStage
+from netc.ir.dims import known, text
+from netc.ir.fields import Fields
+from netc.ir.graph import Graph, Node, State
+from netc.ir.transform import Transform
+from netc.passes.arrays import Array
+from netc.weights import atomic_write, read_blob
+
+Order = Literal["bgr", "rgb", "gray"]
+NEIGHBOURS = ("train_val.prototxt", "train_test.prototxt", "train.prototxt")
+"""Files beside a deploy.prototxt that say what its net was trained on, by Caffe's convention."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocess:
+    """Decode, resize, cut the middle out, put the colours in order, take the mean away, scale."""
+
+    input: str
+    """The blob that is fed."""
+    crop: tuple[int, int]
+    """Height and width of what is cut out: the input's."""
+    order: Order = "bgr"
+    """What stands first in the input; Caffe's pictures are BGR."""
+    resize: tuple[int, int] | None = None
+    """Height and width before the cut; None resizes to `crop` itself."""
+    mean: Array | None = None
+    """(1, 1, 1), (c, 1, 1) or (c, h, w) in the input's order; a picture may have the size before the cut."""
+    scale: float = 1.0
+
+    @property
+    def stage(self) -> InputStage:
+        """The part behind the cut, for an exported model."""
+        mean = np.zeros((1, 1, 1), np.float32) if self.mean is None else centre(self.mean, self.crop)
+        return InputStage(self.order == "bgr", np.asarray(mean, np.float32), self.scale)
+
+    def plain(self) -> dict[str, Any]:
+        """The sidecar's values; the mean of a picture is its channels' mean, as many numbers as there are colours."""
+        mean = None if self.mean is None else [round(float(m), 6) for m in self.mean.mean((1, 2))]
+        resize = list(self.resize or self.crop)
+        return {
+            "input": self.input,
+            "order": self.order,
+            "resize": resize,
+            "interpolation": "bilinear",
+            "crop": list(self.crop),
+            "mean": mean,
+            "mean_picture": self.mean is not None and self.mean.shape[1:] != (1, 1),
+            "scale": self.scale,
+        }
+
+
+@dataclass(frozen=True)
+class Told:
+    """What flags say; None leaves it to the files."""
+
+    mean: str | Sequence[float] | None = None
+    """Numbers, or a .binaryproto or .npy file."""
+    scale: float | None = None
+    order: Order | None = None
+    resize: tuple[int, int] | None = None
+
+
+def centre(picture: Array, size: tuple[int, int]) -> Array:
+    """The middle of planes (c, h, w), its corner rounded down as Caffe does; a mean of numbers stays. Raises NetcError E505."""
+    _, h, w = picture.shape
+    if (h, w) == (1, 1):
+        return picture
+    top, left = (h - size[0]) // 2, (w - size[1]) // 2
+    if top < 0 or left < 0:
+        raise NetcError(f"a picture of {h}x{w} is smaller than the cut of {size[0]}x{size[1]}", code="E505")
+    return picture[:, top : top + size[0], left : left + size[1]]
+
+
+def find(graph: Graph, path: str | Path, told: Told | None = None) -> Preprocess:
+    """The preprocessing of a net's first input of pictures.
+
+    Flags come first, then the `transform_param` of the net's own data layer, then that of the training net beside it.
+    Raises NetcError E702 where the net takes no pictures, E401 and others for a mean that cannot be read.
+    """
+    told = told or Told()
+    made = _bare(graph)
+    fields = next((found for file in _candidates(path) if (found := _data_layer(file))), None)
+    if fields is not None:
+        made = _from_layer(made, fields, use_mean=told.mean is None)
+    mean = made.mean if told.mean is None else _told_mean(told.mean)
+    made = replace(made, mean=mean, order=made.order if told.order is None or made.order == "gray" else told.order)
+    resize = told.resize or made.resize
+    if resize is None and mean is not None and mean.shape[1:] != (1, 1):
+        resize = (mean.shape[1], mean.shape[2])  # a mean picture has the size that the net's pictures had
+    return replace(made, scale=made.scale if told.scale is None else told.scale, resize=resize)
+
+
+def _bare(graph: Graph) -> Preprocess:
+    for name in graph.inputs:
+        shape = graph.shape(name)
+        if shape is not None and len(shape) == 4 and shape[1] in (1, 3) and all(map(known, shape[2:])):
+            order: Order = "gray" if shape[1] == 1 else "bgr"
+            return Preprocess(graph.values[name].blob, (shape[2], shape[3]), order)
+    shapes = ", ".join(f"{graph.values[name].blob}{text(graph.shape(name))}" for name in graph.inputs)
+    raise NetcError("the net takes no pictures of one or three colours", code="E702", notes=[f"inputs: {shapes}"])
+
+
+def _candidates(path: str | Path) -> list[Path]:
+    return [Path(path), *(Path(path).parent / name for name in NEIGHBOURS)]
+
+
+def _data_layer(path: Path) -> Node | None:
+    """The first data layer with a transform, in test if it is there."""
+    if not path.is_file():
+        return None
+    fields, report = compiler.read_net(path)
+    if report.errors:
+        return None
+    for phase in (compiler.phase_of("test"), compiler.phase_of("train")):
+        graph, _ = compiler.checked_graph(fields, State(phase))
+        for node in graph.nodes:
+            if node.layer.is_data and isinstance(getattr(node.layer, "transform", None), Transform):
+                return node
+    return None
+
+
+def _from_layer(made: Preprocess, node: Node, use_mean: bool) -> Preprocess:
+    layer: Any = node.layer
+    transform: Transform = layer.transform
+    height, width = getattr(layer, "new_height", 0), getattr(layer, "new_width", 0)
+    mean = None
+    if use_mean and transform.mean_value:
+        mean = np.reshape(np.array(transform.mean_value, np.float32), (-1, 1, 1))
+    elif use_mean and transform.mean_file:
+        mean = _mean_file(transform.mean_file, node)
+    return replace(made, scale=transform.scale, mean=mean, resize=(height, width) if height else None)
+
+
+def _mean_file(name: str, node: Node) -> Array:
+    span = node.fields.message("transform_param").span("mean_file")
+    place = node.fields.span()
+    found, _ = paths.find(name, place.source.name if place else None)
+    if not found.exists():
+        raise NetcError(
+            f"the mean file `{name}` is not here",
+            code="E401",
+            span=span,
+            help="give the mean: `--mean 104,117,123` or `--mean mean.binaryproto`",
+        )
+    return _read_mean(found)
+
+
+def _told_mean(mean: str | Sequence[float]) -> Array:
+    if isinstance(mean, str):
+        return _read_mean(Path(mean))
+    return np.reshape(np.array(mean, np.float32), (-1, 1, 1))
+
+
+def _read_mean(path: Path) -> Array:
+    """A mean of a file as (c, h, w): a .npy, or a BlobProto."""
+    if path.suffix == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise NetcError(f"cannot read the mean `{path}`: {error}", code="E401") from None
+    else:
+        values = read_blob(path).data
+    values = np.array(values, np.float32)
+    values = values[0] if values.ndim == 4 and len(values) == 1 else values
+    values = values.reshape(-1, 1, 1) if values.ndim < 2 else values
+    if values.ndim != 3:
+        raise NetcError(f"the mean in `{path}` has the shape {text(values.shape)}, not (c, h, w)", code="E404")
+    return values
+
+
+def write_sidecar(path: Path, values: Mapping[str, Any]) -> None:
+    """Write the JSON file that stands beside a model."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace"))

@@ -1,0 +1,179 @@
+"""Trained nets changed by command: each takes a graph with arrays and gives another.
+
+    fc_to_conv   fully connected layers become convolutions, so that larger pictures give maps of scores
+    classes      another number of outputs of a layer, which then starts afresh
+    drop         layers are taken out
+    rename       layers get other names
+    crop         what is not needed for a blob goes
+    fold         BatchNorm and Scale go into the layers before them (passes/fold_batch_norm.py)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from netc import compiler
+from netc.diagnostics import NetcError, Source, did_you_mean
+from netc.exporters.caffe import net_text
+from netc.ir.dims import text
+from netc.ir.graph import Graph, Node, State, module_key
+from netc.layers.convolution import Convolution
+from netc.layers.inner_product import InnerProduct
+from netc.passes.arrays import Array, Weighted, rewired
+from netc.passes.data_to_inputs import data_to_inputs
+from netc.passes.drop_identities import drop_identities
+from netc.passes.fold_batch_norm import fold_batch_norm
+from netc.runtime.fillers import fill, generator_of
+
+
+def again(graph: Graph) -> Graph:
+    """The graph as a file of it reads: names, keys and shapes anew. Raises NetcError where it no longer fits together."""
+    fields, report = compiler.read_net(Source("<surgery>", net_text(graph)))
+    report.raise_errors()
+    return data_to_inputs(compiler.graph_of(fields, State("TEST")))
+
+
+def _rekeyed(model: Weighted) -> Weighted:
+    """The model with its graph read again; nodes keep their order, and with it their blobs."""
+    graph = again(model.graph)
+    blobs = [model.blobs(node) for node in model.graph.nodes]
+    return Weighted(graph, {node.key: held for node, held in zip(graph.nodes, blobs) if held})
+
+
+def node_named(graph: Graph, name: str) -> Node:
+    """The first layer of a name. Raises NetcError E705 where there is none."""
+    for node in graph.nodes:
+        if node.name == name:
+            return node
+    help = did_you_mean(name, [node.name for node in graph.nodes])
+    raise NetcError(f"the net has no layer `{name}`", code="E705", help=help)
+
+
+def fc_to_conv(model: Weighted, names: Sequence[str] = ()) -> Weighted:
+    """Inner products as convolutions: those named, else all that read a picture or the result of such a one.
+
+    The numbers stay, read as kernels: (outputs, c h w) becomes (outputs, c, h, w). Raises NetcError E705.
+    """
+    chosen = {node_named(model.graph, name).key for name in names}
+    arrays, nodes, maps = dict(model.arrays), [], set()
+    for node in model.graph.nodes:
+        plane = _plane(model.graph, node, maps)
+        if isinstance(node.layer, InnerProduct) and plane and (node.key in chosen or not names):
+            made, arrays[node.key] = _as_convolution(node, model.blobs(node), plane)
+            nodes.append(made)
+            maps.update(node.tops)
+            continue
+        nodes.append(node)
+        if node.bottoms and node.bottoms[0] in maps and model.graph.shapes(node.bottoms[:1]) == model.graph.shapes(node.tops):
+            maps.update(node.tops)
+    if not maps:
+        raise NetcError("no inner product reads a picture: there is nothing to convert", code="E705")
+    return _rekeyed(Weighted(model.graph.replace(nodes=tuple(nodes)), arrays))
+
+
+def _plane(graph: Graph, node: Node, maps: set[str]) -> tuple[int, ...]:
+    """Channels, height and width that a node reads; `maps` are vectors that have become maps of one place."""
+    shape = graph.shape(node.bottoms[0]) if node.bottoms else None
+    if shape is None or len(shape) not in (2, 4) or (len(shape) == 2 and node.bottoms[0] not in maps):
+        return ()
+    return shape[1:] if len(shape) == 4 else (shape[1], 1, 1)
+
+
+def _as_convolution(node: Node, blobs: tuple[Array, ...], plane: Sequence[int]) -> tuple[Node, tuple[Array, ...]]:
+    layer = node.layer
+    assert isinstance(layer, InnerProduct)
+    if layer.axis not in (1, -3):
+        raise NetcError(f"`{node.name}` keeps more axes than the batch", code="E705", notes=[f"axis {layer.axis}"])
+    weight = blobs[0].T if layer.transpose else blobs[0]
+    made = Convolution(
+        num_output=layer.num_output,
+        kernel=tuple(plane[1:]),
+        bias_term=layer.bias_term,
+        weight_filler=layer.weight_filler,
+        bias_filler=layer.bias_filler,
+    )
+    return replace(node, layer=made), (np.ascontiguousarray(weight).reshape(-1, *plane), *blobs[1:])
+
+
+def classes(model: Weighted, name: str, count: int, rename: str | None = None, seed: int | None = None) -> Weighted:
+    """Layer `name` with `count` outputs, filled as its fillers say, from `seed`; perhaps under another name.
+
+    A new name keeps a file of the old weights from being copied into it. Raises NetcError E705, and what no longer fits
+    behind it.
+    """
+    node = node_named(model.graph, name)
+    if not isinstance(node.layer, (InnerProduct, Convolution)):
+        raise NetcError(f"`{name}` is a `{node.layer.type}`: it has no number of outputs", code="E705")
+    made = replace(node, layer=replace(node.layer, num_output=count), name=rename or name)
+    nodes = tuple(made if one is node else one for one in model.graph.nodes)
+    index = model.graph.nodes.index(node)
+    changed = _rekeyed(Weighted(model.graph.replace(nodes=nodes), model.arrays))
+    fresh = changed.graph.nodes[index]
+    return Weighted(changed.graph, {**changed.arrays, fresh.key: _filled(changed.graph, fresh, seed)})
+
+
+def _filled(graph: Graph, node: Node, seed: int | None) -> tuple[Array, ...]:
+    import torch
+
+    generator, blobs = generator_of(seed), []
+    for weight in graph.weights(node):
+        tensor = torch.empty(weight.shape)
+        fill(tensor, weight.filler, weight.shape, generator)
+        blobs.append(tensor.numpy())
+    return tuple(blobs)
+
+
+def drop(model: Weighted, names: Sequence[str]) -> Weighted:
+    """The net without these layers: who read them reads what they read. Raises NetcError E705 where shapes differ."""
+    gone = [node_named(model.graph, name) for name in names]
+    renamed = {}
+    for node in gone:
+        if node.tops and (len(node.tops) != 1 or not node.bottoms):
+            raise NetcError(f"`{node.name}` has {len(node.bottoms)} bottoms, {len(node.tops)} tops", code="E705")
+        for top in node.tops:
+            before, after = model.graph.shape(node.bottoms[0]), model.graph.shape(top)
+            if before != after:
+                raise NetcError(f"`{node.name}` makes {text(after)} of {text(before)}: it cannot go", code="E705")
+            renamed[top] = node.bottoms[0]
+    kept = [node for node in model.graph.nodes if node not in gone]
+    return _rekeyed(Weighted(rewired(model.graph, kept, renamed), model.arrays))
+
+
+def rename(model: Weighted, names: Mapping[str, str]) -> Weighted:
+    """The net with layers under other names; blobs keep theirs. Raises NetcError E705 for a layer that is not there."""
+    for name in names:
+        node_named(model.graph, name)
+    taken: set[str] = set()
+    nodes, arrays = [], {}
+    for node in model.graph.nodes:
+        name = names.get(node.name, node.name)
+        key = module_key(name, taken)
+        taken.add(key)
+        nodes.append(replace(node, name=name, key=key))
+        if model.blobs(node):
+            arrays[key] = model.blobs(node)
+    return Weighted(model.graph.replace(nodes=tuple(nodes)), arrays)
+
+
+def crop(model: Weighted, blob: str) -> Weighted:
+    """The net up to a blob, which becomes its only output. Raises NetcError E705 where there is no such blob."""
+    graph = model.graph
+    if blob not in graph.blobs:
+        help = did_you_mean(blob, graph.blobs)
+        raise NetcError(f"the net has no blob `{blob}`", code="E705", help=help)
+    wanted, kept = {graph.blobs[blob]}, []
+    for node in reversed(graph.nodes):
+        if wanted & set(node.tops):
+            wanted.update(node.bottoms)
+            kept.append(node)
+    inputs = tuple(name for name in graph.inputs if name in wanted)
+    cropped = rewired(graph.replace(inputs=inputs), kept[::-1], {})
+    return _rekeyed(Weighted(cropped, model.arrays))
+
+
+def fold(model: Weighted) -> Weighted:
+    """The net with BatchNorm and Scale folded, and without dropout."""
+    return fold_batch_norm(Weighted(drop_identities(model.graph), model.arrays))

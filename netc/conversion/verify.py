@@ -1,0 +1,117 @@
+"""Two forms of one net on the same input: where they differ, and how much."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netc.conversion.models import Files
+from netc.conversion.runners import Runner, Values, open_runner, random_inputs
+from netc.diagnostics import NetcError
+from netc.ir.dims import Shape, text
+from netc.passes.arrays import Array
+
+TOLERANCE = 1e-4
+"""The largest difference that rounding makes, relative to the largest value."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value in two forms."""
+
+    name: str
+    absolute: float
+    """The largest difference; NaN where only one side is NaN or the shapes differ."""
+    relative: float
+    """The same, divided by the largest value of the first side."""
+    note: str = ""
+    departs: bool = False
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found, in the order of the first side."""
+
+    differences: tuple[Difference, ...]
+
+    @property
+    def first(self) -> Difference | None:
+        """The first value that departs."""
+        return next((found for found in self.differences if found.departs), None)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether none departs."""
+        return self.first is None
+
+
+def verify(
+    one: str | Path,
+    other: str | Path,
+    *,
+    weights: Files = (),
+    inputs: Mapping[str, Array] | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    shapes: Mapping[str, Shape] | None = None,
+) -> Verification:
+    """Compare two of {prototxt with `weights`, .onnx, .py that netc wrote, .npz of blobs} value by value.
+
+    Both get `inputs`, else what a dump among them holds, else random numbers from `seed`. Raises NetcError, among them
+    E704 where the two have no value in common.
+    """
+    sides = [open_runner(path, weights, shapes) for path in (one, other)]
+    fed = dict(inputs) if inputs is not None else _inputs(sides, batch, seed)
+    first, second = (side.run(fed) for side in sides)
+    if sides[0].versions != sides[1].versions:
+        first, second = (_last(values, side.versions) for values, side in zip((first, second), sides))
+    common = [name for name in first if name in second and name not in fed]
+    if not common:
+        raise NetcError(f"`{one}` and `{other}` have no value in common", code="E704")
+    return Verification(tuple(difference(name, first[name], second[name], tolerance) for name in common))
+
+
+def _inputs(sides: list[Runner], batch: int, seed: int) -> Values:
+    names = [name for side in sides for name in side.inputs]
+    for side in sides:
+        if not side.inputs:
+            held = side.run({})
+            return {name: held[name] for name in names if name in held}
+    return random_inputs(sides[0], batch, seed)
+
+
+def _last(values: Values, versions: bool) -> Values:
+    """The last version of each blob under the blob's name, as a dump has it."""
+    if not versions:
+        return values
+    return {name if name in values and _base(name) not in values else _base(name): values[name] for name in values}
+
+
+def _base(name: str) -> str:
+    return re.sub(r"\.\d+$", "", name)
+
+
+def difference(name: str, one: Array, other: Array, tolerance: float = TOLERANCE) -> Difference:
+    """How far two arrays are apart.
+
+    >>> difference("fc8", np.array([1.0, -4.0]), np.array([1.0, -3.0]))
+    Difference(name='fc8', absolute=1.0, relative=0.25, note='', departs=True)
+    """
+    if one.shape != other.shape:
+        if one.size != other.size:
+            return Difference(name, np.nan, np.nan, f"{text(one.shape)} and {text(other.shape)}", True)
+        other = other.reshape(one.shape)
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        return Difference(name, np.nan, np.nan, f"{np.isnan(a).sum()} and {np.isnan(b).sum()} NaN", True)
+    with np.errstate(invalid="ignore"):
+        apart = np.where((a == b) | np.isnan(a), 0.0, np.abs(a - b))
+    absolute = float(apart.max(initial=0.0))
+    largest = float(np.abs(a, where=np.isfinite(a), out=np.zeros_like(a)).max(initial=0.0))
+    relative = absolute / largest if largest else (0.0 if absolute == 0 else np.inf)
+    return Difference(name, absolute, relative, departs=not relative <= tolerance)

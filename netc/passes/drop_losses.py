@@ -1,0 +1,23 @@
+"""A net without what only training and scoring need: losses, accuracies, and inputs that only they read."""
+
+from __future__ import annotations
+
+from netc.ir.graph import Graph
+from netc.ir.verify import verify
+from netc.layers.accuracy import Accuracy
+from netc.layers.input import Silence
+from netc.passes.arrays import rewired
+
+
+def drop_losses(graph: Graph) -> Graph:
+    """The graph without losses and accuracies; what they read are outputs, and inputs that nobody reads are gone.
+
+    A layer whose results only a dropped one reads stays: they are then what the net gives.
+    """
+    verify(graph)
+    kept = [node for node in graph.nodes if not (node.layer.is_loss or isinstance(node.layer, (Accuracy, Silence)))]
+    if len(kept) == len(graph.nodes):
+        return graph
+    read = {name for node in kept for name in node.bottoms}
+    inputs = tuple(name for name in graph.inputs if name in read)
+    return verify(rewired(graph.replace(inputs=inputs), kept, {}))

@@ -1,0 +1,65 @@
+"""How the device computes: precision of products, deterministic algorithms."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+from netc.training.events import Listener, Note
+from netc.training.options import Options
+
+MATMUL = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
+"""torch.set_float32_matmul_precision's names."""
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@contextlib.contextmanager
+def numerics(options: Options, tell: Listener) -> Iterator[None]:
+    """Compute as the options ask while the context lasts; the log names the precision.
+
+    Convolutions take part in `ieee` and `tf32`; cuDNN knows no `bf16` for float32 tensors, and takes TF32 there.
+    """
+    kept = (
+        torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cudnn.benchmark,
+        torch.are_deterministic_algorithms_enabled(),
+        os.environ.get(WORKSPACE),
+    )
+    try:
+        _set(options)
+        tell(Note("netc:1", f"Precision of float32 products: {_precision(options)}"))
+        yield
+    finally:
+        _restore(*kept)
+
+
+def _set(options: Options) -> None:
+    if options.precision:
+        torch.set_float32_matmul_precision(MATMUL[options.precision])
+        torch.backends.cudnn.allow_tf32 = options.precision != "ieee"
+    if options.deterministic:
+        os.environ.setdefault(WORKSPACE, ":4096:8")  # cuBLAS is deterministic only with workspaces of a fixed size
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
+
+
+def _restore(matmul: str, allow_tf32: bool, benchmark: bool, deterministic: bool, workspace: str | None) -> None:
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = allow_tf32
+    torch.backends.cudnn.benchmark = benchmark
+    torch.use_deterministic_algorithms(deterministic)
+    if workspace is None:
+        os.environ.pop(WORKSPACE, None)
+
+
+def _precision(options: Options) -> str:
+    matmul = {name: key for key, name in MATMUL.items()}[torch.get_float32_matmul_precision()]
+    convolution = "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    chosen = "" if options.precision else " (PyTorch's default)"
+    products = matmul if matmul == convolution else f"{matmul}, in convolutions {convolution}"
+    mixed = f", mixed with {options.amp}" if options.amp else ""
+    return f"{products}{chosen}{mixed}{', deterministic' if options.deterministic else ''}"

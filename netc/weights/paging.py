@@ -1,0 +1,32 @@
+"""Gives the pages of a mapped file back once their values were copied: a large file then is in memory once, not twice."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Let the system drop the pages that hold `array`, where it is a view of a map; it stays readable.
+
+    Nothing happens where the system has no such call, or the array is no view of a file.
+    """
+    mapping = _mapping(array)
+    if mapping is None or not array.nbytes or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    first = array.__array_interface__["data"][0] - np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
+    start = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE  # pages that others share stay
+    length = first + array.nbytes - start
+    if array.flags.c_contiguous and length >= mmap.PAGESIZE:
+        mapping.madvise(mmap.MADV_DONTNEED, start, length // mmap.PAGESIZE * mmap.PAGESIZE)
+
+
+def _mapping(array: npt.NDArray[Any]) -> mmap.mmap | None:
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    held = base.obj if isinstance(base, memoryview) else base
+    return held if isinstance(held, mmap.mmap) else None

@@ -1,0 +1,29 @@
+"""`netc explain`; the pages themselves are tests/test_errors.py's."""
+
+from __future__ import annotations
+
+from netc.cli import main
+
+
+def test_a_page(capsys):
+    assert main(["explain", "e102"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# E102: ")
+    assert out.endswith("\n")
+
+
+def test_the_list(capsys):
+    assert main(["explain", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "E010  an unknown layer type" in lines
+    assert lines == sorted(lines)
+
+
+def test_an_unknown_code(capsys):
+    assert main(["explain", "E999"]) == 1
+    assert "error[E100]" in capsys.readouterr().err
+
+
+def test_no_code(capsys):
+    assert main(["explain"]) == 2
+    assert "--list" in capsys.readouterr().err

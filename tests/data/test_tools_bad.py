@@ -1,0 +1,215 @@
+"""Bad pictures, lists and files: an error that names them, or a count of what was left out; never half a database."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from netc.data.convert import cifar10
+from netc.data.image_set import ImageSettings, convert_folder, convert_images
+from netc.data.mean_image import mean_image
+from netc.data.sheet import contact_sheet
+from netc.data.survey import survey
+from netc.data.writing import new_database
+from netc.diagnostics import NetcError
+from netc.schema import caffe
+from tests.data.databases import database, fault, pictures, record, write
+from tests.data.real_images import write_class_folders, write_list
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """A list of ten pictures, one of them truncated, one missing."""
+    entries = write_class_folders(tmp_path / "photos")
+    listing = write_list(tmp_path / "list.txt", entries)
+    broken = tmp_path / "photos" / entries[2][0]
+    broken.write_bytes(broken.read_bytes()[:-200])
+    (tmp_path / "photos" / entries[7][0]).unlink()
+    return tmp_path, listing, entries
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_a_bad_picture_ends_a_conversion_and_nothing_is_left(listed, backend):
+    folder, listing, entries = listed
+    before = names(folder)
+    with fault("E504", entries[2][0], "ends early"):
+        convert_images(listing, f"{folder}/photos/", folder / "out", backend=backend)
+    assert names(folder) == before
+
+
+def test_bad_pictures_are_left_out_and_named(listed):
+    folder, listing, entries = listed
+    done = convert_images(listing, f"{folder}/photos/", folder / "out", skip_bad=True)
+    assert done.written == 8
+    assert [entry[0] in found.message for entry, found in zip((entries[2], entries[7]), done.skipped)] == [True, True]
+    assert "No such file" in done.skipped[1].message
+    assert survey(folder / "out").records == 8
+
+
+def test_nothing_but_bad_pictures(tmp_path):
+    (tmp_path / "list").write_text("a.png 1\nb.png 2\n")
+    with fault("E502", "none of 2 pictures"):
+        convert_images(tmp_path / "list", "", tmp_path / "out", skip_bad=True)
+    assert names(tmp_path) == ["list"]
+
+
+def test_bad_lines_are_numbered_all_at_once(tmp_path):
+    (tmp_path / "list").write_text("good.png 1\nnolabel\ngood.png 2\nfraction.png 0.5\nhuge.png 3000000000\n")
+    with pytest.raises(NetcError) as caught:
+        convert_images(tmp_path / "list", "", tmp_path / "out")
+    assert [(d.code, d.line) for d in caught.value.diagnostics] == [("E506", 2), ("E506", 4), ("E506", 5)]
+    assert "line 2 is not a path and a whole number" in caught.value.diagnostics[0].message
+
+
+def test_lists_and_folders_without_pictures(tmp_path):
+    (tmp_path / "list").write_text("\n \n")
+    with fault("E502", "is empty"):
+        convert_images(tmp_path / "list", "", tmp_path / "out")
+    with fault("E501", "cannot be read"):
+        convert_images(tmp_path / "none", "", tmp_path / "out")
+    (tmp_path / "classes" / "one").mkdir(parents=True)
+    with fault("E502", "holds no pictures"):
+        convert_folder(tmp_path / "classes", tmp_path / "out")
+    with fault("E501", "cannot be read"):
+        convert_folder(tmp_path / "none", tmp_path / "out")
+    assert names(tmp_path) == ["classes", "list"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        (ImageSettings(height=5), "height 5 and width 0 must be given together"),
+        (ImageSettings(encode_type="xyz"), "type `xyz`"),
+    ],
+)
+def test_settings_that_make_no_sense(listed, settings, part):
+    folder, listing, _ = listed
+    with fault("E512", part):
+        convert_images(listing, f"{folder}/photos/", folder / "out", settings)
+
+
+def test_a_backend_that_is_none(listed):
+    folder, listing, _ = listed
+    with fault("E512", "unknown backend `rocksdb`"):
+        convert_images(listing, f"{folder}/photos/", folder / "out", backend="rocksdb")
+
+
+def test_a_name_that_does_not_tell_the_kind(tmp_path):
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((3, 4, 3), np.uint8))
+    (tmp_path / "a.png").rename(tmp_path / "plain")
+    (tmp_path / "list").write_text("plain 1\n")
+    with fault("E504", "does not tell"):
+        convert_images(tmp_path / "list", f"{tmp_path}/", tmp_path / "out", ImageSettings(encoded=True))
+
+
+def test_sizes_are_checked_where_asked(tmp_path):
+    listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
+    with fault("E505", "china/1.png` is 3x137x", "those before it are 3x130x170"):
+        convert_images(listing, f"{tmp_path}/", tmp_path / "out", ImageSettings(check_size=True))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_an_interrupt_leaves_no_half_database(tmp_path, backend):
+    def interrupted():
+        with new_database(tmp_path / "out", backend) as put:
+            for i in range(1500):
+                put(b"%08d" % i, bytes(100))
+            assert names(tmp_path)[0].startswith(".out.")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_keys_come_in_order(tmp_path, backend):
+    def twice():
+        with new_database(tmp_path / "out", backend) as put:
+            put(b"b", b"1")
+            put(b"b", b"2")
+
+    with pytest.raises(ValueError, match="key b'b'"):
+        twice()
+    assert names(tmp_path) == []
+
+
+def test_outputs_that_exist_or_cannot_be(tmp_path):
+    (tmp_path / "there").mkdir()
+    with fault("E511", "exists"), new_database(tmp_path / "there"):
+        pass
+    with fault("E511", "cannot be written"), new_database(tmp_path / "none" / "out"):
+        pass
+
+
+def test_a_mean_needs_one_size(tmp_path):
+    write(tmp_path / "db", [record(pictures(1)[0]), record(pictures(1, (3, 7, 8))[0])])
+    with fault("E505", "record `00000001`", "is 3x7x8, those before it are 3x7x9"):
+        mean_image(tmp_path / "db", tmp_path / "mean")
+    assert names(tmp_path) == ["db"]
+
+
+def test_a_mean_without_the_bad_records(tmp_path):
+    images = pictures(2)
+    write(
+        tmp_path / "db",
+        [
+            b"\xff",
+            record(images[0]),
+            caffe.Datum(data=b"no picture", encoded=True).SerializeToString(),
+            record(images[1]),
+        ],
+    )
+    with fault("E503", "record `00000000`"):
+        mean_image(tmp_path / "db")
+    found = mean_image(tmp_path / "db", skip_bad=True)
+    assert (found.pictures, found.skipped) == (2, 2)
+    np.testing.assert_array_equal(found.mean, images.astype(np.float32).mean(0))
+    write(tmp_path / "bad", [b"\xff"])
+    with fault("E502", "no record that can be read, of 1"):
+        mean_image(tmp_path / "bad", skip_bad=True)
+    with fault("E502", "no record that can be shown"):
+        contact_sheet(tmp_path / "bad", tmp_path / "sheet.png")
+
+
+def test_databases_that_are_none(tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        with fault("E501"):
+            survey(path)
+    with fault("E502", "is empty"):
+        survey(write(tmp_path / "empty", []))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "part"),
+    [
+        ("data_batch_3.bin", bytes(3072), "E510", "not a multiple of 3073"),
+        ("data_batch_3.bin", b"", "E510", "holds 0 bytes"),
+        ("test_batch.bin", bytes(3073) + b"\x0a" + bytes(3072), "E510", "record 1 of"),
+        ("test_batch.bin", None, "E501", "cannot be read"),
+    ],
+)
+def test_files_that_are_no_cifar(tmp_path, name, content, code, part):
+    for file in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
+        (tmp_path / file).write_bytes(bytes(3073))
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with fault(code, name, part):
+        cifar10(tmp_path, tmp_path)
+    assert not [path for path in names(tmp_path) if "cifar" in path]
+
+
+def test_a_finished_database_is_not_overwritten(tmp_path):
+    database(tmp_path / "out", pictures(1))
+    listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
+    with fault("E511", "exists"):
+        convert_images(listing, f"{tmp_path}/", tmp_path / "out")
+    assert survey(tmp_path / "out").records == 1

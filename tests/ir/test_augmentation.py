@@ -1,0 +1,88 @@
+"""Forks' fields of TransformationParameter: read, written, refused, and what they make of a shape."""
+
+from __future__ import annotations
+
+import pytest
+
+from netc.ir.augmentation import Distortion, RandomAspectRatio, RandomResize, RandomStretch, Resize
+from netc.ir.transform import Transform
+from netc.layers.data import Data
+from tests.layers.contract import raises
+from tests.layers.test_data import made
+
+GIVEN = {
+    "mirror": True,
+    "crop_size": 7,
+    "resize_param": {"resize_mode": "FIT_SMALL_SIZE", "height": 11, "width": 12, "interp_mode": ("AREA", "CUBIC")},
+    "distort_param": {"hue_prob": 0.5, "hue_delta": 18.0, "contrast_upper": 1.5},
+    "random_resize_param": {"min_size": 9, "max_size": 13, "resize_param": {"interp_mode": ("NEAREST",)}},
+    "vertical_stretch_lower": 0.5,
+    "allow_upscale": True,
+}
+
+
+def test_fields_of_forks():
+    layer = made("Data", GIVEN)
+    assert layer.transform == Transform(
+        mirror=True,
+        crop_size=7,
+        resize_param=Resize("FIT_SMALL_SIZE", 11, 12, interp_mode=("AREA", "CUBIC")),
+        distort_param=Distortion(hue_prob=0.5, hue_delta=18.0, contrast_upper=1.5),
+        random_resize_param=RandomResize(Resize(interp_mode=("NEAREST",)), 9, 13),
+        stretch=RandomStretch(vertical_stretch_lower=0.5, allow_upscale=True),
+    )
+    assert layer.to_caffe()["transform_param"] == GIVEN
+    assert hash(layer) == hash(made("Data", GIVEN))
+    part = {"min_area_ratio": 0.25, "aspect_ratio_change": 0.75}
+    layer = made("Data", {"random_aspect_ratio_param": part, "crop_size": 5})
+    assert layer.transform.random_aspect_ratio_param == RandomAspectRatio(**part)
+    assert layer.to_caffe()["transform_param"]["random_aspect_ratio_param"] == part
+
+
+def test_shuffling_is_read():
+    assert made("Data", shuffle=True) == Data(**{**vars(made("Data")), "shuffle": True})
+
+
+@pytest.mark.parametrize(
+    ("transform", "shape"),
+    [
+        (Transform(resize_param=Resize("WARP", 11, 12)), "(3, 11, 12)"),
+        (Transform(resize_param=Resize("FIT_LARGE_SIZE_AND_PAD", 11, 12)), "(3, 11, 12)"),
+        (Transform(resize_param=Resize("FIT_SMALL_SIZE", 11, 12)), "(3, 11, 16)"),
+        (Transform(resize_param=Resize("FIT_SMALL_SIZE", 11, 12), crop_size=9), "(3, 9, 9)"),
+        (Transform(random_resize_param=RandomResize()), "(3, ?, ?)"),
+        (Transform(random_resize_param=RandomResize(), crop_h=5, crop_w=4), "(3, 5, 4)"),
+        (Transform(random_aspect_ratio_param=RandomAspectRatio(), crop_size=99), "(3, 99, 99)"),
+        (Transform(stretch=RandomStretch(9, 10)), "(3, ?, ?)"),
+    ],
+)
+def test_shapes(transform, shape):
+    assert repr(transform.shape((3, 20, 30))) == shape
+
+
+def test_a_crop_must_fit_what_was_resized():
+    with raises("E102", "`crop_size` 13 is larger than a record of 11x14"):
+        Transform(resize_param=Resize("WARP", 11, 14), crop_size=13).shape((3, 99, 99))
+    with raises("E102", "the crop of 9x13 is larger than a record of 8x99"):
+        Transform(crop_h=9, crop_w=13).shape((3, 8, 99))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "values"),
+    [
+        ("E103", "`height` must be given", {"resize_param": {"width": 3}}),
+        ("E103", "`width` must be given", {"resize_param": {"height": 3}}),
+        ("E103", "`prob` 0.5", {"resize_param": {"height": 3, "width": 3, "prob": 0.5}}),
+        ("E103", "`contrast_upper` 0.5", {"distort_param": {"contrast_lower": 0.75, "contrast_upper": 0.5}}),
+        ("E103", "`hue_delta` must not", {"distort_param": {"hue_delta": -1.0}}),
+        ("E103", "`max_size` 3 is below", {"random_resize_param": {"min_size": 5, "max_size": 3}}),
+        ("E103", "`max_area_ratio` 0.25", {"random_aspect_ratio_param": {"max_area_ratio": 0.25}, "crop_size": 3}),
+        ("E103", "`vertical_stretch_upper` is below", {"vertical_stretch_lower": 2.0}),
+        ("E101", "`random_aspect_ratio_param` needs a `crop_size`", {"random_aspect_ratio_param": {}}),
+        ("E101", "`crop_h` needs `crop_w`", {"crop_h": 3}),
+        ("E101", "`crop_size` and `crop_h`", {"crop_size": 3, "crop_h": 3, "crop_w": 3}),
+    ],
+)
+def test_values_that_make_no_sense(code, text, values):
+    with raises(code, text):
+        made("Data", values)

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Time weights in and out on a file of VGG-16's size (553 MB), made on the spot.
+
+usage: bench_weights.py [--rounds N] [--json OUT]
+
+read      seconds to read the file into memory, warm cache: the measure for the others
+load      netc.load: in its modules, at most 2 times `read`; peak memory at most 1.3 times the file
+convert   to safetensors, under 5 s
+list      `netc weights` as a whole process, under 1 s
+
+Each case runs in a process of its own, so that its peak of memory is its own; what the interpreter with its imports holds
+before it starts is taken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = ROOT / "models" / "vgg_d" / "deploy.prototxt"
+CASE = """
+import resource, sys, time
+import torch
+import netc.compiler, netc.conversion.convert
+torch.set_num_threads(2)
+model, weights, output = sys.argv[1:]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+{body}
+took = time.perf_counter() - start
+print(took, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+BODIES = {
+    "read": "data = open(weights, 'rb').read()",
+    "load": "net = netc.compiler.load(model, weights)",
+    "convert": "netc.conversion.convert.convert(model, weights, to='safetensors', output=output)",
+}
+BARS = {"load": 2.0, "memory": 1.3, "convert": 5.0, "list": 1.0}
+
+
+def make(path: Path) -> int:
+    """Write the file; its size."""
+    import numpy as np
+
+    from netc.compiler import State, graph_of, read_net
+    from netc.weights import Blob, LayerBlobs, Weights, write_caffemodel
+
+    graph = graph_of(read_net(MODEL)[0], State())
+    generator = np.random.default_rng(0)
+    layers = []
+    for node in graph.nodes:
+        shapes = [weight.shape for weight in graph.weights(node)]
+        blobs = tuple(Blob(generator.random(shape, dtype=np.float32)) for shape in shapes)
+        layers += [LayerBlobs(node.name, node.layer.type, blobs)] if blobs else []
+    write_caffemodel(path, Weights(tuple(layers), graph.name))
+    return path.stat().st_size
+
+
+def run(case: str, weights: Path, output: Path) -> tuple[float, float]:
+    """Seconds and bytes of memory that a case takes in a process of its own."""
+    code = CASE.format(body=BODIES[case])
+    command = [sys.executable, "-c", code, str(MODEL), str(weights), str(output)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    seconds, memory = done.stdout.split()
+    return float(seconds), float(memory)
+
+
+def listing(weights: Path) -> float:
+    """Seconds of `netc weights`, start and imports included."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "netc", "weights", str(weights)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    return time.perf_counter() - start
+
+
+def measure(rounds: int, folder: Path) -> dict[str, float]:
+    """Every figure, the median of the rounds."""
+    weights, output = folder / "vgg16.caffemodel", folder / "vgg16.safetensors"
+    size = make(weights)
+    run("read", weights, output)
+    results = {case: [run(case, weights, output) for _ in range(rounds)] for case in BODIES}
+    seconds = {case: statistics.median(second for second, _ in found) for case, found in results.items()}
+    memory = statistics.median(held for _, held in results["load"])
+    return {
+        "bytes": size,
+        **{f"{case}_seconds": value for case, value in seconds.items()},
+        "list_seconds": statistics.median(listing(weights) for _ in range(rounds)),
+        "load_over_read": seconds["load"] / seconds["read"],
+        "load_memory_over_file": memory / size,
+    }
+
+
+def main() -> int:
+    """Run the command line; the exit status is 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description="Time weights in and out on a file of VGG-16's size.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(given.rounds, Path(folder))
+    checks = {
+        "load_over_read": BARS["load"],
+        "load_memory_over_file": BARS["memory"],
+        "convert_seconds": BARS["convert"],
+        "list_seconds": BARS["list"],
+    }
+    for name, value in found.items():
+        bar = f"  (at most {checks[name]:g})" if name in checks else ""
+        print(f"{name:24} {value:14.3f}{bar}")
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=2) + "\n")
+    return int(any(found[name] > bar for name, bar in checks.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
