@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Report
@@ -28,9 +28,20 @@ from netc.ir.verify import verify
 from netc.passes.data_to_inputs import data_to_inputs
 
 if TYPE_CHECKING:
+    import torch
+
     from netc.runtime.lower import Net
     from netc.runtime.state import CopyReport
     from netc.weights import Weights
+
+
+Prepare = Callable[[Graph], Graph]
+"""Changes a graph between `build` and `infer`: gives Python layers the objects that run them, for instance."""
+
+
+def unprepared(graph: Graph) -> Graph:
+    """The graph as it is."""
+    return graph
 
 
 def checked_graph(
@@ -39,21 +50,29 @@ def checked_graph(
     probe: Probe = no_probe,
     shapes: Mapping[str, Shape] | None = None,
     faulty: AbstractSet[int] = frozenset(),
+    prepare: Prepare = unprepared,
 ) -> tuple[Graph, Report]:
     """The graph of one phase with shapes, as far as it is sound, and every finding.
 
     `shapes` are shapes of data layers' tops, by blob, that hold instead of what file and source say. `faulty` are the
     indices of layers that were not read as they were meant: nothing is said of them, and of what depends on them.
+    `prepare` changes the graph before shapes are inferred.
     """
     graph, report = build(net, state, faulty)
-    graph, found = infer(graph, probe, shapes)
+    graph, found = infer(prepare(graph), probe, shapes)
     report.extend(found.diagnostics)
     return graph, report
 
 
-def graph_of(net: Fields, state: State, probe: Probe = no_probe, shapes: Mapping[str, Shape] | None = None) -> Graph:
-    """The graph of one phase with shapes. Raises NetcError with all its errors."""
-    graph, report = checked_graph(net, state, probe, shapes)
+def graph_of(
+    net: Fields,
+    state: State,
+    probe: Probe = no_probe,
+    shapes: Mapping[str, Shape] | None = None,
+    prepare: Prepare = unprepared,
+) -> Graph:
+    """The graph of one phase with shapes; see `checked_graph`. Raises NetcError with all its errors."""
+    graph, report = checked_graph(net, state, probe, shapes, prepare=prepare)
     report.raise_errors()
     return verify(graph)
 
@@ -99,6 +118,40 @@ def resolver(node: Node) -> Callable[[str], Path]:
     return lambda name: paths.find(name, near)[0]
 
 
+def lowered(
+    graph: Graph,
+    generator: torch.Generator | None = None,
+    share: Net | None = None,
+    unfilled: AbstractSet[str] = frozenset(),
+) -> Net:
+    """The net of a graph, its data layers turned into inputs, with the constants that layers read from files.
+
+    See `runtime.lower.lower`. Raises NetcError for files that are missing or are something else.
+    """
+    from netc.runtime.lower import lower
+
+    net = lower(data_to_inputs(graph), generator, share, unfilled)
+    for node in net.graph.nodes:
+        if node.layer.type == "InfogainLoss" and getattr(node.layer, "source", ""):
+            _read_infogain(net, node)
+    return net
+
+
+def _read_infogain(net: Net, node: Node) -> None:
+    """Hand an InfogainLoss its matrix (`infogain_loss_layer.cpp`, LayerSetUp)."""
+    import torch
+
+    from netc.weights import read_blob
+
+    source: str = getattr(node.layer, "source", "")
+    try:
+        matrix = read_blob(resolver(node)(source))
+    except NetcError as error:
+        raise error.at(node.span, f"in layer `{node.name}`") from None
+    state = cast("dict[str, torch.Tensor]", net.module(node.key).state)
+    state["infogain"] = torch.from_numpy(matrix.astype("float32"))
+
+
 def load(
     net: str | Path,
     weights: str | Path | Sequence[str | Path] | None = None,
@@ -115,18 +168,17 @@ def load(
     the file leaves open. What no file fills starts as the net's fillers say, from `seed`. Raises NetcError.
     """
     from netc.runtime.fillers import generator_of
-    from netc.runtime.lower import lower
     from netc.weights import read
 
     fields, report = read_net(net)
     report.raise_errors()
-    graph = data_to_inputs(graph_of(fields, State(phase_of(phase), level, tuple(stages)), Prober(), shapes))
+    graph = graph_of(fields, State(phase_of(phase), level, tuple(stages)), Prober(), shapes)
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     held = [read(file) for file in files]
-    lowered = lower(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
+    module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     for file, blobs in zip(files, held):
-        _copy(lowered, blobs, str(file))
-    return lowered
+        _copy(module, blobs, str(file))
+    return module
 
 
 def _filled(graph: Graph, files: Sequence[Weights]) -> set[str]:

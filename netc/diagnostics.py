@@ -198,11 +198,18 @@ class Report:
     """Collects findings, so that one run tells of all of them."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    _seen: set[Diagnostic] = field(default_factory=set, repr=False, compare=False)
+    _counted: int = field(default=0, repr=False, compare=False)
+    """How many of the list are in `_seen`."""
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Note a finding, once."""
-        if diagnostic not in self.diagnostics:
+        if self._counted != len(self.diagnostics):  # somebody changed the list
+            self._seen, self._counted = set(self.diagnostics), len(self.diagnostics)
+        if diagnostic not in self._seen:
+            self._seen.add(diagnostic)
             self.diagnostics.append(diagnostic)
+            self._counted += 1
 
     def error(
         self, code: str, message: str, span: Span | None = None, notes: Sequence[str] = (), help: str | None = None

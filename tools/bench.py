@@ -6,6 +6,7 @@ usage: bench.py [NAME...] [--device cpu|cuda] [--rounds N] [--batch N] [--thread
 Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); text, check, summary.
 Without a name all are run. Parameter counts, outputs and losses are compared before anything is timed. The ratio is the
 median over rounds; on a CPU memory is what autograd holds between the passes, on a GPU the peak of a step.
+On a machine that others use, OMP_WAIT_POLICY=PASSIVE keeps threads from spinning while they wait for a core.
 """
 
 from __future__ import annotations

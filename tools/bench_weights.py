@@ -8,8 +8,8 @@ load      netc.load: in its modules, at most 2 times `read`; peak memory at most
 convert   to safetensors, under 5 s
 list      `netc weights` as a whole process, under 1 s
 
-Each case runs in a process of its own, so that its peak of memory is its own; what the interpreter with its imports holds
-before it starts is taken off.
+Each case runs in a process of its own, whose peak of memory is told by Linux; what the interpreter holds with its imports
+before the case starts is taken off.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "models" / "vgg_d" / "deploy.prototxt"
 CASE = """
-import resource, sys, time
+import re, sys, time
 import torch
 import netc.compiler, netc.conversion.convert
 torch.set_num_threads(2)
 model, weights, output = sys.argv[1:]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = lambda: 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
+before = peak()
 start = time.perf_counter()
 {body}
 took = time.perf_counter() - start
-print(took, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(took, peak() - before)
 """
 BODIES = {
     "read": "data = open(weights, 'rb').read()",
@@ -75,7 +76,9 @@ def run(case: str, weights: Path, output: Path) -> tuple[float, float]:
 def listing(weights: Path) -> float:
     """Seconds of `netc weights`, start and imports included."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "netc", "weights", str(weights)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-m", "netc", "weights", str(weights)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT
+    )
     return time.perf_counter() - start
 
 

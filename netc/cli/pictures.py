@@ -19,7 +19,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def preprocess_options(command: F) -> F:
     """Adds `--mean`, `--scale`, `--order` and `--resize`."""
     options = (
-        option("--mean", metavar="B,G,R|FILE", help="Taken away: numbers in the input's order, or a .binaryproto or .npy."),
+        option(
+            "--mean", metavar="B,G,R|FILE", help="Taken away: numbers in the input's order, or a .binaryproto or .npy."
+        ),
         option("--scale", type=float, help="Factor behind the mean."),
         option("--order", type=click.Choice(["bgr", "rgb"]), help="What colour stands first in the net's input."),
         option("--resize", metavar="H,W", help="Resize to this before the middle is cut out; one number is a square."),

@@ -114,9 +114,7 @@ def _passed(model: Weighted, to: Format, options: Options) -> Weighted:
     return model
 
 
-def _preprocess(
-    model: Weighted, net: str | Path, options: Options
-) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
+def _preprocess(model: Weighted, net: str | Path, options: Options) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
     """The preprocessing; what is wrong with it is only a warning where nobody asked for it."""
     try:
         return preprocessing.find(model.graph, net, options.told), ()
@@ -235,17 +233,21 @@ def _pt2(model: Weighted, opened: Net, target: Path, options: Options, found: Pr
 
     kind = getattr(torch, DTYPES[options.half])
     net = _Positional(net_of(model)).to(kind).eval()
-    examples = [torch.zeros((2, *known_shape(model.graph, name, free=1)[1:]), dtype=kind) for name in model.graph.inputs]
+    examples = [
+        torch.zeros((2, *known_shape(model.graph, name, free=1)[1:]), dtype=kind) for name in model.graph.inputs
+    ]
     batch = torch.export.Dim("batch", min=1)
     with torch.no_grad():
-        program = torch.export.export(net, tuple(examples), dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)})
+        program = torch.export.export(
+            net, tuple(examples), dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)}
+        )
     with atomic_path(target) as path:
         _save(program, path)
     return (target,)
 
 
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:
-    """torch looks at the name's end, which a temporary file does not have."""
+    """Torch looks at the name's end, which a temporary file does not have."""
     with open(path, "wb") as file:
         torch.export.save(program, file)
 

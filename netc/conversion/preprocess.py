@@ -14,7 +14,6 @@ from netc import compiler, paths
 from netc.diagnostics import NetcError
 from netc.exporters.stage import InputStage
 from netc.ir.dims import known, text
-from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, State
 from netc.ir.transform import Transform
 from netc.passes.arrays import Array

@@ -109,9 +109,12 @@ class PythonRunner:
     versions = True
 
     def __init__(self, path: Path) -> None:
-        source = path.read_text(encoding="utf-8")
         self.values: Values = {}
-        tree = _Taps(_labels(source)).visit(ast.parse(source, str(path)))
+        try:
+            source = path.read_text(encoding="utf-8")
+            tree = _Taps(_labels(source)).visit(ast.parse(source, str(path)))
+        except (SyntaxError, ValueError, tokenize.TokenError) as error:
+            raise NetcError(f"`{path}` is no .py that netc wrote: {error}", code="E402") from None
         module = types.ModuleType(path.stem)
         vars(module).update(__file__=str(path.resolve()), _show=self._show)
         exec(compile(ast.fix_missing_locations(tree), str(path), "exec"), vars(module))
@@ -140,8 +143,9 @@ def _labels(source: str) -> dict[int, str | tuple[str, ...]]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and token.string.startswith(("# '", '# "', "# (")):
             label = ast.literal_eval("{" + token.string[2:] + "}")
-            (name,) = label.values() if isinstance(label, dict) else label
-            found[token.start[0]] = name
+            names = list(label.values() if isinstance(label, dict) else label)
+            if len(names) == 1:  # several stand in the constructor, where two layers made one module
+                found[token.start[0]] = names[0]
     return found
 
 
@@ -161,7 +165,7 @@ class _Taps(ast.NodeTransformer):
     def __init__(self, labels: Mapping[int, str | tuple[str, ...]]) -> None:
         self.labels = labels
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         """`forward` with its taps; other functions as they are."""
         if node.name == "forward":
             node.body = [line for statement in node.body for line in (statement, *self._tap(statement))]

@@ -1,11 +1,11 @@
 """Trained nets changed by command: each takes a graph with arrays and gives another.
 
-    fc_to_conv   fully connected layers become convolutions, so that larger pictures give maps of scores
-    classes      another number of outputs of a layer, which then starts afresh
-    drop         layers are taken out
-    rename       layers get other names
-    crop         what is not needed for a blob goes
-    fold         BatchNorm and Scale go into the layers before them (passes/fold_batch_norm.py)
+fc_to_conv   fully connected layers become convolutions, so that larger pictures give maps of scores
+classes      another number of outputs of a layer, which then starts afresh
+drop         layers are taken out
+rename       layers get other names
+crop         what is not needed for a blob goes
+fold         BatchNorm and Scale go into the layers before them (passes/fold_batch_norm.py)
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ def fc_to_conv(model: Weighted, names: Sequence[str] = ()) -> Weighted:
             maps.update(node.tops)
             continue
         nodes.append(node)
-        if node.bottoms and node.bottoms[0] in maps and model.graph.shapes(node.bottoms[:1]) == model.graph.shapes(node.tops):
+        if (
+            node.bottoms
+            and node.bottoms[0] in maps
+            and model.graph.shapes(node.bottoms[:1]) == model.graph.shapes(node.tops)
+        ):
             maps.update(node.tops)
     if not maps:
         raise NetcError("no inner product reads a picture: there is nothing to convert", code="E705")

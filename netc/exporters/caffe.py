@@ -87,7 +87,7 @@ def _param(spec: Message, param: Param) -> None:
 def parameters(layer: Layer) -> dict[str, Any]:
     """What `to_caffe` gives, by field of LayerParameter: a layer of one message gives that message's values alone."""
     values = layer.to_caffe()
-    if layer.param_field is None or set(values) <= {layer.param_field, "transform_param", "loss_param"} and values:
+    if layer.param_field is None or (set(values) <= {layer.param_field, "transform_param", "loss_param"} and values):
         return values
     return {layer.param_field: values} if values else {}
 
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Mapping[str, Any]:
 BVLC_TYPES = frozenset(
     """AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data
     Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss
-    Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM Log MVN MemoryData MultinomialLogisticLoss PReLU Parameter
+    Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM LSTMUnit Log MVN MemoryData MultinomialLogisticLoss PReLU Parameter
     Pooling Power Python RNN ReLU Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax
     SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData""".split()
 )

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from netc.compiler import Prober
+from netc.compiler import Prober, lowered
 from netc.frontends.caffe import build as frontend
 from netc.frontends.caffe.read import read_net
 from netc.ir.graph import Graph, State
 from netc.ir.shapes import infer
 from netc.ir.verify import verify
-from netc.passes.data_to_inputs import data_to_inputs
 from netc.pycaffe.mode import TRAIN
 from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
 from netc.pycaffe.sources import Source, sources_of
-from netc.runtime.lower import Net, lower
+from netc.runtime.lower import Net
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[st
     graph, found = infer(bind_python_layers(graph), Prober())
     found.raise_errors()
     verify(graph)
-    net = lower(data_to_inputs(graph))
+    net = lowered(graph)
     adopt_weights(graph, net)
     return Built(graph, net, sources_of(graph))
 

@@ -408,6 +408,7 @@ class NetcParameter(Message):
     compile: bool
     channels_last: bool
     deterministic: bool
+    sync_batch_norm: bool
     def __init__(
         self,
         *,
@@ -425,6 +426,7 @@ class NetcParameter(Message):
         compile: bool | None = ...,
         channels_last: bool | None = ...,
         deterministic: bool | None = ...,
+        sync_batch_norm: bool | None = ...,
     ) -> None: ...
 
 class SolverState(Message):

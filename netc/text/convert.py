@@ -136,12 +136,12 @@ class _Filler:
             except FaultError as fault:
                 self.fault(fault, value, message, field)
             if value.raw in how.private:
-                self.foreign(message, field, value.raw)
+                self.foreign(message, field, value.raw, value.span)
         else:
             self.no_message(value, field)
 
     def again(self, message: ProtobufMessage, first: Field, field: Field, how: _Known) -> None:
-        """A further value of a field that BVLC may not repeat: a fault, unless a fork may; `how.every` then holds all."""
+        """A further value of a field that BVLC may not repeat: a fault, or all go to `how.every`, as a fork may."""
         if how.every is None:
             self.report("E009", f"`{field.name}` is given twice", field.name_span, _line_note("first", first))
             return
@@ -193,13 +193,13 @@ class _Filler:
         text = f"unknown field `{field.name}` in `{descriptor.name}`"
         self.warn("W001", text, field.name_span, message, field.name, (), _suggestion(descriptor, field.name))
 
-    def foreign(self, message: ProtobufMessage, field: Field, name: str) -> None:
+    def foreign(self, message: ProtobufMessage, field: Field, name: str, place: Span | None = None) -> None:
         """A field, or a value of an enum, that BVLC's schema does not have."""
         shown = f"`{name}`" if name == field.name else f"`{field.name}: {name}`"
         if name.endswith(LISTED):
             shown = f"`{field.name}`, given several times,"
         text = f"{shown} in `{message.DESCRIPTOR.name}` is not of BVLC's Caffe"
-        self.warn("W002", text, field.name_span or field.span, message, name, (), None)
+        self.warn("W002", text, place or field.name_span or field.span, message, name, (), None)
 
     def report(self, code: str, message: str, span: Span | None, *notes: str, help: str | None = None) -> None:
         self.errors.append(Diagnostic(code, message, span, notes, help))

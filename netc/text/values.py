@@ -8,6 +8,7 @@ from collections.abc import Callable
 from google.protobuf.descriptor import FieldDescriptor
 
 from netc.diagnostics import did_you_mean
+from netc.schema import is_bvlc
 from netc.text.literals import integer, real, unquote
 
 Value = int | float | bool | str | bytes
@@ -50,7 +51,8 @@ def converter(field: FieldDescriptor) -> Callable[[str], Value]:
         return functools.partial(_integer, name, kind)
     if kind == "enum":
         names = {value.name: value.number for value in field.enum_type.values}
-        return functools.partial(_enum, name, names)
+        own = [value.name for value in field.enum_type.values if is_bvlc(value)]
+        return functools.partial(_enum, name, names, own or list(names))
     simple: dict[str, Callable[[str, str], Value]]
     simple = {"float": _real, "double": _real, "bool": _truth, "string": _text, "bytes": _data}
     return functools.partial(simple[kind], name)
@@ -86,14 +88,15 @@ def _truth(name: str, raw: str) -> bool:
     return value
 
 
-def _enum(name: str, names: dict[str, int], raw: str) -> int:
+def _enum(name: str, names: dict[str, int], told: list[str], raw: str) -> int:
+    """`told` are the names that a message tells of: BVLC's, where it has the enum."""
     number = names.get(raw)
     if number is not None:
         return number
     number = integer(raw)
     if number is not None and number in names.values():
         return number
-    note = "it takes " + ", ".join(names) if len(names) <= 12 else f"it takes one of {len(names)} names"
+    note = "it takes " + ", ".join(told) if len(told) <= 12 else f"it takes one of {len(told)} names"
     bare = raw.strip("\"'")
     help = f"write `{bare}` without quotes" if bare in names and bare != raw else did_you_mean(bare, names)
     raise FaultError("E008", f"`{name}` has no value {_shown(raw)}", help, note)

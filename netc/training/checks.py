@@ -46,7 +46,7 @@ def check(settings: SolverSettings, report: Report) -> None:
     _values(settings, report)
     _type(settings, report)
     _forks(settings, report)
-    report.extend(check_options(settings.options, settings.netc_param, vars(settings)))
+    report.extend(check_options(settings.options, settings.netc_param, len(settings.test_iter)))
 
 
 def check_prefix(settings: SolverSettings) -> None:

@@ -1,4 +1,4 @@
-"""Which device a solver trains on."""
+"""Which device a process trains on."""
 
 from __future__ import annotations
 
@@ -6,46 +6,64 @@ import torch
 
 from netc.diagnostics import NetcError
 from netc.training.events import Listener, Note, Warned
+from netc.training.place import ALONE, Place
 from netc.training.settings import SolverSettings
 
 
-def choose_device(settings: SolverSettings, gpu: str | None, tell: Listener) -> torch.device:
-    """The device that `--gpu` (an index, or `all`) or the solver's `solver_mode` and `device_id` ask for.
+def choose_device(settings: SolverSettings, gpu: str | None, tell: Listener, place: Place = ALONE) -> torch.device:
+    """The device that `--gpu` (indices, or `all`) or the solver's `solver_mode` and `device_id` ask for.
 
-    A solver that asks for a GPU runs on the CPU, with a warning, where there is none; an explicit `gpu` that is not
-    there is an error: NetcError E606.
+    Of several processes of a machine each gets a GPU of its own. A solver that asks for a GPU runs on the CPU, with a
+    warning, where there is none; an explicit `gpu` that is not there is an error: NetcError E606.
     """
     if gpu or settings.solver_mode != "GPU":
-        return device_of(gpu, tell)
+        return device_of(gpu, tell, place)
     if torch.cuda.device_count() == 0:
         tell(Warned("the solver asks for a GPU, and there is none: training on the CPU"))
         return device_of(None, tell)
-    return device_of(str(settings.device_id), tell)
+    return device_of(str(settings.device_id) if place.world_size == 1 else "all", tell, place)
 
 
-def device_of(gpu: str | None, tell: Listener) -> torch.device:
-    """The device that `--gpu` names: an index, `all`, or nothing for the CPU. Raises NetcError E606."""
-    count = torch.cuda.device_count()
+def device_of(gpu: str | None, tell: Listener, place: Place = ALONE) -> torch.device:
+    """The device that `--gpu` names for a process: an index, `all`, or nothing for the CPU. Raises NetcError E606."""
     if not gpu:
         tell(Note("caffe.cpp:197", "Use CPU."))
         return torch.device("cpu")
-    index = _index(gpu, count)
-    if index >= count:
-        raise NetcError(f"there is no GPU {index}: {count} found", code="E606")
-    tell(Note("caffe.cpp:204", f"Using GPUs {index}"))
-    tell(Note("caffe.cpp:209", f"GPU {index}: {torch.cuda.get_device_name(index)}"))
+    indices = gpus_of(gpu)
+    if place.world_size == 1 and len(indices) > 1:
+        raise NetcError(
+            f"`--gpu {gpu}` names {len(indices)} GPUs, and one process uses one",
+            code="E606",
+            help=f"`netc train --gpu {gpu}`, or `torchrun --nproc-per-node {len(indices)}`, starts a process for each",
+        )
+    if place.local_rank >= len(indices):
+        raise NetcError(f"there is no GPU for {place}: {len(indices)} for all of this machine", code="E606")
+    index = indices[place.local_rank]
+    tell(Note("caffe.cpp:204", f"Using GPUs {', '.join(map(str, indices))}"))
+    for each in indices:
+        tell(Note("caffe.cpp:209", f"GPU {each}: {torch.cuda.get_device_name(each)}"))
+    torch.cuda.set_device(index)
     return torch.device("cuda", index)
 
 
-def _index(gpu: str, count: int) -> int:
+def gpus_of(gpu: str) -> list[int]:
+    """The indices that `--gpu` names. Raises NetcError E606 for those that are not there.
+
+    All are found by torch, which counts only those that CUDA_VISIBLE_DEVICES lets it see.
+    """
+    count = torch.cuda.device_count()
     if count == 0:
         raise NetcError(
             f"`--gpu {gpu}`: PyTorch finds no GPU on this machine",
             code="E606",
             help="leave `--gpu` out to train on the CPU",
         )
-    if gpu == "all" and count == 1:
-        return 0
-    if not gpu.isdecimal():
-        raise NetcError(f"`--gpu {gpu}`: one GPU is used, of {count} found: give its index", code="E606")
-    return int(gpu)
+    if gpu == "all":
+        return list(range(count))
+    names = [name.strip() for name in gpu.split(",")]
+    if not all(name.isdecimal() for name in names) or len({int(name) for name in names}) != len(names):
+        raise NetcError(f"`--gpu {gpu}`: give indices of GPUs, each once, or `all`; {count} found", code="E606")
+    indices = [int(name) for name in names]
+    if max(indices) >= count:
+        raise NetcError(f"there is no GPU {max(indices)}: {count} found", code="E606")
+    return indices

@@ -12,9 +12,7 @@ normalises by the batch of its own process unless `sync_batch_norm` says otherwi
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +25,7 @@ from netc.functions.all_sum import all_sum
 from netc.runtime.lower import Net
 from netc.runtime.modules import LayerModule
 from netc.training.averaging import Averaging, connected
+from netc.training.place import Place
 from netc.training.signals import Request
 from netc.training.team import Team
 
@@ -34,34 +33,6 @@ PATIENCE = timedelta(hours=2)
 """How long a process may wait for the others, a test or a snapshot included."""
 REQUESTS = (Request.NONE, Request.SNAPSHOT, Request.STOP)
 """Where processes were asked for different things, the last of them is done."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a process stands among those of its training."""
-
-    rank: int = 0
-    world_size: int = 1
-    local_rank: int = 0
-    """Among those of its machine."""
-    started: bool = False
-    """Whether torchrun, or whoever sets what torchrun does, started it."""
-
-    def __str__(self) -> str:
-        """As messages name it."""
-        return f"rank {self.rank} of {self.world_size}"
-
-
-def place_of_environment(environment: Mapping[str, str] = os.environ) -> Place:
-    """The place that torchrun's environment variables give; alone where there are none.
-
-    >>> place_of_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
-    Place(rank=3, world_size=4, local_rank=1, started=True)
-    """
-    if "RANK" not in environment or "WORLD_SIZE" not in environment:
-        return Place()
-    rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
-    return Place(rank, size, int(environment.get("LOCAL_RANK", rank)), True)
 
 
 @contextlib.contextmanager

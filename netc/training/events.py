@@ -1,7 +1,7 @@
 """What happens in a training run, as values: the loop tells whoever listens, and knows nobody.
 
-A listener is any function of one event. The command line prints Caffe's log lines (`netc.training.log`); a progress bar or
-a file of numbers takes the same events.
+A listener is any function of one event. The command line prints Caffe's log lines (`netc.training.log`); a progress bar
+or a file of numbers takes the same events.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,11 +19,13 @@ class LossMeter:
     """Averages the loss over `average_loss` iterations (`solver.cpp`, UpdateSmoothedLoss), and refuses NaN.
 
     On a CPU a loss is looked at as it comes; on another device only when somebody asks, so that the device need not
-    be waited for.
+    be waited for. `measured` is called with iteration and loss of each.
     """
 
-    def __init__(self, window: int, blobs: Sequence[str]) -> None:
-        self.window, self.blobs = window, tuple(blobs)
+    def __init__(
+        self, window: int, blobs: Sequence[str], measured: Callable[[int, float], None] = lambda iteration, loss: None
+    ) -> None:
+        self.window, self.blobs, self.measured = window, tuple(blobs), measured
         self.smoothed = 0.0
         self._losses: list[float] = []
         self._start = 0
@@ -67,6 +69,7 @@ class LossMeter:
         loss = sum(parts)
         if not math.isfinite(loss):
             self._refuse(iteration, parts)
+        self.measured(iteration, loss)
         if len(self._losses) < self.window:
             self._losses.append(loss)
             size = len(self._losses)
@@ -82,5 +85,5 @@ class LossMeter:
         raise NetcError(
             f"the loss is {bad:g} in iteration {iteration}: blob {', '.join(names) or 'sum of all'}",
             code="E701",
-            help="a smaller `base_lr` or `clip_gradients` may help; look for such values in the data as well",
+            help="`--debug` finds the first such blob; a smaller `base_lr` or `clip_gradients` may help",
         )

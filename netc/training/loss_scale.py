@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from netc.training.executor import Scaled
+from netc.training.executor import StraightExecutor
 from netc.training.optimizer import CaffeOptimizer
 
 FIRST, GROWTH, PATIENCE = 65536.0, 2.0, 2000
@@ -20,7 +20,7 @@ class LossScale:
     The device is waited for in each iteration.
     """
 
-    def __init__(self, executor: Scaled, optimizer: CaffeOptimizer) -> None:
+    def __init__(self, executor: StraightExecutor, optimizer: CaffeOptimizer) -> None:
         self.executor, self.optimizer = executor, optimizer
         self.good = 0
         self.executor.scale = FIRST

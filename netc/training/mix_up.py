@@ -23,7 +23,7 @@ class MixUp:
 
     Labels stay whole numbers: what depends on them is computed twice, once with each pair's labels, and the results
     are mixed. Labels are the inputs that are read only where no gradient ever goes, as by a loss; all other inputs are
-    mixed. One proportion from Beta(alpha, alpha) is drawn for a batch, and one order, from torch's generator of the CPU.
+    mixed. For a batch one proportion from Beta(alpha, alpha) is drawn, and one order, from torch's generator of the CPU.
     `program` makes straight-line code of names of feeds and fetches. Raises NetcError E611 for inputs that are indices.
     """
 
@@ -75,7 +75,9 @@ def _check(graph: Graph) -> None:
     for name in graph.inputs:
         for node in graph.readers[name]:
             if _takes_no_gradient(node, name) and not _scores(node):
-                fault = f"`mix_up`: blob `{graph.values[name].blob}` cannot be mixed, layer `{node.name}` takes it as it is"
+                fault = (
+                    f"`mix_up`: blob `{graph.values[name].blob}` cannot be mixed, layer `{node.name}` takes it as it is"
+                )
                 raise NetcError(fault, code="E611", span=node.span)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from netc.compiler import graph_of, record_shapes, resolver
+from netc.compiler import Prepare, graph_of, record_shapes, resolver, unprepared
 from netc.data import Source, open_source
 from netc.diagnostics import NetcError
 from netc.frontends.caffe.read import read_net
@@ -13,6 +13,7 @@ from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.paths import find
 from netc.training.events import Listener, Note, Warned
+from netc.training.fine_tuning import freeze
 from netc.training.settings import SolverSettings
 
 WITHOUT_RECORDS = ("DummyData", "Input", "MemoryData")
@@ -22,8 +23,8 @@ WITHOUT_RECORDS = ("DummyData", "Input", "MemoryData")
 class SolverNets:
     """Builds the graphs of a solver's nets, data layers and shapes included; reads each file once."""
 
-    def __init__(self, settings: SolverSettings, tell: Listener) -> None:
-        self.settings, self.tell = settings, tell
+    def __init__(self, settings: SolverSettings, tell: Listener, prepare: Prepare = unprepared) -> None:
+        self.settings, self.tell, self.prepare = settings, tell, prepare
         self._files: dict[str, Fields] = {}
 
     def train(self) -> Graph:
@@ -54,7 +55,8 @@ class SolverNets:
 
     def _graph(self, given: str | Fields, phase: Phase, own: Fields) -> Graph:
         net = self._read(given) if isinstance(given, str) else given
-        return graph_of(net, merged_state(phase, net.message("state"), own), record_shapes)
+        graph = graph_of(net, merged_state(phase, net.message("state"), own), record_shapes, prepare=self.prepare)
+        return freeze(graph, self.settings.options.freeze)
 
     def _read(self, name: str) -> Fields:
         if name not in self._files:

@@ -1,19 +1,22 @@
-"""Settings of netc's own, `netc_param` of a solver: what people add to Caffe's training by hand. Never imports torch."""
+"""Settings of netc's own, `netc_param` of a solver: what people add to Caffe's training by hand.
+
+Never imports torch.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from netc.diagnostics import Diagnostic
 from netc.ir.fields import Fields
 
-AMP = ("bf16", "fp16")
-PRECISIONS = ("ieee", "tf32", "bf16")
-BETTER = ("higher", "lower")
+WORDS = {"amp": ("bf16", "fp16"), "precision": ("ieee", "tf32", "bf16"), "better": ("higher", "lower")}
+"""What fields of words may say."""
+Fault = tuple[str, str, "str | None"]
+"""The field, what is wrong with it, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Options:
     compile: bool = False
     channels_last: bool = False
     deterministic: bool = False
+    sync_batch_norm: bool = False
+    """BatchNorm normalises by the batches of all processes."""
 
     @staticmethod
     def of(message: Fields) -> Options:
@@ -65,30 +70,32 @@ class Options:
 NAMES = tuple(field.name for field in dataclasses.fields(Options))
 
 
-def check_options(options: Options, fields: Fields, policy: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Every fault of the options: E603. `policy` holds what else the solver says, by name."""
+def check_options(options: Options, fields: Fields, tests: int) -> Iterator[Diagnostic]:
+    """Every fault of the options of a solver with so many test nets: E603."""
+    for name, text, help in (*_values(options), *_watching(options, tests)):
+        yield Diagnostic("E603", text, fields.span(name) or fields.span(), help=help)
 
-    def wrong(name: str, text: str, help: str | None = None, index: int = 0) -> Diagnostic:
-        place = fields.span(name, index) or fields.span()
-        return Diagnostic("E603", text, place, help=help)
 
-    for name, known in (("amp", AMP), ("precision", PRECISIONS), ("better", BETTER)):
+def _values(options: Options) -> Iterator[Fault]:
+    for name, known in WORDS.items():
         value = getattr(options, name)
         if value and value not in known:
             choices = ", ".join(f"`{choice}`" for choice in known)
-            yield wrong(name, f"unknown value `{value}` of `{name}`", f"the values are {choices}")
+            yield name, f"unknown value `{value}` of `{name}`", f"the values are {choices}"
     for name in ("patience", "keep", "mix_up"):
         value = getattr(options, name)
         if not (value >= 0 and math.isfinite(value)):
-            yield wrong(name, f"`{name}` is {value:g}: it must be 0 or more")
+            yield name, f"`{name}` is {value:g}: it must be 0 or more", None
     if not 0 <= options.ema_decay < 1:
-        yield wrong("ema_decay", f"`ema_decay` is {options.ema_decay:g}: it must be 0 or more and less than 1")
-    for index, pair in enumerate(options.rename):
-        old, _, new = pair.partition("=")
-        if not old or not new:
-            yield wrong("rename", f"`rename` is `{pair}`: it must be OLD=NEW", index=index)
+        yield "ema_decay", f"`ema_decay` is {options.ema_decay:g}: it must be 0 or more and less than 1", None
+    for pair in options.rename:
+        if not all(pair.partition("=")):
+            yield "rename", f"`rename` is `{pair}`: it must be OLD=NEW", None
+
+
+def _watching(options: Options, tests: int) -> Iterator[Fault]:
     for name in ("patience", "better"):
         if getattr(options, name) and not options.watch:
-            yield wrong(name, f"`{name}` without `watch`", "name the output of a test net as `watch`")
-    if options.watch and not policy["test_iter"]:
-        yield wrong("watch", "`watch` without a test net", "give `test_iter` and `test_interval`")
+            yield name, f"`{name}` without `watch`", "name the output of a test net as `watch`"
+    if options.watch and not tests:
+        yield "watch", "`watch` without a test net", "give `test_iter` and `test_interval`"

@@ -118,7 +118,7 @@ class SolverSettings:
 
     @functools.cached_property
     def options(self) -> Options:
-        """netc's own settings."""
+        """The settings of netc's own."""
         return Options.of(self.netc_param)
 
     @property

@@ -2,9 +2,11 @@
 
     iteration, model       which snapshot it belongs to; `model` is the CRC-32 of its weights
     loss                   the window of the averaged loss
-    random                 states of torch's generators, by device
+    random                 states of torch's generators, by rank and device
     train, test            states of the data layers, by node key; one object a test net
-    world_size
+    world_size             how many processes trained
+    schedule               what a learning rate policy keeps
+    watch, ema, loss_scale the best test so far, updates of the averaged weights, the loss scale; null where not used
 
 Caffe never looks at it, and without it a run goes on from iterations x iter_size x batch_size records.
 """
@@ -25,7 +27,7 @@ from netc.runtime.state import Array
 from netc.training.feeds import decoded, encoded
 from netc.weights import atomic_write
 
-FORMAT = 1
+FORMAT = 2
 
 
 def sidecar_path(state: str | Path) -> Path:

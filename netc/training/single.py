@@ -10,12 +10,10 @@ from pathlib import Path
 
 import torch
 
-from netc.compiler import copy_weights, graph_of, record_shapes
+from netc.compiler import copy_weights, graph_of, lowered, record_shapes
 from netc.frontends.caffe.read import read_net
 from netc.ir.graph import Phase, State
-from netc.passes.data_to_inputs import data_to_inputs
 from netc.runtime.fillers import generator_of
-from netc.runtime.lower import lower
 from netc.runtime.stepper import Source, Stepper
 from netc.training.device import device_of
 from netc.training.events import Listener, Note, Output, nobody
@@ -43,7 +41,7 @@ def open_net(
     report.raise_errors()
     device = device_of(gpu, tell)
     graph = graph_of(fields, State(phase, level, tuple(stages)), record_shapes)
-    net = lower(data_to_inputs(graph), generator_of(None)).to(device)
+    net = lowered(graph, generator_of(None)).to(device)
     for file in weights:
         copy_weights(net, file)
     feeds = feeds_of(graph, device, torch.seed() % 2**31)

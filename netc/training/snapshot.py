@@ -23,7 +23,7 @@ from netc.runtime.lower import Net
 from netc.runtime.state import Array, array_of, copy_weights, named_blobs, same_shape
 from netc.training.messages import net_message
 from netc.training.optimizer import CaffeOptimizer
-from netc.training.sidecar import checksum
+from netc.training.sidecar import checksum, read_sidecar, sidecar_path
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,29 @@ class SnapshotPaths:
         >>> SnapshotPaths.of("lenet", 10, "BINARYPROTO").state
         'lenet_iter_10.solverstate'
         """
-        stem, hdf5 = f"{prefix}_iter_{iteration}", snapshot_format == "HDF5"
+        return SnapshotPaths.named(f"{prefix}_iter_{iteration}", snapshot_format)
+
+    @staticmethod
+    def named(stem: str, snapshot_format: str) -> SnapshotPaths:
+        """Files of which only the endings differ."""
+        hdf5 = snapshot_format == "HDF5"
         ending = ".h5" * hdf5
         return SnapshotPaths(f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}", hdf5)
+
+    @staticmethod
+    def beside(state: str) -> SnapshotPaths:
+        """The snapshot of a solver state.
+
+        >>> SnapshotPaths.beside("lenet_iter_10.solverstate.h5").average
+        'lenet_iter_10.ema.caffemodel.h5'
+        """
+        stem = str(sidecar_path(state)).removesuffix(".netc.json")
+        return SnapshotPaths.named(stem, "HDF5" if state.endswith(".h5") else "BINARYPROTO")
+
+    @property
+    def average(self) -> str:
+        """The file with averaged weights."""
+        return self.model.replace(".caffemodel", ".ema.caffemodel")
 
 
 def write_model(path: str, net: Net, graph: Graph, hdf5: bool, diff: bool = False) -> None:
@@ -89,6 +109,26 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> Restored:
     state = files.read_solverstate(path)
     _check_history(path, state.history, optimizer)
     model, notes = _find_model(path, state.learned_net)
+    copy_weights(net, _layers(model, net), str(model))
+    optimizer.load_history([_tensor(blob.data) for blob in state.history])
+    optimizer.iteration = state.iter
+    return Restored(state.iter, state.current_step, model_checksum(net), notes)
+
+
+def check_whole(path: str, net: Net, optimizer: CaffeOptimizer) -> None:
+    """Raises NetcError as `read_snapshot`, and E705 for weights that are not those the sidecar tells of."""
+    state = files.read_solverstate(path)
+    _check_history(path, state.history, optimizer)
+    model, _ = _find_model(path, state.learned_net)
+    found = _model_checksum_of(_layers(model, net), net)
+    beside = sidecar_path(path)
+    content, note = read_sidecar(beside, state.iter, found)
+    if beside.exists() and content is None:
+        raise NetcError(f"{note}; weights and solver state do not go together", code="E705")
+
+
+def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
+    """Layers of a weight file. Raises NetcError E703 where some of the net's are not among them."""
     layers = [
         (layer.name, [None if blob is None else blob.data for blob in layer.blobs])
         for layer in files.read(model).layers
@@ -97,10 +137,17 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> Restored:
     missing = [name for name, blobs in named_blobs(net) if name not in known and any(b.is_owner for b in blobs)]
     if missing:
         raise NetcError(f"`{model}` has no weights for {_listed(missing)}: it is of another net", code="E703")
-    copy_weights(net, layers, str(model))
-    optimizer.load_history([_tensor(blob.data) for blob in state.history])
-    optimizer.iteration = state.iter
-    return Restored(state.iter, state.current_step, model_checksum(net), notes)
+    return layers
+
+
+def _model_checksum_of(layers: list[tuple[str, list[Array | None]]], net: Net) -> int:
+    """What `model_checksum` gives when the layers have been copied in; of repeated names the k-th goes to the k-th."""
+    kept: dict[str, list[list[Array | None]]] = {}
+    for name, arrays in layers:
+        kept.setdefault(name, []).append(arrays)
+    order = [(kept[name].pop(0) if len(kept[name]) > 1 else kept[name][0], blobs) for name, blobs in named_blobs(net)]
+    pairs = [(arrays[blob.index], blob) for arrays, blobs in order for blob in blobs if blob.index < len(arrays)]
+    return checksum(array for array, blob in pairs if blob.is_owner and array is not None)
 
 
 def model_checksum(net: Net) -> int:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.runtime.lower import Net
-from netc.training import sidecar, snapshot
+from netc.training.checkpoints import Checkpoints
 from netc.training.checks import check_prefix
+from netc.training.data_watch import DataWatch
+from netc.training.ema import Average
 from netc.training.events import (
     Advanced,
     Clipped,
@@ -21,35 +23,43 @@ from netc.training.events import (
     FinalLoss,
     Finished,
     Listener,
+    Lowest,
+    Measured,
     Note,
     Output,
     Rated,
-    Restoring,
-    Snapshotting,
+    Skipped,
     Started,
     Stepped,
-    Tested,
-    Testing,
     Warned,
     nobody,
 )
 from netc.training.executor import ExecutorFactory, StraightExecutor
 from netc.training.loss import LossMeter
+from netc.training.loss_scale import LossScale
 from netc.training.lr_policy import Schedule
 from netc.training.messages import text_of
 from netc.training.nets import SolverNets
 from netc.training.optimizers import optimizer_for
 from netc.training.settings import SolverSettings
-from netc.training.solver_net import Assembler
+from netc.training.signals import Request, no_request
+from netc.training.solver_net import Assembler, Extension
+from netc.training.stepwise import StepwiseExecutor, executor_for
+from netc.training.team import Team
+from netc.training.tester import Tester
+from netc.training.watch import Watch
 
 CPU = torch.device("cpu")
+ALONE = Team()
+PLAIN = Extension()
 
 
 class Solver:
     """Trains a net as its settings say, and tells `tell` of what happens.
 
-    `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor`
-    makes what runs each net. Raises NetcError for settings, nets, weights or data that are at fault.
+    `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor` makes
+    what runs each net, `extension` changes nets while they are made, `team` is who trains along, and `debug` looks at
+    every value for NaN. Raises NetcError for settings, nets, weights or data that are at fault.
     """
 
     def __init__(
@@ -58,32 +68,55 @@ class Solver:
         *,
         device: torch.device = CPU,
         tell: Listener = nobody,
-        executor: ExecutorFactory = StraightExecutor,
+        executor: ExecutorFactory | None = None,
+        extension: Extension = PLAIN,
+        team: Team = ALONE,
+        debug: bool = False,
     ) -> None:
-        self.settings, self.device, self.tell = settings, device, tell
-        tell(Note("solver.cpp:45", f"Initializing solver from parameters: \n{text_of(settings).rstrip()}"))
+        self.settings, self.tell, self.device, self.team = settings, tell, device, team
+        tell(Note("solver.cpp:44", f"Initializing solver from parameters: \n{text_of(settings).rstrip()}"))
         for warning in settings.warnings:
             tell(Warned(warning.render()))
-        if settings.snapshot:
+        if settings.snapshot or settings.options.watch:
             check_prefix(settings)
-        self.seed = settings.random_seed if settings.random_seed >= 0 else secrets.randbits(31)
-        torch.manual_seed(self.seed)
-        assembler = Assembler(settings, device, self.seed, executor, tell)
-        nets = SolverNets(settings, tell)
+        self.seed: int = team.share(settings.random_seed if settings.random_seed >= 0 else secrets.randbits(31))
+        torch.manual_seed(self.seed + team.rank)
+        make = executor or executor_for(settings, tell, debug)
+        assembler = Assembler(settings, device, self.seed, make, tell, extension, team)
+        nets = SolverNets(settings, tell, extension.prepare)
         self.train_net = assembler.train_net(nets.train())
         self.optimizer = optimizer_for(settings, self.net.blobs)
         self.optimizer.keep_updates = settings.snapshot_diff
-        self.tests = [assembler.test_net(graph, index) for index, graph in enumerate(nets.tests())]
+        self.tests = [assembler.test_net(graph, index, self.net) for index, graph in enumerate(nets.tests())]
         self.net.train()
-        self.schedule = Schedule(settings)
-        self.loss = LossMeter(settings.average_loss, self.train_net.executor.losses)
+        self._complete()
+        tell(Note("solver.cpp:57", "Solver scaffolding done."))
+
+    def _complete(self) -> None:
+        """What a run keeps beside its nets."""
+        settings, options = self.settings, self.settings.options
         self.on_start: list[Callable[[], None]] = []
         """Called before the passes of an iteration."""
         self.on_gradients_ready: list[Callable[[], None]] = []
         """Called between the passes of an iteration and its update."""
+        if averaging := self.team.join(self.net, settings.iter_size, options.sync_batch_norm):
+            self.on_gradients_ready.append(averaging)
+        executor = self.train_net.executor
+        self.loss = LossMeter(settings.average_loss, executor.losses, lambda *loss: self.tell(Measured(*loss)))
+        self.schedule = Schedule(settings, self.loss.value)
+        self.average = Average(self.net, options.ema_decay) if options.ema_decay else None
+        self.watch = Watch(settings, [test.graph for test in self.tests]) if options.watch else None
+        scaled = options.amp == "fp16" and isinstance(executor, StraightExecutor)
+        self.loss_scale = LossScale(executor, self.optimizer) if scaled else None  # type: ignore[arg-type]
+        self.checkpoints = Checkpoints(self)
+        self.tester = Tester(self)
+        self.requested: Callable[[], Request] = no_request
+        """Asked after each iteration, and between the batches of a test."""
+        self.stopping = False
+        """Whether somebody asked to stop, since `step` or `solve` was called."""
+        self._data_watch = DataWatch(self.train_net.feeds)
         self._shown = (time.perf_counter(), 0)
         self._resumed = False
-        tell(Note("solver.cpp:57", "Solver scaffolding done."))
 
     # ------------------------------------------------------------------ what there is
 
@@ -118,7 +151,8 @@ class Solver:
     def solve(self, iterations: int | None = None) -> None:
         """Train up to `max_iter`, or for so many iterations; then snapshot, show the loss and test where they are due.
 
-        Raises NetcError E602 where neither is known, and whatever `step` raises.
+        Where somebody asks to stop, only the snapshot is made. Raises NetcError E602 where neither is known, and
+        whatever `step` raises.
         """
         settings = self.settings
         if iterations is None and not settings.max_iter and "max_iter" not in settings.fields:
@@ -126,48 +160,61 @@ class Solver:
         if settings.snapshot_after_train:
             check_prefix(settings)
         last = settings.max_iter if iterations is None else self.iteration + iterations
-        self.tell(Started(self.net.graph.name, settings.lr_policy, self.iteration, last))
+        self.tell(Started(self.net.graph.name, settings.lr_policy, self.iteration, last, self._images()))
         self.step(last - self.iteration)
         if settings.snapshot_after_train and not self._due(settings.snapshot):
             self.snapshot()
-        if self._due(settings.display):
+        if not self.stopping:
+            self._conclude()
+        self.look()
+        self.tell(Finished(self.iteration, self.stopping))
+
+    def _conclude(self) -> None:
+        if self._due(self.settings.display):
             self.loss.add(self.iteration, self.train_net.executor.forward())
             self.tell(FinalLoss(self.iteration, self.loss.value()))
-        if self._due(settings.test_interval):
+        if self._due(self.settings.test_interval):
             self.test_all()
-        self._look()
-        self.tell(Finished(self.iteration))
+            self.stopping = False  # all is done: there is nothing left to stop
 
     def step(self, iterations: int) -> None:
-        """Train for so many iterations, with the tests, log lines and snapshots that fall due.
+        """Train for so many iterations, with the tests, log lines and snapshots that fall due, or until asked to stop.
 
         Raises NetcError E701 for a loss that is NaN or infinite, E301 for labels out of range, and what snapshots and
         data raise.
         """
         if not self._resumed:
             self.loss.restart(self.iteration)
-        self._resumed = False
+        self._resumed = self.stopping = False
         self._shown = (time.perf_counter(), self.iteration)
         for _ in range(iterations):
             self._iterate()
+            if self.stopping:
+                break
 
     def _iterate(self) -> None:
-        settings = self.settings
-        self.train_net.executor.clear_gradients()
+        settings, executor = self.settings, self.train_net.executor
+        executor.clear_gradients()
         if self._due(settings.test_interval) and (self.iteration or settings.test_initialization):
             self.test_all()
+            if self.stopping:
+                return
         for callback in self.on_start:
             callback()
-        self.loss.add(self.iteration, self._passes())
         display = self._due(settings.display)
+        if isinstance(executor, StepwiseExecutor):
+            executor.talks = display and settings.debug_info
+        self.loss.add(self.iteration, self._passes())
         if display:
             self._display()
         for callback in self.on_gradients_ready:
             callback()
         self._update(display)
-        self.tell(Advanced(self.iteration))
-        if self._due(settings.snapshot):
+        self.tell(Advanced(self.iteration, self.optimizer.rate))
+        request = self.team.agree(self.requested())
+        if self._due(settings.snapshot) or request is Request.SNAPSHOT:
             self.snapshot()
+        self.stopping = request is Request.STOP
 
     def _passes(self) -> Sequence[Tensor]:
         """Forward and backward over `iter_size` batches; the parts of the mean loss."""
@@ -180,28 +227,43 @@ class Solver:
         return [total / batches for total in losses]
 
     def _update(self, display: bool) -> None:
-        iteration, optimizer = self.iteration, self.optimizer
-        optimizer.rate = self.schedule(iteration)
-        if self.schedule.stepped:
-            self.tell(Stepped(iteration, self.schedule.current_step))
+        iteration, optimizer, schedule = self.iteration, self.optimizer, self.schedule
+        optimizer.rate = schedule(iteration)
+        if schedule.stepped:
+            self.tell(Stepped(iteration, schedule.current_step, self.settings.lr_policy))
         if display:
+            if self.settings.lr_policy == "plateau" and schedule.last_event > iteration - self.settings.display:
+                self.tell(Lowest(iteration, schedule.least_loss))
             self.tell(Rated(iteration, optimizer.rate))
+        if self.loss_scale and not self.loss_scale.unscale():
+            optimizer.iteration += 1
+            self.tell(Skipped(iteration, self.loss_scale.value))
+            return
         optimizer.step()
+        if self.average:
+            self.average.update()
         clipping = optimizer.clipping
         if clipping and (display or self.device.type == "cpu") and (scale := clipping.scale.item()) < 1:
             self.tell(Clipped(iteration, clipping.norm.item(), self.settings.clip_gradients, scale))
 
     def _display(self) -> None:
-        self._look()
+        self.look()
         now, (then, before) = time.perf_counter(), self._shown
         self._shown = (now, self.iteration)
         since, outputs = self.iteration - before, self.train_net.outputs()
         self.tell(Displayed(self.iteration, self.loss.value(), now - then, since, self.settings.display, outputs))
+        for line in self._data_watch():
+            self.tell(Note("netc:1", line))
 
     def _due(self, interval: int) -> bool:
         return bool(interval) and self.iteration % interval == 0
 
-    def _look(self) -> None:
+    def _images(self) -> int:
+        """Rows of all batches of an iteration, 0 where the feeds do not say."""
+        rows = max((getattr(feed, "batch_size", 0) for feed in self.train_net.feeds.values()), default=0)
+        return int(rows * self.settings.iter_size * self.team.world_size)
+
+    def look(self) -> None:
         """Wait for the device, and raise what its flags say."""
         self.loss.flush()
         faults = [fault for part in (self.train_net, *self.tests) for fault in part.net.faults()]
@@ -211,83 +273,32 @@ class Solver:
     # ------------------------------------------------------------------ tests
 
     def test_all(self) -> list[tuple[Output, ...]]:
-        """Run every test net; see `test`."""
-        return [self.test(index) for index in range(len(self.tests))]
+        """Run every test net, see `test`, and look at the watched output; a stop that is asked for breaks it off."""
+        return self.tester.all()
 
     def test(self, index: int = 0) -> tuple[Output, ...]:
-        """Run `test_iter` batches of a test net; the mean of each element of its outputs.
+        """Run `test_iter` batches of a test net; the mean of each element of its outputs, nothing where asked to stop.
 
-        Raises NetcError E704 where batches give outputs of different sizes, and E301 for labels out of range.
+        With `ema_decay` the averaged weights are tested. Raises NetcError E704 where batches give outputs of different
+        sizes, and E301 for labels out of range.
         """
-        test, batches = self.tests[index], self.settings.test_iter[index]
-        self.tell(Testing(self.iteration, index))
-        test.net.eval()
-        try:
-            loss, sums = test.summed(batches)
-        finally:
-            self.net.train()
-        self._look()
-        outputs = test.outputs(sums, 1 / batches)
-        mean = float(loss) / batches if self.settings.test_compute_loss else None
-        self.tell(Tested(self.iteration, index, outputs, mean))
-        return outputs
+        return self.tester.one(index)
 
     # ------------------------------------------------------------------ snapshots
 
     def snapshot(self) -> str:
         """Write a snapshot; the path of its solver state. Raises NetcError E406 to E409; the last one stays whole."""
-        self._look()
-        paths = snapshot.SnapshotPaths.of(self.settings.prefix, self.iteration, self.settings.snapshot_format)
-        self.tell(Snapshotting(self.iteration, paths.model, "model", paths.hdf5))
-        snapshot.write_model(paths.model, self.net, self.train_net.graph, paths.hdf5, self.settings.snapshot_diff)
-        sidecar.write_sidecar(sidecar.sidecar_path(paths.state), self._sidecar())
-        self.tell(Snapshotting(self.iteration, paths.state, "state", paths.hdf5))
-        snapshot.write_state(paths.state, self.optimizer, paths.model, self.schedule.current_step, paths.hdf5)
-        return paths.state
+        self.look()
+        return self.checkpoints.write()
 
     def restore(self, path: str) -> None:
         """Go on where a snapshot stopped, one of ours or of Caffe's.
 
         Raises NetcError E401 to E406 for files that cannot be read or are something else, E702, E703.
         """
-        self.tell(Restoring(path))
-        restored = snapshot.read_snapshot(path, self.net, self.optimizer)
-        self.schedule.current_step = restored.current_step
-        content, note = sidecar.read_sidecar(sidecar.sidecar_path(path), restored.iteration, restored.model)
-        for text in (*restored.notes, *[f"{note}: it is not used"] * bool(note)):
-            self.tell(Warned(text))
-        if content is None:
-            self._seek()
-            return
-        self.loss.restore(content["loss"])
+        self.checkpoints.restore(path)
+
+    def resumed_loss(self, state: dict[str, Any]) -> None:
+        """Go on with the averaged loss of a snapshot."""
+        self.loss.restore(state)
         self._resumed = True
-        sidecar.restore_random_state(content["random"])
-        for part, states in zip((self.train_net, *self.tests), (content["train"], *content["test"])):
-            for key, feed in part.feeds.items():
-                if key in states:
-                    feed.restore(states[key])
-
-    def _sidecar(self) -> dict[str, Any]:
-        train, *tests = [
-            {key: feed.state() for key, feed in part.feeds.items()} for part in (self.train_net, *self.tests)
-        ]
-        return {
-            "iteration": self.iteration,
-            "model": snapshot.model_checksum(self.net),
-            "loss": self.loss.state(),
-            "random": sidecar.random_state(),
-            "train": train,
-            "test": tests,
-            "world_size": 1,
-        }
-
-    def _seek(self) -> None:
-        """Put the data where it must have been, for a snapshot that does not say."""
-        settings = self.settings
-        for feed in self.train_net.feeds.values():
-            feed.seek(self.iteration * settings.iter_size)
-        interval = settings.test_interval
-        done = -(-self.iteration // interval) - (not settings.test_initialization) if interval else 0
-        for test, batches in zip(self.tests, settings.test_iter):
-            for feed in test.feeds.values():
-                feed.seek(max(0, done) * batches)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from netc.compiler import copy_weights
+from netc.compiler import Prepare, lowered, unprepared
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
-from netc.passes.data_to_inputs import data_to_inputs
 from netc.paths import find
 from netc.runtime.fillers import generator_of
-from netc.runtime.lower import Net, lower
+from netc.runtime.lower import Net
 from netc.training.events import Finetuned, Finetuning, Listener, Output, Warned
 from netc.training.executor import Executor, ExecutorFactory
 from netc.training.feeds import Feed, feeds_of
+from netc.training.fine_tuning import report_table, start_from
 from netc.training.optimizer import rate_factor
 from netc.training.settings import SolverSettings
+from netc.training.team import Team
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +55,15 @@ class SolverNet:
             for value in tensor.detach().flatten().tolist()
         )
 
-    def summed(self, batches: int) -> tuple[Tensor, list[Tensor]]:
-        """The loss and the outputs of so many batches, summed on the device.
+    def summed(self, batches: int, interrupted: Callable[[], bool]) -> tuple[Tensor, list[Tensor]] | None:
+        """The loss and the outputs of so many batches, summed on the device; None where it was interrupted.
 
         Raises NetcError E704 where batches give outputs of different sizes.
         """
         loss, sums = torch.zeros(()), list[Tensor]()
         for _ in range(batches):
+            if interrupted():
+                return None
             for part in self.executor.forward():
                 loss = loss.to(part.device) + part
             outputs = self.executor.outputs
@@ -71,39 +75,64 @@ class SolverNet:
         return loss, sums
 
 
+@dataclass(frozen=True)
+class Extension:
+    """What a program does to a solver's nets while they are made: netc.pycaffe runs Python layers by it."""
+
+    prepare: Prepare = unprepared
+    """Changes each graph before shapes are inferred."""
+    lowered: Callable[[Graph, Net], None] = lambda graph, net: None
+    """Called with the train net, when its weights are filled and before files are copied in."""
+
+
+@dataclass(frozen=True)
 class Assembler:
     """Makes a solver's nets: weights filled, or copied in from files, on the device, with their feeds."""
 
-    def __init__(
-        self, settings: SolverSettings, device: torch.device, seed: int, executor: ExecutorFactory, tell: Listener
-    ) -> None:
-        self.settings, self.device, self.seed, self.tell = settings, device, seed, tell
-        self._executor, self._generator = executor, generator_of(seed)
-        self._train: Net | None = None
+    settings: SolverSettings
+    device: torch.device
+    seed: int
+    executor: ExecutorFactory
+    tell: Listener
+    extension: Extension
+    team: Team
 
     def train_net(self, graph: Graph) -> SolverNet:
         """The train net; weights with `lr_mult: 0` ask for no gradient. Raises NetcError as `lower` and files do."""
-        self._train = lower(data_to_inputs(graph), self._generator)
-        for blob in self._train.blobs:
+        net = lowered(graph, self._generator)
+        self.extension.lowered(graph, net)
+        for blob in net.blobs:
             if rate_factor(blob) == 0 and isinstance(blob.tensor, nn.Parameter):
                 blob.tensor.requires_grad_(False)
-        return self._complete(self._train, graph, None)
+        return self._complete(net, graph, None)
 
-    def test_net(self, graph: Graph, index: int) -> SolverNet:
+    def test_net(self, graph: Graph, index: int, train: Net) -> SolverNet:
         """A test net on the train net's weights. Raises NetcError as `lower` and files do."""
-        return self._complete(lower(data_to_inputs(graph), self._generator, self._train), graph, index)
+        return self._complete(lowered(graph, self._generator, train), graph, index)
+
+    @functools.cached_property
+    def _generator(self) -> torch.Generator:
+        return generator_of(self.seed)
 
     def _complete(self, net: Net, graph: Graph, test: int | None) -> SolverNet:
         net.to(self.device)
+        if self.settings.options.channels_last:
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for file in self.settings.weights:
             self._finetune(net, file, test)
-        feeds = feeds_of(graph, self.device, self.seed + 1000 * (0 if test is None else test + 1))
-        return SolverNet(net, graph, self._executor(net, graph, feeds), feeds)
+        seed = self.seed + 1000 * (0 if test is None else test + 1)
+        feeds = feeds_of(graph, self.device, seed, self.team.rank, self.team.world_size)
+        return SolverNet(net, graph, self.executor(net, graph, feeds), feeds)
 
     def _finetune(self, net: Net, file: str, test: int | None) -> None:
         path, note = find(file, self.settings.file)
         self.tell(Finetuning(file))
         if note:
             self.tell(Warned(note))
-        report = copy_weights(net, path)
-        self.tell(Finetuned(file, report.loaded, report.skipped, report.missing, test))
+        options = self.settings.options
+        renames = options.renames
+        if test is not None:  # it has the train net's weights already; what it lacks is no fault
+            renames = {old: new for old, new in renames.items() if any(blob.layer == new for blob in net.blobs)}
+        report = start_from(net, path, renames, options.allow_mismatch)
+        table = tuple(report_table(file, report)) if test is None else ()
+        self.tell(Finetuned(file, report.loaded, report.skipped, report.missing, test, table))

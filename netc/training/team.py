@@ -31,16 +31,13 @@ class Team:
         return list(values)
 
     def gather(self, value: Any) -> list[Any]:
-        """Each process's value, by rank, for a snapshot; plain JSON."""
+        """Each process's value, by rank."""
         return [value]
 
     def share(self, value: Any) -> Any:
-        """Rank 0's value, for all: a seed."""
+        """Rank 0's value, for all."""
         return value
 
     def join(self, net: Net, passes: int, synchronized: bool = False) -> Callable[[], None] | None:
-        """Begin with the same weights everywhere; what averages gradients between backward and update, if anything.
-
-        `passes` is how many backward passes an update takes; `synchronized` makes BatchNorm normalise by all batches.
-        """
+        """Begin to train a net together; what is to be called between backward and update, None for nothing."""
         return None

@@ -43,14 +43,27 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 )
 """Branches, in-place layers, BatchNorm with and without a convolution before it, groups, pooling that rounds up."""
 
-HOSTILE = ('x"); raise SystemExit(9) #', "a\nimport os", "'''", "a.b/c", "self", "", "{0}", "\\u0022", "class", "\u202eabc")
+HOSTILE = (
+    'x"); raise SystemExit(9) #',
+    "a\nimport os",
+    "'''",
+    "a.b/c",
+    "self",
+    "",
+    "{0}",
+    "\\u0022",
+    "class",
+    "\u202eabc",
+)
 """Names of layers that would be code, or break a text, where somebody pasted them in."""
 
 
 def hostile_net() -> str:
     """A chain of convolutions whose layers and blobs have hostile names."""
     text = ["name: 'n\\\"); raise SystemExit(9) #'"]
-    text.append('layer { name: "data" type: "Input" top: "in\\"put" input_param { shape { dim: 1 dim: 2 dim: 6 dim: 5 } } }')
+    text.append(
+        'layer { name: "data" type: "Input" top: "in\\"put" input_param { shape { dim: 1 dim: 2 dim: 6 dim: 5 } } }'
+    )
     bottom = '"in\\"put"'
     for index, name in enumerate(HOSTILE):
         top = quoted(name + str(index))

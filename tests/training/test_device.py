@@ -4,6 +4,7 @@ import torch
 from netc.diagnostics import NetcError
 from netc.training import events
 from netc.training.device import choose_device
+from netc.training.place import Place
 from netc.training.settings import SolverSettings
 
 
@@ -12,6 +13,7 @@ def gpus(monkeypatch):
     def pretend(count):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"model {index}")
+        monkeypatch.setattr(torch.cuda, "set_device", lambda index: None)
 
     return pretend
 
@@ -36,9 +38,21 @@ def test_without_a_gpu_the_cpu_is_used_and_that_is_said_once(gpus):
     assert chosen(solver_mode="CPU")[1] == [events.Note("caffe.cpp:197", "Use CPU.")]
 
 
-@pytest.mark.parametrize(("count", "gpu"), [(0, "0"), (0, "all"), (2, "2"), (2, "0,1"), (2, "x")])
+@pytest.mark.parametrize(
+    ("count", "gpu"), [(0, "0"), (0, "all"), (2, "2"), (2, "0,1"), (2, "x"), (2, "0,0"), (2, "1,2")]
+)
 def test_a_gpu_that_is_not_there(gpus, count, gpu):
     gpus(count)
     with pytest.raises(NetcError, match="GPU") as caught:
         chosen(gpu)
     assert caught.value.diagnostics[0].code == "E606"
+
+
+def test_each_process_has_a_gpu_of_its_own(gpus):
+    gpus(4)
+    for gpu, local_rank, index in [("all", 2, 2), ("3,1", 1, 1), (None, 3, 3)]:
+        told = []
+        place = Place(rank=5, world_size=8, local_rank=local_rank, started=True)
+        assert choose_device(SolverSettings(), gpu, told.append, place) == torch.device("cuda", index)
+    with pytest.raises(NetcError, match="no GPU for rank 5 of 8: 2 for all of this machine"):
+        choose_device(SolverSettings(), "0,1", told.append, place)

@@ -84,7 +84,7 @@ def test_round_trip_is_bit_equal(solver_from, hdf5, type_name):
         weights_of(solver) + solver.optimizer.history(), weights_of(other) + other.optimizer.history()
     ):
         assert torch.equal(one, same)
-    assert other._sidecar() == solver._sidecar()
+    assert other.checkpoints.sidecar() == solver.checkpoints.sidecar()
 
 
 @pytest.mark.parametrize("stop", [1, 4, 7])
@@ -199,7 +199,7 @@ def test_shared_blobs(solver_from, work):
         assert len(files.read_solverstate(path).history) == 2
         other = solver_from(more)
         other.restore(path)
-        assert other._sidecar() == solver._sidecar()
+        assert other.checkpoints.sidecar() == solver.checkpoints.sidecar()
     assert len(files.read("small_iter_1.caffemodel").by_name["two"].blobs) == 2
     assert files.read("small_iter_1.caffemodel.h5").by_name["two"].blobs == ()
 

@@ -33,9 +33,11 @@ from netc.training.executor import StraightExecutor
 from netc.training.optimizers import SGD
 
 MEAN = (104.0, 117.0, 123.0)
-SIZE, CROP, BATCH, RECORDS = 256, 227, 64, 512
-BATCHES = 12
-"""Batches a round."""
+CROP, BATCH, RECORDS = 227, 64, 512
+SQUARE, USUAL = (256, 256), (375, 500)
+"""Heights and widths: what Caffe's users resize to, and what most of ImageNet's pictures have."""
+BATCHES, AHEAD = 40, 2
+"""Batches a round, and what is read ahead: that many may be read in a round and not counted."""
 
 
 def cases(device: str, rounds: int, threads: int) -> dict[str, Callable[[], Result]]:
@@ -43,7 +45,8 @@ def cases(device: str, rounds: int, threads: int) -> dict[str, Callable[[], Resu
     few = max(5, rounds // 3)
     return {
         "data-raw": functools.partial(raw, device, few, threads),
-        "data-jpeg": functools.partial(jpeg, device, few, threads),
+        "data-jpeg": functools.partial(jpeg, "data-jpeg", USUAL, device, few, threads),
+        "data-jpeg-256": functools.partial(jpeg, "data-jpeg-256", SQUARE, device, few, threads),
         "train-lmdb-lenet": functools.partial(training, "lenet", 64, device, rounds, 20),
         "train-lmdb-alexnet": functools.partial(training, "alexnet", 32, device, few, 1),
     }
@@ -52,7 +55,7 @@ def cases(device: str, rounds: int, threads: int) -> dict[str, Callable[[], Resu
 def raw(device: str, rounds: int, threads: int) -> Result:
     """Raw records as float32 batches on the device, cropped, mirrored and mean-subtracted, against a DataLoader."""
     with contextlib.ExitStack() as stack:
-        path = stack.enter_context(_database(jpeg_quality=None))
+        path = stack.enter_context(_database(SQUARE, jpeg_quality=None))
         loader = batches(path, CROP, MEAN, BATCH, workers=2)
         next(loader)  # its processes begin before there are threads
         feed = stack.enter_context(_opened(path, device, threads))
@@ -69,10 +72,10 @@ def raw(device: str, rounds: int, threads: int) -> Result:
         return Result("data-raw", timing, 1 / 1.5, notes=notes)
 
 
-def jpeg(device: str, rounds: int, threads: int) -> Result:
+def jpeg(name: str, size: tuple[int, int], device: str, rounds: int, threads: int) -> Result:
     """JPEG records as finished batches, against cv2.imdecode alone on the same bytes with as many threads."""
     with contextlib.ExitStack() as stack:
-        path = stack.enter_context(_database(jpeg_quality=90))
+        path = stack.enter_context(_database(size, jpeg_quality=90))
         packed = _packed(path)
         feed = stack.enter_context(_opened(path, device, threads))
         pool = stack.enter_context(ThreadPoolExecutor(threads))
@@ -90,7 +93,7 @@ def jpeg(device: str, rounds: int, threads: int) -> Result:
 
         timing = alternate(ours, theirs, rounds, wait=waiter(device))
         notes = {"other": "cv2.imdecode alone", **_pace(timing), "reader_us": _reader(path), "threads": threads}
-        return Result("data-jpeg", timing, 1 / 0.9, notes=notes)
+        return Result(name, timing, 1 / 0.9, notes=notes)
 
 
 def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> Result:
@@ -101,7 +104,7 @@ def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> R
         if model == "lenet":
             path, transform = MODELS / "lenet" / "train_lmdb", Transform(scale=1 / 256)
         else:
-            path = stack.enter_context(_database(jpeg_quality=None))
+            path = stack.enter_context(_database(SQUARE, jpeg_quality=None))
             transform = Transform(crop_size=h, mirror=True, mean_value=MEAN)
         layer = Data(batch, transform, str(path), "LMDB")
         source = stack.enter_context(contextlib.closing(open_source(layer, "TRAIN")))
@@ -150,8 +153,8 @@ class _Half:
 
 
 @contextlib.contextmanager
-def _database(jpeg_quality: int | None) -> Iterator[Path]:
-    """An LMDB of parts of scikit-learn's two photographs, enlarged, in a folder that goes away."""
+def _database(size: tuple[int, int], jpeg_quality: int | None) -> Iterator[Path]:
+    """An LMDB of parts of scikit-learn's two photographs, in a folder that goes away."""
     from sklearn import datasets
 
     folder = Path(datasets.__file__).parent / "images"
@@ -161,15 +164,16 @@ def _database(jpeg_quality: int | None) -> Iterator[Path]:
         path = Path(place) / "lmdb"
         with new_database(path) as put:
             for i in range(RECORDS):
-                y, x = random.integers(0, 427 - SIZE), random.integers(0, 640 - SIZE)
-                part = np.ascontiguousarray(photographs[i % 2][y : y + SIZE, x : x + SIZE])
+                (h, w), photograph = size, photographs[i % 2]
+                y, x = random.integers(0, 427 - h), random.integers(0, 640 - w)
+                part = np.ascontiguousarray(photograph[y : y + h, x : x + w])
                 put(b"%08d" % i, _datum(part, i % 1000, jpeg_quality))
         yield path
 
 
 def _datum(picture: Any, label: int, jpeg_quality: int | None) -> bytes:
     if jpeg_quality is None:
-        return write_datum((3, SIZE, SIZE), picture.transpose(2, 0, 1).tobytes(), label, encoded=False)
+        return write_datum((3, *picture.shape[:2]), picture.transpose(2, 0, 1).tobytes(), label, encoded=False)
     packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1]
     return write_datum(data=packed.tobytes(), label=label, encoded=True)
 
@@ -177,7 +181,9 @@ def _datum(picture: Any, label: int, jpeg_quality: int | None) -> bytes:
 @contextlib.contextmanager
 def _opened(path: Path, device: str, threads: int) -> Iterator[Feed]:
     transform = Transform(crop_size=CROP, mirror=True, mean_value=MEAN)
-    source = open_source(Data(BATCH, transform, str(path), "LMDB", shuffle=True), "TRAIN", threads=threads)
+    source = open_source(
+        Data(BATCH, transform, str(path), "LMDB", prefetch=AHEAD, shuffle=True), "TRAIN", threads=threads
+    )
     with contextlib.closing(source):
         yield Feed(source, device)
 
@@ -217,5 +223,5 @@ def _a_round(feed: Feed) -> Tensor:
 
 def _check(ours: Tensor, theirs: Tensor) -> None:
     """Raises ValueError where the two sides' batches are not of one kind."""
-    if ours.shape != theirs.shape or ours.dtype != theirs.dtype or abs(float(ours.mean() - theirs.mean())) > 5:
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype or abs(float(ours.mean() - theirs.mean())) > 25:
         raise ValueError("the two sides give different batches: nothing is timed")

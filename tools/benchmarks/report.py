@@ -74,6 +74,7 @@ def surroundings(device: str, threads: int) -> dict[str, Any]:
         **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "protobuf")},
         "device": device,
         "threads": threads,
+        "waiting": os.environ.get("OMP_WAIT_POLICY", "default"),
         "precision": "float32",
     }
     return {**found, "gpu": _gpu()} if device == "cuda" else found

@@ -117,8 +117,12 @@ def pooling(layer: Pooling, call: Call) -> bool | None:
     pads = (h.before, w.before, h.after, w.after)
     x = call.x
     if h.after >= h.kernel or w.after >= w.kernel:  # more than a runtime takes: a window lies wholly outside
-        lowest = call.constant(-FLOAT_MAX if layer.pool == "MAX" and call.sink.dtype.itemsize > 2 else _least(layer, call))
-        x = call.op("Pad", x, call.constant([0, 0, h.before, w.before, 0, 0, h.after, w.after], "pads", np.int64), lowest)
+        lowest = call.constant(
+            -FLOAT_MAX if layer.pool == "MAX" and call.sink.dtype.itemsize > 2 else _least(layer, call)
+        )
+        x = call.op(
+            "Pad", x, call.constant([0, 0, h.before, w.before, 0, 0, h.after, w.after], "pads", np.int64), lowest
+        )
         pads = (0, 0, 0, 0)
     if layer.pool == "MAX":
         call.top("MaxPool", x, pads=pads, **window)

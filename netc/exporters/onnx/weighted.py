@@ -41,7 +41,11 @@ def inner_product(layer: InnerProduct, call: Call) -> None:
         x = call.x if call.axes == 2 else call.op("Flatten", call.x, axis=1)
         call.top("Gemm", x, *map(call.blob, range(len(call.blobs))), transB=int(not layer.transpose))
         return
-    x = call.x if axis == call.axes - 1 else call.op("Reshape", call.x, call.constant([0] * axis + [-1], dtype=np.int64))
+    x = (
+        call.x
+        if axis == call.axes - 1
+        else call.op("Reshape", call.x, call.constant([0] * axis + [-1], dtype=np.int64))
+    )
     matrix = call.constant(call.blobs[0] if layer.transpose else call.blobs[0].T, "weight")
     if not layer.bias_term:
         call.top("MatMul", x, matrix)

@@ -69,7 +69,7 @@ def power(layer: Power, call: Call) -> Code:
 
 @writes(Exp)
 def exp(layer: Exp, call: Call) -> Code:
-    """base ** (shift + scale x)."""
+    """Base ** (shift + scale x)."""
     logarithm = 1.0 if layer.base == NATURAL else math.log(layer.base)
     return Code(f"{affine(call.x, layer.scale * logarithm, layer.shift * logarithm)}.exp()")
 
@@ -103,5 +103,5 @@ def threshold(layer: Threshold, call: Call) -> Code:
 
 @writes(Swish)
 def swish(layer: Swish, call: Call) -> Code:
-    """x sigmoid(beta x)."""
+    """X sigmoid(beta x)."""
     return Code(f"{call.x} * {affine(call.x, layer.beta, 0)}.sigmoid()")

@@ -73,7 +73,7 @@ def crop(layer: Crop, call: Call) -> Code:
     axis = layer.axis % call.axes
     offset = layer.offset if len(layer.offset) > 1 else (layer.offset or (0,)) * (call.axes - axis)
     like = call.bottoms[1]
-    cut = ["{0}:{0} + {1}.shape[{2}]".format(start, like, axis + i) for i, start in enumerate(offset)]
+    cut = [f"{start}:{start} + {like}.shape[{axis + i}]" for i, start in enumerate(offset)]
     return Code(f"{call.x}[{', '.join([':'] * axis + cut)}]")
 
 

@@ -20,7 +20,22 @@ from netc.ir.graph import Graph
 
 Arrays = Mapping[str, tuple[Array, ...]]
 
-_TAKEN = ("torch", "F", "nn", "Tensor", "Path", "Net", "Pair", "load", "load_file", "self", "x", "images", "HERE", "NAME")
+_TAKEN = (
+    "torch",
+    "F",
+    "nn",
+    "Tensor",
+    "Path",
+    "Net",
+    "Pair",
+    "load",
+    "load_file",
+    "self",
+    "x",
+    "images",
+    "HERE",
+    "NAME",
+)
 _FUNCTIONS = tuple(name for name, value in vars(functions).items() if inspect.isfunction(value))
 
 

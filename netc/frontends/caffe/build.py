@@ -6,8 +6,9 @@ Every fault is reported once: what depends on a broken layer is left out in sile
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 
-from netc.diagnostics import Diagnostic, NetcError, Report, did_you_mean
+from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, Report, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
 from netc.frontends.caffe.phase import included
 from netc.ir.fields import Fields, placed
@@ -88,12 +89,18 @@ class _Builder:
             raise NetcError(self._missing(fields, index, name) for index, name in unknown)
         return tuple(self.current[name] for name in names) if self.broken.isdisjoint(names) else None
 
+    @cached_property
+    def _givers(self) -> dict[str, Fields]:
+        """The first layer of the file that gives each blob, in whatever phase."""
+        return {top: layer for layer in reversed(self.net["layer"]) for top in layer["top"]}
+
     def _missing(self, fields: Fields, index: int, name: str) -> Diagnostic:
-        later = next((layer for layer in self.net["layer"] if name in layer["top"]), None)
+        later = self._givers.get(name)
         notes = (
             () if later is None else (f"`{name}` is a top of layer `{later['name']}`, {_why_not(later, self.state)}",)
         )
-        help = None if later else did_you_mean(name, self.current)
+        few = len(self.report.diagnostics) < MAX_SHOWN  # a search among all blobs is slow
+        help = did_you_mean(name, self.current) if few and not later else None
         return Diagnostic(
             "E011", f"no layer before gives the bottom `{name}`", fields.span("bottom", index), notes, help
         )

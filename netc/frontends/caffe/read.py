@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, Span
+from netc.frontends.caffe.forks import explained, with_unread
 from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_net, upgrade_solver
 from netc.ir.fields import Fields
 from netc.schema import Message, as_dict, defaults, descriptor
@@ -21,11 +22,13 @@ from netc.text import Scalar, Tree, parse, read_source, to_message
 from netc.text.templates import blanked, fill, is_template, places, unfilled
 
 
-def read(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
+def read(
+    path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
+) -> tuple[Fields, Report]:
     """NetParameter or SolverParameter, whichever the file's own fields speak of; see `is_solver` and `read_net`."""
     with without_collector():
         tree, report = read_tree(path, values)
-        return _message(tree, report, "SolverParameter" if is_solver_tree(tree.root) else "NetParameter")
+        return _message(tree, report, "SolverParameter" if is_solver_tree(tree.root) else "NetParameter", strict)
 
 
 def is_solver(fields: Fields) -> bool:
@@ -33,15 +36,18 @@ def is_solver(fields: Fields) -> bool:
     return "layer" not in fields.defaults
 
 
-def read_net(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
+def read_net(
+    path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
+) -> tuple[Fields, Report]:
     """NetParameter of a prototxt file, or of a Source in memory, in today's format.
 
     `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats) and errors
     of single fields; what is left without these is in the Fields. Raises NetcError for a file that cannot be read, for
-    text that has no structure, and for a template with places that nothing fills.
+    text that has no structure, and for a template with places that nothing fills. With `strict` all that BVLC's schema
+    does not have is W001, what forks have too.
     """
     with without_collector():
-        return _message(*read_tree(path, values), "NetParameter")
+        return _message(*read_tree(path, values), "NetParameter", strict)
 
 
 def read_solver(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
@@ -87,11 +93,11 @@ def _other_errors(template: Source) -> tuple[Diagnostic, ...]:
     return ()
 
 
-def _message(tree: Tree, report: Report, name: str) -> tuple[Fields, Report]:
+def _message(tree: Tree, report: Report, name: str, strict: bool = False) -> tuple[Fields, Report]:
     upgraded = upgrade_net(tree) if name == "NetParameter" else upgrade_solver(tree)
     report.extend(upgraded.diagnostics)
     message, diagnostics = to_message(tree, name)
-    report.diagnostics += _templates(tree.source, diagnostics)
+    report.diagnostics += explained(_templates(tree.source, diagnostics), strict)
     return fields_of(message, tree.root), report
 
 
@@ -121,6 +127,7 @@ def _fields(name: str, values: dict[str, Any], node: MessageNode | None) -> Fiel
     for field in kinds.keys() & values.keys():
         nodes = node.messages(field) if node else []
         values[field] = _nested(kinds[field], values[field], nodes)
+    values = with_unread(name, values, node)
     return Fields(values, defaults(name), lambda field: empty_fields(kinds[field]), _locate(node))
 
 

@@ -15,7 +15,8 @@ LAYERS = ("layer", "layers")
 def upgrade_inputs(root: Message, findings: Findings) -> None:
     """Put an Input layer for the fields that declare inputs.
 
-    Inputs without a shape, which Caffe leaves out, become tops whose shapes are not known. E031 where the numbers of
+    Inputs without a shape, which Caffe leaves out, become tops whose shapes are not known, unless a layer gives them
+    too. E031 where the numbers of
     inputs and shapes do not agree: then all stays as it is.
     """
     old = [field for field in root.fields if field.name in FIELDS]
@@ -26,10 +27,20 @@ def upgrade_inputs(root: Message, findings: Findings) -> None:
     if _fault(tops, shapes, dims, old, findings):
         return
     blobs = [shape.values[0] for shape in shapes] or [_shape(dims[i : i + 4]) for i in range(0, len(dims), 4)]
+    if not blobs and _given(root) & {top.raw.strip("\"'") for top in tops if isinstance(top, Scalar)}:
+        substitute(root, dict.fromkeys(old, ()))
+        findings.note("W033", "`input` of a net, without a shape, that a layer gives too: left out", old[0].name_span)
+        return
     _replace(root, old, _layer(old, tops, blobs))
     names = ("input", "input_shape" if shapes else "input_dim")
     message = f"`{names[0]}` and `{names[1]}` of a net" if blobs else "`input` of a net, without a shape"
     findings.note("W033", f"{message}: read as an `Input` layer", old[0].name_span)
+
+
+def _given(root: Message) -> set[str]:
+    """The blobs that the net's layers give."""
+    layers = [layer for name in LAYERS for layer in root.messages(name)]
+    return {top.raw.strip("\"'") for layer in layers for top in layer.get("top") if isinstance(top, Scalar)}
 
 
 def _parts(old: Sequence[Field], name: str) -> list[Field]:

@@ -1,0 +1,119 @@
+"""Nets as ONNX: checked, run by onnxruntime at two batch sizes, under the net's own names."""
+
+import numpy as np
+import pytest
+
+from netc.conversion.models import net_of
+from netc.diagnostics import NetcError
+from netc.exporters.onnx import model_of
+from netc.exporters.stage import InputStage
+from netc.passes.arrays import Weighted
+from netc.passes.drop_identities import drop_identities
+from netc.passes.fold_batch_norm import fold_batch_norm
+from tests.conversion.nets import MIXED, close, hostile_net, inputs_of, trained, write
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+ONE = """layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 4 dim: 9 dim: 7 }} }} }}
+layer {{ name: "one" bottom: "data" top: "one" {} }}
+"""
+LAYERS = {
+    "dilated": 'type: "Convolution" convolution_param { num_output: 3 kernel_size: 2 dilation: 2 stride: 3 }',
+    "transposed product": 'type: "InnerProduct" inner_product_param { num_output: 5 transpose: true }',
+    "product of rows": 'type: "InnerProduct" inner_product_param { num_output: 5 axis: -1 bias_term: false }',
+    "product of planes": 'type: "InnerProduct" inner_product_param { num_output: 5 axis: 2 }',
+    "within": 'type: "LRN" lrn_param { local_size: 3 alpha: 2 norm_region: WITHIN_CHANNEL }',
+    "across": 'type: "LRN" lrn_param { local_size: 3 alpha: 2 beta: 0.5 k: 3 }',
+    "overhang": 'type: "Pooling" pooling_param { pool: AVE kernel_size: 4 stride: 3 pad: 2 }',
+    "outside": 'type: "Pooling" pooling_param { pool: MAX kernel_size: 1 stride: 4 }',
+    "wide": 'type: "Pooling" pooling_param { pool: MAX kernel_h: 3 kernel_w: 2 stride: 2 pad_h: 2 pad_w: 1 }',
+    "floor": 'type: "Pooling" pooling_param { pool: AVE kernel_size: 4 stride: 2 round_mode: FLOOR }',
+    "global": 'type: "Pooling" pooling_param { pool: MAX global_pooling: true }',
+    "reshape": 'type: "Reshape" reshape_param { shape { dim: 0 dim: -1 dim: 3 } axis: 1 num_axes: 2 }',
+    "flatten": 'type: "Flatten" flatten_param { axis: 1 end_axis: 2 }',
+    "tile": 'type: "Tile" tile_param { axis: 2 tiles: 3 }',
+    "slope": 'type: "PReLU" prelu_param { filler { value: 0.3 } channel_shared: true }',
+    "mvn": 'type: "MVN" mvn_param { across_channels: true }',
+    "power": 'type: "Power" power_param { power: 2 scale: 0.5 shift: 1 }',
+    "constant": 'type: "Power" power_param { power: 2 scale: 0 shift: 3 }',
+    "exp": 'type: "Exp" exp_param { base: 2 scale: 0.5 shift: 1 }',
+    "clip": 'type: "Clip" clip_param { min: -0.5 max: 0.25 }',
+    "elu": 'type: "ELU" elu_param { alpha: 0.4 }',
+    "reduction": 'type: "Reduction" reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 }',
+    "scale": 'type: "Scale" scale_param { axis: 2 num_axes: 2 bias_term: true }',
+    "bias": 'type: "Bias" bias_param { axis: 1 num_axes: 2 }',
+    "threshold": 'type: "Threshold" threshold_param { threshold: 0.2 }',
+    "softmax": 'type: "Softmax" softmax_param { axis: 2 }',
+    "scores of planes": 'type: "BatchNorm" batch_norm_param { eps: 0.01 }',
+}
+
+
+def run(model, feeds):
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
+    return dict(zip([one.name for one in session.get_outputs()], session.run(None, feeds)))
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_model_gives_the_nets_results(tmp_path, folded, batch):
+    model = trained(write(tmp_path, MIXED))
+    graph = drop_identities(model.graph)
+    made = fold_batch_norm(Weighted(graph, model.arrays)) if folded else Weighted(graph, model.arrays)
+    feed = inputs_of(model, batch)
+    exported = model_of(made.graph, made.arrays)
+    assert close(net_of(model).run(feed)["prob"], run(exported, feed)["prob"])
+    kinds = [node.op_type for node in exported.graph.node]
+    assert kinds.count("LRN") == 1
+    assert kinds.count("BatchNormalization") == (0 if folded else 2)
+    assert "Identity" not in kinds
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_layer_means_the_same(tmp_path, name):
+    model = trained(write(tmp_path, ONE.format(LAYERS[name])))
+    exported = model_of(model.graph, model.arrays)
+    for batch in (1, 3):
+        feed = inputs_of(model, batch)
+        expected, found = net_of(model).run(feed)["one"], run(exported, feed)["one"]
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.nanmax(np.abs(expected)))
+
+
+def test_names_are_the_nets_own(tmp_path):
+    model = trained(write(tmp_path, hostile_net()))
+    exported = model_of(model.graph, model.arrays)
+    assert [node.name for node in exported.graph.node] == [node.name or "Convolution" for node in model.graph.nodes]
+    feed = inputs_of(model, 2)
+    (expected,) = net_of(model).run({model.graph.values[n].blob: a for n, a in feed.items()}).values()
+    (found,) = run(exported, feed).values()
+    assert close(expected, found)
+
+
+def test_the_input_stage_takes_pictures_of_bytes(tmp_path):
+    model = trained(write(tmp_path, MIXED))
+    mean = np.random.default_rng(1).random((3, 23, 19), np.float32) * 100
+    exported = model_of(model.graph, model.arrays, InputStage(True, mean, 0.02))
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 23, 19, 3), np.uint8)
+    fed = (pictures.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32) - mean) * np.float32(0.02)
+    assert close(net_of(model).run(data=fed)["prob"], run(exported, {"images": pictures})["prob"])
+
+
+def test_half_precision(tmp_path):
+    model = trained(write(tmp_path, MIXED))
+    feed = inputs_of(model, 1)
+    found = run(
+        model_of(model.graph, model.arrays, dtype="float16"), {k: v.astype(np.float16) for k, v in feed.items()}
+    )
+    assert found["prob"].dtype == np.float16
+    assert close(net_of(model).run(feed)["prob"], found["prob"].astype(np.float32), 0.03)
+
+
+def test_what_has_no_form_is_told(tmp_path):
+    text = ONE.format('type: "Pooling" top: "mask" pooling_param { kernel_size: 2 }')
+    model = trained(write(tmp_path, text))
+    with pytest.raises(NetcError, match="`Pooling` cannot be written as ONNX") as caught:
+        model_of(model.graph, model.arrays)
+    assert caught.value.diagnostics[0].line == 2

@@ -1,0 +1,49 @@
+"""Layers that only training needs are taken out."""
+
+from netc.compiler import graph_of, read_net
+from netc.ir.graph import State
+from netc.passes.data_to_inputs import data_to_inputs
+from netc.passes.drop_identities import drop_identities
+from netc.passes.drop_losses import drop_losses
+from tests.conversion.nets import write
+
+NET = """
+layer { name: "data" type: "Input" top: "data" top: "label" input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }
+layer { name: "first" type: "Dropout" bottom: "data" top: "kept" }
+layer { name: "split" type: "Split" bottom: "kept" top: "a" top: "b" }
+layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }
+layer { name: "last" type: "Dropout" bottom: "sum" top: "sum" }
+layer { name: "named" type: "Dropout" bottom: "sum" top: "scores" }
+"""
+LOSSES = """
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "label" top: "loss" }
+layer { name: "accuracy" type: "Accuracy" bottom: "scores" bottom: "label" top: "accuracy" }
+"""
+
+
+def graph(folder, text):
+    return data_to_inputs(graph_of(read_net(write(folder, text))[0], State("TEST")))
+
+
+def test_dropout_and_split_go_but_for_an_output_of_their_own_name(tmp_path):
+    found = drop_identities(graph(tmp_path, NET))
+    assert [node.name for node in found.nodes] == ["sum", "named"]
+    assert found.nodes[0].bottoms == ("data", "data")
+    assert found.outputs == ("label", "scores")
+
+
+def test_an_in_place_dropout_at_the_end_goes(tmp_path):
+    found = drop_identities(graph(tmp_path, NET.rsplit("layer", 1)[0]))
+    assert [node.name for node in found.nodes] == ["sum"]
+    assert [found.values[name].blob for name in found.outputs] == ["label", "sum"]
+
+
+def test_losses_go_with_the_inputs_that_only_they_read(tmp_path):
+    found = drop_losses(graph(tmp_path, NET + LOSSES))
+    assert found.inputs == ("data",)
+    assert found.outputs == ("scores",)
+
+
+def test_a_net_without_losses_stays_itself(tmp_path):
+    whole = graph(tmp_path, NET)
+    assert drop_losses(whole) is whole

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import netc
+from netc.weights import write_blob
+
+INFOGAIN = """
+layer { name: "in" type: "Input" top: "x" top: "label" input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } } }
+layer { name: "loss" type: "InfogainLoss" bottom: "x" bottom: "label" top: "loss"
+        infogain_loss_param { source: "matrix.binaryproto" } }
+"""
+
+
+def test_an_infogain_matrix_is_read_from_its_file(tmp_path):
+    random = np.random.default_rng(3)
+    matrix = random.random((3, 3), np.float32)
+    write_blob(tmp_path / "matrix.binaryproto", matrix)
+    (tmp_path / "net.prototxt").write_text(INFOGAIN)
+    net = netc.load(tmp_path / "net.prototxt")
+    scores, labels = random.random((4, 3), np.float32), np.array([2, 0, 1, 1])
+    log = torch.log_softmax(torch.from_numpy(scores), 1).numpy()
+    expected = -(matrix[labels] * log).sum() / 4
+    assert net.run(x=scores, label=labels)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_missing_infogain_matrix_is_an_error_at_its_layer(tmp_path):
+    (tmp_path / "net.prototxt").write_text(INFOGAIN)
+    with pytest.raises(netc.NetcError) as caught:
+        netc.load(tmp_path / "net.prototxt")
+    found = caught.value.diagnostics[0]
+    assert found.code == "E401"
+    assert found.line == 3

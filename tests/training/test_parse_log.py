@@ -1,0 +1,199 @@
+"""Logs as tables: Caffe's own, netc's of the same events, and logs that went through something."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from netc.diagnostics import NetcError
+from netc.training import events
+from netc.training.log import GlogWriter
+from netc.training.parse_log import parse, read_log, table_text, write_tables
+
+CAFFE = Path(__file__).parent.parent / "reference" / "training" / "caffe_log.txt"
+NOVEMBER = datetime(2026, 11, 21)
+PREFIX = "I1120 21:46:35.000000 7 solver.cpp:1] "
+
+
+def rows(text: str) -> list[dict[str, float]]:
+    return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
+
+
+def of_messages(*messages: str):
+    return parse([f"{PREFIX}{message}\n" for message in messages], changed=NOVEMBER)
+
+
+def numbers(table):
+    return [(row.iteration, row.outputs) for row in table]
+
+
+def test_caffes_log_as_tables(tmp_path):
+    written = write_tables(read_log(CAFFE), tmp_path)
+    assert [(path.name, count) for path, count in written] == [("caffe_log.txt.train", 7), ("caffe_log.txt.test", 4)]
+    train, test = (rows(path.read_text()) for path, _ in written)
+    assert train[1] == {"NumIters": 10, "Seconds": 0.728492, "LearningRate": 0.00999251, "loss": 1.92106}
+    assert test[-1] == {
+        "NumIters": 300, "Seconds": 13.448626, "LearningRate": 0.00978788, "accuracy": 0.980556, "loss": 0.0615067
+    }  # fmt: skip
+    assert [row["NumIters"] for row in test] == [0, 100, 200, 300]
+
+
+def test_netcs_log_of_the_same_run_gives_the_same_tables(tmp_path):
+    caffe = read_log(CAFFE)
+    start, stream, at = datetime(2026, 11, 20, 21, 46, 35), io.StringIO(), [0.0]
+    write = GlogWriter(stream, now=lambda: start + timedelta(seconds=at[0]))
+    write(events.Started("LeNet-digits", "inv", 0, 300))
+    for row in sorted([*caffe.train, *caffe.tests[0]], key=lambda row: row.seconds):
+        at[0] = row.seconds
+        outputs = tuple(events.Output(name, value, float(name == "loss")) for name, value in row.outputs.items())
+        if "accuracy" in row.outputs:
+            write(events.Testing(row.iteration, 0))
+            write(events.Tested(row.iteration, 0, outputs))
+        else:
+            write(events.Displayed(row.iteration, row.outputs["loss"], 0.3, 10, 10, outputs))
+            write(events.Rated(row.iteration, caffe.rates[row.iteration]))
+    path = tmp_path / "netc.txt"
+    path.write_text(stream.getvalue())
+    netc = read_log(path)
+    for ours, theirs in ((netc.train, caffe.train), (netc.tests[0], caffe.tests[0])):
+        assert len(ours) == len(theirs)
+        for a, b in zip(rows(table_text(ours)), rows(table_text(theirs))):
+            assert a == pytest.approx(b, rel=1e-5, abs=1e-5)
+    assert netc.weighted == caffe.weighted == {"loss"}
+
+
+def test_both_forms_of_the_prefix_and_what_other_programs_put_before_it():
+    for date in ("I1120", "I20261120", "[rank0]: I1120", "2026-11-20T21:46:35Z I1120"):
+        log = parse(
+            [
+                f"{date} 21:46:35.5 7 solver.cpp:289] Solving net\n",
+                "make: entering folder\n",
+                f"{date} 21:46:37.75 7 solver.cpp:239] Iteration 5, loss = 0.5\n",
+                f"{date} 21:46:37.75 7 solver.cpp:258]     Train net output #0: loss = 0.5 (* 1 = 0.5 loss)\n",
+            ],
+            changed=NOVEMBER,
+        )
+        assert [(row.iteration, row.seconds) for row in log.train] == [(5, 2.25)], date
+        assert log.losses == {5: 0.5}
+
+
+def test_seconds_go_on_over_new_year_and_leap_days():
+    lines = ["I1231 23:59:59.0 7 solver.cpp:289] Solving net\n"]
+    for day, minute in (("0101", 0), ("0229", 0), ("0301", 1)):
+        lines.append(f"I{day} 00:0{minute}:00.0 7 solver.cpp:239] Iteration {len(lines)}, loss = 1\n")
+        lines.append(f"I{day} 00:0{minute}:00.0 7 solver.cpp:258]     Train net output #0: loss = 1\n")
+    log = parse(lines, changed=datetime(2024, 3, 2))
+    days = 24 * 3600
+    assert [row.seconds for row in log.train] == [1, 59 * days + 1, 60 * days + 61]
+
+
+def test_a_line_that_is_cut_off_is_passed_over(tmp_path):
+    text = CAFFE.read_text()
+    path = tmp_path / "cut.log"
+    at = text.index("loss = 0.160171") + len("loss = 0.16")
+    path.write_text(text[:at])
+    assert list(read_log(path).tests[0][-1].outputs) == ["accuracy"]
+    assert table_text(read_log(path).tests[0]).endswith(",0.95,\n")
+
+
+@pytest.mark.parametrize("cut", range(0, len(CAFFE.read_text()), 397))
+def test_a_log_cut_off_anywhere_is_a_beginning_of_the_whole(cut):
+    text = CAFFE.read_text()
+    part = parse(text[:cut].splitlines(keepends=True), changed=NOVEMBER)
+    whole = parse(text.splitlines(keepends=True), changed=NOVEMBER)
+    assert numbers(part.train) == numbers(whole.train)[: len(part.train)]
+    for row, other in zip(part.tests.get(0, []), whole.tests[0]):
+        assert row.outputs.items() <= other.outputs.items()
+
+
+def test_a_resumed_run_takes_the_place_of_what_was_lost():
+    def segment(start, stop, loss):
+        for at in range(start, stop, 10):
+            yield f"Iteration {at} (1 iter/s, 1s/10 iters), loss = {loss}"
+            yield f"    Train net output #0: loss = {loss} (* 1 = {loss} loss)"
+            yield f"Iteration {at}, lr = {loss / 100}"
+
+    killed = "Iteration 40 (1 iter/s, 1"
+    log = parse(
+        [
+            *[f"{PREFIX}{message}\n" for message in ("Solving net", *segment(0, 40, 1.0))],
+            f"{PREFIX}{killed}{PREFIX}Solving net\n",
+            *[f"{PREFIX}{message}\n" for message in segment(20, 50, 2.0)],
+        ],
+        changed=NOVEMBER,
+    )
+    expected = {0: 1.0, 10: 1.0, 20: 2.0, 30: 2.0, 40: 2.0}
+    assert [(row.iteration, row.outputs["loss"]) for row in log.train] == list(expected.items())
+    assert log.losses == expected
+    assert log.rates == {at: loss / 100 for at, loss in expected.items()}
+
+
+def test_several_test_nets_have_tables_of_their_own(tmp_path):
+    log = of_messages(
+        "Iteration 0, Testing net (#0)",
+        "    Test net output #0: accuracy = 0.5",
+        "Iteration 0, Testing net (#1)",
+        "    Test net output #0: accuracy = 0.75",
+        "    Test net output #1: odd name = -nan",
+    )
+    log.name = "two"
+    assert [path.name for path, _ in write_tables(log, tmp_path, "\t")] == ["two.test", "two.test1"]
+    assert (
+        tmp_path / "two.test1"
+    ).read_text() == "NumIters\tSeconds\tLearningRate\taccuracy\todd name\n0.0\t0.0\tnan\t0.75\tnan\n"
+
+
+def test_elements_of_one_output_have_columns_of_their_own():
+    log = of_messages(
+        "Iteration 0, Testing net (#0)",
+        *[f"    Test net output #{index}: accuracy = 0.{index}" for index in range(3)],
+    )
+    assert log.tests[0][0].outputs == {"accuracy": 0.0, "accuracy.1": 0.1, "accuracy.2": 0.2}
+
+
+def test_a_row_has_the_rate_of_its_own_iteration():
+    log = of_messages(
+        "Iteration 0, Testing net (#0)",
+        "    Test net output #0: accuracy = 0.5",
+        "Iteration 5, loss = 1",
+        "    Train net output #0: loss = 1",
+        "Iteration 5, lr = 0.5",
+        "Iteration 10, loss = 1",
+        "    Train net output #0: loss = 1",
+        "Iteration 10, lr = 0.25",
+        "Iteration 12, Testing net (#0)",
+        "    Test net output #0: accuracy = 0.5",
+    )
+    assert [row.rate for row in log.train] == [0.5, 0.25]
+    assert [row.rate for row in log.tests[0]] == [0.5, 0.25]
+    assert math.isnan(of_messages("Iteration 1, loss = 1", "    Train net output #0: loss = 1").train[0].rate)
+
+
+def test_lines_of_forks():
+    log = of_messages(
+        "Iteration 100 (9.5 iter/s, 10.5s/100 iter), 0.5/10.0ep, loss = 0.3",
+        "    Train net output #0: loss = 0.3 (* 1 = 0.3 loss)",
+        "Iteration 100, lr = 0.01, m = 0.9, wd = 0.0005",
+        "MultiStep Status: Iteration 100, step = 1",
+    )
+    assert (log.losses, log.rates) == ({100: 0.3}, {100: 0.01})
+
+
+@pytest.mark.parametrize("content", [b"", b"no log at all\n", bytes(range(256)) * 20, CAFFE.read_bytes()[:900]])
+def test_what_is_no_log(tmp_path, content):
+    path = tmp_path / "x.log"
+    path.write_bytes(content)
+    with pytest.raises(NetcError, match="no log of a training") as caught:
+        read_log(path)
+    assert caught.value.diagnostics[0].code == "E631"
+
+
+def test_a_log_that_is_not_there(tmp_path):
+    with pytest.raises(NetcError, match="no such file") as caught:
+        read_log(tmp_path / "x.log")
+    assert caught.value.diagnostics[0].code == "E001"
