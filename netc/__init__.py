@@ -23,6 +23,7 @@ from netc.diagnostics import Diagnostic, NetcError
 
 if TYPE_CHECKING:
     from netc.compiler import load
+    from netc.conversion.convert import convert
     from netc.inspection import check, summary
     from netc.rewriting import upgrade
     from netc.runtime.lower import Net
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Diagnostic", "Net", "NetcError", "__version__", "check", "load", "summary", "train", "upgrade"]
+__all__ = ["Diagnostic", "Net", "NetcError", "__version__", "check", "convert", "load", "summary", "train", "upgrade"]
 
 _HOME = {
     "Net": "netc.runtime.lower",
     "check": "netc.inspection",
+    "convert": "netc.conversion.convert",
     "load": "netc.compiler",
     "summary": "netc.inspection",
     "train": "netc.training.run",

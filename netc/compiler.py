@@ -35,6 +35,21 @@ if TYPE_CHECKING:
     from netc.weights import Weights
 
 
+__all__ = [
+    "Prepare",
+    "Prober",
+    "checked_graph",
+    "copy_weights",
+    "graph_of",
+    "load",
+    "lowered",
+    "phase_of",
+    "read_net",
+    "record_shapes",
+    "resolver",
+    "unprepared",
+]
+
 Prepare = Callable[[Graph], Graph]
 """Changes a graph between `build` and `infer`: gives Python layers the objects that run them, for instance."""
 
@@ -60,8 +75,7 @@ def checked_graph(
     """
     graph, report = build(net, state, faulty)
     graph, found = infer(prepare(graph), probe, shapes)
-    report.extend(found.diagnostics)
-    return graph, report
+    return graph, Report([*report.with_shapes(graph), *found.diagnostics])
 
 
 def graph_of(

@@ -122,6 +122,16 @@ def test_what_is_not_here_is_a_warning_and_an_error_when_strict(tmp_path, monkey
     assert (found.code, found.severity) == ("W020", "error")
 
 
+def test_strict_takes_the_schema_of_bvlc_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = PICTURE + layer("pool", "Pooling", "data", "pool", "pooling_param { kernel_size: 2 ceil_mode: false }")
+    assert [(d.code, d.severity) for d in check(text)] == [("W002", "warning")]
+    assert [(d.code, d.severity) for d in check(text, strict=True)] == [("W001", "error")]
+    Path("pool.prototxt").write_text(text)
+    solver = 'net: "pool.prototxt" base_lr: 1 lr_policy: "fixed" max_iter: 1'
+    assert [(d.code, d.severity) for d in check(solver, strict=True)] == [("W001", "error")]
+
+
 def test_unknown_shapes_are_checked_where_they_are_known():
     crop = "transform_param { crop_size: 5 }"
     text = layer("data", "Data", "", "data", f'data_param {{ source: "nowhere" batch_size: 8 }} {crop}')

@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # another process), spinning makes small nets ten times slower. Read once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        status = netc.main(args=arguments, prog_name="netc", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        status = netc.main(args=given, prog_name="netc", standalone_mode=False, obj=given)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except NetcError as error:

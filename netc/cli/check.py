@@ -73,8 +73,8 @@ def _codes(given: Sequence[str]) -> list[str]:
 def _show(found: Sequence[Sequence[Diagnostic]]) -> None:
     for one in found:
         if one:
-            show(one, err=False)
-            click.echo()
+            show(one)
+            click.echo(err=True)
     errors = sum(d.severity == "error" for one in found for d in one)
     warnings = sum(map(len, found)) - errors
     click.echo(f"{_count(len(found), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")

@@ -21,6 +21,10 @@ from netc.cli.pictures import parse_told, preprocess_options
 @option("--fold", is_flag=True, help="Fold BatchNorm and Scale into the layers before them; drop dropout.")
 @option("--half", type=click.Choice(["fp16", "bf16"]), help="Weights and arithmetic in half precision.")
 @option("--input-stage", is_flag=True, help="ONNX and .py take RGB pictures of bytes, (n, h, w, 3).")
+@option("--allow-mismatch", is_flag=True, help="Layers whose blobs have other shapes in the file start afresh.")
+@option(
+    "--reshape", is_flag=True, help="Read blobs of equal counts in the net's shapes (fully connected, convolution)."
+)
 @option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
 @preprocess_options
 def command(
@@ -31,6 +35,8 @@ def command(
     fold: bool,
     half: str | None,
     input_stage: bool,
+    allow_mismatch: bool,
+    reshape: bool,
     shape: tuple[str, ...],
     mean: str | None,
     scale: float | None,
@@ -41,6 +47,8 @@ def command(
 
     A JSON file beside it tells what a picture goes through before the net.
     """
+    if allow_mismatch and reshape:
+        raise click.UsageError("`--allow-mismatch` and `--reshape` exclude each other")
     shapes = parse_shapes(shape)
     told = parse_told(mean, scale, order, resize)
     from netc.conversion.convert import convert
@@ -55,6 +63,7 @@ def command(
         input_stage=input_stage,
         told=told,
         shapes=shapes,
+        misfits="skip" if allow_mismatch else "reshape" if reshape else "refuse",
     )
     show(done.warnings)
     for file in done.files:

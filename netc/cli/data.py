@@ -32,7 +32,7 @@ def _backend() -> Callable[[Any], Any]:
 
 
 def _threads() -> Callable[[Any], Any]:
-    return option("--threads", type=click.IntRange(1), help="Threads that work; all cores, eight at most, without it.")
+    return option("--threads", type=click.IntRange(1), help="Threads that work; one a core without it.")
 
 
 def _skip_bad() -> Callable[[Any], Any]:

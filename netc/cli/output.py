@@ -17,14 +17,14 @@ _HEAD = re.compile(r"^(error|warning)(\[\w+\]): (.*)$", re.MULTILINE)
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
-def show(diagnostics: Sequence[Diagnostic], err: bool = True) -> None:
-    """Print findings on stderr, or on stdout where they are what was asked for."""
+def show(diagnostics: Sequence[Diagnostic]) -> None:
+    """Print findings on stderr."""
     if not diagnostics:
         return
     text = render(diagnostics)
-    if (sys.stderr if err else sys.stdout).isatty():
+    if sys.stderr.isatty():
         text = _HEAD.sub(_coloured, text)
-    click.echo(text, err=err)
+    click.echo(text, err=True)
 
 
 def _coloured(match: re.Match[str]) -> str:

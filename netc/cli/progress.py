@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from netc.training.events import Advanced, Displayed, Event, Finished, Listener, Started
+from netc.training.events import Advanced, Displayed, Event, Finished, Listener, Started, nobody
 from netc.training.log import GlogWriter
+from netc.training.place import place_of_environment
 from netc.training.seeing import JsonWriter, Pace, all_of
 
 REFRESH = 0.1
@@ -22,10 +23,13 @@ REFRESH = 0.1
 
 @contextlib.contextmanager
 def listeners(log_json: str | None = None, tensorboard: str | None = None) -> Iterator[Listener]:
-    """A listener that writes what is asked for while the context lasts.
+    """A listener that writes what is asked for while the context lasts, for rank 0; the other ranks say nothing.
 
     Raises NetcError E632 for a file or folder that cannot be written, E633 where TensorBoard is not installed.
     """
+    if place_of_environment().rank:
+        yield nobody
+        return
     with contextlib.ExitStack() as stack:
         told: list[Listener] = []
         if log_json:

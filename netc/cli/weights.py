@@ -23,7 +23,7 @@ from netc.ir.dims import text
 def command(file: str, net: str | None, stats: bool, shape: tuple[str, ...], format_: str) -> int:
     """List the layers and blobs of a .caffemodel or .caffemodel.h5.
 
-    With a NET each blob is compared with the net's; exit status 1 where one of the net's is missing or has another shape.
+    With a NET each blob is compared with the net's; exit status 1 where one of its own is missing or has another shape.
     """
     found = list_weights(file, net, stats=stats, shapes=parse_shapes(shape))
     click.echo(json.dumps(_plain(found), indent=2) if format_ == "json" else _table(found))

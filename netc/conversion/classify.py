@@ -14,7 +14,7 @@ from netc.conversion.pictures import batch_of
 from netc.conversion.preprocess import Told
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape
-from netc.passes.arrays import Weighted
+from netc.passes.arrays import Array, Weighted
 from netc.passes.drop_losses import drop_losses
 from netc.text import read_source
 
@@ -81,6 +81,6 @@ def _check_labels(names: Sequence[str], classes: int, path: str | Path | None) -
         raise NetcError(f"`{path}` names {len(names)} classes, the net gives {classes}", code="E100")
 
 
-def _best(scores: np.ndarray, names: Sequence[str], top: int) -> list[Guess]:  # type: ignore[type-arg]
+def _best(scores: Array, names: Sequence[str], top: int) -> list[Guess]:
     order = np.argsort(-scores, kind="stable")[:top]
     return [Guess(int(index), names[index] if names else "", float(scores[index])) for index in order]

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from netc.conversion import preprocess as preprocessing
-from netc.conversion.models import Files, net_of, open_net, weighted
+from netc.conversion.models import Files, Misfits, listed, net_of, open_net, read_state, weighted
 from netc.conversion.preprocess import Preprocess, Told
 from netc.diagnostics import Diagnostic, NetcError
+from netc.exporters.stage import InputStage
 from netc.ir.dims import Shape
 from netc.passes.arrays import Weighted
 from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.runtime.lower import Net
-from netc.weights import Blob, LayerBlobs, Weights, atomic_path, atomic_write, write_caffemodel
+from netc.weights import Blob, LayerBlobs, Weights, atomic_path, atomic_write, read, write_caffemodel
 
 Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
 Half = Literal["fp16", "bf16"]
@@ -72,6 +73,7 @@ def convert(
     input_stage: bool = False,
     told: Told | None = None,
     shapes: Mapping[str, Shape] | None = None,
+    misfits: Misfits = "refuse",
 ) -> Converted:
     """Write the test net of a prototxt, with weights, as `to`:
 
@@ -79,12 +81,13 @@ def convert(
     module in plain torch and its weights as safetensors beside it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
     Losses are left out of models that run elsewhere. A JSON file beside the model tells what a picture goes through
-    before it, where the files say so. Raises NetcError, among them E701 for a layer that the format has no word for.
+    before it, where the files say so. Raises NetcError, among them E801 for a layer that the format has no word for.
     """
     options = Options(fold, half, input_stage, told or Told())
-    opened = open_net(net, weights, shapes=shapes)
+    opened = open_net(net, weights, shapes=shapes, misfits=misfits)
     model = _passed(weighted(opened), to, options)
     found, warnings = _preprocess(model, net, options)
+    warnings = (*_unfilled(model, weights), *warnings)
     target = _target(Path(output), to)
     files = _WRITERS[to](model, opened, target, options, found)
     if found is not None:
@@ -101,6 +104,19 @@ def _target(output: Path, to: Format) -> Path:
     if not output.suffix or (to in ("caffe", "py") and output.suffix != SUFFIXES[to]):
         return output.with_name(output.name + SUFFIXES[to])
     return output
+
+
+def _unfilled(model: Weighted, weights: Files | None) -> tuple[Diagnostic, ...]:
+    """A warning where layers have weights that no file gave."""
+    files = listed(weights)
+    if any(read_state(file) is not None for file in files):
+        return ()  # a state_dict has all of them, or is an error
+    given = {layer.name for file in files for layer in read(file).layers if layer.blobs}
+    missing = [f"`{node.name}`" for node in model.graph.nodes if model.blobs(node) and node.name not in given]
+    if not missing:
+        return ()
+    message = f"{len(missing)} layers have the weights that their fillers drew: no file gives them"
+    return (Diagnostic("W802", message, notes=(", ".join(missing[:5]) + ", ..." * (len(missing) > 5),)),)
 
 
 def _passed(model: Weighted, to: Format, options: Options) -> Weighted:
@@ -121,15 +137,15 @@ def _preprocess(model: Weighted, net: str | Path, options: Options) -> tuple[Pre
     except NetcError as error:
         if options.input_stage or options.told != Told():
             raise
-        missing = tuple(d for d in error.diagnostics if d.code != "E702")
-        return None, tuple(Diagnostic("W701", d.message, d.span, d.notes, d.help) for d in missing)
+        missing = tuple(d for d in error.diagnostics if d.code != "E802")
+        return None, tuple(Diagnostic("W801", d.message, d.span, d.notes, d.help) for d in missing)
 
 
-def _stage(found: Preprocess | None, options: Options) -> preprocessing.InputStage | None:
+def _stage(found: Preprocess | None, options: Options) -> InputStage | None:
     if not options.input_stage or found is None:
         return None
     if found.order == "gray":
-        raise NetcError("an input stage takes pictures of three colours, the net takes one", code="E702")
+        raise NetcError("an input stage takes pictures of three colours, the net takes one", code="E802")
     return found.stage
 
 
@@ -166,12 +182,12 @@ def _state_dict(
 
 def _caffe(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
     if options.half is not None:
-        raise NetcError("BVLC Caffe holds weights in float32 only", code="E703", help="leave `--half` out")
+        raise NetcError("BVLC Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
     return write_caffe(model, target)
 
 
 def write_caffe(model: Weighted, target: Path) -> tuple[Path, ...]:
-    """Write a .prototxt, and beside it the .caffemodel. Raises NetcError E701 for what BVLC Caffe does not have."""
+    """Write a .prototxt, and beside it the .caffemodel. Raises NetcError E801 for what BVLC Caffe does not have."""
     from netc.exporters.caffe import net_message, net_text
 
     message = net_message(model.graph)
@@ -208,7 +224,7 @@ def _onnx(model: Weighted, opened: Net, target: Path, options: Options, found: P
     from netc.exporters.onnx import model_of
 
     if options.half == "bf16":
-        raise NetcError("ONNX models are written in float32 or fp16", code="E703", help="use `--half fp16`")
+        raise NetcError("ONNX models are written in float32 or fp16", code="E803", help="use `--half fp16`")
     made = model_of(model.graph, model.arrays, _stage(found, options), DTYPES[options.half])
     with atomic_write(target) as file:
         file.write(made.SerializeToString())

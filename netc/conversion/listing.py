@@ -1,4 +1,4 @@
-"""What a weights file holds, and how that fits a net. Never imports torch, and reads no values unless asked for statistics."""
+"""What a weights file holds, and how that fits a net. Values are read for statistics only; torch is never imported."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netc import compiler
+from netc.frontends.caffe.read import read_net
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph, State
 from netc.weights import Blob, LayerBlobs, Statistics, read
@@ -87,7 +88,7 @@ def list_weights(
 
 
 def _graph(net: str | Path, shapes: Mapping[str, Shape] | None) -> Graph:
-    fields, report = compiler.read_net(net)
+    fields, report = read_net(net)
     report.raise_errors()
     return compiler.graph_of(fields, State(), compiler.Prober(), shapes)
 

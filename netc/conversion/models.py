@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,9 +15,11 @@ from torch import Tensor
 from netc import compiler
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir.dims import Shape, text
-from netc.passes.arrays import Weighted
-from netc.runtime.lower import Net, lower
-from netc.runtime.state import array_of
+from netc.passes.arrays import Array, Weighted
+from netc.runtime.lower import Net
+from netc.runtime.state import array_of, copy_weights, named_blobs
+from netc.weights import read
+from netc.weights.paging import release
 
 Files = str | Path | Sequence[str | Path]
 
@@ -26,21 +31,63 @@ def listed(files: Files | None) -> list[Path]:
     return [Path(files)] if isinstance(files, (str, Path)) else [Path(file) for file in files]
 
 
+Misfits = Literal["refuse", "skip", "reshape"]
+"""What happens to layers of a file whose blobs have other shapes: an error; they start afresh; or, where the counts are
+equal (a fully connected layer and a convolution), the numbers are read in the net's shape."""
+
+
 def open_net(
-    net: str | Path, weights: Files | None = None, *, shapes: Mapping[str, Shape] | None = None, seed: int | None = 0
+    net: str | Path,
+    weights: Files | None = None,
+    *,
+    shapes: Mapping[str, Shape] | None = None,
+    seed: int | None = 0,
+    misfits: Misfits = "refuse",
 ) -> Net:
     """The test net of a prototxt, with weights of .caffemodel, HDF5, safetensors or .pt files.
 
-    A state_dict has the names of `netc.load(...).state_dict()`. What no file fills is drawn from `seed`. Raises NetcError.
+    A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
+    from `seed`. Raises NetcError.
     """
-    opened = compiler.load(net, shapes=shapes, seed=seed)
-    for file in listed(weights):
-        state = read_state(file)
-        if state is None:
-            compiler.copy_weights(opened, file)
-        else:
+    states = {file: read_state(file) for file in listed(weights)}
+    blobs = [file for file, state in states.items() if state is None]
+    if misfits == "refuse":
+        opened = _loaded(net, blobs, shapes, seed)
+    else:
+        opened = compiler.load(net, shapes=shapes, seed=seed)
+        for file in blobs:
+            _copy(opened, file, misfits)
+    for file, state in states.items():
+        if state is not None:
             load_state(opened, state, str(file))
     return opened
+
+
+def _loaded(net: str | Path, files: list[Path], shapes: Mapping[str, Shape] | None, seed: int | None) -> Net:
+    try:
+        return compiler.load(net, files, shapes=shapes, seed=seed)
+    except NetcError as error:
+        raise NetcError(replace(d, help=_MISFIT_HELP) if d.code == "E306" else d for d in error.diagnostics) from None
+
+
+_MISFIT_HELP = (
+    "`--allow-mismatch` starts such layers afresh, `--reshape` reads equally many numbers in the net's shape, "
+    "`netc weights FILE NET` lists all"
+)
+
+
+def _copy(net: Net, file: Path, misfits: Misfits) -> None:
+    """Copy a weights file into a net; layers of other shapes are reshaped, where they can be, or passed over."""
+    wanted = {name: [blob.shape for blob in blobs] for name, blobs in named_blobs(net)}
+    layers: list[tuple[str, list[Array | None]]] = []
+    for layer in read(file).layers:
+        arrays = [None if blob is None else blob.data for blob in layer.blobs]
+        shapes = wanted.get(layer.name, [])
+        if misfits == "reshape" and len(shapes) == len(arrays):
+            pairs = zip(arrays, shapes)
+            arrays = [a.reshape(s) if a is not None and a.size == prod(s) else a for a, s in pairs]
+        layers.append((layer.name, arrays))
+    copy_weights(net, layers, str(file), allow_mismatch=misfits == "skip", copied=release)
 
 
 def read_state(path: Path) -> dict[str, Tensor] | None:
@@ -97,15 +144,15 @@ def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
 
 def weighted(net: Net) -> Weighted:
     """A net's graph with views of its weights, in Caffe's shapes."""
-    arrays: dict[str, list[object]] = {}
+    arrays: dict[str, list[Array]] = {}
     for blob in net.blobs:
         arrays.setdefault(blob.key, []).append(array_of(blob.tensor, blob.shape))
-    return Weighted(net.graph, {key: tuple(blobs) for key, blobs in arrays.items()})  # type: ignore[arg-type]
+    return Weighted(net.graph, {key: tuple(blobs) for key, blobs in arrays.items()})
 
 
 def net_of(model: Weighted) -> Net:
     """The torch module of a graph with arrays, in eval()."""
-    net = lower(model.graph).eval()
+    net = compiler.lowered(model.graph, unfilled={node.name for node in model.graph.nodes if model.blobs(node)}).eval()
     for blob in net.blobs:
         blob.data.copy_(torch.from_numpy(model.arrays[blob.key][blob.index].copy()))
     return net

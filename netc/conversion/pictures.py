@@ -33,7 +33,8 @@ def read(path: str | Path, steps: Preprocess) -> Image:
 def prepared(picture: Image, steps: Preprocess) -> Array:
     """What the net is fed of a picture's planes: in its order, without the mean, scaled."""
     planes = picture[::-1] if steps.order == "rgb" else picture
-    values = planes.astype(np.float32)
+    values: Array = planes.astype(np.float32)
     if steps.mean is not None:
         values -= centre(steps.mean, steps.crop)
-    return values * np.float32(steps.scale)
+    values *= np.float32(steps.scale)
+    return values

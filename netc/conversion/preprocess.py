@@ -1,4 +1,4 @@
-"""What a picture goes through before a net's first input: found beside the net, or told; and the sidecar that keeps it."""
+"""What a picture goes through before a net: found beside the net, or told; and the sidecar that keeps it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from netc import compiler, paths
 from netc.diagnostics import NetcError
 from netc.exporters.stage import InputStage
+from netc.frontends.caffe.read import read_net
 from netc.ir.dims import known, text
 from netc.ir.graph import Graph, Node, State
 from netc.ir.transform import Transform
@@ -74,7 +75,7 @@ class Told:
 
 
 def centre(picture: Array, size: tuple[int, int]) -> Array:
-    """The middle of planes (c, h, w), its corner rounded down as Caffe does; a mean of numbers stays. Raises NetcError E505."""
+    """The middle of planes (c, h, w), its corner rounded down as in Caffe; numbers stay. Raises NetcError E505."""
     _, h, w = picture.shape
     if (h, w) == (1, 1):
         return picture
@@ -88,7 +89,7 @@ def find(graph: Graph, path: str | Path, told: Told | None = None) -> Preprocess
     """The preprocessing of a net's first input of pictures.
 
     Flags come first, then the `transform_param` of the net's own data layer, then that of the training net beside it.
-    Raises NetcError E702 where the net takes no pictures, E401 and others for a mean that cannot be read.
+    Raises NetcError E802 where the net takes no pictures, E401 and others for a mean that cannot be read.
     """
     told = told or Told()
     made = _bare(graph)
@@ -110,7 +111,7 @@ def _bare(graph: Graph) -> Preprocess:
             order: Order = "gray" if shape[1] == 1 else "bgr"
             return Preprocess(graph.values[name].blob, (shape[2], shape[3]), order)
     shapes = ", ".join(f"{graph.values[name].blob}{text(graph.shape(name))}" for name in graph.inputs)
-    raise NetcError("the net takes no pictures of one or three colours", code="E702", notes=[f"inputs: {shapes}"])
+    raise NetcError("the net takes no pictures of one or three colours", code="E802", notes=[f"inputs: {shapes}"])
 
 
 def _candidates(path: str | Path) -> list[Path]:
@@ -121,7 +122,7 @@ def _data_layer(path: Path) -> Node | None:
     """The first data layer with a transform, in test if it is there."""
     if not path.is_file():
         return None
-    fields, report = compiler.read_net(path)
+    fields, report = read_net(path)
     if report.errors:
         return None
     for phase in (compiler.phase_of("test"), compiler.phase_of("train")):

@@ -29,10 +29,13 @@ Values = dict[str, Array]
 class Runner(Protocol):
     """One form of a net."""
 
-    inputs: Mapping[str, tuple[int, ...]]
-    """What is fed, with its extents behind the batch; empty for a dump."""
-    versions: bool
-    """Whether names tell versions of a blob apart."""
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """What is fed, with its extents behind the batch; empty for a dump."""
+
+    @property
+    def versions(self) -> bool:
+        """Whether names tell versions of a blob apart."""
 
     def run(self, inputs: Mapping[str, Array]) -> Values:
         """Every value that the form can show. Raises NetcError."""
@@ -175,7 +178,9 @@ class _Taps(ast.NodeTransformer):
         if not isinstance(statement, ast.Assign) or statement.lineno not in self.labels:
             return []
         shown = ast.parse(ast.unparse(statement.targets[0]), mode="eval").body
-        call = ast.Call(ast.Name("_show", ast.Load()), [ast.Constant(self.labels[statement.lineno]), shown], [])
+        call = ast.Call(
+            ast.Name("_show", ast.Load()), [ast.parse(repr(self.labels[statement.lineno]), mode="eval").body, shown], []
+        )
         return [ast.copy_location(ast.Expr(call), statement)]
 
 
@@ -198,12 +203,12 @@ class Dump:
 
 
 def random_inputs(runner: Runner, batch: int, seed: int) -> Values:
-    """Numbers around 0 for each input of a runner. Raises NetcError E702 for extents that are not known."""
+    """Numbers around 0 for each input of a runner. Raises NetcError E802 for extents that are not known."""
     generator = np.random.default_rng(seed)
     made = {}
     for name, shape in runner.inputs.items():
         if not all(isinstance(extent, int) and known(extent) for extent in shape):
-            raise NetcError(f"the shape of `{name}` is not known", code="E702", help="give `--shape` or `--input`")
+            raise NetcError(f"the shape of `{name}` is not known", code="E802", help="give `--shape` or `--input`")
         made[name] = generator.standard_normal((batch, *shape), dtype=np.float32)
     return made
 

@@ -18,6 +18,7 @@ import numpy as np
 from netc import compiler
 from netc.diagnostics import NetcError, Source, did_you_mean
 from netc.exporters.caffe import net_text
+from netc.frontends.caffe.read import read_net
 from netc.ir.dims import text
 from netc.ir.graph import Graph, Node, State, module_key
 from netc.layers.convolution import Convolution
@@ -30,8 +31,8 @@ from netc.runtime.fillers import fill, generator_of
 
 
 def again(graph: Graph) -> Graph:
-    """The graph as a file of it reads: names, keys and shapes anew. Raises NetcError where it no longer fits together."""
-    fields, report = compiler.read_net(Source("<surgery>", net_text(graph)))
+    """The graph as a file of it reads: names, keys and shapes anew. Raises NetcError where its parts no longer fit."""
+    fields, report = read_net(Source("<surgery>", net_text(graph)))
     report.raise_errors()
     return data_to_inputs(compiler.graph_of(fields, State("TEST")))
 
@@ -44,21 +45,22 @@ def _rekeyed(model: Weighted) -> Weighted:
 
 
 def node_named(graph: Graph, name: str) -> Node:
-    """The first layer of a name. Raises NetcError E705 where there is none."""
+    """The first layer of a name. Raises NetcError E805 where there is none."""
     for node in graph.nodes:
         if node.name == name:
             return node
     help = did_you_mean(name, [node.name for node in graph.nodes])
-    raise NetcError(f"the net has no layer `{name}`", code="E705", help=help)
+    raise NetcError(f"the net has no layer `{name}`", code="E805", help=help)
 
 
 def fc_to_conv(model: Weighted, names: Sequence[str] = ()) -> Weighted:
     """Inner products as convolutions: those named, else all that read a picture or the result of such a one.
 
-    The numbers stay, read as kernels: (outputs, c h w) becomes (outputs, c, h, w). Raises NetcError E705.
+    The numbers stay, read as kernels: (outputs, c h w) becomes (outputs, c, h, w). Raises NetcError E805.
     """
     chosen = {node_named(model.graph, name).key for name in names}
-    arrays, nodes, maps = dict(model.arrays), [], set()
+    arrays, nodes = dict(model.arrays), []
+    maps: set[str] = set()
     for node in model.graph.nodes:
         plane = _plane(model.graph, node, maps)
         if isinstance(node.layer, InnerProduct) and plane and (node.key in chosen or not names):
@@ -74,7 +76,7 @@ def fc_to_conv(model: Weighted, names: Sequence[str] = ()) -> Weighted:
         ):
             maps.update(node.tops)
     if not maps:
-        raise NetcError("no inner product reads a picture: there is nothing to convert", code="E705")
+        raise NetcError("no inner product reads a picture: there is nothing to convert", code="E805")
     return _rekeyed(Weighted(model.graph.replace(nodes=tuple(nodes)), arrays))
 
 
@@ -90,7 +92,7 @@ def _as_convolution(node: Node, blobs: tuple[Array, ...], plane: Sequence[int]) 
     layer = node.layer
     assert isinstance(layer, InnerProduct)
     if layer.axis not in (1, -3):
-        raise NetcError(f"`{node.name}` keeps more axes than the batch", code="E705", notes=[f"axis {layer.axis}"])
+        raise NetcError(f"`{node.name}` keeps more axes than the batch", code="E805", notes=[f"axis {layer.axis}"])
     weight = blobs[0].T if layer.transpose else blobs[0]
     made = Convolution(
         num_output=layer.num_output,
@@ -105,12 +107,12 @@ def _as_convolution(node: Node, blobs: tuple[Array, ...], plane: Sequence[int]) 
 def classes(model: Weighted, name: str, count: int, rename: str | None = None, seed: int | None = None) -> Weighted:
     """Layer `name` with `count` outputs, filled as its fillers say, from `seed`; perhaps under another name.
 
-    A new name keeps a file of the old weights from being copied into it. Raises NetcError E705, and what no longer fits
+    A new name keeps a file of the old weights from being copied into it. Raises NetcError E805, and what no longer fits
     behind it.
     """
     node = node_named(model.graph, name)
     if not isinstance(node.layer, (InnerProduct, Convolution)):
-        raise NetcError(f"`{name}` is a `{node.layer.type}`: it has no number of outputs", code="E705")
+        raise NetcError(f"`{name}` is a `{node.layer.type}`: it has no number of outputs", code="E805")
     made = replace(node, layer=replace(node.layer, num_output=count), name=rename or name)
     nodes = tuple(made if one is node else one for one in model.graph.nodes)
     index = model.graph.nodes.index(node)
@@ -131,23 +133,23 @@ def _filled(graph: Graph, node: Node, seed: int | None) -> tuple[Array, ...]:
 
 
 def drop(model: Weighted, names: Sequence[str]) -> Weighted:
-    """The net without these layers: who read them reads what they read. Raises NetcError E705 where shapes differ."""
+    """The net without these layers: who read them reads what they read. Raises NetcError E805 where shapes differ."""
     gone = [node_named(model.graph, name) for name in names]
     renamed = {}
     for node in gone:
         if node.tops and (len(node.tops) != 1 or not node.bottoms):
-            raise NetcError(f"`{node.name}` has {len(node.bottoms)} bottoms, {len(node.tops)} tops", code="E705")
+            raise NetcError(f"`{node.name}` has {len(node.bottoms)} bottoms, {len(node.tops)} tops", code="E805")
         for top in node.tops:
             before, after = model.graph.shape(node.bottoms[0]), model.graph.shape(top)
             if before != after:
-                raise NetcError(f"`{node.name}` makes {text(after)} of {text(before)}: it cannot go", code="E705")
+                raise NetcError(f"`{node.name}` makes {text(after)} of {text(before)}: it cannot go", code="E805")
             renamed[top] = node.bottoms[0]
     kept = [node for node in model.graph.nodes if node not in gone]
     return _rekeyed(Weighted(rewired(model.graph, kept, renamed), model.arrays))
 
 
 def rename(model: Weighted, names: Mapping[str, str]) -> Weighted:
-    """The net with layers under other names; blobs keep theirs. Raises NetcError E705 for a layer that is not there."""
+    """The net with layers under other names; blobs keep theirs. Raises NetcError E805 for a layer that is not there."""
     for name in names:
         node_named(model.graph, name)
     taken: set[str] = set()
@@ -163,11 +165,11 @@ def rename(model: Weighted, names: Mapping[str, str]) -> Weighted:
 
 
 def crop(model: Weighted, blob: str) -> Weighted:
-    """The net up to a blob, which becomes its only output. Raises NetcError E705 where there is no such blob."""
+    """The net up to a blob, which becomes its only output. Raises NetcError E805 where there is no such blob."""
     graph = model.graph
     if blob not in graph.blobs:
         help = did_you_mean(blob, graph.blobs)
-        raise NetcError(f"the net has no blob `{blob}`", code="E705", help=help)
+        raise NetcError(f"the net has no blob `{blob}`", code="E805", help=help)
     wanted, kept = {graph.blobs[blob]}, []
     for node in reversed(graph.nodes):
         if wanted & set(node.tops):

@@ -63,7 +63,7 @@ def verify(
     """Compare two of {prototxt with `weights`, .onnx, .py that netc wrote, .npz of blobs} value by value.
 
     Both get `inputs`, else what a dump among them holds, else random numbers from `seed`. Raises NetcError, among them
-    E704 where the two have no value in common.
+    E804 where the two have no value in common.
     """
     sides = [open_runner(path, weights, shapes) for path in (one, other)]
     fed = dict(inputs) if inputs is not None else _inputs(sides, batch, seed)
@@ -72,7 +72,7 @@ def verify(
         first, second = (_last(values, side.versions) for values, side in zip((first, second), sides))
     common = [name for name in first if name in second and name not in fed]
     if not common:
-        raise NetcError(f"`{one}` and `{other}` have no value in common", code="E704")
+        raise NetcError(f"`{one}` and `{other}` have no value in common", code="E804")
     return Verification(tuple(difference(name, first[name], second[name], tolerance) for name in common))
 
 

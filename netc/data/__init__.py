@@ -5,6 +5,13 @@
     feed = Feed(source, device)                      its batches, finished, as tensors (netc.data.device)
     data, label = feed.next()
     source.state(), source.restore(state)            where it stands, as plain JSON
+    source.skipped                                   bad records that others stand in for (`skip_bad=True`)
+
+    image_set.convert_images, convert_folder         databases of picture files, as convert_imageset makes them
+    convert.mnist, convert.cifar10                   databases of MNIST's and CIFAR-10's files
+    mean_image.mean_image                            compute_image_mean
+    survey.survey, sheet.contact_sheet               what a database holds, and what is wrong in it
+    writing.new_database                             `put(key, value)` of an LMDB or LevelDB, whole or not there
 
 What is random depends on a seed and the number of the record, never on threads or on where a run was resumed.
 
@@ -17,8 +24,9 @@ What is random depends on a seed and the number of the record, never on threads 
     E507  a LevelDB that another process has open
     E508  HDF5 datasets that are missing, hold no numbers, or differ in length or shape
     E509  windows outside their picture, or none of a kind that a batch needs
-    E510  files that are no IDX (MNIST) files, or do not belong together
+    E510  files that are no MNIST or CIFAR-10 files, or do not belong together
     E511  a database that exists already, or cannot be written
+    E512  an unknown kind of database, or settings of a conversion that contradict each other
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ for a CPU it runs in the reader threads.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Finish:
         self.scale, self.mean = scale, mean
         self.whole = mean is not None and mean.shape[1:] != (1, 1)
         self._on: dict[torch.device, Tensor] = {}
+        self._spaces = threading.local()
 
     def check(self, shape: Shape, describe: Callable[[], str]) -> None:
         """Raises NetcError E505 for a record whose size differs from the mean picture's."""
@@ -72,7 +74,7 @@ class Finish:
 
     def host(self, target: Array, image: Image, mirror: bool, offset: tuple[int, int], valid: Valid | None) -> None:
         """The same for one picture (c, h, w), without torch: `target` is its place in a float32 batch."""
-        np.copyto(target, _flipped(image) if mirror else _planes(image))
+        np.copyto(target, self._flipped(image) if mirror else self._planes(image))
         if self.mean is not None:
             part = self.mean
             if self.whole:
@@ -85,6 +87,30 @@ class Finish:
         if valid is not None:
             top, left, bottom, right = valid
             target[:, :top], target[:, bottom:], target[:, :, :left], target[:, :, right:] = 0, 0, 0, 0
+
+    def _planes(self, image: Image) -> Image:
+        """The picture with its planes apart: a strided copy would be many times slower."""
+        if not interleaved(image):
+            return image
+        planes = self._space("planes", image)
+        copy(planes, image)
+        return planes
+
+    def _flipped(self, image: Image) -> Image:
+        import cv2
+
+        result = self._space("flipped", image)
+        for target, plane in zip(result, self._planes(image)):
+            cv2.flip(plane, 1, target)
+        return result
+
+    def _space(self, use: str, image: Image) -> Image:
+        """An array like this picture, each thread's own and used again: fresh memory costs more than filling it."""
+        space: Image | None = getattr(self._spaces, use, None)
+        if space is None or space.shape != image.shape or space.dtype != image.dtype:
+            space = np.empty(image.shape, image.dtype)
+            setattr(self._spaces, use, space)
+        return space
 
     def _mean(self, device: torch.device) -> Tensor:
         import torch
@@ -132,21 +158,3 @@ def _mask(valid: Array, result: Tensor) -> Tensor:
     y, x = (torch.arange(extent, device=result.device) for extent in result.shape[2:])
     rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
     return (rows[:, :, None] & columns[:, None, :])[:, None].to(result.dtype)
-
-
-def _planes(image: Image) -> Image:
-    """The picture with its planes apart: a strided copy would be many times slower."""
-    if not interleaved(image):
-        return image
-    result = np.empty(image.shape, image.dtype)
-    copy(result, image)
-    return result
-
-
-def _flipped(image: Image) -> Image:
-    import cv2
-
-    result = np.empty(image.shape, image.dtype)
-    for target, plane in zip(result, _planes(image)):
-        cv2.flip(plane, 1, target)
-    return result

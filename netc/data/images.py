@@ -14,18 +14,17 @@ from netc.diagnostics import NetcError
 Image = npt.NDArray[Any]
 """Planes (c, h, w) in B, G, R order, uint8 or float32; any strides."""
 
+IMREAD_UNCHANGED, IMREAD_GRAYSCALE, IMREAD_COLOR = -1, 0, 1
+"""OpenCV's flags, by its names: who only asks for a record's shape need not wait for it to be imported."""
+
 
 def flags(color: bool, gray: bool) -> int:
     """How OpenCV is to decode. Raises NetcError E505 where both are asked."""
-    import cv2
-
     if color and gray:
         raise NetcError(
             "`force_color` and `force_gray` exclude each other", code="E505", field="transform_param.force_gray"
         )
-    if color:
-        return int(cv2.IMREAD_COLOR)
-    return int(cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_UNCHANGED)
+    return IMREAD_COLOR if color else IMREAD_GRAYSCALE if gray else IMREAD_UNCHANGED
 
 
 def decode(data: memoryview, flag: int) -> Image:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from netc.data.prefetch import default_threads
+from netc.data.prefetch import cores
 from netc.data.source import Record, Records
 from netc.diagnostics import NetcError
 
@@ -22,12 +22,12 @@ CHUNK = 16
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
-    """The results of a function, in the order of its arguments, computed in threads; faults are raised in order too.
+    """The results of a function, in the order of its arguments; faults are raised in order too. `threads`: one a core.
 
     >>> list(in_order(abs, [-2, 1, -3], threads=2))
     [2, 1, 3]
     """
-    threads = threads or default_threads()
+    threads = threads or cores()
     pending: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="netc-work")
     try:

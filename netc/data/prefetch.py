@@ -34,10 +34,14 @@ SMALLEST_CHUNK = 8
 """Records: fewer are not worth another thread."""
 
 
+def cores() -> int:
+    """How many there are for this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_threads() -> int:
-    """As many as there are cores for this process, eight at most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
+    """One a core, eight at most: a net that trains needs the rest."""
+    return min(8, cores())
 
 
 class PrefetchedSource:

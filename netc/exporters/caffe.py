@@ -1,7 +1,7 @@
 """A graph back to Caffe: the NetParameter that BVLC Caffe reads, and its text.
 
-Written is the net of one phase, without `include` rules. Parameters come from the layers (`Layer.to_caffe`), so that what
-passes and surgery changed is in the file; defaults are left out.
+Written is the net of one phase, without `include` rules. Parameters come from the layers (`Layer.to_caffe`), so that
+what passes and surgery changed is in the file; defaults are left out.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from netc.text import from_message
 
 
 def net_text(graph: Graph) -> str:
-    """The prototxt of a graph, its inputs as an Input layer. Raises NetcError E701."""
+    """The prototxt of a graph, its inputs as an Input layer. Raises NetcError E801."""
     return from_message(net_message(graph))
 
 
 def net_message(graph: Graph) -> caffe.NetParameter:
-    """The NetParameter of a graph. Raises NetcError E701 for what BVLC Caffe has no field or layer for."""
+    """The NetParameter of a graph. Raises NetcError E801 for what BVLC Caffe has no field or layer for."""
     net = caffe.NetParameter()
     if graph.name:
         net.name = graph.name
@@ -50,7 +50,7 @@ def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node) -> None:
     if node.layer.type not in BVLC_TYPES:
         raise NetcError(
             f"BVLC Caffe has no layer type `{node.layer.type}`",
-            code="E701",
+            code="E801",
             span=node.span,
             notes=[f"layer `{node.name}`"],
         )
@@ -74,11 +74,11 @@ def _usual(node: Node) -> tuple[float, ...]:
     return (1.0, *(0.0,) * (len(node.tops) - 1)) if node.layer.is_loss else ()
 
 
-def _param(spec: Message, param: Param) -> None:
+def _param(spec: caffe.ParamSpec, param: Param) -> None:
     if param.name:
         spec.name = param.name
     if param.permissive:
-        spec.share_mode = "PERMISSIVE"
+        spec.share_mode = caffe.ParamSpec.PERMISSIVE
     for name in ("lr_mult", "decay_mult"):
         if getattr(param, name) != 1:
             setattr(spec, name, getattr(param, name))
@@ -93,10 +93,10 @@ def parameters(layer: Layer) -> dict[str, Any]:
 
 
 def _fill(message: Message, name: str, value: Any) -> None:
-    """Set one field from a plain value. Raises NetcError E701 where BVLC's schema has no such field."""
+    """Set one field from a plain value. Raises NetcError E801 where BVLC's schema has no such field."""
     field = message.DESCRIPTOR.fields_by_name.get(name)
     if field is None or not is_bvlc(field):
-        raise NetcError(f"BVLC Caffe has no field `{name}` in `{message.DESCRIPTOR.name}`", code="E701", field=name)
+        raise NetcError(f"BVLC Caffe has no field `{name}` in `{message.DESCRIPTOR.name}`", code="E801", field=name)
     if field.message_type is not None:
         for one in value if is_repeated(field) else (value,):
             target = getattr(message, name).add() if is_repeated(field) else getattr(message, name)
@@ -122,8 +122,8 @@ def _plain(value: Any) -> Mapping[str, Any]:
 BVLC_TYPES = frozenset(
     """AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data
     Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss
-    Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM LSTMUnit Log MVN MemoryData MultinomialLogisticLoss PReLU Parameter
-    Pooling Power Python RNN ReLU Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax
-    SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData""".split()
+    Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM LSTMUnit Log MVN MemoryData MultinomialLogisticLoss PReLU
+    Parameter Pooling Power Python RNN ReLU Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice
+    Softmax SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData""".split()
 )
-"""The types that Caffe 1.0 and its master register (`layer_factory.cpp` and REGISTER_LAYER_CLASS); forks have others."""
+"""The types that BVLC Caffe registers (`layer_factory.cpp`, REGISTER_LAYER_CLASS); forks have others."""

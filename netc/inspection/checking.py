@@ -42,10 +42,10 @@ def check(
     collecting = gc.isenabled()
     gc.disable()  # trees and graphs are kept to the end: the collector would walk them again and again, in vain
     try:
-        fields, report = read(path, values)
+        fields, report = read(path, values, strict)
         found = list(report.diagnostics)
         if not any(d.code == TEMPLATE for d in found):
-            found += _check(fields, report.errors, level, tuple(stages), shapes)
+            found += _check(fields, report.errors, level, tuple(stages), shapes, strict)
     except NetcError as error:
         found = list(error.diagnostics)
     finally:
@@ -58,10 +58,15 @@ def check(
 
 
 def _check(
-    fields: Fields, errors: list[Diagnostic], level: int, stages: tuple[str, ...], shapes: Mapping[str, Shape] | None
+    fields: Fields,
+    errors: list[Diagnostic],
+    level: int,
+    stages: tuple[str, ...],
+    shapes: Mapping[str, Shape] | None,
+    strict: bool,
 ) -> list[Diagnostic]:
     if is_solver(fields):
-        return check_solver(fields, shapes)
+        return check_solver(fields, shapes, strict)
     base = merged("TEST", fields.message("state"), Fields({"level": level, "stage": stages} if level or stages else {}))
     asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else states(fields, base)
     return check_net(fields, (), asked, shapes, errors)[0]

@@ -29,10 +29,10 @@ class Use(NamedTuple):
     state: State
 
 
-def check_solver(solver: Fields, shapes: Mapping[str, Shape] | None) -> list[Diagnostic]:
+def check_solver(solver: Fields, shapes: Mapping[str, Shape] | None, strict: bool = False) -> list[Diagnostic]:
     """What is wrong with a solver's settings, with each net that it makes, and with how they go together."""
     found = [*_settings(solver), *_paths(solver), *_folder(solver)]
-    reader = _Reader(solver)
+    reader = _Reader(solver, strict)
     uses = list(_uses(solver, reader))
     found += reader.found
     found += _nets(uses, shapes, reader.found)
@@ -77,9 +77,9 @@ def _folder(solver: Fields) -> Iterator[Diagnostic]:
 class _Reader:
     """Reads each net file once."""
 
-    def __init__(self, solver: Fields) -> None:
+    def __init__(self, solver: Fields, strict: bool) -> None:
         own = solver.span()
-        self.near = own.source.name if own else None
+        self.near, self.strict = own.source.name if own else None, strict
         self.files: dict[str, Fields | None] = {}
         self.found: list[Diagnostic] = []
         self.missing = False
@@ -93,7 +93,7 @@ class _Reader:
 
     def _read(self, name: str) -> Fields | None:
         try:
-            net, report = read_net(paths.find(name, self.near)[0])
+            net, report = read_net(paths.find(name, self.near)[0], strict=self.strict)
         except NetcError as error:
             self.found += error.diagnostics
             return None

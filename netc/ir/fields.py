@@ -96,6 +96,11 @@ def placed(found: Diagnostic, layer: Fields, param_field: str | None, bottoms: s
         for name in messages:
             message = message.message(name)
         span = span or message.span(field)
-    name = layer.get("name", "")
-    note = f"in layer `{name}`" + (f", bottoms: {bottoms}" if bottoms else "")
-    return replace(found, span=span or layer.span("type") or layer.span(), notes=(*found.notes, note))
+    return replace(
+        found, span=span or layer.span("type") or layer.span(), notes=(*found.notes, layer_note(layer, bottoms))
+    )
+
+
+def layer_note(layer: Fields, bottoms: str) -> str:
+    """The note that tells a finding's layer and bottoms."""
+    return f"in layer `{layer.get('name', '')}`" + (f", bottoms: {bottoms}" if bottoms else "")

@@ -29,7 +29,7 @@ class Affine(NamedTuple):
     addend: Array
 
     def then(self, other: Affine) -> Affine:
-        """This, and the other behind it."""
+        """Both in one, the other behind."""
         return Affine(self.factor * other.factor, self.addend * other.factor + other.addend)
 
 
@@ -129,7 +129,8 @@ def _rows(layer: Producer | Scale, weight: Array, factor: Array) -> Array:
     if isinstance(layer, Deconvolution):  # (c, outputs / group, ...): outputs of group g stand beside its inputs
         parts = weight.reshape(layer.group, -1, *weight.shape[1:])
         spread = factor.reshape(layer.group, 1, -1, *[1] * (weight.ndim - 2))
-        return cast(Array, (parts * spread).reshape(weight.shape))
+        return (parts * spread).reshape(weight.shape)
     if isinstance(layer, InnerProduct) and layer.transpose:
-        return cast(Array, weight * factor)
-    return cast(Array, weight * factor.reshape(-1, *[1] * (weight.ndim - 1)))
+        return weight * factor
+    rows: Array = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+    return rows

@@ -12,13 +12,14 @@ from netc.ir.graph import Graph
 from netc.pycaffe.build import Built
 from netc.pycaffe.mode import device
 from netc.pycaffe.net import Net
-from netc.pycaffe.python_layer import attach_python_layers
+from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
 from netc.pycaffe.sources import sources_of
 from netc.runtime import lower
 from netc.runtime.memory import memory_key
 from netc.training.feeds import Feed
 from netc.training.settings import SolverSettings, read_settings
 from netc.training.solver import Solver as Loop
+from netc.training.solver_net import Extension
 
 Path = str | os.PathLike[str]
 
@@ -27,7 +28,6 @@ class Passes:
     """Runs a solver's net node by node: what was written into its blobs between steps counts in the next."""
 
     def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, Feed]) -> None:
-        graph = attach_python_layers(graph, net)
         fed = {key: feed.next for key, feed in feeds.items()}
         self.facade = Net.over(Built(graph, net, {**sources_of(graph, fed), **fed}))
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
@@ -69,7 +69,8 @@ class Solver:
         settings = read_settings(os.fspath(solver_file))
         if self.type:
             settings = settings.with_values(type=self.type)
-        self._loop = Loop(settings, device=device(), executor=Passes)
+        extension = Extension(bind_python_layers, adopt_weights)
+        self._loop = Loop(settings, device=device(), executor=Passes, extension=extension)
         self._loop.optimizer.keep_updates = True
 
     @property

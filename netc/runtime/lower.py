@@ -163,10 +163,13 @@ def _empty(graph: Graph, node: Node) -> nn.Module:
     """A node's module with memory and no values, where its weights are all that it holds."""
     with torch.device("meta"):
         module = _made(graph, node)
-    held = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
-    if held != {weight.name for weight in graph.weights(node)}:
+    held = dict((*module.named_parameters(), *module.named_buffers()))
+    if set(held) != {weight.name for weight in graph.weights(node)}:
         return _made(graph, node)
-    return module.to_empty(device="cpu")
+    for name, tensor in held.items():  # not `to_empty`, whose first call takes half a second
+        memory = torch.empty(tensor.shape, dtype=tensor.dtype)
+        setattr(module, name, nn.Parameter(memory) if isinstance(tensor, nn.Parameter) else memory)
+    return module
 
 
 def _made(graph: Graph, node: Node) -> nn.Module:

@@ -144,20 +144,22 @@ class Checkpoints:
     def _restore(self, content: dict[str, Any]) -> None:
         solver = self.solver
         solver.resumed_loss(content["loss"])
-        for part, states in zip((solver.train_net, *solver.tests), (content["train"], *content["test"])):
-            for key, feed in part.feeds.items():
-                if key in states:
-                    feed.restore(states[key])
         ranks, size = content["world_size"], solver.team.world_size
         if ranks == size:
             sidecar.restore_random_state(content["random"][solver.team.rank])
         else:
-            solver.tell(Warned(f"the snapshot is of {ranks} processes, and this is a training with {size}"))
-            self._seek(ranks / size)
+            found = f"the snapshot is of {ranks} processes, and this is a training with {size}"
+            solver.tell(Warned(f"{found}: each goes on from its share of the records, with random numbers of its own"))
+        train = {key: _share_of(state, ranks, size) for key, state in content["train"].items()}
+        for part, states in zip((solver.train_net, *solver.tests), (train, *content["test"])):
+            for key, feed in part.feeds.items():
+                if key in states:
+                    feed.restore(states[key])
         solver.schedule.restore(content["schedule"])
-        for part, state in ((solver.watch, content["watch"]), (solver.loss_scale, content["loss_scale"])):
-            if part and state:
-                part.restore(state)
+        if solver.watch and content["watch"]:
+            solver.watch.restore(content["watch"])
+        if solver.loss_scale and content["loss_scale"]:
+            solver.loss_scale.restore(content["loss_scale"])
 
     def _restore_average(self, path: str, content: dict[str, Any] | None) -> None:
         """The averaged weights beside a snapshot; without them the average begins with the weights."""
@@ -171,13 +173,22 @@ class Checkpoints:
             start_from(self.solver.net, beside)
         self.solver.average.updates = content["ema"]
 
-    def _seek(self, share: float = 1.0) -> None:
-        """Put the data where it must have been, for a snapshot that does not say; `share` of it was this process's."""
+    def _seek(self) -> None:
+        """Put the data where it must have been, for a snapshot that does not say."""
         solver, settings = self.solver, self.solver.settings
         for feed in solver.train_net.feeds.values():
-            feed.seek(round(solver.iteration * settings.iter_size * share))
+            feed.seek(solver.iteration * settings.iter_size)
         interval = settings.test_interval
         done = -(-solver.iteration // interval) - (not settings.test_initialization) if interval else 0
         for test, batches in zip(solver.tests, settings.test_iter):
             for feed in test.feeds.values():
-                feed.seek(round(max(0, done) * batches * share))
+                feed.seek(max(0, done) * batches)
+
+
+def _share_of(state: dict[str, Any], ranks: int, size: int) -> dict[str, Any]:
+    """The state of a data layer of which each of `ranks` processes read so many records, for each of `size`.
+
+    >>> _share_of({"seed": 7, "position": 30}, 4, 3)
+    {'seed': 7, 'position': 40}
+    """
+    return {**state, "position": state["position"] * ranks // size} if "position" in state else state

@@ -14,9 +14,20 @@ from types import FrameType
 from typing import Any
 
 from netc.diagnostics import NetcError
+from netc.training.place import place_of_environment
 
 SECONDS_TO_STOP = "600"
 """How long processes that were told to stop may take over their last iteration and their snapshot."""
+
+
+def processes_for(gpu: str | None) -> int:
+    """How many processes are to be started for `--gpu`: 1 is none, as in a process that torchrun started.
+
+    Raises NetcError E606 for GPUs that are not there.
+    """
+    from netc.training.device import gpus_of
+
+    return 1 if not gpu or place_of_environment().started else len(gpus_of(gpu))
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from netc.diagnostics import Diagnostic
 from netc.ir.fields import Fields
@@ -54,8 +55,9 @@ class Options:
     @staticmethod
     def of(message: Fields) -> Options:
         """The options in a NetcParameter."""
-        values = {name: message[name] for name in NAMES if name in message}
-        return Options(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        values: dict[str, Any] = {name: message[name] for name in NAMES if name in message}
+        values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return Options(**values)
 
     @property
     def renames(self) -> dict[str, str]:

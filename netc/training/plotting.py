@@ -60,9 +60,9 @@ def series_of(log: Log, seconds: bool = False) -> Iterator[Series]:
 def draw(logs: Sequence[Log], path: str | Path, *, seconds: bool = False, logarithmic: bool = False) -> list[Series]:
     """Draw runs into one picture, a colour a run, PNG, SVG or PDF by the file's ending; the lines that were drawn.
 
-    A picture of one run has a colour for each of its nets. `seconds` puts time on the x axis, `logarithmic` gives the loss a
-    logarithmic axis. Raises NetcError E633 without matplotlib, E634 for another ending, E631 for logs with nothing to
-    draw, E408 for a file that cannot be written.
+    A picture of one run has a colour for each of its nets. `seconds` puts time on the x axis, `logarithmic` gives the
+    loss a logarithmic axis. Raises NetcError E633 without matplotlib, E634 for another ending, E631 for logs with
+    nothing to draw, E408 for a file that cannot be written.
     """
     if Path(path).suffix.lower() not in FORMATS:
         known = ", ".join(f"`{ending}`" for ending in FORMATS)

@@ -1,4 +1,4 @@
-"""Gives the pages of a mapped file back once their values were copied: a large file then is in memory once, not twice."""
+"""Gives back the pages of a mapped file whose values were copied: a large file then is in memory once, not twice."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_a_layer_without_a_rule_is_told_with_its_place(tmp_path):
     with pytest.raises(NetcError) as caught:
         source_of(model.graph, model.arrays, "w.safetensors")
     (found,) = caught.value.diagnostics
-    assert found.code == "E701"
+    assert found.code == "E801"
     assert "`ArgMax`" in found.message
     assert found.line == text.count("\n")
     assert "layer `argmax`" in found.notes

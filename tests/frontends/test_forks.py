@@ -320,7 +320,7 @@ def test_several_sources_are_named_by_what_they_are():
 
 
 def test_settings_of_solvers_that_are_not_supported():
-    text = "max_epoch: 30\nlocal_lr_auto: false\nlocal_gw_ratio: 0.1\nplateau_winsize: 7\ndisabled_update: true"
+    text = "max_epoch: 500\nwarmup_iter: 5\nmax_momentum: 0\nplateau_winsize: 7\ndisabled_update: true"
     tree = parse(Source("solver", text))
     solver = fields_of(to_message(tree, "caffe.SolverParameter")[0], tree.root)
     assert [(d.code, d.line, d.message) for d in unsupported(solver, "SolverParameter")] == [

@@ -2,15 +2,80 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
+from netc.diagnostics import Source
+from netc.frontends.caffe.read import read_solver
 from netc.ir.layer import Mode
 from netc.layers.batch_norm import BatchNorm
-from netc.training import averaging
+from netc.training import averaging, events
+from netc.training.settings import settings_of
 from netc.training.signals import Request
+from netc.training.solver import Solver
 from netc.training.team import Team
+from tests.data.databases import record, write
 from tests.training.ranks import run_ranks
+
+NET = """
+name: "small"
+layer {
+  name: "digits" type: "Data" top: "data" top: "label"
+  data_param { source: "records" batch_size: BATCH backend: LMDB }
+  transform_param { scale: 0.01 crop_size: 5 mirror: true }
+}
+layer {
+  name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+  convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "gaussian" std: 0.2 } }
+}
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer {
+  name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+  inner_product_param { num_output: 4 weight_filler { type: "gaussian" std: 0.2 } }
+}
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" include { phase: TEST } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+SOLVER = """
+net: "BATCH.prototxt" base_lr: 0.05 momentum: 0.9 weight_decay: 0.01 lr_policy: "fixed" clip_gradients: 0.8
+iter_size: 2 max_iter: 5 random_seed: 3 solver_mode: CPU
+snapshot_prefix: "PREFIX" snapshot: 3 snapshot_after_train: false
+test_iter: 2 test_interval: 4 display: 1
+"""
+
+
+def make_solver(batch, team=None, prefix="small"):
+    Path(f"{batch}.prototxt").write_text(NET.replace("BATCH", str(batch)))
+    text = SOLVER.replace("BATCH", str(batch)).replace("PREFIX", f"{prefix}{batch}")
+    fields, report = read_solver(Source("solver.prototxt", text))
+    report.raise_errors()
+    told = []
+    return Solver(settings_of(fields), tell=told.append, team=team or Team()), told
+
+
+def trained(team=None, batch=3, snapshot=None):
+    """What is left of a run: weights, what was told, and files written by this process."""
+    solver, told = make_solver(batch, team, "resumed" if snapshot else "small")
+    with solver:
+        if snapshot:
+            solver.restore(snapshot)
+        solver.solve()
+        warned = [event.text for event in told if isinstance(event, events.Warned)]
+        tested = [event.outputs for event in told if isinstance(event, events.Tested)]
+        return {"weights": [blob.tensor.detach() for blob in solver.net.blobs], "warned": warned, "tested": tested}
+
+
+def write_records(folder):
+    images = np.random.default_rng(1).integers(0, 256, (20, 2, 7, 7), dtype=np.uint8)
+    write(folder / "records", [record(image, index % 4) for index, image in enumerate(images)])
+
 
 BATCH = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
 """Both ranks' records: rank r of 2 has every second one, from r on."""
@@ -75,7 +140,12 @@ def normalise(batch, state):
 
 
 def everything(team):
+    """What all tests look at: starting processes takes longer than all that they do."""
+    seed = torch.randint(1 << 30, ()).item()  # of this process alone
     return {
+        "seeds": team.gather(seed),
+        "trained": trained(team),
+        "resumed": trained(team, snapshot="small3_iter_3.solverstate"),
         "words": words(team),
         "once": gradients(team),
         "twice": gradients(team, passes=3, unused=True),
@@ -83,50 +153,80 @@ def everything(team):
     }
 
 
-class TestTwoRanks:
-    """One pair of processes for all of them: starting one takes longer than all that they do."""
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """One pair of processes for all tests, then one process for comparison."""
+    folder = tmp_path_factory.mktemp("ranks")
+    write_records(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        ranks = run_ranks(folder, everything)
+        content = json.loads(Path("small3_iter_3.netc.json").read_text())
+        changed = trained(batch=6, snapshot="small3_iter_3.solverstate")
+        return SimpleNamespace(ranks=ranks, content=content, changed=changed, alone=trained(batch=6))
 
-    @classmethod
-    def setup_class(cls):
-        import tempfile
-        from pathlib import Path
 
-        with tempfile.TemporaryDirectory() as folder:
-            cls.ranks = run_ranks(Path(folder), everything)
+def test_requests_are_agreed_on_and_the_stronger_wins(world):
+    for rank in world.ranks:
+        assert rank["words"]["agreed"] == [Request.NONE, Request.SNAPSHOT, Request.STOP, Request.NONE]
 
-    def test_requests_are_agreed_on_and_the_stronger_wins(self):
-        for rank in self.ranks:
-            assert rank["words"]["agreed"] == [Request.NONE, Request.SNAPSHOT, Request.STOP, Request.NONE]
 
-    def test_values_travel(self):
-        for index, rank in enumerate(self.ranks):
-            said = rank["words"]
-            torch.testing.assert_close(said["mean"], [torch.tensor([0.5, 1.0]), torch.tensor(3.5)])
-            assert (said["none"], said["first"], said["leads"]) == ([], "from 0", index == 0)
-            assert said["all"] == [{"rank": 0}, {"rank": 1}]
+def test_values_travel(world):
+    for index, rank in enumerate(world.ranks):
+        said = rank["words"]
+        torch.testing.assert_close(said["mean"], [torch.tensor([0.5, 1.0]), torch.tensor(3.5)])
+        assert (said["none"], said["first"], said["leads"]) == ([], "from 0", index == 0)
+        assert said["all"] == [{"rank": 0}, {"rank": 1}]
 
-    def test_gradients_are_those_of_one_process_with_both_batches(self):
-        for rank in self.ranks:
-            assert rank["once"]["buckets"] == 2
-            torch.testing.assert_close(rank["once"]["gradients"], together(), rtol=1e-5, atol=1e-5)
 
-    def test_gradients_of_several_passes_travel_once_and_a_missing_one_is_zero(self):
-        for rank in self.ranks:
-            *some, unused = rank["twice"]["gradients"]
-            torch.testing.assert_close(some, together(), rtol=1e-5, atol=1e-5)
-            assert unused.tolist() == [0, 0, 0]
+def test_gradients_are_those_of_one_process_with_both_batches(world):
+    for rank in world.ranks:
+        assert rank["once"]["buckets"] == 2
+        torch.testing.assert_close(rank["once"]["gradients"], together(), rtol=1e-5, atol=1e-5)
 
-    def test_gradients_keep_the_memory_layout_of_their_parameters(self):
-        for rank in self.ranks:
-            assert all(gradient == parameter for gradient, parameter in rank["once"]["strides"])
 
-    def test_a_synchronised_batch_norm_is_that_of_the_whole_batch(self):
-        whole = normalise(BATCH, {})
-        for rank, rows in zip(self.ranks, (slice(0, 2), slice(2, 6))):
-            part = rank["normalised"]
-            torch.testing.assert_close(part["top"], whole["top"][rows], rtol=1e-5, atol=1e-5)
-            torch.testing.assert_close(part["gradient"], whole["gradient"][rows], rtol=1e-4, atol=1e-4)
-            torch.testing.assert_close(part["blobs"], whole["blobs"], rtol=1e-5, atol=1e-5)
+def test_gradients_of_several_passes_travel_once_and_a_missing_one_is_zero(world):
+    for rank in world.ranks:
+        *some, unused = rank["twice"]["gradients"]
+        torch.testing.assert_close(some, together(), rtol=1e-5, atol=1e-5)
+        assert unused.tolist() == [0, 0, 0]
+
+
+def test_gradients_keep_the_memory_layout_of_their_parameters(world):
+    for rank in world.ranks:
+        assert all(gradient == parameter for gradient, parameter in rank["once"]["strides"])
+
+
+def test_a_synchronised_batch_norm_is_that_of_the_whole_batch(world):
+    whole = normalise(BATCH, {})
+    for rank, rows in zip(world.ranks, (slice(0, 2), slice(2, 6))):
+        part = rank["normalised"]
+        torch.testing.assert_close(part["top"], whole["top"][rows], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(part["gradient"], whole["gradient"][rows], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(part["blobs"], whole["blobs"], rtol=1e-5, atol=1e-5)
+
+
+def test_they_train_as_one_process_with_a_batch_of_twice_the_size(world):
+    for rank in world.ranks:
+        torch.testing.assert_close(rank["trained"]["weights"], world.alone["weights"], rtol=1e-5, atol=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(*[rank["trained"]["weights"] for rank in world.ranks]))
+
+
+def test_only_rank_0_tells_what_a_test_gave(world):
+    assert len(world.ranks[0]["trained"]["tested"]) == len(world.alone["tested"]) == 2
+
+
+def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(world):
+    for rank in world.ranks:
+        assert rank["resumed"]["warned"] == []
+        for whole, resumed in zip(rank["trained"]["weights"], rank["resumed"]["weights"]):
+            assert torch.equal(whole, resumed)
+
+
+def test_another_number_of_processes_is_told_of_and_the_data_go_on(world):
+    assert (world.content["world_size"], len(world.content["random"])) == (2, 2)
+    assert "2 processes" in " ".join(world.changed["warned"])
+    torch.testing.assert_close(world.changed["weights"], world.alone["weights"], rtol=1e-5, atol=1e-5)
 
 
 def test_a_process_alone_is_a_team_of_one():

@@ -13,12 +13,17 @@ FORMULAS = {
     "multistep": lambda i: 0.3 * 0.7 ** ((i >= 5) + (i >= 9)),
     "poly": lambda i: 0.3 * (1 - i / 20) ** 1.5,
     "sigmoid": lambda i: 0.3 / (1 + math.exp(-0.7 * (i - 4))),
+    "plateau": lambda i: 0.3 * 0.7 ** ((i >= 3) + (i >= 8)),
+    "multifixed": lambda i: 0.2 if i <= 6 else 0.1 if i <= 11 else 0.05,
+    "cosine": lambda i: 0.3 * (1 + math.cos(math.pi * i / 20)) / 2,
 }
+LISTS = {"plateau_winsize": (3, 5), "stagelr": (0.2, 0.1, 0.05), "stageiter": (6, 11, 13)}
 
 
 def schedule(policy, **changes):
     values = {"base_lr": 0.3, "gamma": 0.7, "power": 1.5, "stepsize": 4, "stepvalue": (5, 9), "max_iter": 20}
-    return Schedule(SolverSettings(lr_policy=policy, **{**values, **changes}))
+    loss = changes.pop("loss", lambda: 1.0)
+    return Schedule(SolverSettings(lr_policy=policy, **{**values, **LISTS, **changes}), loss)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -53,3 +58,46 @@ def test_beyond_max_iter_poly_is_no_number_as_in_c():
 def test_extremes_do_not_raise():
     assert schedule("exp", gamma=10.0)(10**6) == math.inf
     assert schedule("sigmoid", gamma=1e6)(0) == 0
+
+
+def test_plateau_counts_from_the_last_least_loss_and_from_its_own_steps():
+    losses = iter([5, 4, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+    rates = schedule("plateau", gamma=0.1, loss=lambda: next(losses))
+    found = [(rates(i), rates.stepped) for i in range(14)]
+    assert [i for i, (_, stepped) in enumerate(found) if stepped] == [8, 13], "3 after iteration 5, and 5 after that"
+    assert [rate for rate, _ in found] == pytest.approx([0.3] * 8 + [0.03] * 5 + [0.003], rel=1e-6)
+    assert (rates.least_loss, rates.last_event) == (2, 13)
+    state = rates.state()
+    again = schedule("plateau", gamma=0.1, loss=lambda: 2.0)
+    again.restore(state)
+    again.current_step = 2
+    assert again(14) == pytest.approx(0.003)
+    assert schedule("plateau").state() == {"least_loss": None, "last_event": 0}
+
+
+def test_warm_up_is_a_line_and_ramp_up_a_parabola():
+    """Intel's GetWarmUpLR; NVIDIA's GetLearningRate of 0.17."""
+    line = schedule("fixed", warmup_iter=4, warmup_start_lr=0.1)
+    assert [line(i) for i in range(6)] == pytest.approx([0.1, 0.15, 0.2, 0.25, 0.3, 0.3])
+    parabola = schedule("fixed", rampup_interval=4, rampup_lr=0.1)
+    expected = [0.1 + 0.2 * (i / 4) ** 2 for i in range(4)]
+    assert [parabola(i) for i in range(6)] == pytest.approx([*expected, 0.3, 0.3])
+
+
+def test_steps_begin_after_the_warm_up():
+    rates = schedule("multistep", warmup_iter=7, stepvalue=(2, 3), gamma=0.5)
+    found = [rates(i) for i in range(10)]
+    assert found[7:] == pytest.approx([0.15, 0.075, 0.075]), "the first step is taken when the warm-up is over"
+
+
+@pytest.mark.parametrize("policy", ["poly", "cosine"])
+def test_min_lr_is_where_poly_and_cosine_end(policy):
+    rates = schedule(policy, min_lr=0.06)
+    assert (rates(0), rates(20)) == pytest.approx((0.3, 0.06))
+    plain = schedule(policy)(7) / 0.3
+    assert rates(7) == pytest.approx(0.06 + 0.24 * plain)
+
+
+def test_min_lr_bounds_all_others():
+    assert schedule("step", min_lr=0.1)(19) == pytest.approx(0.1)
+    assert schedule("fixed", min_lr=0.1, warmup_iter=10)(0) == pytest.approx(0.1)

@@ -7,39 +7,36 @@ import json
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.training.events import (
-    Advanced,
-    Displayed,
-    Finished,
-    Measured,
-    Note,
-    Output,
-    Started,
-    Tested,
-)
+from netc.training import events
 from netc.training.seeing import Iterations, JsonWriter, Pace, Trained, all_of, clock
 
 
 def test_a_loss_that_comes_late_waits_for_nobody():
     told = []
     take = Iterations(told.append)
-    for event in (Advanced(1, 0.5), Advanced(2, 0.25), Measured(0, 7.0), Measured(1, 6.0), Measured(2, 5.0)):
+    for event in (
+        events.Advanced(1, 0.5),
+        events.Advanced(2, 0.25),
+        events.Measured(0, 7.0),
+        events.Measured(1, 6.0),
+        events.Measured(2, 5.0),
+    ):
         take(event)
     assert told == [Trained(0, 7.0, 0.5), Trained(1, 6.0, 0.25)]
-    take(Advanced(3, 0.125))
+    take(events.Advanced(3, 0.125))
     assert told[2:] == [Trained(2, 5.0, 0.125)]
 
 
 def test_json_lines(tmp_path):
     path = tmp_path / "run.jsonl"
     run = [
-        Note("solver.cpp:57", "words"),
-        Started("net", "fixed", 4, 6, 64),
-        Measured(4, 0.5),
-        Displayed(4, float("nan"), 0.5, 1, 1, (Output("loss", 0.5, 1.0),)),
-        Advanced(5, 0.01),
-        Tested(5, 0, (Output("accuracy", 0.75),)),
-        Finished(6),
+        events.Note("solver.cpp:57", "words"),
+        events.Started("net", "fixed", 4, 6, 64),
+        events.Measured(4, 0.5),
+        events.Displayed(4, float("nan"), 0.5, 1, 1, (events.Output("loss", 0.5, 1.0),)),
+        events.Advanced(5, 0.01),
+        events.Tested(5, 0, (events.Output("accuracy", 0.75),)),
+        events.Finished(6),
     ]
     for _ in range(2):  # the second run goes on in the same file
         writer = JsonWriter(path, now=lambda: 12.5)
@@ -56,7 +53,7 @@ def test_json_lines(tmp_path):
 
 def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):
     writer = JsonWriter(tmp_path / "run.jsonl")
-    writer(Started("net", "fixed", 0, 1))
+    writer(events.Started("net", "fixed", 0, 1))
     assert json.loads((tmp_path / "run.jsonl").read_text())["net"] == "net"
     writer.close()
 
@@ -69,7 +66,7 @@ def test_a_file_that_cannot_be_written(tmp_path):
 
 def test_the_pace_is_that_of_the_last_seconds():
     now = [100.0]
-    pace = Pace(Started("net", "fixed", 50, 1050, 32), now=lambda: now[0])
+    pace = Pace(events.Started("net", "fixed", 50, 1050, 32), now=lambda: now[0])
     assert (pace.rate, pace.seconds_left) == (0.0, None)
     for iteration in range(51, 71):  # ten a second, then two a second
         now[0] += 0.1 if iteration <= 60 else 0.5
@@ -89,7 +86,7 @@ def test_the_pace_is_that_of_the_last_seconds():
 )
 def test_the_pace_in_words(images, seconds, text):
     now = iter([0.0, seconds])
-    pace = Pace(Started("net", "fixed", 0, 100, images), now=now.__next__)
+    pace = Pace(events.Started("net", "fixed", 0, 100, images), now=now.__next__)
     pace.advance(10)
     assert str(pace) == text
 
@@ -105,5 +102,5 @@ def test_spans_of_time():
 
 def test_all_of_several_are_told():
     first, second = [], []
-    all_of([first.append, second.append])(Finished(3))
-    assert first == second == [Finished(3)]
+    all_of([first.append, second.append])(events.Finished(3))
+    assert first == second == [events.Finished(3)]

@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.training.events import Advanced, Displayed, Measured, Output, Started, Tested
+from netc.training import events
 from netc.training.tensorboard import TensorBoardWriter
 
 
@@ -17,14 +17,21 @@ def test_scalars(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     write = TensorBoardWriter(tmp_path)
-    write(Started("net", "fixed", 0, 2, 64))
+    write(events.Started("net", "fixed", 0, 2, 64))
     for iteration in range(2):
-        write(Measured(iteration, 2.0 - iteration))
+        write(events.Measured(iteration, 2.0 - iteration))
         write(
-            Displayed(iteration, 1.5, 0.5, 10, 10, (Output("loss", 2.0, 1.0), Output("top", 0.25), Output("top", 0.5)))
+            events.Displayed(
+                iteration,
+                1.5,
+                0.5,
+                10,
+                10,
+                (events.Output("loss", 2.0, 1.0), events.Output("top", 0.25), events.Output("top", 0.5)),
+            )
         )
-        write(Advanced(iteration + 1, 0.125))
-    write(Tested(2, 1, (Output("accuracy", 0.75),)))
+        write(events.Advanced(iteration + 1, 0.125))
+    write(events.Tested(2, 1, (events.Output("accuracy", 0.75),)))
     write.close()
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()
@@ -43,10 +50,10 @@ def test_a_resumed_run_hides_what_it_does_again(tmp_path):
 
     for start, loss in ((0, 1.0), (2, 3.0)):
         write = TensorBoardWriter(tmp_path)
-        write(Started("net", "fixed", start, 4))
+        write(events.Started("net", "fixed", start, 4))
         for iteration in range(start, 4):
-            write(Measured(iteration, loss))
-            write(Advanced(iteration + 1, 0.125))
+            write(events.Measured(iteration, loss))
+            write(events.Advanced(iteration + 1, 0.125))
         write.close()
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()

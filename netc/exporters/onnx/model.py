@@ -36,8 +36,8 @@ def model_of(
 ) -> onnx.ModelProto:
     """The model, checked. With a `stage` its first input takes RGB pictures (n, h, w, 3) of bytes.
 
-    `dtype` is float32, float64 or float16. Raises NetcError E701 for layers that have no form in ONNX, E702 for inputs of
-    unknown size, E407 for more than the 2 GB that one file can hold.
+    `dtype` is float32, float64 or float16. Raises NetcError E801 for layers that have no form in ONNX, E802 for inputs
+    of unknown size, E407 for more than the 2 GB that one file can hold.
     """
     import onnx
 
@@ -66,7 +66,7 @@ def _value(name: str, graph: Graph, dtype: np.dtype[Any]) -> onnx.ValueInfoProto
     import onnx
 
     shape = graph.shape(name)
-    extents = None if shape is None else [BATCH, *shape[1:]] if shape else []
+    extents: list[str | int | None] | None = None if shape is None else [BATCH, *shape[1:]] if shape else []
     return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(dtype), extents)
 
 
@@ -77,7 +77,7 @@ def _input(graph: Graph, sink: Sink, name: str, stage: InputStage | None) -> onn
     import onnx
 
     if len(shape) != 4 or shape[1] != 3:
-        raise NetcError(f"`{graph.values[name].blob}` takes no pictures of three colours", code="E702")
+        raise NetcError(f"`{graph.values[name].blob}` takes no pictures of three colours", code="E802")
     pictures = sink.fresh("images")
     call = Call(sink, "input", (pictures,), (shape,), (name,), (shape,), (), ())
     planes = call.op("Transpose", pictures, perm=(0, 3, 1, 2))

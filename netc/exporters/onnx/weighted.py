@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from netc.exporters.onnx.rules import Call, writes
@@ -108,14 +110,19 @@ def prelu(layer: PReLU, call: Call) -> None:
 
 @writes(LRN)
 def local_response(layer: LRN, call: Call) -> None:
-    """LRN across channels, whose alpha is divided by the window as Caffe's; the mean of squares in a plane otherwise."""
+    """LRN across channels, whose alpha is divided by the window as in Caffe; within one, the mean of squares."""
     size = layer.local_size
     if layer.norm_region == "ACROSS_CHANNELS":
         call.top("LRN", call.x, size=size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
         return
     squares = call.op("Mul", call.x, call.x)
     reach = size // 2
-    window = {"kernel_shape": (size, size), "pads": (reach,) * 4, "strides": (1, 1), "count_include_pad": 1}
+    window: dict[str, Any] = {
+        "kernel_shape": (size, size),
+        "pads": (reach,) * 4,
+        "strides": (1, 1),
+        "count_include_pad": 1,
+    }
     mean = call.op("AveragePool", squares, **window)
     divisor = call.op("Add", call.op("Mul", mean, call.constant(layer.alpha)), call.constant(1))
     call.top("Div", call.x, call.op("Pow", divisor, call.constant(layer.beta)))

@@ -76,7 +76,7 @@ def exp(layer: Exp, call: Call) -> Code:
 
 @writes(Log)
 def log(layer: Log, call: Call) -> Code:
-    """log(shift + scale x) / log(base)."""
+    """The logarithm of shift + scale x to the base."""
     inner = f"{affine(call.x, layer.scale, layer.shift)}.log()"
     return Code(inner if layer.base == NATURAL else f"{inner} / {number(math.log(layer.base))}")
 

@@ -6,7 +6,7 @@ Each stands alone: it may use `torch`, `F` (torch.nn.functional) and `Tensor` on
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 Pair = tuple[int, int]

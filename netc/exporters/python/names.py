@@ -1,4 +1,4 @@
-"""Identifiers for a written file, made of a stranger's names: letters, digits and underscores, never a word that is taken."""
+"""Identifiers for a written file, made of a stranger's names: letters, digits, underscores, no word that is taken."""
 
 from __future__ import annotations
 

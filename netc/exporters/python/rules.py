@@ -1,7 +1,7 @@
 """How a layer type is written in plain torch: one function each, found by the layer's class.
 
-A rule gets a `Call`, the names that stand in the file, and gives `Code`. Names are made by the exporter and hold letters,
-digits and underscores only; rules add numbers and their own words, so nothing of a net's file gets into the source.
+A rule gets a `Call`, the names that stand in the file, and gives `Code`. Names are made by the exporter and hold
+letters, digits and underscores only; rules add numbers and words of their own: nothing of a net's file is code.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Code:
     """Functions of functions.py that the expression calls."""
 
 
-Rule = Callable[[Any, Call], Code]
+Rule = Callable[[Any, Call], "Code | None"]
+"""A rule gives None where it has no words for the layer's parameters."""
 _RULES: dict[type[Layer], Rule] = {}
 
 

@@ -66,7 +66,7 @@ def source_of(
     """The text, and the tensors to be written to the file `weights` beside it, by name.
 
     `graph` has inputs and shapes; `arrays` hold its blobs. `dtype` is torch's name of what the net computes in; with a
-    `stage` the class has a method that makes its input of RGB pictures. Raises NetcError E701, E702 for layers that
+    `stage` the class has a method that makes its input of RGB pictures. Raises NetcError E801, E802 for layers that
     have no form in plain torch.
     """
     file = _File(graph, arrays)

@@ -67,8 +67,9 @@ def batch_norm(layer: BatchNorm, call: Call) -> Code | None:
 def local_response(layer: LRN, call: Call) -> Code:
     """nn.LocalResponseNorm means the same across channels: its alpha is divided by the window too."""
     if layer.norm_region == "ACROSS_CHANNELS":
-        made = f"nn.LocalResponseNorm({layer.local_size}, alpha={number(layer.alpha)}, beta={number(layer.beta)}, k={number(layer.k)})"
-        return Code(f"{call.module}({call.x})", made)
+        numbers = {"alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
+        words = ", ".join(f"{word}={number(value)}" for word, value in numbers.items())
+        return Code(f"{call.module}({call.x})", f"nn.LocalResponseNorm({layer.local_size}, {words})")
     arguments = f"{layer.local_size}, {number(layer.alpha)}, {number(layer.beta)}"
     return Code(f"local_response_within({call.x}, {arguments})", functions=("local_response_within",))
 

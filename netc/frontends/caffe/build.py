@@ -5,13 +5,16 @@ Every fault is reported once: what depends on a broken layer is left out in sile
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, Report, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
 from netc.frontends.caffe.phase import included
-from netc.ir.fields import Fields, placed
+from netc.ir.dims import text
+from netc.ir.fields import Fields, layer_note, placed
 from netc.ir.graph import AUTOMATIC, Graph, Node, Param, State, Value, module_key
 from netc.ir.layer import Layer, counted
 from netc.layers import layer_class, registry
@@ -21,7 +24,28 @@ NEVER_IN_PLACE = frozenset(("Flatten", "Reshape"))
 (`flatten_layer.cpp`, `reshape_layer.cpp`)."""
 
 
-def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> tuple[Graph, Report]:
+@dataclass
+class BuildReport(Report):
+    """What was found wrong with a file; notes name bottoms without their shapes, which are not inferred yet."""
+
+    bottoms: dict[str, tuple[tuple[str, str | None], ...]] = field(default_factory=dict)
+    """For each note that names bottoms: their blobs, and the values that these were, None behind a fault."""
+
+    def with_shapes(self, graph: Graph) -> list[Diagnostic]:
+        """The findings, with the shapes of bottoms; `graph` is the one built, inferred, perhaps without some values."""
+        return [replace(d, notes=tuple(self._shaped(note, graph) for note in d.notes)) for d in self.diagnostics]
+
+    def _shaped(self, note: str, graph: Graph) -> str:
+        if note not in self.bottoms:
+            return note
+        shown = (
+            blob + (text(graph.shape(value)) if value and value in graph.values else "")
+            for blob, value in self.bottoms[note]
+        )
+        return note[: note.rindex(", bottoms: ")] + ", bottoms: " + ", ".join(shown)
+
+
+def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> tuple[Graph, BuildReport]:
     """The graph of `state`, without shapes, and what was found wrong with the file.
 
     `net` is an upgraded NetParameter: only `layer` holds layers. Layers with a fault, and those behind them,
@@ -43,7 +67,7 @@ def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> 
 
 class _Builder:
     def __init__(self, net: Fields, state: State) -> None:
-        self.net, self.state, self.report = net, state, Report()
+        self.net, self.state, self.report = net, state, BuildReport()
         self.nodes: list[Node] = []
         self.values: dict[str, Value] = {}
         self.current: dict[str, str] = {}
@@ -70,15 +94,22 @@ class _Builder:
             self.nodes.append(self._node(fields, layer, bottoms))
         except NetcError as error:
             param_field = own_class.param_field if own_class else None
-            shown = ", ".join(fields["bottom"])
-            self.report.extend(placed(d, fields, param_field, shown) for d in error.diagnostics)
+            self._told(error.diagnostics, fields, param_field)
             self.broken.update(fields["top"])
+
+    def _told(self, found: Iterable[Diagnostic], fields: Fields, param_field: str | None) -> None:
+        """Report a layer's findings with their places and its bottoms."""
+        shown = ", ".join(fields["bottom"])
+        self.report.extend(placed(d, fields, param_field, shown) for d in found)
+        if shown:
+            values = tuple((blob, None if blob in self.broken else self.current.get(blob)) for blob in fields["bottom"])
+            self.report.bottoms[layer_note(fields, shown)] = values
 
     def _layer(self, fields: Fields, own_class: type[Layer] | None) -> Layer:
         if own_class is None:
             raise _unknown_type(fields)
         terms, found = in_bvlc_terms(fields)
-        self.report.extend(placed(d, fields, own_class.param_field, ", ".join(fields["bottom"])) for d in found)
+        self._told(found, fields, own_class.param_field)
         return own_class.from_caffe(terms)
 
     def _bottoms(self, fields: Fields) -> tuple[str, ...] | None:

@@ -1,0 +1,224 @@
+"""Finding the newest whole snapshot, keeping some, keeping the best."""
+
+import json
+import multiprocessing
+import os
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from netc import train
+from netc.diagnostics import NetcError
+from netc.training import events
+from netc.training.log import GlogWriter
+from netc.training.sidecar import sidecar_path
+from tests.training.conftest import SOLVER
+
+
+def told(solver, kind):
+    return [event for event in solver.events if isinstance(event, kind)]
+
+
+def iterations(work, pattern="small_iter_*.solverstate*"):
+    return sorted({int(re.search(r"iter_(\d+)", path.name)[1]) for path in work.glob(pattern)})
+
+
+@pytest.fixture
+def three(solver_from):
+    """Snapshots after 1, 2 and 10 iterations."""
+    solver = solver_from()
+    for steps in (1, 1, 8):
+        solver.step(steps)
+        solver.snapshot()
+    return solver
+
+
+def test_the_newest_is_the_one_of_the_highest_iteration(three, solver_from):
+    other = solver_from()
+    assert other.checkpoints.restore_newest() == "small_iter_10.solverstate"
+    assert other.iteration == 10
+    assert torch.equal(other.net.blobs[0].data, three.net.blobs[0].data)
+
+
+def test_without_a_snapshot_it_starts_afresh(solver_from, work):
+    (work / "smaller_iter_3.solverstate").write_bytes(b"another prefix")
+    (work / "small_iter_x.solverstate").write_bytes(b"no number")
+    assert solver_from().checkpoints.restore_newest() is None
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda: cut(Path("small_iter_10.solverstate")),
+        lambda: cut(Path("small_iter_10.caffemodel")),
+        lambda: Path("small_iter_10.caffemodel").unlink(),
+        lambda: Path("small_iter_10.solverstate").write_bytes(Path("small_iter_2.caffemodel").read_bytes()),
+        lambda: Path("small_iter_10.caffemodel").write_bytes(Path("small_iter_1.caffemodel").read_bytes()),
+    ],
+    ids=["state cut short", "weights cut short", "weights gone", "weights for a state", "weights of another iteration"],
+)
+def test_what_is_not_whole_is_passed_over(three, solver_from, spoil):
+    spoil()
+    other = solver_from()
+    before = [blob.data.clone() for blob in other.net.blobs]
+    assert other.checkpoints.restore_newest() == "small_iter_2.solverstate"
+    (warning,) = told(other, events.Warned)
+    assert warning.text.startswith("`small_iter_10.solverstate` is passed over: ")
+    assert not all(torch.equal(blob.data, old) for blob, old in zip(other.net.blobs, before))
+    for name in ("small_iter_1", "small_iter_2"):
+        Path(f"{name}.solverstate").unlink()
+    afresh = solver_from()
+    assert afresh.checkpoints.restore_newest() is None
+    assert afresh.iteration == 0
+    assert all(torch.equal(blob.data, old) for blob, old in zip(afresh.net.blobs, before)), "nothing was read"
+
+
+def test_a_snapshot_of_another_net_is_an_error(three, solver_from, work):
+    net = work / "net.prototxt"
+    net.write_text(net.read_text().replace("num_output: 4", "num_output: 5"))
+    with pytest.raises(NetcError) as caught:
+        solver_from().checkpoints.restore_newest()
+    assert caught.value.diagnostics[0].code == "E703"
+
+
+def test_a_snapshot_of_caffe_has_no_sidecar_and_is_whole(three, solver_from):
+    sidecar_path("small_iter_10.solverstate").unlink()
+    assert solver_from().checkpoints.restore_newest() == "small_iter_10.solverstate"
+
+
+def test_train_from_auto(work):
+    (work / "solver.prototxt").write_text(SOLVER + "snapshot: 3")
+    heard = []
+    first = train("solver.prototxt", snapshot="auto", iterations=4, tell=heard.append)
+    texts = [event.text for event in heard if isinstance(event, events.Note)]
+    assert "No snapshot of small to go on from: starting afresh" in texts
+    second = train("solver.prototxt", snapshot="auto", weights="small_iter_3.caffemodel", iterations=1)
+    assert (first.iteration, second.iteration) == (4, 5)
+    whole = train("solver.prototxt", iterations=5)
+    assert torch.equal(second.net.blobs[0].data, whole.net.blobs[0].data)
+
+
+def test_keep_clears_old_snapshots_and_no_others(solver_from, work):
+    for name in ("small_iter_99.solverstate", "small_best.solverstate", "smaller_iter_1.solverstate"):
+        (work / name).write_bytes(b"of another run")
+    solver = solver_from("netc_param { keep: 2 ema_decay: 0.9 }")
+    for _ in range(5):
+        solver.step(1)
+        solver.snapshot()
+    assert iterations(work) == [4, 5, 99]
+    assert iterations(work, "small_iter_*.caffemodel") == [4, 5]
+    assert iterations(work, "small_iter_*.netc.json") == [4, 5]
+    assert len(list(work.glob("*.ema.caffemodel"))) == 2
+    assert (work / "small_best.solverstate").exists()
+    assert (work / "smaller_iter_1.solverstate").exists()
+
+
+TESTED = "test_iter: 1 test_interval: 1 snapshot_after_train: false "
+
+
+def values_given(solver, values):
+    """Let the watched output of the tests be these."""
+    given, one = iter(values), solver.tester.one
+
+    def changed(index):
+        outputs = one(index)
+        return tuple(events.Output(o.blob, next(given), o.loss_weight) if o.blob == name else o for o in outputs)
+
+    name, solver.tester.one = solver.watch.name, changed
+    return solver
+
+
+@pytest.mark.parametrize(
+    ("watch", "values", "best"),
+    [
+        ('watch: "accuracy"', [0.2, 0.5, 0.4, 0.5], 1),
+        ('watch: "loss"', [3, 2, 1, 2], 2),
+        ('watch: "accuracy" better: "lower"', [0.3, float("nan"), 0.2, 0.25], 2),
+    ],
+)
+def test_the_best_snapshot(solver_from, watch, values, best):
+    solver = values_given(solver_from(f"{TESTED} netc_param {{ {watch} }}"), values)
+    weights = []
+    solver.on_start.append(lambda: weights.append(solver.net.blobs[0].data.clone()))
+    solver.step(4)
+    assert told(solver, events.Bettered)[-1].iteration == best
+    other = solver_from(f"{TESTED} netc_param {{ {watch} }}")
+    other.restore("small_best.solverstate")
+    assert other.iteration == best
+    assert torch.equal(other.net.blobs[0].data, weights[best])
+    assert other.watch.state() == {**solver.watch.state(), "misses": 0}
+
+
+def test_patience_stops_the_run_with_a_snapshot(solver_from):
+    more = TESTED.replace("false", "true") + 'netc_param { watch: "accuracy" patience: 2 }'
+    solver = values_given(solver_from(more), [0.2, 0.4, 0.3, 0.4, 0.9])
+    solver.solve()
+    (exhausted,) = told(solver, events.Exhausted)
+    assert exhausted == events.Exhausted(3, "accuracy", 2, 0.4, 1)
+    assert told(solver, events.Finished) == [events.Finished(3, early=True)]
+    assert Path("small_iter_3.solverstate").exists()
+    assert json.loads(Path("small_iter_3.netc.json").read_text())["watch"]["misses"] == 2
+
+
+def test_patience_goes_on_where_a_snapshot_was(solver_from):
+    more = TESTED + 'netc_param { watch: "accuracy" patience: 3 }'
+    first = values_given(solver_from(more), [0.4, 0.3, 0.3])
+    first.step(3)
+    path = first.snapshot()
+    second = values_given(solver_from(more), [0.1, 0.1])
+    second.restore(path)
+    second.solve()
+    assert second.iteration == 3, "the third test in a row that was not better"
+
+
+def test_an_output_that_no_test_net_has(solver_from):
+    with pytest.raises(NetcError, match="no test net has an output `acuracy`") as caught:
+        solver_from(TESTED + 'netc_param { watch: "acuracy" }')
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.help) == ("E609", "did you mean `accuracy`?")
+
+
+def go_on(folder):
+    """Train until somebody ends the process, and write to a file what went on."""
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    with open("log", "w", buffering=1) as log:
+        train("solver.prototxt", snapshot="auto", tell=GlogWriter(log), keep=3)
+
+
+def newest(work):
+    return max(iterations(work, "small_iter_*.solverstate"), default=0)
+
+
+def test_killed_at_ten_random_moments(work):
+    """Each time the next run goes on from the newest snapshot, and the end is that of a run that nobody killed."""
+    (work / "solver.prototxt").write_text(SOLVER.replace("max_iter: 8", "max_iter: 100000") + "snapshot: 1")
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["netc.training.run"])
+    moments, before = random.Random(5), 0
+    for _ in range(10):
+        process = server.Process(target=go_on, args=(work,))
+        process.start()
+        while newest(work) == before:
+            time.sleep(0.005)
+            assert process.is_alive(), (work / "log").read_text()
+        time.sleep(moments.uniform(0, 0.1))
+        process.kill()
+        process.join()
+        log = (work / "log").read_text()
+        assert re.findall(r"status from small_iter_(\d+)\.", log) == [str(before)] * bool(before)
+        assert "passed over" not in log
+        assert newest(work) > before
+        before = newest(work)
+    assert len(iterations(work)) <= 4, "three are kept, and one may have been about to go"
+    last = train("solver.prototxt", snapshot="auto", iterations=1)
+    whole = train("solver.prototxt", iterations=before + 1)
+    assert all(torch.equal(a.data, b.data) for a, b in zip(last.net.blobs, whole.net.blobs))
