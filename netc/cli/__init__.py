@@ -24,6 +24,7 @@ VERBS = {
     "data": "make and look at databases",
     "diff": "compare two nets by what they mean",
     "explain": "tell what the code of a finding means",
+    "features": "keep blobs of a net in databases",
     "fmt": "lay prototxts out alike",
     "log": "a training's log as tables",
     "plot": "draw loss, accuracy and learning rate from logs",

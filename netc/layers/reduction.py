@@ -66,7 +66,7 @@ class Reduction(Layer):
 class ArgMax(Layer):
     """Where the `top_k` greatest elements stand, greatest first; of equal ones the last stands first.
 
-    Without `axis`, over all elements of each item: (n, c, h, w) to (n, 1, top_k, 1), with `out_max_val` to
+    Shapes: without `axis`, over all elements of each item: (n, c, h, w) to (n, 1, top_k, 1), with `out_max_val` to
     (n, 2, top_k, 1), places and then values; at least three axes. With `axis`, over that axis, which becomes
     `top_k`: places, or with `out_max_val` the values alone. Places are numbers of the bottom's type, at least float32.
 

@@ -6,6 +6,9 @@
                                                               .snapshot() .restore(path) .optimizer .schedule
     optimizers.SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam    torch optimizers over a net's blobs
     lr_policy.Schedule, events, log.GlogWriter, sidecar, snapshot
+    distributed.joined, launching.launch                      several processes, over torch.distributed
+    seeing.JsonWriter, tensorboard.TensorBoardWriter          listeners for whoever looks later
+    parse_log.read_log, plotting.draw                         logs as tables and as pictures (no torch)
 
 The loop tells a listener what happens (`events`), and prints nothing. What runs the nets is an `executor.Executor`: the
 straight-line code, or another one that goes node by node.
@@ -20,6 +23,11 @@ Codes:
     E606  there is no such GPU
     E607  a data layer that only a program can feed
     E608  both a snapshot to resume and weights to start from
+    E621  a process of a training with several is gone
+    E631  a log that tells of no iteration
+    E632  a file for what is told of a run cannot be written
+    E633  a package that only pictures or TensorBoard need is not installed
+    E634  a picture's file name without one of the known endings
     E701  the loss is NaN or infinite: which iteration, which blob
     E702  a snapshot without its weight file
     E703  a snapshot of another net, of another solver, or of another PyTorch

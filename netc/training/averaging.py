@@ -109,7 +109,7 @@ def connected() -> Iterator[None]:
         raise NetcError(
             "a process of this training is gone",
             code="E621",
-            notes=[str(error).splitlines()[0]],
+            notes=[str(error).splitlines()[0].split(". ")[0]],
             help="its own error, or a signal that ended it, is what to look for",
         ) from error
 

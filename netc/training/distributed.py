@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from netc.diagnostics import NetcError
 from netc.functions.all_sum import all_sum
@@ -52,7 +53,9 @@ def joined(place: Place, device: torch.device) -> Iterator[Team]:
     try:
         yield team
     except NetcError as error:  # the others may be waiting: leave everything as it is, and let the process end
-        raise error.at(None, f"on {place}") from error.__cause__
+        placed = error.at(None, f"on {place}")
+        get_error_handler().record_exception(placed)  # for torchrun's own summary
+        raise placed from error.__cause__
     team.close()
     dist.destroy_process_group()
 

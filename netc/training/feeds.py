@@ -38,7 +38,7 @@ def feeds_of(graph: Graph, device: torch.device, seed: int, rank: int = 0, world
     feeds: dict[str, Feed] = {}
     for index, node in enumerate(node for node in graph.nodes if node.layer.is_data):
         if node.layer.type == "DummyData":
-            feeds[node.key] = DummyFeed(node, device, seed + index)
+            feeds[node.key] = DummyFeed(node, device, seed + index + 1_000_003 * rank)
         elif node.layer.type not in WITHOUT_RECORDS:
             feeds[node.key] = RecordFeed(node, graph.state.phase, device, seed + index, rank, world_size)
     return feeds

@@ -43,7 +43,8 @@ def launch(arguments: Sequence[str], processes: int) -> int:
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SECONDS_TO_STOP)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # its errors repeat the processes' own
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say repeats what the processes say
     try:
         with _forwarding_hangups():
             elastic_launch(_configuration(processes), sys.executable)("-m", "netc", *arguments)

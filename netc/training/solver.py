@@ -103,7 +103,7 @@ class Solver:
             self.on_gradients_ready.append(averaging)
         executor = self.train_net.executor
         self.loss = LossMeter(settings.average_loss, executor.losses, lambda *loss: self.tell(Measured(*loss)))
-        self.schedule = Schedule(settings, self.loss.value)
+        self.schedule = Schedule(settings, lambda: self.team.share(self.loss.value()))  # one loss and one rate for all
         self.average = Average(self.net, options.ema_decay) if options.ema_decay else None
         self.watch = Watch(settings, [test.graph for test in self.tests]) if options.watch else None
         scaled = options.amp == "fp16" and isinstance(executor, StraightExecutor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def run(capsys, *arguments: str) -> tuple[int, str]:
     """The status, and what is printed: findings for people on stderr, all else on stdout."""
     status = main(["check", *arguments])
     out, err = capsys.readouterr()
-    assert not ("[W" in out or "[E" in out)
+    assert not re.search(r"(error|warning)\[", out)
     return status, err + out
 
 

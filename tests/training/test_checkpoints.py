@@ -189,7 +189,6 @@ def test_an_output_that_no_test_net_has(solver_from):
 def go_on(folder):
     """Train until somebody ends the process, and write to a file what went on."""
     os.chdir(folder)
-    torch.set_num_threads(1)
     with open("log", "w", buffering=1) as log:
         train("solver.prototxt", snapshot="auto", tell=GlogWriter(log), keep=3)
 
@@ -198,11 +197,12 @@ def newest(work):
     return max(iterations(work, "small_iter_*.solverstate"), default=0)
 
 
-def test_killed_at_ten_random_moments(work):
+def test_killed_at_ten_random_moments(work, monkeypatch):
     """Each time the next run goes on from the newest snapshot, and the end is that of a run that nobody killed."""
     (work / "solver.prototxt").write_text(SOLVER.replace("max_iter: 8", "max_iter: 100000") + "snapshot: 1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["netc.training.run"])
+    server.set_forkserver_preload(["netc.training.run", __name__])
     moments, before = random.Random(5), 0
     for _ in range(10):
         process = server.Process(target=go_on, args=(work,))

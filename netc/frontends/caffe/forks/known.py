@@ -126,6 +126,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
 """By message and fork: fields that only tell how to compute, or that count beside another only."""
 
 AS_THE_FORK: dict[str, dict[str, str]] = {
+    "DataParameter": {"yjxiong": "shuffle"},
     "SolverParameter": {
         "PVANet": "plateau_winsize",
         "YOLO ports": "stagelr stageiter",
@@ -142,7 +143,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
             interpolation_algo_down""",
     },
 }
-"""By message and fork: fields that layers (netc/ir/transform.py) and solvers read, and do what they do there."""
+"""By message and fork: fields that layers (netc/ir/transform.py, netc/layers/data.py) and solvers read, and do what they do there."""
 
 NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "NetParameter": {"Intel": "bn_stats_batch_size"},
@@ -174,7 +175,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
         "BVLC's opencl branch": "fuse_type",
     },
     "DataParameter": {
-        "yjxiong": "shuffle",
         "YOLO ports": "side",
         "FlowNet": """
             limit_samples preselection_file range_start range_end rand_permute slice_point encoding subtract

@@ -1,0 +1,60 @@
+"""The bar on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+from netc.cli import progress
+from netc.training import events
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(tell):
+    tell(events.Started("net", "fixed", 10, 40, 64))
+    for iteration in range(11, 41):
+        tell(events.Advanced(iteration))
+    tell(events.Displayed(40, 0.125, 1.0, 30, 30, ()))
+    tell(events.Finished(40))
+
+
+def test_a_terminal_shows_log_and_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    with progress.listeners() as tell:
+        run(tell)
+    shown = terminal.getvalue()
+    for part in (
+        "solver.cpp:289] Solving net",
+        "40/40",
+        "loss 0.125",
+        "images/s",
+        "0:00:00 left",
+        "Optimization Done.",
+    ):
+        assert part in shown
+
+
+def test_a_file_holds_the_log_alone(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr("sys.stderr", file)
+    with progress.listeners() as tell:
+        run(tell)
+    assert "images/s" not in file.getvalue()
+    assert len(file.getvalue().splitlines()) == 4
+
+
+def test_only_rank_0_says_anything(monkeypatch, tmp_path):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with progress.listeners(str(tmp_path / "run.jsonl")) as tell:
+        run(tell)
+    assert terminal.getvalue() == ""
+    assert not (tmp_path / "run.jsonl").exists()
