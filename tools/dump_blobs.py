@@ -37,7 +37,8 @@ def by_opencv(net_file: str, weights: str, x: np.ndarray) -> dict[str, np.ndarra
         sys.exit(f"OpenCV {cv2.__version__} reads no Caffe nets: take OpenCV 4")
     net = cv2.dnn.readNetFromCaffe(net_file, weights)
     net.enableFusion(False)
-    tops = first_tops(open(net_file, encoding="utf-8").read())
+    with open(net_file, encoding="utf-8") as file:
+        tops = first_tops(file.read())
     net.setInput(x)
     names = [name for name in net.getLayerNames() if name in tops]
     values = {tops[name]: np.array(value) for name, value in zip(names, net.forward(names))}

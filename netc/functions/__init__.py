@@ -3,7 +3,6 @@ or would not give Caffe's gradient.
 
 They import torch, so a layer imports them inside `forward`. They know nothing of layers.
 
-all_sum.py          the sum over the processes of a training
 local_response.py   local response normalisation
 mean_variance.py    mean and variance normalisation
 """

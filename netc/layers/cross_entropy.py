@@ -192,7 +192,7 @@ class InfogainLoss(Layer):
         if len(bottoms) > 2:
             return bottoms[2].detach().reshape(classes, classes)
         if "infogain" not in mode.state:
-            fail(f"the infogain matrix `{self.source}` was not read", code="E201", field="infogain_loss_param.source")
+            fail(f"the infogain matrix `{self.source}` was not read", code="E206", field="infogain_loss_param.source")
         matrix: Tensor = mode.state["infogain"]
         _check_matrix(matrix.numel(), text(tuple(matrix.shape)), classes)
         return matrix.to(bottoms[0]).reshape(classes, classes)

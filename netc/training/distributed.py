@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from netc.diagnostics import NetcError
-from netc.functions.all_sum import all_sum
 from netc.runtime.lower import Net
 from netc.runtime.modules import LayerModule
+from netc.training.all_sum import all_sum
 from netc.training.averaging import Averaging, connected
 from netc.training.place import Place
 from netc.training.signals import Request

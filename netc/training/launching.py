@@ -62,7 +62,7 @@ def _configuration(processes: int) -> Any:
     from torch.distributed.launcher.api import LaunchConfig
 
     known = {field.name for field in dataclasses.fields(LaunchConfig)}
-    newer = {"signals_to_handle": "SIGTERM,SIGINT,SIGQUIT"}  # not in all releases of torch that will do
+    newer: dict[str, Any] = {"signals_to_handle": "SIGTERM,SIGINT,SIGQUIT"}  # not in all releases of torch that will do
     return LaunchConfig(
         min_nodes=1,
         max_nodes=1,

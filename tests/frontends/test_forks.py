@@ -311,10 +311,10 @@ def test_shapes_are_inferred_beyond_what_does_not_change_them():
 
 
 def test_several_sources_are_named_by_what_they_are():
-    parameters = 'data_param { source: "a"\nsource: "b" batch_size: 2 backend: LMDB shuffle: true }'
+    parameters = 'data_param { source: "a"\nsource: "b" batch_size: 2 backend: LMDB side: 7 }'
     text = f'layer {{ name: "under" type: "Data" top: "top" {parameters} }}\n'
     assert [(d.code, d.message) for d in graph(text)[1].errors] == [
-        ("E106", "`shuffle` is of yjxiong's Caffe and not supported"),
+        ("E106", "`side` is of YOLO ports and not supported"),
         ("E106", "several values of `source` are of caffe-face's Caffe and not supported"),
     ]
 

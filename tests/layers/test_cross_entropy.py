@@ -174,7 +174,7 @@ def test_infogain_matrix_from_the_state():
     layer = InfogainLoss(source="h.binaryproto", axis=-1)
     bottoms = values(3, 5), torch.tensor([1.0, 0.0, 4.0], dtype=torch.float64)
     module = module_of(layer, ((3, 5), (3,)))
-    with raises("E201", "the infogain matrix `h.binaryproto` was not read"):
+    with raises("E206", "the infogain matrix `h.binaryproto` was not read"):
         module(*bottoms)
     module.state["infogain"] = torch.ones(1, 1, 4, 4)
     with raises("E102", "an infogain matrix .1,1,4,4. of 16 elements for 5 classes"):

@@ -197,6 +197,7 @@ def newest(work):
     return max(iterations(work, "small_iter_*.solverstate"), default=0)
 
 
+@pytest.mark.slow
 def test_killed_at_ten_random_moments(work, monkeypatch):
     """Each time the next run goes on from the newest snapshot, and the end is that of a run that nobody killed."""
     (work / "solver.prototxt").write_text(SOLVER.replace("max_iter: 8", "max_iter: 100000") + "snapshot: 1")

@@ -125,7 +125,7 @@ def together():
 
 def normalised(team):
     """A batch of two sizes through a synchronised BatchNorm with a Scale's factor and addend."""
-    from netc.functions.all_sum import all_sum
+    from netc.training.all_sum import all_sum
 
     return normalise(BATCH[:2] if team.rank == 0 else BATCH[2:], {"all_sum": all_sum})
 
