@@ -30,6 +30,7 @@ from netc.passes.data_to_inputs import data_to_inputs
 if TYPE_CHECKING:
     import torch
 
+    from netc.passes.arrays import Array, Weighted
     from netc.runtime.lower import Net
     from netc.runtime.state import CopyReport
     from netc.weights import Weights
@@ -40,6 +41,7 @@ __all__ = [
     "Prober",
     "checked_graph",
     "copy_weights",
+    "folded",
     "graph_of",
     "load",
     "lowered",
@@ -48,6 +50,7 @@ __all__ = [
     "record_shapes",
     "resolver",
     "unprepared",
+    "weighted",
 ]
 
 Prepare = Callable[[Graph], Graph]
@@ -146,7 +149,7 @@ def lowered(
 
     net = lower(data_to_inputs(graph), generator, share, unfilled)
     for node in net.graph.nodes:
-        if node.layer.type == "InfogainLoss" and getattr(node.layer, "source", ""):
+        if node.layer.type == "InfogainLoss" and getattr(node.layer, "source", None):
             _read_infogain(net, node)
     return net
 
@@ -175,11 +178,23 @@ def load(
     *,
     shapes: Mapping[str, Shape] | None = None,
     seed: int | None = None,
+    fold: bool = False,
+    compile: bool = False,  # noqa: A002 - as in torch
+    channels_last: bool = False,
 ) -> Net:
     """A net as a torch.nn.Module, its data layers turned into inputs, in eval mode.
 
     `weights` are files that are copied in by layer name, one after the other. `shapes` gives the shapes of inputs that
     the file leaves open. What no file fills starts as the net's fillers say, from `seed`. Raises NetcError.
+
+    Three things make a net faster that is only tested; results are the same but for rounding:
+
+    - `fold`: see `folded`. Layers and blobs that it takes out cannot be asked for.
+    - `compile`: torch.compile makes the program from inputs to outputs on its first call, which takes a C++ compiler
+      and up to minutes; `evaluate` for other blobs runs as before. It gives no gradients and checks no labels; in
+      train(), and for inputs that ask for a gradient, the net runs as before. It sees weights that change, but not
+      through NumPy.
+    - `channels_last`: kernels of 2-D convolutions, and what they give, lie in memory channels-last.
     """
     from netc.runtime.fillers import generator_of
     from netc.weights import read
@@ -192,7 +207,45 @@ def load(
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     for file, blobs in zip(files, held):
         _copy(module, blobs, str(file))
-    return module
+    return _for_inference(module, fold, compile, channels_last)
+
+
+def _for_inference(net: Net, fold: bool, compiled: bool, channels_last: bool) -> Net:
+    from netc.runtime.inference import compile_main, to_channels_last
+
+    net = folded(net) if fold else net
+    if channels_last:
+        to_channels_last(net)
+    if compiled:
+        compile_main(net)
+    return net
+
+
+def folded(net: Net) -> Net:
+    """A net for tests only, in eval(): BatchNorm and Scale in the weights before them, Dropout and Split gone.
+
+    It shares the modules of layers that stay as they are with `net`.
+    """
+    from netc.passes.arrays import Weighted
+    from netc.passes.drop_identities import drop_identities
+    from netc.passes.fold_batch_norm import fold_batch_norm
+    from netc.runtime.inference import rebuilt
+
+    before = weighted(net)
+    after = fold_batch_norm(Weighted(drop_identities(net.graph), before.arrays))
+    changed = {key: blobs for key, blobs in after.arrays.items() if blobs is not before.arrays.get(key)}
+    return rebuilt(net, after.graph, changed)
+
+
+def weighted(net: Net) -> Weighted:
+    """A net's graph with views of its weights, in Caffe's shapes."""
+    from netc.passes.arrays import Weighted
+    from netc.runtime.state import array_of
+
+    arrays: dict[str, list[Array]] = {}
+    for blob in net.blobs:
+        arrays.setdefault(blob.key, []).append(array_of(blob.tensor, blob.shape))
+    return Weighted(net.graph, {key: tuple(blobs) for key, blobs in arrays.items()})
 
 
 def _filled(graph: Graph, files: Sequence[Weights]) -> set[str]:

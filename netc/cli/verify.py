@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("one")
 @click.argument("other")
 @option("--weights", multiple=True, metavar="FILE", help="Weights of a prototxt; may be repeated.")
+@option("--other-weights", multiple=True, metavar="FILE", help="Weights of OTHER, where they are not the same.")
 @option("--input", "input_", metavar="FILE", help="A .npz with the inputs by name, or a .npy of the only one.")
 @option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Items of the random input.")
 @option("--seed", type=int, default=0, show_default=True, help="Of the random input.")
@@ -29,6 +30,7 @@ def command(
     one: str,
     other: str,
     weights: tuple[str, ...],
+    other_weights: tuple[str, ...],
     input_: str | None,
     batch: int,
     seed: int,
@@ -46,7 +48,15 @@ def command(
 
     given = None if input_ is None else read_inputs(input_, (one, other), weights, shapes)
     found = verify(
-        one, other, weights=weights, inputs=given, batch=batch, seed=seed, tolerance=tolerance, shapes=shapes
+        one,
+        other,
+        weights=weights,
+        other_weights=other_weights or None,
+        inputs=given,
+        batch=batch,
+        seed=seed,
+        tolerance=tolerance,
+        shapes=shapes,
     )
     click.echo(json.dumps(_plain(found), indent=2) if format_ == "json" else _table(found, tolerance))
     return int(not found.agrees)

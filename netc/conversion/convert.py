@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from netc.conversion import preprocess as preprocessing
 from netc.conversion.models import Files, Misfits, listed, net_of, open_net, read_state, weighted
 from netc.conversion.preprocess import Preprocess, Told
 from netc.diagnostics import Diagnostic, NetcError
+from netc.exporters.python.names import Identifiers
 from netc.exporters.stage import InputStage
 from netc.ir.dims import Shape
 from netc.passes.arrays import Weighted
@@ -248,7 +249,7 @@ def _pt2(model: Weighted, opened: Net, target: Path, options: Options, found: Pr
     from netc.exporters.errors import known_shape
 
     kind = getattr(torch, DTYPES[options.half])
-    net = _Positional(net_of(model)).to(kind).eval()
+    net = _Positional(net_of(_plain_keys(model))).to(kind).eval()
     examples = [
         torch.zeros((2, *known_shape(model.graph, name, free=1)[1:]), dtype=kind) for name in model.graph.inputs
     ]
@@ -260,6 +261,14 @@ def _pt2(model: Weighted, opened: Net, target: Path, options: Options, found: Pr
     with atomic_path(target) as path:
         _save(program, path)
     return (target,)
+
+
+def _plain_keys(model: Weighted) -> Weighted:
+    """The model with module names of letters, digits and underscores: torch cannot read others back from a .pt2."""
+    names = Identifiers(dir(nn.Module()))
+    keys = {node.key: names.make(node.name) for node in model.graph.nodes}
+    nodes = tuple(replace(node, key=keys[node.key]) for node in model.graph.nodes)
+    return Weighted(model.graph.replace(nodes=nodes), {keys[key]: blobs for key, blobs in model.arrays.items()})
 
 
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:

@@ -54,18 +54,22 @@ def verify(
     other: str | Path,
     *,
     weights: Files = (),
+    other_weights: Files | None = None,
     inputs: Mapping[str, Array] | None = None,
     batch: int = 1,
     seed: int = 0,
     tolerance: float = TOLERANCE,
     shapes: Mapping[str, Shape] | None = None,
 ) -> Verification:
-    """Compare two of {prototxt with `weights`, .onnx, .py that netc wrote, .npz of blobs} value by value.
+    """Compare two of {prototxt with weights, .onnx, .py that netc wrote, .npz of blobs} value by value.
+
+    `weights` are for the prototxts; `other_weights` hold for the second where they are given.
 
     Both get `inputs`, else what a dump among them holds, else random numbers from `seed`. Raises NetcError, among them
     E804 where the two have no value in common.
     """
-    sides = [open_runner(path, weights, shapes) for path in (one, other)]
+    second_weights = weights if other_weights is None else other_weights
+    sides = [open_runner(one, weights, shapes), open_runner(other, second_weights, shapes)]
     fed = dict(inputs) if inputs is not None else _inputs(sides, batch, seed)
     first, second = (side.run(fed) for side in sides)
     if sides[0].versions != sides[1].versions:

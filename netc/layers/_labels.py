@@ -36,15 +36,45 @@ def normalization(loss: Fields, default: Normalization) -> Normalization:
 
 
 def loss_message(
-    ignore_label: int | None, mode: Normalization, default: Normalization, fixed: float = 1.0
+    ignore_label: int | None,
+    mode: Normalization,
+    default: Normalization,
+    fixed: float = 1.0,
+    weights: tuple[float, ...] = (),
+    smoothing: float = 0.0,
 ) -> dict[str, dict[str, object]]:
-    """The `loss_param` that `normalization` reads back, as plain values; empty where all are defaults."""
+    """The `loss_param` that the losses read back, as plain values; empty where all are defaults."""
     message: dict[str, object] = {} if ignore_label is None else {"ignore_label": ignore_label}
     if mode != default:
         message["normalization"] = mode
     if fixed != 1:
         message["pre_fixed_normalizer"] = fixed
+    if weights:
+        message |= {"weight_by_label_freqs": True, "class_weighting": list(weights)}
+    if smoothing:
+        message["label_smoothing"] = smoothing
     return {"loss_param": message} if message else {}
+
+
+def class_weights(loss: Fields) -> tuple[float, ...]:
+    """`class_weighting`, which counts where `weight_by_label_freqs` is set (SegNet's Caffe)."""
+    return tuple(loss.get("class_weighting", ())) if loss.get("weight_by_label_freqs", False) else ()
+
+
+def check_weights(weights: tuple[float, ...], smoothing: float, classes: int) -> None:
+    """Raises NetcError E101 for another number of weights than classes, and for a share outside 0 to 1."""
+    if weights and len(weights) != classes:
+        fail(f"{len(weights)} class weights for {classes} classes", code="E101", field="loss_param.class_weighting")
+    if not 0 <= smoothing < 1:
+        found = f"`label_smoothing` is {smoothing:g}: it must be 0 or more and less than 1"
+        fail(found, code="E101", field="loss_param.label_smoothing")
+
+
+def refuse_weights(loss: Fields, type: str) -> None:
+    """Raises NetcError E101 for class weights and label smoothing of a loss that has none."""
+    for name in ("weight_by_label_freqs", "label_smoothing"):
+        if loss.get(name, 0):
+            fail(f"`{type}` does not take `{name}`", code="E101", field=f"loss_param.{name}")
 
 
 def check_items(bottoms: Shapes) -> int:

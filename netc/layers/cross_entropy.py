@@ -17,10 +17,13 @@ from netc.layers._labels import (
     check_axis,
     check_items,
     check_label_count,
+    check_weights,
+    class_weights,
     indices,
     loss_message,
     normalization,
     normalizer,
+    refuse_weights,
 )
 from netc.layers._registry import register
 
@@ -40,7 +43,8 @@ NO_LABEL = -(2**31)
 class SoftmaxWithLoss(Layer):
     """Negative logarithm of the softmax probability of each label, summed and normalized.
 
-    The optional second top holds the probabilities; no gradient comes back through it.
+    With `label_smoothing` e and K classes the label counts with 1 - e + e / K, and each other class with e / K (Szegedy
+    et al. 2016). The optional second top holds the probabilities; no gradient comes back through it.
 
     Shapes: scores (n, c, ...) and a label for each place off `axis` to a scalar, and the scores' shape.
 
@@ -57,6 +61,9 @@ class SoftmaxWithLoss(Layer):
     """The class axis (`softmax_param`)."""
     pre_fixed_normalizer: float = 1.0
     """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
+    class_weights: tuple[float, ...] = ()
+    """What the loss of a label is multiplied by, by class (SegNet's Caffe); empty is 1 for all. Not normalized by."""
+    label_smoothing: float = 0.0
 
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)
@@ -68,18 +75,21 @@ class SoftmaxWithLoss(Layer):
         """Read `loss_param` and `softmax_param`."""
         loss = layer.message("loss_param")
         axis, fixed = layer.message("softmax_param")["axis"], loss.get("pre_fixed_normalizer", 1.0)
-        return cls(loss.get("ignore_label", None), normalization(loss, "VALID"), axis, fixed)
+        ignore, weights = loss.get("ignore_label", None), class_weights(loss)
+        return cls(ignore, normalization(loss, "VALID"), axis, fixed, weights, loss.get("label_smoothing", 0.0))
 
     def to_caffe(self) -> dict[str, Any]:
         """`loss_param` and `softmax_param`, by name."""
         softmax = {"softmax_param": {"axis": self.axis}} if self.axis != 1 else {}
-        return {**loss_message(self.ignore_label, self.normalization, "VALID", self.pre_fixed_normalizer), **softmax}
+        weights, fixed = (self.class_weights, self.label_smoothing), self.pre_fixed_normalizer
+        return {**loss_message(self.ignore_label, self.normalization, "VALID", fixed, *weights), **softmax}
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where scores, labels and axis do not fit."""
+        """See the class. Raises NetcError E101 for class weights, E102 where scores, labels and axis do not fit."""
         check_items(bottoms)
         axis = check_axis(bottoms[0], self.axis, "softmax_param.axis")
         check_label_count(bottoms[0], axis, bottoms[1])
+        check_weights(self.class_weights, self.label_smoothing, bottoms[0][axis])
         return ((), bottoms[0])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -94,11 +104,27 @@ class SoftmaxWithLoss(Layer):
         outer, classes, inner = _around(scores, axis)
         labels = indices(bottoms[1], classes, mode, self.ignore_label).reshape(outer, inner)
         ignored = NO_LABEL if self.ignore_label is None else self.ignore_label
-        each = F.cross_entropy(scores.reshape(outer, classes, inner), labels, ignore_index=ignored, reduction="none")
+        each = F.cross_entropy(
+            scores.reshape(outer, classes, inner),
+            labels,
+            ignore_index=ignored,
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
         valid = None if self.ignore_label is None else labels != self.ignore_label
         divisor = normalizer(self.normalization, outer, inner, valid, self.pre_fixed_normalizer)
-        loss = bounded(each, high=LARGEST).sum() / divisor
+        each = bounded(each, high=LARGEST)
+        if self.class_weights:
+            each = each * self._weights(scores, mode)[labels if valid is None else labels * valid]
+        loss = each.sum() / divisor
         return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
+
+    def _weights(self, scores: Tensor, mode: Mode) -> Tensor:
+        """The class weights on the scores' device, sent there once."""
+        kept: Tensor | None = mode.state.get("class weights")
+        if kept is None or (kept.device, kept.dtype) != (scores.device, scores.dtype):
+            kept = mode.state["class weights"] = scores.new_tensor(self.class_weights)
+        return kept
 
 
 @register("InfogainLoss", v1="INFOGAIN_LOSS", caffe2=())
@@ -137,6 +163,7 @@ class InfogainLoss(Layer):
     def from_caffe(cls, layer: Fields) -> Self:
         """Read `infogain_loss_param` and `loss_param`. Raises NetcError E101 for the older `normalize`."""
         own, loss = layer.message("infogain_loss_param"), layer.message("loss_param")
+        refuse_weights(loss, "InfogainLoss")
         if "normalize" in loss:
             fail(
                 "`InfogainLoss` does not take `normalize`",
@@ -226,6 +253,7 @@ class SigmoidCrossEntropyLoss(Layer):
     def from_caffe(cls, layer: Fields) -> Self:
         """Read `loss_param`."""
         loss = layer.message("loss_param")
+        refuse_weights(loss, "SigmoidCrossEntropyLoss")
         fixed = loss.get("pre_fixed_normalizer", 1.0)
         return cls(loss.get("ignore_label", None), normalization(loss, "BATCH_SIZE"), fixed)
 

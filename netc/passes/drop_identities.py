@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netc.ir.graph import Graph, Node
+from netc.ir.layer import Layer
 from netc.ir.verify import verify
 from netc.layers.concat import Split
 from netc.layers.dropout import Dropout
@@ -18,11 +19,18 @@ def drop_identities(graph: Graph) -> Graph:
     renamed: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        if isinstance(node.layer, (Dropout, Split)) and _may_go(graph, node):
+        if _hands_on(node.layer) and _may_go(graph, node):
             renamed.update(dict.fromkeys(node.tops, node.bottoms[0]))
         else:
             nodes.append(node)
     return verify(rewired(graph, nodes, renamed))
+
+
+def _hands_on(layer: Layer) -> bool:
+    """Whether a layer gives what it gets in test; a Dropout of some forks scales or drops there."""
+    if isinstance(layer, Dropout):
+        return not layer.dropout_ratio or (layer.scale_train and not layer.sample_weights_test)
+    return isinstance(layer, Split)
 
 
 def _may_go(graph: Graph, node: Node) -> bool:

@@ -96,6 +96,11 @@ class Net(nn.Module):
             self._programs[key] = straight(self.graph, *key)
         return self._programs[key]
 
+    def replace_program(self, feeds: Sequence[str], fetches: Sequence[str], program: Straight) -> None:
+        """Let `program`, which gives the same, run whenever these fetches are asked of these feeds."""
+        self._programs[tuple(feeds), tuple(fetches)] = program
+        self._main = self.program(self.graph.inputs, self.graph.outputs)
+
     def faults(self) -> list[NetcError]:
         """What the device flags of range checks say since the last call; waits for the device."""
         found = (module.fault() for module in self.modules() if isinstance(module, LayerModule))
@@ -152,7 +157,7 @@ def lower(
     for node in graph.nodes:
         found = _shared(graph, node, share)
         empty = node.name in unfilled
-        modules[node.key] = found or (_empty(graph, node) if empty else _made(graph, node))
+        modules[node.key] = found or (_empty(graph, node) if empty else made(graph, node))
         if found is None and not empty:
             fresh.add(node.key)
     _fill(blobs_of(graph, modules), fresh, generator)
@@ -162,17 +167,18 @@ def lower(
 def _empty(graph: Graph, node: Node) -> nn.Module:
     """A node's module with memory and no values, where its weights are all that it holds."""
     with torch.device("meta"):
-        module = _made(graph, node)
+        module = made(graph, node)
     held = dict((*module.named_parameters(), *module.named_buffers()))
     if set(held) != {weight.name for weight in graph.weights(node)}:
-        return _made(graph, node)
+        return made(graph, node)
     for name, tensor in held.items():  # not `to_empty`, whose first call takes half a second
         memory = torch.empty(tensor.shape, dtype=tensor.dtype)
         setattr(module, name, nn.Parameter(memory) if isinstance(tensor, nn.Parameter) else memory)
     return module
 
 
-def _made(graph: Graph, node: Node) -> nn.Module:
+def made(graph: Graph, node: Node) -> nn.Module:
+    """A node's module, its weights not yet filled. Raises NetcError E203 where their shapes are not known."""
     weights = graph.weights(node)
     if any(not known(extent) for weight in weights for extent in weight.shape):
         raise NetcError(

@@ -31,7 +31,12 @@ class LossScale:
         return self.executor.scale
 
     def unscale(self) -> bool:
-        """Divide the gradients by the scale; whether all of them are finite."""
+        """Divide the gradients by the scale, and choose the next one; whether all gradients are finite."""
+        finite = self._unscale()
+        self.adapt(finite)
+        return finite
+
+    def _unscale(self) -> bool:
         gradients = [blob.tensor.grad for blob in self.optimizer.blobs if blob.tensor.grad is not None]
         if not gradients:
             return True

@@ -34,7 +34,7 @@ class SolverNets:
             if given := getattr(settings, name):
                 text = f"from {name} file: {given}" if isinstance(given, str) else f"specified in {name}."
                 self.tell(Note(f"solver.cpp:{place}", f"Creating training net {text}"))
-                return self._graph(given, "TRAIN", settings.train_state)
+                return freeze(self._graph(given, "TRAIN", settings.train_state), settings.options.freeze)
         raise NetcError("the solver names no train net", code="E601", span=settings.fields.span())
 
     def tests(self) -> Iterator[Graph]:
@@ -55,8 +55,7 @@ class SolverNets:
 
     def _graph(self, given: str | Fields, phase: Phase, own: Fields) -> Graph:
         net = self._read(given) if isinstance(given, str) else given
-        graph = graph_of(net, merged_state(phase, net.message("state"), own), record_shapes, prepare=self.prepare)
-        return freeze(graph, self.settings.options.freeze)
+        return graph_of(net, merged_state(phase, net.message("state"), own), record_shapes, prepare=self.prepare)
 
     def _read(self, name: str) -> Fields:
         if name not in self._files:

@@ -51,18 +51,23 @@ test_iter: 2 test_interval: 4 display: 1
 """
 
 
-def make_solver(batch, team=None, prefix="small"):
-    Path(f"{batch}.prototxt").write_text(NET.replace("BATCH", str(batch)))
-    text = SOLVER.replace("BATCH", str(batch)).replace("PREFIX", f"{prefix}{batch}")
+NORM = 'layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }\nlayer { name: "relu"'
+
+
+def make_solver(batch, team=None, prefix="small", norm=False):
+    net = NET.replace("BATCH", str(batch))
+    Path(f"{batch}.prototxt").write_text(net.replace('layer { name: "relu"', NORM) if norm else net)
+    text = SOLVER + "netc_param { sync_batch_norm: true }" * norm
+    text = text.replace("BATCH", str(batch)).replace("PREFIX", f"{prefix}{batch}")
     fields, report = read_solver(Source("solver.prototxt", text))
     report.raise_errors()
     told = []
     return Solver(settings_of(fields), tell=told.append, team=team or Team()), told
 
 
-def trained(team=None, batch=3, snapshot=None):
+def trained(team=None, batch=3, snapshot=None, norm=False):
     """What is left of a run: weights, what was told, and files written by this process."""
-    solver, told = make_solver(batch, team, "resumed" if snapshot else "small")
+    solver, told = make_solver(batch, team, "resumed" if snapshot else "norm" if norm else "small", norm)
     with solver:
         if snapshot:
             solver.restore(snapshot)
@@ -76,6 +81,8 @@ def write_records(folder):
     images = np.random.default_rng(1).integers(0, 256, (20, 2, 7, 7), dtype=np.uint8)
     write(folder / "records", [record(image, index % 4) for index, image in enumerate(images)])
 
+
+pytestmark = pytest.mark.slow
 
 BATCH = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
 """Both ranks' records: rank r of 2 has every second one, from r on."""
@@ -146,6 +153,7 @@ def everything(team):
         "seeds": team.gather(seed),
         "trained": trained(team),
         "resumed": trained(team, snapshot="small3_iter_3.solverstate"),
+        "norm": trained(team, norm=True),
         "words": words(team),
         "once": gradients(team),
         "twice": gradients(team, passes=3, unused=True),
@@ -163,7 +171,9 @@ def world(tmp_path_factory):
         ranks = run_ranks(folder, everything)
         content = json.loads(Path("small3_iter_3.netc.json").read_text())
         changed = trained(batch=6, snapshot="small3_iter_3.solverstate")
-        return SimpleNamespace(ranks=ranks, content=content, changed=changed, alone=trained(batch=6))
+        return SimpleNamespace(
+            ranks=ranks, content=content, changed=changed, alone=trained(batch=6), norm=trained(batch=6, norm=True)
+        )
 
 
 def test_requests_are_agreed_on_and_the_stronger_wins(world):
@@ -210,6 +220,11 @@ def test_they_train_as_one_process_with_a_batch_of_twice_the_size(world):
     for rank in world.ranks:
         torch.testing.assert_close(rank["trained"]["weights"], world.alone["weights"], rtol=1e-5, atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(*[rank["trained"]["weights"] for rank in world.ranks]))
+
+
+def test_they_do_with_a_synchronised_batch_norm_too(world):
+    for rank in world.ranks:
+        torch.testing.assert_close(rank["norm"]["weights"], world.norm["weights"], rtol=1e-4, atol=1e-5)
 
 
 def test_only_rank_0_tells_what_a_test_gave(world):

@@ -48,7 +48,9 @@ def test_renamed_layers_are_copied(trained, solver_from, work):
 
 def test_names_can_change_places(trained, solver_from, work):
     """A layer of the file that has the new name already is another layer, and is passed over."""
-    other_net(work, ('name: "ip"', 'name: "conv"'), ('name: "conv" type: "Convolution"', 'name: "c" type: "Convolution"'))
+    other_net(
+        work, ('name: "ip"', 'name: "conv"'), ('name: "conv" type: "Convolution"', 'name: "c" type: "Convolution"')
+    )
     solver = solver_from(FROM + 'netc_param { rename: "ip=conv" rename: "conv=c" }')
     assert torch.equal(blob(solver, "conv"), blob(trained, "ip"))
     assert torch.equal(blob(solver, "c"), blob(trained, "conv"))
@@ -58,7 +60,11 @@ def test_names_can_change_places(trained, solver_from, work):
     ("rename", "message", "help"),
     [
         ("cnov=ip", "`trained.caffemodel` has no layer `cnov` to rename", "did you mean `conv`?"),
-        ("conv=ipp", "no layer `ipp` with weights in the net, for `conv` of `trained.caffemodel`", "did you mean `ip`?"),
+        (
+            "conv=ipp",
+            "no layer `ipp` with weights in the net, for `conv` of `trained.caffemodel`",
+            "did you mean `ip`?",
+        ),
     ],
 )
 def test_names_that_there_are_not(trained, solver_from, rename, message, help):

@@ -106,7 +106,7 @@ def test_the_first_weight_that_is_no_number(solver_from):
     solver.net.blobs[5].tensor.data[1, 2] = math.nan
     found = first_fault(solver)
     assert found.message == "blob 0 of layer `ip` is nan in 1 of 108 elements"
-    assert found.line == 15
+    assert found.line == 16
     assert found.notes[0].startswith("its bottoms: `bn` ")
 
 
@@ -123,7 +123,9 @@ def test_the_first_gradient_that_is_no_number(solver_from, work):
     root = 'layer { name: "zero" type: "Power" bottom: "ip" top: "zero" power_param { scale: 0 } } '
     root += 'layer { name: "root" type: "Power" bottom: "zero" top: "root" power_param { power: 0.5 } } '
     text = NET.replace('layer { name: "accuracy"', root + 'layer { name: "accuracy"')
-    (work / "net.prototxt").write_text(text.replace('bottom: "ip" bottom: "label" top: "loss"', 'bottom: "root" bottom: "label" top: "loss"'))
+    (work / "net.prototxt").write_text(
+        text.replace('bottom: "ip" bottom: "label" top: "loss"', 'bottom: "root" bottom: "label" top: "loss"')
+    )
     message = first_fault(solver_from(debug=True)).message
     assert re.fullmatch(r"the gradient of bottom `zero` of layer `root` is \S+ in \d+ of 24 elements", message)
 

@@ -102,7 +102,6 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "NVIDIA": "use_gpu_transform",
         "Chenglong Chen": "debug_display angle_interval",
     },
-    "LossParameter": {"SegNet": "class_weighting"},
     "BatchNormParameter": {"Intel": "engine bias_term filler"},
     "ConcatParameter": {"Intel": "engine"},
     "ConvolutionParameter": {
@@ -134,6 +133,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
         "NVIDIA": "rampup_interval rampup_lr min_lr larc larc_policy larc_eta",
         "netc": "netc_param",
     },
+    "LossParameter": {"SegNet": "weight_by_label_freqs class_weighting", "NVIDIA": "label_smoothing"},
     "TransformationParameter": {
         "SSD": "resize_param crop_h crop_w distort_param",
         "Intel": "random_resize_param random_aspect_ratio_param",
@@ -163,7 +163,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
             contrast_adjustment jpeg_compression multiscale smooth_filtering max_rotation_angle min_scaling_factor
             max_scaling_factor max_shearing_ratio max_perspective_ratio""",
     },
-    "LossParameter": {"SegNet": "weight_by_label_freqs", "NVIDIA": "label_smoothing"},
     "BatchNormParameter": {
         "PSPNet": "update_global_stats",
         "NVIDIA": "scale_filler bias_filler scale_bias",

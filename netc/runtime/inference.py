@@ -1,0 +1,83 @@
+"""A net made faster for inference: put together again on a rewritten graph, in another order of memory, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netc.ir.graph import Graph
+from netc.runtime.lower import Net, made
+from netc.runtime.straight import Straight, straight
+
+Array = NDArray[Any]
+
+
+def rebuilt(net: Net, graph: Graph, changed: Mapping[str, Sequence[Array]]) -> Net:
+    """The net of a graph that a pass made of `net.graph`, in eval().
+
+    `changed` holds the blobs, by node key and in Caffe's shapes, of layers that are no longer what they were. They get
+    modules of their own; the others keep theirs, with all that these hold.
+    """
+    by_key = graph.by_key
+    fresh = {}
+    for key in changed:
+        like = next(iter((*net.module(key).parameters(), *net.module(key).buffers())))
+        fresh[key] = made(graph, by_key[key]).to(like.device, like.dtype)
+    found = Net(graph, {key: fresh[key] if key in fresh else net.module(key) for key in by_key}).eval()
+    for blob in found.blobs:
+        if blob.key in fresh:
+            blob.data.copy_(torch.tensor(changed[blob.key][blob.index]))
+    return found
+
+
+def to_channels_last(net: Net) -> None:
+    """Hold the kernels of 2-D convolutions channels-last, and with them what they compute: only strides change."""
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+
+
+def compile_main(net: Net) -> None:
+    """Let torch.compile make the program from the net's inputs to its outputs, on its first call."""
+    feeds, fetches = net.graph.inputs, net.graph.outputs
+    net.replace_program(feeds, fetches, Compiled(feeds, fetches, net.program(feeds, fetches)))
+
+
+class Compiled:
+    """A program with the weights as constants, which lets torch arrange them once and compute with them ahead.
+
+    It gives no gradients: in train(), and for inputs that ask for one, the plain program runs. Where weights were
+    written, moved or converted since, it is compiled again.
+    """
+
+    def __init__(self, feeds: tuple[str, ...], fetches: tuple[str, ...], plain: Straight) -> None:
+        self.feeds, self.fetches, self.plain = feeds, fetches, plain
+        self._compiled: Straight = plain
+        self._seen: list[tuple[Tensor, int, int]] = []
+
+    def __call__(self, net: Net, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The fetches."""
+        if net.training or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+            return self.plain(net, *tensors)
+        if self._compiled is self.plain or not self._sees(net):
+            # New code: torch keeps what it compiles with the code, and weights are constants in it.
+            self._compiled = torch.compile(straight(net.graph, self.feeds, self.fetches))
+            self._seen = [(held, held.data_ptr(), held._version) for held in _held(net)]
+        with torch.no_grad(), torch._inductor.config.patch(freezing=True):
+            return self._compiled(net, *tensors)
+
+    def _sees(self, net: Net) -> bool:
+        """Whether the net's weights are those that were compiled in."""
+        now = _held(net)
+        return len(now) == len(self._seen) and all(
+            held is seen and held.data_ptr() == place and held._version == version
+            for held, (seen, place, version) in zip(now, self._seen)
+        )
+
+
+def _held(net: Net) -> list[Tensor]:
+    return [*net.parameters(), *net.buffers()]
