@@ -3,15 +3,18 @@
 
 usage: bench.py [NAME...] [--device cpu|cuda] [--rounds N] [--batch N] [--threads N] [--json OUT]
 
-Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); text, check, summary.
-Without a name all are run. Parameter counts, outputs and losses are compared before anything is timed. The ratio is the
-median over rounds; on a CPU memory is what autograd holds between the passes, on a GPU the peak of a step.
+Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); inference, which is
+inference-<net>-<way> for eager, folded, channels-last and compiled; text, check, summary. A name stands for all cases
+that begin with it; without one all are run. Parameter counts, outputs and losses are compared before anything is timed.
+The ratio is the median over rounds; on a CPU memory is what autograd holds between the passes, on a GPU the peak of a
+step.
 On a machine that others use, OMP_WAIT_POLICY=PASSIVE keeps threads from spinning while they wait for a core.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -36,6 +39,8 @@ def cases(device: str, rounds: int, batch: int) -> dict[str, Callable[[], Result
     for model in BIG:
         found[f"{model}-forward"] = partial(nets.forward, model, batch, device, rounds)
         found[f"{model}-step"] = partial(nets.step, model, batch, device, rounds)
+    for model, way in itertools.product(BIG, nets.WAYS):
+        found[f"inference-{model}-{way}"] = partial(nets.inference, model, way, batch, device, rounds)
     found["text"] = partial(reading.text, rounds)
     for verb in ("check", "summary"):
         found[verb] = partial(reading.whole_process, verb, rounds)
@@ -59,13 +64,14 @@ def main() -> int:
     given = arguments()
     torch.set_num_threads(given.threads)
     known = cases(given.device, given.rounds, given.batch)
-    unknown = [name for name in given.names if name not in known]
+    chosen = {name: [case for case in known if f"{case}-".startswith(f"{name}-")] for name in given.names}
+    unknown = [name for name, found in chosen.items() if not found]
     if unknown:
         print(f"no case {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     around = surroundings(given.device, given.threads)
     print("  ".join(f"{name} {value}" for name, value in around.items()), flush=True)
-    results = [known[name]() for name in given.names or known]
+    results = [known[case]() for case in (itertools.chain(*chosen.values()) if chosen else known)]
     print(table(results))
     if given.json:
         given.json.write_text(json.dumps({**around, "cases": [r.plain() for r in results]}, indent=2) + "\n")

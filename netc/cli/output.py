@@ -32,6 +32,19 @@ def _coloured(match: re.Match[str]) -> str:
     return f"{click.style(severity + code, fg=_COLOURS[severity], bold=True)}: {click.style(message, bold=True)}"
 
 
+class _Option(click.Option):
+    """Shows one spelling in the help, and takes all."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The record of the first spelling alone."""
+        spellings = self.opts
+        self.opts = [name for name in spellings if name.startswith("--")][:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = spellings
+
+
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
     """A click option that also takes Caffe's spellings: `-solver x` for `--solver x`, `_` for `-`.
 
@@ -47,7 +60,7 @@ def option(*names: str, **settings: Any) -> Callable[[F], F]:
     if all(name.startswith("-") for name in names):
         first = next(name for name in names if name.startswith("--")).split("/")[0]
         spellings.insert(0, first[2:].replace("-", "_"))
-    return click.option(*spellings, **settings)
+    return click.option(*spellings, cls=_Option, **settings)
 
 
 def parse_shapes(values: Sequence[str]) -> dict[str, tuple[int, ...]]:

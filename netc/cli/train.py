@@ -52,7 +52,7 @@ def own_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @option("--stage", multiple=True, help="A stage of the train net's state; may be repeated, or hold commas.")
 @option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
 @option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What a hangup does.")
-@option("--debug", is_flag=True, default=None, help="Run node by node, and stop at the first value that is NaN or infinite.")
+@option("--debug", is_flag=True, default=None, help="Run node by node, up to the first value that is NaN or infinite.")
 @option("--allow-python-layers", is_flag=True, help="Run the code that layers of type Python name.")
 @option("--log-json", metavar="FILE", help="Write each iteration's numbers to a file, a JSON object a line.")
 @option("--tensorboard", metavar="FOLDER", help="Write TensorBoard's files.")

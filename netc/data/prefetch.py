@@ -76,7 +76,9 @@ class PrefetchedSource:
         self.statistics = Statistics()
         self.complete = False
         self.allocate: Callable[[Shape, Any], Array] = lambda shape, dtype: np.empty(shape, dtype)
-        self._ahead, self._threads = max(1, prefetch), threads or default_threads()
+        self.prefetch = prefetch
+        """Batches read ahead of the consumer; may be changed at any time, and 0 reads what is asked for and no more."""
+        self._threads = threads or default_threads()
         self._pending: deque[_Pending] = deque()
         self._planned = 0
         self._pool: ThreadPoolExecutor | None = None
@@ -85,13 +87,13 @@ class PrefetchedSource:
 
     def next_batch(self) -> Batch:
         """The next batch. Raises NetcError for the first record of it that cannot be read."""
-        self._plan()
+        self._plan(1)
         begun = time.perf_counter()
         batch = self._pending[0].result()
         self._pending.popleft()
         self.statistics.count(self.batch_size, time.perf_counter() - begun)
         self.position += self.batch_size
-        self._plan()
+        self._plan(0)
         return batch
 
     def seek(self, position: int) -> None:
@@ -121,11 +123,12 @@ class PrefetchedSource:
             pending.cancel()
         self._pending.clear()
 
-    def _plan(self) -> None:
+    def _plan(self, least: int) -> None:
+        """Start reading so many batches as are to be ahead."""
         if self._closed.is_set():
             raise RuntimeError(f"the source `{self.records.name}` is closed")
         self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="netc-data")
-        while len(self._pending) < self._ahead:
+        while len(self._pending) < max(least, self.prefetch):
             numbers = self.order.numbers(self._planned, self.batch_size)
             pending = _Pending(self, numbers, self.order.indices(numbers), draws(self.order.seed, numbers))
             self._pending.append(pending)

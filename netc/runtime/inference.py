@@ -80,4 +80,9 @@ class Compiled:
 
 
 def _held(net: Net) -> list[Tensor]:
-    return [*net.parameters(), *net.buffers()]
+    """Parameters and buffers, by a way several times shorter than `parameters()`: each call looks at them."""
+    held: list[Tensor | None] = []
+    for module in map(net.module, net._modules):
+        inner = module.modules() if module._modules else (module,)
+        held += (tensor for one in inner for tensor in (*one._parameters.values(), *one._buffers.values()))
+    return [tensor for tensor in held if tensor is not None]

@@ -2,8 +2,10 @@
 
     train("solver.prototxt", tell=GlogWriter(sys.stderr))     what `netc train` does (netc.training.run)
     settings_of(fields), read_settings(path)                  SolverParameter as a value (no torch)
-    Solver(settings, device=, tell=, executor=)               .net .test_nets .iteration .step(n) .solve() .test(i)
+    Solver(settings, device=, tell=, ...)                     .net .test_nets .iteration .step(n) .solve() .test(i)
                                                               .snapshot() .restore(path) .optimizer .schedule
+                                                              .checkpoints .average .watch .requested .stopping
+    options.Options                                           `netc_param`, settings of netc's own
     optimizers.SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam    torch optimizers over a net's blobs
     lr_policy.Schedule, events, log.GlogWriter, sidecar, snapshot
     distributed.joined, launching.launch                      several processes, over torch.distributed

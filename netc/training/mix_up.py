@@ -23,7 +23,7 @@ class MixUp:
 
     Labels stay whole numbers: what depends on them is computed twice, once with each pair's labels, and the results
     are mixed. Labels are the inputs that are read only where no gradient ever goes, as by a loss; all other inputs are
-    mixed. For a batch one proportion from Beta(alpha, alpha) and one order are drawn, from torch's generator of the CPU.
+    mixed. For a batch a proportion of Beta(alpha, alpha) and an order are drawn, from torch's generator of the CPU.
     `program` makes straight-line code of names of feeds and fetches. Raises NetcError E611 for inputs that are indices.
     """
 

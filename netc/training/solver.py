@@ -160,7 +160,8 @@ class Solver:
         if settings.snapshot_after_train:
             check_prefix(settings)
         last = settings.max_iter if iterations is None else self.iteration + iterations
-        self.tell(Started(self.net.graph.name, settings.lr_policy, self.iteration, last, self._images()))
+        images = self.train_net.rows * settings.iter_size * self.team.world_size
+        self.tell(Started(self.net.graph.name, settings.lr_policy, self.iteration, last, images))
         self.step(last - self.iteration)
         if settings.snapshot_after_train and not self._due(settings.snapshot):
             self.snapshot()
@@ -257,11 +258,6 @@ class Solver:
 
     def _due(self, interval: int) -> bool:
         return bool(interval) and self.iteration % interval == 0
-
-    def _images(self) -> int:
-        """Rows of all batches of an iteration, 0 where the feeds do not say."""
-        rows = max((getattr(feed, "batch_size", 0) for feed in self.train_net.feeds.values()), default=0)
-        return int(rows * self.settings.iter_size * self.team.world_size)
 
     def look(self) -> None:
         """Wait for the device, and raise what its flags say."""

@@ -46,6 +46,11 @@ class SolverNet:
         for feed in self.feeds.values():
             feed.close()
 
+    @property
+    def rows(self) -> int:
+        """Items of a batch, 0 where the feeds do not say."""
+        return max((int(getattr(feed, "batch_size", 0)) for feed in self.feeds.values()), default=0)
+
     def outputs(self, tensors: Sequence[Tensor] | None = None, scale: float = 1.0) -> tuple[Output, ...]:
         """The elements of the output blobs after a pass, or of tensors like them, times `scale`."""
         weights = dict(self.graph.losses)

@@ -75,7 +75,7 @@ def gradcheck(layer: Layer, *shapes, tops: int = 1, training: bool = False, fixe
     fixed = fixed or {}
     generator = torch.Generator().manual_seed(7)
     bottoms = [
-        fixed[i].double() if i in fixed else _distinct(shape, generator).requires_grad_()
+        fixed[i].double() if i in fixed else distinct(shape, generator).requires_grad_()
         for i, shape in enumerate(shapes)
     ]
     module = module_of(layer, tuple(map(tuple, shapes)), tops).double().train(training)
@@ -91,7 +91,7 @@ def gradcheck(layer: Layer, *shapes, tops: int = 1, training: bool = False, fixe
     return torch.autograd.gradcheck(function, (*free, *values), eps=1e-6, atol=1e-5)
 
 
-def _distinct(shape, generator) -> Tensor:
+def distinct(shape, generator: torch.Generator) -> Tensor:
     """Values from -1 to 1 that differ pairwise and keep off 0 and other kinks, so that differences are smooth."""
     count = int(np.prod(shape))
     values = (torch.arange(count, dtype=torch.float64) + 0.37) / max(count, 1) * 2 - 1

@@ -11,7 +11,11 @@ from torch import Tensor
 from benchmarks.pairs import Pair
 from benchmarks.report import Result
 from benchmarks.timing import alternate
+from netc.compiler import folded
+from netc.runtime.inference import compile_main, to_channels_last
 
+WAYS = ("eager", "folded", "channels-last", "compiled")
+"""How a net is made faster for inference: each one takes the one before it along."""
 RATE, MOMENTUM, DECAY = 0.001, 0.9, 0.0005
 
 
@@ -35,6 +39,29 @@ def forward(model: str, batch: int, device: str, rounds: int) -> Result:
 
     timing = alternate(ours, theirs, rounds, wait=waiter(device))
     return Result(f"{model}-forward", timing, 1.03, notes={"batch": batch})
+
+
+def inference(model: str, way: str, batch: int, device: str, rounds: int) -> Result:
+    """What netc.load(..., fold=True, channels_last=True, compile=True) gives, a step of it at a time."""
+    pair = Pair(model, batch, device, train=False)
+    net = pair.net if way == "eager" else folded(pair.net)
+    if way in ("channels-last", "compiled"):
+        to_channels_last(net)
+    if way == "compiled":
+        compile_main(net)
+    pair.check_forward(net)
+
+    def ours() -> Tensor:
+        with torch.no_grad():
+            return net(pair.x)["prob"]
+
+    def theirs() -> Tensor:
+        with torch.no_grad():
+            return pair.by_hand(pair.x).softmax(1)
+
+    timing = alternate(ours, theirs, rounds, wait=waiter(device))
+    bar = 1 / 1.25 if way == "compiled" else None
+    return Result(f"inference-{model}-{way}", timing, bar, notes={"batch": batch, "way": way})
 
 
 def step(model: str, batch: int, device: str, rounds: int, bar: float = 1.03, repeat: int = 1) -> Result:

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Make models/finetune/{train,test}_lmdb from the digits of models/lenet: is a digit even (0) or odd (1)?
+
+usage: make_parity.py [FOLDER]
+
+Only 100 pictures are there to learn from, so that it pays to start from a net that knows digits. The test pictures are
+those of models/lenet, which that net has not learnt from either.
+"""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from netc.data.convert import write_lmdb
+from netc.data.database import DatumRecords
+from netc.data.lmdb_store import LmdbStore
+
+MODELS = Path(__file__).parent.parent / "models"
+TRAIN = 100
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("train_lmdb", "test_lmdb"):
+        source = MODELS / "lenet" / name
+        with closing(DatumRecords(LmdbStore(source, str(source)))) as digits, digits.reading() as read:
+            indices = range(TRAIN if name == "train_lmdb" else len(digits))
+            records = ((record.image.copy(), record.label % 2) for record in map(read, indices))
+            print(f"{folder / name}: {write_lmdb(folder / name, records)} records")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else MODELS / "finetune"))
