@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from netc import paths
-from netc.diagnostics import Diagnostic, NetcError, Report
+from netc.diagnostics import Diagnostic, NetcError, Report, Source
 from netc.frontends.caffe.build import build
 from netc.frontends.caffe.read import read_net
 from netc.ir.dims import Shape
@@ -170,7 +170,7 @@ def _read_infogain(net: Net, node: Node) -> None:
 
 
 def load(
-    net: str | Path,
+    net: str | Path | Source,
     weights: str | Path | Sequence[str | Path] | None = None,
     phase: str = "test",
     level: int = 0,
@@ -184,8 +184,9 @@ def load(
 ) -> Net:
     """A net as a torch.nn.Module, its data layers turned into inputs, in eval mode.
 
-    `weights` are files that are copied in by layer name, one after the other. `shapes` gives the shapes of inputs that
-    the file leaves open. What no file fills starts as the net's fillers say, from `seed`. Raises NetcError.
+    `net` is a prototxt file, or one in memory; `weights` are files that are copied in by layer name, one after the
+    other. `shapes` gives the shapes of inputs that the file leaves open. What no file fills starts as the net's fillers
+    say, from `seed`. Raises NetcError.
 
     Three things make a net faster that is only tested; results are the same but for rounding:
 

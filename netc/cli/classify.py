@@ -14,8 +14,8 @@ from netc.cli.pictures import parse_told, preprocess_options
 
 @click.command(name="classify")
 @click.argument("images", nargs=-1, required=True)
-@option("--model", required=True, metavar="FILE", help="The net.")
-@option("--weights", required=True, multiple=True, metavar="FILE", help="Trained weights; may be repeated.")
+@option("--model", required=True, metavar="FILE", help="The net; a .caffemodel that Caffe wrote holds one.")
+@option("--weights", multiple=True, metavar="FILE", help="Trained weights; may be repeated.")
 @option("--labels", metavar="FILE", help="The classes' names, one a line.")
 @option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes are shown.")
 @option("--blob", metavar="NAME", help="The scores, where the net has several outputs.")

@@ -20,11 +20,13 @@ from netc.cli.pictures import parse_told, preprocess_options
 @option("--output", required=True, metavar="OUT", help="The file to write; others that belong to it stand beside it.")
 @option("--fold", is_flag=True, help="Fold BatchNorm and Scale into the layers before them; drop dropout.")
 @option("--half", type=click.Choice(["fp16", "bf16"]), help="Weights and arithmetic in half precision.")
+@option("--scores", is_flag=True, help="Put a Softmax where a training net has a SoftmaxWithLoss.")
 @option("--input-stage", is_flag=True, help="ONNX and .py take RGB pictures of bytes, (n, h, w, 3).")
 @option("--allow-mismatch", is_flag=True, help="Layers whose blobs have other shapes in the file start afresh.")
 @option(
     "--reshape", is_flag=True, help="Read blobs of equal counts in the net's shapes (fully connected, convolution)."
 )
+@option("--dialect", metavar="NAME", help="Whose Caffe wrote a NET that is a .caffemodel, where the guess is wrong.")
 @option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
 @preprocess_options
 def command(
@@ -34,9 +36,11 @@ def command(
     output: str,
     fold: bool,
     half: str | None,
+    scores: bool,
     input_stage: bool,
     allow_mismatch: bool,
     reshape: bool,
+    dialect: str | None,
     shape: tuple[str, ...],
     mean: str | None,
     scale: float | None,
@@ -45,7 +49,7 @@ def command(
 ) -> None:
     """Write a net with its weights as safetensors, a state_dict, Caffe's own files, a .py, ONNX or .pt2.
 
-    A JSON file beside it tells what a picture goes through before the net.
+    NET is a prototxt, or a .caffemodel that Caffe wrote: it holds its net. A JSON file beside it tells what a picture goes through before the net.
     """
     if allow_mismatch and reshape:
         raise click.UsageError("`--allow-mismatch` and `--reshape` exclude each other")
@@ -60,10 +64,12 @@ def command(
         output=output,
         fold=fold,
         half=half,  # type: ignore[arg-type]
+        scores=scores,
         input_stage=input_stage,
         told=told,
         shapes=shapes,
         misfits="skip" if allow_mismatch else "reshape" if reshape else "refuse",
+        dialect=dialect,
     )
     show(done.warnings)
     for file in done.files:

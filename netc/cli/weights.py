@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from netc.cli.output import option, parse_shapes
+from netc.cli.output import option, parse_shapes, show
 from netc.conversion.listing import BlobRow, Listing, list_weights
+from netc.conversion.rebuilt import write_prototxt
 from netc.ir.dims import text
 
 
@@ -18,13 +19,30 @@ from netc.ir.dims import text
 @click.argument("file")
 @click.argument("net", required=False)
 @option("--stats", is_flag=True, help="Read the values: extremes, mean, deviation, NaN, nothing but zeros.")
+@option("--prototxt", metavar="OUT", help="Write the net that the file holds, its data layers as inputs.")
+@option("--dialect", metavar="NAME", help="Whose Caffe wrote the file, where the guess is wrong.")
 @option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
 @option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How blobs are printed.")
-def command(file: str, net: str | None, stats: bool, shape: tuple[str, ...], format_: str) -> int:
+def command(
+    file: str,
+    net: str | None,
+    stats: bool,
+    prototxt: str | None,
+    dialect: str | None,
+    shape: tuple[str, ...],
+    format_: str,
+) -> int:
     """List the layers and blobs of a .caffemodel or .caffemodel.h5.
 
+    With `--prototxt` the net in a binary file is written instead: Caffe puts it there, many other programs do not.
     With a NET each blob is compared with the net's; exit status 1 where one of its own is missing or has another shape.
     """
+    if dialect is not None and prototxt is None:
+        raise click.UsageError("`--dialect` goes with `--prototxt`")
+    if prototxt is not None:
+        show(write_prototxt(file, prototxt, dialect=dialect, shapes=parse_shapes(shape)))
+        click.echo(f"wrote {prototxt}")
+        return 0
     found = list_weights(file, net, stats=stats, shapes=parse_shapes(shape))
     click.echo(json.dumps(_plain(found), indent=2) if format_ == "json" else _table(found))
     return int(not found.fits)

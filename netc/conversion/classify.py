@@ -12,6 +12,7 @@ from netc.conversion import preprocess as preprocessing
 from netc.conversion.models import Files, net_of, open_net, weighted
 from netc.conversion.pictures import batch_of
 from netc.conversion.preprocess import Told
+from netc.conversion.rebuilt import described
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape
 from netc.passes.arrays import Array, Weighted
@@ -35,7 +36,7 @@ class Guess:
 def classify(
     images: Sequence[str | Path],
     model: str | Path,
-    weights: Files,
+    weights: Files | None = None,
     *,
     labels: str | Path | None = None,
     top: int = 5,
@@ -47,11 +48,12 @@ def classify(
 
     Raises NetcError for files that cannot be read, and for a net with several outputs where none is named.
     """
-    net = open_net(model, weights, shapes=shapes)
+    held = described(model)
+    net = open_net(held.source, weights or held.weights, shapes={**(held.shapes or {}), **(shapes or {})})
     plain = weighted(net)
     graph = drop_losses(plain.graph)
     net = net if graph is plain.graph else net_of(Weighted(graph, plain.arrays))
-    steps = preprocessing.find(graph, model, told)
+    steps = preprocessing.find(graph, held.source, told)
     names = [] if labels is None else read_labels(labels)
     output = blob or _only(net.outputs)
     guesses = []

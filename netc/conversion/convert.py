@@ -14,14 +14,18 @@ from torch import Tensor, nn
 from netc.conversion import preprocess as preprocessing
 from netc.conversion.models import Files, Misfits, listed, net_of, open_net, read_state, weighted
 from netc.conversion.preprocess import Preprocess, Told
-from netc.diagnostics import Diagnostic, NetcError
+from netc.conversion.rebuilt import described
+from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.exporters.python.names import Identifiers
 from netc.exporters.stage import InputStage
 from netc.ir.dims import Shape
+from netc.ir.graph import Graph
+from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.passes.arrays import Weighted
 from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
+from netc.passes.losses_to_scores import losses_to_scores
 from netc.runtime.lower import Net
 from netc.weights import Blob, LayerBlobs, Weights, atomic_path, atomic_write, read, write_caffemodel
 
@@ -59,12 +63,14 @@ class Options:
     """Weights, and what the model computes in."""
     input_stage: bool = False
     """ONNX and .py take RGB pictures of bytes, (n, h, w, 3)."""
+    scores: bool = False
+    """A Softmax stands where the net has a SoftmaxWithLoss."""
     told: Told = field(default_factory=Told)
     """What flags say of the preprocessing."""
 
 
 def convert(
-    net: str | Path,
+    net: str | Path | Source,
     weights: Files | None = None,
     *,
     to: Format,
@@ -72,23 +78,28 @@ def convert(
     fold: bool = False,
     half: Half | None = None,
     input_stage: bool = False,
+    scores: bool = False,
     told: Told | None = None,
     shapes: Mapping[str, Shape] | None = None,
     misfits: Misfits = "refuse",
+    dialect: str | None = None,
 ) -> Converted:
     """Write the test net of a prototxt, with weights, as `to`:
 
     `safetensors`, `pt`: the state_dict of `netc.load(...)`; `caffe`: a .prototxt and the .caffemodel beside it; `py`: a
     module in plain torch and its weights as safetensors beside it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
-    Losses are left out of models that run elsewhere. A JSON file beside the model tells what a picture goes through
+    A .caffemodel in the place of the prototxt gives the net that stands in it, read as `dialect` where that is told.
+    Losses are left out of models that run elsewhere; with `scores` a Softmax stands in the place of a SoftmaxWithLoss. A JSON file beside the model tells what a picture goes through
     before it, where the files say so. Raises NetcError, among them E801 for a layer that the format has no word for.
     """
-    options = Options(fold, half, input_stage, told or Told())
-    opened = open_net(net, weights, shapes=shapes, misfits=misfits)
+    options = Options(fold, half, input_stage, scores, told or Told())
+    held = described(net, dialect)
+    weights = weights or held.weights
+    opened = open_net(held.source, weights, shapes={**(held.shapes or {}), **(shapes or {})}, misfits=misfits)
     model = _passed(weighted(opened), to, options)
-    found, warnings = _preprocess(model, net, options)
-    warnings = (*_unfilled(model, weights), *warnings)
+    found, warnings = _preprocess(model, held.source, options)
+    warnings = (*held.notes, *_offered(opened.graph, to, options), *_unfilled(model, weights), *warnings)
     target = _target(Path(output), to)
     files = _WRITERS[to](model, opened, target, options, found)
     if found is not None:
@@ -120,8 +131,18 @@ def _unfilled(model: Weighted, weights: Files | None) -> tuple[Diagnostic, ...]:
     return (Diagnostic("W802", message, notes=(", ".join(missing[:5]) + ", ..." * (len(missing) > 5),)),)
 
 
+def _offered(graph: Graph, to: Format, options: Options) -> tuple[Diagnostic, ...]:
+    """A Softmax, for a net whose losses are left out."""
+    losses = [node.name for node in graph.nodes if isinstance(node.layer, SoftmaxWithLoss)]
+    if options.scores or not losses or to not in ("py", "onnx", "pt2"):
+        return ()
+    message = f"the loss `{losses[-1]}` is left out: the model gives what it reads, not probabilities"
+    return (Diagnostic("W804", message, help="`--scores` puts a Softmax in its place"),)
+
+
 def _passed(model: Weighted, to: Format, options: Options) -> Weighted:
-    graph = model.graph
+    graph = losses_to_scores(model.graph) if options.scores else model.graph
+    model = Weighted(graph, model.arrays) if options.scores else model
     if to in ("py", "onnx", "pt2"):
         graph = drop_losses(graph)
     if options.fold:
@@ -131,7 +152,9 @@ def _passed(model: Weighted, to: Format, options: Options) -> Weighted:
     return model
 
 
-def _preprocess(model: Weighted, net: str | Path, options: Options) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
+def _preprocess(
+    model: Weighted, net: str | Path | Source, options: Options
+) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
     """The preprocessing; what is wrong with it is only a warning where nobody asked for it."""
     try:
         return preprocessing.find(model.graph, net, options.told), ()

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from netc import compiler
-from netc.diagnostics import NetcError, did_you_mean
+from netc.conversion.rebuilt import described
+from netc.diagnostics import NetcError, Source, did_you_mean
 from netc.ir.dims import Shape, text
 from netc.passes.arrays import Array, Weighted
 from netc.runtime.lower import Net
@@ -37,7 +38,7 @@ equal (a fully connected layer and a convolution), the numbers are read in the n
 
 
 def open_net(
-    net: str | Path,
+    net: str | Path | Source,
     weights: Files | None = None,
     *,
     shapes: Mapping[str, Shape] | None = None,
@@ -46,10 +47,13 @@ def open_net(
 ) -> Net:
     """The test net of a prototxt, with weights of .caffemodel, HDF5, safetensors or .pt files.
 
+    A .caffemodel in the prototxt's place gives the net that stands in it, with its weights unless others are given.
     A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
     from `seed`. Raises NetcError.
     """
-    states = {file: read_state(file) for file in listed(weights)}
+    found = described(net)
+    net, shapes = found.source, {**(found.shapes or {}), **(shapes or {})}
+    states = {file: read_state(file) for file in listed(weights or found.weights)}
     blobs = [file for file, state in states.items() if state is None]
     if misfits == "refuse":
         opened = _loaded(net, blobs, shapes, seed)
@@ -63,7 +67,7 @@ def open_net(
     return opened
 
 
-def _loaded(net: str | Path, files: list[Path], shapes: Mapping[str, Shape] | None, seed: int | None) -> Net:
+def _loaded(net: str | Path | Source, files: list[Path], shapes: Mapping[str, Shape] | None, seed: int | None) -> Net:
     try:
         return compiler.load(net, files, shapes=shapes, seed=seed)
     except NetcError as error:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from netc import compiler, paths
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, Source
 from netc.exporters.stage import InputStage
 from netc.frontends.caffe.read import read_net
 from netc.ir.dims import known, text
@@ -85,7 +85,7 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     return picture[:, top : top + size[0], left : left + size[1]]
 
 
-def find(graph: Graph, path: str | Path, told: Told | None = None) -> Preprocess:
+def find(graph: Graph, path: str | Path | Source, told: Told | None = None) -> Preprocess:
     """The preprocessing of a net's first input of pictures.
 
     Flags come first, then the `transform_param` of the net's own data layer, then that of the training net beside it.
@@ -114,13 +114,15 @@ def _bare(graph: Graph) -> Preprocess:
     raise NetcError("the net takes no pictures of one or three colours", code="E802", notes=[f"inputs: {shapes}"])
 
 
-def _candidates(path: str | Path) -> list[Path]:
-    return [Path(path), *(Path(path).parent / name for name in NEIGHBOURS)]
+def _candidates(path: str | Path | Source) -> list[Path | Source]:
+    own = path if isinstance(path, Source) else Path(path)
+    folder = Path(own.name if isinstance(own, Source) else own).parent
+    return [own, *(folder / name for name in NEIGHBOURS)]
 
 
-def _data_layer(path: Path) -> Node | None:
+def _data_layer(path: Path | Source) -> Node | None:
     """The first data layer with a transform, in test if it is there."""
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         return None
     fields, report = read_net(path)
     if report.errors:

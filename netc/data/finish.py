@@ -74,42 +74,51 @@ class Finish:
 
     def host(self, target: Array, image: Image, mirror: bool, offset: tuple[int, int], valid: Valid | None) -> None:
         """The same for one picture (c, h, w), without torch: `target` is its place in a float32 batch."""
-        np.copyto(target, self._flipped(image) if mirror else self._planes(image))
+        np.copyto(target, self._arranged(image, mirror))
         if self.mean is not None:
-            part = self.mean
-            if self.whole:
-                (y, x), (h, w) = offset, target.shape[1:]
-                part = part[:, y : y + h, x : x + w]
-                part = part[:, :, ::-1] if mirror else part
-            np.subtract(target, part, out=target)
+            np.subtract(target, self._part(offset, target.shape, mirror) if self.whole else self.mean, out=target)
         if self.scale != 1:
             np.multiply(target, np.float32(self.scale), out=target)
         if valid is not None:
             top, left, bottom, right = valid
             target[:, :top], target[:, bottom:], target[:, :, :left], target[:, :, right:] = 0, 0, 0, 0
 
-    def _planes(self, image: Image) -> Image:
-        """The picture with its planes apart: a strided copy would be many times slower."""
+    def _part(self, offset: tuple[int, int], shape: Shape, mirror: bool) -> Mean:
+        """The part of the mean picture under a crop, mirrored with it."""
+        assert self.mean is not None
+        (y, x), (h, w) = offset, shape[1:]
+        part = self.mean[:, y : y + h, x : x + w]
+        return part[:, :, ::-1] if mirror else part
+
+    def _arranged(self, image: Image, mirror: bool) -> Image:
+        """The picture with its planes apart, mirrored or not: a strided copy would be many times slower.
+
+        Each call to OpenCV and NumPy hands the interpreter's lock over, so there are as few as can be.
+        """
         if not interleaved(image):
-            return image
-        planes = self._space("planes", image)
-        copy(planes, image)
+            return self._flipped(image) if mirror else image
+        picture = image.transpose(1, 2, 0)
+        if mirror:
+            import cv2
+
+            picture = cv2.flip(picture, 1)
+        planes = self._space(image)
+        copy(planes, picture.transpose(2, 0, 1))
         return planes
 
     def _flipped(self, image: Image) -> Image:
         import cv2
 
-        result = self._space("flipped", image)
-        for target, plane in zip(result, self._planes(image)):
+        result = self._space(image)
+        for target, plane in zip(result, image):
             cv2.flip(plane, 1, target)
         return result
 
-    def _space(self, use: str, image: Image) -> Image:
+    def _space(self, image: Image) -> Image:
         """An array like this picture, each thread's own and used again: fresh memory costs more than filling it."""
-        space: Image | None = getattr(self._spaces, use, None)
+        space: Image | None = getattr(self._spaces, "planes", None)
         if space is None or space.shape != image.shape or space.dtype != image.dtype:
-            space = np.empty(image.shape, image.dtype)
-            setattr(self._spaces, use, space)
+            self._spaces.planes = space = np.empty(image.shape, image.dtype)
         return space
 
     def _mean(self, device: torch.device) -> Tensor:

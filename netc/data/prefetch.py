@@ -150,8 +150,7 @@ class PrefetchedSource:
 
     def changed(self, record: Record, number: int, index: int) -> Record:
         """A record whose picture is augmented. Raises NetcError E505 for one that cannot be."""
-        if self.augment is None:
-            return record
+        assert self.augment is not None
         try:
             return record._replace(image=self.augment(record.image, self.order.seed, number))
         except ValueError as error:
@@ -168,12 +167,12 @@ class PrefetchedSource:
             raise self._wrong(index, image, f"is smaller than {crop}", "transform_param.crop_size")
         if (channels, h, w) != data.shape[1:] or not (self.complete or image.dtype == data.dtype):
             raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
-        self.finish.check(image.shape, lambda: self.records.describe(index))
+        if self.finish.whole:
+            self.finish.check(image.shape, lambda: self.records.describe(index))
         y, x = offset = self.crop.offset(height, width, pending.draws[slot])
         image = image[:, y : y + h, x : x + w]
         if self.complete:
-            mirror = pending.mirror is not None and bool(pending.mirror[slot])
-            self.finish.host(data[slot], image, mirror, offset, record.valid)
+            self.finish.host(data[slot], image, pending.mirrored[slot], offset, record.valid)
         else:
             copy(data[slot], image)
             batch.note(slot, offset, record.valid)
@@ -193,8 +192,12 @@ class _Pending:
     """A batch on its way: the futures of its chunks, and of its arrays."""
 
     def __init__(self, source: PrefetchedSource, numbers: Numbers, indices: Numbers, drawn: Draws) -> None:
-        self.source, self.numbers, self.indices, self.draws = source, numbers, indices, drawn
+        self.source = source
         self.mirror = source.crop.mirrored(drawn)
+        # Plain numbers, all at once: taking them out of an array one by one costs each record more.
+        self.numbers, self.indices, self.draws = numbers.tolist(), indices.tolist(), drawn.tolist()
+        self.mirrored = [False] * len(self.numbers) if self.mirror is None else self.mirror.tolist()
+        self.batch: Batch | None = None
         self.opened: Future[Batch] = Future()
         self.chunks: list[Future[None]] = []
 
@@ -230,7 +233,7 @@ class _Pending:
 
     def _fill_slot(self, read: Read, slot: int) -> None:
         """Put a record into its slot; where that is bad and bad ones are skipped, one behind it."""
-        source, index = self.source, int(self.indices[slot])
+        source, index = self.source, self.indices[slot]
         for attempt in range(1, source.attempts + 1):
             if source._closed.is_set():
                 raise CancelledError
@@ -250,10 +253,14 @@ class _Pending:
 
     def _put(self, read: Read, slot: int, index: int) -> None:
         source = self.source
-        record = source.changed(read(index), int(self.numbers[slot]), index)
-        if slot == 0 and not self.opened.done():
-            self.opened.set_result(source.open_batch(self, record))
-        source.place(self.opened.result(), self, slot, index, record)
+        record = read(index)
+        if source.augment is not None:
+            record = source.changed(record, self.numbers[slot], index)
+        if self.batch is None:
+            if slot == 0 and not self.opened.done():
+                self.opened.set_result(source.open_batch(self, record))
+            self.batch = self.opened.result()
+        source.place(self.batch, self, slot, index, record)
 
 
 class _Buffers:

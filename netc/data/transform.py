@@ -51,15 +51,15 @@ class Crop:
     width: int = 0
     """The crop's width where it is not the height."""
 
-    def offset(self, height: int, width: int, draw: npt.NDArray[np.uint64]) -> tuple[int, int]:
+    def offset(self, height: int, width: int, draw: Sequence[int]) -> tuple[int, int]:
         """Row and column of the crop's first pixel, from a record's draws.
 
-        >>> Crop(4).offset(9, 6, np.zeros(4, np.uint64))
+        >>> Crop(4).offset(9, 6, [0, 0, 0, 0])
         (2, 1)
         """
         h, w = self.extents(height, width)
         if self.random and self.size:
-            return int(draw[0]) % (height - h + 1), int(draw[1]) % (width - w + 1)
+            return draw[0] % (height - h + 1), draw[1] % (width - w + 1)
         return (height - h) // 2, (width - w) // 2
 
     def extents(self, height: int, width: int) -> tuple[int, int]:

@@ -15,6 +15,9 @@ from netc.runtime.straight import Straight, straight
 
 Array = NDArray[Any]
 
+CARRYING = frozenset(("LSTM", "RNN"))
+"""Layers that keep tensors from one pass to the next. Were those constants too, each pass would be compiled anew."""
+
 
 def rebuilt(net: Net, graph: Graph, changed: Mapping[str, Sequence[Array]]) -> Net:
     """The net of a graph that a pass made of `net.graph`, in eval().
@@ -44,30 +47,34 @@ def to_channels_last(net: Net) -> None:
 def compile_main(net: Net) -> None:
     """Let torch.compile make the program from the net's inputs to its outputs, on its first call."""
     feeds, fetches = net.graph.inputs, net.graph.outputs
-    net.replace_program(feeds, fetches, Compiled(feeds, fetches, net.program(feeds, fetches)))
+    constants = all(node.layer.type not in CARRYING for node in net.graph.nodes)
+    net.replace_program(feeds, fetches, Compiled(net.program(feeds, fetches), feeds, fetches, constants))
 
 
 class Compiled:
-    """A program with the weights as constants, which lets torch arrange them once and compute with them ahead.
+    """A program that torch compiles; with weights as constants it arranges them once, and computes with them ahead.
 
-    It gives no gradients: in train(), and for inputs that ask for one, the plain program runs. Where weights were
-    written, moved or converted since, it is compiled again.
+    It gives no gradients: in train(), and for inputs that ask for one, the plain program runs, and also where somebody
+    traces it. Where weights were written, moved or converted since, it is compiled again.
     """
 
-    def __init__(self, feeds: tuple[str, ...], fetches: tuple[str, ...], plain: Straight) -> None:
-        self.feeds, self.fetches, self.plain = feeds, fetches, plain
+    def __init__(self, plain: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:
+        self.plain, self.feeds, self.fetches, self.constants = plain, feeds, fetches, constants
         self._compiled: Straight = plain
         self._seen: list[tuple[Tensor, int, int]] = []
 
     def __call__(self, net: Net, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The fetches."""
-        if net.training or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+        learns = net.training or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+        if learns or torch.compiler.is_compiling():
             return self.plain(net, *tensors)
+        from torch._inductor import config
+
         if self._compiled is self.plain or not self._sees(net):
             # New code: torch keeps what it compiles with the code, and weights are constants in it.
             self._compiled = torch.compile(straight(net.graph, self.feeds, self.fetches))
             self._seen = [(held, held.data_ptr(), held._version) for held in _held(net)]
-        with torch.no_grad(), torch._inductor.config.patch(freezing=True):
+        with torch.no_grad(), config.patch(freezing=self.constants):
             return self._compiled(net, *tensors)
 
     def _sees(self, net: Net) -> bool:

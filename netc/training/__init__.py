@@ -25,6 +25,9 @@ Codes:
     E606  there is no such GPU
     E607  a data layer that only a program can feed
     E608  both a snapshot to resume and weights to start from
+    E609  a watched output that no test net has
+    E610  layers to rename or to freeze that there are not
+    E611  mix-up of inputs that are indices
     E621  a process of a training with several is gone
     E631  a log that tells of no iteration
     E632  a file for what is told of a run cannot be written
@@ -34,6 +37,7 @@ Codes:
     E702  a snapshot without its weight file
     E703  a snapshot of another net, of another solver, or of another PyTorch
     E704  batches of a test give outputs of different sizes
+    E705  weights and a solver's state that do not go together
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from netc.ir.layer import Count, Layer
 from netc.layers import registry
-
 from tests.layers.harness import distinct, module_of
 
 TYPES = registry()

@@ -16,6 +16,7 @@ from netc.diagnostics import NetcError
 from netc.training import events
 from netc.training.log import GlogWriter
 from netc.training.sidecar import sidecar_path
+from netc.training.team import Team
 from tests.training.conftest import SOLVER
 
 
@@ -184,6 +185,27 @@ def test_an_output_that_no_test_net_has(solver_from):
         solver_from(TESTED + 'netc_param { watch: "acuracy" }')
     (found,) = caught.value.diagnostics
     assert (found.code, found.help) == ("E609", "did you mean `accuracy`?")
+
+
+class OneOfTwo(Team):
+    """The second of two processes, of which the first does not exist."""
+
+    rank, world_size = 1, 2
+
+    def gather(self, value):
+        return [value, value]
+
+
+def test_a_snapshot_of_another_number_of_processes(three, solver_from, work):
+    """One process read 10 batches of 6 records; of two, each has read 5."""
+    other = solver_from(team=OneOfTwo())
+    other.restore("small_iter_10.solverstate")
+    (warning,) = told(other, events.Warned)
+    assert warning.text.startswith("the snapshot is of 1 processes, and this is a training with 2")
+    assert other.train_net.feeds["digits"].source.position == 5 * 6
+    other.step(1)
+    other.snapshot()
+    assert not (work / "small_iter_11.solverstate").exists(), "only rank 0 writes"
 
 
 def go_on(folder):

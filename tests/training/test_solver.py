@@ -1,6 +1,7 @@
 """The loop: what happens when, what is told, and what stops it."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_nothing_is_told_twice_or_left_out_of_the_log(solver_from):
     solver = solver_from("display: 4 test_iter: 1 test_interval: 8")
     solver.solve()
     texts = [text.split("\n")[0] for event in solver.events for _, text in lines(event)]
-    numbers = [text for text in texts if not text.startswith(("Iteration", "    "))]
+    numbers = [text for text in texts if not text.startswith(("Iteration", "    ", "data layer"))]
     assert numbers == [
         "Initializing solver from parameters: ",
         "Creating training net from net file: net.prototxt",
@@ -187,6 +188,18 @@ def test_loss_weights(solver_from, work):
     _, y = feed.next()  # the net starts at zero, so that its output is zero
     assert output.value == pytest.approx(float((y**2).sum()) / 8, rel=1e-5)
     torch.testing.assert_close(solver.optimizer.history()[1] / 0.05, -0.5 * y.sum(0) / 4, rtol=1e-4, atol=1e-6)
+
+
+def test_it_tells_when_data_cannot_keep_up(solver_from):
+    solver = solver_from("display: 2")
+    statistics = solver.train_net.feeds["digits"].source.statistics
+    solver.step(2)
+    statistics.restart()
+    solver.on_start.append(lambda: statistics.count(6, 1e9))
+    solver.step(2)
+    told_of = [note.text for note in told(solver, events.Note) if "data layer" in note.text]
+    assert re.fullmatch(r"data layer limits: \d+ images/s", told_of[-1])
+    assert statistics.waited < 1e9 * 2, "counted afresh since the last display"
 
 
 def test_callbacks(solver_from):

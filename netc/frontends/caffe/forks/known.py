@@ -143,7 +143,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
             interpolation_algo_down""",
     },
 }
-"""By message and fork: fields that layers (netc/ir/transform.py, netc/layers/data.py) and solvers read, and do what they do there."""
+"""By message and fork: fields that layers and solvers read, and do what they do there (netc/ir/transform.py)."""
 
 NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "NetParameter": {"Intel": "bn_stats_batch_size"},
@@ -263,4 +263,4 @@ def called(fork: str) -> str:
     >>> called("SSD"), called("YOLO ports"), called("BVLC's opencl branch")
     ("SSD's Caffe", 'YOLO ports', "BVLC's opencl branch")
     """
-    return fork if fork.endswith(("ports", "branch", "forks", "Caffe")) else f"{fork}'s Caffe"
+    return fork if fork.endswith(("ports", "branch", "forks", "Caffe", "netc")) else f"{fork}'s Caffe"

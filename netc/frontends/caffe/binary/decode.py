@@ -1,0 +1,146 @@
+"""The layer messages of a weights file as Parts: names and literals, as a prototxt spells them.
+
+Bytes are strangers': every number is checked against the bytes that are there, and what a file may cause is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from netc.frontends.caffe.binary.dialects import Dialect
+from netc.schema import descriptor, is_repeated
+from netc.text.literals import quote, spell_double, spell_float
+from netc.weights.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, Wire, signed
+
+MAX_DEPTH = 16
+"""Messages within each other; Caffe's go to six."""
+MAX_TEXT = 16 << 20
+"""Characters of a rebuilt prototxt; a large one has a million."""
+Parts = dict[str, list["str | Any"]]
+"""A message: for each field its values, literals or Parts, in order."""
+
+
+class Decoder:
+    """Reads messages in a dialect, and counts what it passes over."""
+
+    def __init__(self, wire: Wire, dialect: Dialect) -> None:
+        self.wire, self.dialect = wire, dialect
+        self.skipped = 0
+        """Fields that the dialect does not explain, or whose bytes do not fit what it says."""
+        self._left = MAX_TEXT
+
+    def message(self, start: int, end: int, kind: str, name: Callable[[int], str | None], depth: int = 0) -> Parts:
+        """The message in bytes `start` to `end`; `kind` is its type, `name` gives the field of a number.
+
+        Raises NetcError E403 for broken bytes, E405 for more than a net can need.
+        """
+        parts: Parts = {}
+        if depth > MAX_DEPTH:
+            self.wire.fail("E405", f"the message at byte {start} is the {depth}th within another")
+        for found in self.wire.fields(start, end):
+            field = _fields(kind).get(name(found.number) or "")
+            if field is None:
+                self.skipped += 1
+            elif field.message_type is None or field.message_type.name != "BlobProto":
+                self._add(parts, found, field, depth)
+        return parts
+
+    def _add(self, parts: Parts, found: Field, field: FieldDescriptor, depth: int) -> None:
+        values = self._values(found, field, depth)
+        if values is None:
+            self.skipped += 1
+            return
+        held = parts.setdefault(field.name, [])
+        if not is_repeated(field):
+            held.clear()  # of a field that is given twice the last counts, as in protobuf
+            values = values[-1:]
+        held.extend(values)
+        self._left -= sum(len(value) + len(field.name) + 4 for value in values)
+        if self._left < 0:
+            self.wire.fail("E405", f"the net at byte {found.start} is longer than {MAX_TEXT} characters: no net is")
+
+    def _values(self, found: Field, field: FieldDescriptor, depth: int) -> list[Any] | None:
+        """The values of a field, None where its bytes are not of its type."""
+        if field.message_type is not None:
+            return self._nested(found, field.message_type, depth)
+        if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
+            return [quote(bytes(self.wire.data[found.at : found.end]))] if found.wire == LENGTH else None
+        numbers = self._numbers(found, field)
+        spelled = None if numbers is None else [self._spelled(number, field) for number in numbers]
+        return None if spelled is None or None in spelled else spelled
+
+    def _nested(self, found: Field, kind: Descriptor, depth: int) -> list[Any] | None:
+        if found.wire != LENGTH:
+            return None
+
+        def name(number: int) -> str | None:
+            return self.dialect.field(kind.name, number)
+
+        return [self.message(found.at, found.end, kind.name, name, depth + 1)]
+
+    def _numbers(self, found: Field, field: FieldDescriptor) -> list[Any] | None:
+        """The bare numbers, packed or not; floats from their bytes, all else from varints."""
+        width = {FieldDescriptor.TYPE_FLOAT: FIXED32, FieldDescriptor.TYPE_DOUBLE: FIXED64}.get(field.type)
+        if found.wire == VARINT:
+            return [found.value]  # a fork may hold a whole number where another holds a float
+        if found.wire == LENGTH and width is None:
+            return self._packed(found)
+        if width is None or found.wire not in (LENGTH, width):
+            return None
+        size = 4 if width == FIXED32 else 8
+        if found.wire == LENGTH and found.value % size:
+            return None
+        self._room(found, (found.end - found.at) // size)
+        values: list[Any] = self.wire.values(found, f"<f{size}").tolist()
+        return values
+
+    def _packed(self, found: Field) -> list[int]:
+        self._room(found, found.value)
+        values, at = [], found.at
+        while at < found.end:
+            value, at = self.wire.varint(at, found.end)
+            values.append(value)
+        return values
+
+    def _room(self, found: Field, count: int) -> None:
+        """Refuse a list before it is made."""
+        if count > self._left:
+            self.wire.fail("E405", f"field {found.number} at byte {found.start} holds {count} values: no net has these")
+
+    def _spelled(self, number: Any, field: FieldDescriptor) -> str | None:
+        if field.enum_type is not None:
+            return self._word(number, field.enum_type)
+        if field.type == FieldDescriptor.TYPE_FLOAT:
+            return spell_float(float(number))
+        if field.type == FieldDescriptor.TYPE_DOUBLE:
+            return spell_double(float(number))
+        if field.type == FieldDescriptor.TYPE_BOOL:
+            return "true" if number else "false"
+        return str(_whole(number, field))
+
+    def _word(self, number: int, kind: EnumDescriptor) -> str | None:
+        own = self.dialect.enum(kind.name, number)
+        known = kind.values_by_number.get(signed(number, 32))
+        return own or (known.name if known else None)
+
+
+_UNSIGNED = {FieldDescriptor.TYPE_UINT32: 32, FieldDescriptor.TYPE_UINT64: 64}
+_ZIGZAG = (FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SINT64)
+_LONG = (FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64)
+
+
+def _whole(number: int, field: FieldDescriptor) -> int:
+    """A varint as the whole number that a field's type makes of it."""
+    if field.type in _UNSIGNED:
+        return number & ((1 << _UNSIGNED[field.type]) - 1)
+    if field.type in _ZIGZAG:
+        number = (number >> 1) ^ -(number & 1)
+    return signed(number, 64 if field.type in _LONG else 32)
+
+
+def _fields(kind: str) -> dict[str, FieldDescriptor]:
+    found: dict[str, FieldDescriptor] = descriptor(kind).fields_by_name
+    return found

@@ -1,0 +1,157 @@
+"""What numbers mean within a layer's parameters, where BVLC's schema has no such field, or a fork means another by it.
+
+Facts of the forks' own caffe.proto files. A message of a fork that stands in no table here is read without its fields.
+"""
+
+from __future__ import annotations
+
+_COMMON = {
+    "BNParameter": "scale_filler=1 shift_filler=2 bn_mode=3",
+    "BoxAnnotatorOHEMParameter": "roi_per_img=1 ignore_label=2",
+    "CenterLossParameter": "num_output=1 center_filler=2 axis=3",
+    "CorrelationParameter": """
+        pad=2 kernel_size=3 max_displacement=4 stride_1=5 stride_2=6 do_abs=7 single_direction=8
+        correlation_type=15""",
+    "DenseCRFParameter": "max_iter=1 pos_xy_std=2 pos_w=3 bi_xy_std=4 bi_rgb_std=5 bi_w=6 output_probability=7",
+    "DenseImageDataParameter": """
+        source=1 batch_size=2 rand_skip=3 shuffle=4 new_height=5 new_width=6 is_color=7 mean_file=8 root_folder=9
+        mirror=10 crop_width=11 crop_height=12 label_divide_factor=13""",
+    "DetectionOutputParameter": """
+        num_classes=1 share_location=2 background_label_id=3 nms_param=4 save_output_param=5 code_type=6 keep_top_k=7
+        variance_encoded_in_target=8 confidence_threshold=9 visualize=10 visualize_threshold=11 save_file=12""",
+    "DropoutParameter": "scale_train=2",
+    "GRNParameter": "bias=1",
+    "GradientScalerParameter": "lower_bound=1 upper_bound=2 alpha=3 max_iter=4",
+    "ImResizeParameter": "target_spatial_width=1 target_spatial_height=2 factor=3 start_scale=4 scale_gap=5",
+    "InterpParameter": "height=1 width=2 zoom_factor=3 shrink_factor=4 pad_beg=5 pad_end=6",
+    "LSTMParameter": "num_output=1 clipping_threshold=2 weight_filler=3 bias_filler=4 batch_size=5",
+    "MMDParameter": "kernel_num=1 kernel_mul=2 fix_gamma=3",
+    "MarginInnerProductParameter": """
+        num_output=1 type=2 weight_filler=3 axis=4 base=5 gamma=6 power=7 iteration=8 lambda_min=9""",
+    "MaskResizeParameter": "output_height=1 output_width=2",
+    "MultiBoxLossParameter": """
+        loc_loss_type=1 conf_loss_type=2 loc_weight=3 num_classes=4 share_location=5 match_type=6 overlap_threshold=7
+        use_prior_for_matching=8 background_label_id=9 use_difficult_gt=10 do_neg_mining=11 neg_pos_ratio=12
+        neg_overlap=13 code_type=14""",
+    "NonMaximumSuppressionParameter": "nms_threshold=1 top_k=2 eta=3",
+    "NormalizeParameter": "across_spatial=1 scale_filler=2 channel_shared=3 eps=4",
+    "PSROIPoolingParameter": "spatial_scale=1 output_dim=2 group_size=3",
+    "PermuteParameter": "order=1",
+    "PriorBoxParameter": """
+        min_size=1 max_size=2 aspect_ratio=3 flip=4 clip=5 variance=6 img_size=7 img_h=8 img_w=9 step=10 step_h=11
+        step_w=12 offset=13""",
+    "ProposalParameter": """
+        feat_stride=1 base_size=2 min_size=3 ratio=4 scale=5 pre_nms_topn=6 post_nms_topn=7 nms_thresh=8""",
+    "ROIPoolingParameter": "pooled_h=1 pooled_w=2 spatial_scale=3",
+    "ROIWarpingParameter": "pooled_h=1 pooled_w=2 spatial_scale=3",
+    "ReLU6Parameter": "n=1",
+    "ReorgParameter": "stride=1 reverse=2",
+    "ReverseParameter": "axis=1",
+    "SegAccuracyParameter": "metric=1 ignore_label=2 reset=3",
+    "ShuffleChannelParameter": "group=1",
+    "SmoothL1LossParameter": "sigma=1",
+    "SpatialDropoutParameter": "dropout_ratio=1",
+    "TransposeParameter": "dim=1",
+    "UpsampleParameter": "scale=1 scale_h=2 scale_w=3 pad_out_h=4 pad_out_w=5 upsample_h=6 upsample_w=7",
+}
+"""Of messages that forks have beside BVLC's; `name=number`."""
+_SLOPE = "slope_filler=1 bias_filler=2 momentum=3 eps=4 frozen=5 engine=6"
+_SHIFT = "scale_filler=1 shift_filler=2 var_eps=3 moving_average=4 decay=5"
+_SSD_TRANSFORM = "resize_param=8 noise_param=9 emit_constraint=10 crop_h=11 crop_w=12 distort_param=13 expand_param=14"
+_BAYESIAN = {
+    "DropoutParameter": "sample_weights_test=2",
+    "LossParameter": "weight_by_label_freqs=3 class_weighting=4",
+}
+_FIXED = {"LossParameter": "pre_fixed_normalizer=4"}
+_DEEPLAB = {
+    "TransformationParameter": "scale_factors=8 crop_width=9 crop_height=10",
+    "ImageDataParameter": "ignore_label=15 label_type=16",
+    "BatchNormParameter": "update_global_stats=4",
+    "BNParameter": _SLOPE,
+}
+_BY_DIALECT: dict[str, dict[str, str]] = {
+    "segnet": _BAYESIAN,
+    "enet": {
+        **_BAYESIAN,
+        "LossParameter": "weight_by_label_freqs=3 class_weighting=4 normalization=5",
+    },
+    "pspnet": _DEEPLAB,
+    "deeplab2": _DEEPLAB,
+    "yjxiong": {
+        "BNParameter": _SLOPE,
+        "ConvolutionParameter": "dilation=16 dilation_h=17 dilation_w=18",
+        "TransformationParameter": "fix_crop=10 multi_scale=11 scale_ratios=12 max_distort=13 is_flow=14",
+        "DataParameter": "shuffle=10",
+    },
+    "happynear": {"BNParameter": _SHIFT, "NoiseParameter": "gaussian_std=1 uniform_range=2 bias=3"},
+    "chenglong": {"BNParameter": _SHIFT, "FillerParameter": "negative_slope=8 variance_norm=9"},
+    "ctpn": {"BNParameter": f"{_SHIFT} axis=6"},
+    "rfcn": _FIXED,
+    "intel": {
+        **_FIXED,
+        "LossParameter": "pre_fixed_normalizer=4 label_smoothing=5",
+        "ConvolutionParameter": "relu=19 negative_slope=20 conv_algorithm=21",
+        "PoolingParameter": "avg_include_pad=13",
+        "BatchNormParameter": """
+            engine=4 use_weight_bias=5 bias_term=6 filler=7 bias_filler=8 stats_batch_size=9 relu=10""",
+        "TransformationParameter": _SSD_TRANSFORM,
+        "ReLUParameter": "fuse=3",
+        "DataParameter": "shuffle=11 side=12",
+        "ImageDataParameter": "min_height=13 min_width=14",
+        "FillerParameter": "scale=9",
+    },
+    "nvidia": {
+        "BatchNormParameter": "scale_filler=5 bias_filler=6 scale_bias=7 engine=15",
+        "LossParameter": "label_smoothing=4",
+        "DropoutParameter": "engine=2 random_seed=3",
+        "DataParameter": "threads=11 parser_threads=12 cache=13 shuffle=14",
+        "ImageDataParameter": "short_side=13 threads=14 cache=15",
+        "PoolingParameter": "torch_pooling=40",
+    },
+    "mnn": {"PoolingParameter": "avg_include_pad=13 round_mode=14"},
+    "ssd": {"TransformationParameter": _SSD_TRANSFORM},
+    "refinedet": {"TransformationParameter": _SSD_TRANSFORM},
+    "mobilenet_yolo": {"TransformationParameter": _SSD_TRANSFORM},
+    "yolo9000": {"TransformationParameter": _SSD_TRANSFORM, "PoolingParameter": "ceil_mode=13"},
+    "openvino": {"PoolingParameter": "ceil_mode=13"},
+    "synopsys": {"PoolingParameter": "ceil_mode=14 round_mode=15", "DropoutParameter": "sample_weights_test=2"},
+    "cambricon": {"PoolingParameter": "ceil_mode=14", "ReLUParameter": "upper_limit=2 engine=3"},
+    "flownet2": {"FillerParameter": "diag_val=9"},
+    "lrcn": {"TransformationParameter": "flow=6", "ImageDataParameter": "min_height=13 min_width=14"},
+    "c3d_old": {
+        "ConvolutionParameter": """
+            num_output=1 bias_term=2 pad=3 kernel_size=4 group=5 kernel_depth=6 stride=7 temporal_stride=8
+            weight_filler=9 bias_filler=10 filter_group=11 temporal_pad=12""",
+        "PoolingParameter": "pool=1 kernel_size=2 stride=3 pad=4 kernel_depth=5 temporal_stride=6",
+    },
+}
+"""What differs from BVLC's schema and from the common table; a field that moved leaves its old number free."""
+_V1_TYPES = {
+    "c3d_old": """
+        ELTWISE_PRODUCT=25 CONVOLUTION3D=30 POOLING3D=31 VIDEO_DATA=33 DECONVOLUTION3D=34 VOXEL_SOFTMAX=36
+        VOXEL_SOFTMAX_LOSS=37""",
+    "chenglong": "COMPACT_DATA=37 PRELU=38 BN=39",
+    "deconvnet": "CROP=40 UNPOOLING=42 BN=43",
+    "happynear": "LOCAL=41 BN=42 NORMALIZE=43 ROIPOOLING=46 BATCH_NORM=47",
+    "crfasrnn": "CROP=40",
+    "tensorrt": "CROP=44",
+    "caffe2onnx": "UPSAMPLE=40",
+    "mobilenet_yolo": "RELU6=61",
+}
+_PRE_FIXED = {"NormalizationMode": {3: "PRE_FIXED", 4: "NONE"}}
+ENUMS: dict[str, dict[str, dict[int, str]]] = {"rfcn": _PRE_FIXED, "intel": _PRE_FIXED}
+"""By dialect and enum: values whose numbers mean something else than in BVLC's schema."""
+
+
+def _numbers(text: str) -> dict[int, str]:
+    """`name=number ...` as names by number."""
+    pairs = (word.split("=") for word in text.split())
+    return {int(number): name for name, number in pairs}
+
+
+COMMON = {message: _numbers(text) for message, text in _COMMON.items()}
+BY_DIALECT = {
+    dialect: {message: _numbers(text) for message, text in messages.items()}
+    for dialect, messages in _BY_DIALECT.items()
+}
+V1_TYPES = {dialect: _numbers(text) for dialect, text in _V1_TYPES.items()}

@@ -1,0 +1,105 @@
+"""A .caffemodel -> the prototxt that it was made with, as far as its layer messages tell."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from netc.diagnostics import NetcError
+from netc.frontends.caffe.binary.decode import Decoder, Parts
+from netc.frontends.caffe.binary.dialects import Dialect, Evidence, guess, named
+from netc.frontends.caffe.binary.parts import as_written, text_of
+from netc.weights.content import expect, map_file
+from netc.weights.wire import LENGTH, VARINT, Field, Wire
+
+_NET = {1: "name", 3: "input", 4: "input_dim", 5: "force_backward", 8: "input_shape"}
+"""NetParameter's fields beside its layers, which all forks share."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A net out of a weights file."""
+
+    text: str
+    """Its prototxt, in the format (V0, V1 or V2) of the file."""
+    dialect: str
+    """What its numbers were read as."""
+    evidence: tuple[str, ...]
+    """What told the dialect, such as `field 152 in layers of type BN`; none where it is BVLC's or was told."""
+    skipped: int
+    """Fields that this dialect does not explain."""
+
+
+def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt:
+    """The net in a binary .caffemodel; `dialect` overrides the guess.
+
+    Raises NetcError E401 to E405 for files that are none or are broken, E806 where the file holds nothing but weights,
+    and for a dialect that does not exist.
+    """
+    data, name = map_file(path), os.fspath(path)
+    if expect(data, name, "caffemodel", "hdf5") == "hdf5":
+        raise _no_net(name, "an HDF5 file holds blobs by layer and nothing else")
+    wire = Wire(data, name)
+    top = [field for field in wire.fields(0, len(data)) if field.wire == LENGTH or field.number in _NET]
+    layers = [field for field in top if field.number == 2] or [field for field in top if field.number == 100]
+    old = bool(layers) and layers[0].number == 2
+    spoken, pairs = _dialect(wire, layers, old, dialect)
+    decoder = Decoder(wire, spoken)
+    net = _net(decoder, top)
+    read = [_layer(decoder, layer, old) for layer in layers]
+    if not any("bottom" in layer for layer in read):
+        raise _no_net(name, f"of its {len(read)} layers none says what it reads")
+    net["layers" if old else "layer"] = list(as_written(read))
+    return Rebuilt(text_of(net), spoken.name, tuple(_evidence(pair) for pair in pairs), decoder.skipped)
+
+
+def _no_net(name: str, why: str) -> NetcError:
+    return NetcError(f"no net stands in `{name}`: {why}", code="E806", help="give the net's prototxt")
+
+
+def _evidence(pair: tuple[str, int]) -> str:
+    kind, number = pair
+    return f"field {number} in layers of type {kind}"
+
+
+def _net(decoder: Decoder, top: list[Field]) -> Parts:
+    """The net's own fields; a wire type that is not theirs is another message's."""
+    net: Parts = {}
+    for field in top:
+        if field.number in _NET:
+            part = decoder.message(field.start, field.end, "NetParameter", _NET.get)
+            for name, values in part.items():
+                net.setdefault(name, []).extend(values)
+    return {name: values if name.startswith("input") else values[-1:] for name, values in net.items()}
+
+
+def _layer(decoder: Decoder, layer: Field, old: bool) -> Parts:
+    kind = _type(decoder.wire, layer, old)
+
+    def name(number: int) -> str | None:
+        return decoder.dialect.layer_field(number, kind, old)
+
+    return decoder.message(layer.at, layer.end, "V1LayerParameter" if old else "LayerParameter", name)
+
+
+def _type(wire: Wire, layer: Field, old: bool) -> str:
+    """The type of a layer; in the V1 format its number as text."""
+    kind = ""
+    for field in wire.fields(layer.at, layer.end):
+        if old and field.number == 5 and field.wire == VARINT:
+            kind = str(field.value)
+        elif not old and field.number == 2 and field.wire == LENGTH:
+            kind = wire.text(field)
+    return kind
+
+
+def _dialect(
+    wire: Wire, layers: list[Field], old: bool, told: str | None
+) -> tuple[Dialect, tuple[tuple[str, int], ...]]:
+    if told is not None:
+        return named(told), ()
+    found = Evidence()
+    for layer in layers:
+        kind = _type(wire, layer, old)
+        found.update((kind, field.number) for field in wire.fields(layer.at, layer.end) if field.wire == LENGTH)
+    return guess(found, old)

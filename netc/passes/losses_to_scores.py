@@ -1,0 +1,65 @@
+"""A Softmax where a training net has a SoftmaxWithLoss: what its deploy.prototxt would have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netc.ir.graph import Graph, Node, Value, module_key
+from netc.ir.verify import verify
+from netc.layers.cross_entropy import SoftmaxWithLoss
+from netc.layers.softmax import Softmax
+
+NAME = "prob"
+"""What Caffe's own deploy nets call the layer and its top."""
+
+
+def losses_to_scores(graph: Graph) -> Graph:
+    """The graph with a Softmax in the place of each SoftmaxWithLoss, called `prob` where the name is free.
+
+    Scores that one loss alone reads, and those that several read, get one Softmax. Inputs that only the losses read (the
+    labels) are gone.
+    """
+    verify(graph)
+    values, nodes = dict(graph.values), []
+    names = {node.name for node in graph.nodes} | {value.blob for value in values.values()}
+    keys = {node.key for node in graph.nodes}
+    done: set[tuple[str, int]] = set()
+    for node in graph.nodes:
+        if not isinstance(node.layer, SoftmaxWithLoss):
+            nodes.append(node)
+            continue
+        for top in node.tops:
+            del values[top]
+        use = (node.bottoms[0], node.layer.axis)
+        if use not in done:
+            done.add(use)
+            nodes.append(made := _softmax(node, names, keys))
+            values[made.tops[0]] = Value(made.tops[0], made.tops[0], graph.shape(use[0]))
+    read = {name for node in nodes for name in node.bottoms}
+    inputs = tuple(name for name in graph.inputs if name in read)
+    kept = {name: value for name, value in values.items() if name in inputs or name not in graph.inputs}
+    return verify(graph.replace(nodes=tuple(nodes), values=kept, inputs=inputs))
+
+
+def _softmax(loss: Node, names: set[str], keys: set[str]) -> Node:
+    """The layer, under a name that nobody has; it is added to the names that are taken."""
+    name, number = NAME, 0
+    while name in names:
+        number += 1
+        name = f"{NAME}_{number}"
+    names.add(name)
+    key = module_key(name, keys)
+    keys.add(key)
+    layer = loss.layer
+    assert isinstance(layer, SoftmaxWithLoss)
+    return replace(
+        loss,
+        name=name,
+        key=key,
+        layer=Softmax(axis=layer.axis),
+        bottoms=loss.bottoms[:1],
+        tops=(name,),
+        params=(),
+        loss_weights=(),
+        propagate_down=(),
+    )
