@@ -194,7 +194,7 @@ def load(
     - `compile`: torch.compile makes the program from inputs to outputs on its first call, which takes a C++ compiler
       and up to minutes; `evaluate` for other blobs runs as before. It gives no gradients and checks no labels; in
       train(), and for inputs that ask for a gradient, the net runs as before. It sees weights that change, but not
-      through NumPy.
+      those written through `.data` or NumPy.
     - `channels_last`: kernels of 2-D convolutions, and what they give, lie in memory channels-last.
     """
     from netc.runtime.fillers import generator_of

@@ -5,8 +5,8 @@ usage: check_conversions.py [--models NAME ...] [--formats FORMAT ...] [--json O
 
 Each models/NAME/deploy.prototxt goes to safetensors, .py, ONNX and .pt2, all as `netc convert` writes them. Its weights
 are random, drawn so that activations keep their size and rounding does not grow: He's normal numbers, BatchNorm with
-the statistics of the pictures, and a last layer that gives scores of about 2. The pictures are the two photographs that scikit-learn has, cut
-and resized; a batch of 1 and one of 3 are run.
+the statistics of the pictures, and a last layer that gives scores of about 2. The pictures are the two photographs that
+scikit-learn has, cut and resized; a batch of 1 and one of 3 are run.
 
 A form agrees where no output differs from the net's own by more than 1e-4 of the output's largest value. A .py runs in
 a process in which `netc` cannot be imported. Exit status 1 where a form departs, or cannot be made.
@@ -73,7 +73,8 @@ class Row:
 def photographs() -> list[Path]:
     """The two pictures that come with scikit-learn, which need not be imported for them."""
     spec = find_spec("sklearn")
-    assert spec is not None and spec.origin is not None, "install scikit-learn: its photographs are the input"
+    if spec is None or spec.origin is None:
+        raise RuntimeError("install scikit-learn: its photographs are the input")
     folder = Path(spec.origin).parent / "datasets" / "images"
     return [folder / "china.jpg", folder / "flower.jpg"]
 

@@ -49,7 +49,8 @@ def command(
 ) -> None:
     """Write a net with its weights as safetensors, a state_dict, Caffe's own files, a .py, ONNX or .pt2.
 
-    NET is a prototxt, or a .caffemodel that Caffe wrote: it holds its net. A JSON file beside it tells what a picture goes through before the net.
+    NET is a prototxt, or a .caffemodel that Caffe wrote: it holds its net. A JSON file beside OUT tells what a picture
+    goes through before the net.
     """
     if allow_mismatch and reshape:
         raise click.UsageError("`--allow-mismatch` and `--reshape` exclude each other")

@@ -90,7 +90,8 @@ def convert(
     module in plain torch and its weights as safetensors beside it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
     A .caffemodel in the place of the prototxt gives the net that stands in it, read as `dialect` where that is told.
-    Losses are left out of models that run elsewhere; with `scores` a Softmax stands in the place of a SoftmaxWithLoss. A JSON file beside the model tells what a picture goes through
+    Losses are left out of models that run elsewhere; with `scores` a Softmax stands in the place of a SoftmaxWithLoss.
+    A JSON file beside the model tells what a picture goes through
     before it, where the files say so. Raises NetcError, among them E801 for a layer that the format has no word for.
     """
     options = Options(fold, half, input_stage, scores, told or Told())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.images import Image, copy, interleaved
+from netc.data.images import Image, interleaved
 from netc.data.source import Array, Shape
 from netc.data.transform import Mean
 from netc.diagnostics import NetcError
@@ -95,30 +95,29 @@ class Finish:
 
         Each call to OpenCV and NumPy hands the interpreter's lock over, so there are as few as can be.
         """
-        if not interleaved(image):
-            return self._flipped(image) if mirror else image
-        picture = image.transpose(1, 2, 0)
-        if mirror:
-            import cv2
-
-            picture = cv2.flip(picture, 1)
-        planes = self._space(image)
-        copy(planes, picture.transpose(2, 0, 1))
-        return planes
-
-    def _flipped(self, image: Image) -> Image:
+        apart = not interleaved(image)
+        if apart and not mirror:
+            return image
         import cv2
 
-        result = self._space(image)
-        for target, plane in zip(result, image):
-            cv2.flip(plane, 1, target)
-        return result
+        planes, each = self._space(image)
+        if apart:
+            for target, plane in zip(each, image):
+                cv2.flip(plane, 1, target)
+            return planes
+        picture = image.transpose(1, 2, 0)
+        cv2.split(cv2.flip(picture, 1) if mirror else picture, each)
+        return planes
 
-    def _space(self, image: Image) -> Image:
-        """An array like this picture, each thread's own and used again: fresh memory costs more than filling it."""
-        space: Image | None = getattr(self._spaces, "planes", None)
-        if space is None or space.shape != image.shape or space.dtype != image.dtype:
-            self._spaces.planes = space = np.empty(image.shape, image.dtype)
+    def _space(self, image: Image) -> tuple[Image, list[Image]]:
+        """An array like this picture, and its planes, each thread's own and used again.
+
+        Fresh memory costs more than filling it.
+        """
+        space: tuple[Image, list[Image]] | None = getattr(self._spaces, "planes", None)
+        if space is None or space[0].shape != image.shape or space[0].dtype != image.dtype:
+            planes = np.empty(image.shape, image.dtype)
+            self._spaces.planes = space = planes, list(planes)
         return space
 
     def _mean(self, device: torch.device) -> Tensor:

@@ -169,7 +169,7 @@ class PrefetchedSource:
             raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
         if self.finish.whole:
             self.finish.check(image.shape, lambda: self.records.describe(index))
-        y, x = offset = self.crop.offset(height, width, pending.draws[slot])
+        y, x = offset = self.crop.offset(height - h, width - w, pending.draws[slot])
         image = image[:, y : y + h, x : x + w]
         if self.complete:
             self.finish.host(data[slot], image, pending.mirrored[slot], offset, record.valid)

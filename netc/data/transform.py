@@ -51,16 +51,15 @@ class Crop:
     width: int = 0
     """The crop's width where it is not the height."""
 
-    def offset(self, height: int, width: int, draw: Sequence[int]) -> tuple[int, int]:
-        """Row and column of the crop's first pixel, from a record's draws.
+    def offset(self, rows: int, columns: int, draw: Sequence[int]) -> tuple[int, int]:
+        """Row and column of the crop's first pixel, from a record's draws, where so many are left out.
 
-        >>> Crop(4).offset(9, 6, [0, 0, 0, 0])
+        >>> Crop(4).offset(5, 2, [0, 0, 0, 0])
         (2, 1)
         """
-        h, w = self.extents(height, width)
         if self.random and self.size:
-            return draw[0] % (height - h + 1), draw[1] % (width - w + 1)
-        return (height - h) // 2, (width - w) // 2
+            return draw[0] % (rows + 1), draw[1] % (columns + 1)
+        return rows // 2, columns // 2
 
     def extents(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of what is taken of a picture."""

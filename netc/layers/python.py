@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Self
 
-RUNNER = "python layer"
-"""Where in `Mode.state` the function stands that runs the layer: bottoms to tops, put there by who allows it."""
-
 _CAFFE_NAMES = {"module_name": "module", "class_name": "layer"}
 
 
@@ -27,7 +24,7 @@ class Python(Layer):
     """Runs class `class_name` of Python module `module_name`, which alone knows its shapes and blobs.
 
     A net file is data: nothing of it is imported or run here. Whoever allows it (the Python interface, or the
-    command line on demand) puts a function into the state under `RUNNER`.
+    command line on demand) puts a layer that runs it in the place of this one (`netc.pycaffe.python_layer`).
 
     Shapes: any bottoms to any tops, all unknown before they run.
 
@@ -68,14 +65,11 @@ class Python(Layer):
         return (None,) * tops
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """What the function in the state gives. Raises NetcError E201 where there is none."""
-        run: Callable[[Sequence[Tensor]], tuple[Tensor, ...]] | None = mode.state.get(RUNNER)
-        if run is None:
-            fail(
-                f"running class `{self.class_name}` of Python module `{self.module_name}` is not allowed",
-                "a `Python` layer runs code that the net file names",
-                code="E201",
-                field="module",
-                help="if you trust it, pass `--allow-python-layers` or `allow_python_layers=True`",
-            )
-        return run(bottoms)
+        """Raises NetcError E201: nobody allowed it."""
+        fail(
+            f"running class `{self.class_name}` of Python module `{self.module_name}` is not allowed",
+            "a `Python` layer runs code that the net file names",
+            code="E201",
+            field="module",
+            help="if you trust it, train with `--allow-python-layers`, or run it with `netc.pycaffe`",
+        )

@@ -16,8 +16,7 @@ NAME = "prob"
 def losses_to_scores(graph: Graph) -> Graph:
     """The graph with a Softmax in the place of each SoftmaxWithLoss, called `prob` where the name is free.
 
-    Scores that one loss alone reads, and those that several read, get one Softmax. Inputs that only the losses read (the
-    labels) are gone.
+    Scores that several losses read get one Softmax. Inputs that only the losses read (the labels) are gone.
     """
     verify(graph)
     values, nodes = dict(graph.values), []

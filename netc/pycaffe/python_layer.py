@@ -24,7 +24,6 @@ from netc.pycaffe.blob import Blob, BlobVec
 from netc.pycaffe.mode import TEST, TRAIN
 from netc.runtime.lower import Net
 from netc.runtime.memory import Memory
-from netc.runtime.modules import LayerModule
 
 _CPU = torch.device("cpu")
 
@@ -185,16 +184,6 @@ def bind_python_layers(graph: Graph) -> Graph:
     """
     phase = TRAIN if graph.state.phase == "TRAIN" else TEST
     return graph.replace(nodes=tuple(_bound(node, phase) for node in graph.nodes))
-
-
-def attach_python_layers(graph: Graph, net: Net) -> Graph:
-    """As `bind_python_layers`, for a net that was lowered before: its modules run the objects too."""
-    bound = bind_python_layers(graph)
-    for node in bound.nodes:
-        module = net.module(node.key) if isinstance(node.layer, BoundPython) else None
-        if isinstance(module, LayerModule):
-            module.layer = node.layer
-    return bound
 
 
 def adopt_weights(graph: Graph, net: Net) -> None:

@@ -55,7 +55,8 @@ class Compiled:
     """A program that torch compiles; with weights as constants it arranges them once, and computes with them ahead.
 
     It gives no gradients: in train(), and for inputs that ask for one, the plain program runs, and also where somebody
-    traces it. Where weights were written, moved or converted since, it is compiled again.
+    traces it. Where weights were written, moved or converted since, it is compiled again; what was written through
+    `.data` or NumPy, which torch does not count, it does not see.
     """
 
     def __init__(self, plain: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:

@@ -91,7 +91,8 @@ def decode_blob(wire: Wire, start: int, end: int) -> Blob:
     data = _first(parts.values(8, "<f8"), parts.values(6 if shifted else 5, "<f4"))
     diff = _first(parts.values(9, "<f8"), parts.values(7 if shifted else 6, "<f4"))
     if data is None:  # BVLC's opencl branch has other things under the numbers of raw values
-        data, diff = parts.raw(10, 12), _first(diff) if diff is not None else parts.raw(11, 13)
+        data = parts.raw(10, 12)
+        diff = parts.raw(11, 13) if diff is None else diff
     data = np.empty(0, np.float32) if data is None else data
     check_shape(wire, shape, data.size, f"the blob at byte {start}")
     if diff is not None:

@@ -1,11 +1,9 @@
-import torch
-
 from netc.diagnostics import Source, Span
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, Param, Value
 from netc.ir.shapes import infer
 from netc.layers.cross_entropy import SoftmaxWithLoss
-from netc.layers.python import RUNNER, Python
+from netc.layers.python import Python
 from tests.layers.contract import names, raises, round_trip, values
 from tests.layers.harness import layer_from, module_of
 
@@ -28,15 +26,6 @@ def test_does_not_run_unasked():
     module = module_of(LAYER, ((2, 3),), 1)
     with raises("E201", "running class `Shift` of Python module `my_layers` is not allowed"):
         module(values(2, 3))
-
-
-def test_runs_what_the_state_holds():
-    module, x = module_of(LAYER, ((2, 3),), 2), values(2, 3)
-    module.state[RUNNER] = lambda bottoms: (bottoms[0] + 2, bottoms[0].sum(0), bottoms[0])
-    found = module(x)
-    assert len(found) == 2
-    torch.testing.assert_close(found[0], x + 2)
-    torch.testing.assert_close(found[1], x.sum(0))
 
 
 def test_unknown_shapes_pass_through_a_graph():

@@ -121,7 +121,8 @@ def test_a_compiled_net_sees_weights_that_change(net_from, compiled_by_eager):
     for number, how in enumerate(
         (
             lambda one: None,
-            lambda one: one.module("fc").weight.data.copy_(values(*one.module("fc").weight.shape, seed=9)),
+            lambda one: one.module("fc").weight.detach().mul_(-2),
+            lambda one: one.load_state_dict({name: held + 1 for name, held in one.state_dict().items()}),
             lambda one: one.double(),
             lambda one: one.float(),
             lambda one: setattr(one.module("conv"), "bias", torch.nn.Parameter(values(4))),
