@@ -117,14 +117,18 @@ class Prober:
             return None
 
 
-def record_shapes(node: Node) -> Shapes | None:
-    """The shapes of one record of a data layer's source, None where it has none. Raises NetcError E501 to E509."""
+def record_shapes(node: Node, skip_bad: bool = False) -> Shapes | None:
+    """The shapes of one record of a data layer's source, None where it has none. Raises NetcError E501 to E509.
+
+    The record is the first, or with `skip_bad` the first that can be used.
+    """
     if not getattr(node.layer, "source", None):
         return None
     from netc.data.opening import open_source
 
     tops = node.fields.get("top", ())
-    with contextlib.closing(open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops)) as source:
+    source = open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops, skip_bad=skip_bad)
+    with contextlib.closing(source):
         return source.record_shapes
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from netc.diagnostics import Report, Source
+from netc.diagnostics import NetcError, Report, Source
 from netc.frontends.caffe.read import read_tree, without_collector
 from netc.frontends.caffe.upgrade import upgrade_tree
-from netc.text import parse, print_tree
+from netc.text import print_tree
 from netc.text.canonical import canonical
 
 
@@ -34,7 +35,9 @@ def upgraded(source: Source, values: Mapping[str, str] | None = None) -> tuple[s
 
 
 def fmt(text: str, name: str = "<string>") -> str:
-    """A prototxt in canonical layout; `name` is what errors call it. Raises NetcError for text that is no prototxt.
+    """A prototxt in canonical layout; `name` is what errors call it.
+
+    Raises NetcError for text that is no prototxt, and E033 for a template.
 
     >>> print(fmt('layer{name:"a";top:"a"} # first'), end="")
     layer {
@@ -42,4 +45,8 @@ def fmt(text: str, name: str = "<string>") -> str:
       top: "a"
     }  # first
     """
-    return canonical(parse(Source(name, text)))
+    try:
+        return canonical(read_tree(Source(name, text))[0])
+    except NetcError as error:
+        fill = "lay out what comes of it: `netc upgrade` with `--set` writes it filled in"
+        raise NetcError(replace(d, help=fill) if d.code == "E033" else d for d in error.diagnostics) from None

@@ -132,3 +132,8 @@ def test_names_that_would_break_a_table_are_kept_apart():
     text = NET.replace('name: "sum"', r'name: "a|b,\"c"')
     assert "a\\|b" in summary(text).to_markdown()
     assert list(csv.DictReader(io.StringIO(summary(text).to_csv())))[5]["name"] == 'a|b,"c'
+
+
+def test_a_solver_is_no_net():
+    with pytest.raises(netc.NetcError, match="`solver` is a solver, and a net is needed"):
+        netc.summary(Source("solver", 'net: "net.prototxt" base_lr: 0.1'))

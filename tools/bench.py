@@ -4,7 +4,8 @@
 usage: bench.py [NAME...] [--device cpu|cuda] [--rounds N] [--batch N] [--threads N] [--json OUT]
 
 Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); inference, which is
-inference-<net>-<way> for eager, folded, channels-last and compiled; text, check, summary. A name stands for all cases
+inference-<net>-<way> for eager, folded, channels-last and compiled; text, check, summary; data-raw, data-jpeg and
+train-lmdb (see benchmarks/data.py). A name stands for all cases
 that begin with it; without one all are run. Parameter counts, outputs and losses are compared before anything is timed.
 The ratio is the median over rounds; on a CPU memory is what autograd holds between the passes, on a GPU the peak of a
 step.
@@ -25,13 +26,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from benchmarks import nets, reading
+from benchmarks import data, nets, reading
 from benchmarks.report import Result, surroundings, table
 
 BIG = ("alexnet", "googlenet", "resnet50")
 
 
-def cases(device: str, rounds: int, batch: int) -> dict[str, Callable[[], Result]]:
+def cases(device: str, rounds: int, batch: int, threads: int = 2) -> dict[str, Callable[[], Result]]:
     """Every case by name."""
     found: dict[str, Callable[[], Result]] = {
         "lenet-step": partial(nets.step, "lenet", 64, device, 5 * rounds, 1.10, 10),
@@ -44,7 +45,7 @@ def cases(device: str, rounds: int, batch: int) -> dict[str, Callable[[], Result
     found["text"] = partial(reading.text, rounds)
     for verb in ("check", "summary"):
         found[verb] = partial(reading.whole_process, verb, rounds)
-    return found
+    return {**found, **data.cases(device, rounds, threads)}
 
 
 def arguments() -> argparse.Namespace:
@@ -63,7 +64,7 @@ def main() -> int:
     """Run the command line; the exit status is 1 where a bar is missed."""
     given = arguments()
     torch.set_num_threads(given.threads)
-    known = cases(given.device, given.rounds, given.batch)
+    known = cases(given.device, given.rounds, given.batch, given.threads)
     chosen = {name: [case for case in known if f"{case}-".startswith(f"{name}-")] for name in given.names}
     unknown = [name for name, found in chosen.items() if not found]
     if unknown:

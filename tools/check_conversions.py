@@ -107,8 +107,8 @@ def fill(deploy: Path, pictures: Array, target: Path) -> None:
     """Write a .caffemodel with random weights under which activations keep their size."""
     import torch
 
-    from netc.conversion.convert import write_caffe
     from netc.conversion.models import open_net, weighted
+    from netc.conversion.writers import write_caffe
 
     net = open_net(deploy)
     generator = torch.Generator().manual_seed(1)

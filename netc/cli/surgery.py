@@ -42,7 +42,7 @@ def _open(net: str, weights: tuple[str, ...], shape: tuple[str, ...]) -> Weighte
 
 
 def _write(model: Weighted, output: str) -> None:
-    from netc.conversion.convert import write_caffe
+    from netc.conversion.writers import write_caffe
 
     for file in write_caffe(model, Path(output)):
         click.echo(f"wrote {file}")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from netc.cli.net_options import net_options
+from netc.cli.output import option
 
 
 @click.command(name="test")
 @net_options
-def command(net: str, weights: list[str], iterations: int, gpu: str | None, level: int, stages: list[str]) -> None:
+@option("--skip-bad", is_flag=True, help="Pass over bad records; the log counts them.")
+def command(
+    net: str, weights: list[str], iterations: int, gpu: str | None, level: int, stages: list[str], skip_bad: bool
+) -> None:
     """Run a net's test phase over batches of its own data, and print the mean of each output."""
     if not weights:
         raise click.UsageError("give the weights to score: `--weights=FILE`")
@@ -19,5 +24,6 @@ def command(net: str, weights: list[str], iterations: int, gpu: str | None, leve
     from netc.training.single import open_net, score
 
     tell = GlogWriter(sys.stderr)
-    with open_net(net, "TEST", weights=weights, gpu=gpu, level=level, stages=stages, tell=tell) as opened:
+    state: dict[str, Any] = {"level": level, "stages": stages, "skip_bad": skip_bad}
+    with open_net(net, "TEST", weights=weights, gpu=gpu, tell=tell, **state) as opened:
         score(opened, iterations, tell)

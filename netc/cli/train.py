@@ -35,6 +35,7 @@ def own_options(function: Callable[..., Any]) -> Callable[..., Any]:
         option("--channels-last", is_flag=True, default=None, help="Lay pictures out channels last."),
         option("--deterministic", is_flag=True, default=None, help="Give the same bits each time."),
         option("--sync-batch-norm", is_flag=True, default=None, help="BatchNorm over the batches of all processes."),
+        option("--skip-bad", is_flag=True, default=None, help="Pass over bad records; the log counts them."),
     )
     for flag in reversed(flags):
         function = flag(function)

@@ -1,7 +1,9 @@
 """Weights in, models out: what strings the compiler, the passes and the exporters together.
 
 models.py       a net with weights of any file, as a graph with arrays
+rebuilt.py      nets that stand in their weights files, without a prototxt
 convert.py      convert(): to safetensors, a state_dict, Caffe, .py, ONNX, .pt2
+writers.py      the files of each of these
 preprocess.py   what a picture goes through before the net, and the sidecar that tells it
 pictures.py     pictures -> batches
 classify.py     classes of pictures

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-import torch
-from torch import Tensor, nn
 
 from netc.conversion import preprocess as preprocessing
-from netc.conversion.models import Files, Misfits, listed, net_of, open_net, read_state, weighted
+from netc.conversion.models import Files, Misfits, listed, open_net, read_state, weighted
 from netc.conversion.preprocess import Preprocess, Told
 from netc.conversion.rebuilt import described
+from netc.conversion.writers import SUFFIXES, WRITERS, Format, Half, Options
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.exporters.python.names import Identifiers
-from netc.exporters.stage import InputStage
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph
 from netc.layers.cross_entropy import SoftmaxWithLoss
@@ -26,20 +20,7 @@ from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.losses_to_scores import losses_to_scores
-from netc.runtime.lower import Net
-from netc.weights import Blob, LayerBlobs, Weights, atomic_path, atomic_write, read, write_caffemodel
-
-Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
-Half = Literal["fp16", "bf16"]
-DTYPES: dict[str | None, str] = {None: "float32", "fp16": "float16", "bf16": "bfloat16"}
-SUFFIXES: dict[Format, str] = {
-    "safetensors": ".safetensors",
-    "pt": ".pt",
-    "caffe": ".prototxt",
-    "py": ".py",
-    "onnx": ".onnx",
-    "pt2": ".pt2",
-}
+from netc.weights import read
 
 
 @dataclass(frozen=True)
@@ -51,22 +32,6 @@ class Converted:
     preprocess: Preprocess | None = None
     """What a picture goes through before the model; None where the files do not tell, or it takes no pictures."""
     warnings: tuple[Diagnostic, ...] = ()
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a net is converted."""
-
-    fold: bool = False
-    """BatchNorm and Scale go into the layers before them, and dropout goes."""
-    half: Half | None = None
-    """Weights, and what the model computes in."""
-    input_stage: bool = False
-    """ONNX and .py take RGB pictures of bytes, (n, h, w, 3)."""
-    scores: bool = False
-    """A Softmax stands where the net has a SoftmaxWithLoss."""
-    told: Told = field(default_factory=Told)
-    """What flags say of the preprocessing."""
 
 
 def convert(
@@ -91,8 +56,8 @@ def convert(
 
     A .caffemodel in the place of the prototxt gives the net that stands in it, read as `dialect` where that is told.
     Losses are left out of models that run elsewhere; with `scores` a Softmax stands in the place of a SoftmaxWithLoss.
-    A JSON file beside the model tells what a picture goes through
-    before it, where the files say so. Raises NetcError, among them E801 for a layer that the format has no word for.
+    A JSON file beside the model tells what a picture goes through before it, where the files say so. Raises NetcError,
+    among them E801 for a layer that the format has no word for.
     """
     options = Options(fold, half, input_stage, scores, told or Told())
     held = described(net, dialect)
@@ -102,7 +67,7 @@ def convert(
     found, warnings = _preprocess(model, held.source, options)
     warnings = (*held.notes, *_offered(opened.graph, to, options), *_unfilled(model, weights), *warnings)
     target = _target(Path(output), to)
-    files = _WRITERS[to](model, opened, target, options, found)
+    files = WRITERS[to](model, opened, target, options, found)
     if found is not None:
         sidecar = target.with_suffix(".json")
         preprocessing.write_sidecar(sidecar, {"model": target.name, "net": model.graph.name, **found.plain()})
@@ -164,149 +129,3 @@ def _preprocess(
             raise
         missing = tuple(d for d in error.diagnostics if d.code != "E802")
         return None, tuple(Diagnostic("W801", d.message, d.span, d.notes, d.help) for d in missing)
-
-
-def _stage(found: Preprocess | None, options: Options) -> InputStage | None:
-    if not options.input_stage or found is None:
-        return None
-    if found.order == "gray":
-        raise NetcError("an input stage takes pictures of three colours, the net takes one", code="E802")
-    return found.stage
-
-
-def _tensors(model: Weighted, opened: Net, options: Options) -> dict[str, Tensor]:
-    """The state_dict: the net's own tensors where no pass changed them."""
-    net = opened if model.graph is opened.graph else net_of(model)
-    kind = getattr(torch, DTYPES[options.half])
-    return {name: tensor.detach().to(kind).contiguous() for name, tensor in net.state_dict().items()}
-
-
-def _safetensors(
-    model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None
-) -> tuple[Path, ...]:
-    from safetensors.torch import save_file
-
-    state = _tensors(model, opened, options)
-    seen: set[int] = set()
-    for name, tensor in state.items():  # the format holds no tensor twice: what layers share is written for each
-        if tensor.numel() and tensor.data_ptr() in seen:
-            state[name] = tensor.clone()
-        seen.add(tensor.data_ptr())
-    with atomic_path(target) as path:
-        save_file(state, path, metadata={"format": "pt"})
-    return (target,)
-
-
-def _state_dict(
-    model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None
-) -> tuple[Path, ...]:
-    with atomic_write(target) as file:
-        torch.save(_tensors(model, opened, options), file)
-    return (target,)
-
-
-def _caffe(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
-    if options.half is not None:
-        raise NetcError("BVLC Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
-    return write_caffe(model, target)
-
-
-def write_caffe(model: Weighted, target: Path) -> tuple[Path, ...]:
-    """Write a .prototxt, and beside it the .caffemodel. Raises NetcError E801 for what BVLC Caffe does not have."""
-    from netc.exporters.caffe import net_message, net_text
-
-    message = net_message(model.graph)
-    layers = tuple(
-        LayerBlobs(node.name, node.layer.type, tuple(Blob(np.asarray(blob)) for blob in model.blobs(node)))
-        for node in model.graph.nodes
-        if model.blobs(node)
-    )
-    trained = target.with_suffix(".caffemodel")
-    write_caffemodel(trained, Weights(layers, model.graph.name), message.SerializeToString())
-    with atomic_write(target) as file:
-        file.write(net_text(model.graph).encode("utf-8", "surrogateescape"))
-    return target, trained
-
-
-def _python(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
-    from safetensors.torch import save_file
-
-    from netc.exporters.python import source_of
-
-    trained = target.with_suffix(".safetensors")
-    dtype = DTYPES[options.half]
-    text, state = source_of(model.graph, model.arrays, trained.name, _stage(found, options), dtype)
-    kind = getattr(torch, dtype)
-    tensors = {name: torch.from_numpy(np.array(array)).to(kind) for name, array in state.items()}
-    with atomic_path(trained) as path:
-        save_file(tensors, path, metadata={"format": "pt"})
-    with atomic_write(target) as file:
-        file.write(text.encode())
-    return target, trained
-
-
-def _onnx(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
-    from netc.exporters.onnx import model_of
-
-    if options.half == "bf16":
-        raise NetcError("ONNX models are written in float32 or fp16", code="E803", help="use `--half fp16`")
-    made = model_of(model.graph, model.arrays, _stage(found, options), DTYPES[options.half])
-    with atomic_write(target) as file:
-        file.write(made.SerializeToString())
-    return (target,)
-
-
-class _Positional(nn.Module):
-    """The net with its inputs by place: torch.export keeps names of arguments, which a blob's may not be."""
-
-    def __init__(self, net: Net) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Output blobs by name."""
-        found: dict[str, Tensor] = self.net(*inputs)
-        return found
-
-
-def _pt2(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
-    from netc.exporters.errors import known_shape
-
-    kind = getattr(torch, DTYPES[options.half])
-    net = _Positional(net_of(_plain_keys(model))).to(kind).eval()
-    examples = [
-        torch.zeros((2, *known_shape(model.graph, name, free=1)[1:]), dtype=kind) for name in model.graph.inputs
-    ]
-    batch = torch.export.Dim("batch", min=1)
-    with torch.no_grad():
-        program = torch.export.export(
-            net, tuple(examples), dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)}
-        )
-    with atomic_path(target) as path:
-        _save(program, path)
-    return (target,)
-
-
-def _plain_keys(model: Weighted) -> Weighted:
-    """The model with module names of letters, digits and underscores: torch cannot read others back from a .pt2."""
-    names = Identifiers(dir(nn.Module()))
-    keys = {node.key: names.make(node.name) for node in model.graph.nodes}
-    nodes = tuple(replace(node, key=keys[node.key]) for node in model.graph.nodes)
-    return Weighted(model.graph.replace(nodes=nodes), {keys[key]: blobs for key, blobs in model.arrays.items()})
-
-
-def _save(program: torch.export.ExportedProgram, path: Path) -> None:
-    """Torch looks at the name's end, which a temporary file does not have."""
-    with open(path, "wb") as file:
-        torch.export.save(program, file)
-
-
-_Writer = Callable[[Weighted, Net, Path, Options, "Preprocess | None"], "tuple[Path, ...]"]
-_WRITERS: dict[Format, _Writer] = {
-    "safetensors": _safetensors,
-    "pt": _state_dict,
-    "caffe": _caffe,
-    "py": _python,
-    "onnx": _onnx,
-    "pt2": _pt2,
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -109,22 +110,35 @@ def read_state(path: Path) -> dict[str, Tensor] | None:
 
 
 def _torch_file(path: Path) -> dict[str, Tensor]:
+    """The tensors that torch.save wrote. torch packs nothing, so a packed archive is another program's, or a bomb."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            packed = any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what torch thinks of the file: it is told below
+            found = None if packed else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise NetcError(f"`{path}` is no state_dict of tensors", code="E402", notes=[_first_line(error)]) from None
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+    if packed:
+        raise NetcError(f"`{path}` is a packed archive: torch writes none", code="E402")
+    if not isinstance(found, Mapping) or not all(_plain(value) for value in found.values()):
         raise NetcError(f"`{path}` holds something else than tensors by name", code="E402")
     return {str(name): value for name, value in found.items()}
 
 
+def _plain(value: object) -> bool:
+    """Whether a value is a tensor whose elements are all there: a view may repeat one element without end."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
+        return False
+    return not value.is_meta and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def _safetensors_file(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except Exception as error:  # its own, and those of torch for a type or a shape that it does not have
         raise NetcError(f"`{path}` is no sound safetensors file", code="E403", notes=[_first_line(error)]) from None
 
 

@@ -39,9 +39,11 @@ class Described:
 def described(net: str | Path | Source, dialect: str | None = None) -> Described:
     """The net of a prototxt, or of the .caffemodel that it stands in, read as `dialect` instead of the guessed one.
 
-    Raises NetcError E401 to E406 and E806 for a weights file without a net.
+    Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that has no use.
     """
     if isinstance(net, Source) or not _is_weights(net):
+        if dialect is not None:
+            raise NetcError("a dialect is for a net that stands in a weights file: this one is a prototxt", code="E806")
         return Described(net)
     found = rebuilt(net, dialect)
     source = Source(str(net), found.text)
@@ -56,7 +58,8 @@ def _is_weights(path: str | Path) -> bool:
 
 
 def _notes(found: Rebuilt, path: str, told: bool) -> tuple[Diagnostic, ...]:
-    how = "as told" if told else "; ".join(found.evidence) or "every number is BVLC's"
+    plain = "no fork's numbers explain more" if found.skipped else "every number is BVLC's"
+    how = "as told" if told else "; ".join(found.evidence) or plain
     notes = [f"read as `{found.dialect}`: {how}"]
     if found.skipped:
         notes.append(f"{found.skipped} fields were passed over that this dialect does not have")

@@ -6,14 +6,17 @@ Random numbers come from a record's own stream, so that a record is changed alik
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.data.images import Image, planes
+from netc.data.noise import noised
 from netc.data.order import AUGMENT, generator
-from netc.ir.augmentation import Distortion, RandomAspectRatio, RandomResize, RandomStretch, Resize
+from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, RandomResize, RandomStretch, Resize
+from netc.ir.noise import Noise
 
 Picture = npt.NDArray[Any]
 """Height, width, channels: OpenCV's order."""
@@ -29,6 +32,12 @@ class AugmentedTransform(Protocol):
     @property
     def distort_param(self) -> Distortion | None: ...
     @property
+    def expand_param(self) -> Expansion | None: ...
+    @property
+    def noise_param(self) -> Noise | None: ...
+    @property
+    def mean_value(self) -> Sequence[float]: ...
+    @property
     def random_resize_param(self) -> RandomResize | None: ...
     @property
     def random_aspect_ratio_param(self) -> RandomAspectRatio | None: ...
@@ -37,7 +46,7 @@ class AugmentedTransform(Protocol):
 
 
 class Augment:
-    """Changes the pictures of records: a random size or part, colours, the size that is asked for, a stretch."""
+    """Changes the pictures of records: a random size or part, colours, a frame, a set size, noise, a stretch."""
 
     def __init__(self, transform: AugmentedTransform) -> None:
         self._transform = transform
@@ -46,7 +55,8 @@ class Augment:
     def active(self) -> bool:
         """Whether anything is done at all."""
         t = self._transform
-        parts = (t.resize_param, t.distort_param, t.random_resize_param, t.random_aspect_ratio_param)
+        sizes = (t.resize_param, t.random_resize_param, t.random_aspect_ratio_param, t.expand_param)
+        parts = (*sizes, t.distort_param, t.noise_param)
         return any(part is not None for part in parts) or t.stretch != RandomStretch()
 
     def __call__(self, image: Image, seed: int, number: int) -> Image:
@@ -57,18 +67,26 @@ class Augment:
         random = np.random.Generator(generator(seed, AUGMENT, number << 64))
         picture = np.ascontiguousarray(image.transpose(1, 2, 0))
         try:
-            if t.random_resize_param is not None:
-                picture = random_resize(picture, t.random_resize_param, random)
-            elif t.random_aspect_ratio_param is not None:
-                picture = random_part(picture, t.random_aspect_ratio_param, t.crop[0], random)
-            if t.distort_param is not None:
-                picture = distort(picture, t.distort_param, random)
-            if t.resize_param is not None:
-                picture = resize(picture, t.resize_param, random)
+            picture = self._sized(picture, random)
+            if t.noise_param is not None:
+                picture = noised(picture, t.noise_param, random)
             picture = stretch(picture, t.stretch, t.crop, random)
         except cv2.error as error:
             raise ValueError(f"OpenCV cannot change it: {error.err}") from None
         return planes(picture)
+
+    def _sized(self, picture: Picture, random: np.random.Generator) -> Picture:
+        """What comes up to the resize, and it."""
+        t = self._transform
+        if t.random_resize_param is not None:
+            picture = random_resize(picture, t.random_resize_param, random)
+        elif t.random_aspect_ratio_param is not None:
+            picture = random_part(picture, t.random_aspect_ratio_param, t.crop[0], random)
+        if t.distort_param is not None:
+            picture = distort(picture, t.distort_param, random)
+        if t.expand_param is not None:
+            picture = expand(picture, t.expand_param, t.mean_value, random)
+        return picture if t.resize_param is None else resize(picture, t.resize_param, random)
 
 
 def resize(picture: Picture, wanted: Resize, random: np.random.Generator) -> Picture:
@@ -185,6 +203,21 @@ def _in_hsv(picture: Picture, channel: int, factor: float, offset: float) -> Pic
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 
+def expand(picture: Picture, wanted: Expansion, mean: Sequence[float], random: np.random.Generator) -> Picture:
+    """The picture at a random place of a larger one, filled with the mean (SSD's ExpandImage)."""
+    if not wanted.active or random.random() >= wanted.prob:
+        return picture
+    h, w = picture.shape[:2]
+    ratio = random.uniform(1, wanted.max_expand_ratio)
+    height, width = int(h * ratio), int(w * ratio)
+    y, x = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
+    fill = np.array(mean or (0.0,), np.float32)
+    result = np.empty((height, width, *picture.shape[2:]), picture.dtype)
+    result[...] = np.clip(np.rint(fill), 0, 255) if picture.dtype == np.uint8 else fill
+    result[y : y + h, x : x + w] = picture
+    return result
+
+
 def stretch(picture: Picture, wanted: RandomStretch, crop: tuple[int, int], random: np.random.Generator) -> Picture:
     """A random size, never below the crop (NVIDIA's image_random_resize)."""
     import cv2
@@ -211,4 +244,5 @@ def _stretched(size: tuple[int, int], wanted: RandomStretch, random: np.random.G
         ratio = random.uniform(wanted.rand_resize_ratio_lower, wanted.rand_resize_ratio_upper)
         wide = width > height or (width == height and random.random() < 0.5)
         height, width = (height, height * ratio) if wide else (width * ratio, width)
-    return height * random.uniform(wanted.vertical_stretch_lower, wanted.vertical_stretch_upper), width
+    height *= random.uniform(wanted.vertical_stretch_lower, wanted.vertical_stretch_upper)
+    return height, width * random.uniform(wanted.horizontal_stretch_lower, wanted.horizontal_stretch_upper)

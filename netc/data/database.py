@@ -130,8 +130,11 @@ class DatumRecords:
         self.store.close()
 
     def _datum(self, index: int, get: Callable[[bytes], Any]) -> Datum:
+        value = get(self._keys[index])
         try:
-            return read_datum(get(self._keys[index]))
+            if value is None:
+                raise ValueError("it is not there any more")
+            return read_datum(value)
         except ValueError as error:
             raise NetcError(f"{self.describe(index)}: {error}", code="E503", field="data_param.source") from None
 

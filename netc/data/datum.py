@@ -58,8 +58,9 @@ def read_datum(buffer: Any) -> Datum:
     except IndexError:
         raise ValueError(f"the record of {end} bytes ends inside a field") from None
     joined = (floats[0] if len(floats) == 1 else np.concatenate(floats)) if floats else None
-    channels, height, width, label = (v if v < 1 << 31 else _signed(v) for v in (*numbers[1:4], numbers[5]))
-    return Datum(channels, height, width, data, label, joined, bool(numbers[7]))
+    if max(numbers) >> 31:
+        numbers = list(map(_signed, numbers))
+    return Datum(numbers[1], numbers[2], numbers[3], data, numbers[5], joined, bool(numbers[7]))
 
 
 def write_datum(

@@ -35,6 +35,7 @@ class Finish:
 
     def __init__(self, scale: float = 1.0, mean: Mean | None = None) -> None:
         self.scale, self.mean = scale, mean
+        self._factor = np.float32(scale)
         self.whole = mean is not None and mean.shape[1:] != (1, 1)
         self._on: dict[torch.device, Tensor] = {}
         self._spaces = threading.local()
@@ -74,11 +75,15 @@ class Finish:
 
     def host(self, target: Array, image: Image, mirror: bool, offset: tuple[int, int], valid: Valid | None) -> None:
         """The same for one picture (c, h, w), without torch: `target` is its place in a float32 batch."""
-        np.copyto(target, self._arranged(image, mirror))
+        image = self._arranged(image, mirror)
+        if self.mean is None and self.scale != 1:
+            np.multiply(image, self._factor, out=target)
+        else:
+            np.copyto(target, image)
         if self.mean is not None:
             np.subtract(target, self._part(offset, target.shape, mirror) if self.whole else self.mean, out=target)
-        if self.scale != 1:
-            np.multiply(target, np.float32(self.scale), out=target)
+            if self.scale != 1:
+                np.multiply(target, self._factor, out=target)
         if valid is not None:
             top, left, bottom, right = valid
             target[:, :top], target[:, bottom:], target[:, :, :left], target[:, :, right:] = 0, 0, 0, 0

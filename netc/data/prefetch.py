@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import threading
 import time
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from netc.data.augment import Augment
     from netc.data.finish import Finish
 
-SMALLEST_CHUNK = 8
-"""Records: fewer are not worth another thread."""
+SMALLEST_CHUNK, SMALLEST_VALUES = 8, 1 << 18
+"""Records, and values in them: fewer are not worth another thread."""
 
 
 def cores() -> int:
@@ -204,7 +205,8 @@ class _Pending:
     def submit(self, pool: ThreadPoolExecutor, threads: int) -> None:
         """Start reading. Chunks start in order, so none waits for a first one that found no thread."""
         count = len(self.indices)
-        chunks = max(1, min(threads, count // SMALLEST_CHUNK))
+        values = count * math.prod(self.source.record_shapes[0])
+        chunks = max(1, min(threads, count // SMALLEST_CHUNK, values // SMALLEST_VALUES))
         edges = [count * i // chunks for i in range(chunks + 1)]
         self.chunks = [pool.submit(self._fill, low, high) for low, high in itertools.pairwise(edges)]
 

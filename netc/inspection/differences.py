@@ -17,7 +17,7 @@ from typing import Any
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontends.caffe.phase import PHASES, merged
-from netc.frontends.caffe.read import is_solver, read
+from netc.frontends.caffe.read import read_net
 from netc.inspection.files import SourceProbe
 from netc.inspection.runs import is_fed
 from netc.ir.dims import Shape, text
@@ -96,10 +96,8 @@ def diff(
 
 
 def _read(path: str | Path | Source, values: Mapping[str, str] | None) -> Fields:
-    fields, report = read(path, values)
+    fields, report = read_net(path, values)
     report.raise_errors()
-    if is_solver(fields):
-        raise NetcError(f"`{path}` is a solver: give the nets that are to be compared")
     return fields
 
 

@@ -1,8 +1,8 @@
 """What forks of Caffe do to a picture before it is cropped: sizes, cuts and colours, as values.
 
-SSD's ResizeParameter and DistortionParameter (weiliu89/caffe, `im_transforms.cpp`), Intel's random sizes and aspect
-ratios (`data_transformer.cpp`), NVIDIA's random resizing (`data_transformer.cpp`). The data package does the work; the
-layers take shapes from here.
+SSD's ResizeParameter, DistortionParameter and ExpansionParameter (weiliu89/caffe, `im_transforms.cpp` and
+`data_transformer.cpp`; its noise is in noise.py), Intel's random sizes and aspect ratios (`data_transformer.cpp`),
+NVIDIA's random resizing (`data_transformer.cpp`). The data package does the work; the layers take shapes from here.
 """
 
 from __future__ import annotations
@@ -205,6 +205,32 @@ class Distortion(Augmentation):
 
 
 @dataclass(frozen=True)
+class Expansion(Augmentation):
+    """The picture at a random place of a larger one, which is `mean_value` or black elsewhere (SSD; Liu et al. 2016).
+
+    SSD compresses what comes of it as a JPEG anew, in between; that is left out.
+    """
+
+    prob: float = 1.0
+    max_expand_ratio: float = 1.0
+    """Height and width by a random factor from 1 on up to this; less than 1.01 leaves them."""
+
+    message: ClassVar[str] = "expand_param"
+
+    @property
+    def active(self) -> bool:
+        """Whether any picture grows."""
+        return self.prob > 0 and self.max_expand_ratio >= 1.01
+
+    def check(self) -> None:
+        """Raises NetcError E103."""
+        if not 0 <= self.prob <= 1:
+            self.fail("prob", f"{self.prob:g} is no probability: it must be from 0 to 1")
+        if self.max_expand_ratio < 1:
+            self.fail("max_expand_ratio", f"{self.max_expand_ratio:g} is below 1")
+
+
+@dataclass(frozen=True)
 class RandomStretch(Augmentation):
     """Random sizes as NVIDIA's fork has them, straight in TransformationParameter."""
 
@@ -217,6 +243,9 @@ class RandomStretch(Augmentation):
     vertical_stretch_lower: float = 1.0
     """Factor of the height, at least."""
     vertical_stretch_upper: float = 1.0
+    horizontal_stretch_lower: float = 1.0
+    """Factor of the width, at least."""
+    horizontal_stretch_upper: float = 1.0
     allow_upscale: bool = False
     """Whether extents may grow."""
     interpolation_algo_up: str = "INTER_CUBIC"
@@ -226,7 +255,7 @@ class RandomStretch(Augmentation):
 
     def check(self) -> None:
         """Raises NetcError E103."""
-        for name in ("img_rand_resize", "rand_resize_ratio", "vertical_stretch"):
+        for name in ("img_rand_resize", "rand_resize_ratio", "vertical_stretch", "horizontal_stretch"):
             if getattr(self, f"{name}_upper") < getattr(self, f"{name}_lower"):
                 self.fail(f"{name}_upper", f"is below `{name}_lower`")
 
@@ -247,6 +276,7 @@ def single(value: float) -> float:
 
 def _value(f: dataclasses.Field[Any], fields: Fields) -> Any:
     value = fields.get(f.name, f.default)
-    if isinstance(value, Fields):  # only ResizeParameter lies within another; its extents need no check there
-        return Resize(**{inner.name: _value(inner, value) for inner in dataclasses.fields(Resize)})
+    if isinstance(value, Fields):  # the outer message checks what lies within: a resize needs no extents there
+        kind: Any = type(f.default)
+        return kind(**{inner.name: _value(inner, value) for inner in dataclasses.fields(kind)})
     return tuple(value) if isinstance(value, list) else value

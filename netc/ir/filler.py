@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from netc.diagnostics import NetcError
+from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
 
 TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
@@ -33,7 +35,7 @@ class Filler:
     def read(fields: Fields, name: str) -> Filler:
         """The filler in message field `name`; Caffe's default where it is not set.
 
-        Raises NetcError E103 for a type that Caffe does not have.
+        Raises NetcError E103 for a type that Caffe does not have, and for numbers that its generators refuse.
         """
         values = fields.message(name)
         filler = Filler(**{key: values.get(key, getattr(_DEFAULT, key)) for key in Filler.__dataclass_fields__})
@@ -45,7 +47,25 @@ class Filler:
                 field=name,
                 help=f"Caffe's fillers are {', '.join(f'`{known}`' for known in TYPES)}",
             )
+        for key, problem in filler._problems():
+            raise NetcError(problem, code="E103", span=values.span(key), field=name)
         return filler
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """Fields whose numbers `filler.hpp` and `math_functions.cpp` refuse, and why."""
+        if self.type == "gaussian" and not self.std > 0:
+            yield "std", f"`std` is {self.std:g}: it must be positive"
+        if self.type == "uniform" and not self.min <= self.max:
+            yield "min", f"`min` {self.min:g} is above `max` {self.max:g}"
+        if self.sparse < -1 or (self.sparse >= 0 and self.type != "gaussian"):
+            only = "only `gaussian` takes it" if self.sparse >= 0 else "it must be 0 or more, or -1 for all"
+            yield "sparse", f"`sparse` is {self.sparse}: {only}"
+
+    def check_shape(self, shape: Shape, field: str | None = None) -> None:
+        """Raises NetcError E105 for a blob that the filler cannot fill; `field` is where the filler stands."""
+        if self.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+            message = f"filler `bilinear` needs a blob of 4 axes with square kernels, not {text(shape)}"
+            raise NetcError(message, code="E105", field=field)
 
 
 _DEFAULT = Filler()

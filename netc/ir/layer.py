@@ -62,10 +62,11 @@ class Count:
 def counted(count: int, noun: str) -> str:
     """A number and what it counts.
 
-    >>> counted(1, "top"), counted(2, "top"), counted(0, "top")
-    ('1 top', '2 tops', 'no top')
+    >>> counted(1, "top"), counted(2, "top"), counted(0, "top"), counted(2, "axis")
+    ('1 top', '2 tops', 'no top', '2 axes')
     """
-    return f"{count or 'no'} {noun}{'s' * (count > 1)}"
+    many = f"{noun[:-2]}es" if noun.endswith("is") else f"{noun}s"
+    return f"{count or 'no'} {many if count > 1 else noun}"
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,13 @@ class Mode:
     """`check(values, bad, "label")`: values where `bad` is true are out of range. Use `check_range`."""
 
     def check_range(self, values: Tensor, low: int, high: int, what: str, ignore: int | None = None) -> None:
-        """Report values outside low <= value < high: at once on a CPU, at the next synchronisation on a GPU.
+        """Report values not in low <= value < high, NaN too: at once on a CPU, at the next synchronisation on a GPU.
 
         Raises NetcError E301, to which the runtime adds the layer. `ignore` is a value that is always right.
         """
         if self.check is None:
             return
-        bad = (values < low) | (values >= high)
+        bad = ~((values >= low) & (values < high))
         if ignore is not None:
             bad = bad & (values != ignore)
         self.check(

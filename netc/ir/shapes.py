@@ -72,6 +72,8 @@ class _Driver:
         for shape in (*tops, *(weight.shape for weight in weights)):
             if shape is not None:
                 _bounded(shape, node)
+        for weight in weights:
+            weight.filler.check_shape(weight.shape, f"{weight.name}_filler")
         if None not in tops:  # a layer that does not know its tops may have blobs that it does not know either
             self._params(node, weights)
         return tops

@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from netc.diagnostics import NetcError
-from netc.ir.augmentation import Augmentation, Distortion, RandomAspectRatio, RandomResize, RandomStretch, Resize
+from netc.ir.augmentation import (
+    Augmentation,
+    Distortion,
+    Expansion,
+    RandomAspectRatio,
+    RandomResize,
+    RandomStretch,
+    Resize,
+)
 from netc.ir.dims import UNKNOWN, Shape
 from netc.ir.fields import Fields
+from netc.ir.noise import Noise
 
 AUGMENTATIONS: dict[str, type[Augmentation]] = {
-    kind.message: kind for kind in (Resize, Distortion, RandomResize, RandomAspectRatio)
+    kind.message: kind for kind in (Resize, Distortion, Expansion, Noise, RandomResize, RandomAspectRatio)
 }
 
 
@@ -52,6 +61,10 @@ class Transform:
     """Another size, before the crop (SSD)."""
     distort_param: Distortion | None = None
     """Random colours (SSD)."""
+    expand_param: Expansion | None = None
+    """A larger picture around it, before the resize (SSD)."""
+    noise_param: Noise | None = None
+    """Steps on the pixels, after the resize (SSD)."""
     random_resize_param: RandomResize | None = None
     """A random size (Intel)."""
     random_aspect_ratio_param: RandomAspectRatio | None = None
@@ -117,7 +130,8 @@ class Transform:
 
     def _augmented(self, h: int, w: int) -> tuple[int, int]:
         """Height and width before the crop, unknown where they are random."""
-        if self.random_resize_param or self.random_aspect_ratio_param:
+        grows = self.expand_param is not None and self.expand_param.active
+        if self.random_resize_param or self.random_aspect_ratio_param or grows:
             h, w = UNKNOWN, UNKNOWN
         if self.resize_param:
             h, w = self.resize_param.size((h, w))
@@ -134,6 +148,8 @@ class Transform:
             raise _lacking("crop_h", "`crop_w`")
         if self.random_resize_param and self.random_aspect_ratio_param:
             raise _excluding("random_resize_param", "random_aspect_ratio_param")
+        if self.expand_param and self.mean_file is not None:
+            raise _excluding("mean_file", "expand_param")
         if self.random_aspect_ratio_param and not self.crop_size:
             raise _lacking("random_aspect_ratio_param", "a `crop_size`")
 

@@ -6,7 +6,7 @@ Rules from `blob.hpp` (CanonicalAxisIndex), `concat_layer.cpp` and `eltwise_laye
 from __future__ import annotations
 
 from netc.ir.dims import Shape, canonical_axis, known
-from netc.ir.layer import Shapes, fail
+from netc.ir.layer import Shapes, counted, fail
 
 
 def axis_of(axis: int, shape: Shape, field: str = "axis") -> int:
@@ -17,7 +17,7 @@ def axis_of(axis: int, shape: Shape, field: str = "axis") -> int:
     """
     found = canonical_axis(axis, len(shape))
     if found is None:
-        fail(f"axis {axis} of a bottom with {len(shape)} axes", field=field)
+        fail(f"axis {axis} of a bottom with {counted(len(shape), 'axis')}", field=field)
     return found
 
 
@@ -33,7 +33,7 @@ def agreed(shapes: Shapes, free: int | None = None) -> Shape:
     merged = list(shapes[0])
     for index, shape in enumerate(shapes[1:], 1):
         if len(shape) != len(merged):
-            fail(f"bottom 0 has {len(merged)} axes, bottom {index} has {len(shape)}", field="bottom")
+            fail(f"bottom 0 has {counted(len(merged), 'axis')}, bottom {index} has {len(shape)}", field="bottom")
         for axis, extent in enumerate(shape):
             if axis == free:
                 continue

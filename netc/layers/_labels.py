@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from netc.ir.dims import Shape, canonical_axis, product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Mode, Shapes, fail
+from netc.ir.layer import Mode, Shapes, counted, fail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +91,7 @@ def check_axis(scores: Shape, axis: int, field: str) -> int:
     """The class axis, counted from the front. Raises NetcError E102 where the scores do not have it."""
     found = canonical_axis(axis, len(scores))
     if found is None:
-        fail(f"axis {axis} of a bottom with {len(scores)} axes", field=field)
+        fail(f"axis {axis} of a bottom with {counted(len(scores), 'axis')}", field=field)
     return found
 
 

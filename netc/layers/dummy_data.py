@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, DataLayer, Shapes, fail
+from netc.ir.layer import Cost, DataLayer, Shapes, counted, fail
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -99,5 +99,9 @@ class DummyData(DataLayer):
 def _each(values: tuple[T, ...], tops: int, name: str) -> tuple[T, ...]:
     """A value for each top. Raises NetcError E101 unless there is one, or one a top."""
     if len(values) not in (1, tops):
-        fail(f"{len(values)} values of `{name}` for {tops} tops: give one, or one a top", code="E101", field=name)
+        fail(
+            f"{counted(len(values), 'value')} of `{name}` for {counted(tops, 'top')}: give one, or one a top",
+            code="E101",
+            field=name,
+        )
     return values * tops if len(values) == 1 else values

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class HDF5Data(DataLayer):
         if record is None:
             return (None,) * tops
         if len(record) < tops:
-            fail(f"{len(record)} datasets for {tops} tops", field="top")
+            fail(f"{len(record)} datasets for {counted(tops, 'top')}", field="top")
         return tuple((self.batch_size, *shape) for shape in record[:tops])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:

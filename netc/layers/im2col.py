@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from netc.ir.dims import Shape, canonical_axis, product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
 from netc.layers._nd_convolution import Windows
 from netc.layers._registry import register
 from netc.layers._windows import convolved, each_axis, positive, spatial
@@ -82,9 +82,9 @@ class Im2col(Layer):
     def _axis(self, axes: int) -> int:
         axis = canonical_axis(self.axis, axes)
         if axis is None:
-            fail(f"axis {self.axis} of a bottom with {axes} axes", field="axis")
+            fail(f"axis {self.axis} of a bottom with {counted(axes, 'axis')}", field="axis")
         if axis == axes - 1:
-            fail(f"no spatial axis behind axis {axis} of a bottom with {axes} axes", field="axis")
+            fail(f"no spatial axis behind axis {axis} of a bottom with {counted(axes, 'axis')}", field="axis")
         return axis
 
     def windows(self, axes: int) -> Windows:

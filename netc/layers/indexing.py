@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.dims import UNKNOWN, text
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BatchReindex(Layer):
         if not items:
             fail("bottom 0 has no axes: there is no batch to choose from", field="bottom")
         if len(indices) != 1:
-            fail(f"the indices, bottom 1, have {len(indices)} axes: there must be 1", field="bottom")
+            fail(f"the indices, bottom 1, have {counted(len(indices), 'axis')}: there must be 1", field="bottom")
         return ((*indices, *items[1:]),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -73,7 +73,7 @@ class Filter(Layer):
         """Raises NetcError E101 for a wrong number of tops, E102 where selector and bottoms do not fit."""
         *items, selector = bottoms
         if tops != len(items):
-            fail(f"{len(bottoms)} bottoms make {len(items)} tops, not {tops}", code="E101", field="top")
+            fail(f"{len(bottoms)} bottoms make {counted(len(items), 'top')}, not {tops}", code="E101", field="top")
         if not selector or any(extent != 1 for extent in selector[1:]):
             fail(f"the selector {text(selector)} must have extents of 1 behind the first axis", field="bottom")
         for index, bottom in enumerate(items):

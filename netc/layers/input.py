@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, Weight, Weights, counted, fail
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Input(DataLayer):
         if not self.shape:
             return (None,) * tops
         if len(self.shape) not in (1, tops):
-            fail(f"{len(self.shape)} of `shape` for {tops} tops", code="E101", field="shape")
+            fail(f"{len(self.shape)} of `shape` for {counted(tops, 'top')}", code="E101", field="shape")
         return self.shape if len(self.shape) == tops else self.shape * tops
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:

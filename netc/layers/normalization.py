@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class LRN(Layer):
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """The bottom's shape. Raises NetcError E102 where it has not 4 axes."""
         if len(bottoms[0]) != 4:
-            fail(f"a bottom with {len(bottoms[0])} axes: LRN takes 4 (n, c, h, w)", field="bottom")
+            fail(f"a bottom with {counted(len(bottoms[0]), 'axis')}: LRN takes 4 (n, c, h, w)", field="bottom")
         return bottoms
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -93,7 +93,7 @@ class MVN(Layer):
         """The bottom's shape with 4 axes. Raises NetcError E102 where it has more."""
         (bottom,) = bottoms
         if len(bottom) > 4:
-            fail(f"a bottom with {len(bottom)} axes: MVN takes at most 4 (n, c, h, w)", field="bottom")
+            fail(f"a bottom with {counted(len(bottom), 'axis')}: MVN takes at most 4 (n, c, h, w)", field="bottom")
         return ((*bottom, *[1] * (4 - len(bottom))),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:

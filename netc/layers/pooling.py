@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
 from netc.layers._windows import pooled, positive
 
@@ -112,7 +112,7 @@ class Pooling(Layer):
         if tops > 1 and self.pool != "MAX":
             fail(f"`{self.pool}` pooling has no second top: only `MAX` gives a mask", code="E020", field="top")
         if len(bottom) != 4:
-            fail(f"a bottom with {len(bottom)} axes: pooling takes 4 (n, c, h, w)", field="bottom")
+            fail(f"a bottom with {counted(len(bottom), 'axis')}: pooling takes 4 (n, c, h, w)", field="bottom")
         if self.kernel is None:
             top = (bottom[0], bottom[1], 1, 1)
             return (top, top)

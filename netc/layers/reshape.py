@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from netc.ir.dims import Shape, product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
 from netc.layers._axes import axis_of
 from netc.layers._registry import register
 
@@ -83,15 +83,18 @@ class Reshape(Layer):
         axes = len(bottom)
         start = self.axis if self.axis >= 0 else axes + self.axis + 1
         if not 0 <= start <= axes:
-            fail(f"axis {self.axis} of a bottom with {axes} axes", field="axis")
+            fail(f"axis {self.axis} of a bottom with {counted(axes, 'axis')}", field="axis")
         end = axes if self.num_axes == -1 else start + self.num_axes
         if end > axes:
-            fail(f"`num_axes` {self.num_axes} from axis {start} of a bottom with {axes} axes", field="num_axes")
+            fail(
+                f"`num_axes` {self.num_axes} from axis {start} of a bottom with {counted(axes, 'axis')}",
+                field="num_axes",
+            )
         return start, end
 
     def _kept(self, bottom: Shape, axis: int) -> int:
         if axis >= len(bottom):
-            fail(f"a 0 in `shape` keeps axis {axis} of a bottom with {len(bottom)} axes", field="shape")
+            fail(f"a 0 in `shape` keeps axis {axis} of a bottom with {counted(len(bottom), 'axis')}", field="shape")
         return bottom[axis]
 
     def _rest(self, bottom: Shape, start: int, end: int) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from netc.ir.dims import Shape, canonical_axis, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, counted, fail
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ class Broadcast(Layer):
         if axis is None:
             if len(bottoms) == 2 and bottoms[1] == ():
                 return ()
-            fail(f"axis {self.axis} of a bottom with {axes} axes", field="axis")
+            fail(f"axis {self.axis} of a bottom with {counted(axes, 'axis')}", field="axis")
         if len(bottoms) == 2:
             return self._second(bottoms, axis)
         end = axes if self.num_axes == -1 else axis + self.num_axes
         if end > axes:
-            fail(f"{self.num_axes} axes from axis {axis} of a bottom with {axes} axes", field="num_axes")
+            fail(
+                f"{counted(self.num_axes, 'axis')} from axis {axis} of a bottom with {counted(axes, 'axis')}",
+                field="num_axes",
+            )
         return bottoms[0][axis:end]
 
     def _second(self, bottoms: Shapes, axis: int) -> Shape:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from netc.ir.dims import ceil_div, known, product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
 from netc.layers._windows import positive
 from netc.layers.pooling import Method, Pooling
@@ -47,7 +47,7 @@ class SPP(Layer):
         """See the class. Raises NetcError E102 where a plane does not part into so many bins."""
         (bottom,) = bottoms
         if len(bottom) != 4:
-            fail(f"a bottom with {len(bottom)} axes: SPP takes 4 (n, c, h, w)", field="bottom")
+            fail(f"a bottom with {counted(len(bottom), 'axis')}: SPP takes 4 (n, c, h, w)", field="bottom")
         for extent in bottom[2:]:
             if extent == 0 and known(extent):
                 fail("a plane without elements", field="bottom")

@@ -16,7 +16,8 @@ NAME = "prob"
 def losses_to_scores(graph: Graph) -> Graph:
     """The graph with a Softmax in the place of each SoftmaxWithLoss, called `prob` where the name is free.
 
-    Scores that several losses read get one Softmax. Inputs that only the losses read (the labels) are gone.
+    Scores that several losses read get one Softmax; a loss's own top of probabilities keeps its name. Inputs that only
+    the losses read (the labels) are gone.
     """
     verify(graph)
     values, nodes = dict(graph.values), []
@@ -27,13 +28,12 @@ def losses_to_scores(graph: Graph) -> Graph:
         if not isinstance(node.layer, SoftmaxWithLoss):
             nodes.append(node)
             continue
-        for top in node.tops:
-            del values[top]
+        del values[node.tops[0]]
         use = (node.bottoms[0], node.layer.axis)
-        if use not in done:
+        if use not in done or node.tops[1:]:
             done.add(use)
             nodes.append(made := _softmax(node, names, keys))
-            values[made.tops[0]] = Value(made.tops[0], made.tops[0], graph.shape(use[0]))
+            values.setdefault(made.tops[0], Value(made.tops[0], made.tops[0], graph.shape(use[0])))
     read = {name for node in nodes for name in node.bottoms}
     inputs = tuple(name for name in graph.inputs if name in read)
     kept = {name: value for name, value in values.items() if name in inputs or name not in graph.inputs}
@@ -57,7 +57,7 @@ def _softmax(loss: Node, names: set[str], keys: set[str]) -> Node:
         key=key,
         layer=Softmax(axis=layer.axis),
         bottoms=loss.bottoms[:1],
-        tops=(name,),
+        tops=loss.tops[1:] or (name,),
         params=(),
         loss_weights=(),
         propagate_down=(),

@@ -57,6 +57,20 @@ class Names:
     def _blob_loss_weights(self) -> list[float]:
         return list(self.blob_loss_weights.values())
 
+    @property
+    def _inputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.inputs]
+
+    @property
+    def _outputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.outputs]
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(self._blob_name(name)) for name in self.graph.nodes[layer].tops]
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(self._blob_name(name)) for name in self.graph.nodes[layer].bottoms]
+
     def _blob_name(self, value: str) -> str:
         return self.graph.values[value].blob
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from netc.diagnostics import NetcError
-from netc.ir.dims import Shape, text
+from netc.ir.dims import Shape
 from netc.ir.filler import Filler
 
 
@@ -79,11 +78,7 @@ def _msra(values: Tensor, filler: Filler, generator: Generator | None) -> None:
 
 
 def _bilinear(values: Tensor, filler: Filler, generator: Generator | None) -> None:
-    if values.dim() != 4 or values.shape[2] != values.shape[3]:
-        raise NetcError(
-            f"filler `bilinear` needs a blob of 4 axes with square kernels, not {text(tuple(values.shape))}",
-            code="E105",
-        )
+    filler.check_shape(tuple(values.shape))
     factor = math.ceil(values.shape[3] / 2)
     centre = (2 * factor - 1 - factor % 2) / (2.0 * factor)
     ramp = 1 - (torch.arange(values.shape[3]) / factor - centre).abs()

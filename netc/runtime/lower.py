@@ -16,8 +16,12 @@ from netc.ir.graph import Graph, Node
 from netc.ir.verify import verify
 from netc.runtime.blobs import Blob, blobs_of
 from netc.runtime.fillers import fill
+from netc.runtime.fitting import check_fit
 from netc.runtime.modules import LayerModule, module_for
 from netc.runtime.straight import Straight, straight
+
+KEPT_SHAPES = 1000
+"""Of so many shapes of inputs a net remembers that its layers take them."""
 
 
 class Net(nn.Module):
@@ -32,33 +36,46 @@ class Net(nn.Module):
         self.graph = graph
         for node in graph.nodes:  # not add_module: it refuses what a later torch may reserve
             self._modules[node.key] = modules[node.key]
+        self._made = dict(self._modules)
+        self._fits: set[tuple[object, ...]] = set()
+        """Names and shapes that the layers were found to take."""
         self._programs: dict[tuple[tuple[str, ...], tuple[str, ...]], Straight] = {}
         self._main = self.program(graph.inputs, graph.outputs)
         self._output_blobs = tuple(graph.values[name].blob for name in graph.outputs)
 
     def forward(self, *args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
-        """Output blobs by name. Raises NetcError E302 for a missing, unknown or repeated input."""
+        """Output blobs by name.
+
+        Raises NetcError E302 for a missing, unknown or repeated input, and E102 of a layer that does not take its shape.
+        """
         names = self.graph.inputs
         if kwargs or len(args) != len(names):
             args = self._arguments(args, kwargs)
-        return dict(zip(self._output_blobs, self._main(self, *args)))
+        return dict(zip(self._output_blobs, self._fed(self._main, names, self.graph.outputs, args)))
 
     def evaluate(self, inputs: Mapping[str, Tensor], outputs: Iterable[str] | None = None) -> dict[str, Tensor]:
         """The blobs named in `outputs` (default: the net's outputs), running only what they need.
 
         `inputs` may feed any blobs, inner ones too. Raises NetcError E302 for names the net does not have and
-        for inputs that are needed and missing.
+        for inputs that are needed and missing, and E102 as a call does.
         """
         names = self.outputs if outputs is None else tuple(outputs)
         feeds = tuple(self._value(name, first=True) for name in inputs)
         fetches = tuple(self._value(name) for name in names)
-        return dict(zip(names, self.program(feeds, fetches)(self, *inputs.values())))
+        return dict(zip(names, self._fed(self.program(feeds, fetches), feeds, fetches, tuple(inputs.values()))))
 
     def run(
-        self, inputs: Mapping[str, ArrayLike] | None = None, outputs: Iterable[str] | None = None, **arrays: ArrayLike
+        self,
+        inputs: Mapping[str, ArrayLike] | ArrayLike | None = None,
+        outputs: Iterable[str] | None = None,
+        **arrays: ArrayLike,
     ) -> dict[str, NDArray[Any]]:
-        """`evaluate` on NumPy arrays: in, and out, on the net's device, without gradients."""
-        given = {**(inputs or {}), **arrays}
+        """`evaluate` on NumPy arrays: in, and out, on the net's device, without gradients.
+
+        `inputs` may be the array of the net's first input alone.
+        """
+        blobs = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {self.inputs[0]: inputs}
+        given = {**blobs, **arrays}
         device, dtype = self._place()
         tensors = {
             name: torch.as_tensor(np.asarray(value), dtype=dtype, device=device) for name, value in given.items()
@@ -105,6 +122,25 @@ class Net(nn.Module):
         """What the device flags of range checks say since the last call; waits for the device."""
         found = (module.fault() for module in self.modules() if isinstance(module, LayerModule))
         return [error for error in found if error]
+
+    def _fed(
+        self, program: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], tensors: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Run a program; shapes that are new are looked at first, unless somebody exchanged modules."""
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return program(self, *tensors)
+        shapes = tuple(tensor.shape for tensor in tensors)
+        key = (feeds, fetches, shapes)
+        own = key in self._fits or self._modules == self._made
+        if own and key not in self._fits:
+            check_fit(self.graph, dict(zip(feeds, map(tuple, shapes))), fetches)
+            self._fits = {key, *(self._fits if len(self._fits) < KEPT_SHAPES else ())}
+        try:
+            return program(self, *tensors)
+        except RuntimeError:
+            if own:
+                check_fit(self.graph, dict(zip(feeds, map(tuple, shapes))), fetches, weights=True)
+            raise
 
     def _arguments(self, args: Sequence[Tensor], kwargs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         given = dict(zip(self.inputs, args))

@@ -59,13 +59,12 @@ class LayerModule(nn.Module):
 
     def _check(self, values: Tensor, bad: Tensor, what: str) -> None:
         """On a CPU raise at once; elsewhere keep the first bad value on the device, for `fault`."""
-        first = torch.where(bad, values, torch.nan).flatten()
         if values.device.type != "cpu":
-            worst = first.nan_to_num(-torch.inf).amax()
+            worst = torch.where(bad, values.nan_to_num(torch.inf), -torch.inf).amax()  # which tells NaN as infinity
             self.faults = worst if self.faults is None else torch.maximum(self.faults, worst)
             self.fault_name = what
         elif bool(bad.any()):
-            raise NetcError(f"{what}: {first[~first.isnan()][0].item():g}", code="E301")
+            raise NetcError(f"{what}: {values[bad][0].item():g}", code="E301")
 
     def fault(self) -> NetcError | None:
         """What a device flag says since the last call; waits for the device."""

@@ -409,6 +409,7 @@ class NetcParameter(Message):
     channels_last: bool
     deterministic: bool
     sync_batch_norm: bool
+    skip_bad: bool
     def __init__(
         self,
         *,
@@ -427,6 +428,7 @@ class NetcParameter(Message):
         channels_last: bool | None = ...,
         deterministic: bool | None = ...,
         sync_batch_norm: bool | None = ...,
+        skip_bad: bool | None = ...,
     ) -> None: ...
 
 class SolverState(Message):
@@ -1054,6 +1056,8 @@ class TransformationParameter(Message):
     max_scaling_factor: float
     max_shearing_ratio: float
     max_perspective_ratio: float
+    horizontal_stretch_lower: float
+    horizontal_stretch_upper: float
     def __init__(
         self,
         *,
@@ -1105,6 +1109,8 @@ class TransformationParameter(Message):
         max_scaling_factor: float | None = ...,
         max_shearing_ratio: float | None = ...,
         max_perspective_ratio: float | None = ...,
+        horizontal_stretch_lower: float | None = ...,
+        horizontal_stretch_upper: float | None = ...,
     ) -> None: ...
 
 class LossParameter(Message):

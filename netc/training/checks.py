@@ -110,7 +110,7 @@ def _policy(settings: SolverSettings, report: Report) -> None:
     for name in policy.needs:
         if not getattr(settings, name) and name not in settings.fields:
             report.error("E602", f"learning rate policy `{settings.lr_policy}` needs `{name}`", span)
-    if "stepsize" in policy.needs and settings.stepsize <= 0 and "stepsize" in settings.fields:
+    if settings.lr_policy == "step" and settings.stepsize <= 0 and "stepsize" in settings.fields:
         found = f"`stepsize` is {settings.stepsize}: it must be positive"
         report.error("E603", found, settings.fields.span("stepsize"))
 
@@ -118,6 +118,7 @@ def _policy(settings: SolverSettings, report: Report) -> None:
 def _values(settings: SolverSettings, report: Report) -> None:
     for name, low in AT_LEAST.items():
         value = getattr(settings, name)
+        low = -math.inf if name == "gamma" and settings.lr_policy == "sigmoid" else low  # which then falls
         if not (value >= low and math.isfinite(value)):
             report.error("E603", f"`{name}` is {value:g}: it must be {low} or more", settings.fields.span(name))
     for name in FRACTIONS:

@@ -33,14 +33,16 @@ class Feed(Protocol):
         """Give back threads and files."""
 
 
-def feeds_of(graph: Graph, device: torch.device, seed: int, rank: int = 0, world_size: int = 1) -> dict[str, Feed]:
+def feeds_of(
+    graph: Graph, device: torch.device, seed: int, rank: int = 0, world_size: int = 1, skip_bad: bool = False
+) -> dict[str, Feed]:
     """A feed for each data layer that has data of its own, by node key. Raises NetcError for data that is not there."""
     feeds: dict[str, Feed] = {}
     for index, node in enumerate(node for node in graph.nodes if node.layer.is_data):
         if node.layer.type == "DummyData":
             feeds[node.key] = DummyFeed(node, device, seed + index + 1_000_003 * rank)
         elif node.layer.type not in WITHOUT_RECORDS:
-            feeds[node.key] = RecordFeed(node, graph.state.phase, device, seed + index, rank, world_size)
+            feeds[node.key] = RecordFeed(node, graph.state.phase, device, seed + index, rank, world_size, skip_bad)
     return feeds
 
 
@@ -48,11 +50,18 @@ class RecordFeed:
     """Batches of a database, a list or HDF5 files, read ahead."""
 
     def __init__(
-        self, node: Node, phase: str, device: torch.device, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        node: Node,
+        phase: str,
+        device: torch.device,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        skip_bad: bool = False,
     ) -> None:
         self.tops = len(node.tops)
         self.batch_size: int = getattr(node.layer, "batch_size", 1)
-        self.source = open_node(node, phase, seed, rank, world_size)
+        self.source = open_node(node, phase, seed, rank, world_size, skip_bad)
         self._feed = SourceFeed(self.source, device)
 
     def next(self) -> tuple[Tensor, ...]:

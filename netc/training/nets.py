@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
 from netc.compiler import Prepare, graph_of, record_shapes, resolver, unprepared
@@ -55,7 +56,8 @@ class SolverNets:
 
     def _graph(self, given: str | Fields, phase: Phase, own: Fields) -> Graph:
         net = self._read(given) if isinstance(given, str) else given
-        return graph_of(net, merged_state(phase, net.message("state"), own), record_shapes, prepare=self.prepare)
+        probe = partial(record_shapes, skip_bad=self.settings.options.skip_bad)
+        return graph_of(net, merged_state(phase, net.message("state"), own), probe, prepare=self.prepare)
 
     def _read(self, name: str) -> Fields:
         if name not in self._files:
@@ -82,7 +84,9 @@ def merged_state(phase: Phase, *states: Fields) -> State:
     return State(phase, level, tuple(stages))
 
 
-def open_node(node: Node, phase: str, seed: int = 0, rank: int = 0, world_size: int = 1) -> Source:
+def open_node(
+    node: Node, phase: str, seed: int = 0, rank: int = 0, world_size: int = 1, skip_bad: bool = False
+) -> Source:
     """The source of a data layer that reads records. Raises NetcError E501 to E511, with the layer."""
     try:
         return open_source(
@@ -93,6 +97,7 @@ def open_node(node: Node, phase: str, seed: int = 0, rank: int = 0, world_size: 
             tops=tuple(node.fields["top"]),
             rank=rank,
             world_size=world_size,
+            skip_bad=skip_bad,
         )
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None

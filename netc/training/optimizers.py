@@ -29,8 +29,11 @@ class SGD(CaffeOptimizer):
     fills_idle = False
 
     def _update(self, group: Group, gradients: Tensors, rate: float, decay: float) -> None:
-        """One kernel computes h = momentum h + (1 - dampening) g and w = w - 1 h in one pass over memory."""
-        if self.keep_updates or not (group.fused and self.momentum):  # without momentum the kernel keeps no history
+        """One kernel computes h = momentum h + (1 - dampening) g and w = w - 1 h in one pass over memory.
+
+        Without momentum it keeps no history, and 1 - dampening is 0 for the smallest rates.
+        """
+        if self.keep_updates or not (group.fused and self.momentum and _is_whole(rate)):
             super()._update(group, gradients, rate, decay)
             return
         torch._fused_sgd_(
@@ -176,6 +179,15 @@ def optimizer_for(settings: SolverSettings, blobs: Sequence[Blob]) -> CaffeOptim
         iter_size=settings.iter_size,
         larc=Larc(settings.larc_policy, settings.larc_eta) if settings.larc else None,
     )
+
+
+def _is_whole(rate: float) -> bool:
+    """Whether 1 - (1 - rate) is the rate to float32's accuracy; not so for the 1e-14 that sums of a picture's losses need.
+
+    >>> _is_whole(0.01), _is_whole(1e-14)
+    (True, False)
+    """
+    return abs(1.0 - (1.0 - rate) - rate) <= 2.0**-25 * rate
 
 
 def _divided(numerators: Tensors, squares: Tensors, delta: float, rate: float) -> Tensors:

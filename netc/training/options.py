@@ -51,6 +51,8 @@ class Options:
     deterministic: bool = False
     sync_batch_norm: bool = False
     """BatchNorm normalises by the batches of all processes."""
+    skip_bad: bool = False
+    """The next good record stands in for one that cannot be used; the log counts them."""
 
     @staticmethod
     def of(message: Fields) -> Options:

@@ -15,6 +15,7 @@ from netc.frontends.caffe.read import read_net
 from netc.ir.graph import Phase, State
 from netc.runtime.fillers import generator_of
 from netc.runtime.stepper import Source, Stepper
+from netc.training.data_watch import DataWatch
 from netc.training.device import device_of
 from netc.training.events import Listener, Note, Output, nobody
 from netc.training.executor import StraightExecutor
@@ -31,27 +32,30 @@ def open_net(
     gpu: str | None = None,
     level: int = 0,
     stages: Sequence[str] = (),
+    skip_bad: bool = False,
     tell: Listener = nobody,
 ) -> SolverNet:
     """A net of one phase with its weights, on its device, with the sources of its data layers.
+
+    With `skip_bad` the next good record stands in for one that cannot be used.
 
     Raises NetcError for files, nets and data that are at fault.
     """
     fields, report = read_net(path)
     report.raise_errors()
     device = device_of(gpu, tell)
-    graph = graph_of(fields, State(phase, level, tuple(stages)), record_shapes)
+    graph = graph_of(fields, State(phase, level, tuple(stages)), functools.partial(record_shapes, skip_bad=skip_bad))
     net = lowered(graph, generator_of(None)).to(device)
     for file in weights:
         copy_weights(net, file)
-    feeds = feeds_of(graph, device, torch.seed() % 2**31)
+    feeds = feeds_of(graph, device, torch.seed() % 2**31, skip_bad=skip_bad)
     return SolverNet(net, graph, StraightExecutor(net, graph, feeds), feeds)
 
 
 def score(net: SolverNet, iterations: int, tell: Listener = nobody) -> tuple[Output, ...]:
     """Run so many batches; the mean of each element of the outputs (`caffe.cpp`, test).
 
-    Tells Caffe's lines. Raises NetcError for bad data.
+    Tells Caffe's lines, and how many records were skipped. Raises NetcError for bad data.
     """
     tell(Note("caffe.cpp:281", f"Running for {iterations} iterations."))
     total, sums = 0.0, [0.0]
@@ -62,6 +66,7 @@ def score(net: SolverNet, iterations: int, tell: Listener = nobody) -> tuple[Out
         sums = [a + b.value for a, b in zip(sums if batch else [0.0] * len(outputs), outputs)]
         for output in outputs:
             tell(Note("caffe.cpp:304", f"Batch {batch}, {output.blob} = {number(output.value)}"))
+    DataWatch(net.feeds, tell).tell(only_skipped=True)
     tell(Note("caffe.cpp:309", f"Loss: {number(total / iterations)}"))
     means = tuple(Output(o.blob, s / iterations, o.loss_weight) for o, s in zip(outputs, sums))
     for mean in means:

@@ -114,7 +114,7 @@ class Solver:
         """Asked after each iteration, and between the batches of a test."""
         self.stopping = False
         """Whether somebody asked to stop, since `step` or `solve` was called."""
-        self._data_watch = DataWatch(self.train_net.feeds)
+        self._data_watch = DataWatch(self.train_net.feeds, self.tell)
         self._shown = (time.perf_counter(), 0)
         self._resumed = False
 
@@ -168,6 +168,7 @@ class Solver:
         if not self.stopping:
             self._conclude()
         self.look()
+        self._data_watch.tell(only_skipped=True)
         self.tell(Finished(self.iteration, self.stopping))
 
     def _conclude(self) -> None:
@@ -253,8 +254,7 @@ class Solver:
         self._shown = (now, self.iteration)
         since, outputs = self.iteration - before, self.train_net.outputs()
         self.tell(Displayed(self.iteration, self.loss.value(), now - then, since, self.settings.display, outputs))
-        for line in self._data_watch():
-            self.tell(Note("netc:1", line))
+        self._data_watch.tell()
 
     def _due(self, interval: int) -> bool:
         return bool(interval) and self.iteration % interval == 0

@@ -126,7 +126,8 @@ class Assembler:
         for file in self.settings.weights:
             self._finetune(net, file, test)
         seed = self.seed + 1000 * (0 if test is None else test + 1)
-        feeds = feeds_of(graph, self.device, seed, self.team.rank, self.team.world_size)
+        skip_bad = self.settings.options.skip_bad
+        feeds = feeds_of(graph, self.device, seed, self.team.rank, self.team.world_size, skip_bad)
         return SolverNet(net, graph, self.executor(net, graph, feeds), feeds)
 
     def _finetune(self, net: Net, file: str, test: int | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from netc.training.data_watch import DataWatch
 from netc.training.events import Bettered, Exhausted, Interrupted, Output, Tested, Testing
 from netc.training.signals import Request
 from netc.training.solver_net import SolverNet
@@ -23,6 +24,9 @@ class Tester:
     def __init__(self, solver: Solver) -> None:
         self.solver = solver
         self._snapshot_wanted = False
+        self._data_watches = [
+            DataWatch(test.feeds, solver.tell, f"test net #{index}: ") for index, test in enumerate(solver.tests)
+        ]
 
     def all(self) -> list[tuple[Output, ...]]:
         """See Solver.test_all."""
@@ -49,6 +53,7 @@ class Tester:
         if summed is None:
             solver.tell(Interrupted(solver.iteration, index))
             return ()
+        self._data_watches[index].tell(only_skipped=True)
         loss, *sums = solver.team.average([summed[0], *summed[1]])
         outputs = solver.tests[index].outputs(sums, 1 / batches)
         mean = float(loss) / batches if solver.settings.test_compute_loss else None

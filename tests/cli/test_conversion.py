@@ -13,7 +13,7 @@ from tests.conversion.nets import MIXED, trained, write
 @pytest.fixture
 def mixed(tmp_path, monkeypatch):
     """A folder with net.prototxt and w.caffemodel, in which the commands run."""
-    from netc.conversion.convert import write_caffe
+    from netc.conversion.writers import write_caffe
 
     write_caffe(trained(write(tmp_path, MIXED)), tmp_path / "w.prototxt")
     monkeypatch.chdir(tmp_path)

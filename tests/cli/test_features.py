@@ -121,7 +121,7 @@ def test_the_log_is_told_of_slow_and_bad_data():
     source.statistics.started -= 10.0
     source.statistics.count(4120, 0.5)
     source.skipped["record `3` of `db`"] = NetcError("record `3` of `db`: no picture")
-    assert watch() == ["data layer skipped 1 records so far: record `3` of `db`: no picture"]
+    assert watch() == ["data layer skipped 1 record so far: record `3` of `db`: no picture"]
     assert watch() == []
     several = DataWatch({"a": feed, "b": feed})
     source.statistics.started -= 10.0

@@ -69,3 +69,14 @@ def test_a_fault_stops_no_other_file(files, tmp_path, capsys):
 def test_no_file_is_wrong_usage(capsys):
     assert main(["fmt"]) == 2
     assert "FILES" in capsys.readouterr().err
+
+
+def test_a_template_is_called_one(tmp_path, capsys):
+    path = tmp_path / "template.prototxt"
+    path.write_text("layer { input_param { shape { dim: ${batch} } } }\n")
+    assert main(["fmt", str(path)]) == 1
+    told = capsys.readouterr().err
+    assert "error[E033]: the file is a template: nothing fills `batch`" in told
+    assert "`netc upgrade` with `--set`" in told
+    assert "`--set batch=...`" not in told
+    assert "${batch}" in text(path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netc.conversion.convert import write_caffe
+from netc.conversion.writers import write_caffe
 from tests.conversion.nets import MIXED, trained, write
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from netc.conversion.convert import convert, write_caffe
+from netc.conversion.convert import convert
 from netc.conversion.models import net_of, open_net
 from netc.conversion.verify import verify
+from netc.conversion.writers import write_caffe
 from netc.diagnostics import NetcError
 from tests.conversion.nets import close, hostile_net, inputs_of, trained, write
 
@@ -41,6 +42,23 @@ def test_an_exported_program_agrees(mixed, tmp_path):
         feed = inputs_of(model, batch)
         found = program(torch.from_numpy(feed["data"]))["prob"].detach().numpy()
         assert close(net_of(model).run(feed)["prob"], found)
+
+
+@pytest.mark.parametrize("half", ["fp16", "bf16"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_an_exported_program_in_half_precision(mixed, tmp_path, half):
+    prototxt, weights, model = mixed
+    done = convert(prototxt, weights, to="pt2", output=tmp_path / "out", half=half)
+    program = torch.export.load(done.files[0]).module()
+    kind = {"fp16": torch.float16, "bf16": torch.bfloat16}[half]
+    assert {parameter.dtype for parameter in program.parameters()} == {kind}
+    for batch in (1, 3):
+        feed = inputs_of(model, batch)
+        found = program(torch.from_numpy(feed["data"]).to(kind))["prob"]
+        assert found.dtype == kind
+        expected = net_of(model).run(feed)["prob"]
+        assert close(expected, found.detach().float().numpy(), 0.03 if half == "fp16" else 0.15)
 
 
 @pytest.mark.parametrize("to", ["py", "onnx", "caffe", "safetensors", "pt"])

@@ -3,9 +3,10 @@
 import pytest
 
 from netc.conversion import surgery
-from netc.conversion.convert import convert, write_caffe
+from netc.conversion.convert import convert
 from netc.conversion.listing import list_weights
 from netc.conversion.models import net_of, open_net
+from netc.conversion.writers import write_caffe
 from netc.diagnostics import NetcError
 from tests.conversion.nets import close, inputs_of, write
 

@@ -256,3 +256,13 @@ def test_means_that_do_not_fit(tmp_path, opened):
         opened(data_layer(path, mean_file=str(tmp_path / "mean")), "TEST").next_batch()
     with fault("E401", ""):
         opened(data_layer(path, mean_file=str(tmp_path / "nothing")), "TEST")
+
+
+def test_a_record_that_is_gone(tmp_path, opened):
+    """Another process may have taken it out of the database since its key was read."""
+    path = database(tmp_path / "db", pictures(3))
+    records = opened(data_layer(path, 1), "TEST").records
+    assert len(records) == 3
+    records._keys._known[1] = b"gone"
+    with records.reading() as read, fault("E503", "record `gone`", "is not there any more"):
+        read(1)

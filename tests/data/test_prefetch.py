@@ -127,3 +127,21 @@ def test_statistics_tell_who_waits():
     statistics.count(64, 0.0)
     assert not statistics.limiting
     assert statistics.records_per_second > 0
+
+
+@pytest.mark.parametrize(("values", "chunks"), [(1, 4), (64 * 3 * 7 * 9 // 2, 2), (1 << 18, 1)])
+def test_few_values_are_not_shared_out(tmp_path, monkeypatch, values, chunks):
+    monkeypatch.setattr("netc.data.prefetch.SMALLEST_VALUES", values)
+    source = open_source(data_layer(database(tmp_path / "db", pictures(64)), 64, prefetch=1), "TEST", threads=4)
+    assert labels(source, 1) == list(range(64))
+    assert len(source._pending[0].chunks) == chunks
+    source.close()
+
+
+def test_nothing_is_read_ahead_where_that_is_asked(tmp_path):
+    source = open_source(data_layer(database(tmp_path / "db", pictures(8)), 2, prefetch=3), "TEST")
+    assert labels(source, 1) == [0, 1]
+    source.prefetch = 0
+    assert labels(source, 6) == [2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5]
+    assert not source._pending
+    source.close()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from netc.compiler import graph_of, read_net
-from netc.conversion.convert import convert, write_caffe
+from netc.conversion.convert import convert
+from netc.conversion.writers import write_caffe
 from netc.diagnostics import NetcError, Source
 from netc.exporters.caffe import net_message, net_text
 from netc.ir.graph import State

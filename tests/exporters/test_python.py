@@ -90,15 +90,16 @@ def test_hostile_names_are_comments_and_keys(tmp_path):
 
 
 def test_a_layer_without_a_rule_is_told_with_its_place(tmp_path):
-    text = MIXED + 'layer { name: "argmax" type: "ArgMax" bottom: "prob" top: "argmax" }\n'
+    parameters = "pooling_param { kernel_size: 2 pool: STOCHASTIC }"
+    text = MIXED + f'layer {{ name: "chance" type: "Pooling" bottom: "sum" top: "chance" {parameters} }}\n'
     model = trained(write(tmp_path, text))
     with pytest.raises(NetcError) as caught:
         source_of(model.graph, model.arrays, "w.safetensors")
     (found,) = caught.value.diagnostics
     assert found.code == "E801"
-    assert "`ArgMax`" in found.message
+    assert "`Pooling`" in found.message
     assert found.line == text.count("\n")
-    assert "layer `argmax`" in found.notes
+    assert "layer `chance`" in found.notes
 
 
 def test_the_input_stage_makes_the_nets_input_of_pictures(tmp_path):

@@ -62,6 +62,24 @@ def test_v1_and_v0_files(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("kind", "number", "parameters", "dialect", "word"),
+    [(43, 45, tag(3, VARINT) + b"\x01", "deconvnet", "bn_mode: INFERENCE"),
+     (42, 44, b"", "deconvnet", "type: UNPOOLING"),
+     (39, 41, tag(4, VARINT) + b"\x01", "chenglong", "moving_average: true"),
+     (38, 40, b"", "chenglong", "type: PRELU"),
+     (30, 10, tag(6, VARINT) + b"\x03" + tag(7, VARINT) + b"\x02", "c3d_old", "kernel_depth: 3"),
+     (31, 19, tag(6, VARINT) + b"\x02", "c3d_old", "temporal_stride: 2"),
+     (39, 10, tag(6, VARINT) + b"\x03", "bvlc", "type: DECONVOLUTION"),
+     (38, 41, b"", "bvlc", "type: EXP")],
+)  # fmt: skip
+def test_a_dialect_of_v1_files_is_told_by_numbers_of_types(kind, number, parameters, dialect, word, tmp_path):
+    start = delimited(2, b"data") + delimited(3, b"one") + delimited(4, b"one") + tag(5, VARINT) + varint(kind)
+    found = rebuilt(saved(tmp_path, delimited(2, start + delimited(number, parameters))))
+    assert found.dialect == dialect
+    assert word in found.text
+
+
+@pytest.mark.parametrize(
     ("kind", "number", "dialect"),
     [("BN", 45, "segnet"), ("BN", 137, "yjxiong"), ("BN", 139, "happynear"), ("BN", 144, "ctpn"), ("BN", 152, "pspnet"),
      ("Interp", 143, "pspnet"), ("Interp", 153, "deeplab2"), ("Interp", 162, "caffe_ocr"), ("Interp", 163, "synopsys"),

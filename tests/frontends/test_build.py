@@ -124,3 +124,29 @@ def test_a_surplus_value_is_marked_itself():
     (found,) = built(text)[1].diagnostics
     assert (found.code, found.span.text) == ("E021", "7")
     assert found.message == "2 values of `loss_weight` for 1 top"
+
+
+def sharing(name: str, rates: str) -> str:
+    param = f'param {{ name: "w" {rates} }} inner_product_param {{ num_output: 4 }}'
+    return f'layer {{ name: "{name}" type: "InnerProduct" bottom: "data" top: "{name}" {param} }}\n'
+
+
+def test_a_rate_that_one_layer_gives_to_a_shared_blob_holds_for_all():
+    graph, report = built(DATA + sharing("a", "") + sharing("b", "lr_mult: 2") + sharing("c", "decay_mult: 0"))
+    assert not report.diagnostics
+    assert [node.params for node in graph.nodes[1:]] == [(Param("w", 2.0, 0.0),)] * 3
+
+
+@pytest.mark.parametrize("rate", ["lr_mult", "decay_mult"])
+def test_layers_that_share_a_blob_must_agree_on_its_rates(rate):
+    text = (
+        DATA + sharing("a", f"{rate}: 2") + sharing("b", "") + sharing("c", f"{rate}: 3") + sharing("d", f"{rate}: 2")
+    )
+    (found,) = built(text)[1].diagnostics
+    assert (found.code, found.line) == ("E022", 4)
+    assert found.message == f"`{rate}` of the shared parameter `w` is 3 here and 2 before"
+
+
+def test_a_fault_of_a_layer_does_not_hide_a_missing_bottom():
+    text = DATA + 'layer { name: "fc" type: "InnerProduct" bottom: "dta" top: "fc" inner_product_param { } }'
+    assert codes(text) == [("E103", 2), ("E011", 2)]

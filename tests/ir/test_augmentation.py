@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netc.ir.augmentation import Distortion, RandomAspectRatio, RandomResize, RandomStretch, Resize
+from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, RandomResize, RandomStretch, Resize
+from netc.ir.noise import Noise, SaltPepper
 from netc.ir.transform import Transform
 from netc.layers.data import Data
 from tests.layers.contract import raises
@@ -16,7 +17,10 @@ GIVEN = {
     "resize_param": {"resize_mode": "FIT_SMALL_SIZE", "height": 11, "width": 12, "interp_mode": ("AREA", "CUBIC")},
     "distort_param": {"hue_prob": 0.5, "hue_delta": 18.0, "contrast_upper": 1.5},
     "random_resize_param": {"min_size": 9, "max_size": 13, "resize_param": {"interp_mode": ("NEAREST",)}},
+    "expand_param": {"prob": 0.5, "max_expand_ratio": 4.0},
+    "noise_param": {"erode": True, "saltpepper_param": {"fraction": 0.25, "value": (1.0, 2.0)}},
     "vertical_stretch_lower": 0.5,
+    "horizontal_stretch_upper": 1.5,
     "allow_upscale": True,
 }
 
@@ -29,7 +33,9 @@ def test_fields_of_forks():
         resize_param=Resize("FIT_SMALL_SIZE", 11, 12, interp_mode=("AREA", "CUBIC")),
         distort_param=Distortion(hue_prob=0.5, hue_delta=18.0, contrast_upper=1.5),
         random_resize_param=RandomResize(Resize(interp_mode=("NEAREST",)), 9, 13),
-        stretch=RandomStretch(vertical_stretch_lower=0.5, allow_upscale=True),
+        expand_param=Expansion(0.5, 4.0),
+        noise_param=Noise(erode=True, saltpepper_param=SaltPepper(0.25, (1.0, 2.0))),
+        stretch=RandomStretch(vertical_stretch_lower=0.5, horizontal_stretch_upper=1.5, allow_upscale=True),
     )
     assert layer.to_caffe()["transform_param"] == GIVEN
     assert hash(layer) == hash(made("Data", GIVEN))
@@ -78,6 +84,16 @@ def test_a_crop_must_fit_what_was_resized():
         ("E103", "`max_size` 3 is below", {"random_resize_param": {"min_size": 5, "max_size": 3}}),
         ("E103", "`max_area_ratio` 0.25", {"random_aspect_ratio_param": {"max_area_ratio": 0.25}, "crop_size": 3}),
         ("E103", "`vertical_stretch_upper` is below", {"vertical_stretch_lower": 2.0}),
+        ("E103", "`horizontal_stretch_upper` is below", {"horizontal_stretch_lower": 2.0}),
+        ("E103", "`max_expand_ratio` 0.5 is below 1", {"expand_param": {"max_expand_ratio": 0.5}}),
+        ("E103", "`prob` 2 is no probability", {"expand_param": {"prob": 2.0}}),
+        ("E103", "`prob` 0.5 would leave some", {"noise_param": {"prob": 0.5}}),
+        ("E103", "`jpeg` 101 is no quality", {"noise_param": {"jpeg": 101.0}}),
+        ("E103", "`convert_to_lab` gives floats", {"noise_param": {"convert_to_lab": True}}),
+        ("E103", "`saltpepper` needs `value`", {"noise_param": {"saltpepper": True}}),
+        ("E103", "`fraction` 2 is no fraction", {"noise_param": {"saltpepper_param": {"fraction": 2.0}}}),
+        ("E103", "`value` must be bytes", {"noise_param": {"saltpepper_param": {"value": [256.0]}}}),
+        ("E101", "`mean_file` and `expand_param`", {"mean_file": "m", "expand_param": {}}),
         ("E101", "`random_aspect_ratio_param` needs a `crop_size`", {"random_aspect_ratio_param": {}}),
         ("E101", "`crop_h` needs `crop_w`", {"crop_h": 3}),
         ("E101", "`crop_size` and `crop_h`", {"crop_size": 3, "crop_h": 3, "crop_w": 3}),

@@ -159,5 +159,5 @@ class TestTile:
             layer_from("Tile")
         with raises("E103", "`tiles` is 0: it must be positive"):
             layer_from("Tile", tiles=0)
-        with raises("E102", "axis 1 of a bottom with 1 axes"):
+        with raises("E102", "axis 1 of a bottom with 1 axis"):
             Tile(2).infer(((3,),), 1)

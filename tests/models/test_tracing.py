@@ -24,7 +24,7 @@ def marked(name: str):
     return pytest.param(name, marks=[*slow, skip])
 
 
-@pytest.mark.parametrize("name", map(marked, NAMES))
+@pytest.mark.parametrize("name", [marked(name) for name in NAMES])
 def test_traces(name):
     net = netc.load(MODELS / name / "deploy.prototxt", seed=1)
     (shape,) = net.graph.shapes(net.graph.inputs)

@@ -1,5 +1,7 @@
 """Layers that only training needs are taken out."""
 
+import pytest
+
 from netc.compiler import graph_of, read_net
 from netc.ir.graph import State
 from netc.passes.data_to_inputs import data_to_inputs
@@ -47,3 +49,19 @@ def test_losses_go_with_the_inputs_that_only_they_read(tmp_path):
 def test_a_net_without_losses_stays_itself(tmp_path):
     whole = graph(tmp_path, NET)
     assert drop_losses(whole) is whole
+
+
+@pytest.mark.parametrize(
+    ("parameters", "stays"),
+    [
+        ("dropout_ratio: 0.3", False),
+        ("dropout_ratio: 0.3 scale_train: false", True),
+        ("dropout_ratio: 0.3 sample_weights_test: true", True),
+        ("dropout_ratio: 0 sample_weights_test: true", False),
+    ],
+)
+def test_a_dropout_that_does_something_in_test_stays(tmp_path, parameters, stays):
+    text = NET.rsplit("layer", 2)[0]
+    text += f'layer {{ name: "some" type: "Dropout" bottom: "sum" top: "sum" dropout_param {{ {parameters} }} }}'
+    found = drop_identities(graph(tmp_path, text))
+    assert ("some" in [node.name for node in found.nodes]) == stays

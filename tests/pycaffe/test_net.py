@@ -23,6 +23,13 @@ def test_what_is_in_a_net(load):
     assert net._blob_loss_weights == [0, 0, 0, 0, 2, 0]
 
 
+def test_programs_that_walk_a_net_by_numbers(load):
+    net = load(MLP)
+    assert (net._inputs, net._outputs) == ([0, 1], [5, 4])
+    assert [net._bottom_ids(layer) for layer in (0, 3, 5)] == [[], [2], [3, 1]]
+    assert [net._top_ids(layer) for layer in (0, 3, 5)] == [[0], [2], [4]]
+
+
 def test_the_phase_chooses_layers(load):
     assert load(MLP, caffe.TRAIN).outputs == ["loss"]
 

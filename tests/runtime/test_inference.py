@@ -185,9 +185,8 @@ def test_all_that_load_offers(tmp_path):
 
 
 @compiles
-def test_a_state_that_is_carried_is_no_constant(net_from, monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # the first pass has no state yet
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+@torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True)  # the first pass has no state yet
+def test_a_state_that_is_carried_is_no_constant(net_from):
     net, plain = net_from(SEQUENCE).eval(), net_from(SEQUENCE).eval()
     torch._dynamo.reset()
     compile_main(net)

@@ -34,6 +34,30 @@ def test_other_outputs_are_refused(pair):
         pair.check_forward()
 
 
+def test_a_net_made_of_the_pairs_is_compared_too(pair):
+    from netc.compiler import folded
+
+    other = folded(pair.net)
+    pair.check_forward(other)
+    with torch.no_grad():
+        other.module("conv1").weight *= 1.1
+    with pytest.raises(ValueError, match="outputs differ by"):
+        pair.check_forward(other)
+
+
+def test_scores_are_spread_so_that_a_difference_shows(pair):
+    with torch.no_grad():
+        assert pair.by_hand(pair.x).std().item() == pytest.approx(1, rel=1e-3)
+
+
+def test_each_way_of_inference_is_a_case():
+    import bench
+
+    names = [name for name in bench.cases("cpu", 1, 1) if name.startswith("inference-")]
+    assert len(names) == 3 * 4
+    assert "inference-resnet50-channels-last" in names
+
+
 def test_other_parameters_are_refused(pair):
     from benchmarks import pairs
 

@@ -125,9 +125,20 @@ def test_clipping_comes_before_normalizing(changes):
         assert found.clipping is None
 
 
-def test_l1():
-    found = run(optimizer("SGD", blobs(), regularization_type="L1"))
-    assert_as_caffe(found, by_caffes_formulas("SGD", l1=True))
+@pytest.mark.parametrize("type_name", OPTIMIZERS)
+def test_l1_clipping_and_several_batches_in_every_solver(type_name):
+    found = run(optimizer(type_name, blobs(), regularization_type="L1", clip_gradients=3.0, iter_size=3))
+    assert_as_caffe(found, by_caffes_formulas(type_name, clip=3.0, iter_size=3, l1=True))
+
+
+@pytest.mark.parametrize("rate", [1e-8, 1e-14, 1e-17])
+def test_the_smallest_rates_are_kept_whole(rate):
+    """Nets of segmentation sum their loss over all places, and learn with 1e-10 to 1e-14: it must not round away."""
+    found = optimizer("SGD", blobs(torch.float32), momentum=0.99, weight_decay=0.0)
+    found.rate = rate
+    run(found, steps=1)
+    gradient = gradients(0, torch.float32)[2]
+    np.testing.assert_allclose(found.history()[2].numpy(), gradient.numpy() * (rate * 0.5), rtol=3e-7)
 
 
 def test_without_momentum_the_history_is_the_update():

@@ -92,6 +92,14 @@ def test_one_fault(settings_from, text, part):
     assert part in message
 
 
+def test_a_sigmoid_may_fall(settings_from):
+    """With a positive gamma it rises: Caffe's users give a negative one, and a step of 0 is its default."""
+    text = GOOD.replace("fixed", "sigmoid") + "gamma: -0.5 stepsize: 0"
+    assert settings_from(text).gamma == -0.5
+    ((_, message, _),) = faults(settings_from, text.replace("sigmoid", "exp"))
+    assert message == "`gamma` is -0.5: it must be 0 or more"
+
+
 def test_test_nets_of_their_own_need_as_many_test_iter(settings_from):
     text = 'train_net: "a" test_net: "b" base_lr: 1 lr_policy: "fixed" test_interval: 5 '
     assert settings_from(text + "test_iter: 3").test_net == ("b",)

@@ -12,6 +12,7 @@ from netc.exporters.errors import known_shape, no_rule
 from netc.exporters.onnx.rules import Array, Call, Sink, rule_for
 from netc.exporters.stage import InputStage
 from netc.exporters.steps import Step, steps
+from netc.ir.dims import known
 from netc.ir.graph import Graph
 
 if TYPE_CHECKING:
@@ -50,10 +51,7 @@ def model_of(
     if size > MAX_BYTES:
         raise NetcError(f"the weights need {size} bytes, an ONNX file can hold {MAX_BYTES}", code="E407")
     outputs = [_value(name, graph, sink.dtype) for name in graph.outputs]
-    nodes = [
-        onnx.helper.make_node(kind, ins, outs, name=name, **attributes)
-        for kind, ins, outs, name, attributes in sink.operators
-    ]
+    nodes = sink.nodes()
     tensors = [onnx.numpy_helper.from_array(array, name) for name, array in sink.constants.items()]
     made = onnx.helper.make_graph(nodes, graph.name or "net", inputs, outputs, tensors)
     opsets = [onnx.helper.make_opsetid("", opset)]
@@ -66,7 +64,8 @@ def _value(name: str, graph: Graph, dtype: np.dtype[Any]) -> onnx.ValueInfoProto
     import onnx
 
     shape = graph.shape(name)
-    extents: list[str | int | None] | None = None if shape is None else [BATCH, *shape[1:]] if shape else []
+    first = BATCH if shape and known(shape[0]) else None  # a Filter gives as many items as it pleases
+    extents: list[str | int | None] | None = None if shape is None else [first, *shape[1:]] if shape else []
     return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(dtype), extents)
 
 
@@ -83,22 +82,11 @@ def _input(graph: Graph, sink: Sink, name: str, stage: InputStage | None) -> onn
     planes = call.op("Transpose", pictures, perm=(0, 3, 1, 2))
     if stage.bgr:
         planes = call.op("Gather", planes, call.constant([2, 1, 0], "order", np.int64), axis=1)
-    numbers = call.op("Cast", planes, to_type="float")
+    numbers = call.op("Cast", planes, to_type="float32")
     centred = call.op("Sub", numbers, call.constant(stage.mean, "mean", np.float32))
     scaled = call.op("Mul", centred, call.constant(stage.scale, "scale", np.float32))
     call.top("Cast", scaled, to_type="net")
-    for operator in sink.operators:
-        _typed(operator[4], sink.dtype)
     return onnx.helper.make_tensor_value_info(pictures, onnx.TensorProto.UINT8, [BATCH, *shape[2:], 3])
-
-
-def _typed(attributes: dict[str, Any], dtype: np.dtype[Any]) -> None:
-    """Cast's attribute is called `to`, as is the argument of `Call.op`."""
-    import onnx
-
-    kind = attributes.pop("to_type", None)
-    if kind is not None:
-        attributes["to"] = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(np.float32) if kind == "float" else dtype)
 
 
 def _write(graph: Graph, arrays: Mapping[str, tuple[Array, ...]], sink: Sink, step: Step) -> None:

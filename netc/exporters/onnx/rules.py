@@ -6,13 +6,16 @@ A rule gets a `Call` and adds operators to it. Names of values and weights are t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.ir.layer import Layer, Shapes
+
+if TYPE_CHECKING:
+    import onnx
 
 Array = npt.NDArray[Any]
 
@@ -30,9 +33,33 @@ class Sink:
     """Of values and constants."""
     operator_names: set[str] = field(default_factory=set)
 
+    def inner(self) -> Sink:
+        """Where the operators of a loop's body go: names and constants are those of the whole model."""
+        return replace(self, operators=[])
+
+    def nodes(self) -> list[onnx.NodeProto]:
+        """The operators as ONNX has them."""
+        import onnx
+
+        return [
+            onnx.helper.make_node(kind, ins, outs, name=name, **_typed(attributes, self.dtype))
+            for kind, ins, outs, name, attributes in self.operators
+        ]
+
     def fresh(self, name: str) -> str:
         """A name for a value that nobody has: itself, or numbered."""
         return _fresh(name, self.names)
+
+
+def _typed(attributes: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Cast's attribute is called `to`, as is the argument of `Call.op`; `to_type` is a type's name, or the net's."""
+    import onnx
+
+    made = dict(attributes)
+    kind = made.pop("to_type", None)
+    if kind is not None:
+        made["to"] = onnx.helper.np_dtype_to_tensor_dtype(dtype if kind == "net" else np.dtype(kind))
+    return made
 
 
 def _fresh(name: str, taken: set[str]) -> str:

@@ -107,8 +107,10 @@ def crop(layer: Crop, call: Call) -> bool | None:
 @writes(Pooling)
 def pooling(layer: Pooling, call: Call) -> bool | None:
     """MaxPool and AveragePool with Caffe's windows as explicit padding: rounding up means other things elsewhere."""
-    if len(call.tops) > 1 or layer.pool == "STOCHASTIC":
+    if layer.pool == "STOCHASTIC":
         return False
+    if len(call.tops) > 1:
+        return _with_mask(layer, call)
     if layer.kernel is None:
         call.top("GlobalMaxPool" if layer.pool == "MAX" else "GlobalAveragePool", call.x)
         return None
@@ -128,6 +130,26 @@ def pooling(layer: Pooling, call: Call) -> bool | None:
         call.top("MaxPool", x, pads=pads, **window)
     else:
         _average(call, x, (h, w), pads, window)
+    return None
+
+
+def _with_mask(layer: Pooling, call: Call) -> bool | None:
+    """MaxPool with its second result, which counts through the batch: what is left of a plane is Caffe's mask."""
+    plane = (call.shapes[0][2], call.shapes[0][3])
+    h, w = layer.frames(plane)
+    if h.after >= h.kernel or w.after >= w.kernel:
+        return False  # a window wholly outside has no place
+    places = call.sink.fresh(f"{call.name}/places")
+    call.op(
+        "MaxPool",
+        call.x,
+        to=(call.tops[0], places),
+        kernel_shape=layer.kernel or plane,
+        strides=layer.stride,
+        pads=(h.before, w.before, h.after, w.after),
+    )
+    mask = call.op("Mod", places, call.constant(plane[0] * plane[1], "plane", np.int64))
+    call.op("Cast", mask, to=call.tops[1], to_type="net")
     return None
 
 

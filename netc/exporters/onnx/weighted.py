@@ -17,21 +17,29 @@ from netc.layers.scale import Bias, Broadcast, Scale
 
 @writes(Convolution, Deconvolution)
 def convolution(layer: Convolution | Deconvolution, call: Call) -> bool | None:
-    """Conv or ConvTranspose."""
-    if len(call.bottoms) > 1 or layer.axis % call.axes != 1 or call.axes < 3:
+    """Conv or ConvTranspose for each bottom; batch axes beside the first are folded into it for the call."""
+    axis = layer.axis % call.axes
+    if axis == call.axes - 1:
         return False
-    windows = layer.windows(call.axes - 2)
+    windows = layer.windows(call.axes - axis - 1)
     kind = "Conv" if isinstance(layer, Convolution) else "ConvTranspose"
-    call.top(
-        kind,
-        call.x,
-        *map(call.blob, range(len(call.blobs))),
-        kernel_shape=windows.kernel,
-        strides=windows.stride,
-        pads=windows.pad * 2,
-        dilations=windows.dilation,
-        group=layer.group,
-    )
+    weights = [call.blob(index) for index in range(len(call.blobs))]
+    settings: dict[str, Any] = {
+        "kernel_shape": windows.kernel,
+        "strides": windows.stride,
+        "pads": windows.pad * 2,
+        "dilations": windows.dilation,
+        "group": layer.group,
+    }
+    for bottom, top in zip(call.bottoms, call.tops):
+        if axis == 1:
+            call.op(kind, bottom, *weights, to=top, **settings)
+            continue
+        before = [1, *call.shapes[0]] if axis == 0 else [-1, *call.shapes[0][axis:]]
+        folded = call.op("Reshape", bottom, call.constant(before, "folded", np.int64))
+        made = call.op(kind, folded, *weights, **settings)
+        behind = call.top_shapes[0] if axis == 0 else (-1, *call.top_shapes[0][1:])
+        call.op("Reshape", made, call.constant(behind, "shape", np.int64), to=top)
     return None
 
 

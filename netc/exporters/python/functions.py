@@ -52,3 +52,52 @@ def mean_variance(x: Tensor, axes: list[int], eps: float) -> Tensor:
     """Zero mean and unit deviation over `axes`."""
     centred = x - x.mean(axes, keepdim=True)
     return centred / (centred.square().mean(axes, keepdim=True).sqrt() + eps)
+
+
+def max_pool_with_mask(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, floor: bool) -> tuple[Tensor, Tensor]:
+    """Caffe's maximum pooling, and where in its plane each maximum stands; -1 for windows that lie outside."""
+    clip = max(pad) > 0
+    (_, below), (_, right) = (windows(x.shape[2 + i], kernel[i], stride[i], pad[i], floor, clip) for i in (0, 1))
+    padded = F.pad(x, (pad[1], right, pad[0], below), value=max(-3.4028234663852886e38, torch.finfo(x.dtype).min))
+    top, place = F.max_pool2d(padded, kernel, stride, return_indices=True)
+    row, column = place // padded.shape[3] - pad[0], place % padded.shape[3] - pad[1]
+    inside = (row >= 0) & (row < x.shape[2]) & (column >= 0) & (column < x.shape[3])
+    return top, torch.where(inside, row * x.shape[3] + column, -1).float()
+
+
+def arg_max(x: Tensor, axis: int, count: int) -> tuple[Tensor, Tensor]:
+    """Where the `count` largest stand along an axis, and these, the largest first; of equals the last first."""
+    values, places = x.float().flip(axis).sort(dim=axis, descending=True, stable=True)
+    return (x.shape[axis] - 1 - places.narrow(axis, 0, count)).float(), values.narrow(axis, 0, count)
+
+
+def lstm_unit(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
+    """New cells and outputs; the last axis of `gates` holds i, f, o and g, `cont` is 0 where a sequence starts."""
+    i, f, o, g = gates.chunk(4, -1)
+    c = cont.unsqueeze(-1) * f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return c, o.sigmoid() * c.tanh()
+
+
+def lstm(
+    given: Tensor, cont: Tensor, weight: Tensor, h: Tensor | None = None, c: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs (t, n, units) and the last states; `given` (t, n, 4 units) is what the inputs add to the gates."""
+    h = given.new_zeros(given.shape[1], weight.shape[1]) if h is None else h[0]
+    c = torch.zeros_like(h) if c is None else c[0]
+    outputs = []
+    for step, going_on in zip(given, cont):
+        c, h = lstm_unit(c, step + F.linear(h * going_on.unsqueeze(1), weight), going_on)
+        outputs.append(h)
+    return torch.stack(outputs), h.unsqueeze(0), c.unsqueeze(0)
+
+
+def rnn(
+    given: Tensor, cont: Tensor, weight: Tensor, out: Tensor, bias: Tensor, h: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Outputs (t, n, units) and the last state; `given` (t, n, units) is what the inputs add to the hidden units."""
+    h = given.new_zeros(given.shape[1], weight.shape[1]) if h is None else h[0]
+    hidden = []
+    for step, going_on in zip(given, cont):
+        h = (step + F.linear(h * going_on.unsqueeze(1), weight)).tanh()
+        hidden.append(h)
+    return F.linear(torch.stack(hidden), out, bias).tanh(), h.unsqueeze(0)

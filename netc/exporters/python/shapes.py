@@ -80,8 +80,12 @@ def crop(layer: Crop, call: Call) -> Code:
 @writes(Pooling)
 def pooling(layer: Pooling, call: Call) -> Code | None:
     """Windows that torch's modules do not count as Caffe does."""
-    if layer.kernel is None or call.tops > 1 or layer.pool == "STOCHASTIC":
+    if layer.pool == "STOCHASTIC":
         return None
+    if call.tops > 1:
+        kernel = layer.kernel or call.shapes[0][2:]
+        arguments = f"{tuple(kernel)}, {layer.stride}, {layer.pad}, {layer.round_mode == 'FLOOR'}"
+        return Code(f"max_pool_with_mask({call.x}, {arguments})", functions=("windows", "max_pool_with_mask"))
     name = "max_pool" if layer.pool == "MAX" else "average_pool"
     arguments = f"{layer.kernel}, {layer.stride}, {layer.pad}, {layer.round_mode == 'FLOOR'}"
     return Code(f"{name}({call.x}, {arguments})", functions=("windows", name))

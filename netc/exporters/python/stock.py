@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from netc.exporters.python.rules import Array, Call, Code, constructor, number, writes
 from netc.ir.layer import Layer
 from netc.layers.batch_norm import BatchNorm
+from netc.layers.convolution import Convolution, Deconvolution
 from netc.layers.inner_product import Embed, InnerProduct
 from netc.layers.normalization import LRN, MVN
 from netc.layers.scale import Scale
@@ -16,6 +18,25 @@ def stock(layer: Layer, call: Call) -> Code | None:
     """A layer whose arithmetic is a stock module's; None where it is not."""
     module = layer.module(call.shapes, call.tops) if len(call.bottoms) == 1 else None
     return None if module is None else Code(f"{call.module}({call.x})", constructor(module))
+
+
+@writes(Convolution, Deconvolution)
+def convolution(layer: Convolution | Deconvolution, call: Call) -> Code | None:
+    """One module for several bottoms; batch axes beside the first are folded into it for the call."""
+    axis = layer.axis % call.axes
+    shape = (1, *call.shapes[0][axis:])
+    module = replace(layer, axis=1).module((shape,), 1)
+    if module is None:
+        return None
+    before, behind = "", ""
+    if axis == 0:
+        before, behind = ".unsqueeze(0)", ".squeeze(0)"
+    tops = []
+    for x in call.bottoms:
+        if axis > 1:
+            before, behind = f".flatten(0, {axis - 1})", f".unflatten(0, {x}.shape[:{axis}])"
+        tops.append(f"{call.module}({x}{before}){behind}")
+    return Code(", ".join(tops), constructor(module))
 
 
 @writes(InnerProduct)

@@ -13,6 +13,7 @@ from functools import cached_property
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, Report, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
 from netc.frontends.caffe.phase import included
+from netc.frontends.caffe.sharing import rates_of, with_rates
 from netc.ir.dims import text
 from netc.ir.fields import Fields, layer_note, placed
 from netc.ir.graph import AUTOMATIC, Graph, Node, Param, State, Value, module_key
@@ -54,9 +55,11 @@ def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> 
     builder = _Builder(net, state)
     for index, layer in enumerate(net["layer"]):
         builder.add(layer, index in faulty)
+    given, found = rates_of(builder.nodes)
+    builder.report.extend(found)
     graph = Graph(
         name=net["name"],
-        nodes=tuple(builder.nodes),
+        nodes=tuple(replace(node, params=with_rates(node.params, given)) for node in builder.nodes),
         values=builder.values,
         state=state,
         force_backward=net["force_backward"],
@@ -85,8 +88,7 @@ class _Builder:
             if faulty:
                 self.broken.update(fields["top"])
                 return
-            layer = self._layer(fields, own_class)
-            bottoms = self._bottoms(fields)
+            layer, bottoms = self._both(fields, own_class)
             if bottoms is None:
                 self.broken.update(fields["top"])
                 return
@@ -96,6 +98,18 @@ class _Builder:
             param_field = own_class.param_field if own_class else None
             self._told(error.diagnostics, fields, param_field)
             self.broken.update(fields["top"])
+
+    def _both(self, fields: Fields, own_class: type[Layer] | None) -> tuple[Layer, tuple[str, ...] | None]:
+        """The layer and the values it reads; what is wrong with either is told at once."""
+        try:
+            layer = self._layer(fields, own_class)
+        except NetcError as error:
+            try:
+                self._bottoms(fields)
+            except NetcError as another:
+                raise NetcError([*error.diagnostics, *another.diagnostics]) from None
+            raise
+        return layer, self._bottoms(fields)
 
     def _told(self, found: Iterable[Diagnostic], fields: Fields, param_field: str | None) -> None:
         """Report a layer's findings with their places and its bottoms."""

@@ -44,16 +44,24 @@ def read_net(
     `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats) and errors
     of single fields; what is left without these is in the Fields. Raises NetcError for a file that cannot be read, for
     text that has no structure, and for a template with places that nothing fills. With `strict` all that BVLC's schema
-    does not have is W001, what forks have too.
+    does not have is W001, what forks have too. A solver is E100.
     """
     with without_collector():
-        return _message(*read_tree(path, values), "NetParameter", strict)
+        tree, report = read_tree(path, values)
+        if is_solver_tree(tree.root):
+            raise NetcError(
+                f"`{tree.source.name}` is a solver, and a net is needed", span=tree.root.fields[0].name_span
+            )
+        return _message(tree, report, "NetParameter", strict)
 
 
 def read_solver(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
-    """SolverParameter of a prototxt file, as `read_net`."""
+    """SolverParameter of a prototxt file, as `read_net`; a net is E100."""
     with without_collector():
-        return _message(*read_tree(path, values), "SolverParameter")
+        tree, report = read_tree(path, values)
+        for layer in (*tree.root.named("layer"), *tree.root.named("layers")):
+            raise NetcError(f"`{tree.source.name}` is a net, and a solver is needed", span=layer.name_span)
+        return _message(tree, report, "SolverParameter")
 
 
 @contextlib.contextmanager

@@ -135,12 +135,12 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
     },
     "LossParameter": {"SegNet": "weight_by_label_freqs class_weighting", "NVIDIA": "label_smoothing"},
     "TransformationParameter": {
-        "SSD": "resize_param crop_h crop_w distort_param",
+        "SSD": "resize_param crop_h crop_w distort_param noise_param expand_param",
         "Intel": "random_resize_param random_aspect_ratio_param",
         "NVIDIA": """
             img_rand_resize_lower img_rand_resize_upper rand_resize_ratio_lower rand_resize_ratio_upper
-            vertical_stretch_lower vertical_stretch_upper allow_upscale interpolation_algo_up
-            interpolation_algo_down""",
+            vertical_stretch_lower vertical_stretch_upper horizontal_stretch_lower horizontal_stretch_upper
+            allow_upscale interpolation_algo_up interpolation_algo_down""",
     },
 }
 """By message and fork: fields that layers and solvers read, and do what they do there (netc/ir/transform.py)."""
@@ -155,7 +155,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
             test_and_snapshot_start_epoch test_and_snapshot_last_epochs warmup_step""",
     },
     "TransformationParameter": {
-        "SSD": "noise_param expand_param",
         "LRCN": "flow",
         "DeepLab": "scale_factors crop_width crop_height",
         "yjxiong": "fix_crop more_fix_crop multi_scale is_flow original_image",

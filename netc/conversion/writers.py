@@ -1,0 +1,195 @@
+"""The files of each format, one function a format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netc.conversion.models import net_of
+from netc.conversion.preprocess import Preprocess, Told
+from netc.diagnostics import NetcError
+from netc.exporters.python.names import Identifiers
+from netc.exporters.stage import InputStage
+from netc.passes.arrays import Weighted
+from netc.runtime.lower import Net
+from netc.weights import Blob, LayerBlobs, Weights, atomic_path, atomic_write, write_caffemodel
+
+Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
+Half = Literal["fp16", "bf16"]
+DTYPES: dict[str | None, str] = {None: "float32", "fp16": "float16", "bf16": "bfloat16"}
+SUFFIXES: dict[Format, str] = {
+    "safetensors": ".safetensors",
+    "pt": ".pt",
+    "caffe": ".prototxt",
+    "py": ".py",
+    "onnx": ".onnx",
+    "pt2": ".pt2",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a net is converted."""
+
+    fold: bool = False
+    """BatchNorm and Scale go into the layers before them, and dropout goes."""
+    half: Half | None = None
+    """Weights, and what the model computes in."""
+    input_stage: bool = False
+    """ONNX and .py take RGB pictures of bytes, (n, h, w, 3)."""
+    scores: bool = False
+    """A Softmax stands where the net has a SoftmaxWithLoss."""
+    told: Told = field(default_factory=Told)
+    """What flags say of the preprocessing."""
+
+
+def _stage(found: Preprocess | None, options: Options) -> InputStage | None:
+    if not options.input_stage or found is None:
+        return None
+    if found.order == "gray":
+        raise NetcError("an input stage takes pictures of three colours, the net takes one", code="E802")
+    return found.stage
+
+
+def _tensors(model: Weighted, opened: Net, options: Options) -> dict[str, Tensor]:
+    """The state_dict: the net's own tensors where no pass changed them."""
+    net = opened if model.graph is opened.graph else net_of(model)
+    kind = getattr(torch, DTYPES[options.half])
+    return {name: tensor.detach().to(kind).contiguous() for name, tensor in net.state_dict().items()}
+
+
+def _safetensors(
+    model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None
+) -> tuple[Path, ...]:
+    from safetensors.torch import save_file
+
+    state = _tensors(model, opened, options)
+    seen: set[int] = set()
+    for name, tensor in state.items():  # the format holds no tensor twice: what layers share is written for each
+        if tensor.numel() and tensor.data_ptr() in seen:
+            state[name] = tensor.clone()
+        seen.add(tensor.data_ptr())
+    with atomic_path(target) as path:
+        save_file(state, path, metadata={"format": "pt"})
+    return (target,)
+
+
+def _state_dict(
+    model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None
+) -> tuple[Path, ...]:
+    with atomic_write(target) as file:
+        torch.save(_tensors(model, opened, options), file)
+    return (target,)
+
+
+def _caffe(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+    if options.half is not None:
+        raise NetcError("BVLC Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
+    return write_caffe(model, target)
+
+
+def write_caffe(model: Weighted, target: Path) -> tuple[Path, ...]:
+    """Write a .prototxt, and beside it the .caffemodel. Raises NetcError E801 for what BVLC Caffe does not have."""
+    from netc.exporters.caffe import net_message, net_text
+
+    message = net_message(model.graph)
+    layers = tuple(
+        LayerBlobs(node.name, node.layer.type, tuple(Blob(np.asarray(blob)) for blob in model.blobs(node)))
+        for node in model.graph.nodes
+        if model.blobs(node)
+    )
+    trained = target.with_suffix(".caffemodel")
+    write_caffemodel(trained, Weights(layers, model.graph.name), message.SerializeToString())
+    with atomic_write(target) as file:
+        file.write(net_text(model.graph).encode("utf-8", "surrogateescape"))
+    return target, trained
+
+
+def _python(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+    from safetensors.torch import save_file
+
+    from netc.exporters.python import source_of
+
+    trained = target.with_suffix(".safetensors")
+    dtype = DTYPES[options.half]
+    text, state = source_of(model.graph, model.arrays, trained.name, _stage(found, options), dtype)
+    kind = getattr(torch, dtype)
+    tensors = {name: torch.from_numpy(np.array(array)).to(kind) for name, array in state.items()}
+    with atomic_path(trained) as path:
+        save_file(tensors, path, metadata={"format": "pt"})
+    with atomic_write(target) as file:
+        file.write(text.encode())
+    return target, trained
+
+
+def _onnx(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+    from netc.exporters.onnx import model_of
+
+    if options.half == "bf16":
+        raise NetcError("ONNX models are written in float32 or fp16", code="E803", help="use `--half fp16`")
+    made = model_of(model.graph, model.arrays, _stage(found, options), DTYPES[options.half])
+    with atomic_write(target) as file:
+        file.write(made.SerializeToString())
+    return (target,)
+
+
+class _Positional(nn.Module):
+    """The net with its inputs by place: torch.export keeps names of arguments, which a blob's may not be."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Output blobs by name."""
+        found: dict[str, Tensor] = self.net(*inputs)
+        return found
+
+
+def _pt2(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+    from netc.exporters.errors import known_shape
+
+    kind = getattr(torch, DTYPES[options.half])
+    net = _Positional(net_of(_plain_keys(model))).to(kind).eval()
+    examples = [
+        torch.zeros((2, *known_shape(model.graph, name, free=1)[1:]), dtype=kind) for name in model.graph.inputs
+    ]
+    batch = torch.export.Dim("batch", min=1)
+    with torch.no_grad():
+        program = torch.export.export(
+            net, tuple(examples), dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)}
+        )
+    with atomic_path(target) as path:
+        _save(program, path)
+    return (target,)
+
+
+def _plain_keys(model: Weighted) -> Weighted:
+    """The model with module names of letters, digits and underscores: torch cannot read others back from a .pt2."""
+    names = Identifiers(dir(nn.Module()))
+    keys = {node.key: names.make(node.name) for node in model.graph.nodes}
+    nodes = tuple(replace(node, key=keys[node.key]) for node in model.graph.nodes)
+    return Weighted(model.graph.replace(nodes=nodes), {keys[key]: blobs for key, blobs in model.arrays.items()})
+
+
+def _save(program: torch.export.ExportedProgram, path: Path) -> None:
+    """Torch looks at the name's end, which a temporary file does not have."""
+    with open(path, "wb") as file:
+        torch.export.save(program, file)
+
+
+_Writer = Callable[[Weighted, Net, Path, Options, "Preprocess | None"], "tuple[Path, ...]"]
+WRITERS: dict[Format, _Writer] = {
+    "safetensors": _safetensors,
+    "pt": _state_dict,
+    "caffe": _caffe,
+    "py": _python,
+    "onnx": _onnx,
+    "pt2": _pt2,
+}

@@ -1,0 +1,55 @@
+"""Whether the layers take what a net is fed, told by the rules of the shapes before and after torch is asked.
+
+torch's errors name no layer, and some of its modules take other numbers of axes than Caffe's layers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from netc.diagnostics import NetcError
+from netc.ir.dims import Shape, text
+from netc.ir.graph import Graph, Node
+from netc.ir.layer import Shapes
+
+Given = Mapping[str, Shape]
+"""Shapes of what is fed, by name of value."""
+
+
+def check_fit(graph: Graph, given: Given, fetches: Sequence[str], weights: bool = False) -> None:
+    """Raises NetcError E102 of the first layer on the way to `fetches` that does not take its bottoms.
+
+    With `weights` also where they would need other weights than the graph has. What only running tells is passed over.
+    """
+    shapes: dict[str, Shape | None] = dict(given)
+    for node in _on_the_way(graph, given, fetches):
+        bottoms = tuple(shape for shape in map(shapes.get, node.bottoms) if shape is not None)
+        if len(bottoms) == len(node.bottoms):
+            shapes.update(zip(node.tops, _tops(graph, node, bottoms, weights)))
+
+
+def _on_the_way(graph: Graph, given: Given, fetches: Sequence[str]) -> list[Node]:
+    wanted, nodes = set(fetches) - set(given), []
+    for node in reversed(graph.nodes):
+        if not wanted.isdisjoint(node.tops):
+            wanted.update(name for name in node.bottoms if name not in given)
+            nodes.append(node)
+    return nodes[::-1]
+
+
+def _tops(graph: Graph, node: Node, bottoms: Shapes, weights: bool) -> tuple[Shape | None, ...]:
+    try:
+        tops = node.layer.infer(bottoms, len(node.tops))
+        if weights:
+            _check_weights(graph, node, bottoms)
+    except NetcError as error:
+        shown = ", ".join(f"{graph.values[name].blob}{text(shape)}" for name, shape in zip(node.bottoms, bottoms))
+        raise error.at(node.span, f"in layer `{node.name}`, bottoms: {shown}") from None
+    return tops
+
+
+def _check_weights(graph: Graph, node: Node, bottoms: Shapes) -> None:
+    for index, (needed, there) in enumerate(zip(node.layer.weights(bottoms), graph.weights(node))):
+        if needed.shape != there.shape:
+            found = f"blob {index} would need shape {text(needed.shape)}, it has {text(there.shape)}"
+            raise NetcError(found, code="E102")

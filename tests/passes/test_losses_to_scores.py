@@ -1,0 +1,55 @@
+"""A Softmax in the place of each SoftmaxWithLoss: labels are gone, names are free ones."""
+
+import numpy as np
+
+from netc.compiler import graph_of, read_net
+from netc.conversion.models import net_of
+from netc.diagnostics import Source
+from netc.ir.graph import State
+from netc.passes.arrays import Weighted
+from netc.passes.data_to_inputs import data_to_inputs
+from netc.passes.losses_to_scores import losses_to_scores
+
+TRAINING = """
+layer { name: "data" type: "Input" top: "data" top: "label"
+  input_param { shape { dim: 2 dim: 5 dim: 3 } shape { dim: 2 dim: 3 } } }
+layer { name: "prob" type: "Power" bottom: "data" top: "scaled" power_param { scale: 2 } }
+layer { name: "one" type: "SoftmaxWithLoss" bottom: "scaled" bottom: "label" top: "one" }
+layer { name: "two" type: "SoftmaxWithLoss" bottom: "scaled" bottom: "label" top: "two" loss_weight: 0.5 }
+layer { name: "rows" type: "SoftmaxWithLoss" bottom: "scaled" bottom: "marks" top: "rows" top: "chance"
+  softmax_param { axis: 2 } }
+"""
+
+
+def graph():
+    marks = 'layer { name: "marks" type: "Input" top: "marks" input_param { shape { dim: 2 dim: 5 } } }'
+    fields, report = read_net(Source("net", marks + TRAINING))
+    assert not report.errors
+    return graph_of(fields, State("TEST"))
+
+
+def test_each_scores_get_one_softmax():
+    made = losses_to_scores(graph())
+    assert [(node.name, node.layer.type) for node in made.nodes if node.layer.type != "Input"] == [
+        ("prob", "Power"), ("prob_1", "Softmax"), ("prob_2", "Softmax"),
+    ]  # fmt: skip
+    assert [node.layer.axis for node in made.nodes[-2:]] == [1, 2]
+    assert made.losses == ()
+
+
+def test_labels_are_no_inputs_any_more_and_the_results_are_probabilities():
+    made = losses_to_scores(data_to_inputs(graph()))
+    assert {made.values[name].blob for name in made.inputs} <= {"data"}
+    batch = np.random.default_rng(0).standard_normal((2, 5, 3), dtype=np.float32)
+    found = net_of(Weighted(made, {})).run(data=batch)
+    powers = np.exp(2 * batch)
+    np.testing.assert_allclose(found["prob_1"], powers / powers.sum(1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(found["chance"], powers / powers.sum(2, keepdims=True), rtol=1e-5)
+
+
+def test_a_net_without_such_a_loss_stays():
+    fields, _ = read_net(Source("net", TRAINING[: TRAINING.index('layer { name: "one"')]))
+    before = graph_of(fields, State("TEST"))
+    after = losses_to_scores(before)
+    assert after.nodes == before.nodes
+    assert after.inputs == before.inputs
