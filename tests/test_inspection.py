@@ -277,6 +277,14 @@ def test_an_in_place_layer_on_data_needs_no_gradient():
     assert codes(DATA + layer("log", "Log", "data", "data") + fc() + LOSS) == []
 
 
+def test_an_in_place_layer_on_data_must_not_rearrange_it():
+    convolution = "convolution_param { num_output: 3 kernel_size: 1 }"
+    (found,) = check(DATA + layer("conv", "Convolution", "data", "data", convolution) + fc() + LOSS)
+    assert (found.code, found.message) == (
+        "W102", "layer `conv` must not work in place: `Convolution` needs its bottom"
+    )  # fmt: skip
+
+
 def test_a_blob_that_is_read_before_it_is_overwritten():
     (found,) = check(DATA + fc() + fc("fc", "side") + layer("r", "ReLU", "fc", "fc") + layer(
         "sum", "Eltwise", "fc side", "sum") + layer("loss", "SoftmaxWithLoss", "sum label", "loss"))  # fmt: skip
@@ -406,3 +414,8 @@ def test_checking_waits_for_neither_torch_nor_numpy():
     net = Path(__file__).parent / "golden" / "errors" / "net.prototxt"
     done = subprocess.run([sys.executable, "-c", code, str(net)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_shape_for_what_is_no_input():
+    (found,) = check(DATA + fc() + LOSS, shapes={"dat": (2, 3)})
+    assert (found.code, found.help) == ("W039", "did you mean `data`?")

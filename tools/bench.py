@@ -5,16 +5,16 @@ usage: bench.py [NAME...] [--device cpu|cuda] [--rounds N] [--batch N] [--thread
 
 Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); inference, which is
 inference-<net>-<way> for eager, folded, channels-last and compiled; text, check, summary; data-raw, data-jpeg and
-train-lmdb (see benchmarks/data.py). A name stands for all cases
-that begin with it; without one all are run. Parameter counts, outputs and losses are compared before anything is timed.
-The ratio is the median over rounds; on a CPU memory is what autograd holds between the passes, on a GPU the peak of a
-step.
+train-lmdb (see benchmarks/data.py). A name stands for all cases that begin with it; without one all are run. Parameter
+counts, outputs and losses are compared before anything is timed. The ratio is the median over rounds; on a CPU memory
+is what autograd holds between the passes, on a GPU the peak of a step.
 On a machine that others use, OMP_WAIT_POLICY=PASSIVE keeps threads from spinning while they wait for a core.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import itertools
 import json
 import sys
@@ -29,6 +29,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from benchmarks import data, nets, reading
 from benchmarks.report import Result, surroundings, table
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Of malloc.h."""
 BIG = ("alexnet", "googlenet", "resnet50")
 
 
@@ -48,6 +50,15 @@ def cases(device: str, rounds: int, batch: int, threads: int = 2) -> dict[str, C
     return {**found, **data.cases(device, rounds, threads)}
 
 
+def keep_memory() -> None:
+    """Let glibc's malloc keep what was freed: to give pages back and fault them in again takes up to a third of a pass,
+    and falls on one side or the other by chance.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    for setting, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)) if mallopt else ():
+        mallopt(setting, value)
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Time netc against plain PyTorch by hand.")
@@ -64,6 +75,7 @@ def main() -> int:
     """Run the command line; the exit status is 1 where a bar is missed."""
     given = arguments()
     torch.set_num_threads(given.threads)
+    keep_memory()
     known = cases(given.device, given.rounds, given.batch, given.threads)
     chosen = {name: [case for case in known if f"{case}-".startswith(f"{name}-")] for name in given.names}
     unknown = [name for name, found in chosen.items() if not found]

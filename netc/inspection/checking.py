@@ -10,6 +10,7 @@ from pathlib import Path
 from netc.diagnostics import Diagnostic, NetcError, Source, in_order
 from netc.frontends.caffe.phase import PHASES, merged, states
 from netc.frontends.caffe.read import is_solver, read
+from netc.inspection.naming import unused_shapes
 from netc.inspection.nets import check_net
 from netc.inspection.solvers import check_solver
 from netc.ir.dims import Shape
@@ -69,4 +70,4 @@ def _check(
         return check_solver(fields, shapes, strict)
     base = merged("TEST", fields.message("state"), Fields({"level": level, "stage": stages} if level or stages else {}))
     asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else states(fields, base)
-    return check_net(fields, (), asked, shapes, errors)[0]
+    return [*check_net(fields, (), asked, shapes, errors)[0], *unused_shapes(fields, shapes or {})]

@@ -12,6 +12,7 @@ from netc.diagnostics import NetcError, Source
 from netc.frontends.caffe.phase import merged
 from netc.frontends.caffe.read import read_net
 from netc.inspection.files import SourceProbe
+from netc.inspection.naming import unused_shapes
 from netc.inspection.tables import as_csv, as_json, as_markdown, as_text
 from netc.ir.cost import BYTES, Row, rows
 from netc.ir.dims import Shape, known
@@ -132,6 +133,8 @@ def summary(
     """
     net, report = read_net(path, values)
     report.raise_errors()
+    for found in unused_shapes(net, shapes or {}):
+        raise NetcError(found.message, help=found.help)
     asked = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
     state = merged(phase_of(phase), net.message("state"), asked)
     probe = SourceProbe()

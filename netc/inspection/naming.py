@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from netc.diagnostics import Diagnostic, Span
+from netc.diagnostics import Diagnostic, Span, did_you_mean
 from netc.frontends.caffe.phase import rules
 from netc.inspection.runs import Run
 from netc.ir.dims import known, text
@@ -137,3 +137,12 @@ def _reshaped(train: Graph, ours: Node, test: Graph, theirs: Node) -> Iterator[D
         theirs.span,
         tuple(f"{phase}: {', '.join(map(text, blobs))}" for phase, blobs in zip(("train", "test"), shapes)),
     )
+
+
+def unused_shapes(net: Fields, shapes: Collection[str]) -> Iterator[Diagnostic]:
+    """W039 for blobs whose shapes are given though no layer without bottoms gives them."""
+    inputs = {top for layer in net["layer"] if not layer["bottom"] for top in layer["top"]}
+    for blob in shapes:
+        if blob not in inputs:
+            help = did_you_mean(blob, inputs)
+            yield Diagnostic("W039", f"a shape is given for `{blob}`, which is no input of the net", None, (), help)

@@ -24,6 +24,11 @@ NEEDS_TOP = frozenset(
 they consist of). Power and a product's Eltwise do so for some parameters: see `_needs_top`."""
 KEEP_SIGN = frozenset(("Dropout", "ReLU"))
 """What an in-place ReLU may be overwritten by: its backward pass reads only where its values are above 0."""
+REARRANGE = frozenset(
+    ("ArgMax", "BatchReindex", "Concat", "Convolution", "Crop", "Deconvolution", "Embed", "Filter", "Im2col",
+     "InnerProduct", "LSTM", "Pooling", "RNN", "Reduction", "SPP", "Slice", "Tile")
+)  # fmt: skip
+"""Types whose forward pass writes elements to other places than it reads them from."""
 RIGHT = "here the gradient is right either way; Caffe's is not"
 
 
@@ -94,8 +99,10 @@ def _problem(
             f"layer `{others[0].name}` reads `{blob}` {where}",
             "Caffe takes no net in which a blob has two sources",
         )
-    if node.layer.type == "Python" or not _works_backward(maker, live):
+    if node.layer.type == "Python":
         return None
+    if not _works_backward(maker, live):
+        return _mixed(node, blob)
     if not node.layer.in_place:
         return (
             f"`{node.layer.type}` needs its bottom",
@@ -109,6 +116,14 @@ def _problem(
             RIGHT,
         )
     return None
+
+
+def _mixed(node: Node, blob: str) -> tuple[str, ...] | None:
+    """What is wrong with overwriting a bottom that no gradient comes to."""
+    if node.layer.type not in REARRANGE:
+        return None
+    note = f"its forward pass writes to `{blob}` what it still reads: here the values are right, Caffe's are not"
+    return (f"`{node.layer.type}` needs its bottom", note)
 
 
 def _works_backward(maker: Node | None, live: Liveness) -> bool:

@@ -46,7 +46,7 @@ class Net(nn.Module):
     def forward(self, *args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
         """Output blobs by name.
 
-        Raises NetcError E302 for a missing, unknown or repeated input, and E102 of a layer that does not take its shape.
+        Raises NetcError E302 for a missing, unknown or repeated input, E102 of a layer that does not take its shape.
         """
         names = self.graph.inputs
         if kwargs or len(args) != len(names):
@@ -127,7 +127,7 @@ class Net(nn.Module):
         self, program: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], tensors: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Run a program; shapes that are new are looked at first, unless somebody exchanged modules."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return program(self, *tensors)
         shapes = tuple(tensor.shape for tensor in tensors)
         key = (feeds, fetches, shapes)
@@ -189,13 +189,13 @@ def lower(
     """
     verify(graph)
     modules: dict[str, nn.Module] = {}
-    fresh: set[str] = set()
+    fresh: dict[str, bool] = {}
     for node in graph.nodes:
         found = _shared(graph, node, share)
         empty = node.name in unfilled
         modules[node.key] = found or (_empty(graph, node) if empty else made(graph, node))
-        if found is None and not empty:
-            fresh.add(node.key)
+        if found is None:
+            fresh[node.key] = not empty
     _fill(blobs_of(graph, modules), fresh, generator)
     return Net(graph, modules).train(graph.state.phase == "TRAIN")
 
@@ -223,9 +223,18 @@ def made(graph: Graph, node: Node) -> nn.Module:
             span=node.span,
             help="give the data's shape: `--shape data=n,c,h,w`",
         )
-    if any(graph.shape(name) is None for name in node.bottoms):
+    if any(graph.shape(name) is None for name in node.bottoms) or _reshapes(graph, node):
         return LayerModule(node.layer, weights, len(node.tops), node.name, node.span)
     return module_for(node, graph.shapes(node.bottoms), weights)
+
+
+def _reshapes(graph: Graph, node: Node) -> bool:
+    """Whether a weight is shared with a layer that has it in another shape (`share_mode: PERMISSIVE`)."""
+    if not any(param.permissive for param in node.params):
+        return False
+    owners, nodes = graph.owners(), graph.by_key
+    places = ((weight, owners[node.key, index]) for index, weight in enumerate(graph.weights(node)))
+    return any(weight.shape != graph.weights(nodes[key])[index].shape for weight, (key, index) in places)
 
 
 def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
@@ -251,21 +260,19 @@ def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
     return LayerModule(node.layer, weights, len(node.tops), node.name, node.span, holder)
 
 
-def _fill(blobs: list[Blob], fresh: set[str], generator: torch.Generator | None) -> None:
-    """Fill blobs of `fresh` nodes that own their memory, in order, and let the others use their owners' tensors."""
+def _fill(blobs: list[Blob], fresh: Mapping[str, bool], generator: torch.Generator | None) -> None:
+    """Let blobs of `fresh` nodes use their owners' tensors; fill, in order, those that own theirs where asked to."""
     by_place = {(blob.key, blob.index): blob for blob in blobs}
     for blob in blobs:
         if blob.key not in fresh:
             continue
         if blob.is_owner:
-            fill(blob.tensor, blob.weight.filler, blob.weight.shape, generator)
+            if fresh[blob.key]:
+                fill(blob.tensor, blob.weight.filler, blob.weight.shape, generator)
             continue
         tensor = by_place[blob.owner].tensor
-        if tensor.shape != blob.tensor.shape:
-            raise NetcError(
-                f"layer `{blob.layer}` shares parameter `{blob.param.name}` in another shape: not supported",
-                code="E205",
-            )
+        if isinstance(blob.module, LayerModule) and tensor.shape != blob.tensor.shape:
+            blob.module.views[blob.weight.name] = tuple(blob.tensor.shape)
         setattr(blob.module, blob.weight.name, tensor)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netc.diagnostics import NetcError, Span
+from netc.ir.dims import Shape
 from netc.ir.graph import Node
 from netc.ir.layer import Layer, Mode, Shapes, Weights
 
@@ -35,6 +36,8 @@ class LayerModule(nn.Module):
         self.layer, self.tops, self.layer_name, self.span = layer, tops, name, span
         self.state: dict[str, Any] = {}
         self.weight_names = tuple(weight.name for weight in weights)
+        self.views: dict[str, Shape] = {} if holder is None else getattr(holder, "views", {})
+        """Shapes in which the layer sees weights that it shares with a layer of other shapes."""
         self.faults, self.fault_name = None, ""
         self.holder = holder
         for weight in weights if holder is None else ():
@@ -49,6 +52,8 @@ class LayerModule(nn.Module):
         mode = Mode(self.training, self.tops, self.state, None if torch.compiler.is_compiling() else self._check)
         holder = self if self.holder is None else self.holder
         weights = [getattr(holder, name) for name in self.weight_names]
+        if self.views:
+            weights = [w.reshape(self.views.get(name, w.shape)) for name, w in zip(self.weight_names, weights)]
         try:
             tops = self.layer.forward(bottoms, weights, mode)
         except NetcError as error:

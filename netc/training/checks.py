@@ -118,8 +118,8 @@ def _policy(settings: SolverSettings, report: Report) -> None:
 def _values(settings: SolverSettings, report: Report) -> None:
     for name, low in AT_LEAST.items():
         value = getattr(settings, name)
-        low = -math.inf if name == "gamma" and settings.lr_policy == "sigmoid" else low  # which then falls
-        if not (value >= low and math.isfinite(value)):
+        falls = name == "gamma" and settings.lr_policy == "sigmoid"  # which rises where gamma is positive
+        if not ((value >= low or falls) and math.isfinite(value)):
             report.error("E603", f"`{name}` is {value:g}: it must be {low} or more", settings.fields.span(name))
     for name in FRACTIONS:
         value = getattr(settings, name)

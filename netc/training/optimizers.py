@@ -182,7 +182,7 @@ def optimizer_for(settings: SolverSettings, blobs: Sequence[Blob]) -> CaffeOptim
 
 
 def _is_whole(rate: float) -> bool:
-    """Whether 1 - (1 - rate) is the rate to float32's accuracy; not so for the 1e-14 that sums of a picture's losses need.
+    """Whether 1 - (1 - rate) is the rate to float32's accuracy: not so for 1e-14, which losses summed over places need.
 
     >>> _is_whole(0.01), _is_whole(1e-14)
     (True, False)

@@ -1,4 +1,4 @@
-"""Caffe's forward passes, transcribed from its layers' loops into plain float64 NumPy: slow, and nothing of netc in them."""
+"""Caffe's forward passes: its layers' loops in plain float64 NumPy, slow, and with nothing of netc in them."""
 
 import itertools
 import math
@@ -25,7 +25,9 @@ def convolution(x, weight, bias=None, stride=None, pad=None, dilation=None, grou
     axes = x.ndim - 2
     stride, pad, dilation = stride or (1,) * axes, pad or (0,) * axes, dilation or (1,) * axes
     kernel = weight.shape[2:]
-    out = [(e + 2 * p - (d * (k - 1) + 1)) // s + 1 for e, p, d, k, s in zip(x.shape[2:], pad, dilation, kernel, stride)]
+    out = [
+        (e + 2 * p - (d * (k - 1) + 1)) // s + 1 for e, p, d, k, s in zip(x.shape[2:], pad, dilation, kernel, stride)
+    ]
     top = np.zeros((x.shape[0], weight.shape[0], *out))
     outs, ins = weight.shape[0] // group, x.shape[1] // group
     for place in itertools.product(*map(range, out)):
@@ -92,7 +94,9 @@ def pyramid(x, levels, method):
 
 def im2col(x, kernel, stride, pad, dilation):
     """(n, c, h, w)."""
-    out = [(e + 2 * p - (d * (k - 1) + 1)) // s + 1 for e, p, d, k, s in zip(x.shape[2:], pad, dilation, kernel, stride)]
+    out = [
+        (e + 2 * p - (d * (k - 1) + 1)) // s + 1 for e, p, d, k, s in zip(x.shape[2:], pad, dilation, kernel, stride)
+    ]
     top = np.zeros((x.shape[0], x.shape[1] * math.prod(kernel), *out))
     for c, kh, kw, oh, ow in itertools.product(range(x.shape[1]), *map(range, kernel), *map(range, out)):
         h, w = oh * stride[0] - pad[0] + kh * dilation[0], ow * stride[1] - pad[1] + kw * dilation[1]
@@ -144,7 +148,11 @@ def places(scores, labels, axis):
     """Each place's scores and label."""
     axis %= scores.ndim
     flat = np.moveaxis(scores, axis, -1).reshape(-1, scores.shape[axis])
-    return zip(flat, labels.reshape(-1).astype(int)), math.prod(scores.shape[:axis]), math.prod(scores.shape[axis + 1 :])
+    return (
+        zip(flat, labels.reshape(-1).astype(int)),
+        math.prod(scores.shape[:axis]),
+        math.prod(scores.shape[axis + 1 :]),
+    )
 
 
 def softmax_loss(scores, labels, axis=1, ignore=None, mode="VALID", matrix=None, floor=1.1754943508222875e-38):

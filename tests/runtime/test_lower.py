@@ -169,7 +169,38 @@ def test_parameters_of_one_name_are_one(net_from):
     assert len(list(net.parameters())) == 2
     blobs = net.blobs
     assert [b.is_owner for b in blobs] == [True, True, False, False]
-    assert [b.param.lr_mult for b in blobs] == [1, 2, 1, 2], "settings are those of the first of the name"
+    assert [b.param.lr_mult for b in blobs] == [7, 2, 7, 2], "a rate that one layer gives holds for all"
+
+
+def test_a_shared_blob_may_have_another_shape_where_the_file_permits_it(net_from):
+    net = net_from("""
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 6 } } }
+        layer { name: "one" type: "InnerProduct" bottom: "data" top: "one" param { name: "w" }
+                inner_product_param { num_output: 4 bias_term: false weight_filler { type: "gaussian" } } }
+        layer { name: "plane" type: "Reshape" bottom: "one" top: "plane"
+                reshape_param { shape { dim: 0 dim: 2 dim: 2 dim: 1 } } }
+        layer { name: "two" type: "Convolution" bottom: "plane" top: "two"
+                param { name: "w" share_mode: PERMISSIVE }
+                convolution_param { num_output: 6 bias_term: false kernel_h: 2 kernel_w: 1 } }
+    """).double()
+    x = torch.rand(2, 6).double()
+    weight = net.one.weight
+    assert [blob.shape for blob in net.blobs] == [(4, 6), (6, 2, 2, 1)]
+    two = net(x)["two"]
+    torch.testing.assert_close(two.flatten(1), x @ weight.t() @ weight.reshape(6, 4).t())
+    two.square().sum().backward()
+    assert list(net.parameters()) == [weight]
+    copy = weight.detach().clone().requires_grad_()
+    (x @ copy.t() @ copy.reshape(6, 4).t()).square().sum().backward()
+    torch.testing.assert_close(weight.grad, copy.grad)
+
+
+def test_weights_that_a_file_gives_stay_shared(graph_from):
+    """The siamese nets that Caffe's users fine-tune: what one branch learns the other must see."""
+    for unfilled in (["one", "two"], ["one"], ["two"], []):
+        net = lower(graph_from(SHARED), unfilled=unfilled)
+        assert net.one.weight is net.two.weight
+        assert len(list(net.parameters())) == 2
 
 
 PHASES = """
