@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, Report, did_you_mean
+from netc.ir.layer import counted
 from netc.training.lr_policy import POLICIES
 from netc.training.options import check_options
 
@@ -85,7 +86,8 @@ def _tests(settings: SolverSettings, report: Report) -> None:
     generic = bool(settings.net or settings.net_param)
     place = settings.fields.span("test_iter") or settings.fields.span("test_net")
     if batches < own or (batches > own and not generic):
-        report.error("E601", f"{batches} values of `test_iter` for {own} test nets", place)
+        values, nets = counted(batches, "value"), counted(own, "test net")
+        report.error("E601", f"`test_iter` has {values}, for {nets}", place)
     if settings.test_state and len(settings.test_state) != batches:
         found = f"{len(settings.test_state)} values of `test_state` for {batches} test nets"
         report.error("E601", found, settings.fields.span("test_state"))

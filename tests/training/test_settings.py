@@ -79,7 +79,7 @@ def test_a_policy_without_its_fields(settings_from, policy, missing):
     [
         ("test_iter: 3", "`test_iter` without `test_interval`"),
         ("test_interval: 2 test_iter: 0", "`test_iter` is 0"),
-        ('test_interval: 2 test_net: "b" test_net: "c" test_iter: 1', "1 values of `test_iter` for 2 test nets"),
+        ('test_interval: 2 test_net: "b" test_net: "c" test_iter: 1', "`test_iter` has 1 value, for 2 test nets"),
         ("test_interval: 2 test_iter: 1 test_iter: 1 test_state { }", "1 values of `test_state` for 2 test nets"),
         ('train_net: "b"', "2 train nets: `net` and `train_net`"),
         ('type: "AdaGrad" momentum: 0.9', "`AdaGrad` takes no momentum"),
@@ -104,7 +104,7 @@ def test_test_nets_of_their_own_need_as_many_test_iter(settings_from):
     text = 'train_net: "a" test_net: "b" base_lr: 1 lr_policy: "fixed" test_interval: 5 '
     assert settings_from(text + "test_iter: 3").test_net == ("b",)
     ((code, message, _),) = faults(settings_from, text + "test_iter: 3 test_iter: 4")
-    assert (code, message) == ("E601", "2 values of `test_iter` for 1 test nets")
+    assert (code, message) == ("E601", "`test_iter` has 2 values, for 1 test net")
 
 
 def test_snapshot_prefix_as_caffe_completes_it(tmp_path, monkeypatch):
