@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from netc.exporters.registry import Rules
 from netc.ir.layer import Layer, Shapes
 
 if TYPE_CHECKING:
@@ -125,19 +126,5 @@ class Call:
 
 Rule = Callable[[Any, Call], "bool | None"]
 """A rule gives False where it has no words for the layer's parameters."""
-_RULES: dict[type[Layer], Rule] = {}
-
-
-def writes(*types: type[Layer]) -> Callable[[Rule], Rule]:
-    """Decorator: this function writes layers of these types."""
-
-    def add(rule: Rule) -> Rule:
-        _RULES.update(dict.fromkeys(types, rule))
-        return rule
-
-    return add
-
-
-def rule_for(layer: Layer) -> Rule | None:
-    """The rule of a layer's type; None where there is none."""
-    return _RULES.get(type(layer))
+_RULES: Rules[Rule] = Rules()
+writes, rule_for = _RULES.writes, _RULES.rule_for
