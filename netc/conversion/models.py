@@ -19,7 +19,7 @@ from netc.diagnostics import NetcError, Source, did_you_mean
 from netc.ir.dims import Shape, text
 from netc.passes.arrays import Array, Weighted
 from netc.runtime.lower import Net
-from netc.runtime.state import array_of, copy_weights, named_blobs
+from netc.runtime.state import copy_weights, named_blobs
 from netc.weights import read
 from netc.weights.paging import release
 
@@ -102,11 +102,18 @@ def read_state(path: Path) -> dict[str, Tensor] | None:
             head = file.read(9)
     except OSError:
         return None  # whoever reads weights says what is wrong with it
-    if head[:2] == b"PK" and zipfile.is_zipfile(path):
+    if head[:2] == b"PK" and _is_archive(path):
         return _torch_file(path)
     if len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return _safetensors_file(path)
     return None
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # raised, not told, of an archive that claims to span disks
+        return True
 
 
 def _torch_file(path: Path) -> dict[str, Tensor]:
@@ -158,14 +165,6 @@ def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
     with torch.no_grad():
         for name, tensor in state.items():
             own[name].copy_(tensor)
-
-
-def weighted(net: Net) -> Weighted:
-    """A net's graph with views of its weights, in Caffe's shapes."""
-    arrays: dict[str, list[Array]] = {}
-    for blob in net.blobs:
-        arrays.setdefault(blob.key, []).append(array_of(blob.tensor, blob.shape))
-    return Weighted(net.graph, {key: tuple(blobs) for key, blobs in arrays.items()})
 
 
 def net_of(model: Weighted) -> Net:

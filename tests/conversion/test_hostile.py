@@ -60,6 +60,15 @@ def test_mutated_files(kind, changes, tmp_path_factory):
     assert state is None or set(state) == set(STATE)
 
 
+def test_an_archive_that_claims_to_span_disks(tmp_path):
+    (kind,) = [name for name, content in FILES.items() if content[:2] == b"PK"]
+    content = bytearray(FILES[kind])
+    content[content.rindex(b"PK\x06\x07") + 16] = 2
+    path = tmp_path / "disks"
+    path.write_bytes(content)
+    assert outcome(path) == (None, "E402")
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_every_cut_of_a_file(kind, tmp_path):
     path = tmp_path / "cut"
