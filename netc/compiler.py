@@ -153,24 +153,23 @@ def lowered(
 
     net = lower(data_to_inputs(graph), generator, share, unfilled)
     for node in net.graph.nodes:
-        if node.layer.type == "InfogainLoss" and getattr(node.layer, "source", None):
-            _read_infogain(net, node)
+        for name, file in node.layer.constants().items():
+            _read_constant(net, node, name, file)
     return net
 
 
-def _read_infogain(net: Net, node: Node) -> None:
-    """Hand an InfogainLoss its matrix (`infogain_loss_layer.cpp`, LayerSetUp)."""
+def _read_constant(net: Net, node: Node, name: str, file: str) -> None:
+    """Hand a layer what its `forward` finds in `mode.state`."""
     import torch
 
     from netc.weights import read_blob
 
-    source: str = getattr(node.layer, "source", "")
     try:
-        matrix = read_blob(resolver(node)(source))
+        array = read_blob(resolver(node)(file))
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None
     state = cast("dict[str, torch.Tensor]", net.module(node.key).state)
-    state["infogain"] = torch.from_numpy(matrix.astype("float32"))
+    state[name] = torch.from_numpy(array.astype("float32"))
 
 
 def load(

@@ -107,7 +107,8 @@ def fill(deploy: Path, pictures: Array, target: Path) -> None:
     """Write a .caffemodel with random weights under which activations keep their size."""
     import torch
 
-    from netc.conversion.models import open_net, weighted
+    from netc.compiler import weighted
+    from netc.conversion.models import open_net
     from netc.conversion.writers import write_caffe
 
     net = open_net(deploy)

@@ -36,7 +36,8 @@ def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 def _open(net: str, weights: tuple[str, ...], shape: tuple[str, ...]) -> Weighted:
-    from netc.conversion.models import open_net, weighted
+    from netc.compiler import weighted
+    from netc.conversion.models import open_net
 
     return weighted(open_net(net, weights, shapes=parse_shapes(shape)))
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from netc.compiler import weighted
 from netc.conversion import preprocess as preprocessing
-from netc.conversion.models import Files, net_of, open_net, weighted
+from netc.conversion.models import Files, net_of, open_net
 from netc.conversion.pictures import batch_of
 from netc.conversion.preprocess import Told
 from netc.conversion.rebuilt import described

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from netc.compiler import weighted
 from netc.conversion import preprocess as preprocessing
-from netc.conversion.models import Files, Misfits, listed, open_net, read_state, weighted
+from netc.conversion.models import Files, Misfits, listed, open_net, read_state
 from netc.conversion.preprocess import Preprocess, Told
 from netc.conversion.rebuilt import described
 from netc.conversion.writers import SUFFIXES, WRITERS, Format, Half, Options

@@ -8,7 +8,7 @@ Torch is imported inside `module` and `forward` only: `netc check` must not pay 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -197,6 +197,10 @@ class Layer:
         from netc.ir.dims import product
 
         return Cost(operations=product(tops[0]) if tops else 0)
+
+    def constants(self) -> Mapping[str, str]:
+        """The .binaryproto files of constants, by the names under which `forward` finds them in `mode.state`."""
+        return {}
 
     # ------------------------------------------------------------------ the arithmetic
 

@@ -147,3 +147,8 @@ def bounded(values: Tensor, low: float = -math.inf, high: float = math.inf) -> T
     kept = values.detach()
     # An infinite value gives inf - inf: it keeps its bound, and has no gradient to pass.
     return kept.clamp(low, high) + (values - kept).nan_to_num()
+
+
+def around(scores: Tensor, axis: int) -> tuple[int, int, int]:
+    """Elements before the class axis, classes, elements behind it."""
+    return math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])

@@ -13,6 +13,7 @@ from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._labels import (
     LOG_THRESHOLD,
     Normalization,
+    around,
     bounded,
     check_axis,
     check_items,
@@ -101,7 +102,7 @@ class SoftmaxWithLoss(Layer):
         import torch.nn.functional as F
 
         scores, axis = bottoms[0], self.axis % bottoms[0].dim()
-        outer, classes, inner = _around(scores, axis)
+        outer, classes, inner = around(scores, axis)
         labels = indices(bottoms[1], classes, mode, self.ignore_label).reshape(outer, inner)
         ignored = NO_LABEL if self.ignore_label is None else self.ignore_label
         each = F.cross_entropy(
@@ -193,6 +194,10 @@ class InfogainLoss(Layer):
             _check_matrix(product(bottoms[2]), text(bottoms[2]), bottoms[0][axis])
         return ((), bottoms[0])
 
+    def constants(self) -> dict[str, str]:
+        """The matrix in `source` (LayerSetUp)."""
+        return {"infogain": self.source} if self.source else {}
+
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """The softmax, its logarithm, and a multiply-add of each with the matrix."""
         return Cost(macs=product(bottoms[0]), operations=5 * product(bottoms[0]))
@@ -203,7 +208,7 @@ class InfogainLoss(Layer):
         import torch.nn.functional as F
 
         scores, axis = bottoms[0], self.axis % bottoms[0].dim()
-        outer, classes, inner = _around(scores, axis)
+        outer, classes, inner = around(scores, axis)
         matrix = self._matrix(bottoms, classes, mode)
         labels = indices(bottoms[1], classes, mode, self.ignore_label).reshape(outer, inner)
         valid = None if self.ignore_label is None else labels != self.ignore_label
@@ -288,11 +293,6 @@ class SigmoidCrossEntropyLoss(Layer):
         each = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         divisor = normalizer(self.normalization, outer, inner, valid, self.pre_fixed_normalizer)
         return torch.where(valid, each, 0).sum() / divisor
-
-
-def _around(scores: Tensor, axis: int) -> tuple[int, int, int]:
-    """Elements before the class axis, classes, elements behind it."""
-    return math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])
 
 
 def _check_matrix(count: int, shown: str, classes: int) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import cast
 
 from netc.compiler import Prepare, graph_of, record_shapes, resolver, unprepared
 from netc.data import Source, open_source
 from netc.diagnostics import NetcError
+from netc.frontends.caffe.phase import merged
 from netc.frontends.caffe.read import read_net
 from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Node, Phase, State
+from netc.ir.graph import Graph, Node, Phase
 from netc.paths import find
 from netc.training.events import Listener, Note, Warned
 from netc.training.fine_tuning import freeze
@@ -57,7 +57,7 @@ class SolverNets:
     def _graph(self, given: str | Fields, phase: Phase, own: Fields) -> Graph:
         net = self._read(given) if isinstance(given, str) else given
         probe = partial(record_shapes, skip_bad=self.settings.options.skip_bad)
-        return graph_of(net, merged_state(phase, net.message("state"), own), probe, prepare=self.prepare)
+        return graph_of(net, merged(phase, net.message("state"), own), probe, prepare=self.prepare)
 
     def _read(self, name: str) -> Fields:
         if name not in self._files:
@@ -68,20 +68,6 @@ class SolverNets:
                 self.tell(Warned(str(text)))
             self._files[name] = net
         return self._files[name]
-
-
-def merged_state(phase: Phase, *states: Fields) -> State:
-    """The solver's phase, then what NetState messages say: later ones win, stages add up.
-
-    >>> merged_state("TEST", Fields({"stage": ["a"]}), Fields({"level": 2, "stage": ["b"]}))
-    State(phase='TEST', level=2, stages=('a', 'b'))
-    """
-    level, stages = 0, []
-    for state in states:
-        phase = cast(Phase, state.get("phase", phase))
-        level = state.get("level", level)
-        stages += [stage for stage in state.get("stage", ()) if stage]
-    return State(phase, level, tuple(stages))
 
 
 def open_node(

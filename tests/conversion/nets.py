@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from netc.conversion.models import open_net, weighted
+from netc.compiler import weighted
+from netc.conversion.models import open_net
 from netc.passes.arrays import Weighted
 
 MIXED = """
