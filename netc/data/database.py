@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -11,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.datum import Datum, read_datum
-from netc.data.source import Read, Record, Shape
+from netc.data.datum import Datum, read_alike, read_datum
+from netc.data.source import Read, Record, Shape, Stacked
 from netc.diagnostics import NetcError
 
 
@@ -123,6 +124,21 @@ class DatumRecords:
                 return Record(self._image(index, datum), datum.label)
 
             yield read
+
+    def stacked(self, indices: list[int]) -> Stacked | None:
+        """Raw pictures of one size; None for others."""
+        with self.store.reading() as get:
+            try:
+                found = read_alike([get(self._keys[index]) for index in indices])
+            except (NetcError, TypeError, ValueError):
+                return None
+            if found is None:
+                return None
+            extents, pictures, labels = found
+        images = np.frombuffer(pictures, np.uint8)
+        if min(extents) < 1 or len(images) != math.prod((len(indices), *extents)):
+            return None
+        return Stacked(images.reshape(len(indices), *extents), labels)
 
     def close(self) -> None:
         """Close the store."""

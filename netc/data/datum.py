@@ -7,6 +7,7 @@ does, so the few fields are picked from the wire here, and the picture stays a v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ class Datum(NamedTuple):
     label: int = 0
     floats: Floats | None = None
     encoded: bool = False
+    start: int = 0
+    """Where `data` begins in the record."""
 
 
 def read_datum(buffer: Any) -> Datum:
@@ -40,13 +43,14 @@ def read_datum(buffer: Any) -> Datum:
     3
     """
     view = memoryview(buffer)
-    numbers, data, floats = [0] * 8, memoryview(b""), []
+    numbers, data, start, floats = [0] * 8, memoryview(b""), 0, []
     at, end = 0, len(view)
     try:
         while at < end:
             tag, at = view[at], at + 1
             if tag == 4 << 3 | 2:
                 data, at = _piece(view, at)
+                start = at - len(data)
             elif tag & 7 == 0 and 0 < tag < 8 << 3:
                 value: int = view[at]
                 numbers[tag >> 3], at = (value, at + 1) if value < 0x80 else _varint(view, at)
@@ -60,7 +64,44 @@ def read_datum(buffer: Any) -> Datum:
     joined = (floats[0] if len(floats) == 1 else np.concatenate(floats)) if floats else None
     if max(numbers) >> 31:
         numbers = list(map(_signed, numbers))
-    return Datum(numbers[1], numbers[2], numbers[3], data, numbers[5], joined, bool(numbers[7]))
+    return Datum(numbers[1], numbers[2], numbers[3], data, numbers[5], joined, bool(numbers[7]), start)
+
+
+def read_alike(values: Sequence[Any]) -> tuple[Extents, bytearray, list[int]] | None:
+    """Extents, pictures and labels of raw records (bytes or memoryviews) that differ in pictures and labels only.
+
+    The first alone is parsed whole; of the others, what stands before the picture is compared with it. None for records
+    of another kind. Raises ValueError where one that is parsed is no Datum.
+
+    >>> one, two = (write_datum((1, 1, 2), bytes([i, i]), i, encoded=False) for i in (8, 9))
+    >>> extents, pictures, labels = read_alike([one, two])
+    >>> extents, list(pictures), labels
+    ((1, 1, 2), [8, 8, 9, 9], [8, 9])
+    """
+    first = memoryview(values[0])
+    datum = read_datum(first)
+    start, end = datum.start, datum.start + len(datum.data)
+    if start == end or datum.encoded or read_datum(first[:end]).label:
+        return None
+    head, pictures, labels, known = bytes(first[:start]), [], [], dict[bytes, int | None]()
+    for value in values:
+        if len(value) < end or value[:start] != head:
+            return None
+        tail = bytes(value[end:])
+        if tail not in known:
+            known[tail] = _only_label(tail)
+        label = known[tail]
+        if label is None:
+            return None
+        pictures.append(value[start:end])
+        labels.append(label)
+    return (datum.channels, datum.height, datum.width), bytearray().join(pictures), labels
+
+
+def _only_label(tail: bytes) -> int | None:
+    """The label in the end of a record, None where more than that stands there."""
+    datum = read_datum(tail)
+    return datum.label if datum == Datum(label=datum.label) else None
 
 
 def write_datum(

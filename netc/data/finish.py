@@ -6,14 +6,12 @@ for a CPU it runs in the reader threads.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.images import Image, interleaved
 from netc.data.source import Array, Shape
 from netc.data.transform import Mean
 from netc.diagnostics import NetcError
@@ -23,7 +21,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-Valid = tuple[int, int, int, int]
+class Place(NamedTuple):
+    """How a picture came into its batch."""
+
+    offset: tuple[int, int]
+    """Row and column in the record of the crop's first pixel."""
+    mirror: bool = False
+    valid: tuple[int, int, int, int] | None = None
+    """Top, left, bottom, right of what is picture; the rest becomes 0. None: all of it is."""
 
 
 class Finish:
@@ -38,11 +43,15 @@ class Finish:
         self._factor = np.float32(scale)
         self.whole = mean is not None and mean.shape[1:] != (1, 1)
         self._on: dict[torch.device, Tensor] = {}
-        self._spaces = threading.local()
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether a record (c, h, w) has the size of the mean picture, where there is one."""
+        return not self.whole or self.mean is None or shape == self.mean.shape
 
     def check(self, shape: Shape, describe: Callable[[], str]) -> None:
         """Raises NetcError E505 for a record whose size differs from the mean picture's."""
-        if self.whole and self.mean is not None and shape != self.mean.shape:
+        if not self.fits(shape):
+            assert self.mean is not None
             mean, found = ("x".join(map(str, s)) for s in (self.mean.shape, shape))
             raise NetcError(
                 f"{describe()} is {found}, but the mean picture is {mean}",
@@ -73,57 +82,38 @@ class Finish:
             result.mul_(self.scale)
         return result if valid is None else result.mul_(_mask(valid, result))
 
-    def host(self, target: Array, image: Image, mirror: bool, offset: tuple[int, int], valid: Valid | None) -> None:
-        """The same for one picture (c, h, w), without torch: `target` is its place in a float32 batch."""
-        image = self._arranged(image, mirror)
+    def host(self, target: Array, images: Array, places: Sequence[Place]) -> None:
+        """The same without torch, for pictures (n, c, h, w) that are mirrored already; `target` is float32."""
         if self.mean is None and self.scale != 1:
-            np.multiply(image, self._factor, out=target)
+            np.multiply(images, self._factor, out=target)
         else:
-            np.copyto(target, image)
+            np.copyto(target, images)
         if self.mean is not None:
-            np.subtract(target, self._part(offset, target.shape, mirror) if self.whole else self.mean, out=target)
+            self._subtract(target, places)
             if self.scale != 1:
                 np.multiply(target, self._factor, out=target)
-        if valid is not None:
-            top, left, bottom, right = valid
-            target[:, :top], target[:, bottom:], target[:, :, :left], target[:, :, right:] = 0, 0, 0, 0
+        for i, place in enumerate(places):
+            if place.valid is not None:
+                picture, (top, left, bottom, right) = target[i], place.valid
+                picture[:, :top], picture[:, bottom:], picture[:, :, :left], picture[:, :, right:] = 0, 0, 0, 0
 
-    def _part(self, offset: tuple[int, int], shape: Shape, mirror: bool) -> Mean:
-        """The part of the mean picture under a crop, mirrored with it."""
+    def _subtract(self, target: Array, places: Sequence[Place]) -> None:
+        """Take the mean away; of a mean picture the part under each crop."""
         assert self.mean is not None
-        (y, x), (h, w) = offset, shape[1:]
+        if not self.whole:
+            np.subtract(target, self.mean, out=target)
+        elif places.count(places[0]) == len(places):
+            np.subtract(target, self._part(places[0], target.shape), out=target)
+        else:
+            for picture, place in zip(target, places):
+                np.subtract(picture, self._part(place, target.shape), out=picture)
+
+    def _part(self, place: Place, shape: Shape) -> Mean:
+        """The part of the mean picture that is under a crop, mirrored with it."""
+        assert self.mean is not None
+        (y, x), (h, w) = place.offset, shape[2:]
         part = self.mean[:, y : y + h, x : x + w]
-        return part[:, :, ::-1] if mirror else part
-
-    def _arranged(self, image: Image, mirror: bool) -> Image:
-        """The picture with its planes apart, mirrored or not: a strided copy would be many times slower.
-
-        Each call to OpenCV and NumPy hands the interpreter's lock over, so there are as few as can be.
-        """
-        apart = not interleaved(image)
-        if apart and not mirror:
-            return image
-        import cv2
-
-        planes, each = self._space(image)
-        if apart:
-            for target, plane in zip(each, image):
-                cv2.flip(plane, 1, target)
-            return planes
-        picture = image.transpose(1, 2, 0)
-        cv2.split(cv2.flip(picture, 1) if mirror else picture, each)
-        return planes
-
-    def _space(self, image: Image) -> tuple[Image, list[Image]]:
-        """An array like this picture, and its planes, each thread's own and used again.
-
-        Fresh memory costs more than filling it.
-        """
-        space: tuple[Image, list[Image]] | None = getattr(self._spaces, "planes", None)
-        if space is None or space[0].shape != image.shape or space[0].dtype != image.dtype:
-            planes = np.empty(image.shape, image.dtype)
-            self._spaces.planes = space = planes, list(planes)
-        return space
+        return part[:, :, ::-1] if place.mirror else part
 
     def _mean(self, device: torch.device) -> Tensor:
         import torch

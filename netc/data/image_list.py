@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.source import Read, Record, Shape
+from netc.data.source import Read, Record, Shape, Stacked
 from netc.data.transform import ResolvePath
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 
@@ -76,6 +76,10 @@ class ImageListRecords:
     def reading(self) -> Iterator[Read]:
         """`read(index)`. Raises NetcError E504 for a picture that is missing or cannot be decoded."""
         yield self._read
+
+    def stacked(self, indices: list[int]) -> Stacked | None:
+        """None: each is decoded by itself."""
+        return None
 
     def close(self) -> None:
         """Nothing is open between two records."""

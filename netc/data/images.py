@@ -87,14 +87,27 @@ def planes(picture: Image) -> Image:
     return picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
 
 
-def copy(target: Image, image: Image) -> None:
-    """Copy planes into contiguous ones; interleaved pictures by OpenCV, many times faster than a strided copy."""
+def copy(target: Image, image: Image, mirror: bool = False) -> None:
+    """Copy planes into contiguous ones of the same type, flipped left to right on demand.
+
+    Interleaved pictures go through OpenCV, which is many times faster than a strided copy.
+    """
     if interleaved(image) and len(image) == 3:
         import cv2
 
         cv2.split(image.transpose(1, 2, 0), [target[0], target[1], target[2]])
     else:
         np.copyto(target, image)
+    if mirror:
+        flip(target)
+
+
+def flip(image: Image) -> None:
+    """Turn contiguous planes left to right, where they are."""
+    import cv2
+
+    rows = image.reshape(-1, image.shape[2])
+    cv2.flip(rows, 1, rows)
 
 
 def interleaved(image: Image) -> bool:

@@ -7,8 +7,9 @@ threads nor where a run was resumed changes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,19 @@ Draws = npt.NDArray[np.uint64]
 
 RECORD, EPOCH, SKIP, AUGMENT = 0, 1, 2, 3
 """Streams of random numbers: for a record, for an epoch's order, for `rand_skip`, for what is done to a picture."""
+PLANNED = 1024
+"""Records planned at a time: one batch costs as much as many."""
+
+
+class Plan(NamedTuple):
+    """What is known of a batch's n records before they are read."""
+
+    numbers: Numbers
+    """Which records they are, over all epochs and ranks (n)."""
+    indices: Numbers
+    """Where they stand in their source (n)."""
+    draws: Draws
+    """What is random about each (n, 4)."""
 
 
 def generator(seed: int, stream: int, counter: int = 0) -> np.random.Philox:
@@ -61,13 +75,29 @@ class Order:
         """The numbers of the `count` records that this rank reads from its `position` on."""
         return (np.arange(position, position + count, dtype=np.int64)) * self.world_size + self.rank
 
+    def plans(self, position: int, batch_size: int) -> Iterator[Plan]:
+        """Batch after batch without end, from this rank's `position` on."""
+        count = max(1, PLANNED // batch_size)
+        while True:
+            numbers = self.numbers(position, count * batch_size)
+            drawn = draws(self.seed, numbers).reshape(count, batch_size, 4)
+            numbers = numbers.reshape(count, batch_size)
+            yield from map(Plan, numbers, self.indices(numbers), drawn)
+            position += count * batch_size
+
     def indices(self, numbers: Numbers) -> Numbers:
-        """Where those records stand in their source; without `shuffle`, indices past the end wrap round there."""
+        """Where the records of whole batches, the last axis, stand in their source.
+
+        Without `shuffle`, indices past the end wrap round there.
+        """
         at = numbers + self._skipped()
         if not self.shuffle:
             return at
-        size = len(self._epoch(0))
-        return np.array([self._epoch(int(i) // size)[int(i) % size] for i in at], np.int64)
+        epochs, at = np.divmod(at, len(self._epoch(0)))
+        for epoch in np.unique(epochs).tolist():
+            part = epochs == epoch
+            at[part] = self._epoch(epoch)[at[part]]
+        return at
 
     def _skipped(self) -> int:
         return int(generator(self.seed, SKIP).random_raw()) % self.skip if self.skip else 0

@@ -34,6 +34,14 @@ class Record(NamedTuple):
     """Top, left, bottom and right of the part that is picture; the rest is padding. None: all of it is."""
 
 
+class Stacked(NamedTuple):
+    """Records that are alike."""
+
+    images: Image
+    """Planes (n, c, h, w), uint8, of the caller's own."""
+    labels: list[int]
+
+
 Read = Callable[[int], Record]
 
 
@@ -57,6 +65,9 @@ class Records(Protocol):
     def reading(self) -> contextlib.AbstractContextManager[Read]:
         """`read(index)`, whose arrays live until the context ends; an index past the end wraps round."""
 
+    def stacked(self, indices: list[int]) -> Stacked | None:
+        """Several records at once; None where each must be read by itself, be it to find out what is wrong with it."""
+
     def close(self) -> None:
         """Give back what is open."""
 
@@ -76,8 +87,8 @@ class Batch:
     release: Callable[[], None] = lambda: None
     """Give the arrays back for another batch; nobody may read them after that."""
 
-    def note(self, slot: int, offset: tuple[int, int], valid: tuple[int, int, int, int] | None) -> None:
-        """Note what the device must know of one picture."""
+    def note(self, slot: int | slice, offset: tuple[int, int], valid: tuple[int, int, int, int] | None) -> None:
+        """Note what the device must know of a picture, or of several that are alike in it."""
         if self.offsets is not None:
             self.offsets[slot] = offset
         if self.valid is not None and valid is not None:

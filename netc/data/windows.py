@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from netc.data import images
 from netc.data.order import Numbers, Order, draws
-from netc.data.source import Read, Record, Shape
+from netc.data.source import Read, Record, Shape, Stacked
 from netc.data.transform import ResolvePath, TransformParameters
 from netc.data.window_file import FIELD, WindowFile, read_windows
 from netc.diagnostics import NetcError
@@ -59,13 +59,13 @@ class WindowOrder(Order):
     mirror: bool = False
 
     def indices(self, numbers: Numbers) -> Numbers:
-        """The windows of one batch."""
-        drawn = draws(self.seed, numbers)
-        low = len(numbers) - self.share
-        chosen = np.empty(len(numbers), np.int64)
-        chosen[:low] = drawn[:low, 0] % np.uint64(max(1, self.background))
-        chosen[low:] = drawn[low:, 0] % np.uint64(max(1, self.foreground)) + np.uint64(self.background)
-        return chosen * 2 + ((drawn[:, 1] & np.uint64(1)).astype(np.int64) if self.mirror else 0)
+        """The windows of batches, the last axis."""
+        drawn = draws(self.seed, numbers.ravel()).reshape(*numbers.shape, 4)
+        low = numbers.shape[-1] - self.share
+        chosen = np.empty(numbers.shape, np.int64)
+        chosen[..., :low] = drawn[..., :low, 0] % np.uint64(max(1, self.background))
+        chosen[..., low:] = drawn[..., low:, 0] % np.uint64(max(1, self.foreground)) + np.uint64(self.background)
+        return chosen * 2 + ((drawn[..., 1] & np.uint64(1)).astype(np.int64) if self.mirror else 0)
 
 
 class WindowRecords:
@@ -131,6 +131,10 @@ class WindowRecords:
     def reading(self) -> Iterator[Read]:
         """`read(index)`. Raises NetcError E504 for a picture that cannot be read, E509 for a window outside it."""
         yield self._read
+
+    def stacked(self, indices: list[int]) -> Stacked | None:
+        """None: each is decoded by itself."""
+        return None
 
     def close(self) -> None:
         """Forget cached pictures."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from netc.data import prefetch
+from netc.data import chunks
 
 
 @pytest.fixture(autouse=True)
 def many_chunks(monkeypatch):
-    monkeypatch.setattr(prefetch, "SMALLEST_VALUES", 1)
+    monkeypatch.setattr(chunks, "SMALLEST_VALUES", 1)

@@ -131,10 +131,10 @@ def test_statistics_tell_who_waits():
 
 @pytest.mark.parametrize(("values", "chunks"), [(1, 4), (64 * 3 * 7 * 9 // 2, 2), (1 << 18, 1)])
 def test_few_values_are_not_shared_out(tmp_path, monkeypatch, values, chunks):
-    monkeypatch.setattr("netc.data.prefetch.SMALLEST_VALUES", values)
+    monkeypatch.setattr("netc.data.chunks.SMALLEST_VALUES", values)
     source = open_source(data_layer(database(tmp_path / "db", pictures(64)), 64, prefetch=1), "TEST", threads=4)
     assert labels(source, 1) == list(range(64))
-    assert len(source._pending[0].chunks) == chunks
+    assert len(source._pending[0]._chunks) == chunks
     source.close()
 
 

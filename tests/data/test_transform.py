@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from netc.data.finish import Finish
+from netc.data.finish import Finish, Place
+from netc.data.images import copy
 from netc.data.transform import Crop
 
 N, C, H, W = 5, 3, 11, 8
@@ -46,6 +47,12 @@ def crops(images, offsets):
     return np.stack([im[:, y : y + CROP, x : x + CROP] for im, (y, x) in zip(images, offsets)])
 
 
+def copied(image, mirror):
+    target = np.empty(image.shape, image.dtype)
+    copy(target, image, bool(mirror))
+    return target
+
+
 @pytest.mark.parametrize("mean", MEANS, ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_device_and_host_agree_with_the_rule(batch, mean, dtype):
@@ -57,21 +64,19 @@ def test_device_and_host_agree_with_the_rule(batch, mean, dtype):
     assert got.dtype == torch.float32
     np.testing.assert_array_equal(got.numpy(), want)
     host = np.empty_like(want)
-    for target, image, offset, flip in zip(host, cropped, offsets.tolist(), mirror):
-        finish.host(target, image, bool(flip), tuple(offset), None)
+    places = [Place(tuple(offset), bool(flip)) for offset, flip in zip(offsets.tolist(), mirror)]
+    finish.host(host, np.stack([copied(*pair) for pair in zip(cropped, mirror)]), places)
     np.testing.assert_array_equal(host, want)
 
 
-def test_interleaved_pictures_on_the_host(batch):
-    images, offsets, _ = batch
-    finish = Finish(1.0, MEANS["picture"])
-    for image, (y, x) in zip(images, offsets.tolist()):
-        pixels = np.ascontiguousarray(image.transpose(1, 2, 0)).transpose(2, 0, 1)[:, y : y + CROP, x : x + CROP]
-        for flip in (False, True):
-            same, other = np.empty((2, C, CROP, CROP), np.float32)
-            finish.host(same, np.ascontiguousarray(pixels), flip, (y, x), None)
-            finish.host(other, pixels, flip, (y, x), None)
-            np.testing.assert_array_equal(same, other)
+@pytest.mark.parametrize("channels", [1, 2, C, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_pictures_are_copied_whatever_their_strides(channels, dtype):
+    picture = np.random.default_rng(3).integers(0, 256, (H, W, channels)).astype(dtype)
+    for planes in (picture.transpose(2, 0, 1), np.ascontiguousarray(picture.transpose(2, 0, 1))):
+        cropped = planes[:, 1 : 1 + CROP, 2 : 2 + CROP]
+        np.testing.assert_array_equal(copied(cropped, False), cropped)
+        np.testing.assert_array_equal(copied(cropped, True), cropped[:, :, ::-1])
 
 
 def test_one_crop_for_all_with_a_mean_picture(batch):
@@ -91,8 +96,7 @@ def test_padding_becomes_zero_after_the_mean(batch):
     assert (got[:, :, :, :2] == 0).all()
     np.testing.assert_array_equal(got[:, :, 1:5, 2:], cropped[:, :, 1:5, 2:] - MEANS["each"])
     host = np.empty_like(got)
-    for target, image in zip(host, cropped):
-        Finish(1.0, MEANS["each"]).host(target, image, False, (0, 0), (1, 2, 5, 6))
+    Finish(1.0, MEANS["each"]).host(host, cropped, [Place((0, 0), valid=(1, 2, 5, 6))] * N)
     np.testing.assert_array_equal(host, got)
 
 
