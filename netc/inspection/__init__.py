@@ -25,6 +25,7 @@ Warnings that come from here, each of which can be switched off (`--ignore`):
     W106  layers that only the train net or only the test net learns
     W107  a stage or a name that nothing else mentions
     W108  an absolute path
+    W109  a net without layers
 
 Names are imported on first use: a check needs no table.
 """

@@ -32,7 +32,8 @@ def check_net(
     probe, layers, read = SourceProbe(), LayerPlaces(net), list(read)
     faulty = {index for d in read if d.severity == "error" and (index := layers.index(d)) is not None}
     found = runs(net, wanted, possible, probe, shapes, faulty)
-    told = [d for path in named(net) for d in check_path(path)]
+    told = [] if net["layer"] else [Diagnostic("W109", "the net has no layers", net.span())]
+    told += [d for path in named(net) for d in check_path(path)]
     told += probe.warnings
     read_whole = not any(d.severity == "error" and layers.index(d) is None for d in read)
     told += findings(net, found, lambda run: _built(run, read_whole))

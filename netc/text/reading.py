@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from netc.diagnostics import NetcError, Source
@@ -14,7 +15,7 @@ MAX_BYTES = 64 << 20
 def read_source(path: str | os.PathLike[str]) -> Source:
     """Read a prototxt, its line ends and byte order mark untouched, bytes that are no UTF-8 as lone surrogates.
 
-    Raises NetcError (E001) for a file that is missing, unreadable, binary, or larger than 64 MiB.
+    Raises NetcError (E001) for a file that is missing, unreadable, binary, in UTF-16, or larger than 64 MiB.
     """
     name = os.fspath(path)
     try:
@@ -28,6 +29,8 @@ def read_source(path: str | os.PathLike[str]) -> Source:
         raise NetcError(f"cannot read `{name}`: {reason}", code="E001") from error
     except ValueError as error:  # a zero character in the name
         raise NetcError(f"cannot read `{name}`: {error}", code="E001") from error
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise NetcError(f"`{name}` is UTF-16 text", code="E001", help="save the file as UTF-8")
     if b"\0" in data:
         note = "a prototxt is text; weights (.caffemodel) and means (.binaryproto) are binary"
         raise NetcError(f"`{name}` is a binary file", code="E001", notes=[note])

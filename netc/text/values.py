@@ -107,7 +107,10 @@ def _text(name: str, raw: str) -> str:
         return _data(name, raw).decode()
     except UnicodeDecodeError as error:
         raise FaultError(
-            "E004", f"`{name}` takes UTF-8 text", None, f"byte {error.start} is {error.object[error.start]:#04x}"
+            "E004",
+            f"`{name}` takes UTF-8 text",
+            None if raw.isascii() else "save the file as UTF-8",
+            f"byte {error.start} is {error.object[error.start]:#04x}",
         ) from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netc.diagnostics import Diagnostic, Report
+from netc.diagnostics import Diagnostic, NetcError, Report
 from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.read import empty_fields, read_solver
 from netc.ir.fields import Fields
@@ -180,12 +180,17 @@ def read_settings(path: str | Path) -> SolverSettings:
 def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> SolverSettings:
     """The settings of a SolverParameter message, of today's format.
 
-    Raises NetcError E601 to E604 (see the package) with everything that is wrong with them.
+    Raises NetcError E008 and E601 to E604 (see the package) with everything that is wrong with them.
     """
-    values: dict[str, Any] = {name: _plain(solver[name]) for name in _NAMES if name in solver}
+    report, values = Report(), dict[str, Any]()
+    for name in _NAMES:
+        if name in solver:
+            try:
+                values[name] = _plain(solver[name])
+            except NetcError as error:  # an enum's value that there is not; the rest is looked at all the same
+                report.extend(error.diagnostics)
     values["weights"] = tuple(file for text in solver["weights"] for file in text.split(",") if file)
     settings = SolverSettings(**values, fields=solver, warnings=warnings)
-    report = Report()
     report.extend(unsupported(solver, "SolverParameter"))
     checks.check(settings, report)
     report.raise_errors()

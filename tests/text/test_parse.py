@@ -209,10 +209,17 @@ class TestReadSource:
 
     @pytest.mark.parametrize(
         ("name", "message"),
-        [("none", "no such file or directory"), ("", "is a directory"), ("bin", "is a binary file"), ("a\0", "null")],
+        [
+            ("none", "no such file or directory"),
+            ("", "is a directory"),
+            ("bin", "is a binary file"),
+            ("wide", "is UTF-16 text"),
+            ("a\0", "null"),
+        ],
     )
     def test_what_cannot_be_read(self, tmp_path, name, message):
         (tmp_path / "bin").write_bytes(b"\x0a\x00\x12")
+        (tmp_path / "wide").write_text("name: 'x'", encoding="utf-16")
         with pytest.raises(NetcError, match=message) as raised:
             read_source(f"{tmp_path}/{name}")
         assert raised.value.diagnostics[0].code == "E001"

@@ -49,6 +49,11 @@ def test_everything_wrong_is_told_at_once(settings_from):
         assert part in messages
 
 
+def test_a_value_that_an_enum_lacks_hides_nothing(settings_from):
+    found = faults(settings_from, GOOD.replace("fixed", "multstep") + "solver_mode: GPPU snapshot_format: HDF5")
+    assert [code for code, _, _ in found] == ["E602", "E008"]
+
+
 def test_suggestions(settings_from):
     with pytest.raises(NetcError) as caught:
         settings_from(GOOD.replace("fixed", "multistp") + 'type: "adm"')
