@@ -8,6 +8,7 @@ import click
 
 from netc.cli.bar import counting
 from netc.cli.output import option
+from netc.cli.python_layers import extension_of, python_layers
 
 
 @click.command(name="features")
@@ -20,6 +21,7 @@ from netc.cli.output import option
 @click.argument("mode", type=click.Choice(["CPU", "GPU"]), required=False)
 @click.argument("device", type=click.IntRange(0), default=0)
 @option("--gpu", metavar="N", help="The GPU to run on; without it the CPU does.")
+@python_layers
 def command(
     weights: str,
     net: str,
@@ -30,6 +32,7 @@ def command(
     mode: str | None,
     device: int,
     gpu: str | None,
+    allow_python_layers: bool,
 ) -> None:
     """Run ITERATIONS batches of a net's test phase, and write each of BLOBS to its one of DATABASES.
 
@@ -48,6 +51,7 @@ def command(
             iterations,
             backend=backend,
             gpu=gpu,
+            extension=extension_of(allow_python_layers),
             tell=GlogWriter(sys.stderr),
             progress=progress,
         )

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from netc.cli.output import option
+from netc.cli.python_layers import python_layers
 
 _OPTIONS = (
     click.argument("net", required=False),
@@ -18,6 +19,7 @@ _OPTIONS = (
     option("--gpu", metavar="N", help="The GPU to run on; without it the CPU does."),
     option("--level", default=0, help="Level of the net's state."),
     option("--stage", multiple=True, help="A stage of the net's state; may be repeated, or hold commas."),
+    python_layers,
 )
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from netc.cli.output import option
-
-if TYPE_CHECKING:
-    from netc.training.solver_net import Extension
+from netc.cli.python_layers import extension_of, python_layers
 
 UNSET: tuple[object, ...] = (None, ())
 """Values of options that were not given: what the solver's file says holds."""
@@ -54,7 +52,7 @@ def own_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
 @option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What a hangup does.")
 @option("--debug", is_flag=True, default=None, help="Run node by node, up to the first value that is NaN or infinite.")
-@option("--allow-python-layers", is_flag=True, help="Run the code that layers of type Python name.")
+@python_layers
 @option("--log-json", metavar="FILE", help="Write each iteration's numbers to a file, a JSON object a line.")
 @option("--tensorboard", metavar="FOLDER", help="Write TensorBoard's files.")
 @own_options
@@ -79,7 +77,6 @@ def command(
     from netc.training.launching import launch, processes_for
     from netc.training.run import train
     from netc.training.settings import read_settings
-    from netc.training.solver import PLAIN
 
     settings = read_settings(solver or solver_option or "")
     settings = settings.with_state(level, tuple(name for value in stage for name in value.split(",")))
@@ -91,15 +88,7 @@ def command(
             weights=weights.split(",") if weights else (),
             snapshot=snapshot,
             tell=tell,
-            extension=_python_layers() if allow_python_layers else PLAIN,
+            extension=extension_of(allow_python_layers),
             **{name: value for name, value in given.items() if value not in UNSET},
         )
     return 0
-
-
-def _python_layers() -> Extension:
-    """Python layers bound to the objects that run them: pycaffe's, whose classes they are."""
-    from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
-    from netc.training.solver_net import Extension
-
-    return Extension(bind_python_layers, adopt_weights)

@@ -104,11 +104,14 @@ class ImageListRecords:
 
 
 def read_text(path: Path, name: str, field: str) -> str:
-    """The text of a list. Raises NetcError E501 where it cannot be read."""
+    """The text of a list. Raises NetcError E501 where it cannot be read, or is none."""
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise NetcError(f"`{name}` cannot be read: {error.strerror}", code="E501", field=field) from None
+    if "\0" in text:
+        raise NetcError(f"`{name}` is a binary file, not a list", code="E501", field=field)
+    return text
 
 
 def _parse(source: Source, is_file: Callable[[str], bool]) -> tuple[list[str], npt.NDArray[np.float32]]:

@@ -71,5 +71,5 @@ class Python(Layer):
             "a `Python` layer runs code that the net file names",
             code="E201",
             field="module",
-            help="if you trust it, train with `--allow-python-layers`, or run it with `netc.pycaffe`",
+            help="if you trust it, allow it with `--allow-python-layers`, or run it with `netc.pycaffe`",
         )

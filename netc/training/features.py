@@ -15,7 +15,7 @@ from netc.data.writing import Put, checked_target, new_database
 from netc.diagnostics import NetcError, did_you_mean
 from netc.training.events import Listener, Note, nobody
 from netc.training.single import open_net
-from netc.training.solver_net import SolverNet
+from netc.training.solver_net import PLAIN, Extension, SolverNet
 
 PLACE = "extract_features.cpp"
 TOLD = 1000
@@ -31,6 +31,7 @@ def extract(
     *,
     backend: str = "lmdb",
     gpu: str | None = None,
+    extension: Extension = PLAIN,
     tell: Listener = nobody,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
@@ -48,7 +49,7 @@ def extract(
     for database in databases:
         checked_target(database, backend)
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_net(net, "TEST", weights=weights, gpu=gpu, tell=tell))
+        opened = stack.enter_context(open_net(net, "TEST", weights=weights, gpu=gpu, extension=extension, tell=tell))
         for blob in blobs:
             if blob not in opened.net.graph.blobs:
                 known = opened.net.graph.blobs

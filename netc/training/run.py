@@ -15,8 +15,8 @@ from netc.training.numerics import numerics
 from netc.training.place import place_of_environment
 from netc.training.settings import SolverSettings, read_settings
 from netc.training.signals import Request, no_request, requests_of_signals
-from netc.training.solver import PLAIN, Solver
-from netc.training.solver_net import Extension
+from netc.training.solver import Solver
+from netc.training.solver_net import PLAIN, Extension
 
 AUTO = "auto"
 """In place of a snapshot's path: the newest whole one of the solver's prefix, or a fresh start."""

@@ -21,7 +21,7 @@ from netc.training.events import Listener, Note, Output, nobody
 from netc.training.executor import StraightExecutor
 from netc.training.feeds import feeds_of
 from netc.training.log import number, output_text
-from netc.training.solver_net import SolverNet
+from netc.training.solver_net import PLAIN, Extension, SolverNet
 
 
 def open_net(
@@ -33,6 +33,7 @@ def open_net(
     level: int = 0,
     stages: Sequence[str] = (),
     skip_bad: bool = False,
+    extension: Extension = PLAIN,
     tell: Listener = nobody,
 ) -> SolverNet:
     """A net of one phase with its weights, on its device, with the sources of its data layers.
@@ -44,8 +45,10 @@ def open_net(
     fields, report = read_net(path)
     report.raise_errors()
     device = device_of(gpu, tell)
-    graph = graph_of(fields, State(phase, level, tuple(stages)), functools.partial(record_shapes, skip_bad=skip_bad))
+    probe = functools.partial(record_shapes, skip_bad=skip_bad)
+    graph = graph_of(fields, State(phase, level, tuple(stages)), probe, prepare=extension.prepare)
     net = lowered(graph, generator_of(None)).to(device)
+    extension.lowered(graph, net)
     for file in weights:
         copy_weights(net, file)
     feeds = feeds_of(graph, device, torch.seed() % 2**31, skip_bad=skip_bad)

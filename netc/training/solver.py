@@ -43,7 +43,7 @@ from netc.training.nets import SolverNets
 from netc.training.optimizers import optimizer_for
 from netc.training.settings import SolverSettings
 from netc.training.signals import Request, no_request
-from netc.training.solver_net import Assembler, Extension
+from netc.training.solver_net import PLAIN, Assembler, Extension
 from netc.training.stepwise import StepwiseExecutor, executor_for
 from netc.training.team import Team
 from netc.training.tester import Tester
@@ -51,7 +51,6 @@ from netc.training.watch import Watch
 
 CPU = torch.device("cpu")
 ALONE = Team()
-PLAIN = Extension()
 
 
 class Solver:

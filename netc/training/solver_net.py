@@ -90,6 +90,9 @@ class Extension:
     """Called with the train net, when its weights are filled and before files are copied in."""
 
 
+PLAIN = Extension()
+
+
 @dataclass(frozen=True)
 class Assembler:
     """Makes a solver's nets: weights filled, or copied in from files, on the device, with their feeds."""

@@ -119,6 +119,15 @@ def test_python_layers_run_on_demand(solver, capsys, tmp_path, monkeypatch):
     capsys.readouterr()
     assert main(["train", "solver.prototxt", "--allow-python-layers"]) == 0
     assert weights.read("snap_iter_6.caffemodel").by_name["ip"].blobs[0].shape == (4, 30)
+    learned = "--weights=snap_iter_6.caffemodel"
+    for asked in (
+        ["test", "net.prototxt", learned, "--iterations=2"],
+        ["time", "net.prototxt", learned, "--iterations=2"],
+        ["features", "snap_iter_6.caffemodel", "net.prototxt", "half", "half_lmdb", "2"],
+    ):
+        assert main(asked) == 1
+        assert "E201" in capsys.readouterr().err
+        assert main([*asked, "--allow-python-layers"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ def test_lists_and_pictures_that_are_not_there(folder):
     missing = ImageData(source="nowhere.txt", batch_size=1)
     with fault("E501", "`nowhere.txt` cannot be read"):
         open_source(missing, "TEST")
+    with fault("E501", "is a binary file, not a list"):
+        open_source(layer(folder, "\x89PNG\0\n" * 9), "TEST")
     made = layer(folder, "images/0.png 0\nimages/9.png 1\n")
     with fault("E504", "`images/9.png`", "No such file"):
         one_batch(made)
