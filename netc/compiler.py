@@ -153,7 +153,7 @@ def lowered(
 
     net = lower(data_to_inputs(graph), generator, share, unfilled)
     for node in net.graph.nodes:
-        for name, file in node.layer.constants().items():
+        for name, file in node.layer.constants(len(node.bottoms)).items():
             _read_constant(net, node, name, file)
     return net
 

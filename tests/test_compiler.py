@@ -33,3 +33,13 @@ def test_a_missing_infogain_matrix_is_an_error_at_its_layer(tmp_path):
     found = caught.value.diagnostics[0]
     assert found.code == "E401"
     assert found.line == 3
+
+
+def test_a_file_is_not_read_where_a_bottom_is_the_infogain_matrix(tmp_path):
+    third = 'layer { name: "h" type: "Input" top: "h" input_param { shape { dim: 3 dim: 3 } } }\n'
+    (tmp_path / "net.prototxt").write_text(third + INFOGAIN.replace('bottom: "label"', 'bottom: "label" bottom: "h"'))
+    net = netc.load(tmp_path / "net.prototxt")
+    scores = np.random.default_rng(3).random((4, 3), np.float32)
+    labels, matrix = np.array([2, 0, 1, 1]), np.eye(3, dtype=np.float32)
+    expected = -torch.log_softmax(torch.from_numpy(scores), 1).numpy()[range(4), labels].mean()
+    assert net.run(x=scores, label=labels, h=matrix)["loss"] == pytest.approx(expected, rel=1e-5)

@@ -194,9 +194,9 @@ class InfogainLoss(Layer):
             _check_matrix(product(bottoms[2]), text(bottoms[2]), bottoms[0][axis])
         return ((), bottoms[0])
 
-    def constants(self) -> dict[str, str]:
-        """The matrix in `source` (LayerSetUp)."""
-        return {"infogain": self.source} if self.source else {}
+    def constants(self, bottoms: int) -> dict[str, str]:
+        """The matrix in `source`, where no third bottom is the matrix (LayerSetUp)."""
+        return {"infogain": self.source} if self.source and bottoms < 3 else {}
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """The softmax, its logarithm, and a multiply-add of each with the matrix."""
