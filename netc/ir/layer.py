@@ -199,7 +199,10 @@ class Layer:
         return Cost(operations=product(tops[0]) if tops else 0)
 
     def constants(self, bottoms: int) -> Mapping[str, str]:
-        """The .binaryproto files of constants with so many bottoms, by the names under which `forward` finds them in `mode.state`."""
+        """The .binaryproto files of constants, by the names under which `forward` finds them in `mode.state`.
+
+        `bottoms` is how many the layer has.
+        """
         return {}
 
     # ------------------------------------------------------------------ the arithmetic

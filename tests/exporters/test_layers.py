@@ -41,6 +41,8 @@ BOTH = {
     "one bin": net(PICTURE, type="SPP", text="spp_param { pyramid_height: 1 }"),
     "mask": net(PICTURE, type="Pooling", tops=["one", "two"], text="pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
     "mask of all": net(PICTURE, type="Pooling", tops=["one", "two"], text="pooling_param { global_pooling: true }"),
+    "expected": net(PICTURE, type="Pooling", text="pooling_param { kernel_size: 3 stride: 2 pool: STOCHASTIC }"),
+    "expected of all": net(PICTURE, type="Pooling", text="pooling_param { global_pooling: true pool: STOCHASTIC }"),
     "two pictures": net(PICTURE, PICTURE, type="Convolution", tops=["one", "two"], text=CONVOLUTION % ""),
     "two pictures back": net(PICTURE, PICTURE, type="Deconvolution", tops=["one", "two"], text=CONVOLUTION % ""),
     "rows": net((2, 3, 4, 9), type="Convolution", text=CONVOLUTION % "axis: 2"),

@@ -90,7 +90,7 @@ def test_hostile_names_are_comments_and_keys(tmp_path):
 
 
 def test_a_layer_without_a_rule_is_told_with_its_place(tmp_path):
-    parameters = "pooling_param { kernel_size: 2 pool: STOCHASTIC }"
+    parameters = "pooling_param { kernel_size: 2 stride: 3 pool: STOCHASTIC }"
     text = MIXED + f'layer {{ name: "chance" type: "Pooling" bottom: "sum" top: "chance" {parameters} }}\n'
     model = trained(write(tmp_path, text))
     with pytest.raises(NetcError) as caught:

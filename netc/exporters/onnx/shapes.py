@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def crop(layer: Crop, call: Call) -> bool | None:
 def pooling(layer: Pooling, call: Call) -> bool | None:
     """MaxPool and AveragePool with Caffe's windows as explicit padding: rounding up means other things elsewhere."""
     if layer.pool == "STOCHASTIC":
-        return False
+        return _expected(layer, call)
     if len(call.tops) > 1:
         return _with_mask(layer, call)
     if layer.kernel is None:
@@ -130,6 +131,19 @@ def pooling(layer: Pooling, call: Call) -> bool | None:
         call.top("MaxPool", x, pads=pads, **window)
     else:
         _average(call, x, (h, w), pads, window)
+    return None
+
+
+def _expected(layer: Pooling, call: Call) -> bool | None:
+    """STOCHASTIC pooling in test: each element weighted by its share of its window's sum."""
+    if layer.kernel and any(stride > kernel for stride, kernel in zip(layer.stride, layer.kernel)):
+        return False  # a window may lie outside: Caffe's is 0 there, a mean is not
+    means = []
+    for name, x in (("squares", call.op("Mul", call.x, call.x)), ("sums", call.x)):
+        means.append(call.sink.fresh(f"{call.name}/{name}"))
+        pooling(replace(layer, pool="AVE"), replace(call, bottoms=(x, *call.bottoms[1:]), tops=(means[-1],)))
+    least = call.constant(np.finfo(call.sink.dtype).tiny, "least")
+    call.top("Div", means[0], call.op("Add", means[1], least))
     return None
 
 

@@ -6,7 +6,7 @@ from netc.exporters.python.rules import Call, Code, number, writes
 from netc.layers.concat import Concat, Slice, Split
 from netc.layers.crop import Crop
 from netc.layers.input import Parameter, Silence
-from netc.layers.pooling import Pooling
+from netc.layers.pooling import FLOAT_MIN, Pooling
 from netc.layers.reduction import Reduction
 from netc.layers.reshape import KEEP, Flatten, Reshape, Tile
 
@@ -81,7 +81,7 @@ def crop(layer: Crop, call: Call) -> Code:
 def pooling(layer: Pooling, call: Call) -> Code | None:
     """Windows that torch's modules do not count as Caffe does."""
     if layer.pool == "STOCHASTIC":
-        return None
+        return _expected(layer, call)
     if call.tops > 1:
         kernel = layer.kernel or call.shapes[0][2:]
         arguments = f"{tuple(kernel)}, {layer.stride}, {layer.pad}, {layer.round_mode == 'FLOOR'}"
@@ -89,6 +89,17 @@ def pooling(layer: Pooling, call: Call) -> Code | None:
     name = "max_pool" if layer.pool == "MAX" else "average_pool"
     arguments = f"{layer.kernel}, {layer.stride}, {layer.pad}, {layer.round_mode == 'FLOOR'}"
     return Code(f"{name}({call.x}, {arguments})", functions=("windows", name))
+
+
+def _expected(layer: Pooling, call: Call) -> Code | None:
+    """STOCHASTIC pooling in test: each element weighted by its share of its window's sum."""
+    if layer.kernel is None:
+        return Code(f"{call.x}.square().sum((2, 3), True) / ({call.x}.sum((2, 3), True) + {FLOAT_MIN!r})")
+    if any(stride > kernel for stride, kernel in zip(layer.stride, layer.kernel)):
+        return None  # a window may lie outside: Caffe's is 0 there, a mean is not
+    arguments = f"{layer.kernel}, {layer.stride}, {layer.pad}, {layer.round_mode == 'FLOOR'}"
+    squares, sums = (f"average_pool({x}, {arguments})" for x in (f"{call.x}.square()", call.x))
+    return Code(f"{squares} / ({sums} + {FLOAT_MIN!r})", functions=("windows", "average_pool"))
 
 
 @writes(Reduction)
