@@ -249,4 +249,4 @@ def aligned(tensors: Tensors, like: Tensors) -> Tensors:
 
 def _clip(gradients: Tensors, limit: float) -> Clipping:
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    return Clipping(norm, torch.clamp(limit / norm, max=1.0))
+    return Clipping(norm, torch.where(norm > limit, limit / norm, 1.0))

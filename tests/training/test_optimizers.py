@@ -125,6 +125,16 @@ def test_clipping_comes_before_normalizing(changes):
         assert found.clipping is None
 
 
+def test_gradients_of_zero_are_not_clipped():
+    made = blobs()
+    found = optimizer("SGD", made, clip_gradients=0.0)
+    for blob in made:
+        blob.tensor.grad = torch.zeros_like(blob.tensor)
+    found.step()
+    assert float(found.clipping.scale) == 1
+    assert all(blob.tensor.isfinite().all() for blob in made)
+
+
 @pytest.mark.parametrize("type_name", OPTIMIZERS)
 def test_l1_clipping_and_several_batches_in_every_solver(type_name):
     found = run(optimizer(type_name, blobs(), regularization_type="L1", clip_gradients=3.0, iter_size=3))
