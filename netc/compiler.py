@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from netc import paths
-from netc.diagnostics import Diagnostic, NetcError, Report, Source
+from netc.diagnostics import Diagnostic, NetcError, Report, Source, did_you_mean
 from netc.frontends.caffe.build import build
 from netc.frontends.caffe.read import read_net
 from netc.ir.dims import Shape
@@ -88,9 +88,16 @@ def graph_of(
     shapes: Mapping[str, Shape] | None = None,
     prepare: Prepare = unprepared,
 ) -> Graph:
-    """The graph of one phase with shapes; see `checked_graph`. Raises NetcError with all its errors."""
+    """The graph of one phase with shapes; see `checked_graph`.
+
+    Raises NetcError with all its errors, E100 where `shapes` names a blob that is no input.
+    """
     graph, report = checked_graph(net, state, probe, shapes, prepare=prepare)
     report.raise_errors()
+    inputs = {graph.values[top].blob for node in graph.nodes if not node.bottoms for top in node.tops}
+    if unknown := sorted((shapes or {}).keys() - inputs):
+        found = f"a shape is given for `{unknown[0]}`, which is no input of the net"
+        raise NetcError(found, help=did_you_mean(unknown[0], inputs))
     return verify(graph)
 
 

@@ -43,3 +43,16 @@ def test_a_file_is_not_read_where_a_bottom_is_the_infogain_matrix(tmp_path):
     labels, matrix = np.array([2, 0, 1, 1]), np.eye(3, dtype=np.float32)
     expected = -torch.log_softmax(torch.from_numpy(scores), 1).numpy()[range(4), labels].mean()
     assert net.run(x=scores, label=labels, h=matrix)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_shape_for_what_is_no_input_is_an_error(tmp_path):
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "data" }\n'
+        'layer { name: "relu" type: "ReLU" bottom: "data" top: "relu" }\n'
+    )
+    assert netc.load(tmp_path / "net.prototxt", shapes={"data": (2, 3)}).run(np.ones((2, 3)))["relu"].shape == (2, 3)
+    for name, help in (("dta", "did you mean `data`?"), ("relu", None)):
+        with pytest.raises(netc.NetcError, match=f"a shape is given for `{name}`, which is no input") as caught:
+            netc.load(tmp_path / "net.prototxt", shapes={name: (2, 3)})
+        assert caught.value.diagnostics[0].code == "E100"
+        assert caught.value.diagnostics[0].help == help
