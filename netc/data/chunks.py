@@ -18,7 +18,7 @@ import numpy as np
 from netc.data.finish import Place
 from netc.data.images import Image, copy, flip, interleaved
 from netc.data.order import Plan
-from netc.data.source import Batch, Read, Record, Shape
+from netc.data.source import Array, Batch, Read, Record, Shape
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Chunk:
         source, low = self.source, self.low
         step = TOGETHER // math.prod(source.record_shapes[0])
         try:
-            if source.augment is None and not source.crop.size:
+            if source.augment is None:
                 while step > 1 and low < self.high and self._fill_together(low, min(low + step, self.high)):
                     low += step
             if low < self.high:
@@ -86,25 +86,31 @@ class Chunk:
 
     def _fill_together(self, low: int, high: int) -> bool:
         """Fill some slots at once, and tell whether their records are of a kind for which that can be."""
-        stacked = self.source.records.stacked(self.pending.plan.indices[low:high].tolist())
+        source, plan, mirror = self.source, self.pending.plan, self.pending.mirror
+        stacked = source.records.stacked(plan.indices[low:high].tolist())
         if stacked is None:
             return False
         images, numbers = stacked
         batch = self._batch = self._batch or self._opened(low, Record(images[0], numbers[0]))
         data, labels = batch.tops
-        source, mirror = self.source, self.pending.mirror
-        alike = images.shape[1:] == data.shape[1:] and (source.complete or images.dtype == data.dtype)
-        if not (alike and source.finish.fits(images.shape[1:])):
+        count, channels, height, width = images.shape
+        h, w = source.crop.extents(height, width)
+        alike = (channels, h, w) == data.shape[1:] and (source.complete or images.dtype == data.dtype)
+        if not alike or height < h or width < w or not source.finish.fits(images.shape[1:]):
             return False  # one by one they are found out
+        offsets = np.empty((count, 2), np.int64)
+        offsets[:, 0], offsets[:, 1] = source.crop.offset(height - h, width - w, plan.draws[low:high].T)
+        images = images if (h, w) == (height, width) else _cropped(images, offsets, (h, w))
         labels[low:high] = numbers
-        if not source.complete:
+        if source.complete:
+            mirrored = [False] * count if mirror is None else mirror[low:high].tolist()
+            for image in itertools.compress(images, mirrored):
+                flip(image)
+            places = [Place((y, x), which) for (y, x), which in zip(offsets.tolist(), mirrored)]
+            source.finish.host(data[low:high], images, places)
+        else:
             data[low:high] = images
-            batch.note(slice(low, high), (0, 0), None)
-            return True
-        mirrored = [False] * len(images) if mirror is None else mirror[low:high].tolist()
-        for image in itertools.compress(images, mirrored):
-            flip(image)
-        source.finish.host(data[low:high], images, [Place((0, 0), which) for which in mirrored])
+            batch.note(slice(low, high), offsets, None)
         return True
 
     def _fill_each(self, low: int, high: int) -> None:
@@ -189,6 +195,12 @@ class Chunk:
             notes=[f"its picture is {_text(image.shape, image.dtype)}"],
             help=None if field else "crop or resize the pictures, or set `batch_size: 1`",
         )
+
+
+def _cropped(images: Array, offsets: Array, size: tuple[int, int]) -> Array:
+    """A part of each picture (n, c, h, w), from its row and column in `offsets` (n, 2) on."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, size, (2, 3))
+    return np.ascontiguousarray(windows[np.arange(len(images)), :, offsets[:, 0], offsets[:, 1]])
 
 
 def _arranged(image: Image, mirror: bool) -> Image:

@@ -6,6 +6,7 @@ consumer, in order.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -27,15 +28,22 @@ if TYPE_CHECKING:
     from netc.data.augment import Augment
     from netc.data.finish import Finish
 
+LONE_RAW, LONE = 1 << 16, 1 << 13
+"""Values of a raw picture, and of a compressed one, from which on several threads read faster than one (measured)."""
+
 
 def cores() -> int:
     """How many there are for this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_threads() -> int:
-    """One a core, eight at most: a net that trains needs the rest."""
-    return min(8, cores())
+def threads_for(records: Records, shape: Shape, augmented: bool) -> int:
+    """One a core, eight at most: a net that trains needs the rest. But one for pictures of few values.
+
+    There, handing the interpreter's lock to and fro costs threads more than what they do without it.
+    """
+    raw = not augmented and records.stacked([0]) is not None
+    return 1 if math.prod(shape) < (LONE_RAW if raw else LONE) else min(8, cores())
 
 
 class PrefetchedSource:
@@ -72,7 +80,7 @@ class PrefetchedSource:
         self.allocate: Callable[[Shape, Any], Array] = lambda shape, dtype: np.empty(shape, dtype)
         self.prefetch = prefetch
         """Batches read ahead of the consumer; may be changed at any time, and 0 reads what is asked for and no more."""
-        self._threads = threads or default_threads()
+        self._threads = threads or threads_for(records, self.record_shapes[0], self.augment is not None)
         self._pending: deque[Pending] = deque()
         self._plans: Iterator[Plan] | None = None
         self._pool: ThreadPoolExecutor | None = None

@@ -87,7 +87,7 @@ class Batch:
     release: Callable[[], None] = lambda: None
     """Give the arrays back for another batch; nobody may read them after that."""
 
-    def note(self, slot: int | slice, offset: tuple[int, int], valid: tuple[int, int, int, int] | None) -> None:
+    def note(self, slot: int | slice, offset: Any, valid: tuple[int, int, int, int] | None) -> None:
         """Note what the device must know of a picture, or of several that are alike in it."""
         if self.offsets is not None:
             self.offsets[slot] = offset

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +51,10 @@ class Crop:
     width: int = 0
     """The crop's width where it is not the height."""
 
-    def offset(self, rows: int, columns: int, draw: Sequence[int]) -> tuple[int, int]:
+    def offset(self, rows: int, columns: int, draw: Any) -> tuple[Any, Any]:
         """Row and column of the crop's first pixel, from a record's draws, where so many are left out.
+
+        For several records `draw` is an array (4, n), and random rows and columns are arrays (n).
 
         >>> Crop(4).offset(5, 2, [0, 0, 0, 0])
         (2, 1)
