@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netc.cli.output import option
-from netc.cli.python_layers import python_layers
+from netc.cli.python_layers import extension_of, python_layers
+
+if TYPE_CHECKING:
+    from netc.training.events import Listener
+    from netc.training.solver_net import SolverNet
 
 _OPTIONS = (
     click.argument("net", required=False),
@@ -23,14 +28,57 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What these options say."""
+
+    net: str
+    """A path."""
+    weights: list[str]
+    iterations: int
+    gpu: str | None
+    level: int
+    stages: list[str]
+    allow_python_layers: bool
+
+    def open(self, phase: str, tell: Listener, skip_bad: bool = False) -> SolverNet:
+        """The net in a phase, with its weights and data. Raises NetcError."""
+        from netc.compiler import phase_of
+        from netc.training.single import open_net
+
+        return open_net(
+            self.net,
+            phase_of(phase),
+            weights=self.weights,
+            gpu=self.gpu,
+            level=self.level,
+            stages=self.stages,
+            skip_bad=skip_bad,
+            extension=extension_of(self.allow_python_layers),
+            tell=tell,
+        )
+
+
 def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command these options. It is called with `net` (a path), `weights` and `stages` (lists), and the rest."""
+    """Give a command these options. It is called with what they say, `asked`, and the values of its own options."""
 
     @wraps(function)
-    def call(net: str | None, model: str | None, weights: str | None, stage: tuple[str, ...], **rest: Any) -> Any:
+    def call(
+        net: str | None,
+        model: str | None,
+        weights: str | None,
+        iterations: int,
+        gpu: str | None,
+        level: int,
+        stage: tuple[str, ...],
+        allow_python_layers: bool,
+        **own: Any,
+    ) -> Any:
         if bool(net) == bool(model):
             raise click.UsageError("give one net: its path, or `--model=NET`")
-        return function(net=net or model, weights=weights.split(",") if weights else [], stages=parts(stage), **rest)
+        files = weights.split(",") if weights else []
+        path = net or model or ""
+        return function(Asked(path, files, iterations, gpu, level, parts(stage), allow_python_layers), **own)
 
     for add in reversed(_OPTIONS):
         call = add(call)
