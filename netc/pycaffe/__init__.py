@@ -7,6 +7,7 @@ blob.py           Blob: data and diff as NumPy arrays
 python_layer.py   Layer, the base of layers written in Python
 solver.py         get_solver, SGDSolver and the others
 mode.py           device, seed, phases
+glog.py           Caffe's log lines, on stderr
 io.py             images and messages as arrays, Transformer
 net_spec.py       nets written in Python
 """
@@ -14,6 +15,7 @@ net_spec.py       nets written in Python
 from netc.layers import registry
 from netc.pycaffe import io
 from netc.pycaffe.blob import Blob, BlobVec
+from netc.pycaffe.glog import init_log, log
 from netc.pycaffe.mode import (
     TEST,
     TRAIN,
@@ -60,6 +62,7 @@ __all__ = [
     "io",
     "layer_type_list",
     "layers",
+    "log",
     "params",
     "set_device",
     "set_mode_cpu",
@@ -75,7 +78,3 @@ __all__ = [
 def layer_type_list() -> list[str]:
     """Every layer type, sorted."""
     return sorted(registry())
-
-
-def init_log(level: int = 0, stderr: bool = False) -> None:
-    """Does nothing: the library never prints. Kept because programs call it first."""

@@ -26,6 +26,8 @@ from netc.pycaffe.sources import MemorySource, Records, Source
 from netc.runtime.dummy_data import DummySource
 from netc.runtime.memory import Memory
 from netc.runtime.stepper import Stepper
+from netc.training.events import Listener
+from netc.training.stepwise import DebugLines
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, Array]
@@ -182,6 +184,10 @@ class Net(Names):
     def after_backward(self, callback: Callable[[int], None]) -> None:
         """Call `callback(index)` after each layer went backward."""
         self._stepper.after["backward"].append(callback)
+
+    def debug_lines(self, tell: Listener, wanted: Callable[[], bool]) -> DebugLines:
+        """Tell the lines of `debug_info` of each pass while `wanted` says so."""
+        return DebugLines(self._stepper, tell, wanted)
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Hand data (n, c, h, w) and n labels to the net's first layer, a MemoryData. Raises NetcError E305."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from netc.ir.graph import Graph
 from netc.pycaffe.build import Built
+from netc.pycaffe.glog import tell
 from netc.pycaffe.mode import device
 from netc.pycaffe.net import Net
 from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
@@ -30,6 +31,8 @@ class Passes:
     def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, Feed]) -> None:
         fed = {key: feed.next for key, feed in feeds.items()}
         self.facade = Net.over(Built(graph, net, {**sources_of(graph, fed), **fed}))
+        self.talks = False
+        self._lines = self.facade.debug_lines(tell, lambda: self.talks)
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self.outputs: Sequence[Tensor] = ()
         self._graph = graph
@@ -48,6 +51,7 @@ class Passes:
         """See netc.training.executor.Executor."""
         losses = self.forward()
         self.facade.run_backward()
+        self._lines.norms()
         return losses
 
     def _data(self, value: str) -> Tensor:
@@ -59,7 +63,8 @@ class Solver:
     """A solver of a solver prototxt.
 
     `net` and `test_nets` are pycaffe nets that share weights. They run on the device of `set_mode_cpu` or
-    `set_mode_gpu`, whatever the file's `solver_mode`. Raises NetcError for settings and nets that are not sound.
+    `set_mode_gpu`, whatever the file's `solver_mode`. What Caffe logs goes to stderr; see `init_log`. Raises NetcError
+    for settings and nets that are not sound.
     """
 
     type: ClassVar[str] = ""
@@ -70,7 +75,7 @@ class Solver:
         if self.type:
             settings = settings.with_values(type=self.type)
         extension = Extension(bind_python_layers, adopt_weights)
-        self._loop = Loop(settings, device=device(), executor=Passes, extension=extension)
+        self._loop = Loop(settings, device=device(), tell=tell, executor=Passes, extension=extension)
         self._loop.optimizer.keep_updates = True
 
     @property

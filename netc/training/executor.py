@@ -27,6 +27,8 @@ class Executor(Protocol):
     """Names of the blobs that add to the loss, in the order of what the passes return."""
     outputs: Sequence[Tensor]
     """The net's output blobs (`Graph.outputs`) after a pass, apart from autograd."""
+    talks: bool
+    """Whether to tell the lines of `debug_info`; only who runs node by node can."""
 
     def clear_gradients(self) -> None:
         """Begin an iteration: all gradients are zero."""
@@ -47,6 +49,8 @@ class StraightExecutor:
 
     Of the options it follows `amp`, `compile`, `channels_last` and, in training, `mix_up`.
     """
+
+    talks = False
 
     def __init__(self, net: Net, graph: Graph, feeds: Mapping[str, Feed], options: Options | None = None) -> None:
         self.net, self.options = net, options or Options()

@@ -44,7 +44,7 @@ from netc.training.optimizers import optimizer_for
 from netc.training.settings import SolverSettings
 from netc.training.signals import Request, no_request
 from netc.training.solver_net import PLAIN, Assembler, Extension
-from netc.training.stepwise import StepwiseExecutor, executor_for
+from netc.training.stepwise import executor_for
 from netc.training.team import Team
 from netc.training.tester import Tester
 from netc.training.watch import Watch
@@ -203,8 +203,7 @@ class Solver:
         for callback in self.on_start:
             callback()
         display = self._due(settings.display)
-        if isinstance(executor, StepwiseExecutor):
-            executor.talks = display and settings.debug_info
+        executor.talks = display and settings.debug_info
         self.loss.add(self.iteration, self._passes())
         if display:
             self._display()

@@ -38,7 +38,6 @@ class StepwiseExecutor:
         sources: dict[str, Source] = {node.key: feed.next for node, feed in with_feed(graph, feeds)}
         self.stepper = Stepper(net, graph, sources)
         self.talks = False
-        self.tell = tell
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self.outputs: Sequence[Tensor] = ()
         if check:
@@ -46,8 +45,7 @@ class StepwiseExecutor:
             self.stepper.before["forward"].append(checks.weights)
             self.stepper.after["forward"].append(checks.tops)
             self.stepper.after["backward"].append(checks.gradients)
-        for way, lines in (("forward", _forward_lines), ("backward", _backward_lines)):
-            self.stepper.after[way].append(functools.partial(self._say, lines))
+        self._lines = DebugLines(self.stepper, tell, lambda: self.talks)
 
     def clear_gradients(self) -> None:
         """See Executor."""
@@ -64,12 +62,25 @@ class StepwiseExecutor:
         """See Executor."""
         losses = self.forward()
         self.stepper.backward()
-        if self.talks:
-            self.tell(Note("net.cpp:789", _norms(self.stepper.net.blobs), "E"))
+        self._lines.norms()
         return losses
 
+
+class DebugLines:
+    """Tells `debug_info`'s lines of a stepper's passes, as they come, while `wanted` says so."""
+
+    def __init__(self, stepper: Stepper, tell: Listener, wanted: Callable[[], bool]) -> None:
+        self.stepper, self.tell, self.wanted = stepper, tell, wanted
+        for way, lines in (("forward", _forward_lines), ("backward", _backward_lines)):
+            stepper.after[way].append(functools.partial(self._say, lines))
+
+    def norms(self) -> None:
+        """After a whole backward pass: the norms of all weights and of their gradients."""
+        if self.wanted():
+            self.tell(Note("net.cpp:789", _norms(self.stepper.net.blobs), "E"))
+
     def _say(self, lines: _Lines, index: int) -> None:
-        if self.talks:
+        if self.wanted():
             for place, text in lines(self.stepper, self.stepper.graph.nodes[index]):
                 self.tell(Note(place, text))
 

@@ -11,7 +11,6 @@ from netc.training.data_watch import DataWatch
 from netc.training.events import Bettered, Exhausted, Interrupted, Output, Tested, Testing
 from netc.training.signals import Request
 from netc.training.solver_net import SolverNet
-from netc.training.stepwise import StepwiseExecutor
 from netc.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ class Tester:
 
     def _summed(self, test: SolverNet, batches: int) -> tuple[Tensor, list[Tensor]] | None:
         solver = self.solver
-        if isinstance(test.executor, StepwiseExecutor):
-            test.executor.talks = solver.settings.debug_info
+        test.executor.talks = solver.settings.debug_info
         test.net.eval()
         try:
             with solver.average.applied() if solver.average else contextlib.nullcontext():

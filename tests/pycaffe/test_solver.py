@@ -209,3 +209,24 @@ class Half(caffe.Layer):
     for made in (one, other):
         made.step(3)
     np.testing.assert_allclose(weight(one), weight(other), rtol=1e-5)
+
+
+def test_a_solver_logs_as_caffe_does(solver, capsys):
+    made = feed(solver(more="display: 1 debug_info: true"))
+    made.step(2)
+    caffe.log("done")
+    lines = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines() if "] " in line]
+    assert lines[-1] == "done"
+    assert any(line.startswith("Iteration 1 (") for line in lines)
+    for start in ("    [Forward] Layer ip, top blob ip data: ", "    [Backward] Layer ip, param blob 0 diff: "):
+        assert sum(line.startswith(start) for line in lines) == 2
+    assert sum(line.startswith("    [Backward] All net params (data, diff): L1 norm") for line in lines) == 2
+
+
+def test_what_is_logged_can_be_chosen(solver, capsys):
+    try:
+        caffe.init_log(1)
+        feed(solver(more="display: 1")).step(2)
+        assert capsys.readouterr().err == ""
+    finally:
+        caffe.init_log()
