@@ -91,13 +91,15 @@ class Chunk:
         if stacked is None:
             return False
         images, numbers = stacked
+        if not source.is_usual(images.shape[1:]):
+            return False  # one by one they are found out
         batch = self._batch = self._batch or self._opened(low, Record(images[0], numbers[0]))
         data, labels = batch.tops
         count, channels, height, width = images.shape
         h, w = source.crop.extents(height, width)
         alike = (channels, h, w) == data.shape[1:] and (source.complete or images.dtype == data.dtype)
         if not alike or height < h or width < w or not source.finish.fits(images.shape[1:]):
-            return False  # one by one they are found out
+            return False
         offsets = np.empty((count, 2), np.int64)
         offsets[:, 0], offsets[:, 1] = source.crop.offset(height - h, width - w, plan.draws[low:high].T)
         images = images if (h, w) == (height, width) else _cropped(images, offsets, (h, w))
@@ -131,7 +133,8 @@ class Chunk:
             try:
                 self._put(read(index), slot, index, draw)
             except NetcError as error:
-                if attempt == source.attempts or self._failed_with(error):
+                whole = error.diagnostics[0].code == "E501"  # the source, not a record of it
+                if whole or attempt == source.attempts or self._failed_with(error):
                     raise
                 source.skipped[source.records.describe(index)] = error
                 index = source.records.after(index)
@@ -148,18 +151,21 @@ class Chunk:
         source = self.source
         if source.augment is not None:
             record = self._augmented(record, slot, index)
-        batch = self._batch = self._batch or self._opened(slot, record)
-        data, labels = batch.tops
         image = record.image
         channels, height, width = image.shape
         h, w = source.crop.extents(height, width)
         if height < h or width < w:
             crop = f"the crop of {h}x{w}" if source.crop.width else f"`crop_size` {h}"
             raise self._wrong(index, image, f"is smaller than {crop}", "transform_param.crop_size")
-        if (channels, h, w) != data.shape[1:] or not (source.complete or image.dtype == data.dtype):
-            raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
         if source.finish.whole:
             source.finish.check(image.shape, lambda: source.records.describe(index))
+        if not source.is_usual(image.shape):
+            usual = "x".join(map(str, source.record_shapes[0]))
+            raise self._wrong(index, image, f"is skipped: pictures of the source are {usual}", None)
+        batch = self._batch = self._batch or self._opened(slot, record)
+        data, labels = batch.tops
+        if (channels, h, w) != data.shape[1:] or not (source.complete or image.dtype == data.dtype):
+            raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
         y, x = offset = source.crop.offset(height - h, width - w, draw)
         image = image[:, y : y + h, x : x + w]
         labels[slot] = record.label

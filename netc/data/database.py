@@ -28,6 +28,9 @@ class Store(Protocol):
     def reading(self) -> contextlib.AbstractContextManager[Callable[[bytes], Any]]:
         """`get(key)`, whose views live until the context ends."""
 
+    def check(self) -> None:
+        """Look at the whole structure for what reading would stumble over. Raises NetcError E501."""
+
     def close(self) -> None:
         """Give back what is open."""
 
@@ -38,10 +41,12 @@ class Keys:
     def __init__(self, store: Store) -> None:
         self._known: list[bytes] = []
         self._rest: Iterator[bytes] | None = store.keys()
+        self._fault: NetcError | None = None
+        """What keeps the keys behind the known ones from being read: they do not end there."""
         self._lock = threading.Lock()
 
     def __getitem__(self, index: int) -> bytes:
-        if index >= len(self._known) and self._rest is not None:
+        if index >= len(self._known):
             self._walk(index + 1)
         known = self._known
         return known[index] if index < len(known) else known[index % len(known)]
@@ -51,9 +56,17 @@ class Keys:
         return len(self._known)
 
     def _walk(self, count: int | None) -> None:
+        if self._rest is None and self._fault is None:
+            return
         with self._lock:
+            if self._fault is not None:
+                raise self._fault
             while self._rest is not None and (count is None or len(self._known) < count):
-                key = next(self._rest, None)
+                try:
+                    key = next(self._rest, None)
+                except NetcError as fault:
+                    self._fault, self._rest = fault, None
+                    raise
                 if key is None:
                     self._rest = None
                 else:
@@ -91,7 +104,7 @@ class DatumRecords:
     def packing(self, index: int) -> tuple[int, bool]:
         """Bytes of a record, and whether it holds a compressed picture; False for what is no Datum."""
         with self.store.reading() as get:
-            value = get(self._keys[index])
+            value = get(self._keys[index]) or b""
             try:
                 return len(value), read_datum(value).encoded
             except ValueError:
@@ -130,7 +143,7 @@ class DatumRecords:
         with self.store.reading() as get:
             try:
                 found = read_alike([get(self._keys[index]) for index in indices])
-            except (NetcError, TypeError, ValueError):
+            except (TypeError, ValueError):
                 return None
             if found is None:
                 return None

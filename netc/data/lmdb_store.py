@@ -12,8 +12,11 @@ from typing import Any
 
 import lmdb
 
+from netc.data.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
 
+CHECKED = 1 << 28
+"""Bytes of the largest file whose structure is looked at whenever it is opened."""
 _LOCK = threading.Lock()
 _OPEN: dict[str, tuple[Any, int]] = {}
 """Open environments and how many stores share each: LMDB forbids opening one twice in a process."""
@@ -32,15 +35,30 @@ class LmdbStore:
         self._release = weakref.finalize(self, _release, self._key)
 
     def keys(self) -> Iterator[bytes]:
-        """Every key, in order."""
-        with self._environment.begin() as transaction:
-            yield from transaction.cursor().iternext(values=False)
+        """Every key, in order. Raises NetcError E501 for a damaged database."""
+        try:
+            with self._environment.begin() as transaction:
+                yield from transaction.cursor().iternext(values=False)
+        except lmdb.Error as error:
+            raise _damaged(self.name, error) from None
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[bytes], Any]]:
-        """`get(key)`, which gives a view that lives until the context ends."""
+        """`get(key)`, which gives a view that lives until the context ends. Raises NetcError E501 as `keys` does."""
         with self._environment.begin(buffers=True) as transaction:
-            yield transaction.get
+            fetch = transaction.get
+
+            def get(key: bytes) -> Any:
+                try:
+                    return fetch(key)
+                except lmdb.Error as error:
+                    raise _damaged(self.name, error) from None
+
+            yield get
+
+    def check(self) -> None:
+        """Look at the whole structure, which of a large file is not done when it is opened. Raises NetcError E501."""
+        _check(os.path.join(self._key, "data.mdb") if os.path.isdir(self._key) else self._key, self.name)
 
     def close(self) -> None:
         """Give the environment back; the last one closes it."""
@@ -82,7 +100,25 @@ def _open(path: str, name: str) -> Any:
             code="E501",
             field="data_param.source",
         )
+    if os.path.getsize(data) <= CHECKED:
+        try:
+            _check(data, name)
+        except NetcError:
+            environment.close()
+            raise
     return environment
+
+
+def _check(data: str, name: str) -> None:
+    """Raises NetcError E501 for a file whose pages would lead the library astray, and the process to a bus error."""
+    try:
+        check_pages(Path(data))
+    except ValueError as error:
+        raise _damaged(name, error) from None
+
+
+def _damaged(name: str, error: Exception) -> NetcError:
+    return NetcError(f"LMDB `{name}` is damaged: {error}", code="E501", field="data_param.source")
 
 
 def _missing(path: str, name: str, folder: bool) -> NetcError:

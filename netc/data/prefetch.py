@@ -131,11 +131,28 @@ class PrefetchedSource:
             raise RuntimeError(f"the source `{self.records.name}` is closed")
         self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="netc-data")
         while len(self._pending) < max(least, self.prefetch):
-            if self._plans is None:
-                self._plans = self.order.plans(self.position, self.batch_size)
-            pending = Pending(self, next(self._plans))
+            pending = Pending(self, self._next_plan())
             self._pending.append(pending)
             pending.submit(self._pool, self._threads)
+
+    def _next_plan(self) -> Plan:
+        if self._plans is None:
+            planned = self.position + len(self._pending) * self.batch_size
+            self._plans = self.order.plans(planned, self.batch_size)
+        try:
+            return next(self._plans)
+        except NetcError:  # the keys of a damaged database, say: a generator that raised has come to its end
+            self._plans = None
+            raise
+
+    def is_usual(self, shape: Shape) -> bool:
+        """Whether a picture (c, h, w) may be in a batch: where bad records are skipped, one of another size is one."""
+        if self.attempts == 1 or self.batch_size == 1:
+            return True
+        usual = self.record_shapes[0]
+        if self.augment is not None or self.crop.size:  # they give the size
+            return shape[0] == usual[0]
+        return shape == usual
 
     def open_batch(self, mirror: Array | None, first: Record) -> Batch:
         """The arrays of a batch that begins with this record, and of whose pictures some are mirrored (n)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Array = npt.NDArray[Any]
+LOOKED_AT = 9
+"""Good records that tell the usual size of pictures, where others are skipped."""
 SKIPS = 1000
 """Bad records in a row after which skipping gives up: nothing is good there."""
 
@@ -136,14 +139,24 @@ class Statistics:
 
 
 def first_shapes(records: Records, skip_bad: bool = False) -> tuple[Shape, ...]:
-    """Shapes of the first record, or with `skip_bad` of the first that can be read. Raises NetcError E503 to E505."""
-    index = 0
-    for _ in range(SKIPS if skip_bad else 0):
+    """Shapes of the first record, or with `skip_bad` those that most of the first good ones have.
+
+    Raises NetcError E503 to E505 where there is none.
+    """
+    if not skip_bad:
+        return records.shapes()
+    index, found = 0, Counter[tuple[Shape, ...]]()
+    for _ in range(SKIPS):
         try:
-            return records.shapes(index)
-        except NetcError:
-            index = records.after(index)
-    return records.shapes(index)
+            found[records.shapes(index)] += 1
+        except NetcError as error:
+            last = error
+        if found.total() == LOOKED_AT:
+            break
+        index = records.after(index)
+    if not found:
+        raise last
+    return found.most_common(1)[0][0]
 
 
 class Source(Protocol):

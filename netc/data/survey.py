@@ -52,6 +52,7 @@ def survey(
     A record that cannot be read is a fault of the survey. Raises NetcError E501, E502, E507 for the database itself.
     """
     with contextlib.closing(open_records(database)) as records:
+        records.store.check()
         total = len(records)
         backend = "LevelDB" if (Path(database) / "CURRENT").is_file() else "LMDB"
         found = Survey(str(database), backend, total, 0)
