@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.bar import counting
-from netc.cli.output import option, show
+from netc.cli.output import SwitchCommand, option, show, switch
 
 if TYPE_CHECKING:
     from netc.data.image_set import Conversion, ImageSettings
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN_LABELS = 20
 """Lines of a label histogram."""
+BACKENDS = click.Choice(["lmdb", "leveldb"])
 
 
 @click.group(name="data")
@@ -28,7 +29,7 @@ def command() -> None:
 
 
 def _backend() -> Callable[[Any], Any]:
-    return option("--backend", type=click.Choice(["lmdb", "leveldb"]), default="lmdb", show_default=True)
+    return option("--backend", type=BACKENDS, default="lmdb", show_default=True)
 
 
 def _threads() -> Callable[[Any], Any]:
@@ -42,11 +43,11 @@ def _skip_bad() -> Callable[[Any], Any]:
 def _picture_options(function: Any) -> Any:
     """The flags of convert_imageset."""
     for one in (
-        option("--gray", is_flag=True, help="One plane a picture."),
+        switch("--gray", help="One plane a picture."),
         option("--resize-height", type=click.IntRange(0), default=0, help="Resize to this height."),
         option("--resize-width", type=click.IntRange(0), default=0, help="Resize to this width."),
-        option("--check-size", is_flag=True, help="All pictures must come out in one size."),
-        option("--encoded", is_flag=True, help="Keep pictures compressed."),
+        switch("--check-size", help="All pictures must come out in one size."),
+        switch("--encoded", help="Keep pictures compressed."),
         option("--encode-type", default="", metavar="png|jpg|...", help="Compress as this; implies --encoded."),
         option("--seed", type=int, help="What --shuffle goes by."),
         _backend(),
@@ -65,11 +66,11 @@ def _settings(options: dict[str, Any]) -> ImageSettings:
     return ImageSettings(height=height, width=width, **own)
 
 
-@command.command(name="images")
+@command.command(name="images", cls=SwitchCommand)
 @click.argument("list_file", metavar="LISTFILE")
 @click.argument("root")
 @click.argument("output")
-@option("--shuffle", is_flag=True, help="Take the list in another order.")
+@switch("--shuffle", help="Take the list in another order.")
 @_picture_options
 def images(list_file: str, root: str, output: str, **options: Any) -> None:
     """Make a database of the pictures that LISTFILE names, as convert_imageset does.
@@ -87,7 +88,7 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
     _report(output, done)
 
 
-@command.command(name="folder")
+@command.command(name="folder", cls=SwitchCommand)
 @click.argument("folder")
 @click.argument("output")
 @option("--labels", metavar="FILE", help="Where class names go, one a line; OUTPUT_labels.txt without it.")
@@ -98,13 +99,13 @@ def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
 
     Classes count from 0 in the order of their names.
     """
-    from netc.data.image_set import convert_folder
+    from netc.data.image_set import convert_folder, labels_beside
 
     settings = _settings(options)
     with counting("converting") as tell:
         done, classes = convert_folder(folder, output, settings, seed=seed or 0, tell=tell, **options)
     _report(output, done)
-    click.echo(f"{options['labels'] or f'{output}_labels.txt'}: {len(classes)} classes")
+    click.echo(f"{options['labels'] or labels_beside(output)}: {len(classes)} classes")
 
 
 def _report(output: str, done: Conversion) -> None:
@@ -116,7 +117,7 @@ def _report(output: str, done: Conversion) -> None:
 @command.command(name="mean")
 @click.argument("database")
 @click.argument("output", required=False)
-@option("--backend", help="Understood, and not needed: the files tell.", expose_value=False)
+@option("--backend", type=BACKENDS, help="Understood, and not needed: the files tell.", expose_value=False)
 @_threads()
 @_skip_bad()
 def mean(database: str, output: str | None, threads: int | None, skip_bad: bool) -> None:
@@ -152,11 +153,16 @@ def mnist(images: str, labels: str, output: str, backend: str) -> None:
 @command.command(name="cifar10")
 @click.argument("folder")
 @click.argument("output_folder")
+@click.argument("kind", metavar="[BACKEND]", required=False, type=BACKENDS)
 @_backend()
-def cifar10(folder: str, output_folder: str, backend: str) -> None:
-    """Make databases of CIFAR-10's binary version, as convert_cifar_data does."""
+def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> None:
+    """Make databases of CIFAR-10's binary version, as convert_cifar_data does.
+
+    BACKEND is Caffe's way to write --backend.
+    """
     from netc.data.convert import cifar10 as convert
 
+    backend = kind or backend
     with counting("converting") as tell:
         counts = convert(folder, output_folder, backend, tell)
     for part, count in counts.items():

@@ -13,6 +13,9 @@ from netc.diagnostics import Diagnostic, render
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+TRUE, FALSE = frozenset("1 t true y yes".split()), frozenset("0 f false n no".split())
+"""The values of gflags' switches, in either case."""
+
 _HEAD = re.compile(r"^(error|warning)(\[\w+\]): (.*)$", re.MULTILINE)
 _COLOURS = {"error": "red", "warning": "yellow"}
 
@@ -61,6 +64,42 @@ def option(*names: str, **settings: Any) -> Callable[[F], F]:
         first = next(name for name in names if name.startswith("--")).split("/")[0]
         spellings.insert(0, first[2:].replace("-", "_"))
     return click.option(*spellings, cls=_Option, **settings)
+
+
+class _Switch(_Option):
+    """Shows no negation in the help."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The record of the first spelling alone."""
+        negations, self.secondary_opts = self.secondary_opts, []
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.secondary_opts = negations
+
+
+def switch(name: str, **settings: Any) -> Callable[[F], F]:
+    """A flag of one of Caffe's tools: `--gray`, `--nogray`, and in a `SwitchCommand` `--gray=false`."""
+    parameter = name[2:].replace("-", "_")
+    spellings = [f"{dashes}{bare}/{dashes}no{bare}" for bare in (name[2:], parameter) for dashes in ("--", "-")]
+    return click.option(parameter, *dict.fromkeys(spellings), cls=_Switch, default=False, **settings)
+
+
+class SwitchCommand(click.Command):
+    """A command whose switches also take their value as gflags do: `--gray=false`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click.Command."""
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [*map(self._plain, args[:end]), *args[end:]])
+
+    def _plain(self, argument: str) -> str:
+        """`--gray` for `--gray=true`, `--nogray` for `--gray=false`, all else as it is."""
+        name, _, value = argument.partition("=")
+        for parameter in self.params:
+            if isinstance(parameter, _Switch) and name in parameter.opts and value.lower() in TRUE | FALSE:
+                return name if value.lower() in TRUE else parameter.secondary_opts[0]
+        return argument
 
 
 def parse_shapes(values: Sequence[str]) -> dict[str, tuple[int, ...]]:

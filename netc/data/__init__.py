@@ -19,13 +19,13 @@ What is random depends on a seed and the number of the record, never on threads 
     E502  a source without records
     E503  a record that is no Datum, or whose size contradicts itself
     E504  a picture that is missing, cannot be decoded, or ends early
-    E505  sizes that do not fit: within a batch, a crop, a mean, arrays handed over
+    E505  sizes that do not fit: within a batch, a crop, a mean, context, arrays handed over
     E506  a bad line of an image list or window file
     E507  a LevelDB that another process has open
     E508  HDF5 datasets that are missing, hold no numbers, or differ in length or shape
-    E509  windows outside their picture, or none of a kind that a batch needs
+    E509  windows outside their picture, or a share of a kind that a batch cannot have
     E510  files that are no MNIST or CIFAR-10 files, or do not belong together
-    E511  a database that exists already, or cannot be written
+    E511  a database, or the file of its class names, that exists already or cannot be written
     E512  an unknown kind of database, or settings of a conversion that contradict each other
 """
 

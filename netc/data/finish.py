@@ -35,13 +35,14 @@ class Finish:
     """`(x - mean) * scale` in float32, mirrored where a batch says so.
 
     `mean` is None, values (c, 1, 1) or (1, 1, 1), or a picture (c, h, w) of the records' size, of which each
-    picture loses the part it was cropped from.
+    picture loses the part it was cropped from. `picture` says that a mean is one whatever its size: a file may hold a
+    single pixel, which is no value for all of them.
     """
 
-    def __init__(self, scale: float = 1.0, mean: Mean | None = None) -> None:
+    def __init__(self, scale: float = 1.0, mean: Mean | None = None, picture: bool = False) -> None:
         self.scale, self.mean = scale, mean
         self._factor = np.float32(scale)
-        self.whole = mean is not None and mean.shape[1:] != (1, 1)
+        self.whole = mean is not None and (picture or mean.shape[1:] != (1, 1))
         self._on: dict[torch.device, Tensor] = {}
 
     def fits(self, shape: Shape) -> bool:
@@ -119,7 +120,8 @@ class Finish:
         import torch
 
         if device not in self._on:
-            self._on[device] = torch.as_tensor(self.mean, device=device)
+            # A copy: torch warns of arrays that it could not write to, such as a file's.
+            self._on[device] = torch.tensor(self.mean, device=device)
         return self._on[device]
 
 

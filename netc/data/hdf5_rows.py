@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,7 @@ class Hdf5Files:
         return np.concatenate([self._starts[i] + random.permutation(self._counts[i]) for i in order])
 
     def rows(self, indices: Numbers) -> tuple[Array, ...]:
-        """The rows of a batch for each top, float32; indices past the end wrap round."""
+        """The rows of a batch for each top, float32; indices past the end wrap round. Raises NetcError E501."""
         indices = indices % self._starts[-1]
         owners = np.searchsorted(self._starts, indices, side="right") - 1
         tops = [np.empty((len(indices), *shape), np.float32) for shape in self.shapes]
@@ -77,7 +78,7 @@ class Hdf5Files:
             for target, data in zip(targets, self._loaded[1]):
                 target[...] = data[rows]
             return
-        with self._open(self.files[owner]) as file:
+        with self._reading(self.files[owner]) as file:
             sets = [file[top] for top in self.tops]
             if sum(s.size * s.dtype.itemsize for s in sets) <= WHOLE:
                 self._loaded = owner, [s[...] for s in sets]
@@ -89,12 +90,21 @@ class Hdf5Files:
             for target, dataset in zip(targets, sets):
                 target[...] = dataset[run][places]
 
-    def _open(self, path: Path) -> Any:
+    @contextlib.contextmanager
+    def _reading(self, path: Path) -> Iterator[Any]:
+        """The open file. Raises NetcError E501 for one that cannot be opened, or not be read where it is damaged."""
+        reason = "it is no HDF5 file, or damaged"
         try:
-            return h5py.File(path, "r")
-        except OSError as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else "it is no HDF5 file, or damaged"
-            raise NetcError(f"`{path}` of `{self.name}` cannot be read: {reason}", code="E501", field=FIELD) from None
+            with h5py.File(path, "r") as file:
+                reason = "it is damaged, or was changed"
+                yield file
+        except FileNotFoundError:
+            raise self._unreadable(path, "no such file") from None
+        except (OSError, RuntimeError, KeyError) as error:  # what h5py makes of HDF5's faults
+            raise self._unreadable(path, reason, str(error)) from None
+
+    def _unreadable(self, path: Path, reason: str, *notes: str) -> NetcError:
+        return NetcError(f"`{path}` of `{self.name}` cannot be read: {reason}", code="E501", field=FIELD, notes=notes)
 
     def _check(self) -> list[int]:
         found: list[Diagnostic] = []
@@ -102,7 +112,7 @@ class Hdf5Files:
         self.shapes: tuple[Shape, ...] = ()
         for path in self.files:
             try:
-                with self._open(path) as file:
+                with self._reading(path) as file:
                     shapes = [self._shape(file, path, top) for top in self.tops]
                 counts.append(self._count(path, shapes))
             except NetcError as error:

@@ -35,11 +35,15 @@ def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
     magic = 0x800 + axes  # 8 is unsigned bytes; the low byte is the number of axes
     head = file.read(4 + 4 * axes)
     found = int.from_bytes(head[:4], "big")
-    if len(head) < 4 + 4 * axes or found != magic:
-        kind = "images" if axes == 3 else "labels"
+    kind = "images" if axes == 3 else "labels"
+    if len(head) < 4 or found != magic:
         raise NetcError(f"`{name}` is no IDX file of {kind}: magic number {found}, expected {magic}", code="E510")
+    if len(head) < 4 + 4 * axes:
+        raise NetcError(f"`{name}` ends within its header, after {len(head)} bytes", code="E510")
     shape = struct.unpack(f">{axes}I", head[4:])
     size = math.prod(shape)
+    if not size:
+        raise NetcError(f"`{name}` holds no {kind}: it claims {'x'.join(map(str, shape))} bytes", code="E510")
     if size > LIMIT:
         raise NetcError(f"`{name}` claims {size} bytes: more than {LIMIT}", code="E510")
     data = file.read(size + 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +18,10 @@ from netc.data.transform import ResolvePath
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 
 FIELD = "image_data_param.source"
+LOOKED_AT = 200
+"""Lines that are looked at for the name of a file: where a folder is missing, all lines would be in vain."""
+LARGEST = float(np.finfo(np.float32).max)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class ImageListParameters(Protocol):
@@ -36,8 +42,8 @@ class ImageListParameters(Protocol):
 class ImageListRecords:
     """The pictures that a list names; see `Records`.
 
-    A line is a path and a number, apart at the last space, so that paths may hold spaces. Where the first line's path
-    is no file that way, but is one with more numbers taken off its end, every line has so many labels. Labels may be
+    A line is a path and a number, apart at the last space, so that paths may hold spaces. Where the first line that
+    names a file does so only with more numbers taken off its end, every line has so many labels. Labels may be
     fractions (Caffe drops what is behind the point). A path is taken from the working directory, behind
     `root_folder`; then from the list's folder; then wherever `resolve` finds it.
 
@@ -104,9 +110,9 @@ class ImageListRecords:
 
 
 def read_text(path: Path, name: str, field: str) -> str:
-    """The text of a list. Raises NetcError E501 where it cannot be read, or is none."""
+    """The text of a list, less a byte order mark. Raises NetcError E501 where it cannot be read, or is none."""
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise NetcError(f"`{name}` cannot be read: {error.strerror}", code="E501", field=field) from None
     if "\0" in text:
@@ -119,11 +125,9 @@ def _parse(source: Source, is_file: Callable[[str], bool]) -> tuple[list[str], n
     names: list[str] = []
     labels: list[Any] = []
     bad: list[Diagnostic] = []
-    count, at = 0, 0
+    count, at = _label_count(lines, is_file), 0
     for line in lines:
-        pieces = line.split()
-        if pieces:
-            count = count or _label_count(line, is_file)
+        if line.strip():
             name, *numbers = line.strip().rsplit(None, count)
             values = _numbers(numbers)
             if values is None or len(values) != count:
@@ -137,23 +141,25 @@ def _parse(source: Source, is_file: Callable[[str], bool]) -> tuple[list[str], n
     return names, np.array(labels, np.float32)
 
 
-def _label_count(line: str, is_file: Callable[[str], bool]) -> int:
-    """How many labels a line ends in: one as in Caffe, more where only that leaves the name of a file."""
-    most = len(line.split()) - 1
-    for count in range(1, most + 1):
-        name, *numbers = line.strip().rsplit(None, count)
-        if _numbers(numbers) is None:
-            break
-        if is_file(name):
-            return count
+def _label_count(lines: Iterable[str], is_file: Callable[[str], bool]) -> int:
+    """How many labels each line ends in, as the first tells that names a file; one, as in Caffe, where none does."""
+    written = (line.strip() for line in lines if line.strip())
+    for line in itertools.islice(written, LOOKED_AT):
+        for count in range(1, len(line.split())):
+            name, *numbers = line.rsplit(None, count)
+            if _numbers(numbers) is None:
+                break
+            if is_file(name):
+                return count
     return 1
 
 
 def _numbers(words: list[str]) -> list[float] | None:
-    try:
-        return [float(word) for word in words]
-    except ValueError:
+    """Labels: decimal numbers as C++ writes them, that a float holds; None where they are something else."""
+    if not all(map(_NUMBER.fullmatch, words)):
         return None
+    values = list(map(float, words))
+    return values if all(abs(value) <= LARGEST for value in values) else None
 
 
 def _bad_line(span: Span, count: int) -> Diagnostic:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from netc.weights import atomic_write
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
 """Files that count as pictures in class folders."""
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -109,20 +112,32 @@ def convert_folder(
     """Make a database of class folders, as ImageNet is laid out; gives what was done, and the classes by label.
 
     Each folder in `folder` is a class, and labels count the classes in the order of their names; pictures may lie
-    deeper. Class names are written to `labels`, one a line, by default to `out` with `_labels.txt` behind. Shuffled,
-    for classes must mix within a batch. Raises NetcError as `convert_images` does, E502 where there are no pictures.
+    deeper. Class names are written to `labels`, one a line, by default to a new file, `labels_beside(out)`. Shuffled,
+    for classes must mix within a batch. Raises NetcError as `convert_images` does, E502 where there are no pictures,
+    E408 for a labels file that cannot be written, E511 for a default one that exists.
     """
     settings = settings or ImageSettings()
     settings.check()
     checked_target(out, backend)
+    labels = _checked_labels(labels, out)
     entries, classes = class_entries(Path(folder))
     if shuffle:
         random.Random(seed).shuffle(entries)
-    with new_database(out, backend) as put:
-        done = _Run(settings, f"{folder}/", skip_bad, tell).write(entries, put, threads)
-    with atomic_write(labels if labels is not None else f"{out}_labels.txt") as file:
+    with atomic_write(labels) as file:  # a file that cannot be written is found out before the work
         file.write("".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape"))
+        file.flush()
+        with new_database(out, backend) as put:
+            done = _Run(settings, f"{folder}/", skip_bad, tell).write(entries, put, threads)
     return done, classes
+
+
+def labels_beside(out: Path | str) -> str:
+    """The file of class names that goes with a database.
+
+    >>> labels_beside("photos/")
+    'photos_labels.txt'
+    """
+    return f"{Path(out)}_labels.txt"
 
 
 def read_entries(list_file: Path | str) -> list[Entry]:
@@ -239,12 +254,20 @@ class _Run:
         )
 
 
+def _checked_labels(labels: Path | str | None, out: Path | str) -> Path | str:
+    """Where class names go. Raises NetcError E511 for a default file that exists, E512 for the database itself."""
+    if labels is None:
+        labels = labels_beside(out)
+        if os.path.lexists(labels):
+            raise NetcError(f"`{labels}` exists", code="E511", help="remove it, or name a file with `--labels`")
+    if os.path.realpath(labels) == os.path.realpath(out):
+        raise NetcError(f"`{out}` cannot be the database and the file of its class names", code="E512")
+    return labels
+
+
 def _whole(text: str) -> bool:
-    """Whether a word is a number that a record's label can hold."""
-    try:
-        return -(1 << 31) <= int(text) < 1 << 31
-    except ValueError:
-        return False
+    """Whether a word is a number that a record's label can hold, as C++ writes it."""
+    return bool(_NUMBER.fullmatch(text)) and -(1 << 31) <= int(text) < 1 << 31
 
 
 def _matches(name: str, kind: str) -> bool:

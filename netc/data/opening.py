@@ -83,7 +83,7 @@ def _pictures(asked: _Request, records: Records, prefetch: int = 4) -> Source:
         mean = mean_of(transform, first_shapes(records, asked.skip_bad)[0][0], asked.resolve)
         height, width = transform.crop
         crop = Crop(height, asked.train, transform.mirror, width if width != height else 0)
-        finish = Finish(transform.scale, mean)
+        finish = Finish(transform.scale, mean, picture=bool(transform.mean_file))
         return _prefetched(asked, records, order, crop, finish, prefetch, Augment(transform))
     except BaseException:
         records.close()
@@ -117,7 +117,8 @@ def _window_data(asked: _Request) -> Source:
 
     records = WindowRecords(asked.layer, asked.resolve)
     transform = asked.layer.transform
-    finish = Finish(transform.scale, _window_mean(transform, records.shapes()[0][0], asked.resolve))
+    mean = _window_mean(transform, records.shapes()[0][0], asked.resolve)
+    finish = Finish(transform.scale, mean, picture=bool(transform.mean_file))
     # Windows come cropped and mirrored: their padding and rounding depend on it.
     return _prefetched(asked, records, records.order(asked.order), Crop(transform.crop_size), finish, 4)
 

@@ -73,7 +73,7 @@ class Crop:
 
 
 def mean_of(transform: TransformParameters, channels: int, resolve: ResolvePath) -> Mean | None:
-    """What is subtracted: a picture (c, h, w), or values (c, 1, 1) or (1, 1, 1); None for nothing.
+    """What is subtracted: of a mean file a picture (c, h, w), else values (c, 1, 1) or (1, 1, 1); None for nothing.
 
     Raises NetcError E505 where values or channels do not fit the source, and E401 to E406 (see netc.weights) for a mean
     file that cannot be read.

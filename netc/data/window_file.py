@@ -26,6 +26,10 @@ Windows = npt.NDArray[np.int32]
 """Picture, label, x1, y1, x2, y2 in each row."""
 
 
+LIMIT = np.float32(2**31)
+"""Beyond all numbers of a window."""
+
+
 class Picture(NamedTuple):
     """A picture as the window file describes it."""
 
@@ -84,9 +88,14 @@ def _picture(source: Source, lines: list[str], at: int) -> tuple[Picture, npt.ND
         if len(line) != 6:
             raise _bad(source, low + i, "a window is `label overlap x1 y1 x2 y2`")
     try:
-        rows = np.array(words, np.float32).reshape(count, 6)
+        with np.errstate(over="ignore"):  # which becomes infinity
+            rows = np.array(words, np.float32).reshape(count, 6)
     except ValueError:
         raise _bad(source, low, "windows are numbers") from None
+    within = np.abs(rows) < LIMIT  # NaN is not, either
+    if not within.all():
+        row, column = map(int, np.argwhere(~within)[0])
+        raise _bad(source, low + row, f"`{words[row][column]}` is no number that a window can have")
     return Picture(lines[at + 1], (channels, height, width)), rows, high
 
 

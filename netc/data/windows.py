@@ -71,19 +71,20 @@ class WindowOrder(Order):
 class WindowRecords:
     """The windows of a window file, scaled to the crop; see `Records`.
 
-    Raises NetcError E501, E502, E506 as `read_windows` does, and E509 where a batch asks for windows of a kind that the
-    file has none of.
+    Raises NetcError E501, E502, E506 as `read_windows` does, E505 for a context that leaves nothing of the crop, and
+    E509 for a share of foreground that is none.
     """
 
     def __init__(self, parameters: WindowParameters, resolve: ResolvePath) -> None:
         self.name, self._parameters, self._resolve = parameters.source, parameters, resolve
+        _check(parameters)
         self._path = resolve(parameters.source)
         self.file: WindowFile = read_windows(self._path, self.name, parameters.fg_threshold, parameters.bg_threshold)
         self._flag = images.flags(True, False)
         self._cache: dict[int, bytes] = {}
 
     def order(self, order: Order) -> WindowOrder:
-        """How batches are drawn. Raises NetcError E509."""
+        """How batches are drawn. Raises NetcError E509 where one asks for windows of a kind that there are none of."""
         p, file = self._parameters, self.file
         share = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
         for kind, count, needed in (
@@ -108,8 +109,9 @@ class WindowRecords:
         )
 
     def shapes(self, index: int = 0) -> tuple[Shape, ...]:
-        """Planes of the first picture, whichever is asked for, as the file gives them, and a label, a scalar."""
-        return self.file.pictures[0].shape, ()
+        """Planes of a window, whatever the file says of its picture: always in colour, and a label, a scalar."""
+        size = self._parameters.transform.crop_size
+        return (3, size, size), ()
 
     def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """A random order of all windows."""
@@ -173,6 +175,22 @@ class WindowRecords:
         return Record(*_warped(picture, place, size, bool(index % 2), label))
 
 
+def _check(parameters: WindowParameters) -> None:
+    size, context, fraction = parameters.transform.crop_size, parameters.context_pad, parameters.fg_fraction
+    if 2 * context >= size:
+        raise NetcError(
+            f"`context_pad` {context} on both sides leaves nothing of `crop_size` {size}: give less than half of it",
+            code="E505",
+            field="window_data_param.context_pad",
+        )
+    if not 0 <= fraction <= 1:
+        raise NetcError(
+            f"`fg_fraction` {fraction:g} is no share of a batch: give 0 to 1",
+            code="E509",
+            field="window_data_param.fg_fraction",
+        )
+
+
 class Corners(NamedTuple):
     """The first and the last pixel of a window, both inside it."""
 
@@ -205,12 +223,12 @@ def placement(corners: Corners, picture: tuple[int, int], size: int, context: in
             raise ValueError(f"it is not inside a picture of {height}x{width}")
         return Placement(corners, size, size, 0, 0, 0)
     wide = _widened(corners, size, context, square)
-    scale_x, scale_y = (np.float32(size) / np.float32(b - a + 1) for a, b in ((wide.x1, wide.x2), (wide.y1, wide.y2)))
     left, top = max(0, -wide.x1), max(0, -wide.y1)
     right, bottom = max(0, wide.x2 - width + 1), max(0, wide.y2 - height + 1)
     inside = Corners(wide.x1 + left, wide.y1 + top, wide.x2 - right, wide.y2 - bottom)
     if inside.x1 > inside.x2 or inside.y1 > inside.y2:
-        raise ValueError(f"it is outside a picture of {height}x{width}")
+        raise ValueError(f"it is empty, or outside a picture of {height}x{width}")
+    scale_x, scale_y = (np.float32(size) / np.float32(b - a + 1) for a, b in ((wide.x1, wide.x2), (wide.y1, wide.y2)))
     return Placement(
         inside,
         _rounded(np.float32(inside.y2 - inside.y1 + 1) * scale_y),

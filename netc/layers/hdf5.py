@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -12,8 +13,12 @@ from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, counted, 
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
     from typing_extensions import Self
+
+    Array = npt.NDArray[np.float32]
 
 
 @register("HDF5Data", field="hdf5_data_param", v1="HDF5_DATA", caffe2=())
@@ -104,19 +109,52 @@ class HDF5Output(Layer):
         return ()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Opens, writes and closes the file in each pass, so that it is whole between two."""
-        import h5py
+        """Opens, writes and closes the file in each pass, so that it is whole between two.
 
-        first = not mode.state.get("written", False)
-        with h5py.File(self.file_name, "w" if first else "a") as file:
-            for name, bottom in zip(("data", "label"), bottoms):
-                rows = bottom.detach().float().cpu().numpy()
-                rows = rows.reshape((*rows.shape, 1, 1, 1)[:4])
-                if first:
-                    file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
-                    continue
-                dataset = file[name]
-                dataset.resize(len(dataset) + len(rows), axis=0)
-                dataset[-len(rows) :] = rows
+        Raises NetcError E408 where it cannot be written.
+        """
+        arrays = [bottom.detach().float().cpu().numpy() for bottom in bottoms]
+        arrays = [rows.reshape((*rows.shape, 1, 1, 1)[:4]) for rows in arrays]
+        try:
+            _write(self.file_name, arrays, first=not mode.state.get("written", False))
+        except (OSError, RuntimeError, KeyError) as error:  # the last two are h5py's for a file that others changed
+            number = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(number) if number else str(error)
+            fail(
+                f"cannot write `{self.file_name}`: {reason[:1].lower()}{reason[1:]}",
+                code="E408",
+                field="hdf5_output_param.file_name",
+            )
         mode.state["written"] = True
         return ()
+
+
+def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
+    """Replace the file, or add rows behind its own."""
+    import h5py
+
+    _reserve(path, sum(rows.nbytes for rows in arrays), first)
+    with h5py.File(path, "w" if first else "r+") as file:
+        for name, rows in zip(("data", "label"), arrays):
+            if first:
+                file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+                continue
+            dataset = file[name]
+            dataset.resize(len(dataset) + len(rows), axis=0)
+            dataset[-len(rows) :] = rows
+
+
+def _reserve(path: str, size: int, first: bool) -> None:
+    """Find out whether there is room for so many bytes, in place of the old ones or behind them.
+
+    A disk that is full in the middle of its work makes HDF5 crash the process. What is too much here (chunks that are
+    not full, and HDF5's own notes) is given back when HDF5 closes the file.
+    """
+    with open(path, "ab" if first else "r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0 if first else end, 2 * size + (1 << 16))
+            except OSError:
+                file.truncate(end)
+                raise

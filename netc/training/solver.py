@@ -14,7 +14,7 @@ from netc.diagnostics import NetcError
 from netc.runtime.lower import Net
 from netc.training.checkpoints import Checkpoints
 from netc.training.checks import check_prefix
-from netc.training.data_watch import DataWatch
+from netc.training.data_watch import data_watch
 from netc.training.ema import Average
 from netc.training.events import (
     Advanced,
@@ -113,7 +113,7 @@ class Solver:
         """Asked after each iteration, and between the batches of a test."""
         self.stopping = False
         """Whether somebody asked to stop, since `step` or `solve` was called."""
-        self._data_watch = DataWatch(self.train_net.feeds, self.tell)
+        self._data_watch = data_watch(self, self.train_net)
         self._shown = (time.perf_counter(), 0)
         self._resumed = False
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from netc.training.data_watch import DataWatch
+from netc.training.data_watch import data_watch
 from netc.training.events import Bettered, Exhausted, Interrupted, Output, Tested, Testing
 from netc.training.signals import Request
 from netc.training.solver_net import SolverNet
@@ -24,7 +24,7 @@ class Tester:
         self.solver = solver
         self._snapshot_wanted = False
         self._data_watches = [
-            DataWatch(test.feeds, solver.tell, f"test net #{index}: ") for index, test in enumerate(solver.tests)
+            data_watch(solver, test, f"test net #{index}: ") for index, test in enumerate(solver.tests)
         ]
 
     def all(self) -> list[tuple[Output, ...]]:

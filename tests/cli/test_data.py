@@ -105,8 +105,34 @@ def test_mnist_and_cifar(tmp_path, capsys):
     assert run(capsys, "show", tmp_path / "cifar10_train_leveldb")[1].startswith(
         f"{tmp_path / 'cifar10_train_leveldb'}: LevelDB, 10 records, "
     )
+    status, text, _ = run(capsys, "cifar10", tmp_path, tmp_path, "lmdb")
+    assert (status, text.count("_lmdb: ")) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "gray"),
+    [
+        (["--gray"], True),
+        (["-gray=TRUE", "--shuffle=1", "--check_size=false"], True),
+        (["--nogray", "--nocheck_size", "-nocheck-size"], False),
+        (["--gray", "--gray=0", "-encoded=f"], False),
+    ],
+)
+def test_switches_as_gflags_has_them(tmp_path, capsys, flags, gray):
+    listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
+    assert run(capsys, "images", *flags, listing, f"{tmp_path}/", tmp_path / "out")[0] == 0
+    lines = run(capsys, "show", tmp_path / "out")[1].splitlines()
+    assert {line.startswith("shape 1x") for line in lines if line.startswith("shape")} == {gray}
+
+
+def test_switches_have_no_other_values(tmp_path, capsys):
+    assert run(capsys, "images", "--gray=maybe", "list", "root", tmp_path / "out")[0] == 2
+    assert run(capsys, "images", "--", "--gray=true", "root", tmp_path / "out")[2].startswith("error[E501]")
+    assert "nogray" not in run(capsys, "images", "--help")[1]
 
 
 def test_usage(capsys):
     assert run(capsys, "images", "list")[0] == 2
     assert run(capsys, "images", "list", "root", "out", "--backend", "rocksdb")[0] == 2
+    assert run(capsys, "mean", "db", "--backend", "nonsense")[0] == 2
+    assert run(capsys, "cifar10", "in", "out", "rocksdb")[0] == 2

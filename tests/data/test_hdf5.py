@@ -126,6 +126,22 @@ def test_rows_of_another_shape(tmp_path):
         opened(path)
 
 
+def test_a_damaged_chunk_is_reported(tmp_path, way):
+    path = write(tmp_path, (4,))
+    with h5py.File(tmp_path / "0.h5", "a") as file:
+        del file["values"]
+        chunked = file.create_dataset("values", data=np.random.rand(4, 500), chunks=(2, 500), compression="gzip")
+        place = chunked.id.get_chunk_info(1)
+    with open(tmp_path / "0.h5", "r+b") as raw:
+        raw.seek(place.byte_offset)
+        raw.write(bytes(place.size))
+    source = opened(path, 4)
+    for _ in range(2):
+        with fault("E501", "0.h5` of", "damaged"):
+            source.next_batch()
+    source.close()
+
+
 def test_lists_that_are_none(tmp_path):
     with fault("E501", "cannot be read"):
         opened(str(tmp_path / "none.txt"))

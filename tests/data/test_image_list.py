@@ -129,3 +129,40 @@ def test_found_where_the_resolver_says(folder):
     data, _ = one_batch(layer(folder, "gone/2.png 1\n", batch_size=1), resolve_path=resolve)
     np.testing.assert_array_equal(data[0], pictures(5, (3, 12, 10))[2])
     assert "gone/2.png" in asked
+
+
+def test_several_labels_where_the_first_files_are_missing(folder):
+    gone = "".join(f"images/gone{i}.png 7 8\n" for i in range(150))
+    made = layer(folder, f"{gone}images/1.png 4 5\n", batch_size=1)
+    with fault("E504", "`images/gone0.png`"):
+        open_source(made, "TEST")
+    made = layer(folder, "images/gone.png 7 8\nimages/1.png 4 5\n", batch_size=1)
+    assert one_batch(made, skip_bad=True)[1].tolist() == [[4, 5]]
+
+
+def test_a_list_of_missing_files_is_not_looked_up_whole(folder):
+    asked = []
+
+    def resolve(name):
+        asked.append(name)
+        return folder / name
+
+    with fault("E504", "`gone0.png`"):
+        open_source(layer(folder, "".join(f"gone{i}.png 1\n" for i in range(3000))), "TEST", resolve_path=resolve)
+    assert 100 < len(asked) < 500
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_path(folder):
+    assert one_batch(layer(folder, f"\ufeff{LIST}"))[1].tolist() == [0, 10]
+
+
+@pytest.mark.parametrize("label", ["nan", "-inf", "1_0", "\u0663", "0x1p3", "1e39", "1e999"])
+def test_labels_that_are_no_decimal_numbers(folder, label):
+    with fault("E506", "line 2 is not a path and a label"):
+        open_source(layer(folder, f"images/0.png 1\nimages/1.png {label}\n"), "TEST")
+
+
+def test_decimal_numbers(folder):
+    text = "".join(f"images/{i}.png {label}\n" for i, label in enumerate(["+1", "-.5", "2.", "1e1", "0.25E-1"]))
+    found = one_batch(layer(folder, text, batch_size=5))[1]
+    np.testing.assert_array_equal(found, np.array([1, -0.5, 2, 10, 0.025], np.float32))

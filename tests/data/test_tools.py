@@ -206,3 +206,15 @@ def test_a_contact_sheet_shows_the_pictures(tmp_path):
     centres = sheet[6 + 48 :: 118, 6 + 48 :: 102].reshape(9, 3)
     assert [tuple(map(int, c)) for c in centres] == [(255, 0, 0) if i == 4 else (0, 0, 255) for i in range(9)]
     assert contact_sheet(tmp_path / "db", tmp_path / "few.png", 3) == 3
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "list").write_text("\ufeffa.png +3\nb.png 004\n", encoding="utf-8")
+    assert read_entries(tmp_path / "list") == [("a.png", 3), ("b.png", 4)]
+
+
+def test_class_names_lie_beside_a_database_named_with_a_slash(tmp_path):
+    write_class_folders(tmp_path / "train")
+    convert_folder(tmp_path / "train", f"{tmp_path}/out/")
+    assert (tmp_path / "out_labels.txt").read_text() == "china\nflower\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["data.mdb"]

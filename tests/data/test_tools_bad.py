@@ -213,3 +213,37 @@ def test_a_finished_database_is_not_overwritten(tmp_path):
     with fault("E511", "exists"):
         convert_images(listing, f"{tmp_path}/", tmp_path / "out")
     assert survey(tmp_path / "out").records == 1
+
+
+@pytest.mark.parametrize(("labels", "code"), [("none/l.txt", "E408"), ("out", "E512"), ("train", "E408")])
+def test_class_names_that_cannot_be_written_leave_no_database(tmp_path, labels, code):
+    write_class_folders(tmp_path / "train")
+    with fault(code):
+        convert_folder(tmp_path / "train", tmp_path / "out", labels=tmp_path / labels)
+    assert names(tmp_path) == ["train"]
+
+
+def test_class_names_are_overwritten_only_where_they_were_asked_for(tmp_path):
+    write_class_folders(tmp_path / "train")
+    (tmp_path / "out_labels.txt").write_text("mine")
+    with fault("E511", "out_labels.txt` exists"):
+        convert_folder(tmp_path / "train", tmp_path / "out")
+    assert (tmp_path / "out_labels.txt").read_text() == "mine"
+    convert_folder(tmp_path / "train", tmp_path / "out", labels=tmp_path / "out_labels.txt")
+    assert (tmp_path / "out_labels.txt").read_text() == "china\nflower\n"
+
+
+def test_class_names_of_before_stay_where_a_conversion_fails(tmp_path):
+    (name, _, _), *_ = write_class_folders(tmp_path / "train")
+    (tmp_path / "train" / name).write_bytes(b"no picture")
+    (tmp_path / "names").write_text("mine")
+    with fault("E504", name):
+        convert_folder(tmp_path / "train", tmp_path / "out", labels=tmp_path / "names")
+    assert (names(tmp_path), (tmp_path / "names").read_text()) == (["names", "train"], "mine")
+
+
+@pytest.mark.parametrize("label", ["1_0", "\u0663", "9" * 5000])
+def test_labels_that_cplusplus_would_not_read(tmp_path, label):
+    (tmp_path / "list").write_text(f"a.png {label}\n", encoding="utf-8")
+    with fault("E506", "line 1 is not a path and a whole number"):
+        convert_images(tmp_path / "list", "", tmp_path / "out")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from netc.data import open_source
+from netc.data.device import Feed
 from netc.data.finish import Finish, Place
 from netc.data.images import copy
 from netc.data.transform import Crop
+from netc.ir.transform import Transform
+from netc.layers.data import ImageData
+from netc.weights import write_blob
+from tests.data.databases import fault
 
 N, C, H, W = 5, 3, 11, 8
 CROP = 6
@@ -110,6 +117,49 @@ def test_mirror_is_a_fair_coin_in_both_phases():
     drawn = np.random.default_rng(0).integers(0, 2**63, (2000, 4)).astype(np.uint64)
     assert 900 < Crop(mirror=True).mirrored(drawn).sum() < 1100
     assert Crop().mirrored(drawn) is None
+
+
+def listed(folder, shape, mean):
+    """A source of two equal pictures (c, h, w), all 100, with a mean file of its own."""
+    for i in range(2):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((*shape[1:], 3), 100, np.uint8))
+    (folder / "list.txt").write_text("0.png 0\n1.png 1\n")
+    write_blob(folder / "mean", mean)
+    layer = ImageData(
+        source=str(folder / "list.txt"),
+        root_folder=f"{folder}/",
+        batch_size=2,
+        is_color=shape[0] == 3,
+        transform=Transform(mean_file=str(folder / "mean")),
+    )
+    return open_source(layer, "TRAIN")
+
+
+@pytest.mark.parametrize(
+    ("shape", "mean"), [((1, 8, 8), (2, 1, 1)), ((1, 8, 8), (1, 1, 1)), ((3, 8, 8), (3, 1, 1)), ((3, 1, 1), (1, 1, 1))]
+)
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_mean_file_is_a_picture_whatever_its_size(tmp_path, shape, mean, complete):
+    source = listed(tmp_path, shape, np.zeros((1, *mean), np.float32))
+    source.complete = complete
+    found, wanted = ("x".join(map(str, s)) for s in (shape, mean))
+    with fault("E505", "0.png", f"is {found}, but the mean picture is {wanted}"):
+        source.next_batch()
+    source.close()
+
+
+def test_a_mean_file_of_one_pixel_for_pictures_of_one(tmp_path):
+    feed = Feed(listed(tmp_path, (3, 1, 1), np.float32([[[[1]], [[2]], [[3]]]])))
+    assert feed.next()[0].flatten().tolist() == [99, 98, 97] * 2
+    feed.source.close()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mean_that_cannot_be_written_to(batch):
+    images, offsets, mirror = batch
+    mean = np.frombuffer(MEANS["picture"].tobytes(), np.float32).reshape(C, H, W)
+    got = Finish(1.0, mean)(torch.from_numpy(crops(images, offsets)), mirror, offsets)
+    np.testing.assert_array_equal(got.numpy(), expected(images, offsets, mirror, mean, 1.0))
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ import pytest
 from netc.data import open_source
 from netc.data.device import Feed
 from netc.data.windows import Corners, WindowRecords, placement
+from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import WindowData
 from netc.weights import write_blob
@@ -45,7 +46,7 @@ def test_windows_are_parted_by_overlap(folder):
 @pytest.mark.parametrize(("fraction", "foreground"), [(0.25, 2), (0.4, 3), (1.0, 8), (0.0, 0)])
 def test_background_comes_first_then_the_share_of_foreground(folder, fraction, foreground):
     source = open_source(layer(folder, fg_fraction=fraction), "TRAIN", seed=2)
-    assert source.record_shapes == ((3, 40, 50), ())
+    assert source.record_shapes == ((3, SIZE, SIZE), ())
     drawn = [labels(source, 1) for _ in range(6)]
     source.close()
     for batch in drawn:
@@ -132,10 +133,16 @@ def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror)
         ("# 0\n0.png\n3\n40\n50\n3\n1 1 0 0 1 1\n", "E506", "line 6: 3 windows do not follow"),
         ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1\n", "E506", "line 7: a window is"),
         ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 b\n", "E506", "line 7: windows are numbers"),
+        ("# 0\n0.png\n3\n40\n50\n2\n1 1 0 0 1 1\n1 1 0 nan 1 1\n", "E506", "line 8: `nan` is no number"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 inf\n", "E506", "line 7: `inf` is no number"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 1e60\n", "E506", "line 7: `1e60` is no number"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 -3000000000 1 1\n", "E506", "line 7: `-3000000000` is no number"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 nan 0 0 1 1\n", "E506", "line 7: `nan` is no number"),
         ("# 0\n0.png\n3\n40\n50\n1\n0 1 0 0 1 1\n", "E509", "label 0"),
         ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 1\n", "E509", "no background windows, but a batch takes 6"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_window_files_that_are_wrong(folder, text, code, part):
     (folder / "windows.txt").write_text(text)
     with fault(code, part):
@@ -148,12 +155,47 @@ def test_window_files_that_are_wrong(folder, text, code, part):
         ("0 0 50 9", {}, "E509", "not inside a picture of 40x50"),
         ("9 9 8 12", {}, "E509", "not inside"),
         ("80 80 90 90", {"context_pad": 1}, "E509", "outside a picture of 40x50"),
+        ("9 9 7 12", {"context_pad": 1}, "E509", "empty, or outside"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_windows_outside_their_picture(folder, corners, settings, code, part):
     (folder / "windows.txt").write_text(f"# 0\n0.png\n3\n40\n50\n1\n1 1 {corners}\n")
     source = open_source(layer(folder, fg_fraction=1.0, **settings), "TRAIN")
     with fault(code, f"window {corners} of", part):
+        source.next_batch()
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "part", "field"),
+    [
+        ({"context_pad": 8}, "E505", "`context_pad` 8 on both sides leaves nothing of `crop_size` 16", "context_pad"),
+        ({"context_pad": 9}, "E505", "`context_pad` 9 on both sides leaves nothing of `crop_size` 16", "context_pad"),
+        ({"fg_fraction": 1.5}, "E509", "`fg_fraction` 1.5 is no share", "fg_fraction"),
+        ({"fg_fraction": -0.1}, "E509", "`fg_fraction` -0.1 is no share", "fg_fraction"),
+        ({"fg_fraction": float("nan")}, "E509", "`fg_fraction` nan is no share", "fg_fraction"),
+    ],
+)
+def test_settings_that_make_no_sense(folder, settings, code, part, field):
+    with pytest.raises(NetcError, match=part) as caught:
+        open_source(layer(folder, **settings), "TRAIN")
+    assert [(d.code, d.field) for d in caught.value.diagnostics] == [(code, f"window_data_param.{field}")]
+
+
+@pytest.mark.parametrize("described", ["1\n40\n50", "4\n0\n0"])
+def test_windows_are_in_colour_whatever_the_file_says(folder, described):
+    (folder / "windows.txt").write_text(f"# 0\n0.png\n{described}\n1\n5 1 0 10 9 25\n")
+    made = layer(folder, {"mean_value": (1.0, 2.0, 3.0)}, fg_fraction=1.0)
+    feed = Feed(open_source(made, "TRAIN"))
+    assert made.batch(feed.source.record_shapes, 2) == tuple(tuple(top.shape) for top in feed.next())
+    feed.source.close()
+
+
+def test_a_mean_file_of_one_pixel_is_no_value(folder):
+    write_blob(folder / "mean", np.full((1, 1, 1, 1), 5, np.float32))
+    source = open_source(layer(folder, {"mean_file": str(folder / "mean"), "crop_size": 1}), "TRAIN")
+    with fault("E505", "is 3x1x1, but the mean picture is 1x1x1"):
         source.next_batch()
     source.close()
 

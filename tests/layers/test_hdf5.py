@@ -1,7 +1,10 @@
+import os
+
 import h5py
 import numpy as np
 import pytest
 
+from netc.diagnostics import NetcError
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.hdf5 import HDF5Data, HDF5Output
@@ -59,6 +62,50 @@ def test_output_writes_and_goes_on(tmp_path):
             expected = np.concatenate([p.numpy() for p in parts]).astype(np.float32)
             np.testing.assert_array_equal(file[name][()], expected.reshape((*expected.shape, 1, 1, 1)[:4]))
         assert file["data"].shape == (6, 3, 4, 1)
+
+
+def test_output_where_nothing_can_be_written(tmp_path):
+    bottoms = (values(2, 3), values(2))
+    for path, text in ((tmp_path / "none" / "out.h5", "no such file"), (tmp_path, "is a directory")):
+        with pytest.raises(NetcError, match=f"cannot write `{path}`: {text}") as caught:
+            module_of(HDF5Output(str(path)), ((2, 3), (2,)), 0)(*bottoms)
+        assert [(d.code, d.field) for d in caught.value.diagnostics] == [("E408", "hdf5_output_param.file_name")]
+
+
+def test_output_whose_file_is_gone_or_another(tmp_path):
+    path = tmp_path / "out.h5"
+    bottoms = (values(2, 3), values(2))
+    module = module_of(HDF5Output(str(path)), ((2, 3), (2,)), 0)
+    module(*bottoms)
+    path.write_bytes(b"something else")
+    with raises("E408", "file signature not found"):
+        module(*bottoms)
+    path.unlink()
+    with raises("E408", "no such file"):
+        module(*bottoms)
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the room on a disk cannot be asked for")
+def test_output_to_a_full_disk_leaves_what_was_there(tmp_path):
+    import resource
+
+    path = tmp_path / "out.h5"
+    bottoms = (values(1000, 600), values(1000))
+    module = module_of(HDF5Output(str(path)), ((1000, 600), (1000,)), 0)
+    module(*bottoms)
+    before = path.read_bytes()
+    assert len(before) < 1.1 * 4 * 1000 * 601, "what was reserved is given back"
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10_000, old[1]))
+    try:
+        with raises("E408", "file too large"):
+            module(*bottoms)
+        with raises("E408", "file too large"):
+            module_of(HDF5Output(str(path)), ((1000, 600), (1000,)), 0)(values(3000, 600), values(3000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert path.read_bytes() == before
 
 
 def test_output_shapes():
