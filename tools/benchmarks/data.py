@@ -49,7 +49,7 @@ def cases(device: str, rounds: int, threads: int) -> dict[str, Callable[[], Resu
         "data-jpeg-256": functools.partial(jpeg, "data-jpeg-256", SQUARE, device, few, threads),
         "data-jpeg-bytes": functools.partial(jpeg, "data-jpeg-bytes", USUAL, None, few, threads),
         "train-lmdb-lenet": functools.partial(training, "lenet", 64, device, rounds, 20),
-        "train-lmdb-alexnet": functools.partial(training, "alexnet", 32, device, few, 1),
+        "train-lmdb-alexnet": functools.partial(training, "alexnet", 32, device, rounds, 1),
     }
 
 
