@@ -93,6 +93,9 @@ class DatumRecords:
         self._keys = Keys(store)
         try:
             self._keys[0]
+        except NetcError:
+            self.close()
+            raise
         except (IndexError, ZeroDivisionError):
             self.close()
             raise NetcError(f"database `{self.name}` is empty", code="E502", field="data_param.source") from None

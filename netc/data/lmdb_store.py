@@ -25,7 +25,7 @@ _OPEN: dict[str, tuple[Any, int]] = {}
 class LmdbStore:
     """A read-only LMDB, its records in key order; safe to read from many threads.
 
-    Raises NetcError E501 for a path that holds no LMDB, or a truncated one.
+    Raises NetcError E501 for a path that holds no LMDB, or a truncated or damaged one.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -57,8 +57,10 @@ class LmdbStore:
             yield get
 
     def check(self) -> None:
-        """Look at the whole structure, which of a large file is not done when it is opened. Raises NetcError E501."""
-        _check(os.path.join(self._key, "data.mdb") if os.path.isdir(self._key) else self._key, self.name)
+        """Look at the structure of a large file: opening it does not. Raises NetcError E501."""
+        data = _file(self._key)
+        if os.path.getsize(data) > CHECKED:
+            _check(data, self.name)
 
     def close(self) -> None:
         """Give the environment back; the last one closes it."""
@@ -83,9 +85,13 @@ def _release(path: str) -> None:
             environment.close()
 
 
+def _file(path: str) -> str:
+    """The file of an LMDB, which may be given as its folder."""
+    return os.path.join(path, "data.mdb") if os.path.isdir(path) else path
+
+
 def _open(path: str, name: str) -> Any:
-    folder = os.path.isdir(path)
-    data = os.path.join(path, "data.mdb") if folder else path
+    folder, data = os.path.isdir(path), _file(path)
     if not os.path.exists(data):
         raise _missing(path, name, folder)
     try:

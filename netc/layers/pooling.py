@@ -156,16 +156,20 @@ class Pooling(Layer):
         pooling = nn.MaxPool2d if self.pool == "MAX" else nn.AvgPool2d
         return pooling(self.kernel, self.stride, self.pad, ceil_mode=self.round_mode == "CEIL")
 
-    def _as_torch(self) -> bool:
-        """Whether torch takes the padding, and never drops a window that Caffe keeps.
+    @property
+    def stays_inside(self) -> bool:
+        """Whether no window starts behind the plane, whatever its size.
 
-        torch takes half a kernel of padding, and drops a window that starts outside also where nothing is
-        padded: such a window exists only where windows are rounded up and strides are longer than kernels.
+        One does only where windows are rounded up, nothing is padded, and strides are longer than kernels.
         """
+        short = self.kernel is None or all(stride <= kernel for stride, kernel in zip(self.stride, self.kernel))
+        return short or self.round_mode == "FLOOR" or any(self.pad)
+
+    def _as_torch(self) -> bool:
+        """Whether torch takes the padding, half a kernel at most, and drops no window that Caffe keeps."""
         if self.kernel is None or any(2 * pad > kernel for pad, kernel in zip(self.pad, self.kernel)):
             return False
-        short = all(stride <= kernel for stride, kernel in zip(self.stride, self.kernel))
-        return short or self.round_mode == "FLOOR" or any(self.pad)
+        return self.stays_inside
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor | tuple[Tensor, ...]:
         """Everything that torch's modules do not give: masks, wide padding, windows outside, STOCHASTIC."""

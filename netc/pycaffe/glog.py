@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from netc.training.events import Event, Note, Warned
-from netc.training.log import GlogWriter
+from netc.training.events import Event, Note
+from netc.training.log import GlogWriter, severity
 
 VARIABLE = "GLOG_minloglevel"
 LEVELS = {"I": 0, "W": 1, "E": 2}
@@ -35,6 +35,5 @@ def log(message: str) -> None:
 
 def tell(event: Event) -> None:
     """Write Caffe's lines for an event of a solver."""
-    severity = "W" if isinstance(event, Warned) else getattr(event, "severity", "I")
-    if LEVELS[severity] >= _Least.level:
+    if LEVELS[severity(event)] >= _Least.level:
         GlogWriter(sys.stderr)(event)

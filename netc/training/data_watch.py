@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from netc.training.events import Listener, Note, nobody
 from netc.training.feeds import Feed, RecordFeed
-from netc.training.team import Team
+from netc.training.team import ALONE
 
 if TYPE_CHECKING:
     from netc.training.solver import Solver
     from netc.training.solver_net import SolverNet
-
-ALONE = Team()
 
 
 class DataWatch:

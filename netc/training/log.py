@@ -50,10 +50,14 @@ class GlogWriter:
 
     def __call__(self, event: Event) -> None:
         """Write the lines of an event."""
-        severity = "W" if isinstance(event, Warned) else getattr(event, "severity", "I")
         for place, text in lines(event):
-            self.stream.write(f"{prefix(self.now(), self.process, place, severity)}{text}\n")
+            self.stream.write(f"{prefix(self.now(), self.process, place, severity(event))}{text}\n")
         self.stream.flush()
+
+
+def severity(event: Event) -> str:
+    """Glog's letter for how serious an event is: I, W or E."""
+    return "W" if isinstance(event, Warned) else str(getattr(event, "severity", "I"))
 
 
 def prefix(now: datetime, process: int, place: str, severity: str = "I") -> str:

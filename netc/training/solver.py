@@ -45,12 +45,11 @@ from netc.training.settings import SolverSettings
 from netc.training.signals import Request, no_request
 from netc.training.solver_net import PLAIN, Assembler, Extension
 from netc.training.stepwise import executor_for
-from netc.training.team import Team
+from netc.training.team import ALONE, Team
 from netc.training.tester import Tester
 from netc.training.watch import Watch
 
 CPU = torch.device("cpu")
-ALONE = Team()
 
 
 class Solver:

@@ -41,3 +41,6 @@ class Team:
     def join(self, net: Net, passes: int, synchronized: bool = False) -> Callable[[], None] | None:
         """Begin to train a net together; what is to be called between backward and update, None for nothing."""
         return None
+
+
+ALONE = Team()

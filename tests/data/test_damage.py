@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from netc.cli import main
-from netc.data import open_source
+from netc.data import lmdb_store, open_source
 from netc.data.lmdb_pages import check_pages
+from netc.data.stores import open_records
 from netc.data.survey import survey
 from netc.data.writing import new_database
 from netc.diagnostics import NetcError
@@ -49,6 +50,17 @@ def test_the_damage_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_b
         source.next_batch()
     assert not source.skipped
     source.close()
+
+
+def test_a_database_that_could_not_be_opened_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("netc.data.lmdb_store.CHECKED", 0)
+    data = pages_of(database(tmp_path / "db", pictures(300, (1, 4, 4))))
+    for page in range(2, len(data) // 4096):
+        data[page * 4096 + 10] = 0xFF
+    (tmp_path / "db" / "data.mdb").write_bytes(data)
+    with fault("E501", "is damaged"):
+        open_records(tmp_path / "db")
+    assert str(tmp_path / "db") not in lmdb_store._OPEN
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])

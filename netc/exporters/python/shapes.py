@@ -95,8 +95,8 @@ def _expected(layer: Pooling, call: Call) -> Code | None:
     """STOCHASTIC pooling in test: each element weighted by its share of its window's sum."""
     if layer.kernel is None:
         return Code(f"{call.x}.square().sum((2, 3), True) / ({call.x}.sum((2, 3), True) + {FLOAT_MIN!r})")
-    if any(stride > kernel for stride, kernel in zip(layer.stride, layer.kernel)):
-        return None  # a window may lie outside: Caffe's is 0 there, a mean is not
+    if not layer.stays_inside:
+        return None  # outside Caffe's is 0, a mean is not
     arguments = f"{layer.kernel}, {layer.stride}, {layer.pad}, {layer.round_mode == 'FLOOR'}"
     squares, sums = (f"average_pool({x}, {arguments})" for x in (f"{call.x}.square()", call.x))
     return Code(f"{squares} / ({sums} + {FLOAT_MIN!r})", functions=("windows", "average_pool"))
