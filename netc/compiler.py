@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from netc.passes.arrays import Array, Weighted
     from netc.runtime.lower import Net
-    from netc.runtime.state import CopyReport
+    from netc.runtime.net_weights import CopyReport
     from netc.weights import Weights
 
 
@@ -131,7 +131,7 @@ def record_shapes(node: Node, skip_bad: bool = False) -> Shapes | None:
     """
     if not getattr(node.layer, "source", None):
         return None
-    from netc.data.opening import open_source
+    from netc.data.factory import open_source
 
     tops = node.fields.get("top", ())
     source = open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops, skip_bad=skip_bad)
@@ -251,7 +251,7 @@ def folded(net: Net) -> Net:
 def weighted(net: Net) -> Weighted:
     """A net's graph with views of its weights, in Caffe's shapes."""
     from netc.passes.arrays import Weighted
-    from netc.runtime.state import array_of
+    from netc.runtime.net_weights import array_of
 
     arrays: dict[str, list[Array]] = {}
     for blob in net.blobs:
@@ -277,7 +277,7 @@ def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> Co
 
 
 def _copy(net: Net, weights: Weights, source: str, allow_mismatch: bool = False) -> CopyReport:
-    from netc.runtime.state import copy_weights as copy
+    from netc.runtime.net_weights import copy_weights as copy
     from netc.weights.paging import release
 
     layers = [(layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in weights.layers]

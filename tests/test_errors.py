@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import netc
-from netc.inspection.pages import FOLDER, codes, explain
+from netc.inspection.error_pages import FOLDER, codes, explain
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r'"([EW]\d{3})"')

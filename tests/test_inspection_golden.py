@@ -12,7 +12,7 @@ import pytest
 
 import netc
 from netc.diagnostics import render
-from netc.inspection.pages import codes
+from netc.inspection.error_pages import codes
 
 FOLDER = Path(__file__).parent / "golden" / "errors"
 FILES = sorted(path for path in FOLDER.glob("*.prototxt") if path.stem != "net")

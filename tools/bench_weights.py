@@ -52,14 +52,14 @@ def make(path: Path) -> int:
     import numpy as np
 
     from netc.compiler import State, graph_of, read_net
-    from netc.weights import Blob, LayerBlobs, Weights, write_caffemodel
+    from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 
     graph = graph_of(read_net(MODEL)[0], State())
     generator = np.random.default_rng(0)
     layers = []
     for node in graph.nodes:
         shapes = [weight.shape for weight in graph.weights(node)]
-        blobs = tuple(Blob(generator.random(shape, dtype=np.float32)) for shape in shapes)
+        blobs = tuple(BlobArray(generator.random(shape, dtype=np.float32)) for shape in shapes)
         layers += [LayerBlobs(node.name, node.layer.type, blobs)] if blobs else []
     write_caffemodel(path, Weights(tuple(layers), graph.name))
     return path.stat().st_size

@@ -84,9 +84,9 @@ def batches_for(deploy: Path) -> list[Array]:
     import cv2
 
     from netc.conversion import preprocess
+    from netc.conversion.images import prepared, read
     from netc.conversion.models import open_net
-    from netc.conversion.pictures import prepared, read
-    from netc.conversion.preprocess import Told
+    from netc.conversion.preprocess import PreprocessOptions
     from netc.diagnostics import NetcError
 
     graph = open_net(deploy).graph
@@ -94,7 +94,7 @@ def batches_for(deploy: Path) -> list[Array]:
         steps = preprocess.find(graph, deploy)
     except NetcError:  # its mean file is not here
         gray = (graph.shape(graph.inputs[0]) or ())[1] == 1
-        steps = preprocess.find(graph, deploy, Told(mean=(120.0,) if gray else (104.0, 117.0, 123.0)))
+        steps = preprocess.find(graph, deploy, PreprocessOptions(mean=(120.0,) if gray else (104.0, 117.0, 123.0)))
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.png"
         china = cv2.imread(str(photographs()[0]))

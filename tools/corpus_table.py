@@ -24,8 +24,8 @@ from netc.cli.output import parse_shapes
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontends.caffe.phase import states
 from netc.frontends.caffe.read import is_solver, read
-from netc.inspection.checking import check_net
-from netc.inspection.runs import runs
+from netc.inspection.check import check_net
+from netc.inspection.phase_nets import runs
 from netc.ir.dims import Shape, known
 from netc.ir.fields import Fields
 from netc.ir.graph import State

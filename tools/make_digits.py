@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
-from netc.data.convert import write_lmdb
+from netc.data.tools.mnist_and_cifar import write_lmdb
 
 TRAIN = 1437
 

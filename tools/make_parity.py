@@ -11,9 +11,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from netc.data.convert import write_lmdb
-from netc.data.database import DatumRecords
-from netc.data.lmdb_store import LmdbStore
+from netc.data.sources.database import DatumRecords
+from netc.data.stores.lmdb import LmdbStore
+from netc.data.tools.mnist_and_cifar import write_lmdb
 
 MODELS = Path(__file__).parent.parent / "models"
 TRAIN = 100

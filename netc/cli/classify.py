@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from netc.cli.image_options import parse_told, preprocess_options
 from netc.cli.output import option, parse_shapes
-from netc.cli.pictures import parse_told, preprocess_options
 
 
 @click.command(name="classify")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from netc.cli.image_options import parse_told, preprocess_options
 from netc.cli.output import option, parse_shapes, show
-from netc.cli.pictures import parse_told, preprocess_options
 
 
 @click.command(name="convert")

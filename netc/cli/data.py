@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netc.cli.bar import counting
 from netc.cli.output import SwitchCommand, option, show, switch
+from netc.cli.progress_bar import counting
 
 if TYPE_CHECKING:
-    from netc.data.image_set import Conversion, ImageSettings
-    from netc.data.survey import Survey
+    from netc.data.tools.database_report import DatabaseReport
+    from netc.data.tools.image_database import Conversion, ImageSettings
 
 SHOWN_LABELS = 20
 """Lines of a label histogram."""
@@ -59,7 +59,7 @@ def _picture_options(function: Any) -> Any:
 
 
 def _settings(options: dict[str, Any]) -> ImageSettings:
-    from netc.data.image_set import ImageSettings
+    from netc.data.tools.image_database import ImageSettings
 
     height, width = options.pop("resize_height"), options.pop("resize_width")
     own = {name: options.pop(name) for name in ("gray", "check_size", "encoded", "encode_type")}
@@ -78,7 +78,7 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
     A line is a path and a whole number; ROOT stands before each path. Caffe's order, ROOT LISTFILE OUTPUT, is
     understood where ROOT is a folder.
     """
-    from netc.data.image_set import convert_images
+    from netc.data.tools.image_database import convert_images
 
     if os.path.isdir(list_file) and not os.path.isdir(root):
         list_file, root = root, list_file
@@ -99,7 +99,7 @@ def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
 
     Classes count from 0 in the order of their names.
     """
-    from netc.data.image_set import convert_folder, labels_beside
+    from netc.data.tools.image_database import convert_folder, labels_beside
 
     settings = _settings(options)
     with counting("converting") as tell:
@@ -122,7 +122,7 @@ def _report(output: str, done: Conversion) -> None:
 @_skip_bad()
 def mean(database: str, output: str | None, threads: int | None, skip_bad: bool) -> None:
     """Write the mean picture of DATABASE to the .binaryproto file OUTPUT, as compute_image_mean does."""
-    from netc.data.mean_image import mean_image
+    from netc.data.tools.mean_image import mean_image
 
     with counting("adding up") as tell:
         found = mean_image(database, output, skip_bad=skip_bad, threads=threads, tell=tell)
@@ -143,7 +143,7 @@ def mean(database: str, output: str | None, threads: int | None, skip_bad: bool)
 @_backend()
 def mnist(images: str, labels: str, output: str, backend: str) -> None:
     """Make a database of a pair of MNIST's IDX files, gzipped or not, as convert_mnist_data does."""
-    from netc.data.convert import mnist as convert
+    from netc.data.tools.mnist_and_cifar import mnist as convert
 
     with counting("converting") as tell:
         count = convert(images, labels, output, backend, tell)
@@ -160,7 +160,7 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
 
     BACKEND is Caffe's way to write --backend.
     """
-    from netc.data.convert import cifar10 as convert
+    from netc.data.tools.mnist_and_cifar import cifar10 as convert
 
     backend = kind or backend
     with counting("converting") as tell:
@@ -177,8 +177,8 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
 @_threads()
 def show_(database: str, limit: int | None, sheet: str | None, count: int, threads: int | None) -> int:
     """Print what a database holds: records, shapes, labels. Exit status 1 where records cannot be read."""
-    from netc.data.sheet import contact_sheet
-    from netc.data.survey import survey
+    from netc.data.tools.contact_sheet import contact_sheet
+    from netc.data.tools.database_report import survey
 
     with counting("looking") as tell:
         found = survey(database, limit=limit, threads=threads, tell=tell)
@@ -188,7 +188,7 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
     return int(bool(found.faults))
 
 
-def _described(found: Survey) -> list[str]:
+def _described(found: DatabaseReport) -> list[str]:
     looked = "" if found.looked_at == found.records else f", {found.looked_at} of them looked at"
     lines = [f"{found.name}: {found.backend}, {found.records} records{looked}, {found.bytes:,} bytes"]
     readable = found.looked_at - len(found.faults)
@@ -210,7 +210,7 @@ def _described(found: Survey) -> list[str]:
 @_threads()
 def check(database: str, threads: int | None) -> int:
     """Decode every record, and list what is wrong. Exit status 1 where something is."""
-    from netc.data.survey import survey
+    from netc.data.tools.database_report import survey
 
     with counting("checking") as tell:
         found = survey(database, threads=threads, tell=tell)

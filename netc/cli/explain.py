@@ -6,7 +6,7 @@ import click
 
 from netc.cli.output import option
 from netc.inspection import explain
-from netc.inspection.pages import codes
+from netc.inspection.error_pages import codes
 
 
 @click.command(name="explain")

@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from netc.cli.bar import counting
 from netc.cli.output import option
-from netc.cli.python_layers import extension_of, python_layers
+from netc.cli.progress_bar import counting
+from netc.cli.python_layer_option import extension_of, python_layers
 
 
 @click.command(name="features")
@@ -38,8 +38,8 @@ def command(
 
     Several blobs and databases are given with commas. Arguments are those of Caffe's extract_features.
     """
-    from netc.training.features import extract
-    from netc.training.log import GlogWriter
+    from netc.training.feature_extraction import extract
+    from netc.training.log.caffe_log import GlogWriter
 
     gpu = str(device) if mode == "GPU" and gpu is None else gpu
     with counting("extracting") as progress:

@@ -18,7 +18,7 @@ def command(log: str, folder: str | None, delimiter: str) -> None:
 
     FOLDER is where they go, without it beside the log. Further test nets give LOG.test1, LOG.test2, ...
     """
-    from netc.training.parse_log import read_log, write_tables
+    from netc.training.log.parse_log import read_log, write_tables
 
     if len(delimiter) != 1:
         raise click.BadParameter("one character", param_hint="--delimiter")

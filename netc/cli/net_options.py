@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.output import option
-from netc.cli.python_layers import extension_of, python_layers
+from netc.cli.python_layer_option import extension_of, python_layers
 
 if TYPE_CHECKING:
-    from netc.training.events import Listener
-    from netc.training.solver_net import SolverNet
+    from netc.training.log.events import Listener
+    from netc.training.solver.solver_net import SolverNet
 
 _OPTIONS = (
     click.argument("net", required=False),
@@ -29,7 +29,7 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class NetArguments:
     """What these options say."""
 
     net: str
@@ -44,7 +44,7 @@ class Asked:
     def open(self, phase: str, tell: Listener, skip_bad: bool = False) -> SolverNet:
         """The net in a phase, with its weights and data. Raises NetcError."""
         from netc.compiler import phase_of
-        from netc.training.single import open_net
+        from netc.training.evaluation import open_net
 
         return open_net(
             self.net,
@@ -78,7 +78,7 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("give one net: its path, or `--model=NET`")
         files = weights.split(",") if weights else []
         path = net or model or ""
-        return function(Asked(path, files, iterations, gpu, level, parts(stage), allow_python_layers), **own)
+        return function(NetArguments(path, files, iterations, gpu, level, parts(stage), allow_python_layers), **own)
 
     for add in reversed(_OPTIONS):
         call = add(call)

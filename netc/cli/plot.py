@@ -14,8 +14,8 @@ from netc.cli.output import option
 @option("--logarithmic", is_flag=True, help="Give the loss a logarithmic axis.")
 def command(logs: tuple[str, ...], output: str, seconds: bool, logarithmic: bool) -> None:
     """Draw the training runs that logs tell of, Caffe's or netc's, finished or running, into one picture."""
-    from netc.training.parse_log import read_log
-    from netc.training.plotting import draw
+    from netc.training.log.parse_log import read_log
+    from netc.training.log.plots import draw
 
     lines = draw([read_log(log) for log in logs], output, seconds=seconds, logarithmic=logarithmic)
     click.echo(f"{output}: {len(lines)} line{'s' * (len(lines) != 1)} of {len(logs)} run{'s' * (len(logs) != 1)}")

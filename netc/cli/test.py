@@ -6,19 +6,19 @@ import sys
 
 import click
 
-from netc.cli.net_options import Asked, net_options
+from netc.cli.net_options import NetArguments, net_options
 from netc.cli.output import option
 
 
 @click.command(name="test")
 @net_options
 @option("--skip-bad", is_flag=True, help="Pass over bad records; the log counts them.")
-def command(asked: Asked, skip_bad: bool) -> None:
+def command(asked: NetArguments, skip_bad: bool) -> None:
     """Run a net's test phase over batches of its own data, and print the mean of each output."""
     if not asked.weights:
         raise click.UsageError("give the weights to score: `--weights=FILE`")
-    from netc.training.log import GlogWriter
-    from netc.training.single import score
+    from netc.training.evaluation import score
+    from netc.training.log.caffe_log import GlogWriter
 
     tell = GlogWriter(sys.stderr)
     with asked.open("TEST", tell, skip_bad) as opened:

@@ -6,17 +6,17 @@ import sys
 
 import click
 
-from netc.cli.net_options import Asked, net_options
+from netc.cli.net_options import NetArguments, net_options
 from netc.cli.output import option
 
 
 @click.command(name="time")
 @net_options
 @option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
-def command(asked: Asked, phase: str) -> None:
+def command(asked: NetArguments, phase: str) -> None:
     """Time each layer of a net, forward and backward."""
-    from netc.training.log import GlogWriter
-    from netc.training.single import time_layers
+    from netc.training.evaluation import time_layers
+    from netc.training.log.caffe_log import GlogWriter
 
     tell = GlogWriter(sys.stderr)
     with asked.open(phase, tell) as opened:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netc.cli.output import option
-from netc.cli.python_layers import extension_of, python_layers
+from netc.cli.python_layer_option import extension_of, python_layers
 
 UNSET: tuple[object, ...] = (None, ())
 """Values of options that were not given: what the solver's file says holds."""
@@ -73,10 +73,10 @@ def command(
         raise click.UsageError("give one solver: `netc train SOLVER` or `--solver=SOLVER`")
     if weights and snapshot and snapshot != "auto":
         raise click.UsageError("give a snapshot to resume from or weights to fine-tune from, not both")
-    from netc.cli.progress import listeners
-    from netc.training.launching import launch, processes_for
+    from netc.cli.run_progress import listeners
+    from netc.training.distributed.launcher import launch, processes_for
     from netc.training.run import train
-    from netc.training.settings import read_settings
+    from netc.training.solver.settings import read_settings
 
     settings = read_settings(solver or solver_option or "")
     settings = settings.with_state(level, tuple(name for value in stage for name in value.split(",")))

@@ -12,7 +12,7 @@ import click
 from netc.cli.output import option, parse_shapes
 
 if TYPE_CHECKING:
-    from netc.conversion.verify import Difference, Verification
+    from netc.conversion.verify import ValueDifference, Verification
 
 
 @click.command(name="verify")
@@ -85,6 +85,6 @@ def _table(found: Verification, tolerance: float) -> str:
     return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 
-def _line(row: Difference, width: int) -> str:
+def _line(row: ValueDifference, width: int) -> str:
     mark = "  departs" if row.departs else ""
     return f"{row.name.ljust(width)}  {row.absolute:10.3g}  {row.relative:10.3g}{mark}  {row.note}".rstrip()

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from netc.cli.output import option, parse_shapes, show
-from netc.conversion.listing import BlobRow, Listing, list_weights
-from netc.conversion.rebuilt import write_prototxt
+from netc.conversion.embedded_net import write_prototxt
+from netc.conversion.weights_report import BlobRow, Listing, list_weights
 from netc.ir.dims import text
 
 

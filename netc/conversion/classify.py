@@ -10,10 +10,10 @@ import numpy as np
 
 from netc.compiler import weighted
 from netc.conversion import preprocess as preprocessing
+from netc.conversion.embedded_net import described
+from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
-from netc.conversion.pictures import batch_of
-from netc.conversion.preprocess import Told
-from netc.conversion.rebuilt import described
+from netc.conversion.preprocess import PreprocessOptions
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape
 from netc.passes.arrays import Array, Weighted
@@ -42,7 +42,7 @@ def classify(
     labels: str | Path | None = None,
     top: int = 5,
     blob: str | None = None,
-    told: Told | None = None,
+    told: PreprocessOptions | None = None,
     shapes: Mapping[str, Shape] | None = None,
 ) -> list[list[Guess]]:
     """For each picture its `top` classes, best first, by the scores in `blob` (default: the net's only output).

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from netc.compiler import weighted
 from netc.conversion import preprocess as preprocessing
+from netc.conversion.embedded_net import described
 from netc.conversion.models import Files, Misfits, listed, open_net, read_state
-from netc.conversion.preprocess import Preprocess, Told
-from netc.conversion.rebuilt import described
-from netc.conversion.writers import SUFFIXES, WRITERS, Format, Half, Options
+from netc.conversion.preprocess import Preprocess, PreprocessOptions
+from netc.conversion.writers import SUFFIXES, WRITERS, ExportOptions, Format, Half
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph
@@ -45,7 +45,7 @@ def convert(
     half: Half | None = None,
     input_stage: bool = False,
     scores: bool = False,
-    told: Told | None = None,
+    told: PreprocessOptions | None = None,
     shapes: Mapping[str, Shape] | None = None,
     misfits: Misfits = "refuse",
     dialect: str | None = None,
@@ -60,7 +60,7 @@ def convert(
     A JSON file beside the model tells what a picture goes through before it, where the files say so. Raises NetcError,
     among them E801 for a layer that the format has no word for.
     """
-    options = Options(fold, half, input_stage, scores, told or Told())
+    options = ExportOptions(fold, half, input_stage, scores, told or PreprocessOptions())
     held = described(net, dialect)
     weights = weights or held.weights
     opened = open_net(held.source, weights, shapes={**(held.shapes or {}), **(shapes or {})}, misfits=misfits)
@@ -98,7 +98,7 @@ def _unfilled(model: Weighted, weights: Files | None) -> tuple[Diagnostic, ...]:
     return (Diagnostic("W802", message, notes=(", ".join(missing[:5]) + ", ..." * (len(missing) > 5),)),)
 
 
-def _offered(graph: Graph, to: Format, options: Options) -> tuple[Diagnostic, ...]:
+def _offered(graph: Graph, to: Format, options: ExportOptions) -> tuple[Diagnostic, ...]:
     """A Softmax, for a net whose losses are left out."""
     losses = [node.name for node in graph.nodes if isinstance(node.layer, SoftmaxWithLoss)]
     if options.scores or not losses or to not in ("py", "onnx", "pt2"):
@@ -107,7 +107,7 @@ def _offered(graph: Graph, to: Format, options: Options) -> tuple[Diagnostic, ..
     return (Diagnostic("W804", message, help="`--scores` puts a Softmax in its place"),)
 
 
-def _passed(model: Weighted, to: Format, options: Options) -> Weighted:
+def _passed(model: Weighted, to: Format, options: ExportOptions) -> Weighted:
     graph = losses_to_scores(model.graph) if options.scores else model.graph
     model = Weighted(graph, model.arrays) if options.scores else model
     if to in ("py", "onnx", "pt2"):
@@ -120,13 +120,13 @@ def _passed(model: Weighted, to: Format, options: Options) -> Weighted:
 
 
 def _preprocess(
-    model: Weighted, net: str | Path | Source, options: Options
+    model: Weighted, net: str | Path | Source, options: ExportOptions
 ) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
     """The preprocessing; what is wrong with it is only a warning where nobody asked for it."""
     try:
         return preprocessing.find(model.graph, net, options.told), ()
     except NetcError as error:
-        if options.input_stage or options.told != Told():
+        if options.input_stage or options.told != PreprocessOptions():
             raise
         missing = tuple(d for d in error.diagnostics if d.code != "E802")
         return None, tuple(Diagnostic("W801", d.message, d.span, d.notes, d.help) for d in missing)

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from netc import compiler
-from netc.conversion.rebuilt import described
+from netc.conversion.embedded_net import described
 from netc.diagnostics import NetcError, Source, did_you_mean
 from netc.ir.dims import Shape, text
 from netc.passes.arrays import Array, Weighted
 from netc.runtime.lower import Net
-from netc.runtime.state import copy_weights, named_blobs
+from netc.runtime.net_weights import copy_weights, named_blobs
 from netc.weights import read
 from netc.weights.paging import release
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from netc import compiler, paths
 from netc.diagnostics import NetcError, Source
-from netc.exporters.stage import InputStage
+from netc.exporters.input_stage import InputStage
 from netc.frontends.caffe.read import read_net
 from netc.ir.dims import known, text
 from netc.ir.graph import Graph, Node, State
@@ -64,7 +64,7 @@ class Preprocess:
 
 
 @dataclass(frozen=True)
-class Told:
+class PreprocessOptions:
     """What flags say; None leaves it to the files."""
 
     mean: str | Sequence[float] | None = None
@@ -85,13 +85,13 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     return picture[:, top : top + size[0], left : left + size[1]]
 
 
-def find(graph: Graph, path: str | Path | Source, told: Told | None = None) -> Preprocess:
+def find(graph: Graph, path: str | Path | Source, told: PreprocessOptions | None = None) -> Preprocess:
     """The preprocessing of a net's first input of pictures.
 
     Flags come first, then the `transform_param` of the net's own data layer, then that of the training net beside it.
     Raises NetcError E802 where the net takes no pictures, E401 and others for a mean that cannot be read.
     """
-    told = told or Told()
+    told = told or PreprocessOptions()
     made = _bare(graph)
     fields = next((found for file in _candidates(path) if (found := _data_layer(file))), None)
     if fields is not None:

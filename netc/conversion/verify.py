@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Difference:
+class ValueDifference:
     """One value in two forms."""
 
     name: str
@@ -36,10 +36,10 @@ class Difference:
 class Verification:
     """What `verify` found, in the order of the first side."""
 
-    differences: tuple[Difference, ...]
+    differences: tuple[ValueDifference, ...]
 
     @property
-    def first(self) -> Difference | None:
+    def first(self) -> ValueDifference | None:
         """The first value that departs."""
         return next((found for found in self.differences if found.departs), None)
 
@@ -100,7 +100,7 @@ def _base(name: str) -> str:
     return re.sub(r"\.\d+$", "", name)
 
 
-def difference(name: str, one: Array, other: Array, tolerance: float = TOLERANCE) -> Difference:
+def difference(name: str, one: Array, other: Array, tolerance: float = TOLERANCE) -> ValueDifference:
     """How far two arrays are apart.
 
     >>> difference("fc8", np.array([1.0, -4.0]), np.array([1.0, -3.0]))
@@ -108,14 +108,14 @@ def difference(name: str, one: Array, other: Array, tolerance: float = TOLERANCE
     """
     if one.shape != other.shape:
         if one.size != other.size:
-            return Difference(name, np.nan, np.nan, f"{text(one.shape)} and {text(other.shape)}", True)
+            return ValueDifference(name, np.nan, np.nan, f"{text(one.shape)} and {text(other.shape)}", True)
         other = other.reshape(one.shape)
     a, b = one.astype(np.float64), other.astype(np.float64)
     if not np.array_equal(np.isnan(a), np.isnan(b)):
-        return Difference(name, np.nan, np.nan, f"{np.isnan(a).sum()} and {np.isnan(b).sum()} NaN", True)
+        return ValueDifference(name, np.nan, np.nan, f"{np.isnan(a).sum()} and {np.isnan(b).sum()} NaN", True)
     with np.errstate(invalid="ignore"):
         apart = np.where((a == b) | np.isnan(a), 0.0, np.abs(a - b))
     absolute = float(apart.max(initial=0.0))
     largest = float(np.abs(a, where=np.isfinite(a), out=np.zeros_like(a)).max(initial=0.0))
     relative = absolute / largest if largest else (0.0 if absolute == 0 else np.inf)
-    return Difference(name, absolute, relative, departs=not relative <= tolerance)
+    return ValueDifference(name, absolute, relative, departs=not relative <= tolerance)

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from netc.conversion.models import net_of
-from netc.conversion.preprocess import Preprocess, Told
+from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.diagnostics import NetcError
+from netc.exporters.input_stage import InputStage
 from netc.exporters.python.names import Identifiers
-from netc.exporters.stage import InputStage
 from netc.passes.arrays import Weighted
 from netc.runtime.lower import Net
-from netc.weights import Blob, LayerBlobs, Weights, atomic_path, atomic_write, write_caffemodel
+from netc.weights import BlobArray, LayerBlobs, Weights, atomic_path, atomic_write, write_caffemodel
 
 Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
 Half = Literal["fp16", "bf16"]
@@ -34,7 +34,7 @@ SUFFIXES: dict[Format, str] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How a net is converted."""
 
     fold: bool = False
@@ -45,11 +45,11 @@ class Options:
     """ONNX and .py take RGB pictures of bytes, (n, h, w, 3)."""
     scores: bool = False
     """A Softmax stands where the net has a SoftmaxWithLoss."""
-    told: Told = field(default_factory=Told)
+    told: PreprocessOptions = field(default_factory=PreprocessOptions)
     """What flags say of the preprocessing."""
 
 
-def _stage(found: Preprocess | None, options: Options) -> InputStage | None:
+def _stage(found: Preprocess | None, options: ExportOptions) -> InputStage | None:
     if not options.input_stage or found is None:
         return None
     if found.order == "gray":
@@ -57,7 +57,7 @@ def _stage(found: Preprocess | None, options: Options) -> InputStage | None:
     return found.stage
 
 
-def _tensors(model: Weighted, opened: Net, options: Options) -> dict[str, Tensor]:
+def _tensors(model: Weighted, opened: Net, options: ExportOptions) -> dict[str, Tensor]:
     """The state_dict: the net's own tensors where no pass changed them."""
     net = opened if model.graph is opened.graph else net_of(model)
     kind = getattr(torch, DTYPES[options.half])
@@ -65,7 +65,7 @@ def _tensors(model: Weighted, opened: Net, options: Options) -> dict[str, Tensor
 
 
 def _safetensors(
-    model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None
+    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     from safetensors.torch import save_file
 
@@ -81,14 +81,16 @@ def _safetensors(
 
 
 def _state_dict(
-    model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None
+    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     with atomic_write(target) as file:
         torch.save(_tensors(model, opened, options), file)
     return (target,)
 
 
-def _caffe(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+def _caffe(
+    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+) -> tuple[Path, ...]:
     if options.half is not None:
         raise NetcError("BVLC Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
     return write_caffe(model, target)
@@ -100,7 +102,7 @@ def write_caffe(model: Weighted, target: Path) -> tuple[Path, ...]:
 
     message = net_message(model.graph)
     layers = tuple(
-        LayerBlobs(node.name, node.layer.type, tuple(Blob(np.asarray(blob)) for blob in model.blobs(node)))
+        LayerBlobs(node.name, node.layer.type, tuple(BlobArray(np.asarray(blob)) for blob in model.blobs(node)))
         for node in model.graph.nodes
         if model.blobs(node)
     )
@@ -111,7 +113,9 @@ def write_caffe(model: Weighted, target: Path) -> tuple[Path, ...]:
     return target, trained
 
 
-def _python(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+def _python(
+    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+) -> tuple[Path, ...]:
     from safetensors.torch import save_file
 
     from netc.exporters.python import source_of
@@ -128,7 +132,9 @@ def _python(model: Weighted, opened: Net, target: Path, options: Options, found:
     return target, trained
 
 
-def _onnx(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+def _onnx(
+    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+) -> tuple[Path, ...]:
     from netc.exporters.onnx import model_of
 
     if options.half == "bf16":
@@ -152,7 +158,9 @@ class _Positional(nn.Module):
         return found
 
 
-def _pt2(model: Weighted, opened: Net, target: Path, options: Options, found: Preprocess | None) -> tuple[Path, ...]:
+def _pt2(
+    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+) -> tuple[Path, ...]:
     from netc.exporters.errors import known_shape
 
     kind = getattr(torch, DTYPES[options.half])
@@ -184,7 +192,7 @@ def _save(program: torch.export.ExportedProgram, path: Path) -> None:
         torch.export.save(program, file)
 
 
-_Writer = Callable[[Weighted, Net, Path, Options, "Preprocess | None"], "tuple[Path, ...]"]
+_Writer = Callable[[Weighted, Net, Path, ExportOptions, "Preprocess | None"], "tuple[Path, ...]"]
 WRITERS: dict[Format, _Writer] = {
     "safetensors": _safetensors,
     "pt": _state_dict,

@@ -2,7 +2,7 @@
 
     source = open_source(layer, "TRAIN", seed=1)     what a data layer's parameters describe
     source.record_shapes                             shapes of one record, before the transform
-    feed = Feed(source, device)                      its batches, finished, as tensors (netc.data.device)
+    feed = Feed(source, device)                      its batches, finished, as tensors (netc.data.pipeline.device_feed)
     data, label = feed.next()
     source.state(), source.restore(state)            where it stands, as plain JSON
     source.skipped                                   bad records that others stand in for (`skip_bad=True`)
@@ -31,7 +31,7 @@ What is random depends on a seed and the number of the record, never on threads 
 
 from __future__ import annotations
 
-from netc.data.opening import open_source
-from netc.data.source import Batch, Records, Source, Statistics
+from netc.data.factory import open_source
+from netc.data.source import Batch, BatchSource, ReadStatistics, Records
 
-__all__ = ["Batch", "Records", "Source", "Statistics", "open_source"]
+__all__ = ["Batch", "BatchSource", "ReadStatistics", "Records", "open_source"]

@@ -16,7 +16,7 @@ from netc.data.images import Image
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
-    from netc.data.finish import Finish
+    from netc.data.pipeline.normalization import Normalization
 
 Shape = tuple[int, ...]
 Array = npt.NDArray[Any]
@@ -99,7 +99,7 @@ class Batch:
 
 
 @dataclass
-class Statistics:
+class ReadStatistics:
     """How long the consumer waited for data.
 
     The first batch does not count: starting up is not what limits a long run.
@@ -159,14 +159,14 @@ def first_shapes(records: Records, skip_bad: bool = False) -> tuple[Shape, ...]:
     return found.most_common(1)[0][0]
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """A data layer's batches, one after another without end."""
 
     record_shapes: tuple[Shape, ...]
     """Shapes of one record as the source holds it, a shape for each top."""
     position: int
     """Records read so far, by this rank."""
-    statistics: Statistics
+    statistics: ReadStatistics
     complete: bool
     """Set before the first batch: the reader threads shall do that instead, for a net on the CPU."""
     allocate: Callable[[Shape, Any], Array]
@@ -177,7 +177,7 @@ class Source(Protocol):
         """Records that could not be used and for which others stand in, by what they are called, with what is wrong."""
 
     @property
-    def finish(self) -> Finish | None:
+    def finish(self) -> Normalization | None:
         """What the device does with `tops[0]`; None where the tops are complete from the start."""
 
     def next_batch(self) -> Batch:

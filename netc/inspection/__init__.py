@@ -36,20 +36,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netc.inspection.checking import check
-    from netc.inspection.costs import Summary, summary
-    from netc.inspection.differences import Difference, diff
-    from netc.inspection.pages import explain
+    from netc.inspection.check import check
+    from netc.inspection.diff import NetDifference, diff
+    from netc.inspection.error_pages import explain
+    from netc.inspection.summary import Summary, summary
 
-__all__ = ["Difference", "Summary", "check", "diff", "explain", "summary"]
+__all__ = ["NetDifference", "Summary", "check", "diff", "explain", "summary"]
 
 _HOME = {
-    "Difference": "differences",
-    "Summary": "costs",
-    "check": "checking",
-    "diff": "differences",
-    "explain": "pages",
-    "summary": "costs",
+    "NetDifference": "diff",
+    "Summary": "summary",
+    "check": "check",
+    "diff": "diff",
+    "explain": "error_pages",
+    "summary": "summary",
 }
 
 

@@ -8,13 +8,13 @@ from netc.ir.dims import Shape, known, product
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Cost
 from netc.ir.liveness import BYTES, Liveness
-from netc.ir.receptive import Fields, receptive_fields
+from netc.ir.receptive import ReceptiveFields, receptive_fields
 
-__all__ = ["BYTES", "Row", "rows"]
+__all__ = ["BYTES", "CostRow", "rows"]
 
 
 @dataclass(frozen=True)
-class Row:
+class CostRow:
     """One node of a summary; None stands for what unknown extents leave open."""
 
     node: Node
@@ -27,7 +27,7 @@ class Row:
     """Bytes of its tops; 0 for an in-place layer, whose top is its bottom's memory."""
     gradient_bytes: int | None
     """Bytes of the gradients of these tops; 0 where none gets one."""
-    receptive_field: Fields | None
+    receptive_field: ReceptiveFields | None
     """Of its first top."""
 
     @property
@@ -51,22 +51,25 @@ class Row:
         return self.cost.operations if self.cost else None
 
 
-def rows(graph: Graph, live: Liveness | None = None) -> list[Row]:
+def rows(graph: Graph, live: Liveness | None = None) -> list[CostRow]:
     """One row a node, in order; shapes must be inferred."""
     owners, fields, live = graph.owners(), receptive_fields(graph), live or Liveness(graph)
     return [_row(node, owners, fields, live) for node in graph.nodes]
 
 
 def _row(
-    node: Node, owners: dict[tuple[str, int], tuple[str, int]], fields: dict[str, Fields | None], live: Liveness
-) -> Row:
+    node: Node,
+    owners: dict[tuple[str, int], tuple[str, int]],
+    fields: dict[str, ReceptiveFields | None],
+    live: Liveness,
+) -> CostRow:
     graph = live.graph
     bottoms = tuple(graph.shape(name) for name in node.bottoms)
     tops = tuple(graph.shape(name) for name in node.tops)
     weights = graph.weights(node)
     own = [w for i, w in enumerate(weights) if owners[node.key, i] == (node.key, i)]
     whole = all(shape is not None and all(map(known, shape)) for shape in (*bottoms, *tops))
-    return Row(
+    return CostRow(
         node=node,
         bottoms=bottoms,
         tops=tops,

@@ -19,7 +19,7 @@ from netc.ir.graph import Graph, Node
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ReceptiveField:
     """What an element sees along one axis."""
 
     size: int = 1
@@ -27,25 +27,25 @@ class Field:
     jump: Fraction = Fraction(1)
     """Input elements between two neighbours of the value."""
 
-    def window(self, kernel: int, stride: int, dilation: int) -> Field:
+    def window(self, kernel: int, stride: int, dilation: int) -> ReceptiveField:
         """Behind a window.
 
-        >>> Field().window(7, 2, 1).window(3, 2, 1)
-        Field(size=11, jump=Fraction(4, 1))
+        >>> ReceptiveField().window(7, 2, 1).window(3, 2, 1)
+        ReceptiveField(size=11, jump=Fraction(4, 1))
         """
-        return Field(ceil(self.size + dilation * (kernel - 1) * self.jump), self.jump * stride)
+        return ReceptiveField(ceil(self.size + dilation * (kernel - 1) * self.jump), self.jump * stride)
 
-    def spread(self, kernel: int, stride: int, dilation: int) -> Field:
+    def spread(self, kernel: int, stride: int, dilation: int) -> ReceptiveField:
         """Behind a deconvolution, of whose elements each sees one in `stride` of the kernel's places."""
         seen = ceil(Fraction(dilation * (kernel - 1) + 1, stride))
-        return Field(ceil(self.size + (seen - 1) * self.jump), self.jump / stride)
+        return ReceptiveField(ceil(self.size + (seen - 1) * self.jump), self.jump / stride)
 
-    def whole(self, extent: int) -> Field:
+    def whole(self, extent: int) -> ReceptiveField:
         """Of all `extent` elements together."""
         return self.window(extent, 1, 1)
 
 
-Fields = tuple[Field, ...]
+ReceptiveFields = tuple[ReceptiveField, ...]
 """One an axis; empty where a value has nothing to do with a place of the input."""
 
 WINDOWS = frozenset(("Convolution", "Pooling", "Im2col"))
@@ -53,23 +53,23 @@ KEEPING = frozenset(("Crop", "Slice", "Tile", "Concat", "Eltwise", "BatchReindex
 """Types that may change extents, but take each element as it is."""
 
 
-def receptive_fields(graph: Graph) -> dict[str, Fields | None]:
+def receptive_fields(graph: Graph) -> dict[str, ReceptiveFields | None]:
     """The field of each value by axis: of height and width, or of depth, height and width.
 
     None where it is not known. Values behind a flattening or an inner product see the field of all they are made of.
     """
-    fields: dict[str, Fields | None] = {name: _input(graph.shape(name)) for name in graph.inputs}
+    fields: dict[str, ReceptiveFields | None] = {name: _input(graph.shape(name)) for name in graph.inputs}
     for node in graph.nodes:
         for top in node.tops:
             fields[top] = _of(graph, node, top, fields)
     return fields
 
 
-def _input(shape: Shape | None) -> Fields | None:
-    return None if shape is None else tuple(Field() for _ in shape[2:])
+def _input(shape: Shape | None) -> ReceptiveFields | None:
+    return None if shape is None else tuple(ReceptiveField() for _ in shape[2:])
 
 
-def _of(graph: Graph, node: Node, top: str, fields: dict[str, Fields | None]) -> Fields | None:
+def _of(graph: Graph, node: Node, top: str, fields: dict[str, ReceptiveFields | None]) -> ReceptiveFields | None:
     shape = graph.shape(top)
     if node.layer.is_data or not node.bottoms:
         return _input(shape)
@@ -84,7 +84,7 @@ def _of(graph: Graph, node: Node, top: str, fields: dict[str, Fields | None]) ->
     return _through(node.layer, *known_pairs[0], shape)
 
 
-def _through(layer: Any, bottom: Fields, shape: Shape, top: Shape) -> Fields | None:
+def _through(layer: Any, bottom: ReceptiveFields, shape: Shape, top: Shape) -> ReceptiveFields | None:
     """Behind a layer that looks at one bottom."""
     spatial, result = shape[2:], top[2:]
     if layer.type == "Deconvolution" or layer.type in WINDOWS:
@@ -92,7 +92,7 @@ def _through(layer: Any, bottom: Fields, shape: Shape, top: Shape) -> Fields | N
             return _all(bottom, spatial)
         axes = len(bottom)
         windows = zip(_each(layer.kernel, axes), _each(layer.stride, axes), _each(_dilation(layer), axes))
-        step = Field.spread if layer.type == "Deconvolution" else Field.window
+        step = ReceptiveField.spread if layer.type == "Deconvolution" else ReceptiveField.window
         return tuple(step(field, *window) for field, window in zip(bottom, windows))
     if len(result) == len(spatial) and result == spatial:
         return bottom
@@ -109,14 +109,14 @@ def _each(values: tuple[int, ...], axes: int) -> tuple[int, ...]:
     return values if len(values) == axes else (values or (1,))[:1] * axes
 
 
-def _all(fields: Fields, spatial: Shape) -> Fields | None:
+def _all(fields: ReceptiveFields, spatial: Shape) -> ReceptiveFields | None:
     if len(spatial) != len(fields):  # flattened before: the fields are those of the whole already
         return fields
-    return tuple(map(Field.whole, fields, spatial)) if all(map(known, spatial)) else None
+    return tuple(map(ReceptiveField.whole, fields, spatial)) if all(map(known, spatial)) else None
 
 
-def _largest(fields: Sequence[Fields]) -> Fields | None:
+def _largest(fields: Sequence[ReceptiveFields]) -> ReceptiveFields | None:
     """Of several bottoms, the largest field; elements lie as in the first."""
     if any(len(one) != len(fields[0]) for one in fields):
         return None
-    return tuple(Field(max(field.size for field in axis), axis[0].jump) for axis in zip(*fields))
+    return tuple(ReceptiveField(max(field.size for field in axis), axis[0].jump) for axis in zip(*fields))

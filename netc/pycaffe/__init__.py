@@ -1,6 +1,6 @@
 """Caffe's interface for Python: `import netc.pycaffe as caffe`.
 
-A facade without logic of its own: names and NumPy arrays over the node-by-node executor (netc.runtime.stepper).
+A facade without logic of its own: names and NumPy arrays over the node-by-node executor (netc.runtime.node_executor).
 
 net.py            Net
 blob.py           Blob: data and diff as NumPy arrays

@@ -37,10 +37,10 @@ class Storage(Protocol):
         """Take another shape."""
 
 
-class Weight:
+class WeightStorage:
     """The storage of a layer's own blob: the module's tensor in Caffe's shape, and its `grad`."""
 
-    def __init__(self, blob: learned.Blob) -> None:
+    def __init__(self, blob: learned.LayerBlob) -> None:
         self._blob = blob
 
     @property

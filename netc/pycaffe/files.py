@@ -6,10 +6,10 @@ import os
 
 import numpy as np
 
-from netc.runtime.blobs import Blob
+from netc.runtime.blobs import LayerBlob
 from netc.runtime.lower import Net
-from netc.runtime.state import array_of, copy_weights
-from netc.weights import Blob as FileBlob
+from netc.runtime.net_weights import array_of, copy_weights
+from netc.weights import BlobArray as FileBlob
 from netc.weights import LayerBlobs, Weights, read, write_caffemodel, write_caffemodel_hdf5
 
 Path = str | os.PathLike[str]
@@ -37,7 +37,7 @@ def save_hdf5(net: Net, path: Path, diffs: bool) -> None:
 
 def _weights(net: Net, diffs: bool, shared: bool = True) -> Weights:
     """What a file holds of a net; blobs that share another's memory only where `shared` is set."""
-    by_layer: dict[str, list[Blob]] = {node.key: [] for node in net.graph.nodes}
+    by_layer: dict[str, list[LayerBlob]] = {node.key: [] for node in net.graph.nodes}
     for blob in net.blobs:
         by_layer[blob.key].append(blob)
     layers = []
@@ -47,7 +47,7 @@ def _weights(net: Net, diffs: bool, shared: bool = True) -> Weights:
     return Weights(tuple(layers), net.graph.name)
 
 
-def _blob(blob: Blob, diffs: bool) -> FileBlob:
+def _blob(blob: LayerBlob, diffs: bool) -> FileBlob:
     data = array_of(blob.tensor, blob.shape)
     if not diffs:
         return FileBlob(data)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from netc.training.events import Event, Note
-from netc.training.log import GlogWriter, severity
+from netc.training.log.caffe_log import GlogWriter, severity
+from netc.training.log.events import Event, LogNote
 
 VARIABLE = "GLOG_minloglevel"
 LEVELS = {"I": 0, "W": 1, "E": 2}
@@ -30,7 +30,7 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
 
 def log(message: str) -> None:
     """Write a line of the program's own."""
-    tell(Note("_caffe.cpp:1", message))
+    tell(LogNote("_caffe.cpp:1", message))
 
 
 def tell(event: Event) -> None:

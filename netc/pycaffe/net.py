@@ -16,24 +16,24 @@ from netc.ir.dims import text
 from netc.ir.graph import AUTOMATIC
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
-from netc.pycaffe.blob import Array, Blob, BlobVec, Weight, send_back
+from netc.pycaffe.blob import Array, Blob, BlobVec, WeightStorage, send_back
 from netc.pycaffe.build import Built, build, forms
 from netc.pycaffe.mode import device
-from netc.pycaffe.names import Names
+from netc.pycaffe.net_names import NetNames
 from netc.pycaffe.python_layer import BoundPython, Layer
 from netc.pycaffe.reshape import reshape
 from netc.pycaffe.sources import MemorySource, Records, Source
 from netc.runtime.dummy_data import DummySource
 from netc.runtime.memory import Memory
-from netc.runtime.stepper import Stepper
-from netc.training.events import Listener
-from netc.training.stepwise import DebugLines
+from netc.runtime.node_executor import NodeExecutor
+from netc.training.log.events import Listener
+from netc.training.solver.node_by_node import DebugLines
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, Array]
 
 
-class Net(Names):
+class Net(NetNames):
     """A net of a prototxt file, in one phase.
 
         Net("train_val.prototxt", caffe.TEST)
@@ -65,7 +65,7 @@ class Net(Names):
         return net
 
     def _adopt(self, built: Built) -> None:
-        self._stepper = Stepper(built.net, built.graph, built.sources)
+        self._stepper = NodeExecutor(built.net, built.graph, built.sources)
         weakref.finalize(self, _close, list(self._stepper.sources.values()))
         self.graph = built.graph
         self.name = built.graph.name
@@ -236,7 +236,7 @@ class Net(Names):
         if isinstance(node.layer, BoundPython) and node.layer.host:
             layer = node.layer.host.layer
         layer.type = node.layer.type
-        layer.blobs = BlobVec(Blob(Weight(blob)) for blob in self._stepper.blobs(node))
+        layer.blobs = BlobVec(Blob(WeightStorage(blob)) for blob in self._stepper.blobs(node))
         return layer
 
     def _span(self, first: str | None, last: str | None) -> tuple[int, int]:

@@ -7,10 +7,10 @@ from netc.ir.dims import known, text
 from netc.ir.graph import Node
 from netc.ir.layer import Shapes
 from netc.runtime.memory import Memory, memory_key
-from netc.runtime.stepper import Stepper
+from netc.runtime.node_executor import NodeExecutor
 
 
-def reshape(stepper: Stepper) -> None:
+def reshape(stepper: NodeExecutor) -> None:
     """Give the blobs behind the data layers the shapes that follow; what data alone will tell stays as it is.
 
     Raises NetcError with the layer where shapes do not fit it, or would need other weights than it has.
@@ -30,11 +30,11 @@ def reshape(stepper: Stepper) -> None:
                 _memory(stepper, name).resize(shape)
 
 
-def _memory(stepper: Stepper, value: str) -> Memory:
+def _memory(stepper: NodeExecutor, value: str) -> Memory:
     return stepper.memory[memory_key(stepper.graph, value)]
 
 
-def _same_weights(stepper: Stepper, node: Node, bottoms: Shapes) -> None:
+def _same_weights(stepper: NodeExecutor, node: Node, bottoms: Shapes) -> None:
     for blob, weight in zip(stepper.blobs(node), node.layer.weights(bottoms)):
         if tuple(weight.shape) != tuple(blob.shape):
             raise NetcError(

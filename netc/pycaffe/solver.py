@@ -17,10 +17,10 @@ from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
 from netc.pycaffe.sources import sources_of
 from netc.runtime import lower
 from netc.runtime.memory import memory_key
-from netc.training.feeds import Feed
-from netc.training.settings import SolverSettings, read_settings
-from netc.training.solver import Solver as Loop
-from netc.training.solver_net import Extension
+from netc.training.feeds import LayerFeed
+from netc.training.solver.loop import Solver as Loop
+from netc.training.solver.settings import SolverSettings, read_settings
+from netc.training.solver.solver_net import Extension
 
 Path = str | os.PathLike[str]
 
@@ -28,7 +28,7 @@ Path = str | os.PathLike[str]
 class Passes:
     """Runs a solver's net node by node: what was written into its blobs between steps counts in the next."""
 
-    def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, Feed]) -> None:
+    def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, LayerFeed]) -> None:
         fed = {key: feed.next for key, feed in feeds.items()}
         self.facade = Net.over(Built(graph, net, {**sources_of(graph, fed), **fed}))
         self.talks = False
@@ -38,17 +38,17 @@ class Passes:
         self._graph = graph
 
     def clear_gradients(self) -> None:
-        """See netc.training.executor.Executor."""
+        """See netc.training.solver.executor.Executor."""
         self.facade.clear_param_diffs()
 
     def forward(self) -> Sequence[Tensor]:
-        """See netc.training.executor.Executor."""
+        """See netc.training.solver.executor.Executor."""
         self.facade.run_forward()
         self.outputs = [self._data(name) for name in self._graph.outputs]
         return [self._data(name).sum() * weight for name, weight in self._graph.losses]
 
     def forward_backward(self) -> Sequence[Tensor]:
-        """See netc.training.executor.Executor."""
+        """See netc.training.solver.executor.Executor."""
         losses = self.forward()
         self.facade.run_backward()
         self._lines.norms()

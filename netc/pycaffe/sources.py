@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netc.compiler import resolver
-from netc.data import Source as Batches
+from netc.data import BatchSource as Batches
 from netc.data import open_source
-from netc.data.device import Feed
+from netc.data.pipeline.device_feed import DeviceFeed
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
 from netc.ir.graph import Graph, Node
@@ -52,12 +52,12 @@ class Records:
 
     def __init__(self, graph: Graph, node: Node) -> None:
         self._graph, self._node = graph, node
-        self._feed: Feed | None = None
+        self._feed: DeviceFeed | None = None
 
     def __call__(self) -> Sequence[Tensor]:
         """The next batch. Raises NetcError for a source that cannot be read."""
         if self._feed is None:
-            self._feed = Feed(self._open())
+            self._feed = DeviceFeed(self._open())
         return self._feed.next()
 
     def close(self) -> None:

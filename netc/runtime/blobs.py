@@ -16,7 +16,7 @@ from netc.ir.layer import Weight
 
 
 @dataclass(frozen=True)
-class Blob:
+class LayerBlob:
     """One blob of one layer; blobs that share a name in the net share a tensor."""
 
     layer: str
@@ -55,7 +55,7 @@ class Blob:
         return self.owner == (self.key, self.index)
 
 
-def blobs_of(graph: Graph, modules: dict[str, nn.Module]) -> list[Blob]:
+def blobs_of(graph: Graph, modules: dict[str, nn.Module]) -> list[LayerBlob]:
     """Every blob of every layer, in .caffemodel order; `modules` by node key."""
     owners, nodes = graph.owners(), graph.by_key
     blobs = []
@@ -63,5 +63,5 @@ def blobs_of(graph: Graph, modules: dict[str, nn.Module]) -> list[Blob]:
         for index, weight in enumerate(graph.weights(node)):
             owner = owners[node.key, index]
             param = nodes[owner[0]].param(owner[1])
-            blobs.append(Blob(node.name, node.key, index, weight, param, owner, modules[node.key]))
+            blobs.append(LayerBlob(node.name, node.key, index, weight, param, owner, modules[node.key]))
     return blobs

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from netc.ir.graph import Graph
 from netc.runtime.lower import Net, made
-from netc.runtime.straight import Straight, straight
+from netc.runtime.straight_line import Straight, straight
 
 Array = NDArray[Any]
 

@@ -14,11 +14,11 @@ from netc.diagnostics import NetcError, did_you_mean
 from netc.ir.dims import known, text
 from netc.ir.graph import Graph, Node
 from netc.ir.verify import verify
-from netc.runtime.blobs import Blob, blobs_of
+from netc.runtime.blobs import LayerBlob, blobs_of
 from netc.runtime.fillers import fill
-from netc.runtime.fitting import check_fit
+from netc.runtime.input_check import check_fit
 from netc.runtime.modules import LayerModule, module_for
-from netc.runtime.straight import Straight, straight
+from netc.runtime.straight_line import Straight, straight
 
 KEPT_SHAPES = 1000
 """Of so many shapes of inputs a net remembers that its layers take them."""
@@ -95,7 +95,7 @@ class Net(nn.Module):
         return self._output_blobs
 
     @property
-    def blobs(self) -> list[Blob]:
+    def blobs(self) -> list[LayerBlob]:
         """The layers' weights in Caffe's order."""
         return blobs_of(self.graph, {node.key: self.module(node.key) for node in self.graph.nodes})
 
@@ -260,7 +260,7 @@ def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
     return LayerModule(node.layer, weights, len(node.tops), node.name, node.span, holder)
 
 
-def _fill(blobs: list[Blob], fresh: Mapping[str, bool], generator: torch.Generator | None) -> None:
+def _fill(blobs: list[LayerBlob], fresh: Mapping[str, bool], generator: torch.Generator | None) -> None:
     """Let blobs of `fresh` nodes use their owners' tensors; fill, in order, those that own theirs where asked to."""
     by_place = {(blob.key, blob.index): blob for blob in blobs}
     for blob in blobs:

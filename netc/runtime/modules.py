@@ -84,7 +84,7 @@ class LayerModule(nn.Module):
         return repr(self.layer)
 
 
-class ReLU(nn.ReLU):
+class InPlaceReLU(nn.ReLU):
     """torch's, which `overwrite` may tell for one call to compute in place."""
 
     def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
@@ -92,7 +92,7 @@ class ReLU(nn.ReLU):
         return nn.functional.relu(input, inplace or self.inplace)
 
 
-class LeakyReLU(nn.LeakyReLU):
+class InPlaceLeakyReLU(nn.LeakyReLU):
     """torch's, which `overwrite` may tell for one call to compute in place."""
 
     def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
@@ -105,14 +105,14 @@ def overwrite(module: nn.Module, bottom: Tensor) -> Any:
 
     A module that somebody put in its place is called as usual.
     """
-    return module(bottom, inplace=True) if isinstance(module, (ReLU, LeakyReLU)) else module(bottom)
+    return module(bottom, inplace=True) if isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) else module(bottom)
 
 
 def module_for(node: Node, bottoms: Shapes, weights: Weights) -> nn.Module:
     """The torch module of a node, its weights not yet filled."""
     stock = node.layer.module(bottoms, len(node.tops))
     if type(stock) is nn.ReLU:
-        return ReLU()
+        return InPlaceReLU()
     if type(stock) is nn.LeakyReLU:
-        return LeakyReLU(stock.negative_slope)
+        return InPlaceLeakyReLU(stock.negative_slope)
     return stock or LayerModule(node.layer, weights, len(node.tops), node.name, node.span)

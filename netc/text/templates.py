@@ -42,7 +42,7 @@ _BEHIND_COLON = re.compile(r":\s*\Z")
 
 
 @dataclass(frozen=True)
-class Place:
+class Placeholder:
     """A place to fill, by its offsets in the text."""
 
     start: int
@@ -87,13 +87,13 @@ class FilledSource(Source):
         return self.original.line(number)
 
 
-def places(text: str, known: Iterable[str] = ()) -> Iterator[Place]:
+def places(text: str, known: Iterable[str] = ()) -> Iterator[Placeholder]:
     """All places to fill, in order. Bare words and places inside strings count where their names are in `known`."""
     names = frozenset(known)
     for match in _TEXT.finditer(text):
         kind = match.lastgroup
         if match["marked"]:
-            yield Place(match.start(), match.end(), ((_name(match, 3), 1),), "marked")
+            yield Placeholder(match.start(), match.end(), ((_name(match, 3), 1),), "marked")
         elif kind == "string" and names:
             yield from _inside(match, names)
         elif kind == "word" and text.rfind(":", max(0, match.start() - 200), match.start()) >= 0:
@@ -105,20 +105,20 @@ def _name(match: re.Match[str], first: int) -> str:
     return next(name for name in match.groups()[first - 1 :] if name and not name.startswith(("$", "{")))
 
 
-def _inside(string: re.Match[str], names: frozenset[str]) -> Iterator[Place]:
+def _inside(string: re.Match[str], names: frozenset[str]) -> Iterator[Placeholder]:
     for match in _INSIDE.finditer(string[0]):
         name = _name(match, 1)
         if name in names:
-            yield Place(string.start() + match.start(), string.start() + match.end(), ((name, 1),), "string")
+            yield Placeholder(string.start() + match.start(), string.start() + match.end(), ((name, 1),), "string")
 
 
-def _word(text: str, match: re.Match[str], names: frozenset[str]) -> Iterator[Place]:
+def _word(text: str, match: re.Match[str], names: frozenset[str]) -> Iterator[Placeholder]:
     """A bare word where a value stands."""
     times = _TIMES.fullmatch(match[0])
     if (times or match[0] in names) and _BEHIND_COLON.search(text, max(0, match.start() - 200), match.start()):
         whole = (match[0], 1)
         parts = ((times[1], int(times[2])),) if times else ()
-        yield Place(match.start(), match.end(), (whole, *parts), "word")
+        yield Placeholder(match.start(), match.end(), (whole, *parts), "word")
 
 
 def fill(source: Source, values: Mapping[str, str]) -> tuple[Source, list[Diagnostic]]:
@@ -148,7 +148,7 @@ def fill(source: Source, values: Mapping[str, str]) -> tuple[Source, list[Diagno
     return FilledSource(source.name, "".join(pieces), source, tuple(edits)), unused
 
 
-def _value(place: Place, values: Mapping[str, str], used: set[str]) -> str | None:
+def _value(place: Placeholder, values: Mapping[str, str], used: set[str]) -> str | None:
     for name, factor in place.names:
         value = values.get(name)
         if value is not None and (factor == 1 or value.isdecimal()):
@@ -190,12 +190,12 @@ def is_template(source: Source) -> bool:
     return any(place.kind == "marked" for place in places(source.text))
 
 
-def unfilled(source: Source, wanted: Callable[[Place], bool] = lambda place: True) -> Diagnostic | None:
+def unfilled(source: Source, wanted: Callable[[Placeholder], bool] = lambda place: True) -> Diagnostic | None:
     """One E033 that names all unfilled places, None where there is none; `wanted` chooses among them."""
     found = [place for place in places(source.text) if wanted(place)]
     if not found:
         return None
-    by_name: dict[str, list[Place]] = {}
+    by_name: dict[str, list[Placeholder]] = {}
     for place in found:
         by_name.setdefault(place.name, []).append(place)
     names = ", ".join(f"`{name}`" for name in list(by_name)[:8]) + ", ..." * (len(by_name) > 8)
@@ -206,7 +206,7 @@ def unfilled(source: Source, wanted: Callable[[Place], bool] = lambda place: Tru
     return Diagnostic("E033", message, Span(source, first.start, first.end), notes, help)
 
 
-def _note(source: Source, found: list[Place]) -> str:
+def _note(source: Source, found: list[Placeholder]) -> str:
     spelled = list(dict.fromkeys(source.text[place.start : place.end] for place in found))
     lines = list(dict.fromkeys(source.position(place.start)[0] for place in found))
     where = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:5]))}"

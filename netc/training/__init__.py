@@ -44,11 +44,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from netc.training.settings import SolverSettings, read_settings, settings_of
+from netc.training.solver.settings import SolverSettings, read_settings, settings_of
 
 if TYPE_CHECKING:
     from netc.training.run import train
-    from netc.training.solver import Solver
+    from netc.training.solver.loop import Solver
 
 __all__ = ["Solver", "SolverSettings", "read_settings", "settings_of", "train"]
 
@@ -56,7 +56,7 @@ __all__ = ["Solver", "SolverSettings", "read_settings", "settings_of", "train"]
 def __getattr__(name: str) -> Any:
     """Whatever needs torch is imported on first use: checking a solver must not wait for it."""
     if name == "Solver":
-        from netc.training.solver import Solver
+        from netc.training.solver.loop import Solver
 
         return Solver
     if name == "train":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 
 from netc.diagnostics import NetcError
-from netc.training.events import Listener, Note, Warned
-from netc.training.place import ALONE, Place
-from netc.training.settings import SolverSettings
+from netc.training.distributed.process_rank import ALONE, ProcessRank
+from netc.training.log.events import Listener, LogNote, WarningIssued
+from netc.training.solver.settings import SolverSettings
 
 
-def choose_device(settings: SolverSettings, gpu: str | None, tell: Listener, place: Place = ALONE) -> torch.device:
+def choose_device(
+    settings: SolverSettings, gpu: str | None, tell: Listener, place: ProcessRank = ALONE
+) -> torch.device:
     """The device that `--gpu` (indices, or `all`) or the solver's `solver_mode` and `device_id` ask for.
 
     Of several processes of a machine each gets a GPU of its own. A solver that asks for a GPU runs on the CPU, with a
@@ -19,15 +21,15 @@ def choose_device(settings: SolverSettings, gpu: str | None, tell: Listener, pla
     if gpu or settings.solver_mode != "GPU":
         return device_of(gpu, tell, place)
     if torch.cuda.device_count() == 0:
-        tell(Warned("the solver asks for a GPU, and there is none: training on the CPU"))
+        tell(WarningIssued("the solver asks for a GPU, and there is none: training on the CPU"))
         return device_of(None, tell)
     return device_of(str(settings.device_id) if place.world_size == 1 else "all", tell, place)
 
 
-def device_of(gpu: str | None, tell: Listener, place: Place = ALONE) -> torch.device:
+def device_of(gpu: str | None, tell: Listener, place: ProcessRank = ALONE) -> torch.device:
     """The device that `--gpu` names for a process: an index, `all`, or nothing for the CPU. Raises NetcError E606."""
     if not gpu:
-        tell(Note("caffe.cpp:197", "Use CPU."))
+        tell(LogNote("caffe.cpp:197", "Use CPU."))
         return torch.device("cpu")
     indices = gpus_of(gpu)
     if place.world_size == 1 and len(indices) > 1:
@@ -39,9 +41,9 @@ def device_of(gpu: str | None, tell: Listener, place: Place = ALONE) -> torch.de
     if place.local_rank >= len(indices):
         raise NetcError(f"there is no GPU for {place}: {len(indices)} for all of this machine", code="E606")
     index = indices[place.local_rank]
-    tell(Note("caffe.cpp:204", f"Using GPUs {', '.join(map(str, indices))}"))
+    tell(LogNote("caffe.cpp:204", f"Using GPUs {', '.join(map(str, indices))}"))
     for each in indices:
-        tell(Note("caffe.cpp:209", f"GPU {each}: {torch.cuda.get_device_name(each)}"))
+        tell(LogNote("caffe.cpp:209", f"GPU {each}: {torch.cuda.get_device_name(each)}"))
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from netc.data.device import Feed as SourceFeed
+from netc.data.pipeline.device_feed import DeviceFeed as SourceFeed
 from netc.ir.graph import Graph, Node
 from netc.runtime.dummy_data import DummySource
-from netc.training.nets import WITHOUT_RECORDS, open_node
+from netc.training.solver.net_graphs import WITHOUT_RECORDS, open_node
 
 
-class Feed(Protocol):
+class LayerFeed(Protocol):
     """Gives the tops of a data layer."""
 
     def next(self) -> tuple[Tensor, ...]:
@@ -35,9 +35,9 @@ class Feed(Protocol):
 
 def feeds_of(
     graph: Graph, device: torch.device, seed: int, rank: int = 0, world_size: int = 1, skip_bad: bool = False
-) -> dict[str, Feed]:
+) -> dict[str, LayerFeed]:
     """A feed for each data layer that has data of its own, by node key. Raises NetcError for data that is not there."""
-    feeds: dict[str, Feed] = {}
+    feeds: dict[str, LayerFeed] = {}
     for index, node in enumerate(node for node in graph.nodes if node.layer.is_data):
         if node.layer.type == "DummyData":
             feeds[node.key] = DummyFeed(node, device, seed + index + 1_000_003 * rank)

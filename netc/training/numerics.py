@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import torch
 
-from netc.training.events import Listener, Note
-from netc.training.options import Options
+from netc.training.log.events import Listener, LogNote
+from netc.training.solver.netc_param import NetcOptions
 
 MATMUL = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
 """torch.set_float32_matmul_precision's names."""
@@ -17,7 +17,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextlib.contextmanager
-def numerics(options: Options, tell: Listener) -> Iterator[None]:
+def numerics(options: NetcOptions, tell: Listener) -> Iterator[None]:
     """Compute as the options ask while the context lasts; the log names the precision.
 
     Convolutions take part in `ieee` and `tf32`; cuDNN knows no `bf16` for float32 tensors, and takes TF32 there.
@@ -31,13 +31,13 @@ def numerics(options: Options, tell: Listener) -> Iterator[None]:
     )
     try:
         _set(options)
-        tell(Note("netc:1", f"Precision of float32 products: {_precision(options)}"))
+        tell(LogNote("netc:1", f"Precision of float32 products: {_precision(options)}"))
         yield
     finally:
         _restore(*kept)
 
 
-def _set(options: Options) -> None:
+def _set(options: NetcOptions) -> None:
     if options.precision:
         torch.set_float32_matmul_precision(MATMUL[options.precision])
         torch.backends.cudnn.allow_tf32 = options.precision != "ieee"
@@ -56,7 +56,7 @@ def _restore(matmul: str, allow_tf32: bool, benchmark: bool, deterministic: bool
         os.environ.pop(WORKSPACE, None)
 
 
-def _precision(options: Options) -> str:
+def _precision(options: NetcOptions) -> str:
     matmul = {name: key for key, name in MATMUL.items()}[torch.get_float32_matmul_precision()]
     convolution = "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
     chosen = "" if options.precision else " (PyTorch's default)"

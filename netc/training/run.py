@@ -9,14 +9,14 @@ from typing import Any
 
 from netc.diagnostics import NetcError
 from netc.training.device import choose_device
-from netc.training.distributed import joined
-from netc.training.events import Listener, Note, nobody
+from netc.training.distributed.process_rank import place_of_environment
+from netc.training.distributed.torch_world import joined
+from netc.training.log.events import Listener, LogNote, ignore
 from netc.training.numerics import numerics
-from netc.training.place import place_of_environment
-from netc.training.settings import SolverSettings, read_settings
-from netc.training.signals import Request, no_request, requests_of_signals
-from netc.training.solver import Solver
-from netc.training.solver_net import PLAIN, Extension
+from netc.training.solver.loop import Solver
+from netc.training.solver.settings import SolverSettings, read_settings
+from netc.training.solver.signals import Request, no_request, requests_of_signals
+from netc.training.solver.solver_net import PLAIN, Extension
 
 AUTO = "auto"
 """In place of a snapshot's path: the newest whole one of the solver's prefix, or a fresh start."""
@@ -29,7 +29,7 @@ def train(
     snapshot: str | Path | None = None,
     gpu: str | int | None = None,
     iterations: int | None = None,
-    tell: Listener = nobody,
+    tell: Listener = ignore,
     extension: Extension = PLAIN,
     debug: bool = False,
     sigint_effect: str | None = None,
@@ -42,10 +42,10 @@ def train(
     newest whole one of the solver's prefix, and a start from `weights` where there is none. `gpu` is an index, or one
     for each process that torchrun started, or `"all"`; without it the solver's `solver_mode` decides. `iterations` is
     how many updates to make in this run, in place of going on up to the solver's `max_iter`. `tell` is called with each
-    event (`netc.training.events`). `debug` looks at every value for NaN. Effects of signals are `"stop"`, `"snapshot"`
-    and `"none"`; without them signals do what they did before. `options` are settings of netc's own
-    (`netc.training.options`): `ema_decay=0.999`. Processes that torchrun started train together, and only rank 0 tells
-    and writes. Raises NetcError.
+    event (`netc.training.log.events`). `debug` checks every value for NaN. Effects of signals are `"stop"`,
+    `"snapshot"` and `"none"`; without them signals keep their handlers. `options` are settings of netc's own
+    (`netc.training.solver.netc_param`): `ema_decay=0.999`. Processes that torchrun started train together, and only
+    rank 0 reports and writes. Raises NetcError.
     """
     settings = solver if isinstance(solver, SolverSettings) else read_settings(solver)
     settings = settings.with_options(**options) if options else settings
@@ -55,7 +55,7 @@ def train(
         files = [weights] if isinstance(weights, (str, Path)) else weights
         settings = settings.with_values(weights=list(map(str, files)))
     place = place_of_environment()
-    tell = nobody if place.rank else tell
+    tell = ignore if place.rank else tell
     device = choose_device(settings, None if gpu is None else str(gpu), tell, place)
     with contextlib.ExitStack() as stack:
         stack.enter_context(numerics(settings.options, tell))
@@ -68,15 +68,15 @@ def train(
             run.requested = stack.enter_context(requests_of_signals(*effects))
         if snapshot is not None:
             _resume(run, str(snapshot), tell)
-        tell(Note("caffe.cpp:239", "Starting Optimization"))
+        tell(LogNote("caffe.cpp:239", "Starting Optimization"))
         run.solve(iterations)
-        tell(Note("caffe.cpp:250", "Optimization Done."))
+        tell(LogNote("caffe.cpp:250", "Optimization Done."))
     return run
 
 
 def _resume(run: Solver, snapshot: str, tell: Listener) -> None:
     if snapshot != AUTO:
-        tell(Note("caffe.cpp:228", f"Resuming from {snapshot}"))
+        tell(LogNote("caffe.cpp:228", f"Resuming from {snapshot}"))
         run.restore(snapshot)
     elif run.checkpoints.restore_newest() is None:
-        tell(Note("netc:1", f"No snapshot of {run.settings.prefix} to go on from: starting afresh"))
+        tell(LogNote("netc:1", f"No snapshot of {run.settings.prefix} to go on from: starting afresh"))

@@ -30,20 +30,20 @@ from typing import TYPE_CHECKING
 
 from netc.weights.atomic import atomic_path, atomic_write
 from netc.weights.binaryproto import read_blob, write_blob
-from netc.weights.blobs import Blob, LayerBlobs, SolverState, Weights
+from netc.weights.blobs import BlobArray, LayerBlobs, SolverState, Weights
 from netc.weights.caffemodel import read_caffemodel, write_caffemodel
-from netc.weights.content import expect, map_file
+from netc.weights.file_type import expect, map_file
 from netc.weights.solverstate import read_solverstate, write_solverstate
-from netc.weights.statistics import Statistics
+from netc.weights.statistics import BlobStatistics
 
 if TYPE_CHECKING:
     from netc.diagnostics import Diagnostic
 
 __all__ = [
-    "Blob",
+    "BlobArray",
+    "BlobStatistics",
     "LayerBlobs",
     "SolverState",
-    "Statistics",
     "Weights",
     "atomic_path",
     "atomic_write",

@@ -8,8 +8,8 @@ import numpy as np
 
 from netc.weights.atomic import atomic_write
 from netc.weights.blobproto import bytes_of, decode_blob, encode_blob
-from netc.weights.blobs import Array, Blob
-from netc.weights.content import expect, map_file
+from netc.weights.blobs import Array, BlobArray
+from netc.weights.file_type import expect, map_file
 from netc.weights.wire import Wire
 
 
@@ -26,7 +26,7 @@ def write_blob(path: str | os.PathLike[str], array: Array) -> None:
     Four axes are written as num, channels, height, width, as compute_image_mean does: every Caffe reads that; any
     other number of axes as a shape. Raises NetcError E406 for an array that holds no floats, E408.
     """
-    pieces = encode_blob(Blob(np.asarray(array)), legacy=array.ndim == 4)
+    pieces = encode_blob(BlobArray(np.asarray(array)), legacy=array.ndim == 4)
     with atomic_write(path) as file:
         for piece in pieces:
             file.write(bytes_of(piece))

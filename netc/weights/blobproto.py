@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import NetcError
-from netc.weights.blobs import Array, Blob
-from netc.weights.wire import LENGTH, VARINT, Field, Wire, delimited, signed, tag, varint
+from netc.weights.blobs import Array, BlobArray
+from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited, signed, tag, varint
 
 MAX_AXES = 32
 """Caffe's kMaxBlobAxes."""
@@ -40,7 +40,7 @@ class _Parts:
     def __init__(self, wire: Wire, start: int, end: int) -> None:
         self.wire, self.start = wire, start
         self.numbers: dict[int, int] = {}
-        self.fields: dict[int, list[Field]] = {}
+        self.fields: dict[int, list[WireField]] = {}
         for field in wire.fields(start, end):
             if field.number > 13:
                 continue
@@ -77,7 +77,7 @@ class _Parts:
         return tuple(dims)
 
 
-def decode_blob(wire: Wire, start: int, end: int) -> Blob:
+def decode_blob(wire: Wire, start: int, end: int) -> BlobArray:
     """The BlobProto in bytes `start` to `end`.
 
     Raises NetcError E403 for broken bytes, E404 for a shape that does not fit the values, E406 for raw data of a
@@ -97,7 +97,7 @@ def decode_blob(wire: Wire, start: int, end: int) -> Blob:
     check_shape(wire, shape, data.size, f"the blob at byte {start}")
     if diff is not None:
         check_shape(wire, shape, diff.size, f"the diff of the blob at byte {start}")
-    return Blob(data.reshape(shape), None if diff is None else diff.reshape(shape), legacy)
+    return BlobArray(data.reshape(shape), None if diff is None else diff.reshape(shape), legacy)
 
 
 def check_shape(wire: Wire, shape: Sequence[int], count: int, what: str) -> None:
@@ -111,7 +111,7 @@ def check_shape(wire: Wire, shape: Sequence[int], count: int, what: str) -> None
         wire.fail("E404", f"{what} has the shape {shown}, {math.prod(shape)} values, but holds {count}")
 
 
-def encode_blob(blob: Blob, legacy: bool = False) -> list[Piece]:
+def encode_blob(blob: BlobArray, legacy: bool = False) -> list[Piece]:
     """A BlobProto as Caffe writes it: values by field number, the shape among them. `legacy`: as four extents.
 
     float64 goes to the double fields; float16 becomes float32. Raises NetcError E406 for other types.
@@ -156,7 +156,7 @@ def nested(number: int, pieces: list[Piece]) -> list[Piece]:
     return [tag(number, LENGTH) + varint(sum(map(size_of, pieces))), *pieces]
 
 
-def _dims(wire: Wire, shape: Field) -> Iterator[int]:
+def _dims(wire: Wire, shape: WireField) -> Iterator[int]:
     """The extents of a BlobShape, packed or not; it stops soon behind the most that a blob may have."""
     found = 0
     for field in wire.fields(shape.at, shape.end):

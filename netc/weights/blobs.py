@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from netc.weights.statistics import Statistics, statistics
+from netc.weights.statistics import BlobStatistics, statistics
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Blob:
+class BlobArray:
     """One array of a file, in its shape.
 
     Read from a file it is a view of a memory map: read-only, perhaps not aligned, and good as long as nobody shortens
@@ -35,7 +35,7 @@ class Blob:
         return self.data.shape
 
     @functools.cached_property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> BlobStatistics:
         """Extremes, moments and counts of `data`, computed when first asked for."""
         return statistics(self.data)
 
@@ -48,7 +48,7 @@ class LayerBlobs:
     type: str
     """V2's name of the type, as far as it is known: empty from HDF5; from a V1 file it is BVLC's name of the number
     (forks gave some numbers to other types) or the number itself; from a V0 file V0's name (`conv`)."""
-    blobs: tuple[Blob | None, ...] = ()
+    blobs: tuple[BlobArray | None, ...] = ()
     """In Caffe's order. None only from HDF5, where Caffe leaves out what shares another layer's blob."""
 
 
@@ -75,7 +75,7 @@ class SolverState:
     """Iterations done."""
     learned_net: str | None
     """Path of the weight file, as the solver knew it."""
-    history: tuple[Blob, ...]
+    history: tuple[BlobArray, ...]
     """The solver's own blobs, in its order (momentum of each learnable blob, then a second round for some solvers)."""
     current_step: int = 0
     """How often the learning rate has stepped down."""

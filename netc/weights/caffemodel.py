@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from netc.diagnostics import NetcError
 from netc.weights.atomic import atomic_write
 from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, nested, size_of
-from netc.weights.blobs import Blob, LayerBlobs, Weights
-from netc.weights.content import expect, map_file
-from netc.weights.wire import LENGTH, VARINT, Field, Wire, delimited
+from netc.weights.blobs import BlobArray, LayerBlobs, Weights
+from netc.weights.file_type import expect, map_file
+from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited
 
 MAX_BYTES = 2**31 - 1
 """What protobuf can hold in one message."""
@@ -89,16 +89,16 @@ def text_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _v1_layer(wire: Wire, layer: Field) -> LayerBlobs:
+def _v1_layer(wire: Wire, layer: WireField) -> LayerBlobs:
     inner = [f for f in wire.fields(layer.at, layer.end) if f.number == 1 and f.wire == LENGTH]
     return _layer(wire, inner[-1], 1, 2, 50) if inner else _layer(wire, layer, 4, 5, 6)
 
 
-def _layer(wire: Wire, layer: Field, name_field: int, type_field: int, blobs_field: int) -> LayerBlobs:
+def _layer(wire: Wire, layer: WireField, name_field: int, type_field: int, blobs_field: int) -> LayerBlobs:
     """The layer in a field, its parts under the given numbers."""
     wire.keep()
     name = kind = ""
-    blobs: list[Field] = []
+    blobs: list[WireField] = []
     for field in wire.fields(layer.at, layer.end):
         if field.number == name_field:
             name = wire.text(_is(wire, field, "a layer's name"))
@@ -111,14 +111,14 @@ def _layer(wire: Wire, layer: Field, name_field: int, type_field: int, blobs_fie
     return LayerBlobs(name, kind, tuple(_blob(wire, field, name, i) for i, field in enumerate(blobs)))
 
 
-def _blob(wire: Wire, field: Field, layer: str, index: int) -> Blob:
+def _blob(wire: Wire, field: WireField, layer: str, index: int) -> BlobArray:
     try:
         return decode_blob(wire, field.at, field.end)
     except NetcError as error:
         raise error.at(None, f"in blob {index} of layer `{layer}`") from None
 
 
-def _is(wire: Wire, field: Field, what: str) -> Field:
+def _is(wire: Wire, field: WireField, what: str) -> WireField:
     if field.wire != LENGTH:
         wire.fail("E403", f"field {field.number} at byte {field.start} has wire type {field.wire}, not that of {what}")
     return field
@@ -167,7 +167,7 @@ def _merged(weights: Weights, net: bytes) -> list[Piece]:
     return pieces
 
 
-def _merged_layer(wire: Wire, layer: Field, take: _Turns) -> list[Piece]:
+def _merged_layer(wire: Wire, layer: WireField, take: _Turns) -> list[Piece]:
     name, before, after = "", bytearray(), bytearray()
     for field in wire.fields(layer.at, layer.end):
         if field.number == 1:

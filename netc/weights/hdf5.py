@@ -20,8 +20,8 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.weights.atomic import atomic_path
 from netc.weights.blobproto import writable
-from netc.weights.blobs import Array, Blob, LayerBlobs, SolverState, Weights
-from netc.weights.content import expect, map_file
+from netc.weights.blobs import Array, BlobArray, LayerBlobs, SolverState, Weights
+from netc.weights.file_type import expect, map_file
 from netc.weights.hdf5_file import Reader
 
 _RESERVED = {"", ".", ".."}
@@ -67,7 +67,7 @@ def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
     arrays = history[0] if history else {}
     if set(arrays) != set(range(len(arrays))):
         reader.fail("E404", f"the {len(arrays)} blobs of the history are not numbered from 0")
-    blobs = tuple(Blob(arrays[index]) for index in range(len(arrays)))
+    blobs = tuple(BlobArray(arrays[index]) for index in range(len(arrays)))
     return SolverState(done, learned_net, blobs, step)
 
 
@@ -112,7 +112,7 @@ def _layer(reader: Reader, name: str, data: dict[int, Array], diffs: dict[int, A
         reader.fail("E402", "there are datasets in `data` itself: it is no Caffe weight file")
     arrays = reader.in_order(data)
     fits = {i: diff for i, diff in diffs.items() if i in data and diff.shape == data[i].shape}
-    return LayerBlobs(name, "", tuple(None if a is None else Blob(a, fits.get(i)) for i, a in enumerate(arrays)))
+    return LayerBlobs(name, "", tuple(None if a is None else BlobArray(a, fits.get(i)) for i, a in enumerate(arrays)))
 
 
 def _write_layers(group: h5py.Group, weights: Weights, diff: bool) -> None:

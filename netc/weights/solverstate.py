@@ -11,10 +11,10 @@ import os
 from netc.diagnostics import NetcError
 from netc.weights.atomic import atomic_write
 from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, nested, size_of
-from netc.weights.blobs import Blob, SolverState
+from netc.weights.blobs import BlobArray, SolverState
 from netc.weights.caffemodel import MAX_BYTES, text_bytes
-from netc.weights.content import expect, map_file
-from netc.weights.wire import LENGTH, VARINT, Field, Wire, delimited, signed, tag, varint
+from netc.weights.file_type import expect, map_file
+from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited, signed, tag, varint
 
 _WIRES = {1: VARINT, 2: LENGTH, 3: LENGTH, 4: VARINT}
 
@@ -56,7 +56,7 @@ def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
 
 def _decode(wire: Wire) -> SolverState:
     numbers, learned_net = {1: 0, 4: 0}, None
-    history: list[Blob] = []
+    history: list[BlobArray] = []
     for field in wire.fields(0, len(wire.data)):
         if field.wire != _WIRES.get(field.number, field.wire):
             wire.fail("E403", f"field {field.number} at byte {field.start} is not as in a solver state")
@@ -70,7 +70,7 @@ def _decode(wire: Wire) -> SolverState:
     return SolverState(numbers[1], learned_net, tuple(history), numbers[4])
 
 
-def _history_blob(wire: Wire, field: Field, index: int) -> Blob:
+def _history_blob(wire: Wire, field: WireField, index: int) -> BlobArray:
     try:
         return decode_blob(wire, field.at, field.end)
     except NetcError as error:

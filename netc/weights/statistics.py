@@ -15,7 +15,7 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Statistics:
+class BlobStatistics:
     """A summary of one blob; extremes and moments leave out NaN, and are NaN where nothing else is there."""
 
     count: int
@@ -36,7 +36,7 @@ class Statistics:
         return 0 < self.count == self.zeros
 
 
-def statistics(data: npt.NDArray[Any]) -> Statistics:
+def statistics(data: npt.NDArray[Any]) -> BlobStatistics:
     """The summary of an array of floats, computed in float64.
 
     >>> found = statistics(np.array([1, 3, np.nan]))
@@ -55,11 +55,11 @@ def statistics(data: npt.NDArray[Any]) -> Statistics:
                 total += float(values.sum())
                 low, high = min(low, float(values.min())), max(high, float(values.max()))
         if not known:
-            return Statistics(data.size, math.nan, math.nan, math.nan, math.nan, nans, zeros)
+            return BlobStatistics(data.size, math.nan, math.nan, math.nan, math.nan, nans, zeros)
         mean = total / known
         squares = sum(float(np.nansum((part - mean) ** 2)) for part in _parts(data))
     std = math.sqrt(squares / known) if math.isfinite(mean) else math.nan
-    return Statistics(data.size, low, high, mean, std, nans, zeros)
+    return BlobStatistics(data.size, low, high, mean, std, nans, zeros)
 
 
 def _parts(data: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:

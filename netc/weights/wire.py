@@ -27,7 +27,7 @@ KEPT = 8
 _MASK = (1 << 64) - 1
 
 
-class Field(NamedTuple):
+class WireField(NamedTuple):
     """One field of a message, or a run of equal fields of fixed width."""
 
     number: int
@@ -50,7 +50,7 @@ class Wire:
         self.name = name
         self._left = BUDGET
 
-    def fields(self, start: int, end: int) -> Iterator[Field]:
+    def fields(self, start: int, end: int) -> Iterator[WireField]:
         """The fields of the message in bytes `start` to `end`, in order."""
         at = start
         while at < end:
@@ -73,11 +73,11 @@ class Wire:
             self._short(f"the number at byte {at} does not end", end)
         return self.fail("E403", f"the number at byte {at} is longer than ten bytes")
 
-    def text(self, field: Field) -> str:
+    def text(self, field: WireField) -> str:
         """A string. What is not UTF-8 (Caffe does not mind) becomes lone surrogates, and goes back as it came."""
         return bytes(self.data[field.at : field.end]).decode("utf-8", "surrogateescape")
 
-    def values(self, field: Field, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    def values(self, field: WireField, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Packed values, or a run of unpacked ones: a view. The payload's size must fit the type's."""
         kind = np.dtype(dtype)
         if field.wire == LENGTH:
@@ -105,7 +105,7 @@ class Wire:
         if self._left < 0:
             self.fail("E405", f"more than {BUDGET} fields, or {BUDGET // KEPT} layers and blobs: not a file of weights")
 
-    def _field(self, at: int, end: int) -> Field:
+    def _field(self, at: int, end: int) -> WireField:
         self._spend(1)
         tag, after = self.varint(at, end)
         number, wire = tag >> 3, tag & 7
@@ -113,13 +113,13 @@ class Wire:
             self.fail("E403", f"byte {at} starts no field: its number is {number}, its wire type {wire}")
         if wire == VARINT:
             value, stop = self.varint(after, end)
-            return Field(number, wire, at, after, stop, value)
+            return WireField(number, wire, at, after, stop, value)
         if wire == GROUP:
-            return Field(number, wire, at, after, self._group_end(number, after, end), 0)
+            return WireField(number, wire, at, after, self._group_end(number, after, end), 0)
         size, after = self.varint(after, end) if wire == LENGTH else (WIDTHS[wire], after)
         if size > end - after:
             self._short(f"field {number} at byte {at} has {size} bytes, of which {end - after} are there", end)
-        return Field(number, wire, at, after, after + size, size if wire == LENGTH else 1)
+        return WireField(number, wire, at, after, after + size, size if wire == LENGTH else 1)
 
     def _group_end(self, number: int, at: int, end: int) -> int:
         """The byte behind the group `number` whose first field is at `at`. No recursion: depth is the file's choice."""
@@ -140,7 +140,7 @@ class Wire:
                 self.fail("E403", f"the group at byte {start} holds more than {MAX_DEPTH} groups within each other")
         return at
 
-    def _run(self, first: Field, end: int) -> Field:
+    def _run(self, first: WireField, end: int) -> WireField:
         """The field with all equal ones right behind it, found by comparing every fifth (ninth) byte with its tag."""
         tag, step = self.data[first.start], WIDTHS[first.wire] + 1
         if first.end >= end or self.data[first.end] != tag:

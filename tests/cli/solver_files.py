@@ -26,7 +26,7 @@ random_seed: 3 solver_mode: CPU
 
 def write_solver(folder: Path, net: str = NET, solver: str = SOLVER, labels: int = 4) -> Path:
     """net.prototxt, solver.prototxt and a database of 20 records 1x5x6 with labels 0 to `labels` - 1."""
-    from netc.data.convert import write_lmdb
+    from netc.data.tools.mnist_and_cifar import write_lmdb
 
     (folder / "net.prototxt").write_text(net)
     (folder / "solver.prototxt").write_text(solver)

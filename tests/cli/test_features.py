@@ -15,10 +15,10 @@ from netc.cli.features import command
 from netc.data.stores import open_store
 from netc.diagnostics import NetcError
 from netc.schema import caffe
-from netc.training.data_watch import DataWatch
-from netc.training.features import extract
+from netc.training.data_monitor import DataMonitor
+from netc.training.feature_extraction import extract
 from netc.training.feeds import RecordFeed
-from netc.weights import Blob, LayerBlobs, Weights, write_caffemodel
+from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 from tests.data.databases import database
 from tests.data.real_images import photographs
 
@@ -43,7 +43,7 @@ def folder(tmp_path, monkeypatch):
     net = netc.load("net.prototxt", seed=1)
     layers = {}
     for blob in net.blobs:
-        layers.setdefault(blob.layer, []).append(Blob(blob.tensor.detach().numpy()))
+        layers.setdefault(blob.layer, []).append(BlobArray(blob.tensor.detach().numpy()))
     write_caffemodel("w.caffemodel", Weights(tuple(LayerBlobs(name, "", blobs) for name, blobs in layers.items())))
     return tmp_path
 
@@ -105,15 +105,15 @@ class _Source:
     """Statistics and skips as a source has them."""
 
     def __init__(self):
-        from netc.data import Statistics
+        from netc.data import ReadStatistics
 
-        self.statistics, self.skipped = Statistics(), {}
+        self.statistics, self.skipped = ReadStatistics(), {}
 
 
 def test_the_log_is_told_of_slow_and_bad_data():
     feed = RecordFeed.__new__(RecordFeed)
     feed.source = source = _Source()
-    watch = DataWatch({"data": feed})
+    watch = DataMonitor({"data": feed})
     assert watch() == []
     source.statistics.started -= 10.0
     source.statistics.count(4120, 5.0)
@@ -123,7 +123,7 @@ def test_the_log_is_told_of_slow_and_bad_data():
     source.skipped["record `3` of `db`"] = NetcError("record `3` of `db`: no picture")
     assert watch() == ["data layer skipped 1 record so far: record `3` of `db`: no picture"]
     assert watch() == []
-    several = DataWatch({"a": feed, "b": feed})
+    several = DataMonitor({"a": feed, "b": feed})
     source.statistics.started -= 10.0
     source.statistics.count(100, 9.0)
     assert several()[0] == "data layer `a` limits: 10 images/s"

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from netc.cli import main
-from netc.training import launching
+from netc.training.distributed import launcher as launching
 
 from .solver_files import NET, write_solver
 
-LAUNCH = "import sys; from netc.training.launching import launch; sys.exit(launch(sys.argv[1:], 2))"
+LAUNCH = "import sys; from netc.training.distributed.launcher import launch; sys.exit(launch(sys.argv[1:], 2))"
 
 
 def start(folder, *command):
@@ -42,7 +42,7 @@ def test_processes_that_netc_starts(tmp_path):
 
 @pytest.mark.slow
 def test_a_rank_that_fails_under_torchrun_ends_the_run_with_its_error(tmp_path):
-    from netc.data.convert import write_lmdb
+    from netc.data.tools.mnist_and_cifar import write_lmdb
 
     write_solver(tmp_path, net=NET.replace('"db"', '"odd"'))
     images = np.random.default_rng(5).integers(0, 255, (20, 1, 5, 6), dtype=np.uint8)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from netc.cli import progress
-from netc.training import events
+from netc.cli import run_progress as progress
+from netc.training.log import events
 
 
 class Terminal(io.StringIO):
@@ -14,11 +14,11 @@ class Terminal(io.StringIO):
 
 
 def run(tell):
-    tell(events.Started("net", "fixed", 10, 40, 64))
+    tell(events.RunStarted("net", "fixed", 10, 40, 64))
     for iteration in range(11, 41):
-        tell(events.Advanced(iteration))
-    tell(events.Displayed(40, 0.125, 1.0, 30, 30, ()))
-    tell(events.Finished(40))
+        tell(events.IterationFinished(iteration))
+    tell(events.IterationDisplayed(40, 0.125, 1.0, 30, 30, ()))
+    tell(events.RunFinished(40))
 
 
 def test_a_terminal_shows_log_and_bar(monkeypatch):

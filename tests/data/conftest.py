@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netc.data import chunks
+from netc.data.pipeline import batch_assembly as chunks
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from netc.data.leveldb_format import MAGIC
+from netc.data.stores.leveldb_format import MAGIC
 
 Write = tuple[bytes, int, bytes | None]
 """Key, sequence number, value; None deletes."""

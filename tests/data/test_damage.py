@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from netc.cli import main
-from netc.data import lmdb_store, open_source
-from netc.data.lmdb_pages import check_pages
+from netc.data import open_source
+from netc.data.stores import lmdb as lmdb_store
 from netc.data.stores import open_records
-from netc.data.survey import survey
-from netc.data.writing import new_database
+from netc.data.stores.lmdb_pages import check_pages
+from netc.data.stores.writers import new_database
+from netc.data.tools.database_report import survey
 from netc.diagnostics import NetcError
 from tests.data.databases import data_layer, database, fault, pictures, record
 
@@ -37,7 +38,7 @@ def damaged(path, backend):
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
 def test_the_damage_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_bad):
-    monkeypatch.setattr("netc.data.lmdb_store.CHECKED", 0)
+    monkeypatch.setattr("netc.data.stores.lmdb.CHECKED", 0)
     source = open_source(damaged(tmp_path / "db", backend), "TRAIN", skip_bad=skip_bad)
     source.order.shuffle = shuffle
     seen = []
@@ -53,7 +54,7 @@ def test_the_damage_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_b
 
 
 def test_a_database_that_could_not_be_opened_is_given_back(tmp_path, monkeypatch):
-    monkeypatch.setattr("netc.data.lmdb_store.CHECKED", 0)
+    monkeypatch.setattr("netc.data.stores.lmdb.CHECKED", 0)
     data = pages_of(database(tmp_path / "db", pictures(300, (1, 4, 4))))
     for page in range(2, len(data) // 4096):
         data[page * 4096 + 10] = 0xFF
@@ -123,7 +124,7 @@ def test_pages_that_lead_the_library_astray(tmp_path, monkeypatch, capsys):
     (tmp_path / "db" / "data.mdb").write_bytes(data)
     assert main(["data", "check", "db"]) == 1
     assert f"error[E501]: LMDB `db` is damaged: page {leaf} refers to bytes outside it" in capsys.readouterr().err
-    monkeypatch.setattr("netc.data.lmdb_store.CHECKED", 0)
+    monkeypatch.setattr("netc.data.stores.lmdb.CHECKED", 0)
     assert main(["data", "check", "db"]) == 1
     assert "is damaged" in capsys.readouterr().err
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from netc.data import open_source
-from netc.data.database import DatumRecords
-from netc.data.device import Feed
-from netc.data.finish import Finish
-from netc.data.lmdb_store import _OPEN, LmdbStore
-from netc.data.order import Order
-from netc.data.prefetch import PrefetchedSource
-from netc.data.transform import Crop
+from netc.data.pipeline.cropping import Cropping
+from netc.data.pipeline.device_feed import DeviceFeed
+from netc.data.pipeline.normalization import Normalization
+from netc.data.pipeline.prefetch import PrefetchedSource
+from netc.data.pipeline.sampling import Order
+from netc.data.sources.database import DatumRecords
+from netc.data.stores.lmdb import _OPEN, LmdbStore
 from netc.schema import caffe
 from netc.weights import write_blob
 from tests.data.databases import data_layer, database, fault, labels, pictures, record, write
@@ -51,7 +51,7 @@ def test_records_come_in_key_order_and_wrap_inside_a_batch(tmp_path, opened):
 def test_feed_finishes_as_caffe_does(tmp_path, opened):
     images = pictures(6)
     layer = data_layer(database(tmp_path / "db", images), crop_size=4, mean_value=(1.0, 2.0, 3.5), scale=0.25)
-    data, label = Feed(opened(layer, "TEST")).next()
+    data, label = DeviceFeed(opened(layer, "TEST")).next()
     want = (images[:4, :, 1:5, 2:6].astype(np.float32) - np.float32([1, 2, 3.5]).reshape(3, 1, 1)) * np.float32(0.25)
     np.testing.assert_array_equal(data.numpy(), want)
     assert label.tolist() == [0, 1, 2, 3]
@@ -70,14 +70,14 @@ def test_mean_file_is_cropped_with_the_picture(tmp_path, opened):
     for n, ((y, x), flip) in enumerate(zip(bare.offsets, bare.mirror)):
         part = (images[n] - mean[0])[:, y : y + 5, x : x + 5] * np.float32(0.5)
         want[n] = part[:, :, ::-1] if flip else part
-    data, _ = Feed(opened(with_mean, "TRAIN", seed=4)).next()
+    data, _ = DeviceFeed(opened(with_mean, "TRAIN", seed=4)).next()
     np.testing.assert_array_equal(data.numpy(), want)
 
 
 @pytest.mark.parametrize("settings", [{}, {"crop_size": 4, "mirror": True, "scale": 0.5}])
 def test_batches_do_not_depend_on_threads(tmp_path, opened, settings):
     layer = data_layer(database(tmp_path / "db", pictures(50)), 32, **settings)
-    feeds = [Feed(opened(layer, "TRAIN", seed=9, threads=threads)) for threads in (1, 2, 4)]
+    feeds = [DeviceFeed(opened(layer, "TRAIN", seed=9, threads=threads)) for threads in (1, 2, 4)]
     for _ in range(4):
         one, *others = [feed.next() for feed in feeds]
         for other in others:
@@ -93,7 +93,9 @@ def test_seeds_differ(tmp_path, opened):
 def shuffled(path, seed=1, rank=0, world_size=1):
     records = DatumRecords(LmdbStore(path, "db"))
     order = Order(seed, True, rank, world_size, permute=records.permute)
-    return PrefetchedSource(records, order, batch_size=5, crop=Crop(3, True, True), finish=Finish(), threads=2)
+    return PrefetchedSource(
+        records, order, batch_size=5, crop=Cropping(3, True, True), finish=Normalization(), threads=2
+    )
 
 
 def test_shuffle_gives_every_record_once_an_epoch(tmp_path):
@@ -173,7 +175,7 @@ def test_float_data(tmp_path, opened):
     values = np.linspace(-1, 1, 12, dtype=np.float32).reshape(2, 3, 2)
     datum = caffe.Datum(channels=2, height=3, width=2, float_data=values.ravel().tolist())
     source = opened(data_layer(write(tmp_path / "db", [datum.SerializeToString()]), 2, scale=3.0), "TEST")
-    data, _ = Feed(source).next()
+    data, _ = DeviceFeed(source).next()
     np.testing.assert_array_equal(data[1].numpy(), values * np.float32(3))
 
 

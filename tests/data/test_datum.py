@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netc.data.datum import Datum, read_datum
+from netc.data.sources.datum import Datum, read_datum
 from netc.schema import caffe
 
 INT32 = st.integers(-(2**31), 2**31 - 1)

@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from netc.data import hdf5_rows, open_source
+from netc.data import open_source
+from netc.data.sources import hdf5 as hdf5_rows
 from netc.diagnostics import NetcError
 from netc.layers.hdf5 import HDF5Data
 from tests.data.databases import fault

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from netc.data import open_source
-from netc.data.device import Feed
+from netc.data.pipeline.device_feed import DeviceFeed
 from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import ImageData
@@ -60,7 +60,7 @@ def test_resized_and_grey_as_opencv_does(folder):
 
 def test_transformed(folder):
     made = layer(folder, LIST, Transform(crop_size=5, mean_value=(9.0,), scale=2.0))
-    feed = Feed(open_source(made, "TEST"))
+    feed = DeviceFeed(open_source(made, "TEST"))
     want = (pictures(5, (3, 12, 10))[:2, :, 3:8, 2:7].astype(np.float32) - 9) * 2
     np.testing.assert_array_equal(feed.next()[0].numpy(), want)
     feed.source.close()

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netc.data import open_source
-from netc.data.leveldb_store import LevelDbStore
-from netc.data.snappy import decompress
+from netc.data.stores.leveldb import LevelDbStore
+from netc.data.stores.snappy import decompress
 from netc.diagnostics import NetcError
 from tests.data import leveldb_writer as writer
 from tests.data.databases import data_layer, fault, pictures, record

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netc.data.checksum import _plain, crc32c, masked
-from netc.data.leveldb_format import LOG_BLOCK, Table, log_records
-from netc.data.leveldb_writer import TABLE, LevelDbWriter, log_record
 from netc.data.stores import open_store
+from netc.data.stores.checksum import _plain, crc32c, masked
+from netc.data.stores.leveldb_format import LOG_BLOCK, Table, log_records
+from netc.data.stores.leveldb_writer import TABLE, LevelDbWriter, log_record
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from netc.data import open_source
-from netc.data.device import Feed
-from netc.data.source import Statistics
+from netc.data.pipeline.device_feed import DeviceFeed
+from netc.data.source import ReadStatistics
 from netc.diagnostics import NetcError
 from tests.data.databases import data_layer, database, fault, labels, pictures, record, write
 
@@ -109,7 +109,7 @@ def test_released_arrays_are_used_again_and_others_are_not(tmp_path):
 
 
 def test_a_feed_never_overwrites_a_tensor_that_is_held(tmp_path):
-    feed = Feed(open_source(data_layer(database(tmp_path / "db", pictures(24)), 4, prefetch=2), "TEST"))
+    feed = DeviceFeed(open_source(data_layer(database(tmp_path / "db", pictures(24)), 4, prefetch=2), "TEST"))
     held = [feed.next()[0][1:, :, 2:] for _ in range(6)]
     for i, view in enumerate(held):
         np.testing.assert_array_equal(view.numpy(), pictures(24)[4 * i + 1 : 4 * i + 4, :, 2:])
@@ -117,7 +117,7 @@ def test_a_feed_never_overwrites_a_tensor_that_is_held(tmp_path):
 
 
 def test_statistics_tell_who_waits():
-    statistics = Statistics()
+    statistics = ReadStatistics()
     statistics.count(64, 100.0)
     assert (statistics.records, statistics.waited) == (0, 0.0)
     statistics.count(64, 100.0)
@@ -131,7 +131,7 @@ def test_statistics_tell_who_waits():
 
 @pytest.mark.parametrize(("values", "chunks"), [(1, 4), (64 * 3 * 7 * 9 // 2, 2), (1 << 18, 1)])
 def test_few_values_are_not_shared_out(tmp_path, monkeypatch, values, chunks):
-    monkeypatch.setattr("netc.data.chunks.SMALLEST_VALUES", values)
+    monkeypatch.setattr("netc.data.pipeline.batch_assembly.SMALLEST_VALUES", values)
     source = open_source(data_layer(database(tmp_path / "db", pictures(64)), 64, prefetch=1), "TEST", threads=4)
     assert labels(source, 1) == list(range(64))
     assert len(source._pending[0]._chunks) == chunks

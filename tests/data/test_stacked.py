@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from netc.data import chunks, open_source
-from netc.data.datum import read_alike, read_datum
+from netc.data import open_source
+from netc.data.pipeline import batch_assembly as chunks
+from netc.data.sources.datum import read_alike, read_datum
 from netc.schema import caffe
 from netc.weights import write_blob
 from tests.data.databases import data_layer, database, fault, pictures, record, write

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from netc.data import open_source
-from netc.data.convert import cifar10, mnist
-from netc.data.image_set import ImageSettings, class_entries, convert_folder, convert_images, read_entries
-from netc.data.mean_image import mean_image
-from netc.data.sheet import contact_sheet
 from netc.data.stores import open_store
-from netc.data.survey import survey
+from netc.data.tools.contact_sheet import contact_sheet
+from netc.data.tools.database_report import survey
+from netc.data.tools.image_database import ImageSettings, class_entries, convert_folder, convert_images, read_entries
+from netc.data.tools.mean_image import mean_image
+from netc.data.tools.mnist_and_cifar import cifar10, mnist
 from netc.schema import caffe
 from netc.weights import read_blob
 from tests.data.databases import data_layer, database, pictures, record, write

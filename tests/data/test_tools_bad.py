@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from netc.data.convert import cifar10
-from netc.data.image_set import ImageSettings, convert_folder, convert_images
-from netc.data.mean_image import mean_image
-from netc.data.sheet import contact_sheet
-from netc.data.survey import survey
-from netc.data.writing import new_database
+from netc.data.stores.writers import new_database
+from netc.data.tools.contact_sheet import contact_sheet
+from netc.data.tools.database_report import survey
+from netc.data.tools.image_database import ImageSettings, convert_folder, convert_images
+from netc.data.tools.mean_image import mean_image
+from netc.data.tools.mnist_and_cifar import cifar10
 from netc.diagnostics import NetcError
 from netc.schema import caffe
 from tests.data.databases import database, fault, pictures, record, write

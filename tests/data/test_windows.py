@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from netc.data import open_source
-from netc.data.device import Feed
-from netc.data.windows import Corners, WindowRecords, placement
+from netc.data.pipeline.device_feed import DeviceFeed
+from netc.data.sources.windows import Corners, WindowRecords, placement
 from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import WindowData
@@ -72,7 +72,7 @@ def test_warped_windows(folder, settings):
         whole = np.random.default_rng(1).uniform(0, 255, (1, 3, 21, 21)).astype(np.float32)
         write_blob(folder / "mean", whole)
         settings, mean = {"mean_file": str(folder / "mean")}, whole[0, :, 2:18, 2:18]
-    feed = Feed(open_source(layer(folder, {"mirror": True, **settings}, cache_images=True), "TRAIN", seed=1))
+    feed = DeviceFeed(open_source(layer(folder, {"mirror": True, **settings}, cache_images=True), "TRAIN", seed=1))
     flips = set()
     for _ in range(3):
         for data, label in zip(*(top.numpy() for top in feed.next())):
@@ -110,7 +110,7 @@ def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror)
     transform = {"mean_value": (100.5,), "mirror": mirror}
     made = layer(folder, transform, fg_fraction=1.0, context_pad=4, batch_size=12)
     host, device = open_source(made, "TRAIN", seed=6), open_source(made, "TRAIN", seed=6)
-    data = Feed(host).next()[0].numpy()
+    data = DeviceFeed(host).next()[0].numpy()
     batch = device.next_batch()
     import torch
 
@@ -187,7 +187,7 @@ def test_settings_that_make_no_sense(folder, settings, code, part, field):
 def test_windows_are_in_colour_whatever_the_file_says(folder, described):
     (folder / "windows.txt").write_text(f"# 0\n0.png\n{described}\n1\n5 1 0 10 9 25\n")
     made = layer(folder, {"mean_value": (1.0, 2.0, 3.0)}, fg_fraction=1.0)
-    feed = Feed(open_source(made, "TRAIN"))
+    feed = DeviceFeed(open_source(made, "TRAIN"))
     assert made.batch(feed.source.record_shapes, 2) == tuple(tuple(top.shape) for top in feed.next())
     feed.source.close()
 

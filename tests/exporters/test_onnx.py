@@ -5,8 +5,8 @@ import pytest
 
 from netc.conversion.models import net_of
 from netc.diagnostics import NetcError
+from netc.exporters.input_stage import InputStage
 from netc.exporters.onnx import model_of
-from netc.exporters.stage import InputStage
 from netc.passes.arrays import Weighted
 from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm

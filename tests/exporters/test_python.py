@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 
 from netc.conversion.models import net_of
 from netc.diagnostics import NetcError
+from netc.exporters.input_stage import InputStage
 from netc.exporters.python import functions, source_of
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import constructor
-from netc.exporters.stage import InputStage
 from netc.layers import registry
 from netc.passes.arrays import Weighted
 from netc.passes.drop_identities import drop_identities

@@ -7,7 +7,7 @@ import pytest
 from netc.compiler import checked_graph
 from netc.diagnostics import NetcError, Source
 from netc.frontends.caffe.forks import V1_TYPES, explained, in_bvlc_terms, owner_of_type, unsupported, with_unread
-from netc.frontends.caffe.forks.known import KNOWN, SHAPING
+from netc.frontends.caffe.forks.fields import KNOWN, SHAPING
 from netc.frontends.caffe.read import fields_of
 from netc.ir.fields import Fields
 from netc.ir.graph import State

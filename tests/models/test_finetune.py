@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from netc import check, train
-from netc.training import events
+from netc.training.log import events
 
 ROOT = Path(__file__).parents[2]
 WAYS = {"linear_classifier": {"ip2_parity"}, "few_layers": {"ip1", "ip2_parity"}}
@@ -40,10 +40,10 @@ def test_what_learns(folder, monkeypatch, way):
     assert check(solver) == []
     heard = []
     run = train(solver, tell=heard.append)
-    (report,) = [e for e in heard if isinstance(e, events.Finetuned) and e.test_net is None]
+    (report,) = [e for e in heard if isinstance(e, events.FinetuningLoaded) and e.test_net is None]
     assert (report.loaded, report.skipped, report.missing) == (("conv1", "conv2", "ip1"), ("ip2",), ("ip2_parity",))
     history = zip(run.optimizer.blobs, run.optimizer.history())
     assert {blob.layer for blob, kept in history if kept.any()} == WAYS.get(way, ALL)
-    before, after = (e.outputs[0].value for e in heard if isinstance(e, events.Tested))
+    before, after = (e.outputs[0].value for e in heard if isinstance(e, events.TestFinished))
     assert before < 0.65
     assert after > 0.85

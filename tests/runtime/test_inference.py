@@ -13,7 +13,7 @@ import netc
 from netc.compiler import folded
 from netc.diagnostics import NetcError
 from netc.runtime.inference import compile_main, to_channels_last
-from netc.weights import Blob, LayerBlobs, Weights, write_caffemodel
+from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 from tests.conversion.nets import MIXED, close
 
 SMALL = """
@@ -169,7 +169,7 @@ def test_all_that_load_offers(tmp_path):
     trained = lively(netc.load(path))
     layers = {name: [b for b in trained.blobs if b.layer == name] for name in ("conv", "bn", "fc")}
     held = [
-        LayerBlobs(name, blobs[0].module.__class__.__name__, tuple(Blob(b.data.numpy()) for b in blobs))
+        LayerBlobs(name, blobs[0].module.__class__.__name__, tuple(BlobArray(b.data.numpy()) for b in blobs))
         for name, blobs in layers.items()
     ]
     write_caffemodel(tmp_path / "net.caffemodel", Weights(layers=tuple(held)))

@@ -7,8 +7,8 @@ import pytest
 
 from netc.diagnostics import Source
 from netc.frontends.caffe.read import read_solver
-from netc.training.settings import settings_of
-from netc.training.solver import Solver
+from netc.training.solver.loop import Solver
+from netc.training.solver.settings import settings_of
 from tests.data.databases import record, write
 
 NET = """

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from netc.training.distributed import DistributedTeam, joined
-from netc.training.place import Place
+from netc.training.distributed.process_rank import ProcessRank
+from netc.training.distributed.torch_world import TorchWorld, joined
 
 
-def run_ranks(folder: Path, function: Callable[[DistributedTeam], Any], size: int = 2) -> list[Any]:
+def run_ranks(folder: Path, function: Callable[[TorchWorld], Any], size: int = 2) -> list[Any]:
     """What `function(team)` gives on each rank; `function` is a module's. Raises what a rank raises."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -23,8 +23,8 @@ def run_ranks(folder: Path, function: Callable[[DistributedTeam], Any], size: in
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(size)]
 
 
-def _rank(rank: int, size: int, port: int, function: Callable[[DistributedTeam], Any], folder: Path) -> None:
+def _rank(rank: int, size: int, port: int, function: Callable[[TorchWorld], Any], folder: Path) -> None:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(size))
-    with joined(Place(rank, size, rank, True), torch.device("cpu")) as team:
+    with joined(ProcessRank(rank, size, rank, True), torch.device("cpu")) as team:
         torch.save(function(team), folder / f"rank{rank}.pt")

@@ -13,10 +13,10 @@ import torch
 
 from netc import train
 from netc.diagnostics import NetcError
-from netc.training import events
-from netc.training.log import GlogWriter
-from netc.training.sidecar import sidecar_path
-from netc.training.team import Team
+from netc.training.distributed.world import World
+from netc.training.log import events
+from netc.training.log.caffe_log import GlogWriter
+from netc.training.snapshots.sidecar import sidecar_path
 from tests.training.conftest import SOLVER
 
 
@@ -71,7 +71,7 @@ def test_what_is_not_whole_is_passed_over(three, solver_from, spoil):
     other = solver_from()
     before = [blob.data.clone() for blob in other.net.blobs]
     assert other.checkpoints.restore_newest() == "small_iter_2.solverstate"
-    (warning,) = told(other, events.Warned)
+    (warning,) = told(other, events.WarningIssued)
     assert warning.text.startswith("`small_iter_10.solverstate` is passed over: ")
     assert not all(torch.equal(blob.data, old) for blob, old in zip(other.net.blobs, before))
     for name in ("small_iter_1", "small_iter_2"):
@@ -99,7 +99,7 @@ def test_train_from_auto(work):
     (work / "solver.prototxt").write_text(SOLVER + "snapshot: 3")
     heard = []
     first = train("solver.prototxt", snapshot="auto", iterations=4, tell=heard.append)
-    texts = [event.text for event in heard if isinstance(event, events.Note)]
+    texts = [event.text for event in heard if isinstance(event, events.LogNote)]
     assert "No snapshot of small to go on from: starting afresh" in texts
     second = train("solver.prototxt", snapshot="auto", weights="small_iter_3.caffemodel", iterations=1)
     assert (first.iteration, second.iteration) == (4, 5)
@@ -150,7 +150,7 @@ def test_the_best_snapshot(solver_from, watch, values, best):
     weights = []
     solver.on_start.append(lambda: weights.append(solver.net.blobs[0].data.clone()))
     solver.step(4)
-    assert told(solver, events.Bettered)[-1].iteration == best
+    assert told(solver, events.NewBest)[-1].iteration == best
     other = solver_from(f"{TESTED} netc_param {{ {watch} }}")
     other.restore("small_best.solverstate")
     assert other.iteration == best
@@ -162,9 +162,9 @@ def test_patience_stops_the_run_with_a_snapshot(solver_from):
     more = TESTED.replace("false", "true") + 'netc_param { watch: "accuracy" patience: 2 }'
     solver = values_given(solver_from(more), [0.2, 0.4, 0.3, 0.4, 0.9])
     solver.solve()
-    (exhausted,) = told(solver, events.Exhausted)
-    assert exhausted == events.Exhausted(3, "accuracy", 2, 0.4, 1)
-    assert told(solver, events.Finished) == [events.Finished(3, early=True)]
+    (exhausted,) = told(solver, events.PatienceExhausted)
+    assert exhausted == events.PatienceExhausted(3, "accuracy", 2, 0.4, 1)
+    assert told(solver, events.RunFinished) == [events.RunFinished(3, early=True)]
     assert Path("small_iter_3.solverstate").exists()
     assert json.loads(Path("small_iter_3.netc.json").read_text())["watch"]["misses"] == 2
 
@@ -187,7 +187,7 @@ def test_an_output_that_no_test_net_has(solver_from):
     assert (found.code, found.help) == ("E609", "did you mean `accuracy`?")
 
 
-class OneOfTwo(Team):
+class OneOfTwo(World):
     """The second of two processes, of which the first does not exist."""
 
     rank, world_size = 1, 2
@@ -200,7 +200,7 @@ def test_a_snapshot_of_another_number_of_processes(three, solver_from, work):
     """One process read 10 batches of 6 records; of two, each has read 5."""
     other = solver_from(team=OneOfTwo())
     other.restore("small_iter_10.solverstate")
-    (warning,) = told(other, events.Warned)
+    (warning,) = told(other, events.WarningIssued)
     assert warning.text.startswith("the snapshot is of 1 processes, and this is a training with 2")
     assert other.train_net.feeds["digits"].source.position == 5 * 6
     other.step(1)

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from netc.diagnostics import NetcError
-from netc.training import events
 from netc.training.device import choose_device
-from netc.training.place import Place
-from netc.training.settings import SolverSettings
+from netc.training.distributed.process_rank import ProcessRank
+from netc.training.log import events
+from netc.training.solver.settings import SolverSettings
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_without_a_gpu_the_cpu_is_used_and_that_is_said_once(gpus):
     gpus(0)
     device, told = chosen(solver_mode="GPU")
     assert device == torch.device("cpu")
-    assert [type(event) for event in told] == [events.Warned, events.Note]
-    assert chosen(solver_mode="CPU")[1] == [events.Note("caffe.cpp:197", "Use CPU.")]
+    assert [type(event) for event in told] == [events.WarningIssued, events.LogNote]
+    assert chosen(solver_mode="CPU")[1] == [events.LogNote("caffe.cpp:197", "Use CPU.")]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_each_process_has_a_gpu_of_its_own(gpus):
     gpus(4)
     for gpu, local_rank, index in [("all", 2, 2), ("3,1", 1, 1), (None, 3, 3)]:
         told = []
-        place = Place(rank=5, world_size=8, local_rank=local_rank, started=True)
+        place = ProcessRank(rank=5, world_size=8, local_rank=local_rank, started=True)
         assert choose_device(SolverSettings(), gpu, told.append, place) == torch.device("cuda", index)
     with pytest.raises(NetcError, match="no GPU for rank 5 of 8: 2 for all of this machine"):
         choose_device(SolverSettings(), "0,1", told.append, place)

@@ -15,11 +15,12 @@ from netc.diagnostics import Source
 from netc.frontends.caffe.read import read_solver
 from netc.ir.layer import Mode
 from netc.layers.batch_norm import BatchNorm
-from netc.training import averaging, events
-from netc.training.settings import settings_of
-from netc.training.signals import Request
-from netc.training.solver import Solver
-from netc.training.team import Team
+from netc.training.distributed import gradient_averaging as averaging
+from netc.training.distributed.world import World
+from netc.training.log import events
+from netc.training.solver.loop import Solver
+from netc.training.solver.settings import settings_of
+from netc.training.solver.signals import Request
 from tests.data.databases import record, write
 from tests.training.ranks import run_ranks
 
@@ -62,7 +63,7 @@ def make_solver(batch, team=None, prefix="small", norm=False):
     fields, report = read_solver(Source("solver.prototxt", text))
     report.raise_errors()
     told = []
-    return Solver(settings_of(fields), tell=told.append, team=team or Team()), told
+    return Solver(settings_of(fields), tell=told.append, team=team or World()), told
 
 
 def trained(team=None, batch=3, snapshot=None, norm=False):
@@ -72,8 +73,8 @@ def trained(team=None, batch=3, snapshot=None, norm=False):
         if snapshot:
             solver.restore(snapshot)
         solver.solve()
-        warned = [event.text for event in told if isinstance(event, events.Warned)]
-        tested = [event.outputs for event in told if isinstance(event, events.Tested)]
+        warned = [event.text for event in told if isinstance(event, events.WarningIssued)]
+        tested = [event.outputs for event in told if isinstance(event, events.TestFinished)]
         return {"weights": [blob.tensor.detach() for blob in solver.net.blobs], "warned": warned, "tested": tested}
 
 
@@ -132,7 +133,7 @@ def together():
 
 def normalised(team):
     """A batch of two sizes through a synchronised BatchNorm with a Scale's factor and addend."""
-    from netc.training.all_sum import all_sum
+    from netc.training.distributed.all_sum import all_sum
 
     return normalise(BATCH[:2] if team.rank == 0 else BATCH[2:], {"all_sum": all_sum})
 
@@ -245,5 +246,5 @@ def test_another_number_of_processes_is_told_of_and_the_data_go_on(world):
 
 
 def test_a_process_alone_is_a_team_of_one():
-    team = Team()
+    team = World()
     assert (team.agree(Request.STOP), team.gather(3), team.share(4), team.leads) == (Request.STOP, [3], 4, True)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from netc.diagnostics import NetcError
-from netc.training import events
-from netc.training.log import lines
+from netc.training.log import events
+from netc.training.log.caffe_log import lines
 from tests.training.conftest import NET
 
 
@@ -42,7 +42,7 @@ def test_renamed_layers_are_copied(trained, solver_from, work):
     solver = solver_from(FROM + test + 'netc_param { rename: "ip=fc" rename: "conv=conv1" }')
     assert torch.equal(blob(solver, "fc"), blob(trained, "ip"))
     assert torch.equal(blob(solver, "conv1", 1), blob(trained, "conv", 1))
-    train, _ = [e for e in solver.events if isinstance(e, events.Finetuned)]
+    train, _ = [e for e in solver.events if isinstance(e, events.FinetuningLoaded)]
     assert (train.loaded, train.skipped, train.missing) == (("conv1", "bn", "fc"), (), ())
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from netc.training.optimizers import optimizer_for
-from netc.training.settings import SolverSettings
+from netc.training.solver.optimizers import optimizer_for
+from netc.training.solver.settings import SolverSettings
 from tests.training.test_optimizers import MULTS, SHAPES, STATISTICS, blobs, gradients
 
 RATE, ETA, DECAY = 0.2, 0.03, 0.1

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from netc.training.lr_policy import POLICIES, Schedule
-from netc.training.settings import SolverSettings
+from netc.training.solver.lr_policy import POLICIES, Schedule
+from netc.training.solver.settings import SolverSettings
 
 FORMULAS = {
     "fixed": lambda i: 0.3,

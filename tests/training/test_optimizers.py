@@ -8,10 +8,10 @@ from torch import nn
 from netc.diagnostics import NetcError
 from netc.ir.graph import Param
 from netc.ir.layer import Weight
-from netc.runtime.blobs import Blob
-from netc.training.optimizer import LARGE
-from netc.training.optimizers import OPTIMIZERS, optimizer_for
-from netc.training.settings import SolverSettings
+from netc.runtime.blobs import LayerBlob
+from netc.training.solver.optimizer import LARGE
+from netc.training.solver.optimizers import OPTIMIZERS, optimizer_for
+from netc.training.solver.settings import SolverSettings
 
 SHAPES = ((3, 4), (5,), (LARGE,), (2, 2, 3), (4,))
 MULTS = ((1, 1), (2, 0), (0.5, 1), (0, 1), (1, 1))
@@ -31,7 +31,7 @@ def blobs(dtype=torch.float64, seed=0):
         else:
             module.register_buffer(name, tensor)
         weight = Weight(name, shape, learnable=learnable)
-        made.append(Blob("layer", "layer", index, weight, Param("", lr, decay), ("layer", index), module))
+        made.append(LayerBlob("layer", "layer", index, weight, Param("", lr, decay), ("layer", index), module))
     return made
 
 
@@ -223,7 +223,7 @@ def test_memory_layouts_do_not_matter():
     def after(layout):
         module = nn.Module()
         module.weight = nn.Parameter(torch.linspace(-1, 1, LARGE).reshape(8, 16, 16, 16))
-        blob = Blob("l", "l", 0, Weight("weight", (8, 16, 16, 16)), Param(), ("l", 0), module)
+        blob = LayerBlob("l", "l", 0, Weight("weight", (8, 16, 16, 16)), Param(), ("l", 0), module)
         found = optimizer("SGD", [blob])
         for step in range(2):
             generator = torch.Generator().manual_seed(step)

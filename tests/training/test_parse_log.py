@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.training import events
-from netc.training.log import GlogWriter
-from netc.training.parse_log import parse, read_log, table_text, write_tables
+from netc.training.log import events
+from netc.training.log.caffe_log import GlogWriter
+from netc.training.log.parse_log import parse, read_log, table_text, write_tables
 
 CAFFE = Path(__file__).parent.parent / "reference" / "training" / "caffe_log.txt"
 NOVEMBER = datetime(2026, 11, 21)
@@ -47,16 +47,16 @@ def test_netcs_log_of_the_same_run_gives_the_same_tables(tmp_path):
     caffe = read_log(CAFFE)
     start, stream, at = datetime(2026, 11, 20, 21, 46, 35), io.StringIO(), [0.0]
     write = GlogWriter(stream, now=lambda: start + timedelta(seconds=at[0]))
-    write(events.Started("LeNet-digits", "inv", 0, 300))
+    write(events.RunStarted("LeNet-digits", "inv", 0, 300))
     for row in sorted([*caffe.train, *caffe.tests[0]], key=lambda row: row.seconds):
         at[0] = row.seconds
         outputs = tuple(events.Output(name, value, float(name == "loss")) for name, value in row.outputs.items())
         if "accuracy" in row.outputs:
-            write(events.Testing(row.iteration, 0))
-            write(events.Tested(row.iteration, 0, outputs))
+            write(events.TestStarted(row.iteration, 0))
+            write(events.TestFinished(row.iteration, 0, outputs))
         else:
-            write(events.Displayed(row.iteration, row.outputs["loss"], 0.3, 10, 10, outputs))
-            write(events.Rated(row.iteration, caffe.rates[row.iteration]))
+            write(events.IterationDisplayed(row.iteration, row.outputs["loss"], 0.3, 10, 10, outputs))
+            write(events.LearningRateDisplayed(row.iteration, caffe.rates[row.iteration]))
     path = tmp_path / "netc.txt"
     path.write_text(stream.getvalue())
     netc = read_log(path)

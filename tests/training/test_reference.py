@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from netc.training.executor import StraightExecutor
-from netc.training.settings import read_settings
-from netc.training.solver import Solver
+from netc.training.solver.executor import StraightExecutor
+from netc.training.solver.loop import Solver
+from netc.training.solver.settings import read_settings
 
 CASES = Path(__file__).parent.parent / "reference" / "solvers"
 

@@ -7,11 +7,11 @@ import cv2
 import pytest
 import torch
 
-from netc.data.database import DatumRecords
-from netc.data.lmdb_store import LmdbStore
-from netc.training import events
-from netc.training.settings import read_settings
-from netc.training.solver import Solver
+from netc.data.sources.database import DatumRecords
+from netc.data.stores.lmdb import LmdbStore
+from netc.training.log import events
+from netc.training.solver.loop import Solver
+from netc.training.solver.settings import read_settings
 
 LENET = Path(__file__).parents[2] / "models" / "lenet"
 PICTURES, ITERATIONS = 52, 9
@@ -69,7 +69,7 @@ def run(type_name, resume="", stop=None):
 
 
 def shown(heard, since):
-    kinds = (events.Displayed, events.Tested)
+    kinds = (events.IterationDisplayed, events.TestFinished)
     return [(type(e), e.iteration, e.outputs, e.loss) for e in heard if isinstance(e, kinds) and e.iteration >= since]
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.training.checks import check_prefix
-from netc.training.settings import SolverSettings, read_settings
+from netc.training.solver.settings import SolverSettings, read_settings
+from netc.training.solver.settings_check import check_prefix
 
 GOOD = 'net: "a.prototxt" base_lr: 0.5 lr_policy: "fixed"\n'
 

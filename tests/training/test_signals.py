@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from netc import train
-from netc.training import events
-from netc.training.log import lines
-from netc.training.signals import Request, Requests, requests_of_signals
+from netc.training.log import events
+from netc.training.log.caffe_log import lines
+from netc.training.solver.signals import Request, Requests, requests_of_signals
 from tests.training.conftest import SOLVER
 
 
@@ -52,8 +52,8 @@ def test_a_stop_in_a_test_breaks_it_off(solver_from):
     solver.requested = asking(NONE, NONE, NONE, STOP)
     solver.solve()
     assert solver.iteration == 2
-    assert [e for e in solver.events if isinstance(e, events.Interrupted)] == [events.Interrupted(2, 0)]
-    assert not [e for e in solver.events if isinstance(e, events.Tested)]
+    assert [e for e in solver.events if isinstance(e, events.TestInterrupted)] == [events.TestInterrupted(2, 0)]
+    assert not [e for e in solver.events if isinstance(e, events.TestFinished)]
     assert texts(solver)[-4:] == [
         "Test interrupted.",
         "Snapshotting to binary proto file small_iter_2.caffemodel",
@@ -66,7 +66,7 @@ def test_a_snapshot_in_a_test_is_written_at_its_end(solver_from):
     solver = solver_from("test_iter: 3 test_interval: 4 snapshot_after_train: false netc_param { ema_decay: 0.9 }")
     solver.requested = asking(NONE, SNAPSHOT)
     solver.step(1)
-    kinds = [type(e).__name__ for e in solver.events if isinstance(e, (events.Tested, events.Snapshotting))]
+    kinds = [type(e).__name__ for e in solver.events if isinstance(e, (events.TestFinished, events.SnapshotStarted))]
     assert kinds == ["Tested", *["Snapshotting"] * 3]
 
 
@@ -144,7 +144,7 @@ def test_effects_of_signals(work, number, effects, last, end):
 
     def tell(event):
         heard.append(event)
-        if isinstance(event, events.Advanced) and event.iteration == 2:
+        if isinstance(event, events.IterationFinished) and event.iteration == 2:
             os.kill(os.getpid(), number)
 
     solver = train(SOLVER_FILE, tell=tell, **effects)
@@ -158,7 +158,7 @@ def test_without_effects_signals_do_what_they_did(work):
     (work / SOLVER_FILE).write_text(SOLVER)
 
     def tell(event):
-        if isinstance(event, events.Advanced):
+        if isinstance(event, events.IterationFinished):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):

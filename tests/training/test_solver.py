@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from netc.diagnostics import NetcError
-from netc.training import events
-from netc.training.log import lines
+from netc.training.log import events
+from netc.training.log.caffe_log import lines
 from tests.data.databases import record, write
 from tests.training.conftest import NET
 
@@ -36,8 +36,15 @@ def test_the_order_of_a_run(solver_from):
     solver = solver_from("max_iter: 4 display: 2 test_iter: 2 test_interval: 2 snapshot: 3".replace("max_iter: 4", ""))
     solver.settings = solver.settings.with_values(max_iter=4)
     solver.solve()
-    kinds = (events.Testing, events.Tested, events.Displayed, events.Rated, events.Snapshotting, events.FinalLoss)
-    assert order(solver, *kinds, events.Finished) == [
+    kinds = (
+        events.TestStarted,
+        events.TestFinished,
+        events.IterationDisplayed,
+        events.LearningRateDisplayed,
+        events.SnapshotStarted,
+        events.FinalLoss,
+    )
+    assert order(solver, *kinds, events.RunFinished) == [
         ("Testing", 0), ("Tested", 0), ("Displayed", 0), ("Rated", 0),
         ("Testing", 2), ("Tested", 2), ("Displayed", 2), ("Rated", 2),
         ("Snapshotting", 3), ("Snapshotting", 3), ("Snapshotting", 4), ("Snapshotting", 4),
@@ -92,7 +99,7 @@ def test_iter_size_is_one_larger_batch(solver_from, work):
     for a, b in zip(one.net.blobs, two.net.blobs):
         torch.testing.assert_close(a.data, b.data, rtol=1e-4, atol=1e-6)
     assert one.loss.value() == pytest.approx(two.loss.value(), rel=1e-4)
-    assert len(told(one, events.Clipped)) == len(told(two, events.Clipped)) == 5
+    assert len(told(one, events.GradientsClipped)) == len(told(two, events.GradientsClipped)) == 5
 
 
 def test_a_frozen_layer_stays_and_asks_for_no_gradient(solver_from, work):
@@ -129,7 +136,7 @@ def test_a_test_is_the_mean_of_its_batches(solver_from, work):
     test.net.eval()
     passes = [[float(loss) for loss in test.executor.forward()] for _ in range(10)]
     assert first[1].value == pytest.approx(np.mean(passes), rel=1e-5)
-    assert told(solver, events.Tested)[0].loss == pytest.approx(first[1].value)
+    assert told(solver, events.TestFinished)[0].loss == pytest.approx(first[1].value)
 
 
 def test_test_nets_with_states_of_their_own(solver_from, work):
@@ -156,7 +163,7 @@ def test_nets_written_out_in_the_solver(solver_from):
     )
     solver = solver_from(base=base + "test_iter: 1 test_interval: 5")
     assert solver.test_nets[0].graph.state.level == 3
-    texts = [note.text for note in told(solver, events.Note)]
+    texts = [note.text for note in told(solver, events.LogNote)]
     assert "Creating training net specified in train_net_param." in texts
     assert "Creating test net (#0) specified by test_net_param" in texts
     solver.step(1)
@@ -167,12 +174,12 @@ def test_average_loss_and_the_numbers_shown(solver_from):
     single.step(5)
     averaged = solver_from("display: 1 average_loss: 3")
     averaged.step(5)
-    losses = [event.loss for event in told(single, events.Displayed)]
+    losses = [event.loss for event in told(single, events.IterationDisplayed)]
     means = [np.mean(losses[max(0, at - 2) : at + 1]) for at in range(5)]
-    assert [event.loss for event in told(averaged, events.Displayed)] == pytest.approx(means)
-    for event, loss in zip(told(single, events.Displayed), losses):
+    assert [event.loss for event in told(averaged, events.IterationDisplayed)] == pytest.approx(means)
+    for event, loss in zip(told(single, events.IterationDisplayed), losses):
         assert event.outputs == (events.Output("loss", loss, 1.0),)
-    assert [event.iterations for event in told(single, events.Displayed)] == [0, 1, 1, 1, 1]
+    assert [event.iterations for event in told(single, events.IterationDisplayed)] == [0, 1, 1, 1, 1]
 
 
 def test_loss_weights(solver_from, work):
@@ -181,7 +188,7 @@ def test_loss_weights(solver_from, work):
     feed = solver.train_net.feeds["d"]
     state = feed.state()
     solver.step(1)
-    (shown,) = told(solver, events.Displayed)
+    (shown,) = told(solver, events.IterationDisplayed)
     (output,) = shown.outputs
     assert shown.loss == pytest.approx(0.5 * output.value)
     feed.restore(state)
@@ -197,7 +204,7 @@ def test_it_tells_when_data_cannot_keep_up(solver_from):
     statistics.restart()
     solver.on_start.append(lambda: statistics.count(6, 1e9))
     solver.step(2)
-    told_of = [note.text for note in told(solver, events.Note) if "data layer" in note.text]
+    told_of = [note.text for note in told(solver, events.LogNote) if "data layer" in note.text]
     assert re.fullmatch(r"data layer limits: \d+ images/s", told_of[-1])
     assert statistics.waited < 1e9 * 2, "counted afresh since the last display"
 
@@ -258,7 +265,7 @@ def test_weights_to_start_from(solver_from, work):
     net.write_text(net.read_text().replace('name: "ip"', 'name: "ip-new"'))
     solver = solver_from('test_iter: 1 test_interval: 9 weights: "small_iter_3.caffemodel"')
     assert torch.equal(solver.net.blobs[0].data, first.net.blobs[0].data)
-    train, test = told(solver, events.Finetuned)
+    train, test = told(solver, events.FinetuningLoaded)
     assert (train.loaded, train.skipped, train.missing) == (("conv", "bn"), ("ip",), ("ip-new",))
     assert (train.test_net, test.test_net) == (None, 0)
     net.write_text(net.read_text().replace('name: "ip-new"', 'name: "ip"').replace("num_output: 4", "num_output: 7"))

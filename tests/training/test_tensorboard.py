@@ -7,8 +7,8 @@ import importlib
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.training import events
-from netc.training.tensorboard import TensorBoardWriter
+from netc.training.log import events
+from netc.training.log.tensorboard import TensorBoardWriter
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -17,11 +17,11 @@ def test_scalars(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     write = TensorBoardWriter(tmp_path)
-    write(events.Started("net", "fixed", 0, 2, 64))
+    write(events.RunStarted("net", "fixed", 0, 2, 64))
     for iteration in range(2):
-        write(events.Measured(iteration, 2.0 - iteration))
+        write(events.LossMeasured(iteration, 2.0 - iteration))
         write(
-            events.Displayed(
+            events.IterationDisplayed(
                 iteration,
                 1.5,
                 0.5,
@@ -30,8 +30,8 @@ def test_scalars(tmp_path):
                 (events.Output("loss", 2.0, 1.0), events.Output("top", 0.25), events.Output("top", 0.5)),
             )
         )
-        write(events.Advanced(iteration + 1, 0.125))
-    write(events.Tested(2, 1, (events.Output("accuracy", 0.75),)))
+        write(events.IterationFinished(iteration + 1, 0.125))
+    write(events.TestFinished(2, 1, (events.Output("accuracy", 0.75),)))
     write.close()
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()
@@ -50,10 +50,10 @@ def test_a_resumed_run_hides_what_it_does_again(tmp_path):
 
     for start, loss in ((0, 1.0), (2, 3.0)):
         write = TensorBoardWriter(tmp_path)
-        write(events.Started("net", "fixed", start, 4))
+        write(events.RunStarted("net", "fixed", start, 4))
         for iteration in range(start, 4):
-            write(events.Measured(iteration, loss))
-            write(events.Advanced(iteration + 1, 0.125))
+            write(events.LossMeasured(iteration, loss))
+            write(events.IterationFinished(iteration + 1, 0.125))
         write.close()
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from netc.schema import caffe, is_bvlc
-from netc.weights import Blob, LayerBlobs, Weights, read, read_caffemodel, write_caffemodel
+from netc.weights import BlobArray, LayerBlobs, Weights, read, read_caffemodel, write_caffemodel
 from netc.weights.caffemodel import MAX_BYTES, V1_TYPES
 from netc.weights.wire import FIXED32, VARINT, delimited, tag, varint
 from tests.weights.fixtures import REFERENCE, SNAPSHOTS, array, blob_proto, code_of, error_of, parsed, saved
@@ -15,7 +15,7 @@ def net_without_blobs(path) -> bytes:
     return net.SerializeToString()
 
 
-def first_blob(tmp_path, message: bytes) -> Blob:
+def first_blob(tmp_path, message: bytes) -> BlobArray:
     return read_caffemodel(saved(tmp_path, delimited(100, delimited(7, message)))).layers[0].blobs[0]
 
 
@@ -43,10 +43,10 @@ def test_writes_byte_for_byte_what_caffe_wrote(name, tmp_path):
 def test_without_a_net_names_types_and_blobs_are_written(tmp_path):
     diff = array(2, 3)
     layers = (
-        LayerBlobs("a", "Convolution", (Blob(array(2, 3), diff), Blob(array(3, dtype="<f8")))),
+        LayerBlobs("a", "Convolution", (BlobArray(array(2, 3), diff), BlobArray(array(3, dtype="<f8")))),
         LayerBlobs("ä/b", "ReLU"),
-        LayerBlobs("s", "Scale", (Blob(array(4, 5, dtype="<f2")), Blob(np.float32(7).reshape(())))),
-        LayerBlobs("empty", "", (Blob(np.empty((0, 4), np.float32)),)),
+        LayerBlobs("s", "Scale", (BlobArray(array(4, 5, dtype="<f2")), BlobArray(np.float32(7).reshape(())))),
+        LayerBlobs("empty", "", (BlobArray(np.empty((0, 4), np.float32)),)),
     )
     write_caffemodel(tmp_path / "w", Weights(layers, "net"))
     net = parsed(tmp_path / "w", caffe.NetParameter())
@@ -64,13 +64,13 @@ def test_without_a_net_names_types_and_blobs_are_written(tmp_path):
 
 def test_strided_arrays_are_written_in_order(tmp_path):
     values = array(4, 6)
-    write_caffemodel(tmp_path / "w", Weights((LayerBlobs("a", "", (Blob(values.T[::2]),)),)))
+    write_caffemodel(tmp_path / "w", Weights((LayerBlobs("a", "", (BlobArray(values.T[::2]),)),)))
     np.testing.assert_array_equal(read(tmp_path / "w").layers[0].blobs[0].data, values.T[::2])
 
 
 def test_layers_of_equal_names_are_filled_in_turn(tmp_path):
     net = caffe.NetParameter(layer=[{"name": "a"}, {"name": "b"}, {"name": "a"}])
-    one, two = (LayerBlobs("a", "", (Blob(array(n)),)) for n in (2, 3))
+    one, two = (LayerBlobs("a", "", (BlobArray(array(n)),)) for n in (2, 3))
     write_caffemodel(tmp_path / "w", Weights((one, two)), net.SerializeToString())
     weights = read(tmp_path / "w")
     assert [len(layer.blobs) for layer in weights.layers] == [1, 0, 1]
@@ -201,7 +201,7 @@ def test_blobs_are_read_only_views_of_the_file(tmp_path):
 
 
 def test_more_than_protobuf_holds(tmp_path):
-    blob = Blob(np.broadcast_to(np.float32(0), (MAX_BYTES // 4, 1)))
+    blob = BlobArray(np.broadcast_to(np.float32(0), (MAX_BYTES // 4, 1)))
     error = error_of(write_caffemodel, tmp_path / "w", Weights((LayerBlobs("big", "", (blob,)),)))
     assert error.diagnostics[0].code == "E407"
     assert "HDF5" in error.diagnostics[0].help
@@ -209,13 +209,13 @@ def test_more_than_protobuf_holds(tmp_path):
 
 
 def test_weights_that_do_not_fit_the_net(tmp_path):
-    weights = Weights((LayerBlobs("a", "", (Blob(array(2)),)),))
+    weights = Weights((LayerBlobs("a", "", (BlobArray(array(2)),)),))
     v1 = caffe.NetParameter(layers=[{"name": "a"}]).SerializeToString()
     v2 = caffe.NetParameter(layer=[{"name": "b"}]).SerializeToString()
     assert code_of(write_caffemodel, tmp_path / "w", weights, v1) == "E409"
     assert "`a`" in str(error_of(write_caffemodel, tmp_path / "w", weights, v2))
     assert code_of(write_caffemodel, tmp_path / "w", Weights((LayerBlobs("a", "", (None,)),))) == "E409"
-    whole = Weights((LayerBlobs("a", "", (Blob(np.arange(3)),)),))
+    whole = Weights((LayerBlobs("a", "", (BlobArray(np.arange(3)),)),))
     assert code_of(write_caffemodel, tmp_path / "w", whole) == "E406"
     assert not list(tmp_path.iterdir())
 

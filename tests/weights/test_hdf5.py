@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from netc.weights import (
-    Blob,
+    BlobArray,
     LayerBlobs,
     SolverState,
     Weights,
@@ -65,9 +65,9 @@ def test_solver_state_that_caffe_wrote(tmp_path):
 
 def test_layers_with_slashes_gaps_and_diffs(tmp_path):
     layers = (
-        LayerBlobs("conv1", "", (Blob(array(2, 3), array(3, 2).T), Blob(array(3, dtype="<f8")))),
-        LayerBlobs("inception/1x1", "", (Blob(array(5, 2)),)),
-        LayerBlobs("inception/3x3/reduce", "", (None, Blob(array(4)))),
+        LayerBlobs("conv1", "", (BlobArray(array(2, 3), array(3, 2).T), BlobArray(array(3, dtype="<f8")))),
+        LayerBlobs("inception/1x1", "", (BlobArray(array(5, 2)),)),
+        LayerBlobs("inception/3x3/reduce", "", (None, BlobArray(array(4)))),
     )
     (warning,) = write_caffemodel_hdf5(tmp_path / "w", Weights(layers))
     assert warning.code == "W410"
@@ -84,7 +84,7 @@ def test_layers_with_slashes_gaps_and_diffs(tmp_path):
 
 
 def test_a_long_history_keeps_its_order(tmp_path):
-    blobs = tuple(Blob(np.full((), n, np.float32)) for n in range(23))
+    blobs = tuple(BlobArray(np.full((), n, np.float32)) for n in range(23))
     write_solverstate_hdf5(tmp_path / "s", SolverState(7, None, blobs, 3))
     state = read_solverstate(tmp_path / "s")
     assert [float(blob.data) for blob in state.history] == list(range(23))
@@ -229,7 +229,7 @@ def test_a_string_of_free_length(tmp_path):
     "names", [["a", "a"], [""], ["a/"], ["."], ["a//b"], ["../a"], ["a\0b"], ["a", "a/0"], ["a", "a/0/b"], ["\udce9"]]
 )
 def test_names_that_hdf5_cannot_hold(names, tmp_path):
-    weights = Weights(tuple(LayerBlobs(name, "", (Blob(array(2)),)) for name in names))
+    weights = Weights(tuple(LayerBlobs(name, "", (BlobArray(array(2)),)) for name in names))
     assert code_of(write_caffemodel_hdf5, tmp_path / "w", weights) == "E409"
     assert not list(tmp_path.iterdir())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netc.weights.content import map_file
+from netc.weights.file_type import map_file
 from netc.weights.paging import release
 
 

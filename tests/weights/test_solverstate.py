@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from netc.schema import caffe
-from netc.weights import Blob, SolverState, read_blob, read_solverstate, write_blob, write_solverstate
+from netc.weights import BlobArray, SolverState, read_blob, read_solverstate, write_blob, write_solverstate
 from netc.weights.caffemodel import MAX_BYTES
 from netc.weights.wire import VARINT, delimited, tag
 from tests.weights.fixtures import REFERENCE, array, blob_proto, code_of, error_of, parsed, saved
@@ -27,7 +27,7 @@ def test_a_forks_fields_are_passed_over():
 
 
 def test_values_of_every_kind(tmp_path):
-    before = SolverState(123456, "ä.caffemodel", (Blob(array(3, 2, dtype="<f8")), Blob(array(4))), 17)
+    before = SolverState(123456, "ä.caffemodel", (BlobArray(array(3, 2, dtype="<f8")), BlobArray(array(4))), 17)
     write_solverstate(tmp_path / "s", before)
     proto, after = parsed(tmp_path / "s", caffe.SolverState()), read_solverstate(tmp_path / "s")
     assert (proto.iter, proto.learned_net, proto.current_step) == (123456, "ä.caffemodel", 17)
@@ -48,7 +48,7 @@ def test_faults_name_the_blob(tmp_path):
 
 
 def test_more_than_protobuf_holds(tmp_path):
-    big = Blob(np.broadcast_to(np.float32(0), (MAX_BYTES // 4,)))
+    big = BlobArray(np.broadcast_to(np.float32(0), (MAX_BYTES // 4,)))
     assert code_of(write_solverstate, tmp_path / "s", SolverState(1, None, (big,))) == "E407"
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from netc.weights import Blob
+from netc.weights import BlobArray
 from netc.weights.statistics import CHUNK, statistics
 from tests.weights.fixtures import array
 
@@ -28,11 +28,11 @@ def test_against_numpy_over_several_chunks():
     ],
 )
 def test_odd_blobs(values, nans, all_zero, mean):
-    found = Blob(np.array(values, np.float32)).statistics
+    found = BlobArray(np.array(values, np.float32)).statistics
     assert (found.nans, found.all_zero) == (nans, all_zero)
     np.testing.assert_equal(found.mean, mean)
 
 
 def test_computed_once():
-    blob = Blob(array(5))
+    blob = BlobArray(array(5))
     assert blob.statistics is blob.statistics

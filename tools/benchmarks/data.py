@@ -23,14 +23,14 @@ from benchmarks.pairs import MODELS, Pair
 from benchmarks.report import Result
 from benchmarks.timing import alternate
 from netc.data import open_source
-from netc.data.datum import write_datum
-from netc.data.device import Feed
+from netc.data.pipeline.device_feed import DeviceFeed
+from netc.data.sources.datum import write_datum
 from netc.data.stores import open_records
-from netc.data.writing import new_database
+from netc.data.stores.writers import new_database
 from netc.ir.transform import Transform
 from netc.layers.data import Data
-from netc.training.executor import StraightExecutor
-from netc.training.optimizers import SGD
+from netc.training.solver.executor import StraightExecutor
+from netc.training.solver.optimizers import SGD
 
 MEAN = (104.0, 117.0, 123.0)
 CROP, BATCH, RECORDS = 227, 64, 512
@@ -113,7 +113,7 @@ def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> R
             transform = Transform(crop_size=h, mirror=True, mean_value=MEAN)
         layer = Data(batch, transform, str(path), "LMDB")
         source = stack.enter_context(contextlib.closing(open_source(layer, "TRAIN")))
-        halves = _Halves(Feed(source, device))
+        halves = _Halves(DeviceFeed(source, device))
         if halves.data.next()[0].shape != (batch, c, h, w):
             raise ValueError("the batches of the database have another size: nothing is timed")
         halves.label.next()
@@ -141,7 +141,7 @@ def _step(pair: Pair, feeds: dict[str, Any]) -> Callable[[], Tensor]:
 class _Halves:
     """A feed of data and labels as two feeds."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: DeviceFeed) -> None:
         self._feed, self._label = feed, torch.empty(0)
         self.data, self.label = _Half(self._data), _Half(lambda: (self._label,))
 
@@ -184,17 +184,17 @@ def _datum(picture: Any, label: int, jpeg_quality: int | None) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, device: str, threads: int) -> Iterator[Feed]:
+def _opened(path: Path, device: str, threads: int) -> Iterator[DeviceFeed]:
     transform = Transform(crop_size=CROP, mirror=True, mean_value=MEAN)
     source = open_source(
         Data(BATCH, transform, str(path), "LMDB", prefetch=AHEAD, shuffle=True), "TRAIN", threads=threads
     )
     with contextlib.closing(source):
-        yield Feed(source, device)
+        yield DeviceFeed(source, device)
 
 
 def _packed(path: Path) -> list[Any]:
-    from netc.data.datum import read_datum
+    from netc.data.sources.datum import read_datum
 
     records = open_records(path)
     with contextlib.closing(records), records.store.reading() as get:
@@ -219,7 +219,7 @@ def _pace(timing: Any) -> dict[str, float]:
     return {name: round(BATCHES * BATCH / float(np.median(seconds))) for name, seconds in sides}
 
 
-def _a_round(feed: Feed) -> Tensor:
+def _a_round(feed: DeviceFeed) -> Tensor:
     """Read some batches from a cold start, and none beyond: each that is read counts, and nothing is left for later."""
     source: Any = feed.source
     source.prefetch = AHEAD

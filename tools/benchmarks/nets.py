@@ -86,8 +86,8 @@ def _memory(pair: Pair, ours: Callable[[], Tensor], theirs: Callable[[], Tensor]
 
 def netc_step(pair: Pair) -> Callable[[], Tensor]:
     """One iteration as netc's solver runs it, on a batch that is there already."""
-    from netc.training.executor import StraightExecutor
-    from netc.training.optimizers import SGD
+    from netc.training.solver.executor import StraightExecutor
+    from netc.training.solver.optimizers import SGD
 
     feeds = {"data": _Ready((pair.x,)), "label": _Ready((pair.label,))}
     executor = StraightExecutor(pair.net, pair.full_graph, feeds)

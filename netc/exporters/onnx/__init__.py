@@ -12,6 +12,6 @@ plain padding, the same in every runtime.
 
 from netc.exporters.onnx import arithmetic, choosing, recurrent, shapes, weighted
 from netc.exporters.onnx.model import OPSET, model_of
-from netc.exporters.onnx.rules import Call, writes
+from netc.exporters.onnx.rules import OnnxCall, writes
 
-__all__ = ["OPSET", "Call", "arithmetic", "choosing", "model_of", "recurrent", "shapes", "weighted", "writes"]
+__all__ = ["OPSET", "OnnxCall", "arithmetic", "choosing", "model_of", "recurrent", "shapes", "weighted", "writes"]

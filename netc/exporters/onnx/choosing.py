@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from netc.exporters.onnx.rules import Call, writes
+from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.exporters.onnx.shapes import pooling
 from netc.layers.im2col import Im2col
 from netc.layers.indexing import BatchReindex, Filter
@@ -16,7 +16,7 @@ from netc.layers.spatial_pyramid import SPP
 
 
 @writes(ArgMax)
-def arg_max(layer: ArgMax, call: Call) -> None:
+def arg_max(layer: ArgMax, call: OnnxCall) -> None:
     """TopK of what is turned round, as of equals the last comes first."""
     if layer.axis is not None:
         places, values = _greatest(call, call.x, layer.axis % call.axes, call.shapes[0][layer.axis], layer.top_k)
@@ -29,7 +29,7 @@ def arg_max(layer: ArgMax, call: Call) -> None:
     call.top("Reshape", found, call.constant([0, *call.top_shapes[0][1:]], "shape", np.int64))
 
 
-def _greatest(call: Call, x: str, axis: int, extent: int, count: int) -> tuple[str, str]:
+def _greatest(call: OnnxCall, x: str, axis: int, extent: int, count: int) -> tuple[str, str]:
     """Places, as numbers, and values of the greatest along an axis."""
     words = {"starts": -1, "ends": -(2**31), "axes": axis, "steps": -1}
     turned = call.op("Slice", x, *(call.constant([value], word, np.int64) for word, value in words.items()))
@@ -40,13 +40,13 @@ def _greatest(call: Call, x: str, axis: int, extent: int, count: int) -> tuple[s
 
 
 @writes(BatchReindex)
-def batch_reindex(layer: BatchReindex, call: Call) -> None:
+def batch_reindex(layer: BatchReindex, call: OnnxCall) -> None:
     """Gather of whole items."""
     call.top("Gather", call.x, call.op("Cast", call.bottoms[1], to_type="int64"), axis=0)
 
 
 @writes(Filter)
-def filter_(layer: Filter, call: Call) -> None:
+def filter_(layer: Filter, call: OnnxCall) -> None:
     """Compress of each bottom."""
     flat = call.op("Reshape", call.bottoms[-1], call.constant([-1], "flat", np.int64))
     marked = call.op("Cast", flat, to_type="bool")
@@ -55,7 +55,7 @@ def filter_(layer: Filter, call: Call) -> None:
 
 
 @writes(Embed)
-def embed(layer: Embed, call: Call) -> None:
+def embed(layer: Embed, call: OnnxCall) -> None:
     """Gather of rows, and perhaps Add."""
     found = call.blob(0), call.op("Cast", call.x, to_type="int64")
     if not layer.bias_term:
@@ -65,7 +65,7 @@ def embed(layer: Embed, call: Call) -> None:
 
 
 @writes(Im2col)
-def im2col(layer: Im2col, call: Call) -> bool | None:
+def im2col(layer: Im2col, call: OnnxCall) -> bool | None:
     """Conv with a kernel for each place of the window, which holds nothing but a 1 there."""
     if layer.axis % call.axes != 1 or call.axes < 3:
         return False
@@ -78,7 +78,7 @@ def im2col(layer: Im2col, call: Call) -> bool | None:
 
 
 @writes(SPP)
-def spatial_pyramid(layer: SPP, call: Call) -> bool | None:
+def spatial_pyramid(layer: SPP, call: OnnxCall) -> bool | None:
     """The poolings of a plane of this size, side by side."""
     if layer.pool == "STOCHASTIC":
         return False

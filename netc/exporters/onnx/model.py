@@ -9,8 +9,8 @@ import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.exporters.errors import known_shape, no_rule
-from netc.exporters.onnx.rules import Array, Call, Sink, rule_for
-from netc.exporters.stage import InputStage
+from netc.exporters.input_stage import InputStage
+from netc.exporters.onnx.rules import Array, OnnxCall, Sink, rule_for
 from netc.exporters.steps import Step, steps
 from netc.ir.dims import known
 from netc.ir.graph import Graph
@@ -78,7 +78,7 @@ def _input(graph: Graph, sink: Sink, name: str, stage: InputStage | None) -> onn
     if len(shape) != 4 or shape[1] != 3:
         raise NetcError(f"`{graph.values[name].blob}` takes no pictures of three colours", code="E802")
     pictures = sink.fresh("images")
-    call = Call(sink, "input", (pictures,), (shape,), (name,), (shape,), (), ())
+    call = OnnxCall(sink, "input", (pictures,), (shape,), (name,), (shape,), (), ())
     planes = call.op("Transpose", pictures, perm=(0, 3, 1, 2))
     if stage.bgr:
         planes = call.op("Gather", planes, call.constant([2, 1, 0], "order", np.int64), axis=1)
@@ -93,7 +93,7 @@ def _write(graph: Graph, arrays: Mapping[str, tuple[Array, ...]], sink: Sink, st
     node = step.node
     for name in node.bottoms:
         known_shape(graph, name, free=1)
-    call = Call(
+    call = OnnxCall(
         sink=sink,
         name=node.name or node.layer.type,
         bottoms=node.bottoms,

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from netc.exporters.onnx.rules import Call, writes
+from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.recurrent import LSTM, RNN, LSTMUnit, Recurrent
 
-Step = Callable[[Call, str, str, Sequence[str]], "list[str]"]
+Step = Callable[[OnnxCall, str, str, Sequence[str]], "list[str]"]
 """Adds what a step does: from what the inputs add, the markers and the states to the new states, `h` first."""
 
 
 @writes(LSTMUnit)
-def lstm_unit(layer: LSTMUnit, call: Call) -> None:
+def lstm_unit(layer: LSTMUnit, call: OnnxCall) -> None:
     """One step: Sigmoid and Tanh of the gates, and what they let through."""
     cells, gates, cont = call.bottoms
     c, h = _unit(call, gates, call.op("Unsqueeze", cont, call.constant([2], "axes", np.int64)), cells)
@@ -23,7 +23,7 @@ def lstm_unit(layer: LSTMUnit, call: Call) -> None:
     call.op("Identity", h, to=call.tops[1])
 
 
-def _unit(call: Call, gates: str, going_on: str, cells: str) -> tuple[str, str]:
+def _unit(call: OnnxCall, gates: str, going_on: str, cells: str) -> tuple[str, str]:
     """New cells and outputs."""
     parts = [call.sink.fresh(f"{call.name}/{word}") for word in "ifog"]
     call.op("Split", gates, to=parts, axis=-1, num_outputs=4)
@@ -34,11 +34,11 @@ def _unit(call: Call, gates: str, going_on: str, cells: str) -> tuple[str, str]:
 
 
 @writes(LSTM)
-def lstm(layer: LSTM, call: Call) -> None:
+def lstm(layer: LSTM, call: OnnxCall) -> None:
     """Gates of all steps at once, then a step after the other."""
     weight = call.constant(call.blobs[-1].T, call.blob_names[-1])
 
-    def step(body: Call, given: str, going_on: str, states: Sequence[str]) -> list[str]:
+    def step(body: OnnxCall, given: str, going_on: str, states: Sequence[str]) -> list[str]:
         h = body.op("MatMul", body.op("Mul", states[0], going_on), weight)
         c, h = _unit(body, body.op("Add", given, h), going_on, states[1])
         return [h, c]
@@ -48,11 +48,11 @@ def lstm(layer: LSTM, call: Call) -> None:
 
 
 @writes(RNN)
-def rnn(layer: RNN, call: Call) -> None:
+def rnn(layer: RNN, call: OnnxCall) -> None:
     """Hidden units a step after the other, then the output layer for all at once."""
     hidden_weight, out_weight = (call.constant(call.blobs[i].T, call.blob_names[i]) for i in (-3, -2))
 
-    def step(body: Call, given: str, going_on: str, states: Sequence[str]) -> list[str]:
+    def step(body: OnnxCall, given: str, going_on: str, states: Sequence[str]) -> list[str]:
         h = body.op("MatMul", body.op("Mul", states[0], going_on), hidden_weight)
         return [body.op("Tanh", body.op("Add", given, h))]
 
@@ -61,14 +61,14 @@ def rnn(layer: RNN, call: Call) -> None:
     _tops(call, call.op("Tanh", biased), states)
 
 
-def _tops(call: Call, outputs: str, states: Sequence[str]) -> None:
+def _tops(call: OnnxCall, outputs: str, states: Sequence[str]) -> None:
     call.op("Identity", outputs, to=call.tops[0])
     axes = call.constant([0], "axes", np.int64)
     for state, top in zip(states, call.tops[1:]):
         call.op("Unsqueeze", state, axes, to=top)
 
 
-def _scan(layer: Recurrent, call: Call, step: Step, gates: int) -> tuple[str, list[str]]:
+def _scan(layer: Recurrent, call: OnnxCall, step: Step, gates: int) -> tuple[str, list[str]]:
     """The outputs of all steps, (t, n, units), and the states behind the last."""
     import onnx
 
@@ -94,7 +94,7 @@ def _scan(layer: Recurrent, call: Call, step: Step, gates: int) -> tuple[str, li
     return results[-1], results[:count]
 
 
-def _start(layer: Recurrent, call: Call, shape: tuple[int, int]) -> list[str]:
+def _start(layer: Recurrent, call: OnnxCall, shape: tuple[int, int]) -> list[str]:
     """The states before the first step."""
     if layer.expose_hidden:
         axes = call.constant([0], "axes", np.int64)
@@ -103,7 +103,7 @@ def _start(layer: Recurrent, call: Call, shape: tuple[int, int]) -> list[str]:
     return [zeros] * len(layer.states)
 
 
-def _given(layer: Recurrent, call: Call) -> str:
+def _given(layer: Recurrent, call: OnnxCall) -> str:
     """What the inputs of all steps add: (t, n, units or gates)."""
     exposed = len(layer.states) if layer.expose_hidden else 0
     flat = call.op("Reshape", call.x, call.constant([0, 0, -1], "flat", np.int64))

@@ -73,7 +73,7 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Call:
+class OnnxCall:
     """One use of a layer."""
 
     sink: Sink
@@ -124,7 +124,7 @@ class Call:
         return name
 
 
-Rule = Callable[[Any, Call], "bool | None"]
+Rule = Callable[[Any, OnnxCall], "bool | None"]
 """A rule gives False where it has no words for the layer's parameters."""
 _RULES: Rules[Rule] = Rules()
 writes, rule_for = _RULES.writes, _RULES.rule_for

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.exporters.onnx.rules import Call, writes
+from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.concat import Concat, Slice, Split
 from netc.layers.crop import Crop
 from netc.layers.dropout import Dropout
@@ -18,13 +18,13 @@ from netc.layers.reshape import KEEP, Flatten, Reshape, Tile
 
 
 @writes(Concat)
-def concat(layer: Concat, call: Call) -> None:
+def concat(layer: Concat, call: OnnxCall) -> None:
     """Concat."""
     call.top("Concat", *call.bottoms, axis=layer.axis)
 
 
 @writes(Slice)
-def slice_(layer: Slice, call: Call) -> None:
+def slice_(layer: Slice, call: OnnxCall) -> None:
     """Split."""
     parts = [shape[layer.axis] for shape in call.top_shapes]
     if len(parts) == 1:
@@ -34,31 +34,31 @@ def slice_(layer: Slice, call: Call) -> None:
 
 
 @writes(Split)
-def split(layer: Split, call: Call) -> None:
+def split(layer: Split, call: OnnxCall) -> None:
     """Identity, for each top."""
     for top in call.tops:
         call.op("Identity", call.x, to=top)
 
 
 @writes(Dropout)
-def dropout(layer: Dropout, call: Call) -> None:
+def dropout(layer: Dropout, call: OnnxCall) -> None:
     """Identity, as in test."""
     call.top("Identity", call.x)
 
 
 @writes(Silence)
-def silence(layer: Silence, call: Call) -> None:
+def silence(layer: Silence, call: OnnxCall) -> None:
     """Nothing."""
 
 
 @writes(Parameter)
-def parameter(layer: Parameter, call: Call) -> None:
+def parameter(layer: Parameter, call: OnnxCall) -> None:
     """A constant."""
     call.top("Identity", call.blob(0))
 
 
 @writes(Flatten)
-def flatten(layer: Flatten, call: Call) -> None:
+def flatten(layer: Flatten, call: OnnxCall) -> None:
     """Reshape to the extents of the top, of which the first axis that is kept stays free."""
     start, end = layer.axis % call.axes, layer.end_axis % call.axes + 1
     if start == end:
@@ -68,7 +68,7 @@ def flatten(layer: Flatten, call: Call) -> None:
 
 
 @writes(Reshape)
-def reshape(layer: Reshape, call: Call) -> bool | None:
+def reshape(layer: Reshape, call: OnnxCall) -> bool | None:
     """Reshape: a 0 at place i keeps the extent of axis i, in ONNX as in Caffe."""
     start = layer.axis if layer.axis >= 0 else call.axes + layer.axis + 1
     end = call.axes if layer.num_axes == -1 else start + layer.num_axes
@@ -84,7 +84,7 @@ def reshape(layer: Reshape, call: Call) -> bool | None:
 
 
 @writes(Tile)
-def tile(layer: Tile, call: Call) -> None:
+def tile(layer: Tile, call: OnnxCall) -> None:
     """Tile."""
     times = [1] * call.axes
     times[layer.axis] = layer.tiles
@@ -92,7 +92,7 @@ def tile(layer: Tile, call: Call) -> None:
 
 
 @writes(Crop)
-def crop(layer: Crop, call: Call) -> bool | None:
+def crop(layer: Crop, call: OnnxCall) -> bool | None:
     """Slice to the extents of the second bottom, which are known but for the batch."""
     axis = layer.axis % call.axes
     if axis == 0:
@@ -106,7 +106,7 @@ def crop(layer: Crop, call: Call) -> bool | None:
 
 
 @writes(Pooling)
-def pooling(layer: Pooling, call: Call) -> bool | None:
+def pooling(layer: Pooling, call: OnnxCall) -> bool | None:
     """MaxPool and AveragePool with Caffe's windows as explicit padding: rounding up means other things elsewhere."""
     if layer.pool == "STOCHASTIC":
         return _expected(layer, call)
@@ -134,7 +134,7 @@ def pooling(layer: Pooling, call: Call) -> bool | None:
     return None
 
 
-def _expected(layer: Pooling, call: Call) -> bool | None:
+def _expected(layer: Pooling, call: OnnxCall) -> bool | None:
     """STOCHASTIC pooling in test: each element weighted by its share of its window's sum."""
     if not layer.stays_inside:
         return False  # outside Caffe's is 0, a mean is not
@@ -147,7 +147,7 @@ def _expected(layer: Pooling, call: Call) -> bool | None:
     return None
 
 
-def _with_mask(layer: Pooling, call: Call) -> bool | None:
+def _with_mask(layer: Pooling, call: OnnxCall) -> bool | None:
     """MaxPool with its second result, which counts through the batch: what is left of a plane is Caffe's mask."""
     plane = (call.shapes[0][2], call.shapes[0][3])
     h, w = layer.frames(plane)
@@ -167,12 +167,14 @@ def _with_mask(layer: Pooling, call: Call) -> bool | None:
     return None
 
 
-def _least(layer: Pooling, call: Call) -> float:
+def _least(layer: Pooling, call: OnnxCall) -> float:
     """What padding is filled with in half precision, or for a mean."""
     return float(np.finfo(call.sink.dtype).min) if layer.pool == "MAX" else 0.0
 
 
-def _average(call: Call, x: str, frames: tuple[Frame, Frame], pads: tuple[int, ...], window: dict[str, Any]) -> None:
+def _average(
+    call: OnnxCall, x: str, frames: tuple[Frame, Frame], pads: tuple[int, ...], window: dict[str, Any]
+) -> None:
     """The mean over windows clipped to the padded plane: the operator counts all or nothing of the padding."""
     counts = [_counts(frame) for frame in frames]
     full = all((count == frame.kernel).all() for count, frame in zip(counts, frames))
@@ -193,7 +195,7 @@ def _counts(frame: Frame) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 @writes(Reduction)
-def reduction(layer: Reduction, call: Call) -> None:
+def reduction(layer: Reduction, call: OnnxCall) -> None:
     """ReduceSum, ReduceL1, ReduceSumSquare or ReduceMean."""
     kinds = {"SUM": "ReduceSum", "ASUM": "ReduceL1", "SUMSQ": "ReduceSumSquare", "MEAN": "ReduceMean"}
     axes = call.constant(range(layer.axis % call.axes, call.axes), "axes", np.int64)

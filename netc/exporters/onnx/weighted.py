@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.exporters.onnx.rules import Call, writes
+from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.activations import PReLU
 from netc.layers.batch_norm import BatchNorm
 from netc.layers.convolution import Convolution, Deconvolution
@@ -16,7 +16,7 @@ from netc.layers.scale import Bias, Broadcast, Scale
 
 
 @writes(Convolution, Deconvolution)
-def convolution(layer: Convolution | Deconvolution, call: Call) -> bool | None:
+def convolution(layer: Convolution | Deconvolution, call: OnnxCall) -> bool | None:
     """Conv or ConvTranspose for each bottom; batch axes beside the first are folded into it for the call."""
     axis = layer.axis % call.axes
     if axis == call.axes - 1:
@@ -44,7 +44,7 @@ def convolution(layer: Convolution | Deconvolution, call: Call) -> bool | None:
 
 
 @writes(InnerProduct)
-def inner_product(layer: InnerProduct, call: Call) -> None:
+def inner_product(layer: InnerProduct, call: OnnxCall) -> None:
     """Flatten and Gemm; MatMul where more than one axis stays."""
     axis = layer.axis % call.axes
     if axis == 1:
@@ -64,7 +64,7 @@ def inner_product(layer: InnerProduct, call: Call) -> None:
 
 
 @writes(BatchNorm)
-def batch_norm(layer: BatchNorm, call: Call) -> bool | None:
+def batch_norm(layer: BatchNorm, call: OnnxCall) -> bool | None:
     """BatchNormalization with normalised statistics; a Scale behind it is its affine part."""
     if layer.use_global_stats is False or call.axes < 2:
         return False
@@ -78,14 +78,14 @@ def batch_norm(layer: BatchNorm, call: Call) -> bool | None:
     return None
 
 
-def _operand(layer: Broadcast, call: Call, index: int) -> str:
+def _operand(layer: Broadcast, call: OnnxCall, index: int) -> str:
     """A blob that broadcasts over the first bottom."""
     own = layer.operand(call.shapes)
     trailing = call.axes - layer.axis % call.axes - len(own) if own else 0
     return call.blob(index, (*own, *[1] * trailing))
 
 
-def _second(layer: Broadcast, call: Call) -> str:
+def _second(layer: Broadcast, call: OnnxCall) -> str:
     """The second bottom, made to broadcast over the first."""
     own = len(call.shapes[1])
     trailing = call.axes - layer.axis % call.axes - own if own else 0
@@ -95,7 +95,7 @@ def _second(layer: Broadcast, call: Call) -> str:
 
 
 @writes(Scale)
-def scale(layer: Scale, call: Call) -> None:
+def scale(layer: Scale, call: OnnxCall) -> None:
     """Mul, and perhaps Add."""
     factor = _operand(layer, call, 0) if len(call.bottoms) == 1 else _second(layer, call)
     if not layer.bias_term:
@@ -105,19 +105,19 @@ def scale(layer: Scale, call: Call) -> None:
 
 
 @writes(Bias)
-def bias(layer: Bias, call: Call) -> None:
+def bias(layer: Bias, call: OnnxCall) -> None:
     """Add."""
     call.top("Add", call.x, _operand(layer, call, 0) if len(call.bottoms) == 1 else _second(layer, call))
 
 
 @writes(PReLU)
-def prelu(layer: PReLU, call: Call) -> None:
+def prelu(layer: PReLU, call: OnnxCall) -> None:
     """PRelu with a slope a channel."""
     call.top("PRelu", call.x, call.blob(0, [-1] + [1] * (call.axes - 2)))
 
 
 @writes(LRN)
-def local_response(layer: LRN, call: Call) -> None:
+def local_response(layer: LRN, call: OnnxCall) -> None:
     """LRN across channels, whose alpha is divided by the window as in Caffe; within one, the mean of squares."""
     size = layer.local_size
     if layer.norm_region == "ACROSS_CHANNELS":
@@ -137,7 +137,7 @@ def local_response(layer: LRN, call: Call) -> None:
 
 
 @writes(MVN)
-def mean_variance(layer: MVN, call: Call) -> bool | None:
+def mean_variance(layer: MVN, call: OnnxCall) -> bool | None:
     """The mean of planes or pictures taken away, and their deviation divided by."""
     if call.axes != 4:
         return False

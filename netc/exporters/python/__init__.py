@@ -12,7 +12,7 @@ Every identifier is made here, and every word of the net's file stands in the so
 """
 
 from netc.exporters.python import arithmetic, choosing, recurrent, shapes, stock
-from netc.exporters.python.rules import Call, Code, writes
+from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.exporters.python.source import source_of
 
-__all__ = ["Call", "Code", "arithmetic", "choosing", "recurrent", "shapes", "source_of", "stock", "writes"]
+__all__ = ["Code", "PythonCall", "arithmetic", "choosing", "recurrent", "shapes", "source_of", "stock", "writes"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from netc.exporters.python.rules import Call, Code, number, writes
+from netc.exporters.python.rules import Code, PythonCall, number, writes
 from netc.layers.activations import Swish
 from netc.layers.elementwise import NATURAL, AbsVal, Clip, Exp, Log, Power, Threshold
 from netc.layers.eltwise import Eltwise
@@ -28,7 +28,7 @@ def spread(operand: str, axes: int, own: int, axis: int) -> str:
 
 
 @writes(Scale)
-def scale(layer: Scale, call: Call) -> Code:
+def scale(layer: Scale, call: PythonCall) -> Code:
     """A factor, and perhaps an addend, for a run of axes."""
     own = len(layer.operand(call.shapes))
     names = (*call.bottoms[1:], *call.weights)
@@ -38,14 +38,14 @@ def scale(layer: Scale, call: Call) -> Code:
 
 
 @writes(Bias)
-def bias(layer: Bias, call: Call) -> Code:
+def bias(layer: Bias, call: PythonCall) -> Code:
     """An addend for a run of axes."""
     own = len(layer.operand(call.shapes))
     return Code(f"{call.x} + {spread((*call.bottoms[1:], *call.weights)[0], call.axes, own, layer.axis)}")
 
 
 @writes(Eltwise)
-def eltwise(layer: Eltwise, call: Call) -> Code:
+def eltwise(layer: Eltwise, call: PythonCall) -> Code:
     """The sum, product or maximum of the bottoms."""
     if layer.operation == "MAX":
         top = call.x
@@ -59,7 +59,7 @@ def eltwise(layer: Eltwise, call: Call) -> Code:
 
 
 @writes(Power)
-def power(layer: Power, call: Call) -> Code:
+def power(layer: Power, call: PythonCall) -> Code:
     """(shift + scale x) ** power, a constant where power or scale is 0."""
     if layer.power * layer.scale == 0:
         return Code(f"torch.full_like({call.x}, {number(layer.shift)}).pow({number(layer.power)})")
@@ -68,27 +68,27 @@ def power(layer: Power, call: Call) -> Code:
 
 
 @writes(Exp)
-def exp(layer: Exp, call: Call) -> Code:
+def exp(layer: Exp, call: PythonCall) -> Code:
     """Base ** (shift + scale x)."""
     logarithm = 1.0 if layer.base == NATURAL else math.log(layer.base)
     return Code(f"{affine(call.x, layer.scale * logarithm, layer.shift * logarithm)}.exp()")
 
 
 @writes(Log)
-def log(layer: Log, call: Call) -> Code:
+def log(layer: Log, call: PythonCall) -> Code:
     """The logarithm of shift + scale x to the base."""
     inner = f"{affine(call.x, layer.scale, layer.shift)}.log()"
     return Code(inner if layer.base == NATURAL else f"{inner} / {number(math.log(layer.base))}")
 
 
 @writes(AbsVal)
-def absolute(layer: AbsVal, call: Call) -> Code:
+def absolute(layer: AbsVal, call: PythonCall) -> Code:
     """The absolute value."""
     return Code(f"{call.x}.abs()")
 
 
 @writes(Clip)
-def clip(layer: Clip, call: Call) -> Code:
+def clip(layer: Clip, call: PythonCall) -> Code:
     """Kept between two bounds; of crossed ones the lower counts."""
     if layer.min <= layer.max:
         return Code(f"{call.x}.clamp({number(layer.min)}, {number(layer.max)})")
@@ -96,12 +96,12 @@ def clip(layer: Clip, call: Call) -> Code:
 
 
 @writes(Threshold)
-def threshold(layer: Threshold, call: Call) -> Code:
+def threshold(layer: Threshold, call: PythonCall) -> Code:
     """1 above the threshold, 0 elsewhere."""
     return Code(f"({call.x} > {number(layer.threshold)}).to({call.x}.dtype)")
 
 
 @writes(Swish)
-def swish(layer: Swish, call: Call) -> Code:
+def swish(layer: Swish, call: PythonCall) -> Code:
     """X sigmoid(beta x)."""
     return Code(f"{call.x} * {affine(call.x, layer.beta, 0)}.sigmoid()")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.exporters.python.rules import Call, Code, writes
+from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.layers.im2col import Im2col
 from netc.layers.indexing import BatchReindex, Filter
 from netc.layers.reduction import ArgMax
@@ -10,7 +10,7 @@ from netc.layers.spatial_pyramid import SPP
 
 
 @writes(ArgMax)
-def arg_max(layer: ArgMax, call: Call) -> Code:
+def arg_max(layer: ArgMax, call: PythonCall) -> Code:
     """Places of the largest, and perhaps these themselves."""
     if layer.axis is not None:
         found = f"arg_max({call.x}, {layer.axis}, {layer.top_k})[{int(layer.out_max_val)}]"
@@ -22,20 +22,20 @@ def arg_max(layer: ArgMax, call: Call) -> Code:
 
 
 @writes(BatchReindex)
-def batch_reindex(layer: BatchReindex, call: Call) -> Code:
+def batch_reindex(layer: BatchReindex, call: PythonCall) -> Code:
     """Items by number."""
     return Code(f"{call.x}[{call.bottoms[1]}.long()]")
 
 
 @writes(Filter)
-def filter_(layer: Filter, call: Call) -> Code:
+def filter_(layer: Filter, call: PythonCall) -> Code:
     """The items that the last bottom marks."""
     *items, selector = call.bottoms
     return Code(", ".join(f"{item}[{selector}.flatten() != 0]" for item in items))
 
 
 @writes(Im2col)
-def im2col(layer: Im2col, call: Call) -> Code | None:
+def im2col(layer: Im2col, call: PythonCall) -> Code | None:
     """F.unfold, for pictures."""
     if call.axes != 4 or layer.axis not in (1, -3):
         return None
@@ -46,7 +46,7 @@ def im2col(layer: Im2col, call: Call) -> Code | None:
 
 
 @writes(SPP)
-def spatial_pyramid(layer: SPP, call: Call) -> Code | None:
+def spatial_pyramid(layer: SPP, call: PythonCall) -> Code | None:
     """The poolings of a plane of this size, side by side."""
     if layer.pool == "STOCHASTIC":
         return None

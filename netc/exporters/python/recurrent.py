@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from netc.exporters.python.rules import Call, Code, writes
+from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.layers.recurrent import LSTM, RNN, LSTMUnit, Recurrent
 
 
 @writes(LSTMUnit)
-def lstm_unit(layer: LSTMUnit, call: Call) -> Code:
+def lstm_unit(layer: LSTMUnit, call: PythonCall) -> Code:
     """One step."""
     return Code(f"lstm_unit({', '.join(call.bottoms)})", functions=("lstm_unit",))
 
 
 @writes(LSTM)
-def lstm(layer: LSTM, call: Call) -> Code:
+def lstm(layer: LSTM, call: PythonCall) -> Code:
     """A loop over the steps."""
     return _loop(layer, call, "lstm", call.weights[-1:], ("lstm_unit", "lstm"))
 
 
 @writes(RNN)
-def rnn(layer: RNN, call: Call) -> Code:
+def rnn(layer: RNN, call: PythonCall) -> Code:
     """A loop over the steps, and the output layer for all at once."""
     return _loop(layer, call, "rnn", call.weights[-3:], ("rnn",))
 
 
-def _loop(layer: Recurrent, call: Call, name: str, weights: tuple[str, ...], functions: tuple[str, ...]) -> Code:
+def _loop(layer: Recurrent, call: PythonCall, name: str, weights: tuple[str, ...], functions: tuple[str, ...]) -> Code:
     exposed = len(layer.states) if layer.expose_hidden else 0
     given = f"F.linear({call.x}.flatten(2), {call.weights[0]}, {call.weights[1]})"
     if len(call.bottoms) == 3 + exposed:

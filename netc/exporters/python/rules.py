@@ -26,7 +26,7 @@ L = TypeVar("L", bound=Layer)
 
 
 @dataclass(frozen=True)
-class Call:
+class PythonCall:
     """One use of a layer: the words for its bottoms, its blobs, and the module that it may make."""
 
     bottoms: tuple[str, ...]
@@ -66,7 +66,7 @@ class Code:
     """Functions of functions.py that the expression calls."""
 
 
-Rule = Callable[[Any, Call], "Code | None"]
+Rule = Callable[[Any, PythonCall], "Code | None"]
 """A rule gives None where it has no words for the layer's parameters."""
 _RULES: Rules[Rule] = Rules()
 writes, rule_for = _RULES.writes, _RULES.rule_for

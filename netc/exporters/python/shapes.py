@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.exporters.python.rules import Call, Code, number, writes
+from netc.exporters.python.rules import Code, PythonCall, number, writes
 from netc.layers.concat import Concat, Slice, Split
 from netc.layers.crop import Crop
 from netc.layers.input import Parameter, Silence
@@ -12,13 +12,13 @@ from netc.layers.reshape import KEEP, Flatten, Reshape, Tile
 
 
 @writes(Concat)
-def concat(layer: Concat, call: Call) -> Code:
+def concat(layer: Concat, call: PythonCall) -> Code:
     """Joined along an axis."""
     return Code(f"torch.cat([{', '.join(call.bottoms)}], {layer.axis})")
 
 
 @writes(Slice)
-def slice_(layer: Slice, call: Call) -> Code:
+def slice_(layer: Slice, call: PythonCall) -> Code:
     """Parted along an axis."""
     parts = [top[layer.axis] for top in layer.infer(call.shapes, call.tops)]
     made = f"{call.x}.split({parts}, {layer.axis})"
@@ -26,31 +26,31 @@ def slice_(layer: Slice, call: Call) -> Code:
 
 
 @writes(Split)
-def split(layer: Split, call: Call) -> Code:
+def split(layer: Split, call: PythonCall) -> Code:
     """The bottom itself, for each top."""
     return Code(", ".join([call.x] * call.tops))
 
 
 @writes(Silence)
-def silence(layer: Silence, call: Call) -> Code:
+def silence(layer: Silence, call: PythonCall) -> Code:
     """Nothing."""
     return Code("")
 
 
 @writes(Parameter)
-def parameter(layer: Parameter, call: Call) -> Code:
+def parameter(layer: Parameter, call: PythonCall) -> Code:
     """A learned tensor."""
     return Code(call.weights[0])
 
 
 @writes(Flatten)
-def flatten(layer: Flatten, call: Call) -> Code:
+def flatten(layer: Flatten, call: PythonCall) -> Code:
     """An axis of 1, where there is nothing to make one of."""
     return Code(f"{call.x}.unsqueeze({layer.axis % call.axes})")
 
 
 @writes(Reshape)
-def reshape(layer: Reshape, call: Call) -> Code:
+def reshape(layer: Reshape, call: PythonCall) -> Code:
     """Another shape; extents that are kept are read off the tensor, so that a batch of any size fits."""
     start = layer.axis if layer.axis >= 0 else call.axes + layer.axis + 1
     end = call.axes if layer.num_axes == -1 else start + layer.num_axes
@@ -60,7 +60,7 @@ def reshape(layer: Reshape, call: Call) -> Code:
 
 
 @writes(Tile)
-def tile(layer: Tile, call: Call) -> Code:
+def tile(layer: Tile, call: PythonCall) -> Code:
     """Repeated along an axis."""
     times = [1] * call.axes
     times[layer.axis] = layer.tiles
@@ -68,7 +68,7 @@ def tile(layer: Tile, call: Call) -> Code:
 
 
 @writes(Crop)
-def crop(layer: Crop, call: Call) -> Code:
+def crop(layer: Crop, call: PythonCall) -> Code:
     """Cut to the extents of the second bottom."""
     axis = layer.axis % call.axes
     offset = layer.offset if len(layer.offset) > 1 else (layer.offset or (0,)) * (call.axes - axis)
@@ -78,7 +78,7 @@ def crop(layer: Crop, call: Call) -> Code:
 
 
 @writes(Pooling)
-def pooling(layer: Pooling, call: Call) -> Code | None:
+def pooling(layer: Pooling, call: PythonCall) -> Code | None:
     """Windows that torch's modules do not count as Caffe does."""
     if layer.pool == "STOCHASTIC":
         return _expected(layer, call)
@@ -91,7 +91,7 @@ def pooling(layer: Pooling, call: Call) -> Code | None:
     return Code(f"{name}({call.x}, {arguments})", functions=("windows", name))
 
 
-def _expected(layer: Pooling, call: Call) -> Code | None:
+def _expected(layer: Pooling, call: PythonCall) -> Code | None:
     """STOCHASTIC pooling in test: each element weighted by its share of its window's sum."""
     if layer.kernel is None:
         return Code(f"{call.x}.square().sum((2, 3), True) / ({call.x}.sum((2, 3), True) + {FLOAT_MIN!r})")
@@ -103,7 +103,7 @@ def _expected(layer: Pooling, call: Call) -> Code | None:
 
 
 @writes(Reduction)
-def reduction(layer: Reduction, call: Call) -> Code:
+def reduction(layer: Reduction, call: PythonCall) -> Code:
     """One number of all axes from `axis` on."""
     axis = layer.axis % call.axes
     rows = f"{call.x}.flatten({axis})" if axis < call.axes - 1 else call.x

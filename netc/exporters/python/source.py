@@ -10,11 +10,11 @@ from torch import nn
 
 from netc.diagnostics import NetcError
 from netc.exporters.errors import known_shape, no_rule
+from netc.exporters.input_stage import InputStage
 from netc.exporters.python import functions
 from netc.exporters.python.names import Identifiers
-from netc.exporters.python.rules import Array, Call, Code, rule_for
+from netc.exporters.python.rules import Array, Code, PythonCall, rule_for
 from netc.exporters.python.stock import stock
-from netc.exporters.stage import InputStage
 from netc.exporters.steps import Step, steps
 from netc.ir.graph import Graph
 
@@ -118,7 +118,7 @@ def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
     node, graph = step.node, file.graph
     if any(graph.shape(name) is None for name in node.bottoms):
         raise no_rule(node, "a .py file", "the number of axes of its bottom is not known")
-    call = Call(
+    call = PythonCall(
         bottoms=tuple(file.variables[name] for name in node.bottoms),
         shapes=graph.shapes(node.bottoms),
         tops=len(node.tops),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from netc.exporters.python.rules import Array, Call, Code, constructor, number, writes
+from netc.exporters.python.rules import Array, Code, PythonCall, constructor, number, writes
 from netc.ir.layer import Layer
 from netc.layers.batch_norm import BatchNorm
 from netc.layers.convolution import Convolution, Deconvolution
@@ -14,14 +14,14 @@ from netc.layers.normalization import LRN, MVN
 from netc.layers.scale import Scale
 
 
-def stock(layer: Layer, call: Call) -> Code | None:
+def stock(layer: Layer, call: PythonCall) -> Code | None:
     """A layer whose arithmetic is a stock module's; None where it is not."""
     module = layer.module(call.shapes, call.tops) if len(call.bottoms) == 1 else None
     return None if module is None else Code(f"{call.module}({call.x})", constructor(module))
 
 
 @writes(Convolution, Deconvolution)
-def convolution(layer: Convolution | Deconvolution, call: Call) -> Code | None:
+def convolution(layer: Convolution | Deconvolution, call: PythonCall) -> Code | None:
     """One module for several bottoms; batch axes beside the first are folded into it for the call."""
     axis = layer.axis % call.axes
     shape = (1, *call.shapes[0][axis:])
@@ -40,7 +40,7 @@ def convolution(layer: Convolution | Deconvolution, call: Call) -> Code | None:
 
 
 @writes(InnerProduct)
-def inner_product(layer: InnerProduct, call: Call) -> Code:
+def inner_product(layer: InnerProduct, call: PythonCall) -> Code:
     """nn.Linear, behind a flatten where there is something to flatten."""
     axis = layer.axis % call.axes
     inputs = 1
@@ -57,14 +57,14 @@ def inner_product(layer: InnerProduct, call: Call) -> Code:
 
 
 @writes(Embed)
-def embed(layer: Embed, call: Call) -> Code:
+def embed(layer: Embed, call: PythonCall) -> Code:
     """A look-up, and perhaps an addition."""
     found = f"F.embedding({call.x}.long(), {call.weights[0]})"
     return Code(f"{found} + {call.weights[1]}" if layer.bias_term else found)
 
 
 @writes(BatchNorm)
-def batch_norm(layer: BatchNorm, call: Call) -> Code | None:
+def batch_norm(layer: BatchNorm, call: PythonCall) -> Code | None:
     """nn.BatchNorm, with normalised statistics; a Scale behind it is its affine part."""
     if layer.use_global_stats is False or not 2 <= call.axes <= 5:
         return None
@@ -85,7 +85,7 @@ def batch_norm(layer: BatchNorm, call: Call) -> Code | None:
 
 
 @writes(LRN)
-def local_response(layer: LRN, call: Call) -> Code:
+def local_response(layer: LRN, call: PythonCall) -> Code:
     """nn.LocalResponseNorm means the same across channels: its alpha is divided by the window too."""
     if layer.norm_region == "ACROSS_CHANNELS":
         numbers = {"alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
@@ -96,7 +96,7 @@ def local_response(layer: LRN, call: Call) -> Code:
 
 
 @writes(MVN)
-def mean_variance(layer: MVN, call: Call) -> Code | None:
+def mean_variance(layer: MVN, call: PythonCall) -> Code | None:
     """The mean of planes or pictures taken away, and their deviation divided by."""
     if call.axes != 4:
         return None

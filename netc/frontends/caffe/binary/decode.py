@@ -13,7 +13,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from netc.frontends.caffe.binary.dialects import Dialect
 from netc.schema import descriptor, is_repeated
 from netc.text.literals import quote, spell_double, spell_float
-from netc.weights.wire import FIXED32, FIXED64, LENGTH, VARINT, Field, Wire, signed
+from netc.weights.wire import FIXED32, FIXED64, LENGTH, VARINT, Wire, WireField, signed
 
 MAX_DEPTH = 16
 """Messages within each other; Caffe's go to six."""
@@ -48,7 +48,7 @@ class Decoder:
                 self._add(parts, found, field, depth)
         return parts
 
-    def _add(self, parts: Parts, found: Field, field: FieldDescriptor, depth: int) -> None:
+    def _add(self, parts: Parts, found: WireField, field: FieldDescriptor, depth: int) -> None:
         values = self._values(found, field, depth)
         if values is None:
             self.skipped += 1
@@ -62,7 +62,7 @@ class Decoder:
         if self._left < 0:
             self.wire.fail("E405", f"the net at byte {found.start} is longer than {MAX_TEXT} characters: no net is")
 
-    def _values(self, found: Field, field: FieldDescriptor, depth: int) -> list[Any] | None:
+    def _values(self, found: WireField, field: FieldDescriptor, depth: int) -> list[Any] | None:
         """The values of a field, None where its bytes are not of its type."""
         if field.message_type is not None:
             return self._nested(found, field.message_type, depth)
@@ -72,7 +72,7 @@ class Decoder:
         spelled = None if numbers is None else [self._spelled(number, field) for number in numbers]
         return None if spelled is None or None in spelled else spelled
 
-    def _nested(self, found: Field, kind: Descriptor, depth: int) -> list[Any] | None:
+    def _nested(self, found: WireField, kind: Descriptor, depth: int) -> list[Any] | None:
         if found.wire != LENGTH:
             return None
 
@@ -81,7 +81,7 @@ class Decoder:
 
         return [self.message(found.at, found.end, kind.name, name, depth + 1)]
 
-    def _numbers(self, found: Field, field: FieldDescriptor) -> list[Any] | None:
+    def _numbers(self, found: WireField, field: FieldDescriptor) -> list[Any] | None:
         """The bare numbers, packed or not; floats from their bytes, all else from varints."""
         width = {FieldDescriptor.TYPE_FLOAT: FIXED32, FieldDescriptor.TYPE_DOUBLE: FIXED64}.get(field.type)
         if found.wire == VARINT:
@@ -97,7 +97,7 @@ class Decoder:
         values: list[Any] = self.wire.values(found, f"<f{size}").tolist()
         return values
 
-    def _packed(self, found: Field) -> list[int]:
+    def _packed(self, found: WireField) -> list[int]:
         self._room(found, found.value)
         values, at = [], found.at
         while at < found.end:
@@ -105,7 +105,7 @@ class Decoder:
             values.append(value)
         return values
 
-    def _room(self, found: Field, count: int) -> None:
+    def _room(self, found: WireField, count: int) -> None:
         """Refuse a list before it is made."""
         if count > self._left:
             self.wire.fail("E405", f"field {found.number} at byte {found.start} holds {count} values: no net has these")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from netc.diagnostics import NetcError
 from netc.frontends.caffe.binary.decode import Decoder, Parts
 from netc.frontends.caffe.binary.dialects import Dialect, Evidence, guess, named
-from netc.frontends.caffe.binary.parts import as_written, text_of
-from netc.weights.content import expect, map_file
-from netc.weights.wire import LENGTH, VARINT, Field, Wire
+from netc.frontends.caffe.binary.prototxt_text import as_written, text_of
+from netc.weights.file_type import expect, map_file
+from netc.weights.wire import LENGTH, VARINT, Wire, WireField
 
 _NET = {1: "name", 3: "input", 4: "input_dim", 5: "force_backward", 8: "input_shape"}
 """NetParameter's fields beside its layers, which all forks share."""
@@ -62,7 +62,7 @@ def _evidence(pair: tuple[str, int]) -> str:
     return f"field {number} in layers of type {kind}"
 
 
-def _net(decoder: Decoder, top: list[Field]) -> Parts:
+def _net(decoder: Decoder, top: list[WireField]) -> Parts:
     """The net's own fields; a wire type that is not theirs is another message's."""
     net: Parts = {}
     for field in top:
@@ -73,7 +73,7 @@ def _net(decoder: Decoder, top: list[Field]) -> Parts:
     return {name: values if name.startswith("input") else values[-1:] for name, values in net.items()}
 
 
-def _layer(decoder: Decoder, layer: Field, old: bool) -> Parts:
+def _layer(decoder: Decoder, layer: WireField, old: bool) -> Parts:
     kind = _type(decoder.wire, layer, old)
 
     def name(number: int) -> str | None:
@@ -82,7 +82,7 @@ def _layer(decoder: Decoder, layer: Field, old: bool) -> Parts:
     return decoder.message(layer.at, layer.end, "V1LayerParameter" if old else "LayerParameter", name)
 
 
-def _type(wire: Wire, layer: Field, old: bool) -> str:
+def _type(wire: Wire, layer: WireField, old: bool) -> str:
     """The type of a layer; in the V1 format its number as text."""
     kind = ""
     for field in wire.fields(layer.at, layer.end):
@@ -94,7 +94,7 @@ def _type(wire: Wire, layer: Field, old: bool) -> str:
 
 
 def _dialect(
-    wire: Wire, layers: list[Field], old: bool, told: str | None
+    wire: Wire, layers: list[WireField], old: bool, told: str | None
 ) -> tuple[Dialect, tuple[tuple[str, int], ...]]:
     if told is not None:
         return named(told), ()

@@ -17,10 +17,10 @@ Codes:
     E106  a field of a fork that changes what a layer computes, and is not supported
 """
 
-from netc.frontends.caffe.forks.known import called
-from netc.frontends.caffe.forks.meaning import in_bvlc_terms, unsupported
-from netc.frontends.caffe.forks.telling import explained
-from netc.frontends.caffe.forks.types import V1_TYPES, owner_of_type
-from netc.frontends.caffe.forks.unread import with_unread
+from netc.frontends.caffe.forks.fields import called
+from netc.frontends.caffe.forks.findings import explained
+from netc.frontends.caffe.forks.layer_types import V1_TYPES, owner_of_type
+from netc.frontends.caffe.forks.translation import in_bvlc_terms, unsupported
+from netc.frontends.caffe.forks.unknown_enums import with_unread
 
 __all__ = ["V1_TYPES", "called", "explained", "in_bvlc_terms", "owner_of_type", "unsupported", "with_unread"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from functools import cache
 
-from netc.frontends.caffe.forks.types import V1_TYPES
+from netc.frontends.caffe.forks.layer_types import V1_TYPES
 from netc.frontends.caffe.upgrade.edits import expand, respelled, single, substitute, word
 from netc.frontends.caffe.upgrade.findings import Findings
 from netc.layers import registry

@@ -1,0 +1,143 @@
+"""What a weights file holds, and how that fits a net. Values are read for statistics only; torch is never imported."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from netc import compiler
+from netc.frontends.caffe.read import read_net
+from netc.ir.dims import Shape
+from netc.ir.graph import Graph, State
+from netc.weights import BlobArray, BlobStatistics, LayerBlobs, read
+
+
+@dataclass(frozen=True)
+class BlobRow:
+    """One blob of a file, or of the net it is compared with."""
+
+    layer: str
+    type: str
+    index: int
+    file: Shape | None
+    """Its shape in the file; None where only the net has it."""
+    net: Shape | None = None
+    """Its shape in the net; None where only the file has it, or there is no net."""
+    dtype: str = ""
+    statistics: BlobStatistics | None = None
+    compared: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """How file and net agree: empty without a net, else `fits`, `only in the file`, `reshape`, ..."""
+        if not self.compared:
+            return ""
+        if self.file is None:
+            return "only in the net"
+        if self.net is None:
+            return "only in the file"
+        if self.file == self.net or _squeezed(self.file) == _squeezed(self.net):
+            return "fits"
+        return "equal counts" if math.prod(self.file) == math.prod(self.net) else "differs"
+
+    @property
+    def remark(self) -> str:
+        """What statistics say is wrong: NaN, or nothing but zeros."""
+        found = self.statistics
+        if found is None:
+            return ""
+        return f"{found.nans} NaN" if found.nans else "all zero" if found.all_zero else ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A weights file."""
+
+    path: str
+    name: str
+    """The net's name as the file gives it."""
+    rows: tuple[BlobRow, ...]
+
+    @property
+    def values(self) -> int:
+        """How many numbers the file holds."""
+        return sum(math.prod(row.file) for row in self.rows if row.file is not None)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every blob of the net is in the file, in its shape (what only the file has is passed over)."""
+        return all(row.verdict in ("", "fits", "only in the file") for row in self.rows)
+
+
+def list_weights(
+    path: str | Path,
+    net: str | Path | None = None,
+    *,
+    stats: bool = False,
+    shapes: Mapping[str, Shape] | None = None,
+) -> Listing:
+    """The blobs of a file in its order, then those that only `net` has. Raises NetcError."""
+    weights = read(path)
+    graph = None if net is None else _graph(net, shapes)
+    wanted = _Wanted(graph)
+    rows = [row for layer in weights.layers for row in _rows(layer, wanted.take(layer.name), graph is not None, stats)]
+    return Listing(str(path), weights.name, (*rows, *wanted.rest()))
+
+
+def _graph(net: str | Path, shapes: Mapping[str, Shape] | None) -> Graph:
+    fields, report = read_net(net)
+    report.raise_errors()
+    return compiler.graph_of(fields, State(), compiler.Prober(), shapes)
+
+
+def _rows(layer: LayerBlobs, net: tuple[Shape, ...], compared: bool, stats: bool) -> list[BlobRow]:
+    rows = []
+    for index in range(max(len(layer.blobs), len(net))):
+        blob: BlobArray | None = layer.blobs[index] if index < len(layer.blobs) else None
+        rows.append(
+            BlobRow(
+                layer=layer.name,
+                type=layer.type,
+                index=index,
+                file=None if blob is None else blob.shape,
+                net=net[index] if index < len(net) else None,
+                dtype="" if blob is None else blob.data.dtype.name,
+                statistics=blob.statistics if stats and blob is not None else None,
+                compared=compared,
+            )
+        )
+    return rows
+
+
+class _Wanted:
+    """The net's blobs by layer name; of equal names the first goes first."""
+
+    def __init__(self, graph: Graph | None) -> None:
+        self.waiting: defaultdict[str, deque[tuple[str, tuple[Shape, ...]]]] = defaultdict(deque)
+        for node in graph.nodes if graph else ():
+            shapes = tuple(weight.shape for weight in graph.weights(node)) if graph else ()
+            if shapes:
+                self.waiting[node.name].append((node.layer.type, shapes))
+
+    def take(self, name: str) -> tuple[Shape, ...]:
+        """The shapes of the next layer of this name; none where the net has no such layer."""
+        waiting = self.waiting[name]
+        return waiting.popleft()[1] if waiting else ()
+
+    def rest(self) -> list[BlobRow]:
+        """What nobody took."""
+        return [
+            BlobRow(name, kind, index, None, shape, compared=True)
+            for name, waiting in self.waiting.items()
+            for kind, shapes in waiting
+            for index, shape in enumerate(shapes)
+        ]
+
+
+def _squeezed(shape: Shape) -> Shape:
+    """A shape without the leading ones of old files."""
+    start = next((i for i, extent in enumerate(shape) if extent != 1), max(0, len(shape) - 1))
+    return shape[start:]

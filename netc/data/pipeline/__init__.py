@@ -1,0 +1,1 @@
+"""From records to batches on a device: sampling, cropping, augmentation, normalization, prefetching."""

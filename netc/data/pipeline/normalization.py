@@ -1,0 +1,165 @@
+"""What is left of a transform after cropping: mean, scale, mirror and the conversion to float32.
+
+Rules from `data_transformer.cpp`, Transform. For a GPU it runs there, on the batch, so that pictures cross as bytes;
+for a CPU it runs in the reader threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.data.pipeline.cropping import Mean
+from netc.data.source import Array, Shape
+from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class CropPlacement(NamedTuple):
+    """How a picture came into its batch."""
+
+    offset: tuple[int, int]
+    """Row and column in the record of the crop's first pixel."""
+    mirror: bool = False
+    valid: tuple[int, int, int, int] | None = None
+    """Top, left, bottom, right of what is picture; the rest becomes 0. None: all of it is."""
+
+
+class Normalization:
+    """`(x - mean) * scale` in float32, mirrored where a batch says so.
+
+    `mean` is None, values (c, 1, 1) or (1, 1, 1), or a picture (c, h, w) of the records' size, of which each
+    picture loses the part it was cropped from. `picture` says that a mean is one whatever its size: a file may hold a
+    single pixel, which is no value for all of them.
+    """
+
+    def __init__(self, scale: float = 1.0, mean: Mean | None = None, picture: bool = False) -> None:
+        self.scale, self.mean = scale, mean
+        self._factor = np.float32(scale)
+        self.whole = mean is not None and (picture or mean.shape[1:] != (1, 1))
+        self._on: dict[torch.device, Tensor] = {}
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether a record (c, h, w) has the size of the mean picture, where there is one."""
+        return not self.whole or self.mean is None or shape == self.mean.shape
+
+    def check(self, shape: Shape, describe: Callable[[], str]) -> None:
+        """Raises NetcError E505 for a record whose size differs from the mean picture's."""
+        if not self.fits(shape):
+            assert self.mean is not None
+            mean, found = ("x".join(map(str, s)) for s in (self.mean.shape, shape))
+            raise NetcError(
+                f"{describe()} is {found}, but the mean picture is {mean}",
+                code="E505",
+                field="transform_param.mean_file",
+            )
+
+    def __call__(
+        self,
+        images: Tensor,
+        mirror: npt.NDArray[np.bool_] | None = None,
+        offsets: npt.NDArray[np.int64] | None = None,
+        valid: npt.NDArray[np.int64] | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """The finished pictures (n, c, h, w), on the device where `images` (uint8 or float32) are, in `out` if given.
+
+        `mirror` (n), `offsets` (n, 2) and `valid` (n, 4) are as in Batch.
+        """
+        import torch
+
+        result = torch.empty(images.shape, device=images.device) if out is None else out
+        result.copy_(_flip(images, mirror))
+        if self.mean is not None:
+            mean = self._mean(result.device)
+            result.sub_(_parts(mean, mirror, offsets, result.shape) if self.whole else mean)
+        if self.scale != 1:
+            result.mul_(self.scale)
+        return result if valid is None else result.mul_(_mask(valid, result))
+
+    def host(self, target: Array, images: Array, places: Sequence[CropPlacement]) -> None:
+        """The same without torch, for pictures (n, c, h, w) that are mirrored already; `target` is float32."""
+        if self.mean is None and self.scale != 1:
+            np.multiply(images, self._factor, out=target)
+        else:
+            np.copyto(target, images)
+        if self.mean is not None:
+            self._subtract(target, places)
+            if self.scale != 1:
+                np.multiply(target, self._factor, out=target)
+        for i, place in enumerate(places):
+            if place.valid is not None:
+                picture, (top, left, bottom, right) = target[i], place.valid
+                picture[:, :top], picture[:, bottom:], picture[:, :, :left], picture[:, :, right:] = 0, 0, 0, 0
+
+    def _subtract(self, target: Array, places: Sequence[CropPlacement]) -> None:
+        """Take the mean away; of a mean picture the part under each crop."""
+        assert self.mean is not None
+        if not self.whole:
+            np.subtract(target, self.mean, out=target)
+        elif places.count(places[0]) == len(places):
+            np.subtract(target, self._part(places[0], target.shape), out=target)
+        else:
+            for picture, place in zip(target, places):
+                np.subtract(picture, self._part(place, target.shape), out=picture)
+
+    def _part(self, place: CropPlacement, shape: Shape) -> Mean:
+        """The part of the mean picture that is under a crop, mirrored with it."""
+        assert self.mean is not None
+        (y, x), (h, w) = place.offset, shape[2:]
+        part = self.mean[:, y : y + h, x : x + w]
+        return part[:, :, ::-1] if place.mirror else part
+
+    def _mean(self, device: torch.device) -> Tensor:
+        import torch
+
+        if device not in self._on:
+            # A copy: torch warns of arrays that it could not write to, such as a file's.
+            self._on[device] = torch.tensor(self.mean, device=device)
+        return self._on[device]
+
+
+def _flip(images: Tensor, mirror: Array | None) -> Tensor:
+    """Some pictures flipped left to right; a GPU is not asked which."""
+    import torch
+
+    if mirror is None or not mirror.any():
+        return images
+    if mirror.all():
+        return images.flip(3)
+    mask = torch.from_numpy(mirror).to(images.device, non_blocking=True)
+    return torch.where(mask[:, None, None, None], images.flip(3), images)
+
+
+def _parts(mean: Tensor, mirror: Array | None, offsets: Array | None, shape: Shape) -> Tensor:
+    """The part of the mean under each crop, mirrored with it: (n, c, h, w), or (c, h, w) where all are alike."""
+    import torch
+
+    assert offsets is not None
+    h, w = shape[2:]
+    flipped = np.zeros(len(offsets), bool) if mirror is None else mirror
+    if (offsets == offsets[0]).all() and (flipped == flipped[0]).all():
+        y, x = map(int, offsets[0])
+        part = mean[:, y : y + h, x : x + w]
+        return part.flip(2) if flipped[0] else part
+    rows = offsets[:, :1] + np.arange(h)
+    columns = offsets[:, 1:] + np.arange(w)
+    columns = np.where(flipped[:, None], columns[:, ::-1], columns)
+    ys, xs = (torch.from_numpy(places).to(mean.device, non_blocking=True) for places in (rows, columns))
+    return mean[:, ys[:, :, None], xs[:, None, :]].movedim(0, 1)
+
+
+def _mask(valid: Array, result: Tensor) -> Tensor:
+    """1 where a picture is, 0 in the padding (n, 1, h, w)."""
+    import torch
+
+    top, left, bottom, right = torch.from_numpy(valid).to(result.device)[:, :, None].unbind(1)
+    y, x = (torch.arange(extent, device=result.device) for extent in result.shape[2:])
+    rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
+    return (rows[:, :, None] & columns[:, None, :])[:, None].to(result.dtype)

@@ -1,0 +1,60 @@
+"""Work in threads whose results come in order, not many ahead of who takes them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from netc.data.pipeline.prefetch import cores
+from netc.data.source import Record, Records
+from netc.diagnostics import NetcError
+
+T = TypeVar("T")
+R = TypeVar("R")
+AHEAD = 4
+"""Results a thread that may wait to be taken."""
+CHUNK = 16
+"""Records read at a time."""
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
+    """The results of a function, in the order of its arguments; faults are raised in order too. `threads`: one a core.
+
+    >>> list(in_order(abs, [-2, 1, -3], threads=2))
+    [2, 1, 3]
+    """
+    threads = threads or cores()
+    pending: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="netc-work")
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= AHEAD * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def decoded(records: Records, count: int, threads: int | None = None) -> Iterator[Record | NetcError]:
+    """The first `count` records in order, with pictures of their own, or what is wrong with them."""
+
+    def read_chunk(start: int) -> list[Record | NetcError]:
+        with records.reading() as read:
+            return [_one(read, index) for index in range(start, min(start + CHUNK, count))]
+
+    for chunk in in_order(read_chunk, range(0, count, CHUNK), threads):
+        yield from chunk
+
+
+def _one(read: Callable[[int], Record], index: int) -> Record | NetcError:
+    try:
+        record = read(index)
+    except NetcError as error:
+        return error
+    return record._replace(image=np.array(record.image))

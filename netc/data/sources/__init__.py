@@ -1,0 +1,1 @@
+"""Sources of batches by kind of file: databases, image lists, windows, HDF5."""

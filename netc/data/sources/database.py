@@ -1,0 +1,191 @@
+"""Records of Datum in a key-value store, LMDB or LevelDB (`data_layer.cpp`)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.data import images
+from netc.data.source import Read, Record, Shape, Stacked
+from netc.data.sources.datum import Datum, read_alike, read_datum
+from netc.diagnostics import NetcError
+
+
+class Store(Protocol):
+    """Keys in order, and values by key from many threads."""
+
+    name: str
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key, in order; asked by one thread at a time."""
+
+    def reading(self) -> contextlib.AbstractContextManager[Callable[[bytes], Any]]:
+        """`get(key)`, whose views live until the context ends."""
+
+    def check(self) -> None:
+        """Look at the whole structure for what reading would stumble over. Raises NetcError E501."""
+
+    def close(self) -> None:
+        """Give back what is open."""
+
+
+class Keys:
+    """The keys of a store by index, walked as far as they are asked for; past the end they wrap round."""
+
+    def __init__(self, store: Store) -> None:
+        self._known: list[bytes] = []
+        self._rest: Iterator[bytes] | None = store.keys()
+        self._fault: NetcError | None = None
+        """What keeps the keys behind the known ones from being read: they do not end there."""
+        self._lock = threading.Lock()
+
+    def __getitem__(self, index: int) -> bytes:
+        if index >= len(self._known):
+            self._walk(index + 1)
+        known = self._known
+        return known[index] if index < len(known) else known[index % len(known)]
+
+    def __len__(self) -> int:
+        self._walk(None)
+        return len(self._known)
+
+    def _walk(self, count: int | None) -> None:
+        if self._rest is None and self._fault is None:
+            return
+        with self._lock:
+            if self._fault is not None:
+                raise self._fault
+            while self._rest is not None and (count is None or len(self._known) < count):
+                try:
+                    key = next(self._rest, None)
+                except NetcError as fault:
+                    self._fault, self._rest = fault, None
+                    raise
+                if key is None:
+                    self._rest = None
+                else:
+                    self._known.append(key)
+
+    def close(self) -> None:
+        """Give back the cursor."""
+        with self._lock:
+            if self._rest is not None:
+                self._rest.close()  # type: ignore[attr-defined]
+                self._rest = None
+
+
+class DatumRecords:
+    """The pictures and labels of a database; see `Records`.
+
+    `color` and `gray` are `force_color` and `force_gray`: they concern compressed pictures only, as in Caffe.
+    Raises NetcError E502 for an empty database.
+    """
+
+    def __init__(self, store: Store, color: bool = False, gray: bool = False) -> None:
+        self.store, self.name = store, store.name
+        self._flag = images.flags(color, gray)
+        self._keys = Keys(store)
+        try:
+            self._keys[0]
+        except NetcError:
+            self.close()
+            raise
+        except (IndexError, ZeroDivisionError):
+            self.close()
+            raise NetcError(f"database `{self.name}` is empty", code="E502", field="data_param.source") from None
+
+    def __len__(self) -> int:
+        """Records; walks all keys."""
+        return len(self._keys)
+
+    def packing(self, index: int) -> tuple[int, bool]:
+        """Bytes of a record, and whether it holds a compressed picture; False for what is no Datum."""
+        with self.store.reading() as get:
+            value = get(self._keys[index]) or b""
+            try:
+                return len(value), read_datum(value).encoded
+            except ValueError:
+                return len(value), False
+
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Planes of a record, and its label, a scalar."""
+        with self.reading() as read:
+            return read(index).image.shape, ()
+
+    def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """A random order of all keys."""
+        return random.permutation(len(self._keys))
+
+    def describe(self, index: int) -> str:
+        """The record, for a message."""
+        return f"record `{self._keys[index].decode('utf-8', 'backslashreplace')}` of `{self.name}`"
+
+    def after(self, index: int) -> int:
+        """The next one."""
+        return index + 1
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Read]:
+        """`read(index)`. Raises NetcError E503 for a record that is no Datum, E504 for a picture that is none."""
+        with self.store.reading() as get:
+
+            def read(index: int) -> Record:
+                datum = self._datum(index, get)
+                return Record(self._image(index, datum), datum.label)
+
+            yield read
+
+    def stacked(self, indices: list[int]) -> Stacked | None:
+        """Raw pictures of one size; None for others."""
+        with self.store.reading() as get:
+            try:
+                found = read_alike([get(self._keys[index]) for index in indices])
+            except (TypeError, ValueError):
+                return None
+            if found is None:
+                return None
+            extents, pictures, labels = found
+        images = np.frombuffer(pictures, np.uint8)
+        if min(extents) < 1 or len(images) != math.prod((len(indices), *extents)):
+            return None
+        return Stacked(images.reshape(len(indices), *extents), labels)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._keys.close()
+        self.store.close()
+
+    def _datum(self, index: int, get: Callable[[bytes], Any]) -> Datum:
+        value = get(self._keys[index])
+        try:
+            if value is None:
+                raise ValueError("it is not there any more")
+            return read_datum(value)
+        except ValueError as error:
+            raise NetcError(f"{self.describe(index)}: {error}", code="E503", field="data_param.source") from None
+
+    def _image(self, index: int, datum: Datum) -> images.Image:
+        try:
+            return images.decode(datum.data, self._flag) if datum.encoded else raw_image(datum)
+        except ValueError as error:
+            code = "E504" if datum.encoded else "E503"
+            raise NetcError(f"{self.describe(index)}: {error}", code=code, field="data_param.source") from None
+
+
+def raw_image(datum: Datum) -> images.Image:
+    """The planes of a record that is not compressed: its bytes, or its floats where it has no bytes.
+
+    Raises ValueError where their number contradicts the sizes.
+    """
+    shape = datum.channels, datum.height, datum.width
+    values: Any = np.frombuffer(datum.data, np.uint8) if len(datum.data) else datum.floats
+    count = 0 if values is None else len(values)
+    if min(shape) < 1 or count != shape[0] * shape[1] * shape[2]:
+        raise ValueError(f"{count} values for a picture of {'x'.join(map(str, shape))}")
+    return values.reshape(shape)  # type: ignore[no-any-return]

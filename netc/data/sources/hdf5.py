@@ -1,0 +1,213 @@
+"""HDF5Data: rows of datasets from a list of files (`hdf5_data_layer.cpp`)."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from netc.data.pipeline.cropping import ResolvePath
+from netc.data.pipeline.sampling import Numbers, Order
+from netc.data.source import Array, Batch, ReadStatistics, Shape
+from netc.data.sources.image_list import read_text
+from netc.diagnostics import Diagnostic, NetcError
+
+FIELD = "hdf5_data_param.source"
+WHOLE = 1 << 28
+"""Bytes of a file that is read at once; of a larger one only the rows of a batch are."""
+AHEAD = 2
+"""Batches read ahead."""
+
+
+class Hdf5Parameters(Protocol):
+    """What a layer says of its files."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...
+
+
+class Hdf5Files:
+    """The rows of all files, numbered through; a top is the dataset of its name.
+
+    Raises NetcError E501 for a list or file that cannot be read, E502 where there are no rows, E508 for each file whose
+    datasets are missing, hold no numbers, differ in length, or differ in shape from the first file's.
+    """
+
+    def __init__(self, parameters: Hdf5Parameters, tops: Sequence[str], resolve: ResolvePath) -> None:
+        self.name, self.tops = parameters.source, tuple(tops)
+        path = resolve(parameters.source)
+        self.files = [_found(n, path, resolve) for n in read_text(path, self.name, FIELD).split()]
+        self._counts = self._check()
+        self._starts = np.concatenate([[0], np.cumsum(self._counts)]).astype(np.int64)
+        self._loaded: tuple[int, list[Array]] | None = None
+        if not self._starts[-1]:
+            raise NetcError(f"the files of `{self.name}` hold no rows", code="E502", field=FIELD)
+
+    def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Files in a random order, rows in a random order within each."""
+        order = random.permutation(len(self.files))
+        return np.concatenate([self._starts[i] + random.permutation(self._counts[i]) for i in order])
+
+    def rows(self, indices: Numbers) -> tuple[Array, ...]:
+        """The rows of a batch for each top, float32; indices past the end wrap round. Raises NetcError E501."""
+        indices = indices % self._starts[-1]
+        owners = np.searchsorted(self._starts, indices, side="right") - 1
+        tops = [np.empty((len(indices), *shape), np.float32) for shape in self.shapes]
+        edges = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(indices)]
+        for low, high in itertools.pairwise(edges):
+            owner = int(owners[low])
+            self._copy(owner, indices[low:high] - self._starts[owner], [top[low:high] for top in tops])
+        return tuple(tops)
+
+    def _copy(self, owner: int, rows: Numbers, targets: list[Array]) -> None:
+        if self._loaded is not None and self._loaded[0] == owner:
+            for target, data in zip(targets, self._loaded[1]):
+                target[...] = data[rows]
+            return
+        with self._reading(self.files[owner]) as file:
+            sets = [file[top] for top in self.tops]
+            if sum(s.size * s.dtype.itemsize for s in sets) <= WHOLE:
+                self._loaded = owner, [s[...] for s in sets]
+                self._copy(owner, rows, targets)
+                return
+            unique, places = np.unique(rows, return_inverse=True)
+            whole = slice(int(unique[0]), int(unique[-1]) + 1)
+            run = whole if len(unique) == whole.stop - whole.start else unique
+            for target, dataset in zip(targets, sets):
+                target[...] = dataset[run][places]
+
+    @contextlib.contextmanager
+    def _reading(self, path: Path) -> Iterator[Any]:
+        """The open file. Raises NetcError E501 for one that cannot be opened, or not be read where it is damaged."""
+        reason = "it is no HDF5 file, or damaged"
+        try:
+            with h5py.File(path, "r") as file:
+                reason = "it is damaged, or was changed"
+                yield file
+        except FileNotFoundError:
+            raise self._unreadable(path, "no such file") from None
+        except (OSError, RuntimeError, KeyError) as error:  # what h5py makes of HDF5's faults
+            raise self._unreadable(path, reason, str(error)) from None
+
+    def _unreadable(self, path: Path, reason: str, *notes: str) -> NetcError:
+        return NetcError(f"`{path}` of `{self.name}` cannot be read: {reason}", code="E501", field=FIELD, notes=notes)
+
+    def _check(self) -> list[int]:
+        found: list[Diagnostic] = []
+        counts: list[int] = []
+        self.shapes: tuple[Shape, ...] = ()
+        for path in self.files:
+            try:
+                with self._reading(path) as file:
+                    shapes = [self._shape(file, path, top) for top in self.tops]
+                counts.append(self._count(path, shapes))
+            except NetcError as error:
+                found += [replace(d, field=FIELD) for d in error.diagnostics]
+        if found:
+            raise NetcError(found)
+        return counts
+
+    def _shape(self, file: Any, path: Path, top: str) -> Shape:
+        dataset = file.get(top)
+        if not isinstance(dataset, h5py.Dataset):
+            held = ", ".join(f"`{name}`" for name in list(file)[:8]) or "nothing"
+            raise NetcError(f"`{path}` has no dataset `{top}`", code="E508", notes=[f"it holds {held}"])
+        if dataset.dtype.kind not in "fiu" or not dataset.shape:
+            what = f"{dataset.dtype}" if dataset.shape else "a single value"
+            raise NetcError(f"dataset `{top}` of `{path}` holds {what}, not rows of numbers", code="E508")
+        return tuple(map(int, dataset.shape))
+
+    def _count(self, path: Path, shapes: list[Shape]) -> int:
+        if any(shape[0] != shapes[0][0] for shape in shapes):
+            lengths = ", ".join(f"`{top}` {shape[0]}" for top, shape in zip(self.tops, shapes))
+            raise NetcError(f"the datasets of `{path}` differ in length: {lengths}", code="E508")
+        rows = tuple(shape[1:] for shape in shapes)
+        self.shapes = self.shapes or rows
+        if rows != self.shapes:
+            wanted, given = (", ".join("x".join(map(str, s)) or "1" for s in r) for r in (self.shapes, rows))
+            raise NetcError(f"rows of `{path}` are {given}; those of the first file are {wanted}", code="E508")
+        return shapes[0][0]
+
+
+class Hdf5Source:
+    """Batches of rows; see `Source`. One thread reads ahead: HDF5 is not made for more."""
+
+    finish = None
+    complete = True
+    skipped: Mapping[str, NetcError] = MappingProxyType({})
+    """A file is read or not; single rows cannot be bad."""
+    allocate: Callable[[Shape, Any], Array] = staticmethod(np.empty)  # type: ignore[assignment]
+
+    def __init__(self, files: Hdf5Files, order: Order, batch_size: int) -> None:
+        self.files, self.order, self.batch_size = files, order, batch_size
+        self.record_shapes = files.shapes
+        self.position = self._planned = 0
+        self.statistics = ReadStatistics()
+        self._pending: deque[Future[tuple[Array, ...]]] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+        self._closed = threading.Event()
+
+    def next_batch(self) -> Batch:
+        """The next batch. Raises NetcError E501 where a file can no longer be read."""
+        if self._closed.is_set():
+            raise RuntimeError(f"the source `{self.files.name}` is closed")
+        self._plan()
+        begun = time.perf_counter()
+        tops = self._pending[0].result()
+        self._pending.popleft()
+        self.statistics.count(self.batch_size, time.perf_counter() - begun)
+        self.position += self.batch_size
+        self._plan()
+        return Batch(tops)
+
+    def seek(self, position: int) -> None:
+        """Go on with another row."""
+        for future in self._pending:
+            future.cancel()
+        self._pending.clear()
+        self.position = self._planned = position
+
+    def state(self) -> dict[str, int]:
+        """Seed and position."""
+        return {"seed": self.order.seed, "position": self.position}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on where a source of the same layer stood."""
+        self.seek(state["position"])
+        self.order = replace(self.order, seed=state["seed"])
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._closed.set()
+        self.seek(self.position)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _plan(self) -> None:
+        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="netc-data")
+        while len(self._pending) < AHEAD:
+            indices = self.order.indices(self.order.numbers(self._planned, self.batch_size))
+            self._pending.append(self._pool.submit(self.files.rows, indices))
+            self._planned += self.batch_size
+
+
+def _found(name: str, beside: Path, resolve: ResolvePath) -> Path:
+    """A file of the list: from the working directory, from the list's folder, or wherever `resolve` finds it."""
+    for path in (Path(name), beside.parent / name):
+        if path.exists():
+            return path
+    return resolve(name)

@@ -1,0 +1,167 @@
+"""ImageData: picture files and labels from a list (`image_data_layer.cpp`)."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.data import images
+from netc.data.pipeline.cropping import ResolvePath
+from netc.data.source import Read, Record, Shape, Stacked
+from netc.diagnostics import Diagnostic, NetcError, Source, Span
+
+FIELD = "image_data_param.source"
+LOOKED_AT = 200
+"""Lines that are looked at for the name of a file: where a folder is missing, all lines would be in vain."""
+LARGEST = float(np.finfo(np.float32).max)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+class ImageListParameters(Protocol):
+    """What a layer says of its list."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def root_folder(self) -> str: ...
+    @property
+    def new_height(self) -> int: ...
+    @property
+    def new_width(self) -> int: ...
+    @property
+    def is_color(self) -> bool: ...
+
+
+class ImageListRecords:
+    """The pictures that a list names; see `Records`.
+
+    A line is a path and a number, apart at the last space, so that paths may hold spaces. Where the first line that
+    names a file does so only with more numbers taken off its end, every line has so many labels. Labels may be
+    fractions (Caffe drops what is behind the point). A path is taken from the working directory, behind
+    `root_folder`; then from the list's folder; then wherever `resolve` finds it.
+
+    Raises NetcError E501 for a list that cannot be read, E502 for an empty one, E506 with the place of every bad line.
+    """
+
+    def __init__(self, parameters: ImageListParameters, resolve: ResolvePath) -> None:
+        self.name, self._root = parameters.source, parameters.root_folder
+        self._resolve, self._path = resolve, resolve(parameters.source)
+        self._flag = images.flags(parameters.is_color, not parameters.is_color)
+        height, width = parameters.new_height, parameters.new_width
+        self._size = (height, width) if height and width else None
+        text = read_text(self._path, self.name, FIELD)
+        self._names, self._labels = _parse(Source(self.name, text), self._is_file)
+        if not self._names:
+            raise NetcError(f"list `{self.name}` is empty", code="E502", field=FIELD)
+
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Planes of a picture, resized, and its label or labels."""
+        with self.reading() as read:
+            return read(index).image.shape, self._labels.shape[1:]
+
+    def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """A random order of all lines."""
+        return random.permutation(len(self._names))
+
+    def describe(self, index: int) -> str:
+        """The picture, for a message."""
+        return f"`{self._root}{self._names[index % len(self._names)]}` of `{self.name}`"
+
+    def after(self, index: int) -> int:
+        """The next one."""
+        return index + 1
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Read]:
+        """`read(index)`. Raises NetcError E504 for a picture that is missing or cannot be decoded."""
+        yield self._read
+
+    def stacked(self, indices: list[int]) -> Stacked | None:
+        """None: each is decoded by itself."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is open between two records."""
+
+    def _read(self, index: int) -> Record:
+        try:
+            data = images.read(self._candidates(self._names[index % len(self._names)]))
+            image = images.resize(images.decode(memoryview(data), self._flag), self._size)
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise NetcError(f"{self.describe(index)}: {reason}", code="E504", field=FIELD) from None
+        return Record(image, self._labels[index % len(self._labels)])
+
+    def _candidates(self, name: str) -> Iterator[Path]:
+        path = self._root + name
+        yield Path(path)
+        yield self._path.parent / path
+        yield self._resolve(path)
+
+    def _is_file(self, name: str) -> bool:
+        return any(path.is_file() for path in self._candidates(name))
+
+
+def read_text(path: Path, name: str, field: str) -> str:
+    """The text of a list, less a byte order mark. Raises NetcError E501 where it cannot be read, or is none."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise NetcError(f"`{name}` cannot be read: {error.strerror}", code="E501", field=field) from None
+    if "\0" in text:
+        raise NetcError(f"`{name}` is a binary file, not a list", code="E501", field=field)
+    return text
+
+
+def _parse(source: Source, is_file: Callable[[str], bool]) -> tuple[list[str], npt.NDArray[np.float32]]:
+    lines = source.text.split("\n")
+    names: list[str] = []
+    labels: list[Any] = []
+    bad: list[Diagnostic] = []
+    count, at = _label_count(lines, is_file), 0
+    for line in lines:
+        if line.strip():
+            name, *numbers = line.strip().rsplit(None, count)
+            values = _numbers(numbers)
+            if values is None or len(values) != count:
+                bad.append(_bad_line(Span(source, at, at + max(1, len(line))), count))
+            else:
+                names.append(name)
+                labels.append(values if count > 1 else values[0])
+        at += len(line) + 1
+    if bad:
+        raise NetcError(bad)
+    return names, np.array(labels, np.float32)
+
+
+def _label_count(lines: Iterable[str], is_file: Callable[[str], bool]) -> int:
+    """How many labels each line ends in, as the first tells that names a file; one, as in Caffe, where none does."""
+    written = (line.strip() for line in lines if line.strip())
+    for line in itertools.islice(written, LOOKED_AT):
+        for count in range(1, len(line.split())):
+            name, *numbers = line.rsplit(None, count)
+            if _numbers(numbers) is None:
+                break
+            if is_file(name):
+                return count
+    return 1
+
+
+def _numbers(words: list[str]) -> list[float] | None:
+    """Labels: decimal numbers as C++ writes them, that a float holds; None where they are something else."""
+    if not all(map(_NUMBER.fullmatch, words)):
+        return None
+    values = list(map(float, words))
+    return values if all(abs(value) <= LARGEST for value in values) else None
+
+
+def _bad_line(span: Span, count: int) -> Diagnostic:
+    wanted = "a label" if count == 1 else f"{count} labels"
+    return Diagnostic("E506", f"line {span.line} is not a path and {wanted}", span, field=FIELD)

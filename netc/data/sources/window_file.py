@@ -1,0 +1,125 @@
+"""R-CNN's window files: pictures, and windows in them with the object each overlaps.
+
+# 0
+path
+channels
+height
+width
+number of windows
+label overlap x1 y1 x2 y2      a line for each
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.data.source import Shape
+from netc.data.sources.image_list import read_text
+from netc.diagnostics import NetcError, Source, Span
+
+FIELD = "window_data_param.source"
+Windows = npt.NDArray[np.int32]
+"""Picture, label, x1, y1, x2, y2 in each row."""
+
+
+LIMIT = np.float32(2**31)
+"""Beyond all numbers of a window."""
+
+
+class Picture(NamedTuple):
+    """A picture as the window file describes it."""
+
+    path: str
+    shape: Shape
+    """(c, h, w)."""
+
+
+class WindowFile(NamedTuple):
+    """What a window file holds."""
+
+    pictures: list[Picture]
+    background: Windows
+    foreground: Windows
+
+
+def read_windows(path: Path, name: str, fg_threshold: float, bg_threshold: float) -> WindowFile:
+    """The windows, parted by how much they overlap an object.
+
+    Foreground overlaps by `fg_threshold` or more, background by less than `bg_threshold`; background gets label 0.
+    Raises NetcError E501 for a file that cannot be read, E502 for an empty one, and E506 with the place of a bad line.
+    """
+    source = Source(name, read_text(path, name, FIELD))
+    lines = [line.strip() for line in source.text.split("\n")]
+    pictures: list[Picture] = []
+    blocks: list[npt.NDArray[np.float32]] = []
+    at = 0
+    while at < len(lines):
+        if not lines[at]:
+            at += 1
+            continue
+        picture, rows, at = _picture(source, lines, at)
+        blocks.append(np.column_stack([np.full(len(rows), len(pictures), np.float32), rows]))
+        pictures.append(picture)
+    if not pictures:
+        raise NetcError(f"window file `{name}` is empty", code="E502", field=FIELD)
+    return _parted(pictures, np.concatenate(blocks), name, fg_threshold, bg_threshold)
+
+
+def _picture(source: Source, lines: list[str], at: int) -> tuple[Picture, npt.NDArray[np.float32], int]:
+    """One picture, its windows as label, overlap, x1, y1, x2, y2, and the line behind them."""
+    if not lines[at].startswith("#"):
+        raise _bad(source, at, "a picture begins with `#` and its number")
+    if at + 6 > len(lines):
+        raise _bad(source, at, "the file ends inside this picture")
+    try:
+        channels, height, width, count = (int(line) for line in lines[at + 2 : at + 6])
+    except ValueError:
+        raise _bad(source, at + 2, "channels, height, width and the number of windows follow, one a line") from None
+    low = at + 6
+    high = low + count
+    if count < 0 or len(lines) < high:
+        raise _bad(source, at + 5, f"{count} windows do not follow")
+    words = [line.split() for line in lines[low:high]]
+    for i, line in enumerate(words):
+        if len(line) != 6:
+            raise _bad(source, low + i, "a window is `label overlap x1 y1 x2 y2`")
+    try:
+        with np.errstate(over="ignore"):  # which becomes infinity
+            rows = np.array(words, np.float32).reshape(count, 6)
+    except ValueError:
+        raise _bad(source, low, "windows are numbers") from None
+    within = np.abs(rows) < LIMIT  # NaN is not, either
+    if not within.all():
+        row, column = map(int, np.argwhere(~within)[0])
+        raise _bad(source, low + row, f"`{words[row][column]}` is no number that a window can have")
+    return Picture(lines[at + 1], (channels, height, width)), rows, high
+
+
+def _parted(
+    pictures: list[Picture], rows: npt.NDArray[np.float32], name: str, fg_threshold: float, bg_threshold: float
+) -> WindowFile:
+    overlap = rows[:, 2]
+    is_foreground = overlap >= np.float32(fg_threshold)
+    is_background = ~is_foreground & (overlap < np.float32(bg_threshold))
+    windows = np.delete(rows, 2, axis=1).astype(np.int32)
+    foreground, background = windows[is_foreground], windows[is_background]
+    if len(foreground) and foreground[:, 1].min() < 1:
+        worst = foreground[int(foreground[:, 1].argmin())]
+        raise NetcError(
+            f"`{name}` has a foreground window of label {worst[1]}: labels of objects begin at 1",
+            code="E509",
+            field=FIELD,
+            notes=[f"it is in `{pictures[worst[0]].path}`"],
+        )
+    background[:, 1] = 0
+    return WindowFile(pictures, background, foreground)
+
+
+def _bad(source: Source, index: int, what: str) -> NetcError:
+    start = sum(len(line) + 1 for line in source.text.split("\n")[:index])
+    end = start + max(1, len(source.line(index + 1)))
+    return NetcError(f"line {index + 1}: {what}", code="E506", span=Span(source, start, end), field=FIELD)

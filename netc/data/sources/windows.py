@@ -1,0 +1,273 @@
+"""WindowData: windows of pictures, around objects and background, as R-CNN is trained (`window_data_layer.cpp`)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.data import images
+from netc.data.pipeline.cropping import ResolvePath, TransformParameters
+from netc.data.pipeline.sampling import Numbers, Order, draws
+from netc.data.source import Read, Record, Shape, Stacked
+from netc.data.sources.window_file import FIELD, WindowFile, read_windows
+from netc.diagnostics import NetcError
+
+
+class WindowParameters(Protocol):
+    """What a layer says of its windows."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def root_folder(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def fg_threshold(self) -> float: ...
+    @property
+    def bg_threshold(self) -> float: ...
+    @property
+    def fg_fraction(self) -> float: ...
+    @property
+    def context_pad(self) -> int: ...
+    @property
+    def crop_mode(self) -> str: ...
+    @property
+    def cache_images(self) -> bool: ...
+    @property
+    def transform(self) -> TransformParameters: ...
+
+
+@dataclass
+class WindowOrder(Order):
+    """Draws windows anew for each batch: first background, then the share of foreground.
+
+    An index is twice the window's number, plus one where it is mirrored; background windows are numbered first.
+    """
+
+    background: int = 0
+    foreground: int = 0
+    share: int = 0
+    """Foreground windows in a batch."""
+    mirror: bool = False
+
+    def indices(self, numbers: Numbers) -> Numbers:
+        """The windows of batches, the last axis."""
+        drawn = draws(self.seed, numbers.ravel()).reshape(*numbers.shape, 4)
+        low = numbers.shape[-1] - self.share
+        chosen = np.empty(numbers.shape, np.int64)
+        chosen[..., :low] = drawn[..., :low, 0] % np.uint64(max(1, self.background))
+        chosen[..., low:] = drawn[..., low:, 0] % np.uint64(max(1, self.foreground)) + np.uint64(self.background)
+        return chosen * 2 + ((drawn[..., 1] & np.uint64(1)).astype(np.int64) if self.mirror else 0)
+
+
+class WindowRecords:
+    """The windows of a window file, scaled to the crop; see `Records`.
+
+    Raises NetcError E501, E502, E506 as `read_windows` does, E505 for a context that leaves nothing of the crop, and
+    E509 for a share of foreground that is none.
+    """
+
+    def __init__(self, parameters: WindowParameters, resolve: ResolvePath) -> None:
+        self.name, self._parameters, self._resolve = parameters.source, parameters, resolve
+        _check(parameters)
+        self._path = resolve(parameters.source)
+        self.file: WindowFile = read_windows(self._path, self.name, parameters.fg_threshold, parameters.bg_threshold)
+        self._flag = images.flags(True, False)
+        self._cache: dict[int, bytes] = {}
+
+    def order(self, order: Order) -> WindowOrder:
+        """How batches are drawn. Raises NetcError E509 where one asks for windows of a kind that there are none of."""
+        p, file = self._parameters, self.file
+        share = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
+        for kind, count, needed in (
+            ("foreground", len(file.foreground), share),
+            ("background", len(file.background), p.batch_size - share),
+        ):
+            if needed and not count:
+                raise NetcError(
+                    f"`{self.name}` has no {kind} windows, but a batch takes {needed}",
+                    code="E509",
+                    field=FIELD,
+                    notes=[f"`fg_threshold` is {p.fg_threshold:g}, `bg_threshold` {p.bg_threshold:g}"],
+                )
+        return WindowOrder(
+            seed=order.seed,
+            rank=order.rank,
+            world_size=order.world_size,
+            background=len(file.background),
+            foreground=len(file.foreground),
+            share=share,
+            mirror=p.transform.mirror,
+        )
+
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Planes of a window, whatever the file says of its picture: always in colour, and a label, a scalar."""
+        size = self._parameters.transform.crop_size
+        return (3, size, size), ()
+
+    def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """A random order of all windows."""
+        return random.permutation(len(self.file.background) + len(self.file.foreground)) * 2
+
+    def describe(self, index: int) -> str:
+        """The window, for a message."""
+        picture, _, *corners = self._window(index)
+        return f"window {' '.join(map(str, corners))} of `{self._name(picture)}`"
+
+    def after(self, index: int) -> int:
+        """The next window of its kind."""
+        low = len(self.file.background)
+        number, mirrored = divmod(index, 2)
+        following = (number + 1) % low if number < low else low + (number + 1 - low) % len(self.file.foreground)
+        return following * 2 + mirrored
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Read]:
+        """`read(index)`. Raises NetcError E504 for a picture that cannot be read, E509 for a window outside it."""
+        yield self._read
+
+    def stacked(self, indices: list[int]) -> Stacked | None:
+        """None: each is decoded by itself."""
+        return None
+
+    def close(self) -> None:
+        """Forget cached pictures."""
+        self._cache = {}
+
+    def _window(self, index: int) -> list[int]:
+        number, background = index // 2, self.file.background
+        rows = background if number < len(background) else self.file.foreground
+        return rows[number if number < len(background) else number - len(background)].tolist()  # type: ignore[no-any-return]
+
+    def _name(self, picture: int) -> str:
+        return self._parameters.root_folder + self.file.pictures[picture].path
+
+    def _picture(self, number: int) -> Any:
+        data = self._cache.get(number)
+        if data is None:
+            name = self._name(number)
+            data = images.read(path for path in (Path(name), self._path.parent / name, self._resolve(name)))
+            if self._parameters.cache_images:
+                self._cache[number] = data
+        return images.decode(memoryview(data), self._flag).transpose(1, 2, 0)
+
+    def _read(self, index: int) -> Record:
+        number, label, *corners = self._window(index)
+        p = self._parameters
+        size = p.transform.crop_size
+        try:
+            picture = self._picture(number)
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise NetcError(f"{self.describe(index)}: {reason}", code="E504", field=FIELD) from None
+        try:
+            place = placement(Corners(*corners), picture.shape[:2], size, p.context_pad, p.crop_mode == "square")
+        except ValueError as error:
+            raise NetcError(f"{self.describe(index)}: {error}", code="E509", field=FIELD) from None
+        return Record(*_warped(picture, place, size, bool(index % 2), label))
+
+
+def _check(parameters: WindowParameters) -> None:
+    size, context, fraction = parameters.transform.crop_size, parameters.context_pad, parameters.fg_fraction
+    if 2 * context >= size:
+        raise NetcError(
+            f"`context_pad` {context} on both sides leaves nothing of `crop_size` {size}: give less than half of it",
+            code="E505",
+            field="window_data_param.context_pad",
+        )
+    if not 0 <= fraction <= 1:
+        raise NetcError(
+            f"`fg_fraction` {fraction:g} is no share of a batch: give 0 to 1",
+            code="E509",
+            field="window_data_param.fg_fraction",
+        )
+
+
+class Corners(NamedTuple):
+    """The first and the last pixel of a window, both inside it."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+class Placement(NamedTuple):
+    """Which pixels are scaled to how many, and the padding around them."""
+
+    corners: Corners
+    height: int
+    width: int
+    top: int
+    left: int
+    right: int
+
+
+def placement(corners: Corners, picture: tuple[int, int], size: int, context: int, square: bool) -> Placement:
+    """How a window is scaled to a crop of `size`, in Caffe's float32 and with its rounding.
+
+    With `context` pixels around it, or made `square`, it may reach outside the picture: that part is padding. Raises
+    ValueError for a window that is empty or, as it stands, outside.
+    """
+    height, width = picture
+    if not (context or square):
+        if not (0 <= corners.x1 <= corners.x2 < width and 0 <= corners.y1 <= corners.y2 < height):
+            raise ValueError(f"it is not inside a picture of {height}x{width}")
+        return Placement(corners, size, size, 0, 0, 0)
+    wide = _widened(corners, size, context, square)
+    left, top = max(0, -wide.x1), max(0, -wide.y1)
+    right, bottom = max(0, wide.x2 - width + 1), max(0, wide.y2 - height + 1)
+    inside = Corners(wide.x1 + left, wide.y1 + top, wide.x2 - right, wide.y2 - bottom)
+    if inside.x1 > inside.x2 or inside.y1 > inside.y2:
+        raise ValueError(f"it is empty, or outside a picture of {height}x{width}")
+    scale_x, scale_y = (np.float32(size) / np.float32(b - a + 1) for a, b in ((wide.x1, wide.x2), (wide.y1, wide.y2)))
+    return Placement(
+        inside,
+        _rounded(np.float32(inside.y2 - inside.y1 + 1) * scale_y),
+        _rounded(np.float32(inside.x2 - inside.x1 + 1) * scale_x),
+        _rounded(np.float32(top) * scale_y),
+        _rounded(np.float32(left) * scale_x),
+        _rounded(np.float32(right) * scale_x),
+    )
+
+
+def _widened(corners: Corners, size: int, context: int, square: bool) -> Corners:
+    """The window with so much around it that `context` pixels of the crop are context."""
+    x1, y1, x2, y2 = corners
+    scale = np.float32(size) / np.float32(size - 2 * context)
+    half_height, half_width = np.float32(y2 - y1 + 1) / np.float32(2), np.float32(x2 - x1 + 1) / np.float32(2)
+    center_x, center_y = np.float32(x1) + half_width, np.float32(y1) + half_height
+    if square:
+        half_height = half_width = max(half_height, half_width)
+    return Corners(
+        _rounded(center_x - half_width * scale),
+        _rounded(center_y - half_height * scale),
+        _rounded(center_x + half_width * scale),
+        _rounded(center_y + half_height * scale),
+    )
+
+
+def _rounded(value: Any) -> int:
+    """To the nearest whole number, halves away from zero, as C rounds."""
+    return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))
+
+
+def _warped(picture: Any, place: Placement, size: int, mirror: bool, label: int) -> tuple[Any, int, Any]:
+    import cv2
+
+    left = place.right if mirror else place.left
+    height, width = min(place.height, size - place.top), min(place.width, size - left)
+    crop = np.zeros((size, size, picture.shape[2]), np.uint8)
+    if height > 0 and width > 0:
+        x1, y1, x2, y2 = place.corners
+        warped = cv2.resize(picture[y1 : y2 + 1, x1 : x2 + 1], (width, height), interpolation=cv2.INTER_LINEAR)
+        crop[place.top : place.top + height, left : left + width] = cv2.flip(warped, 1) if mirror else warped
+    return images.planes(crop), label, (place.top, left, place.top + max(0, height), left + max(0, width))

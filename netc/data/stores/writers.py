@@ -1,0 +1,134 @@
+"""New databases, LMDB or LevelDB: whole under their name, or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import lmdb
+
+from netc.data.stores.leveldb_writer import LevelDbWriter
+from netc.diagnostics import NetcError, did_you_mean
+
+COMMIT = 1000
+"""Records a transaction, as in Caffe's tools."""
+COMMIT_BYTES = 1 << 26
+"""Bytes a transaction: what is not committed stays in memory."""
+MAP_SIZE = 1 << 40
+"""Address space that an LMDB may use (`db_lmdb.cpp`); the file is as large as what it holds."""
+
+Put = Callable[[bytes, bytes], None]
+"""`put(key, value)`: keys must come in order."""
+
+
+class Writer(Protocol):
+    """Writes into an empty folder."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write a record. Raises ValueError, lmdb.Error or OSError."""
+
+    def close(self) -> None:
+        """Complete the database."""
+
+    def abandon(self) -> None:
+        """Give up."""
+
+
+class LmdbWriter:
+    """Writes an LMDB without a lock file, which readers of a finished database do not need."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._environment = lmdb.open(str(folder), map_size=MAP_SIZE, sync=False, metasync=False)
+        self._batch: list[tuple[bytes, bytes]] = []
+        self._bytes = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """See Writer."""
+        self._batch.append((key, value))
+        self._bytes += len(value)
+        if len(self._batch) == COMMIT or self._bytes >= COMMIT_BYTES:
+            self._commit()
+
+    def close(self) -> None:
+        """See Writer."""
+        self._commit()
+        self._environment.sync(True)
+        self.abandon()
+        (self._folder / "lock.mdb").unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """See Writer."""
+        self._environment.close()
+
+    def _commit(self) -> None:
+        with self._environment.begin(write=True) as transaction:
+            for key, value in self._batch:
+                if not transaction.put(key, value, append=True):
+                    raise ValueError(f"key {key!r} is there already")
+        self._batch, self._bytes = [], 0
+
+
+WRITERS: dict[str, Callable[[Path], Writer]] = {"lmdb": LmdbWriter, "leveldb": LevelDbWriter}
+
+
+@contextlib.contextmanager
+def new_database(out: Path | str, backend: str = "lmdb") -> Iterator[Put]:
+    """`put` of a database that appears under the name `out` when the block ends without an error.
+
+    What is written meanwhile lies in a hidden folder beside it, which is removed whatever happens. Raises NetcError
+    E511 where `out` exists or cannot be written, E512 for a backend other than `lmdb` and `leveldb`.
+    """
+    target = checked_target(out, backend)
+    with _reported(out):
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        (work / "database").mkdir()  # with the rights that the umask gives
+    try:
+        yield from _written(work / "database", target, backend)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def checked_target(out: Path | str, backend: str = "lmdb") -> Path:
+    """The path of a database to be made. Raises NetcError E511 where it exists, E512 for an unknown backend."""
+    if backend not in WRITERS:
+        raise NetcError(
+            f"unknown backend `{backend}`: `lmdb` or `leveldb`", code="E512", help=did_you_mean(backend, WRITERS)
+        )
+    target = Path(out)
+    if os.path.lexists(target):
+        raise NetcError(f"`{out}` exists", code="E511", help="remove it, or choose another name")
+    return target
+
+
+def _written(folder: Path, target: Path, backend: str) -> Iterator[Put]:
+    with _reported(target):
+        writer = WRITERS[backend](folder)
+
+    def put(key: bytes, value: bytes) -> None:
+        with _reported(target):
+            writer.put(key, value)
+
+    try:
+        yield put
+        with _reported(target):
+            writer.close()
+            os.rename(folder, target)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+@contextlib.contextmanager
+def _reported(out: Path | str) -> Iterator[None]:
+    """Here faults of the system become E511."""
+    try:
+        yield
+    except (OSError, lmdb.Error) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise NetcError(f"`{out}` cannot be written: {reason}", code="E511") from None

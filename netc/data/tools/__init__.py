@@ -1,0 +1,1 @@
+"""Tools that create and inspect databases: conversion, mean images, reports, contact sheets."""

@@ -1,0 +1,82 @@
+"""A contact sheet: small pictures of a database, with their labels, on one page."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netc.data.images import Image, encode
+from netc.data.sources.database import DatumRecords
+from netc.data.stores import open_records
+from netc.diagnostics import NetcError
+from netc.weights import atomic_write
+
+CELL, TEXT, GAP = 96, 16, 6
+"""Pixels of a picture's square, of the line below it, and between."""
+PAPER, INK = 255, (40, 40, 40)
+
+
+def contact_sheet(database: Path | str, out: Path | str, count: int = 64) -> int:
+    """Write a PNG of `count` records, spread evenly over the database; gives how many are on it.
+
+    Records that cannot be read are left out. Raises NetcError E501, E502, E507 for the database, E408 for the file.
+    """
+    with contextlib.closing(open_records(database)) as records:
+        cells = list(_cells(records, min(count, len(records))))
+    if not cells:
+        raise NetcError(f"database `{database}` has no record that can be shown", code="E502")
+    page = encode(_page(cells).transpose(2, 0, 1), "png")
+    with atomic_write(out) as file:
+        file.write(page)
+    return len(cells)
+
+
+def _cells(records: DatumRecords, count: int) -> Any:
+    total = len(records)
+    for number in range(count):
+        with contextlib.suppress(NetcError), records.reading() as read:
+            record = read(number * total // count)
+            yield _cell(record.image, str(record.label))
+
+
+def _page(cells: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    columns = math.ceil(math.sqrt(len(cells)))
+    rows = math.ceil(len(cells) / columns)
+    high, wide = CELL + TEXT + GAP, CELL + GAP
+    page = np.full((rows * high + GAP, columns * wide + GAP, 3), PAPER, np.uint8)
+    for number, cell in enumerate(cells):
+        y, x = GAP + number // columns * high, GAP + number % columns * wide
+        page[y : y + CELL + TEXT, x : x + CELL] = cell
+    return page
+
+
+def _cell(image: Image, label: str) -> npt.NDArray[np.uint8]:
+    """The picture as large as it fits, in the middle, and its label."""
+    import cv2
+
+    picture = _colours(image)
+    scale = CELL / max(picture.shape[:2])
+    size = [max(1, round(extent * scale)) for extent in picture.shape[:2]]
+    shrunk = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    cell = np.full((CELL + TEXT, CELL, 3), PAPER, np.uint8)
+    y, x = ((CELL - extent) // 2 for extent in size)
+    cell[y : y + size[0], x : x + size[1]] = shrunk
+    cv2.putText(cell, label, (1, CELL + TEXT - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
+    return cell
+
+
+def _colours(image: Image) -> npt.NDArray[np.uint8]:
+    """Any planes as OpenCV's picture: three planes are colours, of others the first is shown as grey.
+
+    Floats are stretched from black to white.
+    """
+    planes = image if len(image) == 3 else image[:1].repeat(3, 0)
+    if planes.dtype != np.uint8:
+        low, high = float(planes.min()), float(planes.max())
+        planes = (planes - low) * (255 / (high - low) if high > low else 0)
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)).astype(np.uint8)

@@ -1,0 +1,282 @@
+"""Databases of picture files, as Caffe's convert_imageset makes them."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from netc.data import images
+from netc.data.pipeline.ordered_threads import in_order
+from netc.data.source import Shape
+from netc.data.sources.datum import write_datum
+from netc.data.sources.image_list import read_text
+from netc.data.stores.writers import Put, checked_target, new_database
+from netc.data.tools.mnist_and_cifar import Tell, nobody
+from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.weights import atomic_write
+
+SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
+"""Files that count as pictures in class folders."""
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """What becomes of each picture; the flags of convert_imageset."""
+
+    gray: bool = False
+    """One plane, not three."""
+    height: int = 0
+    """Resize to this height and width; 0 leaves the size."""
+    width: int = 0
+    check_size: bool = False
+    """All pictures must come out in one size."""
+    encoded: bool = False
+    """Keep pictures compressed: the file as it is where nothing changes it."""
+    encode_type: str = ""
+    """Compress as `png`, `jpg`, ...; implies `encoded`, whose default is each file's own kind."""
+
+    def check(self) -> None:
+        """Raises NetcError E512 for settings that contradict each other."""
+        if min(self.height, self.width) < 0 or (self.height > 0) != (self.width > 0):
+            raise NetcError(f"height {self.height} and width {self.width} must be given together", code="E512")
+        if self.encode_type and not _can_encode(self.encode_type):
+            raise NetcError(f"OpenCV cannot write pictures of type `{self.encode_type}`", code="E512")
+
+
+class ImageEntry(NamedTuple):
+    """A picture file and its label."""
+
+    name: str
+    label: int
+
+
+class Conversion(NamedTuple):
+    """What a conversion did."""
+
+    written: int
+    """Records."""
+    skipped: tuple[Diagnostic, ...] = ()
+    """What is wrong with the pictures that were left out."""
+
+
+def convert_images(
+    list_file: Path | str,
+    root: str,
+    out: Path | str,
+    settings: ImageSettings | None = None,
+    *,
+    backend: str = "lmdb",
+    shuffle: bool = False,
+    seed: int | None = None,
+    skip_bad: bool = False,
+    threads: int | None = None,
+    tell: Tell = nobody,
+) -> Conversion:
+    """Make a database of the pictures that a list names, a path and a label a line (`convert_imageset.cpp`).
+
+    `root` stands before each path as it is. Keys are the number of the line, eight digits, and the path. `shuffle`
+    changes the order of lines, by `seed`.
+
+    Raises NetcError E501, E502, E506 for the list, E504 for a picture that cannot be read (`skip_bad` leaves it out),
+    E505 for one of another size where `check_size` asks for one size, E511, E512 for output and settings.
+    """
+    settings = settings or ImageSettings()
+    settings.check()
+    checked_target(out, backend)
+    entries = read_entries(list_file)
+    if shuffle:
+        random.Random(seed).shuffle(entries)
+    with new_database(out, backend) as put:
+        return _Run(settings, root, skip_bad, tell).write(entries, put, threads)
+
+
+def convert_folder(
+    folder: Path | str,
+    out: Path | str,
+    settings: ImageSettings | None = None,
+    *,
+    labels: Path | str | None = None,
+    backend: str = "lmdb",
+    shuffle: bool = True,
+    seed: int | None = 0,
+    skip_bad: bool = False,
+    threads: int | None = None,
+    tell: Tell = nobody,
+) -> tuple[Conversion, list[str]]:
+    """Make a database of class folders, as ImageNet is laid out; gives what was done, and the classes by label.
+
+    Each folder in `folder` is a class, and labels count the classes in the order of their names; pictures may lie
+    deeper. Class names are written to `labels`, one a line, by default to a new file, `labels_beside(out)`. Shuffled,
+    for classes must mix within a batch. Raises NetcError as `convert_images` does, E502 where there are no pictures,
+    E408 for a labels file that cannot be written, E511 for a default one that exists.
+    """
+    settings = settings or ImageSettings()
+    settings.check()
+    checked_target(out, backend)
+    labels = _checked_labels(labels, out)
+    entries, classes = class_entries(Path(folder))
+    if shuffle:
+        random.Random(seed).shuffle(entries)
+    with atomic_write(labels) as file:  # a file that cannot be written is found out before the work
+        file.write("".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape"))
+        file.flush()
+        with new_database(out, backend) as put:
+            done = _Run(settings, f"{folder}/", skip_bad, tell).write(entries, put, threads)
+    return done, classes
+
+
+def labels_beside(out: Path | str) -> str:
+    """The file of class names that goes with a database.
+
+    >>> labels_beside("photos/")
+    'photos_labels.txt'
+    """
+    return f"{Path(out)}_labels.txt"
+
+
+def read_entries(list_file: Path | str) -> list[ImageEntry]:
+    """The entries of a list; a path ends at the last space, and may hold spaces.
+
+    Raises NetcError E501, E502 for the list, E506 with the place of every bad line.
+    """
+    source = Source(str(list_file), read_text(Path(list_file), str(list_file), ""))
+    entries, bad, at = list[ImageEntry](), list[Diagnostic](), 0
+    for line in source.text.split("\n"):
+        if line.strip():
+            name, _, label = line.strip().rpartition(" ")
+            if name.strip() and _whole(label):
+                entries.append(ImageEntry(name.strip(), int(label)))
+            else:
+                span = Span(source, at, at + len(line))
+                bad.append(Diagnostic("E506", f"line {span.line} is not a path and a whole number", span))
+        at += len(line) + 1
+    if bad:
+        raise NetcError(bad)
+    if not entries:
+        raise NetcError(f"list `{list_file}` is empty", code="E502")
+    return entries
+
+
+def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
+    """The pictures in class folders, in order, and the classes. Raises NetcError E501, E502."""
+    try:
+        classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise NetcError(f"folder `{folder}` cannot be read: {error.strerror or error}", code="E501") from None
+    entries = [
+        ImageEntry(str(path.relative_to(folder).as_posix()), label)
+        for label, name in enumerate(classes)
+        for path in sorted((folder / name).rglob("*"))
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
+    if not entries:
+        notes = [f"{len(classes)} class folders", f"pictures end in {' '.join(sorted(SUFFIXES))}"]
+        raise NetcError(f"folder `{folder}` holds no pictures in class folders", code="E502", notes=notes)
+    return entries, classes
+
+
+class _Run:
+    """One conversion: pictures are read and changed in threads, records written in order."""
+
+    def __init__(self, settings: ImageSettings, root: str, skip_bad: bool, tell: Tell) -> None:
+        self.settings, self.root, self.skip_bad, self.tell = settings, root, skip_bad, tell
+        self.flag = images.flags(not settings.gray, settings.gray)
+        self.size = (settings.height, settings.width) if settings.height else None
+
+    def write(self, entries: Sequence[ImageEntry], put: Put, threads: int | None) -> Conversion:
+        """Write a record an entry. Raises NetcError E502 where every picture was left out."""
+        skipped: list[Diagnostic] = []
+        first: Shape | None = None
+        for number, result in enumerate(in_order(self._attempt, entries, threads)):
+            self.tell(number + 1, len(entries))
+            if isinstance(result, NetcError):
+                skipped += result.diagnostics
+                continue
+            record, shape = result
+            first = first or shape
+            if self.settings.check_size and shape != first:
+                raise self._other_size(entries[number].name, shape, first)
+            put(f"{number:08d}_{entries[number].name}".encode("utf-8", "surrogateescape"), record)
+        if first is None:
+            raise NetcError(f"none of {len(entries)} pictures can be read", code="E502", notes=[skipped[0].message])
+        return Conversion(len(entries) - len(skipped), tuple(skipped))
+
+    def _attempt(self, entry: ImageEntry) -> tuple[bytes, Shape] | NetcError:
+        try:
+            return self._record(entry)
+        except NetcError as error:
+            if not self.skip_bad:
+                raise
+            return error
+
+    def _record(self, entry: ImageEntry) -> tuple[bytes, Shape]:
+        """The record of a picture and the picture's shape (`io.cpp`, ReadImageToDatum). Raises NetcError E504."""
+        try:
+            data = images.read(self._candidates(entry.name))
+            decoded = images.decode(memoryview(data), self.flag)
+            image = images.resize(decoded, self.size)
+            kind = self._kind(entry.name)
+            if kind is None:
+                shape = (image.shape[0], image.shape[1], image.shape[2])
+                return write_datum(shape, image.tobytes(), entry.label, encoded=False), shape
+            same = not self.settings.gray and self.size is None and _matches(entry.name, kind)
+            packed = data if same else images.encode(image, kind)
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise NetcError(f"picture `{self.root}{entry.name}`: {reason}", code="E504") from None
+        return write_datum(data=packed, label=entry.label, encoded=True), image.shape
+
+    def _kind(self, name: str) -> str | None:
+        """How a picture is to be compressed, None for not at all. Raises ValueError where its name does not tell."""
+        if self.settings.encode_type or not self.settings.encoded:
+            return self.settings.encode_type or None
+        kind = Path(name).suffix[1:].lower()
+        if not kind or not _can_encode(kind):
+            raise ValueError("its name does not tell how it is to be compressed: give `--encode_type`")
+        return kind
+
+    def _candidates(self, name: str) -> Iterator[Path]:
+        yield Path(self.root + name)
+        yield Path(self.root) / name  # a root without its slash
+
+    def _other_size(self, name: str, shape: Shape, first: Shape) -> NetcError:
+        found, wanted = ("x".join(map(str, s)) for s in (shape, first))
+        return NetcError(
+            f"picture `{self.root}{name}` is {found}, those before it are {wanted}",
+            code="E505",
+            help="give `--resize_height` and `--resize_width`",
+        )
+
+
+def _checked_labels(labels: Path | str | None, out: Path | str) -> Path | str:
+    """Where class names go. Raises NetcError E511 for a default file that exists, E512 for the database itself."""
+    if labels is None:
+        labels = labels_beside(out)
+        if os.path.lexists(labels):
+            raise NetcError(f"`{labels}` exists", code="E511", help="remove it, or name a file with `--labels`")
+    if os.path.realpath(labels) == os.path.realpath(out):
+        raise NetcError(f"`{out}` cannot be the database and the file of its class names", code="E512")
+    return labels
+
+
+def _whole(text: str) -> bool:
+    """Whether a word is a number that a record's label can hold, as C++ writes it."""
+    return bool(_NUMBER.fullmatch(text)) and -(1 << 31) <= int(text) < 1 << 31
+
+
+def _matches(name: str, kind: str) -> bool:
+    """Whether a file is compressed that way already, by its name."""
+    suffix, kind = Path(name).suffix[1:].lower(), kind.lower()
+    return suffix == kind or (kind == "jpg" and suffix == "jpeg")
+
+
+def _can_encode(kind: str) -> bool:
+    import cv2
+
+    return bool(cv2.haveImageWriter(f"x.{kind}"))

@@ -1,0 +1,86 @@
+"""The mean picture of a database, as Caffe's compute_image_mean makes it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from netc.data.pipeline.cropping import Mean
+from netc.data.pipeline.ordered_threads import decoded
+from netc.data.source import Record
+from netc.data.sources.database import DatumRecords
+from netc.data.stores import open_records
+from netc.data.tools.mnist_and_cifar import Tell, nobody
+from netc.diagnostics import NetcError
+from netc.weights import write_blob
+
+
+class MeanImage(NamedTuple):
+    """What the pictures of a database have in common."""
+
+    mean: Mean
+    """Planes (c, h, w)."""
+    pictures: int
+    """How many there are."""
+    skipped: int
+    """Records left out because they could not be read."""
+
+    @property
+    def channels(self) -> tuple[float, ...]:
+        """The mean of each plane, added up in float32 one pixel after another, as Caffe does."""
+        planes = self.mean.reshape(len(self.mean), -1)
+        return tuple(float(np.cumsum(plane, dtype=np.float32)[-1] / np.float32(plane.size)) for plane in planes)
+
+
+def mean_image(
+    database: Path | str,
+    out: Path | str | None = None,
+    *,
+    skip_bad: bool = False,
+    threads: int | None = None,
+    tell: Tell = nobody,
+) -> MeanImage:
+    """The mean of all pictures of a database, written to the .binaryproto file `out` where that is given.
+
+    Sums are float32, taken in the order of the records: the numbers are Caffe's (`compute_image_mean.cpp`). Pictures
+    are decoded as they are. Raises NetcError E501, E502 for the database, E503, E504 for a record (`skip_bad` leaves it
+    out), E505 for pictures of different sizes, E408 where `out` cannot be written.
+    """
+    with contextlib.closing(open_records(database)) as records:
+        result = _mean(records, skip_bad, threads, tell)
+    if out is not None:
+        write_blob(out, result.mean[None])
+    return result
+
+
+def _mean(records: DatumRecords, skip_bad: bool, threads: int | None, tell: Tell) -> MeanImage:
+    total, added, skipped = len(records), 0, 0
+    sums: Mean | None = None
+    for index, record in enumerate(decoded(records, total, threads)):
+        tell(index + 1, total)
+        if isinstance(record, NetcError):
+            if not skip_bad:
+                raise record
+            skipped += 1
+            continue
+        if sums is None:
+            sums = np.zeros(record.image.shape, np.float32)
+        _check(records, index, record, sums)
+        np.add(sums, record.image, out=sums)
+        added += 1
+    if sums is None:
+        raise NetcError(f"database `{records.name}` has no record that can be read, of {total}", code="E502")
+    return MeanImage(sums / np.float32(added), added, skipped)
+
+
+def _check(records: DatumRecords, index: int, record: Record, sums: Mean) -> None:
+    if record.image.shape != sums.shape:
+        found, first = ("x".join(map(str, shape)) for shape in (record.image.shape, sums.shape))
+        raise NetcError(
+            f"{records.describe(index)} is {found}, those before it are {first}: they have no mean",
+            code="E505",
+            help="make the database with `--resize_height` and `--resize_width`",
+        )

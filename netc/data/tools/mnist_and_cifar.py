@@ -1,0 +1,104 @@
+"""Makes databases of MNIST's and CIFAR's files, as Caffe's examples do: the same keys and the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from netc.data.sources.datum import write_datum
+from netc.data.stores.writers import checked_target, new_database
+from netc.data.tools.idx import Bytes, read_idx
+from netc.diagnostics import NetcError
+
+Tell = Callable[[int, int], None]
+"""`tell(done, total)`, called as the work goes on; a total of 0 is not known."""
+CIFAR_SHAPE = (3, 32, 32)
+CIFAR_RECORD = 1 + 3 * 32 * 32
+"""A label and a picture (README of the binary version)."""
+CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+
+
+def nobody(done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+def mnist(
+    images_idx: Path | str, labels_idx: Path | str, out: Path | str, backend: str = "lmdb", tell: Tell = nobody
+) -> int:
+    """Make a database of a pair of IDX files (Yann LeCun's MNIST format), gzipped or not; gives the number of records.
+
+    Keys are eight digits, records are one plane of bytes with a label (`convert_mnist_data.cpp`). The database appears
+    whole or not at all. Raises NetcError E510 for files that are no such pair or do not belong together, E511 where the
+    output exists or cannot be written.
+    """
+    checked_target(out, backend)
+    pictures, labels = read_idx(images_idx, 3), read_idx(labels_idx, 1)
+    if len(pictures) != len(labels):
+        raise NetcError(
+            f"`{images_idx}` holds {len(pictures)} images, `{labels_idx}` {len(labels)} labels", code="E510"
+        )
+    return write_planes(out, zip(pictures[:, None], labels.tolist()), backend, tell=tell, total=len(labels))
+
+
+def cifar10(folder: Path | str, out_folder: Path | str, backend: str = "lmdb", tell: Tell = nobody) -> dict[str, int]:
+    """Make `cifar10_train_lmdb` and `cifar10_test_lmdb` of CIFAR-10's binary version; gives their numbers of records.
+
+    Keys are five digits, records are three planes of bytes, red first as in the files, with a label
+    (`convert_cifar_data.cpp`). Raises NetcError E501 for a file that is missing, E510 for one that holds no whole
+    records or other labels than 0 to 9, E511 where an output exists or cannot be written.
+    """
+    outputs = {part: Path(out_folder) / f"cifar10_{part}_{backend}" for part in CIFAR_FILES}
+    for target in outputs.values():
+        checked_target(target, backend)
+    parts = {part: [_cifar_batch(Path(folder) / name) for name in names] for part, names in CIFAR_FILES.items()}
+    counts = {}
+    for part, batches in parts.items():
+        rows = np.concatenate(batches)
+        records = zip(rows[:, 1:].reshape(-1, *CIFAR_SHAPE), rows[:, 0].tolist())
+        counts[part] = write_planes(outputs[part], records, backend, digits=5, tell=tell, total=len(rows))
+    return counts
+
+
+def _cifar_batch(path: Path) -> Bytes:
+    """Records of one file (n, 3073)."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise NetcError(f"`{path}` cannot be read: {error.strerror or error}", code="E501") from None
+    if not len(data) or len(data) % CIFAR_RECORD:
+        raise NetcError(f"`{path}` holds {len(data)} bytes: not a multiple of {CIFAR_RECORD}", code="E510")
+    rows = data.reshape(-1, CIFAR_RECORD)
+    if rows[:, 0].max() > 9:
+        bad = int(np.argmax(rows[:, 0] > 9))
+        raise NetcError(f"record {bad} of `{path}` has label {rows[bad, 0]}: CIFAR-10's are 0 to 9", code="E510")
+    return rows
+
+
+def write_lmdb(out: Path | str, records: Iterable[tuple[Bytes, int]]) -> int:
+    """Write planes (c, h, w) of bytes and labels under keys of eight digits into an LMDB; gives their number.
+
+    The folder `out` appears when all is written. Raises NetcError E511 where it exists or cannot be written.
+    """
+    return write_planes(out, records)
+
+
+def write_planes(
+    out: Path | str,
+    records: Iterable[tuple[Bytes, int]],
+    backend: str = "lmdb",
+    *,
+    digits: int = 8,
+    tell: Tell = nobody,
+    total: int = 0,
+) -> int:
+    """As `write_lmdb`, into either kind of database and under keys of `digits` digits."""
+    count = 0
+    with new_database(out, backend) as put:
+        for image, label in records:
+            channels, height, width = image.shape
+            put(b"%0*d" % (digits, count), write_datum((channels, height, width), image.tobytes(), label))
+            count += 1
+            tell(count, total)
+    return count

@@ -1,0 +1,73 @@
+"""Findings about fields of forks: explained, or dropped where they change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+
+from netc.diagnostics import Diagnostic
+from netc.frontends.caffe.forks.fields import KNOWN, called
+from netc.schema import caffe, descriptor, private
+
+MOST_OWNERS = 3
+"""A field of more messages than this is no hint."""
+
+
+def explained(found: Iterable[Diagnostic], strict: bool = False) -> list[Diagnostic]:
+    """What `to_message` found, with the forks' part told as it matters.
+
+    What changes nothing is dropped, and so is what is not supported: the layer that reads it is in error. With `strict`
+    all that BVLC's schema does not have is W001. An unknown field gets a note on the messages that do have it.
+    """
+    return [told for one in found for told in _explain(one, strict)]
+
+
+def _explain(found: Diagnostic, strict: bool) -> Iterator[Diagnostic]:
+    message, _, name = (found.field or "").partition(".")
+    if found.code == "W001":
+        yield replace(found, notes=(*_elsewhere(message, name), *found.notes), field=None)
+    elif found.code == "W002":
+        yield from _foreign(found, message, name, strict)
+    elif found.code == "W003":
+        yield replace(found, field=None)
+    else:
+        yield found
+
+
+def _foreign(found: Diagnostic, message: str, name: str, strict: bool) -> Iterator[Diagnostic]:
+    known = KNOWN.get((message, name))
+    if strict and not _wholly_private(message):
+        note = (f"it is of {called(known.fork)}",) if known else ()
+        yield replace(found, code="W001", notes=(*note, *found.notes), field=None)
+    elif known and known.meaning and not strict:
+        yield replace(found, message=f"`{name}` is of {called(known.fork)}: {known.meaning}", field=None)
+
+
+def _elsewhere(message: str, name: str) -> tuple[str, ...]:
+    """A note on the messages that have a field of this name."""
+    owners = [owner for owner in _owners().get(name, ()) if owner != message]
+    if not 0 < len(owners) <= MOST_OWNERS:
+        return ()
+    return (f"`{name}` is a field of {' and '.join(f'`{owner}`' for owner in owners)}",)
+
+
+@cache
+def _owners() -> dict[str, list[str]]:
+    """The messages with a field of each name."""
+    owners: dict[str, list[str]] = {}
+    for message in caffe.DESCRIPTOR.message_types_by_name.values():
+        for field in message.fields:
+            owners.setdefault(field.name, []).append(message.name)
+    return owners
+
+
+@cache
+def _wholly_private(message: str) -> bool:
+    """Whether a message is a fork's: the field that holds it was told of."""
+    return "." in message or message not in _messages() or len(private(message)) == len(descriptor(message).fields)
+
+
+@cache
+def _messages() -> frozenset[str]:
+    return frozenset(caffe.DESCRIPTOR.message_types_by_name)

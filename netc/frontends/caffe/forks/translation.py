@@ -1,0 +1,144 @@
+"""A layer's parameters in BVLC's words: what forks spell otherwise is translated, what means nothing here an error."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.frontends.caffe.forks.fields import KNOWN, SHAPING, called
+from netc.frontends.caffe.forks.layer_types import NAMESAKES
+from netc.ir.fields import Fields
+from netc.schema import LISTED, defaults, descriptor, is_bvlc
+
+
+def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
+    """The LayerParameter itself, or one that says the same without the forks' fields that have a counterpart.
+
+    And E106 for every field of a fork in it that changes results and is not supported. Where one of these changes
+    shapes they are raised, as NetcError; so is E101 for a field that contradicts BVLC's, and E010 for a layer that only
+    has the name of BVLC's.
+    """
+    _check_namesake(layer)
+    found = list(unsupported(layer, "LayerParameter"))
+    if any(d.field in SHAPING for d in found):
+        raise NetcError(found)
+    new = {name: made for name, rule in TRANSLATED.items() if name in layer for made in rule(layer.message(name))}
+    return _changed(layer, new, {}) if new else layer, found
+
+
+def _check_namesake(layer: Fields) -> None:
+    parameters, fork = NAMESAKES.get(layer.get("type", ""), (None, ""))
+    if parameters and parameters in layer:
+        note = f"`{layer['type']}` with `{parameters}` is a layer of {called(fork)}; netc does not compute it yet"
+        place = layer.span("type")
+        raise NetcError(f"unsupported layer type `{layer['type']}`", code="E010", span=place, notes=[note])
+
+
+def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
+    """E106 for each field of a fork in a message of type `name`, or in the messages in it, that is not supported.
+
+    A field that is its default changes nothing. Nets and solvers are asked for their own fields only.
+    """
+    members = _members(name)
+    for field, value in message.values.items():
+        if field in members.refused:
+            if value != defaults(name)[field]:
+                yield _refused(message, name, field, field)
+        elif field in members.messages:
+            for part in value if isinstance(value, list) else [value]:
+                yield from unsupported(part, members.messages[field])
+        elif field in members.values and value in members.values[field]:
+            yield _refused(message, name, field, value)
+
+
+def _refused(message: Fields, message_name: str, field: str, member: str) -> Diagnostic:
+    """E106; `field` of the diagnostic is the member's full name, `PoolingParameter.dilation`."""
+    base = field.removesuffix(LISTED)
+    shown = f"`{base}` is" if member == base else f"several values of `{base}` are"
+    if member not in (field, base):
+        shown = f"`{base}: {member}` is"
+    text = f"{shown} of {called(KNOWN[message_name, member].fork)} and not supported"
+    return Diagnostic("E106", text, message.span(base) or message.span(), field=f"{message_name}.{member}")
+
+
+class _Members(NamedTuple):
+    """What is refused in a message."""
+
+    refused: frozenset[str]
+    messages: Mapping[str, str]
+    """BVLC's fields with messages in which something is, and their types."""
+    values: Mapping[str, tuple[str, ...]]
+    """BVLC's fields of enums with values that are."""
+
+
+@cache
+def _members(name: str) -> _Members:
+    refused = frozenset(member for message, member in KNOWN if message == name and not KNOWN[name, member].supported)
+    messages, values = {}, {}
+    for field in descriptor(name).fields:
+        if field.enum_type is not None and is_bvlc(field):
+            values[field.name] = tuple(value.name for value in field.enum_type.values if value.name in refused)
+        elif field.message_type is not None and is_bvlc(field) and name not in ("NetParameter", "SolverParameter"):
+            kind = field.message_type.name
+            if any(_members(kind)):
+                messages[field.name] = kind
+    return _Members(refused, messages, {field: found for field, found in values.items() if found})
+
+
+def _pooling(pooling: Fields) -> Iterator[Fields]:
+    """`ceil_mode` says what `round_mode` does."""
+    if "ceil_mode" not in pooling:
+        return
+    mode = "CEIL" if pooling["ceil_mode"] else "FLOOR"
+    if pooling.get("round_mode", mode) != mode:
+        raise _contradiction(pooling, "ceil_mode", "round_mode")
+    yield _changed(pooling, {"round_mode": mode}, {"round_mode": "ceil_mode"})
+
+
+def _convolution(convolution: Fields) -> Iterator[Fields]:
+    """`hole` and `dilation_h` with `dilation_w` say what `dilation` does."""
+    short, high, wide = ("hole", "hole_h", "hole_w")
+    if "dilation_h" in convolution or "dilation_w" in convolution:
+        short, high, wide = ("dilation", "dilation_h", "dilation_w")
+    given = [name for name in (short, high, wide) if name in convolution and name != "dilation"]
+    if not given:
+        return
+    if "dilation" in convolution:
+        raise _contradiction(convolution, given[0], "dilation")
+    both = convolution.get(short, 1)
+    pair = (convolution.get(high, both), convolution.get(wide, both))
+    yield _changed(convolution, {"dilation": pair}, {"dilation": given[0]})
+
+
+def _loss(loss: Fields) -> Iterator[Fields]:
+    """In R-FCN's Caffe number 3 of `normalization` is PRE_FIXED and 4 is NONE; in BVLC's, 3 is NONE."""
+    place = loss.span("normalization")
+    spelled = place.text if place else ""
+    if spelled == "4" or (spelled == "3" and "pre_fixed_normalizer" in loss):
+        yield _changed(loss, {"normalization": "NONE" if spelled == "4" else "PRE_FIXED"}, {})
+
+
+TRANSLATED: dict[str, Callable[[Fields], Iterator[Fields]]] = {
+    "pooling_param": _pooling,
+    "convolution_param": _convolution,
+    "loss_param": _loss,
+}
+"""By field of LayerParameter: how its message is brought to BVLC's terms; nothing where it is in these already."""
+
+
+def _contradiction(message: Fields, one: str, other: str) -> NetcError:
+    return NetcError(f"`{one}` and `{other}` contradict each other", code="E101", span=message.span(one), field=one)
+
+
+def _changed(message: Fields, new: Mapping[str, Any], places: Mapping[str, str]) -> Fields:
+    """A message with other values; `places` tells which field's place in the file a new one has."""
+    values: Any = copy.copy(message.values)
+    values.update(new)
+
+    def locate(field: str, index: int) -> Span | None:
+        return message.span(places.get(field, field), index)
+
+    return Fields(values, message.defaults, message.message, locate)

@@ -1,0 +1,73 @@
+"""check: every fault of a net, or of a solver and its nets, in one run."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from netc.diagnostics import Diagnostic, NetcError, Source, in_order
+from netc.frontends.caffe.phase import PHASES, merged, states
+from netc.frontends.caffe.read import is_solver, read
+from netc.inspection.name_warnings import unused_shapes
+from netc.inspection.net_check import check_net
+from netc.inspection.solver_check import check_solver
+from netc.ir.dims import Shape
+from netc.ir.fields import Fields
+
+STRICT = frozenset(("W001", "W002", "W003", "W020", "W021"))
+"""Warnings that `strict` makes errors: what BVLC's schema does not have, and what is named and not here."""
+TEMPLATE = "E033"
+"""A template with places that nothing fills: no net yet, of which more could be said."""
+
+
+def check(
+    path: str | Path | Source,
+    *,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    shapes: Mapping[str, Shape] | None = None,
+    values: Mapping[str, str] | None = None,
+    strict: bool = False,
+    ignore: Collection[str] = (),
+) -> list[Diagnostic]:
+    """Everything that is found wrong with a net, or with a solver and its nets, in the order of the files.
+
+    Both phases of a net are looked at, and every stage and level that its rules name; where `stages` or `level` are
+    given, only that state. `shapes` gives the shapes of blobs that only data would tell, `values` fill the places of a
+    template. `ignore` holds codes of warnings that are not wanted. With `strict` only BVLC's schema counts, and files
+    that are named must be there.
+    Never raises for what a file says; a file that cannot be read is a finding too.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # trees and graphs are kept to the end: the collector would walk them again and again, in vain
+    try:
+        fields, report = read(path, values, strict)
+        found = list(report.diagnostics)
+        if not any(d.code == TEMPLATE for d in found):
+            found += _check(fields, report.errors, level, tuple(stages), shapes, strict)
+    except NetcError as error:
+        found = list(error.diagnostics)
+    finally:
+        if collecting:
+            gc.enable()
+    needed = {d.span for d in found if d.code == "E008"}  # the warning told of the same word
+    found = [d for d in found if d.code != "W003" or d.span not in needed]
+    wanted = (d for d in found if d.code not in ignore or d.severity == "error")
+    return in_order(replace(d, strict=True) if strict and d.code in STRICT else d for d in wanted)
+
+
+def _check(
+    fields: Fields,
+    errors: list[Diagnostic],
+    level: int,
+    stages: tuple[str, ...],
+    shapes: Mapping[str, Shape] | None,
+    strict: bool,
+) -> list[Diagnostic]:
+    if is_solver(fields):
+        return check_solver(fields, shapes, strict)
+    base = merged("TEST", fields.message("state"), Fields({"level": level, "stage": stages} if level or stages else {}))
+    asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else states(fields, base)
+    return [*check_net(fields, (), asked, shapes, errors)[0], *unused_shapes(fields, shapes or {})]

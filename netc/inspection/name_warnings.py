@@ -1,0 +1,148 @@
+"""Warnings about names that nothing else mentions, and about layers that only one phase learns."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from netc.diagnostics import Diagnostic, Span, did_you_mean
+from netc.frontends.caffe.phase import rules
+from netc.inspection.phase_nets import PhaseNet
+from netc.ir.dims import known, text
+from netc.ir.fields import Fields
+from netc.ir.graph import Graph, Node
+
+NEAR = 0.75
+"""How alike two names are, by difflib's ratio, for one to be taken for a misspelling of the other."""
+FEW = 5
+"""How many names are listed."""
+
+
+def lone_names(net: Fields) -> Iterator[Diagnostic]:
+    """W107 for stages and shared parameters that are named once, though others are named nearly alike."""
+    stages = [
+        (name, rule.span(field, index))
+        for rule in rules(net)
+        for field in ("stage", "not_stage")
+        for index, name in enumerate(rule.get(field, ()))
+    ]
+    yield from _lone("stage", stages)
+    yield from _lone("parameter", _parameters(net))
+
+
+def _parameters(net: Fields) -> list[tuple[str, Span | None]]:
+    return [
+        (param.values["name"], param.span("name"))
+        for layer in net["layer"]
+        for param in layer.get("param", ())
+        if param.get("name", "")
+    ]
+
+
+def _lone(what: str, named: list[tuple[str, Span | None]]) -> Iterator[Diagnostic]:
+    counts = Counter(name for name, _ in named)
+    shared = [name for name, count in counts.items() if count > 1]
+    if not shared or len(counts) > 1000:
+        return
+    for name, span in named:
+        near = misspelling(name, shared) if counts[name] == 1 else None
+        if near:
+            yield Diagnostic("W107", f"nothing else mentions the {what} `{name}`", span, (), f"did you mean `{near}`?")
+
+
+def misspelling(name: str, known_names: Iterable[str]) -> str | None:
+    """The name that this one looks like a misspelling of; names that differ in their numbers are others.
+
+    >>> misspelling("depoly", ["deploy"]), misspelling("conv2_w", ["conv1_w"]), misspelling("conv1_W", ["conv1_w"])
+    ('deploy', None, 'conv1_w')
+    """
+    for near in difflib.get_close_matches(name, list(known_names), n=3, cutoff=NEAR):
+        if abs(len(near) - len(name)) < 2 and _numbers(near) == _numbers(name) and not _is_counterpart(near, name):
+            return near
+    return None
+
+
+def _numbers(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
+
+
+def _is_counterpart(one: str, other: str) -> bool:
+    """Whether two names differ in a suffix of their own: `conv_w` and `conv_b`, `train` and `train-set`."""
+    if one.startswith(other) or other.startswith(one):
+        return True
+    return len(one) == len(other) and one[:-1] == other[:-1] and one[-1].lower() != other[-1].lower()
+
+
+def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[Fields]) -> Iterator[Diagnostic]:
+    """W107 for stages that a solver names and no rule of its nets does."""
+    mentioned = {
+        name for net in nets for rule in rules(net) for field in ("stage", "not_stage") for name in rule.get(field, ())
+    }
+    for name, span in stages:
+        if name not in mentioned:
+            near = misspelling(name, sorted(mentioned))
+            help = f"did you mean `{near}`?" if near else None
+            yield Diagnostic("W107", f"no layer's rules mention the stage `{name}`", span, (), help)
+
+
+def one_sided(runs: Sequence[PhaseNet]) -> Iterator[Diagnostic]:
+    """W106 for layers that only the train net or only the test net learns, E204 for blobs of other shapes.
+
+    The nets compared are the first of each phase: those without further stages.
+    """
+    train, test = (next((run for run in runs if run.state.phase == phase), None) for phase in ("TRAIN", "TEST"))
+    if train and test and not train.report.errors and not test.report.errors:
+        yield from compare_learned(train.graph, test.graph)
+
+
+def compare_learned(train: Graph, test: Graph) -> Iterator[Diagnostic]:
+    """As `one_sided`, for two graphs."""
+    ours, theirs = _learned(train), _learned(test)
+    yield from _missing(ours, theirs, "only the train net has", "no test looks at what it learns")
+    yield from _missing(theirs, ours, "only the test net has", "it is tested as it was filled: nothing trains it")
+    for name, node in theirs.items():
+        if name in ours:
+            yield from _reshaped(train, ours[name], test, node)
+
+
+def _learned(graph: Graph) -> dict[str, Node]:
+    """Nodes with blobs that a file holds, by name."""
+    inferred = (n for n in graph.nodes if all(graph.shape(v) is not None for v in (*n.bottoms, *n.tops)))
+    return {node.name: node for node in inferred if graph.weights(node)}
+
+
+def _missing(these: dict[str, Node], others: dict[str, Node], which: str, note: str) -> Iterator[Diagnostic]:
+    # Weights that are shared by name with a layer that both nets have are trained and tested there.
+    shared = {param.name for node in others.values() for param in node.params if param.name}
+    alone = [
+        node
+        for name, node in these.items()
+        if name not in others and not (node.params and all(param.name in shared for param in node.params))
+    ]
+    if alone:
+        more = f" and {len(alone) - FEW} more" if len(alone) > FEW else ""
+        names = ", ".join(f"`{node.name}`" for node in alone[:FEW])
+        message = f"{which} the learned layer{'s' * (len(alone) > 1)} {names}{more}"
+        yield Diagnostic("W106", message, alone[0].fields.span("name") or alone[0].span, (note,))
+
+
+def _reshaped(train: Graph, ours: Node, test: Graph, theirs: Node) -> Iterator[Diagnostic]:
+    shapes = [tuple(w.shape for w in graph.weights(node)) for graph, node in ((train, ours), (test, theirs))]
+    if not all(known(extent) for blobs in shapes for shape in blobs for extent in shape) or shapes[0] == shapes[1]:
+        return
+    yield Diagnostic(
+        "E204",
+        f"layer `{ours.name}` has other weights in the test net than in the train net",
+        theirs.span,
+        tuple(f"{phase}: {', '.join(map(text, blobs))}" for phase, blobs in zip(("train", "test"), shapes)),
+    )
+
+
+def unused_shapes(net: Fields, shapes: Collection[str]) -> Iterator[Diagnostic]:
+    """W039 for blobs whose shapes are given though no layer without bottoms gives them."""
+    inputs = {top for layer in net["layer"] if not layer["bottom"] for top in layer["top"]}
+    for blob in shapes:
+        if blob not in inputs:
+            help = did_you_mean(blob, inputs)
+            yield Diagnostic("W039", f"a shape is given for `{blob}`, which is no input of the net", None, (), help)

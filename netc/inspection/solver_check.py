@@ -1,0 +1,153 @@
+"""A solver and its nets, looked at together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from netc import paths
+from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.frontends.caffe.phase import merged, states
+from netc.frontends.caffe.read import read_net
+from netc.inspection.name_warnings import compare_learned, unknown_stages
+from netc.inspection.net_check import check_net
+from netc.inspection.phase_nets import PhaseNet
+from netc.inspection.referenced_files import Named, check_path, is_absolute, is_here, writable_folder
+from netc.ir.dims import Shape
+from netc.ir.fields import Fields
+from netc.ir.graph import Phase, State
+
+FILES = {"net": "net", "train_net": "train net", "test_net": "test net", "weights": "weights file"}
+"""Fields that name files."""
+
+
+class Use(NamedTuple):
+    """A net that the solver makes."""
+
+    net: Fields
+    state: State
+
+
+def check_solver(solver: Fields, shapes: Mapping[str, Shape] | None, strict: bool = False) -> list[Diagnostic]:
+    """What is wrong with a solver's settings, with each net that it makes, and with how they go together."""
+    found = [*_settings(solver), *_paths(solver), *_folder(solver)]
+    reader = _Reader(solver, strict)
+    uses = list(_uses(solver, reader))
+    found += reader.found
+    found += _nets(uses, shapes, reader.found)
+    if not reader.missing:
+        found += unknown_stages(list(_stages(solver)), [use.net for use in uses])
+    return found
+
+
+def _settings(solver: Fields) -> list[Diagnostic]:
+    from netc.training.solver.settings import settings_of
+
+    try:
+        settings_of(solver)
+    except NetcError as error:
+        return list(error.diagnostics)
+    return []
+
+
+def _paths(solver: Fields) -> Iterator[Diagnostic]:
+    """W020 and W108 for the files that the solver names."""
+    for field, what in FILES.items():
+        value = solver.get(field, "")
+        for index, path in enumerate((value,) if isinstance(value, str) else value):
+            if path:
+                yield from check_path(Named(path, what, solver.span(field, index)))
+
+
+def _folder(solver: Fields) -> Iterator[Diagnostic]:
+    """W021 where snapshots could not be written."""
+    prefix, span = solver.get("snapshot_prefix", ""), solver.span("snapshot_prefix")
+    if not prefix:
+        return
+    folder = prefix if os.path.isdir(prefix) else os.path.dirname(prefix) or "."
+    problem = writable_folder(folder)
+    if problem:
+        help = f"make it: `mkdir -p {folder}`" if problem == "is not here" else None
+        yield Diagnostic("W021", f"the folder for snapshots, `{folder}`, {problem}", span, (), help)
+    if is_absolute(prefix):
+        yield from check_path(Named(prefix, "", span))
+
+
+class _Reader:
+    """Reads each net file once."""
+
+    def __init__(self, solver: Fields, strict: bool) -> None:
+        own = solver.span()
+        self.near, self.strict = own.source.name if own else None, strict
+        self.files: dict[str, Fields | None] = {}
+        self.found: list[Diagnostic] = []
+        self.missing = False
+
+    def read(self, name: str, span: Span | None) -> Fields | None:
+        """The net in a file, None where it is not here or cannot be read."""
+        if name not in self.files:
+            self.files[name] = self._read(name) if is_here(name, span) else None
+        self.missing = self.missing or self.files[name] is None
+        return self.files[name]
+
+    def _read(self, name: str) -> Fields | None:
+        try:
+            net, report = read_net(paths.find(name, self.near)[0], strict=self.strict)
+        except NetcError as error:
+            self.found += error.diagnostics
+            return None
+        self.found += report.diagnostics
+        return net
+
+
+def _uses(solver: Fields, reader: _Reader) -> Iterator[Use]:
+    """The nets of a solver: the train net, test nets of their own, then those of the common net."""
+    for field in ("train_net_param", "train_net", "net_param", "net"):
+        if field in solver:
+            yield from _use(solver, reader, field, 0, "TRAIN", solver.message("train_state"))
+            break
+    own = [(field, i) for field in ("test_net_param", "test_net") for i in range(len(solver.get(field, ())))]
+    common = [("net_param" if "net_param" in solver else "net", 0)] * (len(solver["test_iter"]) - len(own))
+    test_states = list(solver["test_state"])
+    for place, (field, index) in enumerate([*own, *common]):
+        if field in solver:
+            state = test_states[place] if place < len(test_states) else Fields({})
+            yield from _use(solver, reader, field, index, "TEST", state)
+
+
+def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, state: Fields) -> Iterator[Use]:
+    value = solver[field]
+    given = value[index] if isinstance(value, (list, tuple)) else value
+    net = reader.read(given, solver.span(field, index)) if isinstance(given, str) else given
+    if net is not None:
+        yield Use(net, merged(phase, net.message("state"), state))
+
+
+def _nets(uses: list[Use], shapes: Mapping[str, Shape] | None, read: list[Diagnostic]) -> list[Diagnostic]:
+    """What is wrong with each net, and E204 and W106 for a train and a test net of two files that do not agree."""
+    found: list[Diagnostic] = []
+    made: dict[int, list[PhaseNet]] = {}
+    for net in {id(use.net): use.net for use in uses}.values():
+        mine = [use.state for use in uses if use.net is net]
+        possible = states(net, merged("TEST", net.message("state")))
+        told, made[id(net)] = check_net(net, mine, possible, shapes, _of_file(read, net))
+        found += told
+    if len(made) > 1:
+        train, test = uses[0], next((use for use in uses if use.net is not uses[0].net), uses[0])
+        ours, theirs = (made[id(use.net)][0] for use in (train, test))
+        if train.state.phase == "TRAIN" and not ours.report.errors and not theirs.report.errors:
+            found += compare_learned(ours.graph, theirs.graph)
+    return found
+
+
+def _of_file(found: list[Diagnostic], net: Fields) -> list[Diagnostic]:
+    span = net.span()
+    return [d for d in found if span and d.file == span.source.name]
+
+
+def _stages(solver: Fields) -> Iterator[tuple[str, Span | None]]:
+    """Every stage that the solver names."""
+    for state in (solver.message("train_state"), *solver["test_state"]):
+        for index, name in enumerate(state.get("stage", ())):
+            yield name, state.span("stage", index)

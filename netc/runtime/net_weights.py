@@ -1,0 +1,162 @@
+"""A net's weights by layer name, in and out: plain arrays, of whatever file (`net.cpp`, CopyTrainedLayersFrom)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.dims import Shape, text
+from netc.runtime.blobs import LayerBlob
+from netc.runtime.lower import Net
+
+Array = NDArray[np.floating]
+Layers = Iterable[tuple[str, Sequence["Array | None"]]]
+"""Layer names with their blobs; None for a blob that the file leaves out because it shares another's memory."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A layer that both have, with other blobs."""
+
+    layer: str
+    net: tuple[Shape, ...]
+    file: tuple[Shape | None, ...]
+
+    def __str__(self) -> str:
+        """Both sides' shapes.
+
+        >>> str(Mismatch("fc8", ((1000, 4096),), ((20, 4096),)))
+        '`fc8`: [20,4096] in the file, [1000,4096] in the net'
+        """
+
+        def show(shapes: Sequence[Shape | None]) -> str:
+            return " ".join("(shared)" if shape is None else text(shape) for shape in shapes) or "no blobs"
+
+        return f"`{self.layer}`: {show(self.file)} in the file, {show(self.net)} in the net"
+
+
+@dataclass(frozen=True)
+class CopyReport:
+    """What `copy_weights` did, by layer name."""
+
+    loaded: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    """In the file with blobs, and not in the net."""
+    missing: tuple[str, ...] = ()
+    """In the net with blobs, and not in the file: they keep what they had."""
+    mismatched: tuple[Mismatch, ...] = ()
+    """Left as they were, with `allow_mismatch`."""
+
+
+CHUNK = 1 << 22
+"""Values that are copied at a time."""
+
+
+def copy_weights(
+    net: Net,
+    layers: Layers,
+    source: str = "the file",
+    allow_mismatch: bool = False,
+    copied: Callable[[Array], None] = lambda part: None,
+) -> CopyReport:
+    """Copy blobs into the layers of the same name.
+
+    Layers that only one side has are passed over, as in Caffe; of repeated names the k-th goes to the k-th. A blob of
+    old files, which always have four extents, fits where it differs in leading ones only. Raises NetcError E306 for
+    layers with other shapes or another number of blobs, unless `allow_mismatch`: the net is then as it was. `copied` is
+    called with each part of an array that was copied, so that a file's pages can go.
+    """
+    targets = _by_name(net)
+    copies: list[tuple[LayerBlob, Array]] = []
+    loaded: dict[str, None] = {}
+    skipped, mismatched, seen = [], [], dict.fromkeys(targets, 0)
+    for name, arrays in layers:
+        if name not in targets:
+            skipped += [name] if arrays else []
+            continue
+        blobs = targets[name][min(seen[name], len(targets[name]) - 1)]
+        seen[name] += 1
+        if fits(blobs, arrays):
+            copies += [(blob, array) for blob, array in zip(blobs, arrays) if array is not None]
+            loaded[name] = None
+        elif arrays:
+            shapes = tuple(None if array is None else tuple(array.shape) for array in arrays)
+            mismatched.append(Mismatch(name, tuple(blob.shape for blob in blobs), shapes))
+    if mismatched and not allow_mismatch:
+        raise NetcError(_refused(mismatched, source))
+    for blob, array in copies:
+        _write(blob.tensor, array, copied)
+    found = {*loaded, *(mismatch.layer for mismatch in mismatched)}
+    missing = tuple(name for name in targets if name not in found)
+    return CopyReport(tuple(loaded), tuple(skipped), missing, tuple(mismatched))
+
+
+def named_blobs(net: Net) -> list[tuple[str, list[LayerBlob]]]:
+    """The layers that have blobs, in order, with their blobs in Caffe's order."""
+    layers: dict[str, tuple[str, list[LayerBlob]]] = {}
+    for blob in net.blobs:
+        layers.setdefault(blob.key, (blob.layer, []))[1].append(blob)
+    return list(layers.values())
+
+
+def array_of(tensor: Tensor, shape: Shape) -> Array:
+    """A tensor's values as an array in Caffe's shape; shares memory with a contiguous tensor on the CPU."""
+    array: Array = tensor.detach().cpu().contiguous().numpy().reshape(shape)
+    return array
+
+
+def fits(blobs: Sequence[LayerBlob], arrays: Sequence[Array | None]) -> bool:
+    """Whether a file's blobs are those of a layer (`blob.cpp`, ShapeEquals)."""
+    return len(blobs) == len(arrays) and all(
+        array is None or same_shape(tuple(array.shape), blob.shape) for blob, array in zip(blobs, arrays)
+    )
+
+
+def same_shape(given: Shape, wanted: Shape) -> bool:
+    """Whether shapes are equal, but for the leading ones of old files.
+
+    >>> same_shape((1, 1, 10, 500), (10, 500)), same_shape((5, 2), (10,))
+    (True, False)
+    """
+    extra = len(given) - len(wanted)
+    return given == wanted or (len(given) >= 4 and extra > 0 and given == (1,) * extra + wanted)
+
+
+def _by_name(net: Net) -> dict[str, list[list[LayerBlob]]]:
+    layers: dict[str, list[list[LayerBlob]]] = {}
+    for name, blobs in named_blobs(net):
+        layers.setdefault(name, []).append(blobs)
+    return layers
+
+
+def _refused(mismatched: Sequence[Mismatch], source: str) -> Iterator[Diagnostic]:
+    for mismatch in mismatched:
+        yield Diagnostic(
+            "E306",
+            f"the weights in `{source}` do not fit layer {mismatch}",
+            help="rename the layer, so that it starts afresh",
+        )
+
+
+def _write(tensor: Tensor, array: Array, copied: Callable[[Array], None]) -> None:
+    """Copy in parts, straight from a file's view, which may be read-only and not aligned."""
+    flat = array.reshape(-1)
+    with torch.no_grad():
+        target = tensor.detach().view(-1) if tensor.is_contiguous() else torch.empty(flat.size)
+        direct = target.device.type == "cpu" and target.dtype in (torch.float16, torch.float32, torch.float64)
+        for start in range(0, flat.size, CHUNK):
+            part = flat[start : start + CHUNK]
+            place = target[start : start + part.size]
+            if direct:
+                np.copyto(place.numpy(), part, casting="same_kind")
+            else:
+                place.copy_(torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("="))))
+            copied(part)
+        if not tensor.is_contiguous():
+            tensor.copy_(target.reshape(tensor.shape))

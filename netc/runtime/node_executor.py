@@ -1,0 +1,279 @@
+"""The node-by-node executor: Caffe's forward and backward over a net's own modules.
+
+Every node reads its bottoms from the memory of their blobs and writes its tops there, so that whoever looks may stop
+between two nodes, change what is in there, and go on. Gradients are taken one node at a time, and summed where
+several nodes read one value; those of weights add up in `.grad` until they are cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netc.diagnostics import NetcError
+from netc.ir.graph import Graph, Node
+from netc.runtime.blobs import LayerBlob
+from netc.runtime.gradients import gradient_needs
+from netc.runtime.lower import Net
+from netc.runtime.memory import Memory, memories, memory_key
+
+Source = Callable[[], Sequence[Tensor]]
+"""Gives the tops of a data layer for the next pass."""
+
+_SHARING = frozenset(["Parameter"])
+"""Layers whose blob and top are one memory in Caffe (`parameter_layer.hpp`): the gradient of the last pass replaces
+that of the passes before."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What a forward pass of one node leaves for its backward pass."""
+
+    bottoms: tuple[Tensor, ...]
+    tops: tuple[Tensor, ...]
+
+
+class NodeExecutor:
+    """Runs a net node by node.
+
+    `graph` may hold data layers, which the net of `lower` does not: its nodes are those of the net, and the data
+    layers are run by `sources`, by node key; one without a source leaves its tops as they are.
+    """
+
+    def __init__(self, net: Net, graph: Graph | None = None, sources: Mapping[str, Source] | None = None) -> None:
+        self.net = net
+        self.graph = graph or net.graph
+        self.sources = dict(sources or {})
+        self.needs = gradient_needs(self.graph)
+        self.place = _place(net, (torch.device("cpu"), torch.float32))
+        """Device and type of the blobs: those of the weights, where there are weights."""
+        self.memory = memories(self.graph, *self.place)
+        self.before: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
+        """Called with a node's index before it is run."""
+        self.after: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
+        """Called with a node's index after it was run."""
+        self._blobs: dict[str, list[LayerBlob]] = {node.key: [] for node in self.graph.nodes}
+        for blob in net.blobs:
+            self._blobs[blob.key].append(blob)
+        self.training = self.graph.state.phase == "TRAIN"
+        """The mode of the modules in a pass; a net that shares them may have left them in another."""
+        self._shared: list[tuple[NodeExecutor, LayerBlob, LayerBlob]] = []
+        self._runs: dict[str, _Run] = {}
+        self._edges = self._wanted_edges()
+        self._parts: dict[tuple[str, int], Tensor] = {}
+        last = {memory_key(self.graph, name): name for name in self.graph.values}
+        self._overwritten = set(self.graph.values) - set(last.values())
+
+    # ------------------------------------------------------------------ passes
+
+    def forward(self, start: int = 0, end: int | None = None) -> Tensor:
+        """Run the nodes `start` to `end`, both included (default: all); the sum of the losses among their tops."""
+        self._move()
+        self.net.train(self.training)
+        loss = torch.zeros((), device=self.place[0], dtype=self.place[1])
+        for index in self._range(start, end):
+            self._call(self.before["forward"], index)
+            node = self.graph.nodes[index]
+            self._forward(node)
+            for top, weight in zip(node.tops, node.loss_weights):
+                if weight:
+                    loss = loss + weight * self._of(top).values.tensor.sum()
+            self._call(self.after["forward"], index)
+        return loss
+
+    def backward(self, start: int | None = None, end: int = 0) -> None:
+        """Run the nodes `start` (default: the last) down to `end`, both included, for gradients.
+
+        Each starts from what is in `diff` of its tops. Raises NetcError E303 for a node that never ran forward.
+        """
+        self._move()
+        for index in reversed(self._range(end, start)):
+            node = self.graph.nodes[index]
+            if self.needs[node.key].layer and node.tops:
+                self._call(self.before["backward"], index)
+                self._backward(node)
+                self._call(self.after["backward"], index)
+
+    def to(self, device: torch.device) -> None:
+        """Take net and blobs to another device; what forward passes left for backward ones is lost."""
+        self._runs.clear()
+        self._parts.clear()
+        self.net.to(device)
+        self.place = (device, self.place[1])
+        self._move()
+
+    def share(self, other: NodeExecutor) -> None:
+        """Use the weights of another net in layers of the same name; gradients stay apart (ShareTrainedLayersWith).
+
+        Raises NetcError E204 where such a layer has other blobs there.
+        """
+        theirs = {node.name: other.blobs(node) for node in reversed(other.graph.nodes)}
+        for node in self.graph.nodes:
+            mine, given = self.blobs(node), theirs.get(node.name)
+            if given is None:
+                continue
+            if [blob.shape for blob in mine] != [blob.shape for blob in given]:
+                raise NetcError(f"layer `{node.name}` has other weights in the other net", code="E204", span=node.span)
+            self._shared += [(other, *pair) for pair in zip(mine, given)]
+        self._link()
+
+    def clear_gradients(self) -> None:
+        """Set the gradients of all weights to zero."""
+        for blobs in self._blobs.values():
+            for blob in blobs:
+                if blob.tensor.grad is not None:
+                    blob.tensor.grad.zero_()
+
+    def blobs(self, node: Node) -> list[LayerBlob]:
+        """The blobs of a node, in Caffe's order."""
+        return self._blobs[node.key]
+
+    def index(self, name: str) -> int:
+        """The index of the first layer of that name. Raises NetcError E302 where there is none."""
+        for index, node in enumerate(self.graph.nodes):
+            if node.name == name:
+                return index
+        raise NetcError(f"the net has no layer `{name}`", code="E302")
+
+    # ------------------------------------------------------------------ one node
+
+    def _forward(self, node: Node) -> None:
+        if node.layer.is_data:
+            source = self.sources.get(node.key)
+            for name, top in zip(node.tops, source() if source else ()):
+                self._of(name).write(top)
+            return
+        bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
+        tops = self._run(node, bottoms)
+        others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
+        for name, top in zip(node.tops, tops):
+            self._of(name).write(top, own=_storage(top) not in others)
+
+    def _run(self, node: Node, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        needs = self.needs[node.key]
+        with torch.set_grad_enabled(needs.layer):
+            for bottom, need in zip(bottoms, needs.bottoms):
+                bottom.requires_grad_(need)
+            result = self.net.module(node.key)(*bottoms)
+        tops = (result,) if isinstance(result, Tensor) else tuple(result)
+        if needs.layer:
+            self._runs[node.key] = _Run(bottoms, tops)
+        return tops
+
+    def _bottom(self, node: Node, name: str) -> Tensor:
+        """A tensor of its own over the blob's memory; a copy where an in-place layer overwrites what backward needs."""
+        values = self._of(name).values
+        copied = values.lent and name in self._overwritten and self.needs[node.key].layer
+        return values.tensor.detach().clone() if copied else values.tensor.detach()
+
+    def _backward(self, node: Node) -> None:
+        run = self._runs.get(node.key)
+        if run is None:
+            raise NetcError(f"layer `{node.name}` goes backward, but has not gone forward", code="E303", span=node.span)
+        needs = self.needs[node.key]
+        weights = [blob.tensor for blob, need in zip(self._blobs[node.key], needs.weights) if need]
+        weights = [weight for weight in weights if weight.requires_grad]
+        bottoms = [bottom for bottom, need in zip(run.bottoms, needs.bottoms) if need]
+        gradients = self._gradients(node, run, [*bottoms, *weights])
+        for weight, gradient in zip(weights, gradients[len(bottoms) :]):
+            _accumulate(weight, gradient, afresh=node.layer.type in _SHARING)
+        given = iter(gradients[: len(bottoms)])
+        for position, need in enumerate(needs.bottoms):
+            if need:
+                self._give(node, position, next(given))
+
+    def _gradients(self, node: Node, run: _Run, inputs: list[Tensor]) -> list[Tensor]:
+        pairs = [(top, self._top_gradient(name)) for name, top in zip(node.tops, run.tops) if top.requires_grad]
+        if not pairs or not inputs:
+            return [torch.zeros_like(tensor) for tensor in inputs]
+        outputs, diffs = zip(*pairs)
+        found = torch.autograd.grad(outputs, inputs, diffs, retain_graph=True, allow_unused=True)
+        return [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found)]
+
+    def _top_gradient(self, name: str) -> Tensor:
+        """What a backward pass starts from: a copy of what is lent, for others may keep it as their gradient."""
+        gradient = self._of(name).gradient
+        return gradient.tensor.clone() if gradient.lent else gradient.tensor
+
+    # ------------------------------------------------------------------ fan-out
+
+    def _wanted_edges(self) -> dict[str, list[tuple[str, int]]]:
+        """For each value, who gives it gradients: key and bottom's position of its readers, in order."""
+        edges: dict[str, list[tuple[str, int]]] = {name: [] for name in self.graph.values}
+        for node in self.graph.nodes:
+            for position, (name, need) in enumerate(zip(node.bottoms, self.needs[node.key].bottoms)):
+                if need:
+                    edges[name].append((node.key, position))
+        return edges
+
+    def _give(self, node: Node, position: int, gradient: Tensor) -> None:
+        """Take the gradient of one bottom; with that of its first reader, the last to come, `diff` is complete."""
+        name = node.bottoms[position]
+        edges, memory = self._edges[name], self._of(name)
+        weight = dict(self.graph.losses).get(name, 0.0)
+        if len(edges) == 1 and not weight:
+            memory.write_diff(gradient, own=True)
+            return
+        self._parts[node.key, position] = gradient
+        if (node.key, position) == _completing(edges):
+            total = torch.full_like(memory.values.tensor, weight)
+            for part in map(self._parts.get, edges):
+                if part is not None and part.shape == total.shape:
+                    total += part
+            memory.write_diff(total, own=True)
+
+    # ------------------------------------------------------------------ memory
+
+    def _of(self, value: str) -> Memory:
+        return self.memory[memory_key(self.graph, value)]
+
+    def _move(self) -> None:
+        """Follow the net to its device."""
+        self.place = _place(self.net, self.place)
+        for memory in self.memory.values():
+            tensor = memory.values.tensor
+            if (tensor.device, tensor.dtype) != self.place:
+                memory.move(*self.place)
+        self._link()
+
+    def _link(self) -> None:
+        """Let shared weights be one memory, again after one of the nets went to another device."""
+        for other, mine, theirs in self._shared:
+            if theirs.tensor.device != self.place[0]:
+                other.to(self.place[0])
+            if mine.tensor.data_ptr() != theirs.tensor.data_ptr():
+                mine.tensor.data = theirs.tensor.data
+
+    def _range(self, first: int, last: int | None) -> range:
+        return range(first, len(self.graph.nodes) if last is None else last + 1)
+
+    @staticmethod
+    def _call(callbacks: list[Callable[[int], None]], index: int) -> None:
+        for callback in callbacks:
+            callback(index)
+
+
+def _completing(edges: list[tuple[str, int]]) -> tuple[str, int]:
+    """The last edge to be given a gradient: of the first reader, its last bottom."""
+    return max((edge for edge in edges if edge[0] == edges[0][0]), key=lambda edge: edge[1])
+
+
+def _place(net: Net, otherwise: tuple[torch.device, torch.dtype]) -> tuple[torch.device, torch.dtype]:
+    tensors = (tensor for tensor in (*net.parameters(), *net.buffers()) if tensor.is_floating_point())
+    first = next(tensors, None)
+    return otherwise if first is None else (first.device, first.dtype)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _accumulate(weight: Tensor, gradient: Tensor, afresh: bool) -> None:
+    if weight.grad is None:
+        weight.grad = torch.zeros_like(weight)
+    elif afresh:
+        weight.grad.zero_()
+    weight.grad.add_(gradient)

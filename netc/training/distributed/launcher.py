@@ -1,0 +1,117 @@
+"""Starts the processes that train one net together, with the launcher behind `torchrun`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from netc.diagnostics import NetcError
+from netc.training.distributed.process_rank import place_of_environment
+
+SECONDS_TO_STOP = "600"
+"""How long processes that were told to stop may take over their last iteration and their snapshot."""
+
+
+def processes_for(gpu: str | None) -> int:
+    """How many processes are to be started for `--gpu`: 1 is none, as in a process that torchrun started.
+
+    Raises NetcError E606 for GPUs that are not there.
+    """
+    from netc.training.device import gpus_of
+
+    return 1 if not gpu or place_of_environment().started else len(gpus_of(gpu))
+
+
+def launch(arguments: Sequence[str], processes: int) -> int:
+    """Run `python -m netc ARGUMENTS` in so many processes of this machine, and wait for them; the exit status.
+
+    Each finds its rank in its environment. The first that fails ends the others; one that ended with status 1 or 2 has
+    told why. SIGINT and SIGHUP go on to the processes, which do what they do to a process alone. Raises NetcError E621
+    for a process that a signal or an error of ours ended.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SECONDS_TO_STOP)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say repeats what the processes say
+    try:
+        with _forwarding_hangups():
+            elastic_launch(_configuration(processes), sys.executable)("-m", "netc", *arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode not in (1, 2):
+            raise _ended(rank, failure.exitcode, processes) from None
+        return int(failure.exitcode)
+    except SignalException as error:
+        return 0 if error.sigval == signal.SIGINT else 128 + int(error.sigval)
+    return 0
+
+
+def _configuration(processes: int) -> Any:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    known = {field.name for field in dataclasses.fields(LaunchConfig)}
+    newer: dict[str, Any] = {"signals_to_handle": "SIGTERM,SIGINT,SIGQUIT"}  # not in all releases of torch that will do
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=f"netc-{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        **{name: value for name, value in newer.items() if name in known},
+    )
+
+
+@contextlib.contextmanager
+def _forwarding_hangups() -> Iterator[None]:
+    """Hand SIGHUP on to the processes, where this system has it and lets this thread see it."""
+    try:
+        before = signal.signal(signal.SIGHUP, _forward)
+    except (AttributeError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _forward(number: int, frame: FrameType | None) -> None:
+    for process in _children():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def _children() -> Iterator[int]:
+    """The processes that this one started, as /proc tells (proc(5): the fourth field of `stat`)."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                yield int(stat.parent.name)
+
+
+def _ended(rank: int, status: int, processes: int) -> NetcError:
+    """What to say of a process that could not say it itself."""
+    how = f"with status {status}" if status >= 0 else f"by signal {_signal(-status)}"
+    help = "the system may have run out of memory: `dmesg` tells" if -status == signal.SIGKILL else None
+    return NetcError(f"rank {rank} of {processes} was ended {how}", code="E621", help=help)
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

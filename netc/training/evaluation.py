@@ -1,0 +1,167 @@
+"""A net with its data outside of a solver: what `caffe test` and `caffe time` do."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from netc.compiler import copy_weights, graph_of, lowered, record_shapes
+from netc.frontends.caffe.read import read_net
+from netc.ir.graph import Phase, State
+from netc.runtime.fillers import generator_of
+from netc.runtime.node_executor import NodeExecutor, Source
+from netc.training.data_monitor import DataMonitor
+from netc.training.device import device_of
+from netc.training.feeds import feeds_of
+from netc.training.log.caffe_log import number, output_text
+from netc.training.log.events import Listener, LogNote, Output, ignore
+from netc.training.solver.executor import StraightExecutor
+from netc.training.solver.solver_net import PLAIN, Extension, SolverNet
+
+
+def open_net(
+    path: str | Path,
+    phase: Phase,
+    *,
+    weights: Sequence[str | Path] = (),
+    gpu: str | None = None,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    skip_bad: bool = False,
+    extension: Extension = PLAIN,
+    tell: Listener = ignore,
+) -> SolverNet:
+    """A net of one phase with its weights, on its device, with the sources of its data layers.
+
+    With `skip_bad` the next good record stands in for one that cannot be used.
+
+    Raises NetcError for files, nets and data that are at fault.
+    """
+    fields, report = read_net(path)
+    report.raise_errors()
+    device = device_of(gpu, tell)
+    probe = functools.partial(record_shapes, skip_bad=skip_bad)
+    graph = graph_of(fields, State(phase, level, tuple(stages)), probe, prepare=extension.prepare)
+    net = lowered(graph, generator_of(None)).to(device)
+    extension.lowered(graph, net)
+    for file in weights:
+        copy_weights(net, file)
+    feeds = feeds_of(graph, device, torch.seed() % 2**31, skip_bad=skip_bad)
+    return SolverNet(net, graph, StraightExecutor(net, graph, feeds), feeds)
+
+
+def score(net: SolverNet, iterations: int, tell: Listener = ignore) -> tuple[Output, ...]:
+    """Run so many batches; the mean of each element of the outputs (`caffe.cpp`, test).
+
+    Tells Caffe's lines, and how many records were skipped. Raises NetcError for bad data.
+    """
+    tell(LogNote("caffe.cpp:281", f"Running for {iterations} iterations."))
+    total, sums = 0.0, [0.0]
+    outputs: tuple[Output, ...] = ()
+    for batch in range(iterations):
+        total += sum(float(loss) for loss in net.executor.forward())
+        outputs = net.outputs()
+        sums = [a + b.value for a, b in zip(sums if batch else [0.0] * len(outputs), outputs)]
+        for output in outputs:
+            tell(LogNote("caffe.cpp:304", f"Batch {batch}, {output.blob} = {number(output.value)}"))
+    DataMonitor(net.feeds, tell).tell(only_skipped=True)
+    tell(LogNote("caffe.cpp:309", f"Loss: {number(total / iterations)}"))
+    means = tuple(Output(o.blob, s / iterations, o.loss_weight) for o, s in zip(outputs, sums))
+    for mean in means:
+        tell(LogNote("caffe.cpp:321", output_text(mean)))
+    return means
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Milliseconds of one layer, averaged over the iterations."""
+
+    layer: str
+    forward: float
+    backward: float
+
+
+def time_layers(net: SolverNet, iterations: int, tell: Listener = ignore) -> list[LayerTime]:
+    """Time each layer forward and backward, node by node (`caffe.cpp`, time); tells Caffe's lines.
+
+    The device is waited for around each layer, so that the sum is more than a pass takes.
+    """
+    sources: dict[str, Source] = {key: feed.next for key, feed in net.feeds.items()}
+    stepper = NodeExecutor(net.net, net.graph, sources)
+    stepper.training = True
+    clock = _Clock(stepper)
+    tell(LogNote("caffe.cpp:355", "Performing Forward"))
+    loss = stepper.forward()
+    tell(LogNote("caffe.cpp:357", f"Initial loss: {number(float(loss))}"))
+    tell(LogNote("caffe.cpp:359", "Performing Backward"))
+    stepper.backward()
+    clock.reset()
+    tell(LogNote("caffe.cpp:369", "*** Benchmark begins ***"))
+    tell(LogNote("caffe.cpp:370", f"Testing for {iterations} iterations."))
+    start = time.perf_counter()
+    forward = backward = 0.0
+    for iteration in range(iterations):
+        forward += clock.measure(stepper.forward)
+        backward += clock.measure(stepper.backward)
+        pace = (time.perf_counter() - start) * 1000 / (iteration + 1)
+        tell(LogNote("caffe.cpp:398", f"Iteration: {iteration + 1} forward-backward time: {number(pace)} ms."))
+    rows = [
+        LayerTime(node.name, f * 1000 / iterations, b * 1000 / iterations)
+        for node, f, b in zip(net.graph.nodes, clock.spent["forward"], clock.spent["backward"])
+    ]
+    _tell_times(rows, forward * 1000, backward * 1000, iterations, tell)
+    return rows
+
+
+def _tell_times(rows: list[LayerTime], forward: float, backward: float, iterations: int, tell: Listener) -> None:
+    tell(LogNote("caffe.cpp:405", "Average time per layer: "))
+    for row in rows:
+        tell(LogNote("caffe.cpp:408", f"{row.layer:>10}\tforward: {number(row.forward)} ms."))
+        tell(LogNote("caffe.cpp:411", f"{row.layer:>10}\tbackward: {number(row.backward)} ms."))
+    tell(LogNote("caffe.cpp:416", f"Average Forward pass: {number(forward / iterations)} ms."))
+    tell(LogNote("caffe.cpp:418", f"Average Backward pass: {number(backward / iterations)} ms."))
+    tell(LogNote("caffe.cpp:420", f"Average Forward-Backward: {number((forward + backward) / iterations)} ms."))
+    tell(LogNote("caffe.cpp:422", f"Total Time: {number(forward + backward)} ms."))
+    tell(LogNote("caffe.cpp:423", "*** Benchmark ends ***"))
+
+
+class _Clock:
+    """Sums up what each node of a stepper takes."""
+
+    def __init__(self, stepper: NodeExecutor) -> None:
+        self.cuda = stepper.place[0].type == "cuda"
+        self.count = len(stepper.graph.nodes)
+        self.began = 0.0
+        self.reset()
+        for way in ("forward", "backward"):
+            stepper.before[way].append(self.start)
+            stepper.after[way].append(functools.partial(self.stop, way))
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.spent = {"forward": [0.0] * self.count, "backward": [0.0] * self.count}
+
+    def now(self) -> float:
+        """Seconds, when the device has done what it was told."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def start(self, index: int) -> None:
+        """A node begins."""
+        self.began = self.now()
+
+    def stop(self, way: str, index: int) -> None:
+        """A node ends."""
+        self.spent[way][index] += self.now() - self.began
+
+    def measure(self, run: Callable[[], object]) -> float:
+        """Seconds that a call takes."""
+        began = self.now()
+        run()
+        return self.now() - began

@@ -1,0 +1,98 @@
+"""Blobs of a net over its own data, kept in databases: Caffe's extract_features."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from netc.data.sources.datum import write_datum
+from netc.data.stores.writers import Put, checked_target, new_database
+from netc.diagnostics import NetcError, did_you_mean
+from netc.training.evaluation import open_net
+from netc.training.log.events import Listener, LogNote, ignore
+from netc.training.solver.solver_net import PLAIN, Extension, SolverNet
+
+PLACE = "extract_features.cpp"
+TOLD = 1000
+"""Records between two lines of the log."""
+
+
+def extract(
+    weights: Sequence[str | Path],
+    net: str | Path,
+    blobs: Sequence[str],
+    databases: Sequence[str | Path],
+    iterations: int,
+    *,
+    backend: str = "lmdb",
+    gpu: str | None = None,
+    extension: Extension = PLAIN,
+    tell: Listener = ignore,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, int]:
+    """Run so many batches of a net's test phase, and write each blob to a database; gives records by blob.
+
+    A record is one item of the batch: a Datum of floats without a label, its channels, height and width those of the
+    blob, under keys of ten digits (`extract_features.cpp`). Databases appear when all is written. Raises NetcError E302
+    for a blob that the net does not have, E304 for one of more than four axes, E511, E512 for databases, and what
+    nets, weights and data raise.
+    """
+    if len(blobs) != len(databases):
+        raise NetcError(f"{len(blobs)} blobs, but {len(databases)} databases to write them to", code="E512")
+    if len(set(map(str, databases))) < len(databases):
+        raise NetcError("two blobs would go to one database", code="E512")
+    for database in databases:
+        checked_target(database, backend)
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(open_net(net, "TEST", weights=weights, gpu=gpu, extension=extension, tell=tell))
+        for blob in blobs:
+            if blob not in opened.net.graph.blobs:
+                known = opened.net.graph.blobs
+                raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, known))
+        puts = [stack.enter_context(new_database(database, backend)) for database in databases]
+        writers = {blob: _FeatureWriter(blob, put, tell) for blob, put in zip(blobs, puts)}
+        for iteration in range(iterations):
+            _one_batch(opened, writers)
+            progress(iteration + 1, iterations)
+        counts = {blob: writer.count for blob, writer in writers.items()}
+    for blob, count in counts.items():
+        tell(LogNote(PLACE, f"Extracted features of {count} query images for feature blob {blob}"))
+    tell(LogNote(PLACE, "Successfully extracted the features!"))
+    return counts
+
+
+def _one_batch(opened: SolverNet, writers: dict[str, _FeatureWriter]) -> None:
+    batch = [top for feed in opened.feeds.values() for top in feed.next()]
+    with torch.no_grad():
+        found = opened.net.evaluate(dict(zip(opened.net.inputs, batch)), writers)
+    for fault in opened.net.faults():
+        raise fault
+    for blob, tensor in found.items():
+        writers[blob].add(tensor.float().cpu().numpy())
+
+
+class _FeatureWriter:
+    """Writes the items of one blob."""
+
+    def __init__(self, blob: str, put: Put, tell: Listener) -> None:
+        self.blob, self.put, self.tell = blob, put, tell
+        self.count = 0
+
+    def add(self, values: npt.NDArray[np.float32]) -> None:
+        """Write a batch. Raises NetcError E304 for more than four axes."""
+        if values.ndim > 4:
+            raise NetcError(
+                f"blob `{self.blob}` has {values.ndim} axes: a record holds three, of each item", code="E304"
+            )
+        n, channels, height, width = (*values.shape, 1, 1, 1, 1)[:4]
+        for item in values.reshape(n, channels * height * width):
+            self.put(b"%010d" % self.count, write_datum((channels, height, width), floats=item))
+            self.count += 1
+            if self.count % TOLD == 0:
+                text = f"Extracted features of {self.count} query images for feature blob {self.blob}"
+                self.tell(LogNote(PLACE, text))

@@ -1,0 +1,101 @@
+"""Events as TensorBoard's scalars: `train/loss`, `train/learning_rate`, `train/OUTPUT`, `test0/OUTPUT`, ...
+
+Needs the package `tensorboard` (extra `tensorboard`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from netc.diagnostics import NetcError
+from netc.training.log.events import Event, IterationDisplayed, Output, RunStarted, TestFinished
+from netc.training.log.json_log import Iterations, Trained
+
+
+class TensorBoardWriter:
+    """A listener that writes scalars into a folder, which `tensorboard --logdir` shows.
+
+    The step of a scalar is its iteration; a run that goes on from a snapshot hides what an earlier one wrote from there
+    on. Raises NetcError E633 where `tensorboard` is not installed, E632 where the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = str(folder)
+        self._make = _summary_writer()
+        self._writer: Any = None
+        self._images = 0
+        self._iterations = Iterations(self._trained)
+        self._open(None)
+
+    def __call__(self, event: Event) -> None:
+        """Write the event's scalars, if it has some."""
+        self._iterations(event)
+        if isinstance(event, RunStarted):
+            self._images = event.images
+            if event.iteration:
+                self._open(event.iteration)
+        elif isinstance(event, IterationDisplayed):
+            self._displayed(event)
+        elif isinstance(event, TestFinished):
+            self._tested(event)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def _open(self, iteration: int | None) -> None:
+        """Begin a file; one that goes on from an iteration says so."""
+        if self._writer is not None:
+            self._writer.close()
+        try:
+            self._writer = self._make(self.folder, purge_step=iteration)
+        except OSError as error:
+            problem = (error.strerror or str(error)).lower()
+            raise NetcError(f"`{self.folder}` cannot be written to: {problem}", code="E632") from None
+
+    def _trained(self, trained: Trained) -> None:
+        self._writer.add_scalar("train/loss", trained.loss, trained.iteration)
+        self._writer.add_scalar("train/learning_rate", trained.rate, trained.iteration)
+
+    def _displayed(self, event: IterationDisplayed) -> None:
+        self._writer.add_scalar("train/average_loss", event.loss, event.iteration)
+        for name, value in columns(event.outputs):
+            self._writer.add_scalar(f"train/outputs/{name}", value, event.iteration)
+        if event.seconds and event.iterations:
+            speed = event.iterations / event.seconds
+            self._writer.add_scalar("speed/iterations_per_second", speed, event.iteration)
+            if self._images:
+                self._writer.add_scalar("speed/images_per_second", speed * self._images, event.iteration)
+
+    def _tested(self, event: TestFinished) -> None:
+        for name, value in columns(event.outputs):
+            self._writer.add_scalar(f"test{event.net}/{name}", value, event.iteration)
+        self._writer.flush()
+
+
+def columns(outputs: Sequence[Output]) -> Iterator[tuple[str, float]]:
+    """A name of its own for each element: `accuracy`, `accuracy.1`, ...
+
+    >>> list(columns([Output("accuracy", 0.5), Output("accuracy", 0.75)]))
+    [('accuracy', 0.5), ('accuracy.1', 0.75)]
+    """
+    seen: Counter[str] = Counter()
+    for output in outputs:
+        yield output.blob + (f".{seen[output.blob]}" if seen[output.blob] else ""), output.value
+        seen[output.blob] += 1
+
+
+def _summary_writer() -> Any:
+    try:
+        return importlib.import_module("torch.utils.tensorboard").SummaryWriter
+    except ImportError as error:
+        raise NetcError(
+            "TensorBoard's files need the package `tensorboard`, which is not installed",
+            code="E633",
+            notes=[str(error)],
+            help="install it: `pip install 'netc[tensorboard]'`",
+        ) from None

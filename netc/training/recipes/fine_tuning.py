@@ -1,0 +1,92 @@
+"""Starting from weights of another net: copied by layer name, renamed on the way; layers that stay as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from netc import weights as files
+from netc.diagnostics import NetcError, did_you_mean
+from netc.ir.graph import Graph, Node
+from netc.runtime.lower import Net
+from netc.runtime.net_weights import CopyReport, Layers, copy_weights, named_blobs
+
+
+def start_from(
+    net: Net, path: str | Path, rename: Mapping[str, str] | None = None, allow_mismatch: bool = False
+) -> CopyReport:
+    """Copy a weights file into a net by layer name; `rename` gives the net's name for layers of the file.
+
+    Raises NetcError E401 to E406 for the file, E306 for layers that do not fit unless `allow_mismatch`, and E610 for
+    a name to change that the file does not have, or whose new name the net does not have.
+    """
+    layers = [
+        (layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in files.read(path).layers
+    ]
+    return copy_weights(net, _renamed(layers, net, rename or {}, path), str(path), allow_mismatch)
+
+
+def _renamed(layers: Layers, net: Net, rename: Mapping[str, str], path: str | Path) -> Layers:
+    found = {name for name, arrays in layers if arrays}
+    wanted = [name for name, _ in named_blobs(net)]
+    for old, new in rename.items():
+        if old not in found:
+            raise NetcError(f"`{path}` has no layer `{old}` to rename", code="E610", help=did_you_mean(old, found))
+        if new not in wanted:
+            fault = f"no layer `{new}` with weights in the net, for `{old}` of `{path}`"
+            raise NetcError(fault, code="E610", help=did_you_mean(new, wanted))
+    taken = set(rename.values())
+    return [(rename.get(name, name), a) for name, a in layers if name in rename or name not in taken]
+
+
+def report_table(path: str, report: CopyReport) -> Iterator[str]:
+    """What became of each layer, as lines of a table.
+
+    >>> list(report_table("a.caffemodel", CopyReport(("conv1",), ("fc8",), ("new",))))
+    ['weights from a.caffemodel: 1 loaded, 1 skipped, 1 missing, 0 mismatched', \
+'    loaded      conv1', '    skipped     fc8 (not in the net)', '    missing     new (starts from its fillers)']
+    """
+    mismatched = len(report.mismatched)
+    counts = f"{len(report.loaded)} loaded, {len(report.skipped)} skipped, {len(report.missing)} missing"
+    yield f"weights from {path}: {counts}, {mismatched} mismatched"
+    for name in report.loaded:
+        yield f"    loaded      {name}"
+    for name in report.skipped:
+        yield f"    skipped     {name} (not in the net)"
+    for name in report.missing:
+        yield f"    missing     {name} (starts from its fillers)"
+    for mismatch in report.mismatched:
+        yield f"    mismatched  {str(mismatch).replace('`', '')} (starts from its fillers)"
+
+
+def freeze(graph: Graph, patterns: Sequence[str]) -> Graph:
+    """The graph with `lr_mult` and `decay_mult` 0 in the layers that patterns match, as in a shell (`conv*`).
+
+    BatchNorm layers among them use, and keep, the statistics that they have. Raises NetcError E610 for a pattern that
+    matches no layer with weights.
+    """
+    learning = [node.name for node in graph.nodes if graph.weights(node)]
+    for pattern in patterns:
+        if not fnmatch.filter(learning, pattern):
+            raise NetcError(
+                f"`freeze`: no layer with weights matches `{pattern}`",
+                code="E610",
+                notes=[f"layers with weights: {', '.join(f'`{name}`' for name in learning[:20])}"],
+                help=did_you_mean(pattern, learning),
+            )
+    if not patterns:
+        return graph
+    return graph.replace(nodes=tuple(_frozen(graph, node, patterns) for node in graph.nodes))
+
+
+def _frozen(graph: Graph, node: Node, patterns: Sequence[str]) -> Node:
+    count = len(graph.weights(node))
+    if not count or not any(fnmatch.fnmatchcase(node.name, pattern) for pattern in patterns):
+        return node
+    params = tuple(dataclasses.replace(node.param(i), lr_mult=0.0, decay_mult=0.0) for i in range(count))
+    layer = node.layer
+    if layer.type == "BatchNorm":
+        layer = dataclasses.replace(layer, use_global_stats=True)  # type: ignore[call-arg]
+    return dataclasses.replace(node, params=params, layer=layer)

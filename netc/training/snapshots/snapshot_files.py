@@ -1,0 +1,213 @@
+"""Snapshots: PREFIX_iter_N.caffemodel, .netc.json and .solverstate, in Caffe's formats and our sidecar.
+
+Each file is written beside its place and renamed into it. The .solverstate comes last: where there is one, the others
+are complete. Caffe resumes from ours, and we from Caffe's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netc import weights as files
+from netc.diagnostics import NetcError
+from netc.ir.dims import text
+from netc.ir.graph import Graph
+from netc.runtime.blobs import LayerBlob
+from netc.runtime.lower import Net
+from netc.runtime.net_weights import Array, array_of, copy_weights, named_blobs, same_shape
+from netc.training.snapshots.net_messages import net_message
+from netc.training.snapshots.sidecar import checksum, read_sidecar, sidecar_path
+from netc.training.solver.optimizer import CaffeOptimizer
+
+
+@dataclass(frozen=True)
+class SnapshotPaths:
+    """Names of a snapshot's files."""
+
+    model: str
+    state: str
+    hdf5: bool
+
+    @staticmethod
+    def of(prefix: str, iteration: int, snapshot_format: str) -> SnapshotPaths:
+        """As Caffe names them.
+
+        >>> SnapshotPaths.of("lenet", 10, "BINARYPROTO").state
+        'lenet_iter_10.solverstate'
+        """
+        return SnapshotPaths.named(f"{prefix}_iter_{iteration}", snapshot_format)
+
+    @staticmethod
+    def named(stem: str, snapshot_format: str) -> SnapshotPaths:
+        """Files of which only the endings differ."""
+        hdf5 = snapshot_format == "HDF5"
+        ending = ".h5" * hdf5
+        return SnapshotPaths(f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}", hdf5)
+
+    @staticmethod
+    def beside(state: str) -> SnapshotPaths:
+        """The snapshot of a solver state.
+
+        >>> SnapshotPaths.beside("lenet_iter_10.solverstate.h5").average
+        'lenet_iter_10.ema.caffemodel.h5'
+        """
+        stem = str(sidecar_path(state)).removesuffix(".netc.json")
+        return SnapshotPaths.named(stem, "HDF5" if state.endswith(".h5") else "BINARYPROTO")
+
+    @property
+    def average(self) -> str:
+        """The file with averaged weights."""
+        return self.model.replace(".caffemodel", ".ema.caffemodel")
+
+
+def write_model(path: str, net: Net, graph: Graph, hdf5: bool, diff: bool = False) -> None:
+    """Write a net's weights, with gradients beside them where `diff`. Raises NetcError E406 to E409.
+
+    A binary file holds the whole net, as Caffe's do; HDF5 holds each shared blob once, in the layer that owns it.
+    """
+    layers = tuple(
+        files.LayerBlobs(name, graph.by_key[blobs[0].key].layer.type, tuple(_blob(b, hdf5, diff) for b in blobs))
+        for name, blobs in named_blobs(net)
+    )
+    content = files.Weights(layers, graph.name)
+    if hdf5:
+        files.write_caffemodel_hdf5(path, content)
+    else:
+        files.write_caffemodel(path, content, net_message(graph))
+
+
+def write_state(path: str, optimizer: CaffeOptimizer, model: str, current_step: int, hdf5: bool) -> None:
+    """Write a solver's state. Raises NetcError E406 to E408."""
+    history = tuple(files.BlobArray(array_of(tensor, tuple(tensor.shape))) for tensor in optimizer.history())
+    state = files.SolverState(optimizer.iteration, model, history, current_step)
+    (files.write_solverstate_hdf5 if hdf5 else files.write_solverstate)(path, state)
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """What a solver's state said."""
+
+    iteration: int
+    current_step: int
+    model: int
+    """Checksum of the weights."""
+    notes: tuple[str, ...] = ()
+
+
+def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> Restored:
+    """Put a snapshot's weights and history into a net and its optimizer; nothing is changed where a file is at fault.
+
+    Raises NetcError E401 to E406 for files that cannot be read or are something else, E702 where the weight file is
+    nowhere, E703 where weights or history are of another net or another solver.
+    """
+    state = files.read_solverstate(path)
+    _check_history(path, state.history, optimizer)
+    model, notes = _find_model(path, state.learned_net)
+    copy_weights(net, _layers(model, net), str(model))
+    optimizer.load_history([_tensor(blob.data) for blob in state.history])
+    optimizer.iteration = state.iter
+    return Restored(state.iter, state.current_step, model_checksum(net), notes)
+
+
+def check_whole(path: str, net: Net, optimizer: CaffeOptimizer) -> None:
+    """Raises NetcError as `read_snapshot`, and E705 for weights that are not those the sidecar tells of."""
+    state = files.read_solverstate(path)
+    _check_history(path, state.history, optimizer)
+    model, _ = _find_model(path, state.learned_net)
+    found = _model_checksum_of(_layers(model, net), net)
+    beside = sidecar_path(path)
+    content, note = read_sidecar(beside, state.iter, found)
+    if beside.exists() and content is None:
+        raise NetcError(f"{note}; weights and solver state do not go together", code="E705")
+
+
+def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
+    """Layers of a weight file. Raises NetcError E703 where some of the net's are not among them."""
+    layers = [
+        (layer.name, [None if blob is None else blob.data for blob in layer.blobs])
+        for layer in files.read(model).layers
+    ]
+    known = {name for name, arrays in layers if arrays}
+    missing = [name for name, blobs in named_blobs(net) if name not in known and any(b.is_owner for b in blobs)]
+    if missing:
+        raise NetcError(f"`{model}` has no weights for {_listed(missing)}: it is of another net", code="E703")
+    return layers
+
+
+def _model_checksum_of(layers: list[tuple[str, list[Array | None]]], net: Net) -> int:
+    """What `model_checksum` gives when the layers have been copied in; of repeated names the k-th goes to the k-th."""
+    kept: dict[str, list[list[Array | None]]] = {}
+    for name, arrays in layers:
+        kept.setdefault(name, []).append(arrays)
+    order = [(kept[name].pop(0) if len(kept[name]) > 1 else kept[name][0], blobs) for name, blobs in named_blobs(net)]
+    pairs = [(arrays[blob.index], blob) for arrays, blobs in order for blob in blobs if blob.index < len(arrays)]
+    return checksum(array for array, blob in pairs if blob.is_owner and array is not None)
+
+
+def model_checksum(net: Net) -> int:
+    """A number that tells one state of the weights from another."""
+    return checksum(array_of(blob.tensor, blob.shape) for blob in net.blobs if blob.is_owner)
+
+
+def _blob(blob: LayerBlob, hdf5: bool, diff: bool) -> files.BlobArray | None:
+    if hdf5 and not blob.is_owner:
+        return None
+    gradient: Array | None = None
+    if diff:
+        tensor = torch.zeros(blob.shape) if blob.tensor.grad is None else blob.tensor.grad
+        gradient = array_of(tensor, blob.shape)
+    return files.BlobArray(array_of(blob.tensor, blob.shape), gradient)
+
+
+def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: CaffeOptimizer) -> None:
+    blobs = optimizer.blobs
+    wanted = len(blobs) * optimizer.histories
+    if len(history) != wanted:
+        solver = type(optimizer).__name__
+        raise NetcError(
+            f"`{path}` holds a history of {len(history)} blobs, {solver} for {len(blobs)} blobs keeps {wanted}",
+            code="E703",
+            notes=[f"{solver} keeps {optimizer.histories} for each learnable blob"],
+            help="the state is of another solver `type`, or of another net",
+        )
+    for index, given in enumerate(history):
+        blob = blobs[index % len(blobs)]
+        if not same_shape(given.shape, blob.shape):
+            found = f"history blob {index} has shape {text(given.shape)}, blob {blob.index} of layer `{blob.layer}`"
+            raise NetcError(
+                f"`{path}` is of another net: {found} has {text(blob.shape)}",
+                code="E703",
+            )
+
+
+def _find_model(state: str, learned_net: str | None) -> tuple[Path, tuple[str, ...]]:
+    """The weight file: where the state says, else of that name beside the state."""
+    if not learned_net:
+        raise NetcError(f"`{state}` does not say which weights belong to it", code="E702")
+    if Path(learned_net).exists():
+        return Path(learned_net), ()
+    beside = Path(state).parent / Path(learned_net.replace("\\", "/")).name
+    if beside.exists():
+        return beside, (f"`{learned_net}` is not here; took `{beside}`",)
+    raise NetcError(
+        f"the weights of `{state}`, `{learned_net}`, are not here",
+        code="E702",
+        notes=[f"looked for `{beside}` as well"],
+        help="put the .caffemodel beside the .solverstate",
+    )
+
+
+def _tensor(array: Array) -> Tensor:
+    """A copy: a file's view may be read-only, not aligned, and of another byte order."""
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

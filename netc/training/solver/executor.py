@@ -1,0 +1,146 @@
+"""Forward and backward passes, as the solver asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from netc.diagnostics import NetcError
+from netc.ir.graph import Graph, Node
+from netc.runtime.lower import Net
+from netc.runtime.straight_line import Straight
+from netc.training.feeds import LayerFeed
+from netc.training.recipes.mix_up import MixUp
+from netc.training.solver.netc_param import NetcOptions
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""By the name in `amp`."""
+
+
+class Executor(Protocol):
+    """Runs a net over its next batch. pycaffe has one of its own, which goes node by node."""
+
+    losses: tuple[str, ...]
+    """Names of the blobs that add to the loss, in the order of what the passes return."""
+    outputs: Sequence[Tensor]
+    """The net's output blobs (`Graph.outputs`) after a pass, apart from autograd."""
+    talks: bool
+    """Whether to tell the lines of `debug_info`; only who runs node by node can."""
+
+    def clear_gradients(self) -> None:
+        """Begin an iteration: all gradients are zero."""
+
+    def forward(self) -> Sequence[Tensor]:
+        """Run the net; what each blob of `losses` adds to the loss, weighted, as scalars apart from autograd."""
+
+    def forward_backward(self) -> Sequence[Tensor]:
+        """As `forward`, and add gradients to `grad` of the parameters."""
+
+
+ExecutorFactory = Callable[[Net, Graph, Mapping[str, LayerFeed]], Executor]
+"""Makes the executor of a net; the graph is the net's, with its data layers, and the feeds are theirs by node key."""
+
+
+class StraightExecutor:
+    """Runs the straight-line code. Raises NetcError E607 for a data layer without a feed.
+
+    Of the options it follows `amp`, `compile`, `channels_last` and, in training, `mix_up`.
+    """
+
+    talks = False
+
+    def __init__(
+        self, net: Net, graph: Graph, feeds: Mapping[str, LayerFeed], options: NetcOptions | None = None
+    ) -> None:
+        self.net, self.options = net, options or NetcOptions()
+        self.feeds = [feed for _, feed in with_feed(graph, feeds)]
+        self.scale = 1.0
+        """What the loss is multiplied by before the backward pass, and gradients are therefore too large by."""
+        self.outputs: Sequence[Tensor] = ()
+        self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
+        self._weights = [weight for _, weight in graph.losses]
+        self._loss_names = [name for name, _ in graph.losses]
+        fetches = list(dict.fromkeys([*self._loss_names, *graph.outputs]))
+        self._loss_at = [fetches.index(name) for name in self._loss_names]
+        self._output_at = [fetches.index(name) for name in graph.outputs]
+        self._program = self._learning = self._mixed_precision(self._made(net.graph.inputs, fetches))
+        if self.options.mix_up and graph.state.phase == "TRAIN":
+            mixed = MixUp(net.graph, fetches, self.options.mix_up, self._made)
+            self._learning = self._mixed_precision(mixed)
+        self._parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+
+    def clear_gradients(self) -> None:
+        """Drop the gradients: the first backward pass makes new ones, which is cheaper than adding to zeros."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def forward(self) -> list[Tensor]:
+        """See Executor."""
+        with torch.no_grad():
+            return [loss.detach() for loss in self._losses(self._run(self._program))]
+
+    def forward_backward(self) -> list[Tensor]:
+        """See Executor."""
+        losses = self._losses(self._run(self._learning))
+        learning = [loss for loss in losses if loss.requires_grad]
+        if self.scale != 1:
+            learning = [loss * self.scale for loss in learning]
+        if learning:
+            torch.autograd.backward(learning)
+        return [loss.detach() for loss in losses]
+
+    def _run(self, program: Straight) -> tuple[Tensor, ...]:
+        batch = [top for feed in self.feeds for top in feed.next()]
+        if self.options.channels_last:
+            batch = [top.contiguous(memory_format=torch.channels_last) if top.dim() == 4 else top for top in batch]
+        results = program(self.net, *batch)
+        self.outputs = [results[at].detach() for at in self._output_at]
+        return results
+
+    def _losses(self, results: Sequence[Tensor]) -> list[Tensor]:
+        """Each loss as a scalar; a blob of several elements counts with their sum (`layer.hpp`, Forward)."""
+        losses = []
+        for at, weight in zip(self._loss_at, self._weights):
+            loss = results[at]
+            loss = loss if loss.dim() == 0 else loss.sum()
+            losses.append(loss if weight == 1 else loss * weight)
+        return losses
+
+    def _made(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
+        program = self.net.program(feeds, fetches)
+        compiled: Straight = torch.compile(program) if self.options.compile else program
+        return compiled
+
+    def _mixed_precision(self, program: Straight) -> Straight:
+        if not self.options.amp:
+            return program
+        parameter = next(self.net.parameters(), None)
+        device = "cpu" if parameter is None else parameter.device.type
+
+        def run(net: Net, *batch: Tensor) -> tuple[Tensor, ...]:
+            with torch.autocast(device, HALVES[self.options.amp]):
+                return tuple(top.float() for top in program(net, *batch))
+
+        return run
+
+
+def straight_executor(options: NetcOptions) -> ExecutorFactory:
+    """Makes executors that follow the options."""
+    return lambda net, graph, feeds: StraightExecutor(net, graph, feeds, options)
+
+
+def with_feed(graph: Graph, feeds: Mapping[str, LayerFeed]) -> Iterator[tuple[Node, LayerFeed]]:
+    """The data layers of a graph, each with its feed. Raises NetcError E607 for one without."""
+    for node in graph.nodes:
+        if node.layer.is_data and node.key not in feeds:
+            raise NetcError(
+                f"layer `{node.name}` has no data: `{node.layer.type}` is fed by a program",
+                code="E607",
+                span=node.span,
+                help="train from a `Data` layer, or feed the net in Python (netc.pycaffe)",
+            )
+        if node.layer.is_data:
+            yield node, feeds[node.key]

@@ -1,0 +1,184 @@
+"""Learning rate policies (`sgd_solver.cpp`, GetLearningRate), of BVLC's Caffe and of forks. Never imports torch.
+
+A policy is a function of the settings and of the schedule's state, and the names of the fields that it cannot do
+without; `POLICIES` is the list of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netc.training.solver.settings import SolverSettings
+
+
+class Schedule:
+    """The learning rate of each iteration.
+
+    >>> from netc.training.solver.settings import SolverSettings
+    >>> schedule = Schedule(SolverSettings(lr_policy="multistep", base_lr=1, gamma=0.5, stepvalue=(2, 3)))
+    >>> [schedule(iteration) for iteration in range(5)]
+    [1.0, 1.0, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(self, settings: SolverSettings, loss: Callable[[], float] = lambda: math.inf) -> None:
+        self.settings, self.loss = settings, loss
+        self.least_loss = math.inf
+        """The least averaged loss so far, which only policy `plateau` looks at."""
+        self.last_event = 0
+        """The iteration of a new least loss or of a step, whichever was later."""
+        self.iteration = 0
+        self.current_step = 0
+        """How often the rate has stepped down; part of a snapshot."""
+        self.stepped = False
+        """Whether the last call began a step of which the log tells."""
+
+    def __call__(self, iteration: int) -> float:
+        """The rate, as a float32 as in Caffe. Asked for once an iteration, in order: a policy may keep state."""
+        self.iteration, self.stepped = iteration, False
+        settings = self.settings
+        if iteration < settings.warmup_iter:
+            rate = warm_up(settings, iteration)
+        elif iteration < settings.rampup_interval:
+            rate = ramp_up(settings, iteration)
+        else:
+            rate = POLICIES[settings.lr_policy].rate(settings, self)
+        return max(single(rate), single(settings.min_lr))
+
+    def state(self) -> dict[str, Any]:
+        """What Caffe's solver state does not hold; plain JSON."""
+        least = self.least_loss if math.isfinite(self.least_loss) else None
+        return {"least_loss": least, "last_event": self.last_event}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where another schedule gave this state."""
+        self.least_loss = math.inf if state["least_loss"] is None else state["least_loss"]
+        self.last_event = state["last_event"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A rule for the rate."""
+
+    rate: Callable[[SolverSettings, Schedule], float]
+    needs: tuple[str, ...] = ("base_lr",)
+    """Fields of the solver without which it makes no sense."""
+
+
+def fixed(settings: SolverSettings, at: Schedule) -> float:
+    """Always base_lr."""
+    return settings.base_lr
+
+
+def step(settings: SolverSettings, at: Schedule) -> float:
+    """The rate base_lr gamma^k, k = iteration / stepsize rounded down."""
+    at.current_step = at.iteration // settings.stepsize
+    return settings.base_lr * _power(settings.gamma, at.current_step)
+
+
+def exp(settings: SolverSettings, at: Schedule) -> float:
+    """The rate base_lr gamma^iteration."""
+    return settings.base_lr * _power(settings.gamma, at.iteration)
+
+
+def inv(settings: SolverSettings, at: Schedule) -> float:
+    """The rate base_lr (1 + gamma iteration)^-power."""
+    base = single(1 + single(settings.gamma * at.iteration))
+    return settings.base_lr * single(_power(base, -settings.power))
+
+
+def multistep(settings: SolverSettings, at: Schedule) -> float:
+    """The rate base_lr gamma^k, k = how many of `stepvalue` have been reached; one at most in an iteration."""
+    if at.current_step < len(settings.stepvalue) and at.iteration >= settings.stepvalue[at.current_step]:
+        at.current_step += 1
+        at.stepped = True
+    return settings.base_lr * _power(settings.gamma, at.current_step)
+
+
+def poly(settings: SolverSettings, at: Schedule) -> float:
+    """The rate (base_lr - min_lr) (1 - iteration / max_iter)^power + min_lr; `min_lr` is 0 but in NVIDIA's Caffe."""
+    base = single(1 - single(at.iteration / settings.max_iter))
+    return (settings.base_lr - settings.min_lr) * single(_power(base, settings.power)) + settings.min_lr
+
+
+def cosine(settings: SolverSettings, at: Schedule) -> float:
+    """The rate (base_lr - min_lr) (1 + cos(pi iteration / max_iter)) / 2 + min_lr (Loshchilov and Hutter 2017)."""
+    share = (1 + math.cos(math.pi * min(1.0, at.iteration / settings.max_iter))) / 2
+    return (settings.base_lr - settings.min_lr) * share + settings.min_lr
+
+
+def plateau(settings: SolverSettings, at: Schedule) -> float:
+    """The rate base_lr gamma^k; k grows where the averaged loss was not less than ever for `plateau_winsize[k]`.
+
+    Reference: `sgd_solver.cpp` of Intel's and SSD's Caffe.
+    """
+    loss = at.loss()
+    if loss < at.least_loss:
+        at.least_loss, at.last_event = loss, at.iteration
+    windows = settings.plateau_winsize
+    if at.current_step < len(windows) and at.iteration >= at.last_event + windows[at.current_step]:
+        at.current_step += 1
+        at.last_event, at.stepped = at.iteration, True
+    return settings.base_lr * _power(settings.gamma, at.current_step)
+
+
+def multifixed(settings: SolverSettings, at: Schedule) -> float:
+    """The rate of the first stage whose `stageiter` has not passed, or of the last stage (Intel's Caffe)."""
+    stages = (rate for rate, last in zip(settings.stagelr, settings.stageiter) if at.iteration <= last)
+    return next(stages, settings.stagelr[-1])
+
+
+def warm_up(settings: SolverSettings, iteration: int) -> float:
+    """Between `warmup_start_lr` and `base_lr`, in a line (Intel's Caffe)."""
+    whole = settings.warmup_iter
+    return (iteration * settings.base_lr + (whole - iteration) * settings.warmup_start_lr) / whole
+
+
+def ramp_up(settings: SolverSettings, iteration: int) -> float:
+    """Between `rampup_lr` and `base_lr`, in a parabola (NVIDIA's Caffe 0.17; it was a line before)."""
+    share = single(iteration / settings.rampup_interval)
+    return settings.rampup_lr + (settings.base_lr - settings.rampup_lr) * share * share
+
+
+def sigmoid(settings: SolverSettings, at: Schedule) -> float:
+    """The rate base_lr / (1 + e^(-gamma (iteration - stepsize)))."""
+    exponent = single(-settings.gamma * (at.iteration - settings.stepsize))
+    grown = single(math.exp(exponent)) if exponent < 700 else math.inf
+    return settings.base_lr * single(1 / single(1 + grown))
+
+
+def single(value: float) -> float:
+    """The nearest float32: Caffe rounds at each of these places, and its logs show it.
+
+    >>> single(0.1)
+    0.10000000149011612
+    """
+    return ctypes.c_float(value).value
+
+
+def _power(base: float, exponent: float) -> float:
+    """As C's pow, whose results are never complex and whose overflow is infinite."""
+    try:
+        result = base**exponent
+    except (OverflowError, ZeroDivisionError):
+        return math.inf
+    return result if isinstance(result, float | int) else math.nan
+
+
+POLICIES: dict[str, Policy] = {
+    "fixed": Policy(fixed),
+    "step": Policy(step, ("base_lr", "gamma", "stepsize")),
+    "exp": Policy(exp, ("base_lr", "gamma")),
+    "inv": Policy(inv, ("base_lr", "gamma", "power")),
+    "multistep": Policy(multistep, ("base_lr", "gamma", "stepvalue")),
+    "poly": Policy(poly, ("base_lr", "power", "max_iter")),
+    "sigmoid": Policy(sigmoid, ("base_lr", "gamma", "stepsize")),
+    "plateau": Policy(plateau, ("base_lr", "gamma", "plateau_winsize")),
+    "multifixed": Policy(multifixed, ("stagelr", "stageiter")),
+    "cosine": Policy(cosine, ("base_lr", "max_iter")),
+}
+"""By the name that `lr_policy` gives."""

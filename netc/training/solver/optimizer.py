@@ -1,0 +1,252 @@
+"""What Caffe's solvers share: the history of every blob, clipping, normalizing, regularizing (`sgd_solver.cpp`)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from netc.runtime.blobs import LayerBlob
+from netc.training.recipes.larc import Larc
+
+Tensors = list[Tensor]
+LARGE = 1 << 15
+"""Elements from which on a CPU's fused kernel pays: it starts all threads for each tensor."""
+
+
+class Clipping(NamedTuple):
+    """What `clip_gradients` found; tensors, so that a device is not waited for."""
+
+    norm: Tensor
+    scale: Tensor
+    """1 where the norm was within bounds."""
+
+
+class CaffeOptimizer(Optimizer):
+    """What the six have in common: clip, normalize, regularize, update.
+
+    `blobs` are a net's, in Caffe's order; those that share another's memory are passed over. A parameter group
+    holds the blobs of one `lr_mult` and `decay_mult`; its `lr` is the solver's rate, before `lr_mult`. Blobs that no
+    solver changes (`lr_mult: 0`, BatchNorm's statistics) have a history too, of zeros until something else is loaded.
+    Buffers are held by reference: move the net to its device first.
+    """
+
+    histories: ClassVar[int] = 1
+    """How many tensors the solver keeps for a blob."""
+    fills_idle: ClassVar[bool] = True
+    """Whether weight decay reaches the history of a blob with `lr_mult: 0`."""
+
+    def __init__(
+        self,
+        blobs: Sequence[LayerBlob],
+        lr: float,
+        *,
+        momentum: float = 0.0,
+        momentum2: float = 0.999,
+        delta: float = 1e-8,
+        rms_decay: float = 0.99,
+        weight_decay: float = 0.0,
+        regularization_type: str = "L2",
+        clip_gradients: float = -1.0,
+        iter_size: int = 1,
+        larc: Larc | None = None,
+    ) -> None:
+        self.blobs = [blob for blob in blobs if blob.is_owner]
+        self.momentum, self.momentum2, self.delta, self.rms_decay = momentum, momentum2, delta, rms_decay
+        self.weight_decay, self.regularization_type = weight_decay, regularization_type
+        self.clip_gradients, self.iter_size, self.larc = clip_gradients, iter_size, larc
+        self.clipping: Clipping | None = None
+        """Of the last step, None where clipping is off."""
+        self.keep_updates = False
+        """Leave in each parameter's `grad` what was subtracted from it, as Caffe leaves it in the diff."""
+        self._active: list[Group] | None = None
+        super().__init__(_groups(self.blobs), {"lr": lr, "iteration": 0})
+
+    @property
+    def rate(self) -> float:
+        """The solver's learning rate, before each blob's `lr_mult`."""
+        return float(self.param_groups[0]["lr"])
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+
+    @property
+    def iteration(self) -> int:
+        """Updates done; whoever restores a run sets it."""
+        return int(self.param_groups[0]["iteration"])
+
+    @iteration.setter
+    def iteration(self, value: int) -> None:
+        for group in self.param_groups:
+            group["iteration"] = value
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop all gradients (or set them to zero)."""
+        if not set_to_none:
+            super().zero_grad(False)
+            return
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every blob from the gradients in `grad`, which are overwritten. A missing gradient counts as zeros."""
+        result = None
+        if closure is not None:
+            with torch.enable_grad():
+                result = closure()
+        self._scale()
+        for group in self._active or self._activate():
+            gradients = [_gradient(parameter) for parameter in group.parameters]
+            decay = self.weight_decay * group.options["decay_mult"]
+            if decay and self.regularization_type == "L1":
+                torch._foreach_add_(gradients, torch._foreach_sign(group.parameters), alpha=decay)
+                decay = 0.0
+            rate = group.options["lr"] * group.options["lr_mult"]
+            if self.larc and rate:
+                rate = group.options["lr"]
+                self.larc.apply(gradients, group.parameters, rate, decay)
+                decay = 0.0
+            self._update(group, gradients, rate, decay)
+        self.iteration += 1
+        return result
+
+    # ------------------------------------------------------------------ histories, as files hold them
+
+    def history(self) -> Tensors:
+        """Caffe's history: for each blob the first tensor, then for each blob the second; in Caffe's shapes."""
+        return [
+            torch.zeros(blob.shape) if tensor is None else tensor.reshape(blob.shape)
+            for which in range(self.histories)
+            for blob in self.blobs
+            for tensor in [self.state[blob.tensor].get(f"history{which}")]
+        ]
+
+    def load_history(self, history: Sequence[Tensor]) -> None:
+        """Take over what `history` gave, for the same blobs; any shape of the right number of elements will do."""
+        count = len(self.blobs)
+        assert len(history) == count * self.histories, f"{len(history)} tensors for {count} blobs"
+        for index, given in enumerate(history):
+            blob, name = self.blobs[index % count], f"history{index // count}"
+            if bool(given.any()) or name in self.state[blob.tensor]:
+                kept = torch.zeros_like(blob.tensor, memory_format=torch.preserve_format)
+                self.state[blob.tensor][name] = kept.copy_(given.reshape(kept.shape)).detach()
+        self._active = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._active = None
+
+    # ------------------------------------------------------------------ the steps of one update
+
+    def _scale(self) -> None:
+        """Clip by the norm of all gradients together, then divide by `iter_size`."""
+        self.clipping = None
+        factor: float | Tensor = 1.0 / self.iter_size
+        if self.clip_gradients < 0 and self.iter_size == 1:
+            return
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if not gradients:
+            return
+        if self.clip_gradients >= 0:
+            self.clipping = _clip(gradients, self.clip_gradients)
+            factor = self.clipping.scale / self.iter_size
+            if self.clipping.scale.device.type == "cpu":
+                factor = float(factor)
+        if isinstance(factor, Tensor) or factor != 1:
+            torch._foreach_mul_(gradients, factor)
+
+    def _activate(self) -> list[Group]:
+        """The groups that an update changes, with their histories."""
+        self._active = []
+        for options in self.param_groups:
+            active = [p for p in options["params"] if self._changes(p, options)]
+            for fused in (False, True):
+                parameters = [p for p in active if _has_fused(p) == fused]
+                histories = [[self._kept(p, which) for p in parameters] for which in range(self.histories)]
+                if parameters:
+                    self._active.append(Group(options, parameters, histories, fused))
+        return self._active
+
+    def _changes(self, parameter: Tensor, options: dict[str, Any]) -> bool:
+        decays = self.fills_idle and bool(self.weight_decay * options["decay_mult"])
+        return bool(options["lr_mult"]) or decays or bool(self.state.get(parameter))
+
+    def _kept(self, parameter: Tensor, which: int) -> Tensor:
+        """A history, in the memory layout of its parameter, which the fused kernels take for granted."""
+        state, name = self.state[parameter], f"history{which}"
+        if name not in state:
+            state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        kept: Tensor = state[name]
+        if kept.stride() != parameter.stride():
+            kept = state[name] = torch.empty_like(parameter).copy_(kept)
+        return kept
+
+    def _update(self, group: Group, gradients: Tensors, rate: float, decay: float) -> None:
+        if decay:
+            torch._foreach_add_(gradients, group.parameters, alpha=decay)
+        updates = self._updates(group, gradients, rate)
+        torch._foreach_sub_(group.parameters, updates)
+        if self.keep_updates:
+            for parameter, update in zip(group.parameters, updates):
+                if parameter.grad is None:
+                    parameter.grad = update.clone()
+                elif parameter.grad is not update:
+                    parameter.grad.copy_(update)
+
+    @abstractmethod
+    def _updates(self, group: Group, gradients: Tensors, rate: float) -> Tensors:
+        """Advance the histories and return what is to be subtracted; `gradients` may be overwritten."""
+
+
+class Group(NamedTuple):
+    """What one call updates: parameters of equal factors, with their histories."""
+
+    options: dict[str, Any]
+    parameters: Tensors
+    histories: list[Tensors]
+    fused: bool
+    """Whether a kernel that goes over memory once is there for them, and worth its start."""
+
+
+def _groups(blobs: Sequence[LayerBlob]) -> list[dict[str, Any]]:
+    groups: dict[tuple[float, float], Tensors] = {}
+    for blob in blobs:
+        groups.setdefault((rate_factor(blob), blob.param.decay_mult), []).append(blob.tensor)
+    return [{"params": ts, "lr_mult": lr, "decay_mult": decay} for (lr, decay), ts in groups.items()]
+
+
+def rate_factor(blob: LayerBlob) -> float:
+    """A blob's `lr_mult`; 0 for BatchNorm's statistics, whatever the file says (`batch_norm_layer.cpp`, LayerSetUp)."""
+    return blob.param.lr_mult if blob.weight.learnable else 0.0
+
+
+def _has_fused(parameter: Tensor) -> bool:
+    device = parameter.device.type
+    return device == "cuda" or (device == "cpu" and parameter.numel() >= LARGE)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def aligned(tensors: Tensors, like: Tensors) -> Tensors:
+    """Tensors in the memory layout of others: the fused kernels go by addresses alone."""
+
+    def each() -> Iterator[Tensor]:
+        for tensor, model in zip(tensors, like):
+            yield tensor if tensor.stride() == model.stride() else torch.empty_like(model).copy_(tensor)
+
+    return list(each())
+
+
+def _clip(gradients: Tensors, limit: float) -> Clipping:
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return Clipping(norm, torch.where(norm > limit, limit / norm, 1.0))

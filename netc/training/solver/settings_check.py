@@ -1,0 +1,160 @@
+"""What can be said against a solver's settings before the first iteration."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netc.diagnostics import NetcError, Report, did_you_mean
+from netc.ir.layer import counted
+from netc.training.solver.lr_policy import POLICIES
+from netc.training.solver.netc_param import check_options
+
+if TYPE_CHECKING:
+    from netc.training.solver.settings import SolverSettings
+
+SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+NET_FIELDS = ("net", "net_param", "train_net", "train_net_param")
+AT_LEAST = {
+    "base_lr": 0,
+    "gamma": 0,
+    "weight_decay": 0,
+    "max_iter": 0,
+    "display": 0,
+    "snapshot": 0,
+    "test_interval": 0,
+    "iter_size": 1,
+    "average_loss": 1,
+    "warmup_iter": 0,
+    "warmup_start_lr": 0,
+    "rampup_interval": 0,
+    "rampup_lr": 0,
+    "min_lr": 0,
+    "larc_eta": 0,
+}
+"""Smallest values."""
+FRACTIONS = ("momentum", "momentum2", "rms_decay")
+"""Parts of what is kept from one iteration to the next: 0 or more, below 1."""
+
+
+def check(settings: SolverSettings, report: Report) -> None:
+    """Add every fault of the settings to the report: E601 nets, E602 policy, E603 values, E604 type."""
+    _nets(settings, report)
+    _tests(settings, report)
+    _policy(settings, report)
+    _values(settings, report)
+    _type(settings, report)
+    _forks(settings, report)
+    report.extend(check_options(settings.options, settings.netc_param, len(settings.test_iter)))
+
+
+def check_prefix(settings: SolverSettings) -> None:
+    """Raises NetcError E605 where snapshots could not be written: before the first iteration, not after the last."""
+    folder = Path(settings.prefix).parent
+    problem = None
+    if not folder.is_dir():
+        problem = "does not exist" if not folder.exists() else "is no folder"
+    elif not os.access(folder, os.W_OK):
+        problem = "may not be written to"
+    if problem:
+        raise NetcError(
+            f"`{folder}`, the folder for snapshots, {problem}",
+            code="E605",
+            span=settings.fields.span("snapshot_prefix"),
+            help=f"make it: `mkdir -p {folder}`" if "exist" in problem else None,
+        )
+
+
+def _nets(settings: SolverSettings, report: Report) -> None:
+    given = [name for name in NET_FIELDS if getattr(settings, name)]
+    if not given:
+        report.error(
+            "E601",
+            "the solver names no train net",
+            settings.fields.span(),
+            help=f"give one of {', '.join(f'`{name}`' for name in NET_FIELDS)}",
+        )
+    elif len(given) > 1:
+        names = " and ".join(f"`{name}`" for name in given)
+        report.error("E601", f"the solver names {len(given)} train nets: {names}", settings.fields.span(given[1]))
+
+
+def _tests(settings: SolverSettings, report: Report) -> None:
+    own, batches = len(settings.test_net) + len(settings.test_net_param), len(settings.test_iter)
+    generic = bool(settings.net or settings.net_param)
+    place = settings.fields.span("test_iter") or settings.fields.span("test_net")
+    if batches < own or (batches > own and not generic):
+        values, nets = counted(batches, "value"), counted(own, "test net")
+        report.error("E601", f"`test_iter` has {values}, for {nets}", place)
+    if settings.test_state and len(settings.test_state) != batches:
+        found = f"{len(settings.test_state)} values of `test_state` for {batches} test nets"
+        report.error("E601", found, settings.fields.span("test_state"))
+    for index, count in enumerate(settings.test_iter):
+        if count <= 0:
+            found = f"`test_iter` is {count}: a test needs a batch"
+            report.error("E603", found, settings.fields.span("test_iter", index))
+    if settings.test_iter and settings.test_interval == 0:
+        help = "give `test_interval`, or take `test_iter` out"
+        report.error("E601", "`test_iter` without `test_interval`", place, help=help)
+
+
+def _policy(settings: SolverSettings, report: Report) -> None:
+    policy = POLICIES.get(settings.lr_policy)
+    span = settings.fields.span("lr_policy") or settings.fields.span()
+    if policy is None:
+        name = settings.lr_policy
+        found = f"unknown learning rate policy `{name}`" if name else "`lr_policy` is missing"
+        known = f"the policies are {', '.join(f'`{policy}`' for policy in POLICIES)}"
+        report.error("E602", found, span, help=did_you_mean(name, POLICIES) or known)
+        return
+    for name in policy.needs:
+        if not getattr(settings, name) and name not in settings.fields:
+            report.error("E602", f"learning rate policy `{settings.lr_policy}` needs `{name}`", span)
+    if settings.lr_policy == "step" and settings.stepsize <= 0 and "stepsize" in settings.fields:
+        found = f"`stepsize` is {settings.stepsize}: it must be positive"
+        report.error("E603", found, settings.fields.span("stepsize"))
+
+
+def _values(settings: SolverSettings, report: Report) -> None:
+    for name, low in AT_LEAST.items():
+        value = getattr(settings, name)
+        falls = name == "gamma" and settings.lr_policy == "sigmoid"  # which rises where gamma is positive
+        if not ((value >= low or falls) and math.isfinite(value)):
+            report.error("E603", f"`{name}` is {value:g}: it must be {low} or more", settings.fields.span(name))
+    for name in FRACTIONS:
+        value = getattr(settings, name)
+        if not 0 <= value < 1:
+            found = f"`{name}` is {value:g}: it must be 0 or more and less than 1"
+            report.error("E603", found, settings.fields.span(name))
+    if settings.regularization_type not in ("L1", "L2"):
+        found = f"unknown regularization type `{settings.regularization_type}`"
+        report.error("E603", found, settings.fields.span("regularization_type"), help="`L1` or `L2`")
+
+
+def _type(settings: SolverSettings, report: Report) -> None:
+    name, span = settings.type, settings.fields.span("type")
+    if name not in SOLVER_TYPES:
+        known = f"the types are {', '.join(f'`{known}`' for known in SOLVER_TYPES)}"
+        report.error("E604", f"unknown solver type `{name}`", span, help=did_you_mean(name, SOLVER_TYPES) or known)
+    if name in ("AdaGrad", "RMSProp") and settings.momentum:
+        found = f"`{name}` takes no momentum, and `momentum` is {settings.momentum:g}"
+        report.error("E604", found, settings.fields.span("momentum"), help="take `momentum` out")
+
+
+def _forks(settings: SolverSettings, report: Report) -> None:
+    """Fields of forks that do not go together."""
+    stages, ends = len(settings.stagelr), len(settings.stageiter)
+    if settings.lr_policy == "multifixed" and stages and ends and stages != ends:
+        found = f"{stages} values of `stagelr`, but {ends} of `stageiter`"
+        report.error("E602", found, settings.fields.span("stageiter"))
+    if settings.warmup_iter and settings.rampup_interval:
+        found = "both `warmup_iter` and `rampup_interval`: the rate can rise in one way only"
+        report.error("E602", found, settings.fields.span("rampup_interval"))
+    if settings.larc and settings.type not in ("SGD", "Nesterov"):
+        found = f"`larc` goes with `SGD` and `Nesterov`, not with `{settings.type}`"
+        report.error("E604", found, settings.fields.span("larc"))
+    if settings.larc_policy not in ("scale", "clip"):
+        found = f"unknown `larc_policy` `{settings.larc_policy}`"
+        report.error("E603", found, settings.fields.span("larc_policy"), help="`scale` or `clip`")

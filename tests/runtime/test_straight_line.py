@@ -1,0 +1,98 @@
+"""A ReLU overwrites what nobody else needs, and nothing but that."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from netc.runtime import straight_line as straight
+from netc.runtime.straight_line import OVERWRITABLE
+
+DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 dim: 6 dim: 5 } } }'
+RELU = 'layer { name: "relu" type: "ReLU" bottom: "a" top: "b" relu_param { negative_slope: %g } }'
+MAKERS = {
+    "BatchNorm": "",
+    "Concat": 'bottom: "data"',
+    "Convolution": 'convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } }',
+    "Deconvolution": 'convolution_param { num_output: 3 kernel_size: 2 weight_filler { type: "xavier" } }',
+    "Eltwise": 'bottom: "data" eltwise_param { operation: %s }',
+    "InnerProduct": 'inner_product_param { num_output: 7 weight_filler { type: "xavier" } }',
+    "Pooling": "pooling_param { pool: %s kernel_size: 2 stride: 2 }",
+    "Scale": 'scale_param { bias_term: true filler { type: "gaussian" } }',
+}
+VARIANTS = {"Eltwise": ("SUM", "PROD", "MAX"), "Pooling": ("MAX", "AVE", "STOCHASTIC")}
+CASES = [(kind, variant) for kind in sorted(OVERWRITABLE) for variant in VARIANTS.get(kind, ("",))]
+
+
+def maker(kind: str, variant: str = "") -> str:
+    rest = MAKERS[kind] % variant if variant else MAKERS[kind]
+    return f'layer {{ name: "made" type: "{kind}" bottom: "data" top: "a" {rest} }}\n'
+
+
+def gradients(net, x):
+    x = x.clone().requires_grad_()
+    torch.manual_seed(3)
+    (top,) = net(x).values()
+    weights = torch.arange(top.numel(), dtype=top.dtype).reshape(top.shape)
+    return top.detach(), *torch.autograd.grad((top * weights).sum(), [x, *net.parameters()])
+
+
+@pytest.mark.parametrize(("kind", "variant"), CASES)
+@pytest.mark.parametrize("slope", [0, 0.25])
+def test_overwriting_changes_no_gradient(net_from, monkeypatch, kind, variant, slope):
+    text = DATA + maker(kind, variant) + RELU % slope
+    x = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    seen = []
+    ours = net_from(text, phase="TRAIN").double()
+    ours.get_submodule("made").register_forward_hook(lambda module, bottoms, top: seen.append(top))
+    found = gradients(ours, x)
+    monkeypatch.setattr(straight, "overwrite", lambda module, bottom: module(bottom))
+    expected = gradients(net_from(text, phase="TRAIN").double(), x)
+    assert torch.equal(seen[0].detach(), found[0]), "the ReLU did not compute in place"
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_what_is_asked_for_is_kept(net_from):
+    net = net_from(DATA + maker("Convolution") + RELU % 0)
+    x = torch.randn(2, 4, 6, 5)
+    both = net.evaluate({"data": x}, ["a", "b"])
+    assert both["a"].min() < 0
+    assert torch.equal(both["b"], both["a"].relu())
+
+
+def test_what_is_fed_is_kept(net_from):
+    net = net_from(DATA + maker("Convolution") + RELU % 0)
+    inner = torch.randn(2, 3, 4, 3)
+    before = inner.clone()
+    assert torch.equal(net.evaluate({"a": inner}, ["b"])["b"], before.relu())
+    assert torch.equal(inner, before)
+
+
+def test_what_another_layer_reads_is_kept(net_from):
+    other = 'layer { name: "other" type: "Power" bottom: "a" top: "c" power_param { scale: 2 } }'
+    net = net_from(DATA + maker("Convolution") + RELU % 0 + other)
+    tops = net(torch.randn(2, 4, 6, 5))
+    assert torch.equal(tops["b"], (tops["c"] / 2).relu())
+    assert tops["c"].min() < 0
+
+
+@pytest.mark.parametrize("kind", ["Sigmoid", "Dropout", "Flatten", "LRN"])
+def test_other_makers_are_left_alone(net_from, kind):
+    net = net_from(
+        DATA
+        + maker("Convolution").replace('"a"', '"c"')
+        + f"""
+        layer {{ name: "between" type: "{kind}" bottom: "c" top: "a" }}"""
+        + RELU % 0,
+        phase="TRAIN",
+    )
+    kept = []
+    net.get_submodule("between").register_forward_hook(lambda module, bottoms, top: kept.append((top, top.clone())))
+    net(torch.randn(2, 4, 6, 5))["b"].sum().backward()
+    assert torch.equal(*kept[0])
+
+
+def test_a_module_that_took_its_place_is_called(net_from):
+    net = net_from(DATA + maker("Convolution") + RELU % 0)
+    net.relu = torch.nn.Identity()
+    assert net(torch.randn(2, 4, 6, 5))["b"].min() < 0
