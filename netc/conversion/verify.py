@@ -104,7 +104,7 @@ def difference(name: str, one: Array, other: Array, tolerance: float = TOLERANCE
     """How far two arrays are apart.
 
     >>> difference("fc8", np.array([1.0, -4.0]), np.array([1.0, -3.0]))
-    Difference(name='fc8', absolute=1.0, relative=0.25, note='', departs=True)
+    ValueDifference(name='fc8', absolute=1.0, relative=0.25, note='', departs=True)
     """
     if one.shape != other.shape:
         if one.size != other.size:

@@ -36,20 +36,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netc.inspection.check import check
-    from netc.inspection.diff import NetDifference, diff
     from netc.inspection.error_pages import explain
-    from netc.inspection.summary import Summary, summary
+    from netc.inspection.file_check import check
+    from netc.inspection.net_diff import NetDifference, diff
+    from netc.inspection.net_summary import Summary, summary
 
 __all__ = ["NetDifference", "Summary", "check", "diff", "explain", "summary"]
 
 _HOME = {
-    "NetDifference": "diff",
-    "Summary": "summary",
-    "check": "check",
-    "diff": "diff",
+    "NetDifference": "net_diff",
+    "Summary": "net_summary",
+    "check": "file_check",
+    "diff": "net_diff",
     "explain": "error_pages",
-    "summary": "summary",
+    "summary": "net_summary",
 }
 
 

@@ -45,7 +45,7 @@ class PhaseNet:
     def name(self) -> str:
         """The net, for a note.
 
-        >>> Run(State("TRAIN", 0, ("a",)), Graph("", (), {}), Report(), (), False).name
+        >>> PhaseNet(State("TRAIN", 0, ("a",)), Graph("", (), {}), Report(), (), False).name
         'the TRAIN net with stage `a`'
         """
         stages = " and ".join(f"`{stage}`" for stage in self.state.stages)

@@ -12,7 +12,7 @@ from netc.ir.dims import known, text
 from netc.ir.receptive import ReceptiveFields
 
 if TYPE_CHECKING:
-    from netc.inspection.summary import Summary
+    from netc.inspection.net_summary import Summary
 
 HEAD = ("layer", "type", "tops", "field", "parameters", "multiply-adds", "activations", "gradients")
 """Columns of the table for people; memory in bytes."""

@@ -77,7 +77,7 @@ def test_json_lines_of_a_run_and_of_the_run_that_goes_on(work, capsys):
     iterations = [line for line in lines if line["event"] == "iteration"]
     assert [line["iteration"] for line in iterations] == [0, 1, 2, 3, 4, 5]
     assert all(line["rate"] == pytest.approx(0.1) and line["loss"] > 0 for line in iterations)
-    started = [line for line in lines if line["event"] == "started"]
+    started = [line for line in lines if line["event"] == "run_started"]
     assert [(line["iteration"], line["max_iter"], line["images"]) for line in started] == [(0, 4, 8), (4, 6, 8)]
 
 

@@ -11,7 +11,7 @@ from netc.ir.augmentation import Expansion, RandomStretch, Resize
 from netc.ir.noise import Noise, SaltPepper
 from netc.ir.transform import Transform
 from tests.data.databases import data_layer, database, fault, pictures
-from tests.data.test_augment import changed, photo
+from tests.data.test_augmentation import changed, photo
 
 
 def grey(picture: np.ndarray) -> np.ndarray:

@@ -45,7 +45,13 @@ def test_json_lines(tmp_path):
         writer.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[:5] == lines[5:]
-    assert [line["event"] for line in lines[:5]] == ["started", "displayed", "iteration", "tested", "finished"]
+    assert [line["event"] for line in lines[:5]] == [
+        "run_started",
+        "iteration_displayed",
+        "iteration",
+        "test_finished",
+        "run_finished",
+    ]
     assert lines[2] == {"event": "iteration", "time": 12.5, "iteration": 4, "loss": 0.5, "rate": 0.01}
     assert lines[1]["loss"] is None
     assert lines[3]["outputs"] == [{"blob": "accuracy", "value": 0.75, "loss_weight": 0.0}]

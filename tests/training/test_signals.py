@@ -67,7 +67,7 @@ def test_a_snapshot_in_a_test_is_written_at_its_end(solver_from):
     solver.requested = asking(NONE, SNAPSHOT)
     solver.step(1)
     kinds = [type(e).__name__ for e in solver.events if isinstance(e, (events.TestFinished, events.SnapshotStarted))]
-    assert kinds == ["Tested", *["Snapshotting"] * 3]
+    assert kinds == ["TestFinished", *["SnapshotStarted"] * 3]
 
 
 def test_a_stopped_run_can_go_on(solver_from):

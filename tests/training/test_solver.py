@@ -45,10 +45,10 @@ def test_the_order_of_a_run(solver_from):
         events.FinalLoss,
     )
     assert order(solver, *kinds, events.RunFinished) == [
-        ("Testing", 0), ("Tested", 0), ("Displayed", 0), ("Rated", 0),
-        ("Testing", 2), ("Tested", 2), ("Displayed", 2), ("Rated", 2),
-        ("Snapshotting", 3), ("Snapshotting", 3), ("Snapshotting", 4), ("Snapshotting", 4),
-        ("FinalLoss", 4), ("Testing", 4), ("Tested", 4), ("Finished", 4),
+        ("TestStarted", 0), ("TestFinished", 0), ("IterationDisplayed", 0), ("LearningRateDisplayed", 0),
+        ("TestStarted", 2), ("TestFinished", 2), ("IterationDisplayed", 2), ("LearningRateDisplayed", 2),
+        ("SnapshotStarted", 3), ("SnapshotStarted", 3), ("SnapshotStarted", 4), ("SnapshotStarted", 4),
+        ("FinalLoss", 4), ("TestStarted", 4), ("TestFinished", 4), ("RunFinished", 4),
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from netc.diagnostics import NetcError
 from netc.weights import *
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
-blob = Blob(np.ones(100000, np.float32))
+blob = BlobArray(np.ones(100000, np.float32))
 weights, state = Weights((LayerBlobs("a", "", (blob,)),)), SolverState(1, None, (blob,))
 for write, value in ((write_caffemodel, weights), (write_caffemodel_hdf5, weights), (write_solverstate, state),
                      (write_solverstate_hdf5, state), (write_blob, blob.data)):

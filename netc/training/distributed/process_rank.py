@@ -30,7 +30,7 @@ def place_of_environment(environment: Mapping[str, str] = os.environ) -> Process
     """The place that torchrun's environment variables give; alone where there are none.
 
     >>> place_of_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
-    Place(rank=3, world_size=4, local_rank=1, started=True)
+    ProcessRank(rank=3, world_size=4, local_rank=1, started=True)
     """
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
         return ALONE

@@ -1,7 +1,7 @@
 """What a run tells, for whoever reads it later: per-iteration numbers from events, and a file of JSON lines.
 
     {"event": "iteration", "time": 1763674000.5, "iteration": 7, "loss": 0.31, "rate": 0.01}
-    {"event": "tested", "time": 1763674003.1, "iteration": 100, "net": 0, "outputs": [{"blob": "accuracy", ...}], ...}
+    {"event": "test_finished", "time": 1763674003.1, "iteration": 100, "net": 0, "outputs": [...], ...}
 
 One line an iteration, and one for every other event but those that only repeat Caffe's prose. Numbers that JSON has no
 word for (NaN, infinities) are null.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ class JsonWriter:
         """Write the event's line, if it has one."""
         self._iterations(event)
         if not isinstance(event, (IterationFinished, LossMeasured, LogNote)):
-            self._write(type(event).__name__.lower(), event)
+            self._write(_NAME_PART.sub("_", type(event).__name__).lower(), event)
 
     def _write(self, kind: str, event: Event) -> None:
         content = {"event": kind, "time": round(self.now(), 6), **dataclasses.asdict(event)}
@@ -95,6 +96,10 @@ class JsonWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+_NAME_PART = re.compile(r"(?<!^)(?=[A-Z])")
+"""Where a word begins in a class name: `TestFinished` is written as `test_finished`."""
 
 
 def _finite(value: Any) -> Any:

@@ -92,7 +92,7 @@ def parse(lines: Iterable[str], name: str = "", changed: datetime | None = None)
     >>> loss = "I1120 21:46:37.5 7 solver.cpp:239] Iteration 20 (8 iter/s, 2.5s/20 iters), loss = 0.25\n"
     >>> output = "I1120 21:46:37.5 7 solver.cpp:258]     Train net output #0: loss = 0.25 (* 1 = 0.25 loss)\n"
     >>> parse([first, loss, output]).train
-    [Row(iteration=20, seconds=2.5, rate=nan, outputs={'loss': 0.25})]
+    [LogRow(iteration=20, seconds=2.5, rate=nan, outputs={'loss': 0.25})]
     """
     parser = _Parser(ParsedLog(name), _Clock(changed or datetime.now()))
     for line in lines:
@@ -129,7 +129,7 @@ def write_tables(log: ParsedLog, folder: str | Path, delimiter: str = ",") -> li
 def table_text(rows: list[LogRow], delimiter: str = ",") -> str:
     r"""Rows as comma-separated values; an output that a row does not have is left empty.
 
-    >>> table_text([Row(10, 0.5, 0.01, {"loss": 2.0})])
+    >>> table_text([LogRow(10, 0.5, 0.01, {"loss": 2.0})])
     'NumIters,Seconds,LearningRate,loss\n10.0,0.5,0.01,2.0\n'
     """
     names = list(dict.fromkeys(name for row in rows for name in row.outputs))
