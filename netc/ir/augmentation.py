@@ -10,14 +10,11 @@ from __future__ import annotations
 import dataclasses
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import UNKNOWN, known
 from netc.ir.fields import Fields
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Size = tuple[int, int]
 """Height and width."""

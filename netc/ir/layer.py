@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape
@@ -20,7 +20,6 @@ from netc.ir.filler import Filler
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-    from typing_extensions import Self
 
 Shapes = tuple[Shape, ...]
 

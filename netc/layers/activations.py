@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
@@ -14,7 +14,6 @@ from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from typing_extensions import Self
 
 
 @register("ReLU", field="relu_param", v1="RELU", caffe2=("Relu", "LeakyRelu"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
@@ -15,7 +15,6 @@ from netc.layers.scale import Scale
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 
 @register("BatchNorm", field="batch_norm_param", caffe2=("SpatialBN",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
@@ -13,7 +13,6 @@ from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 
 def _axis(parameters: Fields, old: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape, product, text
 from netc.ir.fields import Fields
@@ -17,7 +17,6 @@ from netc.layers._windows import convolved, deconvolved, each_axis, positive, sp
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from typing_extensions import Self
 
 
 @dataclass(frozen=True)

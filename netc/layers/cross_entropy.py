@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import product, text
 from netc.ir.fields import Fields
@@ -30,7 +30,6 @@ from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 LARGEST = -math.log(1.17549435082229e-38)
 """87.3: Caffe's largest loss of one label, as no probability counts below the least normal float32 (FLT_MIN)."""

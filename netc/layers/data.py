@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from netc.ir.dims import UNKNOWN, Shape
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Shapes, fail
 from netc.ir.transform import Transform
 from netc.layers._registry import register
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, DataLayer, Shapes, counted, fail
 from netc.layers._registry import register
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
@@ -14,7 +14,6 @@ from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 NATURAL = -1.0
 """The `base` that stands for e (ExpParameter, LogParameter)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from torch import Tensor
-    from typing_extensions import Self
 
     Array = npt.NDArray[np.float32]
 

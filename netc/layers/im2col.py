@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape, canonical_axis, product
 from netc.ir.fields import Fields
@@ -15,7 +15,6 @@ from netc.layers._windows import convolved, each_axis, positive, spatial
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 
 @register("Im2col", field="convolution_param", v1="IM2COL", caffe2=("Im2Col",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import product, text
 from netc.ir.fields import Fields
@@ -16,7 +16,6 @@ from netc.layers._windows import positive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from typing_extensions import Self
 
 
 @register("InnerProduct", field="inner_product_param", v1="INNER_PRODUCT", caffe2=("FC", "FCTransposed"))

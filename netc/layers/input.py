@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
@@ -13,7 +13,6 @@ from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 
 def _checked(shape: Shape) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
@@ -14,7 +14,6 @@ from netc.layers._windows import pooled, positive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from typing_extensions import Self
 
 Pair = tuple[int, int]
 Method = Literal["MAX", "AVE", "STOCHASTIC"]

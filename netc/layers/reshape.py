@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from netc.ir.dims import Shape, product, text
 from netc.ir.fields import Fields
@@ -14,7 +14,6 @@ from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from typing_extensions import Self
 
 KEEP, INFER = 0, -1
 """What stands in `shape` for an extent of the bottom, and for what is left over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import Shape, canonical_axis, product, text
 from netc.ir.fields import Fields
@@ -14,7 +14,6 @@ from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from netc.ir.dims import ceil_div, known, product
 from netc.ir.fields import Fields
@@ -15,7 +15,6 @@ from netc.layers.pooling import Method, Pooling
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
 
 @register("SPP", field="spp_param")

@@ -1,8 +1,6 @@
 """What every message can do, for the type checker: protobuf ships no types of its own."""
 
-from typing import Any, Protocol, TypeVar
-
-from typing_extensions import Self
+from typing import Any, Protocol, Self, TypeVar
 
 M = TypeVar("M", bound="Message")
 

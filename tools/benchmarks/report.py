@@ -66,7 +66,7 @@ def table(results: list[Result]) -> str:
 def surroundings(device: str, threads: int) -> dict[str, Any]:
     """Date, hardware and versions."""
     found = {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": _processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
