@@ -55,7 +55,9 @@ def keep_memory() -> None:
     and falls on one side or the other by chance.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    for setting, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)) if mallopt else ():
+    if mallopt is None:
+        return
+    for setting, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
         mallopt(setting, value)
 
 

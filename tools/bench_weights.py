@@ -51,7 +51,8 @@ def make(path: Path) -> int:
     """Write the file; its size."""
     import numpy as np
 
-    from netc.compiler import State, graph_of, read_net
+    from netc.compiler import graph_of, read_net
+    from netc.ir.graph import State
     from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 
     graph = graph_of(read_net(MODEL)[0], State())

@@ -98,6 +98,7 @@ def batches_for(deploy: Path) -> list[Array]:
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.png"
         china = cv2.imread(str(photographs()[0]))
+        assert china is not None, "scikit-learn ships the photograph"
         cv2.imwrite(str(part), china[150:400, 200:500])
         items = [prepared(read(path, steps), steps) for path in (*photographs(), part)]
     return [np.stack(items[1:2]), np.stack(items)]

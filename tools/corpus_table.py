@@ -24,7 +24,7 @@ from netc.cli.output import parse_shapes
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontends.caffe.phase import states
 from netc.frontends.caffe.read import is_solver, read
-from netc.inspection.file_check import check_net
+from netc.inspection.net_check import check_net
 from netc.inspection.phase_nets import runs
 from netc.ir.dims import Shape, known
 from netc.ir.fields import Fields

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,8 @@ def main() -> None:
     parser.add_argument("--with", dest="runner", choices=("caffe", "opencv"), default="caffe")
     given = parser.parse_args()
     run = by_caffe if given.runner == "caffe" else by_opencv
-    np.savez(given.output, **run(given.net, given.weights, np.load(given.input).astype(np.float32)))
+    blobs: dict[str, Any] = run(given.net, given.weights, np.load(given.input).astype(np.float32))
+    np.savez(given.output, **blobs)
 
 
 if __name__ == "__main__":

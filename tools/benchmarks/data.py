@@ -104,7 +104,7 @@ def jpeg(name: str, size: tuple[int, int], device: str | None, rounds: int, thre
 def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> Result:
     """Training steps from an LMDB, against the same steps on a batch that is in memory."""
     pair = Pair(model, batch, device, train=True)
-    c, h, w = pair.by_hand.size
+    c, h, w = pair.size
     with contextlib.ExitStack() as stack:
         if model == "lenet":
             path, transform = MODELS / "lenet" / "train_lmdb", Transform(scale=1 / 256)
@@ -163,7 +163,8 @@ def _database(size: tuple[int, int], jpeg_quality: int | None) -> Iterator[Path]
     from sklearn import datasets
 
     folder = Path(datasets.__file__).parent / "images"
-    photographs = [cv2.imread(str(folder / f"{name}.jpg")) for name in ("china", "flower")]
+    found = [cv2.imread(str(folder / f"{name}.jpg")) for name in ("china", "flower")]
+    photographs = [image for image in found if image is not None]
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "lmdb"

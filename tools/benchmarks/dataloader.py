@@ -37,7 +37,9 @@ class DatumFolder(Dataset[Any]):
             datum = caffe.Datum.FromString(transaction.get(self.keys[index]))
         pixels = np.frombuffer(datum.data, np.uint8)
         if datum.encoded:
-            image = cv2.imdecode(pixels, cv2.IMREAD_COLOR).transpose(2, 0, 1)
+            decoded = cv2.imdecode(pixels, cv2.IMREAD_COLOR)
+            assert decoded is not None, "the record was encoded by this benchmark"
+            image = decoded.transpose(2, 0, 1)
         else:
             image = pixels.reshape(datum.channels, datum.height, datum.width)
         y = int(torch.randint(image.shape[1] - self.crop + 1, ()))

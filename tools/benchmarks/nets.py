@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from benchmarks.report import Result
 from benchmarks.timing import alternate
 from netc.compiler import folded
 from netc.runtime.inference import compile_main, to_channels_last
+from netc.training.feeds import LayerFeed
 
 WAYS = ("eager", "folded", "channels-last", "compiled")
 """How a net is made faster for inference: each one takes the one before it along."""
@@ -89,7 +90,7 @@ def netc_step(pair: Pair) -> Callable[[], Tensor]:
     from netc.training.solver.executor import StraightExecutor
     from netc.training.solver.optimizers import SGD
 
-    feeds = {"data": _Ready((pair.x,)), "label": _Ready((pair.label,))}
+    feeds: Mapping[str, LayerFeed] = {"data": _Ready((pair.x,)), "label": _Ready((pair.label,))}
     executor = StraightExecutor(pair.net, pair.full_graph, feeds)
     optimizer = SGD(pair.net.blobs, RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
@@ -102,8 +103,8 @@ def netc_step(pair: Pair) -> Callable[[], Tensor]:
     return run
 
 
-class _Ready:
-    """A feed that gives the same tensors each time."""
+class _Ready(LayerFeed):
+    """A feed that returns the same tensors for every pass."""
 
     def __init__(self, tops: tuple[Tensor, ...]) -> None:
         self.tops = tops
@@ -111,6 +112,19 @@ class _Ready:
     def next(self) -> tuple[Tensor, ...]:
         """The tops of the next pass."""
         return self.tops
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: every pass is the same."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing to go back to."""
+
+    def seek(self, batches: int) -> None:
+        """Every batch is the same."""
+
+    def close(self) -> None:
+        """There is nothing to release."""
 
 
 def by_hand_step(pair: Pair) -> Callable[[], Tensor]:

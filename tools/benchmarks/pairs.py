@@ -18,7 +18,7 @@ from netc.runtime.fillers import generator_of
 from netc.runtime.lower import Net, lower
 
 MODELS = Path(__file__).parent.parent.parent / "models"
-BY_HAND: dict[str, Callable[[], nn.Module]] = {
+BY_HAND: dict[str, type[handwritten.LeNet | handwritten.AlexNet | handwritten.GoogLeNet | handwritten.ResNet50]] = {
     "lenet": handwritten.LeNet,
     "alexnet": handwritten.AlexNet,
     "googlenet": handwritten.GoogLeNet,
@@ -41,10 +41,10 @@ class Pair:
         self.device = torch.device(device)
         self.by_hand = BY_HAND[model]().to(self.device).train(train)
         generator = torch.Generator().manual_seed(1)
-        size = self.by_hand.size
-        self.x = torch.rand(batch, *size, generator=generator).sub_(0.5).to(self.device)
+        self.size: tuple[int, int, int] = BY_HAND[model].size
+        self.x = torch.rand(batch, *self.size, generator=generator).sub_(0.5).to(self.device)
         self.label = torch.randint(0, 10, (batch,), generator=generator).to(self.device)
-        self.full_graph = _graph(model, (batch, *size), train)
+        self.full_graph = _graph(model, (batch, *self.size), train)
         self.net = lower(data_to_inputs(self.full_graph), generator_of(1)).train(train)
         _make_lively(self.net)
         self.net.to(self.device)

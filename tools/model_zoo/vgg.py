@@ -33,9 +33,9 @@ def vgg(letter: str, train: bool) -> Net:
             top = net.relu(f"relu{stage}_{number}", name)
         top = net.pool(f"pool{stage}", top, MAX, 2, 2)
     net.comment("The classifier: fc6 alone holds 102.8 million parameters.")
-    for number in ("6", "7"):
-        top = inner_product(net, f"fc{number}", top, 4096)
-        top = net.dropout(f"drop{number}", net.relu(f"relu{number}", top), 0.5)
+    for layer in (6, 7):
+        top = inner_product(net, f"fc{layer}", top, 4096)
+        top = net.dropout(f"drop{layer}", net.relu(f"relu{layer}", top), 0.5)
     ending(net, inner_product(net, "fc8", top, 1000))
     return net
 
