@@ -32,6 +32,7 @@ class Accuracy(Layer):
     """
 
     top_k: int = 1
+    """A label counts as correct if its class is among this many highest scores."""
     axis: int = 1
     """The class axis."""
     ignore_label: int | None = None

@@ -248,6 +248,7 @@ class Swish(Layer):
     """
 
     beta: float = 1.0
+    """Factor of x inside the sigmoid."""
 
     in_place = True
 

@@ -37,7 +37,9 @@ class BatchNorm(Layer):
     use_global_stats: bool | None = None
     """Use the blobs' moments: None does so in test only."""
     moving_average_fraction: float = 0.999
+    """Factor that the accumulated statistics decay by with each training batch."""
     eps: float = 1e-5
+    """Added to the variance before the square root is taken."""
 
     in_place: ClassVar[bool] = True
 

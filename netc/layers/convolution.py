@@ -24,21 +24,27 @@ class SlidingKernel(Layer):
     """What Convolution and Deconvolution share: parameters, checks and blobs (`base_conv_layer.cpp`)."""
 
     num_output: int
+    """Number of channels of the top."""
     kernel: tuple[int, ...] = ()
     """Window extents, one an axis or one for all; empty only where no axis follows `axis`."""
     stride: tuple[int, ...] = (1,)
+    """Distance between windows, one number per axis or one for all."""
     pad: tuple[int, ...] = (0,)
     """Zeros on both sides (of the top, for a deconvolution: they are cut off)."""
     dilation: tuple[int, ...] = (1,)
+    """Distance between the elements of a window, one number per axis or one for all."""
     group: int = 1
     """Channels are split in so many groups, each with kernels of its own."""
     axis: int = 1
     """The channel axis; all before it are batch axes."""
     bias_term: bool = True
+    """Whether a learned bias is added to each output channel."""
     force_nd_im2col: bool = False
     """How Caffe computes it; without effect here."""
     weight_filler: Filler = field(default_factory=Filler)
+    """How the weights are initialized."""
     bias_filler: Filler = field(default_factory=Filler)
+    """How the bias is initialized."""
 
     bottom_count: ClassVar[Count] = Count(1, None)
     top_count: ClassVar[Count] = Count(1, None)

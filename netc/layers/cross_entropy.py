@@ -57,6 +57,7 @@ class SoftmaxWithLoss(Layer):
     ignore_label: int | None = None
     """Places with this label count nowhere, whether or not it is a class."""
     normalization: Normalization = "VALID"
+    """What the summed loss is divided by."""
     axis: int = 1
     """The class axis (`softmax_param`)."""
     pre_fixed_normalizer: float = 1.0
@@ -64,6 +65,7 @@ class SoftmaxWithLoss(Layer):
     class_weights: tuple[float, ...] = ()
     """What the loss of a label is multiplied by, by class (SegNet's Caffe); empty is 1 for all. Not normalized by."""
     label_smoothing: float = 0.0
+    """Share of each label that is spread evenly over all classes, from 0 to below 1 (a fork's field)."""
 
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)
@@ -151,6 +153,7 @@ class InfogainLoss(Layer):
     ignore_label: int | None = None
     """Places with this label count nowhere, whether or not it is a class."""
     normalization: Normalization = "VALID"
+    """What the summed loss is divided by."""
     pre_fixed_normalizer: float = 1.0
     """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
 

@@ -25,7 +25,9 @@ class PictureLayer(DataLayer):
     """
 
     batch_size: int = 0
+    """Number of images per batch."""
     transform: Transform = field(default_factory=Transform)
+    """Cropping, mirroring, mean subtraction and scaling of each image."""
 
     message: ClassVar[str]
     """The layer's own field of LayerParameter, beside `transform_param`."""
@@ -82,6 +84,7 @@ class Data(PictureLayer):
     source: str = ""
     """The database's folder."""
     backend: Literal["LEVELDB", "LMDB"] = "LEVELDB"
+    """Format of the database."""
     rand_skip: int = 0
     """Start behind up to so many records, by chance; BVLC 1.0 no longer heeds it."""
     force_encoded_color: bool = False
@@ -114,6 +117,7 @@ class ImageData(PictureLayer):
     """
 
     batch_size: int = 1
+    """Number of images per batch."""
     source: str = ""
     """The list's path."""
     rand_skip: int = 0
@@ -123,6 +127,7 @@ class ImageData(PictureLayer):
     new_height: int = 0
     """Resize to this height; 0, with `new_width`, leaves each picture's size."""
     new_width: int = 0
+    """Width to resize to; 0, with `new_height`, keeps each image's size."""
     is_color: bool = True
     """Three channels, blue first, or one."""
     root_folder: str = ""
@@ -210,8 +215,11 @@ class MemoryData(PictureLayer):
     """
 
     channels: int = 0
+    """Channels of each image."""
     height: int = 0
+    """Height of each image, after any crop."""
     width: int = 0
+    """Width of each image, after any crop."""
 
     top_count: ClassVar[Count] = Count(2)
     message: ClassVar[str] = "memory_data_param"

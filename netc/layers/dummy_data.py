@@ -35,8 +35,11 @@ class DummyData(DataLayer):
     num: tuple[int, ...] = ()
     """The older spelling: extents along each axis, one for all tops or one a top; excludes `shape`."""
     channels: tuple[int, ...] = ()
+    """The older spelling: extents of axis 1."""
     height: tuple[int, ...] = ()
+    """The older spelling: extents of axis 2."""
     width: tuple[int, ...] = ()
+    """The older spelling: extents of axis 3."""
 
     LEGACY: ClassVar[tuple[str, ...]] = ("num", "channels", "height", "width")
 

@@ -53,7 +53,9 @@ class Clip(Layer):
     """
 
     min: float
+    """Lower bound."""
     max: float
+    """Upper bound."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -91,7 +93,9 @@ class Exp(Layer):
     base: float = NATURAL
     """-1 is e."""
     scale: float = 1.0
+    """Factor of x in the exponent."""
     shift: float = 0.0
+    """Added to the scaled x in the exponent."""
 
     in_place = True
 
@@ -135,7 +139,9 @@ class Log(Layer):
     base: float = NATURAL
     """-1 is e."""
     scale: float = 1.0
+    """Factor of x before the logarithm is taken."""
     shift: float = 0.0
+    """Added to the scaled x before the logarithm is taken."""
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 for a base that has no logarithm, or whose logarithm is 0."""
@@ -172,8 +178,11 @@ class Power(Layer):
     """
 
     power: float = 1.0
+    """The exponent."""
     scale: float = 1.0
+    """Factor of x."""
     shift: float = 0.0
+    """Added to the scaled x."""
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
@@ -215,6 +224,7 @@ class Threshold(Layer):
     """
 
     threshold: float = 0.0
+    """Values above it become 1, all others 0."""
 
     in_place = True
     no_gradient = (0,)

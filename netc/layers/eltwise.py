@@ -32,6 +32,7 @@ class Eltwise(Layer):
     """
 
     operation: Literal["SUM", "PROD", "MAX"] = "SUM"
+    """How the bottoms are combined."""
     coeff: tuple[float, ...] = ()
     """The factor of each bottom in a sum; empty where all are 1."""
     stable_prod_grad: bool = True

@@ -38,6 +38,7 @@ class HDF5Data(DataLayer):
     source: str = ""
     """A list of HDF5 files, a path in each line."""
     batch_size: int = 0
+    """Number of rows per batch."""
     shuffle: bool = False
     """A new order of files, and of rows in each file, in every epoch."""
 

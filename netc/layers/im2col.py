@@ -33,9 +33,11 @@ class Im2col(Layer):
     kernel: tuple[int, ...]
     """Window extents, one an axis or one for all."""
     stride: tuple[int, ...] = (1,)
+    """Distance between windows, one number per axis or one for all."""
     pad: tuple[int, ...] = (0,)
     """Zeros on both sides."""
     dilation: tuple[int, ...] = (1,)
+    """Distance between the elements of a window, one number per axis or one for all."""
     axis: int = 1
     """The channel axis; all before it are batch axes."""
     force_nd_im2col: bool = False

@@ -32,13 +32,17 @@ class InnerProduct(Layer):
     """
 
     num_output: int
+    """Number of elements of each output vector."""
     axis: int = 1
     """The first axis of the vector; all before it stay."""
     transpose: bool = False
     """The blob holds the matrix as (inputs, num_output)."""
     bias_term: bool = True
+    """Whether a learned bias is added."""
     weight_filler: Filler = field(default_factory=Filler)
+    """How the weights are initialized."""
     bias_filler: Filler = field(default_factory=Filler)
+    """How the bias is initialized."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -96,11 +100,15 @@ class Embed(Layer):
     """
 
     num_output: int
+    """Number of elements of each vector."""
     input_dim: int
     """How many vectors there are."""
     bias_term: bool = True
+    """Whether one learned bias vector is added to every looked-up vector."""
     weight_filler: Filler = field(default_factory=Filler)
+    """How the vectors are initialized."""
     bias_filler: Filler = field(default_factory=Filler)
+    """How the bias is initialized."""
 
     no_gradient: ClassVar[tuple[int, ...]] = (0,)
 

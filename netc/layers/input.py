@@ -36,6 +36,7 @@ class Input(DataLayer):
     """
 
     shape: tuple[Shape, ...] = ()
+    """Shapes of the tops: one for all, or one per top; empty if they are unknown."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -79,6 +80,7 @@ class Parameter(Layer):
     """
 
     shape: Shape = ()
+    """Shape of the blob."""
 
     bottom_count: ClassVar[Count] = Count(0)
 

@@ -69,6 +69,7 @@ class ContrastiveLoss(Layer):
     """
 
     margin: float = 1.0
+    """Distance beyond which a dissimilar pair costs nothing."""
     legacy_version: bool = False
     """The loss Caffe had before it followed the paper."""
 
@@ -127,6 +128,7 @@ class HingeLoss(Layer):
     """
 
     norm: Literal["L1", "L2"] = "L1"
+    """Whether the margin violations (`L1`) or their squares (`L2`) are summed."""
 
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True

@@ -35,9 +35,13 @@ class LRN(Layer):
     local_size: int = 5
     """Window extent in channels or along each side of the square: odd."""
     alpha: float = 1.0
+    """Factor of the sum of squares, divided by the number of elements in the window."""
     beta: float = 0.75
+    """Exponent of the denominator."""
     norm_region: Literal["ACROSS_CHANNELS", "WITHIN_CHANNEL"] = "ACROSS_CHANNELS"
+    """Whether the window spans channels or a square within one channel."""
     k: float = 1.0
+    """Constant term of the denominator; only for `ACROSS_CHANNELS`."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -87,6 +91,7 @@ class MVN(Layer):
     across_channels: bool = False
     """One mean an image instead of one a plane."""
     eps: float = 1e-9
+    """Added to the standard deviation before dividing."""
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """The bottom's shape with 4 axes. Raises NetcError E102 where it has more."""

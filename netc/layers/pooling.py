@@ -61,12 +61,15 @@ class Pooling(Layer):
     """
 
     pool: Method = "MAX"
+    """How each window is reduced."""
     kernel: Pair | None = None
     """Window height and width; None is the whole plane (`global_pooling`)."""
     stride: Pair = (1, 1)
+    """Vertical and horizontal distance between windows."""
     pad: Pair = (0, 0)
     """Padding on both sides, less than the kernel."""
     round_mode: Literal["CEIL", "FLOOR"] = "CEIL"
+    """Whether the number of windows along an axis is rounded up, as BVLC Caffe does by default, or down."""
 
     top_count: ClassVar[Count] = Count(1, 2)
 

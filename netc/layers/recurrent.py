@@ -36,11 +36,15 @@ class Recurrent(Layer):
     """
 
     num_output: int
+    """Number of hidden units, and of elements of each output vector."""
     expose_hidden: bool = False
+    """Read the initial hidden states from bottoms and return the final ones as tops."""
     debug_info: bool = False
     """Caffe logs the unrolled net; without effect here."""
     weight_filler: Filler = field(default_factory=Filler)
+    """How the weights are initialized."""
     bias_filler: Filler = field(default_factory=Filler)
+    """How the biases are initialized."""
 
     bottom_count: ClassVar[Count] = Count(2, 5)
     top_count: ClassVar[Count] = Count(1, 3)

@@ -29,8 +29,11 @@ class Reduction(Layer):
     """
 
     operation: Literal["SUM", "ASUM", "SUMSQ", "MEAN"] = "SUM"
+    """How the elements are reduced."""
     axis: int = 0
+    """First axis that is reduced; all axes after it are reduced with it."""
     coeff: float = 1.0
+    """Factor of the result."""
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 for an unknown operation."""
@@ -77,8 +80,11 @@ class ArgMax(Layer):
     """
 
     out_max_val: bool = False
+    """Return the maximum values: in addition to their positions without `axis`, instead of them with `axis`."""
     top_k: int = 1
+    """Number of elements to find."""
     axis: int | None = None
+    """The axis to search along; None searches all elements of each item."""
 
     no_gradient = (0,)
 

@@ -134,7 +134,9 @@ class Flatten(Layer):
     """
 
     axis: int = 1
+    """First axis to flatten."""
     end_axis: int = -1
+    """Last axis to flatten, included."""
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 where the bottom lacks an axis, E101 where the last lies before the first."""
@@ -180,7 +182,9 @@ class Tile(Layer):
     """
 
     tiles: int
+    """Number of copies."""
     axis: int = 1
+    """The axis along which the copies are concatenated."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

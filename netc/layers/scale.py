@@ -91,7 +91,9 @@ class Scale(Broadcast):
     filler: Filler = field(default_factory=lambda: Filler(value=1.0))
     """How the factor starts: with ones, where the file does not say."""
     bias_term: bool = False
+    """Whether a learned bias is added after the multiplication."""
     bias_filler: Filler = field(default_factory=Filler)
+    """How the bias is initialized."""
 
     def weights(self, bottoms: Shapes) -> Weights:
         """`weight`, unless it is the second bottom, and `bias` with `bias_term`, both of the factor's shape."""
@@ -127,6 +129,7 @@ class Bias(Broadcast):
     """
 
     filler: Filler = field(default_factory=Filler)
+    """How the bias is initialized."""
 
     def weights(self, bottoms: Shapes) -> Weights:
         """`bias`, unless it is the second bottom."""

@@ -29,6 +29,7 @@ class Softmax(Layer):
     """
 
     axis: int = 1
+    """The axis along which the results sum to 1."""
 
     in_place = True
 

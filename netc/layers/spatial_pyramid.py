@@ -34,6 +34,7 @@ class SPP(Layer):
     pyramid_height: int
     """Levels; level i has 2**i by 2**i bins."""
     pool: Method = "MAX"
+    """How each bin is reduced."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
