@@ -1,4 +1,4 @@
-"""What a format has no word for."""
+"""Errors for what a format cannot express."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from netc.ir.dims import Shape, known, text
 from netc.ir.graph import Graph, Node
 
 
-def no_rule(node: Node, what: str, *notes: str) -> NetcError:
-    """The error for a layer that cannot be written as `what` (a .py file, ONNX)."""
+def cannot_export(node: Node, format_name: str, *notes: str) -> NetcError:
+    """E801 for a layer that cannot be exported to a format (`ONNX`, `a .py file`)."""
     return NetcError(
-        f"a layer of type `{node.layer.type}` cannot be written as {what} yet",
+        f"a layer of type `{node.layer.type}` cannot be exported to {format_name}",
         code="E801",
         span=node.span,
         notes=[f"layer `{node.name}`", *notes],
     )
 
 
-def unable(message: str, field: str | None = None) -> NoReturn:
-    """Raise NetcError E801 for a parameter that a format has no word for; the caller adds the layer."""
-    raise NetcError(message, code="E801", field=field)
+def unsupported(reason: str, field: str | None = None) -> NoReturn:
+    """Raise NetcError E801: the one way in which a rule says that it cannot express a layer.
+
+    `reason` completes "the layer ..."; `field` names the parameter. The caller tries the general path, and adds the
+    layer and its place where that fails too.
+    """
+    raise NetcError(reason, code="E801", field=field)
 
 
 def known_shape(graph: Graph, name: str, free: int = 0) -> Shape:

@@ -1,8 +1,14 @@
-"""Which rule writes which layer type: each format keeps one of these."""
+"""Which rule writes which layer type: each format keeps one registry.
+
+The rules of `netc/layers/<file>.py` stand in `<format>/<file>.py`. Every file of the format's package is imported when
+the first rule is asked for, so a new file needs no list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from netc.ir.layer import Layer
@@ -13,7 +19,9 @@ R = TypeVar("R")
 class Rules(Generic[R]):
     """Rules by layer class."""
 
-    def __init__(self) -> None:
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._complete = False
         self._by_type: dict[type[Layer], R] = {}
 
     def writes(self, *types: type[Layer]) -> Callable[[R], R]:
@@ -26,5 +34,14 @@ class Rules(Generic[R]):
         return add
 
     def rule_for(self, layer: Layer) -> R | None:
-        """The rule of a layer's type; None where there is none."""
-        return self._by_type.get(type(layer))
+        """The rule of a layer's type; None for a type without one."""
+        return self.by_type.get(type(layer))
+
+    @property
+    def by_type(self) -> Mapping[type[Layer], R]:
+        """Every rule of the package, by layer class."""
+        if not self._complete:
+            self._complete = True
+            for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        return self._by_type

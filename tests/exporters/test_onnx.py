@@ -114,6 +114,6 @@ def test_half_precision(tmp_path):
 def test_what_has_no_form_is_told(tmp_path):
     text = ONE.format('type: "Pooling" pooling_param { kernel_size: 2 stride: 3 pool: STOCHASTIC }')
     model = trained(write(tmp_path, text))
-    with pytest.raises(NetcError, match="`Pooling` cannot be written as ONNX") as caught:
+    with pytest.raises(NetcError, match="`Pooling` cannot be exported to ONNX") as caught:
         model_of(model.graph, model.arrays)
     assert caught.value.diagnostics[0].line == 2

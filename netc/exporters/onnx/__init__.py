@@ -5,13 +5,11 @@
 The batch may be of any size; the other extents are those of the graph, which lets Caffe's pooling windows be written as
 plain padding, the same in every runtime.
 
-    rules.py        what a rule is; weighted.py, arithmetic.py, shapes.py, choosing.py, recurrent.py
-                    hold them
-    model.py        the model, and its optional input stage
+    rules.py    what a rule is; the rules of `netc/layers/<file>.py` are in `<file>.py`, found automatically
+    model.py    the model, and its optional input stage
 """
 
-from netc.exporters.onnx import arithmetic, choosing, recurrent, shapes, weighted
 from netc.exporters.onnx.model import OPSET, model_of
 from netc.exporters.onnx.rules import OnnxCall, writes
 
-__all__ = ["OPSET", "OnnxCall", "arithmetic", "choosing", "model_of", "recurrent", "shapes", "weighted", "writes"]
+__all__ = ["OPSET", "OnnxCall", "model_of", "writes"]

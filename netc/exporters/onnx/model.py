@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netc.diagnostics import NetcError
-from netc.exporters.errors import known_shape, no_rule
+from netc.exporters.errors import cannot_export, known_shape
 from netc.exporters.input_stage import InputStage
-from netc.exporters.onnx.rules import Array, OnnxCall, Sink, rule_for
+from netc.exporters.onnx.rules import RULES, Array, OnnxCall, Sink
 from netc.exporters.steps import Step, steps
 from netc.ir.dims import known
 from netc.ir.graph import Graph
@@ -104,9 +104,10 @@ def _write(graph: Graph, arrays: Mapping[str, tuple[Array, ...]], sink: Sink, st
         blob_names=tuple(weight.name for one in step.nodes for weight in graph.weights(one)),
         absorbed=None if step.absorbed is None else step.absorbed.layer,
     )
-    rule = rule_for(node.layer)
+    rule = RULES.rule_for(node.layer)
+    if rule is None:
+        raise cannot_export(node, "ONNX")
     try:
-        if rule is None or rule(node.layer, call) is False:
-            raise no_rule(node, "ONNX")
+        rule(node.layer, call)
     except NetcError as error:
-        raise error.at(node.span) from None
+        raise cannot_export(node, "ONNX", *(d.message for d in error.diagnostics)) from None

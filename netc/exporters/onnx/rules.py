@@ -124,7 +124,7 @@ class OnnxCall:
         return name
 
 
-Rule = Callable[[Any, OnnxCall], "bool | None"]
-"""A rule gives False where it has no words for the layer's parameters."""
-_RULES: Rules[Rule] = Rules()
-writes, rule_for = _RULES.writes, _RULES.rule_for
+Rule = Callable[[Any, OnnxCall], None]
+"""Adds the operators of a layer. Raises NetcError E801 for what it cannot express (`errors.unsupported`)."""
+RULES: Rules[Rule] = Rules("netc.exporters.onnx")
+writes = RULES.writes

@@ -66,10 +66,10 @@ class Code:
     """Functions of functions.py that the expression calls."""
 
 
-Rule = Callable[[Any, PythonCall], "Code | None"]
-"""A rule gives None where it has no words for the layer's parameters."""
-_RULES: Rules[Rule] = Rules()
-writes, rule_for = _RULES.writes, _RULES.rule_for
+Rule = Callable[[Any, PythonCall], Code]
+"""Returns the code of a layer. Raises NetcError E801 for what it cannot express (`errors.unsupported`)."""
+RULES: Rules[Rule] = Rules("netc.exporters.python")
+writes = RULES.writes
 
 
 def number(value: float) -> str:
@@ -120,3 +120,12 @@ def _short(value: Any) -> Any:
     if isinstance(value, tuple) and value and all(one == value[0] for one in value):
         return value[0]
     return value
+
+
+def stock_module(layer: Layer, call: PythonCall) -> Rule | None:
+    """The rule of a layer with one bottom whose arithmetic is that of a stock module; None for other layers."""
+    module = layer.module(call.shapes, call.tops) if len(call.bottoms) == 1 else None
+    if module is None:
+        return None
+    code = Code(f"{call.module}({call.x})", constructor(module))
+    return lambda layer, call: code

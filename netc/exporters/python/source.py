@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from netc.diagnostics import NetcError
-from netc.exporters.errors import known_shape, no_rule
+from netc.exporters.errors import cannot_export, known_shape
 from netc.exporters.input_stage import InputStage
 from netc.exporters.python import functions
 from netc.exporters.python.names import Identifiers
-from netc.exporters.python.rules import Array, Code, PythonCall, rule_for
-from netc.exporters.python.stock import stock
+from netc.exporters.python.rules import RULES, Array, Code, PythonCall, stock_module
 from netc.exporters.steps import Step, steps
 from netc.ir.graph import Graph
 
@@ -117,7 +116,7 @@ def label_of(step: Step) -> str:
 def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
     node, graph = step.node, file.graph
     if any(graph.shape(name) is None for name in node.bottoms):
-        raise no_rule(node, "a .py file", "the number of axes of its bottom is not known")
+        raise cannot_export(node, "a .py file", "the number of axes of its bottom is not known")
     call = PythonCall(
         bottoms=tuple(file.variables[name] for name in node.bottoms),
         shapes=graph.shapes(node.bottoms),
@@ -126,14 +125,13 @@ def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
         weights=tuple(f"self.{name}" for name in loose),
         absorbed=None if step.absorbed is None else step.absorbed.layer,
     )
+    rule = stock_module(node.layer, call) or RULES.rule_for(node.layer)
+    if rule is None:
+        raise cannot_export(node, "a .py file")
     try:
-        rule = rule_for(node.layer)
-        code = stock(node.layer, call) or (rule(node.layer, call) if rule else None)
+        return rule(node.layer, call)
     except NetcError as error:
-        raise error.at(node.span, f"in layer `{node.name}`") from None
-    if code is None:
-        raise no_rule(node, "a .py file")
-    return code
+        raise cannot_export(node, "a .py file", *(d.message for d in error.diagnostics)) from None
 
 
 def _state(file: _File, step: Step, code: Code, blobs: tuple[Array, ...]) -> Mapping[str, Array]:

@@ -1,4 +1,4 @@
-"""Layers that compute element by element."""
+"""Layers of `netc/layers/elementwise.py` in ONNX."""
 
 from __future__ import annotations
 
@@ -7,56 +7,7 @@ import math
 import numpy as np
 
 from netc.exporters.onnx.rules import OnnxCall, writes
-from netc.layers.activations import BNLL, ELU, ReLU, Sigmoid, Swish, TanH
 from netc.layers.elementwise import NATURAL, AbsVal, Clip, Exp, Log, Power, Threshold
-from netc.layers.eltwise import Eltwise
-from netc.layers.softmax import Softmax
-
-
-@writes(ReLU)
-def relu(layer: ReLU, call: OnnxCall) -> None:
-    """Relu or LeakyRelu."""
-    if layer.negative_slope:
-        call.top("LeakyRelu", call.x, alpha=layer.negative_slope)
-    else:
-        call.top("Relu", call.x)
-
-
-@writes(ELU)
-def elu(layer: ELU, call: OnnxCall) -> None:
-    """Elu."""
-    call.top("Elu", call.x, alpha=layer.alpha)
-
-
-@writes(Sigmoid)
-def sigmoid(layer: Sigmoid, call: OnnxCall) -> None:
-    """Sigmoid."""
-    call.top("Sigmoid", call.x)
-
-
-@writes(TanH)
-def tanh(layer: TanH, call: OnnxCall) -> None:
-    """Tanh."""
-    call.top("Tanh", call.x)
-
-
-@writes(BNLL)
-def bnll(layer: BNLL, call: OnnxCall) -> None:
-    """Softplus."""
-    call.top("Softplus", call.x)
-
-
-@writes(Swish)
-def swish(layer: Swish, call: OnnxCall) -> None:
-    """Mul by a Sigmoid."""
-    inner = call.x if layer.beta == 1 else call.op("Mul", call.x, call.constant(layer.beta))
-    call.top("Mul", call.x, call.op("Sigmoid", inner))
-
-
-@writes(Softmax)
-def softmax(layer: Softmax, call: OnnxCall) -> None:
-    """Softmax."""
-    call.top("Softmax", call.x, axis=layer.axis)
 
 
 @writes(AbsVal)
@@ -113,20 +64,3 @@ def log(layer: Log, call: OnnxCall) -> None:
         call.top("Log", inner)
     else:
         call.top("Div", call.op("Log", inner), call.constant(math.log(layer.base), "base"))
-
-
-@writes(Eltwise)
-def eltwise(layer: Eltwise, call: OnnxCall) -> None:
-    """Add, Mul or Max of the bottoms, with factors where a sum has them."""
-    if layer.operation == "MAX":
-        call.top("Max", *call.bottoms)
-        return
-    bottoms = list(call.bottoms)
-    for index, factor in enumerate(layer.coeff if layer.operation == "SUM" else ()):
-        if factor != 1:
-            bottoms[index] = call.op("Mul", bottoms[index], call.constant(factor, "coeff"))
-    kind = "Add" if layer.operation == "SUM" else "Mul"
-    first = bottoms[0]
-    for bottom in bottoms[1:-1]:
-        first = call.op(kind, first, bottom)
-    call.top(kind, first, bottoms[-1])

@@ -1,14 +1,11 @@
-"""Layers that compute element by element."""
+"""Layers of `netc/layers/elementwise.py` in plain torch."""
 
 from __future__ import annotations
 
 import math
 
 from netc.exporters.python.rules import Code, PythonCall, number, writes
-from netc.layers.activations import Swish
 from netc.layers.elementwise import NATURAL, AbsVal, Clip, Exp, Log, Power, Threshold
-from netc.layers.eltwise import Eltwise
-from netc.layers.scale import Bias, Scale
 
 
 def affine(x: str, scale: float, shift: float) -> str:
@@ -19,43 +16,6 @@ def affine(x: str, scale: float, shift: float) -> str:
     """
     product = x if scale == 1 else f"{x} * {number(scale)}"
     return x if (scale, shift) == (1, 0) else f"({product})" if shift == 0 else f"({product} + {number(shift)})"
-
-
-def spread(operand: str, axes: int, own: int, axis: int) -> str:
-    """An operand with `own` axes, reshaped so that it stands at `axis` of a tensor with `axes` axes."""
-    trailing = axes - axis % axes - own if own else 0
-    return operand + "".join(f"[{', '.join(['...'] + ['None'] * trailing)}]" if trailing else "")
-
-
-@writes(Scale)
-def scale(layer: Scale, call: PythonCall) -> Code:
-    """A factor, and perhaps an addend, for a run of axes."""
-    own = len(layer.operand(call.shapes))
-    names = (*call.bottoms[1:], *call.weights)
-    factor = spread(names[0], call.axes, own, layer.axis)
-    product = f"{call.x} * {factor}"
-    return Code(f"{product} + {spread(names[1], call.axes, own, layer.axis)}" if layer.bias_term else product)
-
-
-@writes(Bias)
-def bias(layer: Bias, call: PythonCall) -> Code:
-    """An addend for a run of axes."""
-    own = len(layer.operand(call.shapes))
-    return Code(f"{call.x} + {spread((*call.bottoms[1:], *call.weights)[0], call.axes, own, layer.axis)}")
-
-
-@writes(Eltwise)
-def eltwise(layer: Eltwise, call: PythonCall) -> Code:
-    """The sum, product or maximum of the bottoms."""
-    if layer.operation == "MAX":
-        top = call.x
-        for bottom in call.bottoms[1:]:
-            top = f"torch.maximum({top}, {bottom})"
-        return Code(top)
-    if layer.operation == "PROD":
-        return Code(" * ".join(call.bottoms))
-    coeff = layer.coeff or (1.0,) * len(call.bottoms)
-    return Code(" + ".join(x if c == 1 else f"{number(c)} * {x}" for x, c in zip(call.bottoms, coeff)))
 
 
 @writes(Power)
@@ -99,9 +59,3 @@ def clip(layer: Clip, call: PythonCall) -> Code:
 def threshold(layer: Threshold, call: PythonCall) -> Code:
     """1 above the threshold, 0 elsewhere."""
     return Code(f"({call.x} > {number(layer.threshold)}).to({call.x}.dtype)")
-
-
-@writes(Swish)
-def swish(layer: Swish, call: PythonCall) -> Code:
-    """X sigmoid(beta x)."""
-    return Code(f"{call.x} * {affine(call.x, layer.beta, 0)}.sigmoid()")

@@ -1,0 +1,25 @@
+"""Layers of `netc/layers/batch_norm.py` in ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netc.exporters.errors import unsupported
+from netc.exporters.onnx.rules import OnnxCall, writes
+from netc.layers.batch_norm import BatchNorm
+
+
+@writes(BatchNorm)
+def batch_norm(layer: BatchNorm, call: OnnxCall) -> None:
+    """BatchNormalization with normalised statistics; a Scale behind it is its affine part."""
+    if layer.use_global_stats is False:
+        unsupported("normalizes by the statistics of the batch", "use_global_stats")
+    if call.axes < 2:
+        unsupported(f"its bottom has {call.axes} axes, BatchNormalization takes at least 2")
+    mean, variance, count, *affine = call.blobs
+    share = 0 if count[0] == 0 else 1 / count[0]
+    factor = affine[0] if affine else np.ones_like(mean)
+    addend = affine[1] if len(affine) > 1 else np.zeros_like(mean)
+    words = {"weight": factor, "bias": addend, "mean": mean * share, "variance": variance * share}
+    names = [call.constant(values, word) for word, values in words.items()]
+    call.top("BatchNormalization", call.x, *names, epsilon=layer.eps)

@@ -1,0 +1,38 @@
+"""Layers of `netc/layers/convolution.py` in ONNX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from netc.exporters.errors import unsupported
+from netc.exporters.onnx.rules import OnnxCall, writes
+from netc.layers.convolution import Convolution, Deconvolution
+
+
+@writes(Convolution, Deconvolution)
+def convolution(layer: Convolution | Deconvolution, call: OnnxCall) -> None:
+    """Conv or ConvTranspose for each bottom; batch axes beside the first are folded into it for the call."""
+    axis = layer.axis % call.axes
+    if axis == call.axes - 1:
+        unsupported("a convolution without a spatial axis", "axis")
+    windows = layer.windows(call.axes - axis - 1)
+    kind = "Conv" if isinstance(layer, Convolution) else "ConvTranspose"
+    weights = [call.blob(index) for index in range(len(call.blobs))]
+    settings: dict[str, Any] = {
+        "kernel_shape": windows.kernel,
+        "strides": windows.stride,
+        "pads": windows.pad * 2,
+        "dilations": windows.dilation,
+        "group": layer.group,
+    }
+    for bottom, top in zip(call.bottoms, call.tops):
+        if axis == 1:
+            call.op(kind, bottom, *weights, to=top, **settings)
+            continue
+        before = [1, *call.shapes[0]] if axis == 0 else [-1, *call.shapes[0][axis:]]
+        folded = call.op("Reshape", bottom, call.constant(before, "folded", np.int64))
+        made = call.op(kind, folded, *weights, **settings)
+        behind = call.top_shapes[0] if axis == 0 else (-1, *call.top_shapes[0][1:])
+        call.op("Reshape", made, call.constant(behind, "shape", np.int64), to=top)

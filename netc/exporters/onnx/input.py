@@ -1,0 +1,17 @@
+"""Layers of `netc/layers/input.py` in ONNX."""
+
+from __future__ import annotations
+
+from netc.exporters.onnx.rules import OnnxCall, writes
+from netc.layers.input import Parameter, Silence
+
+
+@writes(Silence)
+def silence(layer: Silence, call: OnnxCall) -> None:
+    """Nothing."""
+
+
+@writes(Parameter)
+def parameter(layer: Parameter, call: OnnxCall) -> None:
+    """A constant."""
+    call.top("Identity", call.blob(0))

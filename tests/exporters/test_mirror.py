@@ -1,0 +1,40 @@
+"""The rule files of each format mirror netc/layers/ by name, and are found without a list."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from netc.exporters.onnx.rules import RULES as ONNX
+from netc.exporters.python.rules import RULES as PYTHON
+from netc.layers import registry
+
+FORMATS = {"onnx": ONNX, "python": PYTHON}
+LAYERS = {cls.__module__.rpartition(".")[2] for cls in registry().values()}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_rule_stands_in_the_file_of_its_layer(name):
+    rules = FORMATS[name].by_type
+    assert len(rules) > 20
+    for layer, rule in rules.items():
+        assert inspect.getmodule(rule).__name__ == f"netc.exporters.{name}.{layer.__module__.rpartition('.')[2]}"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_file_of_a_layer_registers_a_rule_and_no_other_does(name):
+    folder = Path(inspect.getfile(FORMATS[name].__class__)).parent / name
+    with_rules = {inspect.getmodule(rule).__name__.rpartition(".")[2] for rule in FORMATS[name].by_type.values()}
+    files = {path.stem for path in folder.glob("*.py")}
+    assert files & LAYERS == with_rules
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_list_names_the_rule_files(name):
+    folder = Path(inspect.getfile(FORMATS[name].__class__)).parent / name
+    for file in ("__init__.py", "model.py", "source.py", "rules.py"):
+        path = folder / file
+        for node in ast.walk(ast.parse(path.read_text())) if path.exists() else ():
+            modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert not {module.rpartition(".")[2] for module in modules if f"exporters.{name}." in module} & LAYERS
