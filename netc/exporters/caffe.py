@@ -12,8 +12,9 @@ from typing import Any
 
 from netc.diagnostics import NetcError
 from netc.ir.filler import Filler
-from netc.ir.graph import Graph, Node, Param
+from netc.ir.graph import Graph, Node
 from netc.ir.layer import Layer
+from netc.ir.parameters import ParamSpec
 from netc.layers.input import Input
 from netc.schema import Message, caffe, is_bvlc, is_repeated
 from netc.text import from_message
@@ -60,7 +61,7 @@ def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node) -> None:
     if node.loss_weights and node.loss_weights != _usual(node):
         layer.loss_weight.extend(node.loss_weights)
     layer.propagate_down.extend(node.propagate_down)
-    for param in node.params:
+    for param in node.param_specs:
         _param(layer.param.add(), param)
     try:
         for name, values in parameters(node.layer).items():
@@ -74,7 +75,7 @@ def _usual(node: Node) -> tuple[float, ...]:
     return (1.0, *(0.0,) * (len(node.tops) - 1)) if node.layer.is_loss else ()
 
 
-def _param(spec: caffe.ParamSpec, param: Param) -> None:
+def _param(spec: caffe.ParamSpec, param: ParamSpec) -> None:
     if param.name:
         spec.name = param.name
     if param.permissive:

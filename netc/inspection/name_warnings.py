@@ -114,11 +114,11 @@ def _learned(graph: Graph) -> dict[str, Node]:
 
 def _missing(these: dict[str, Node], others: dict[str, Node], which: str, note: str) -> Iterator[Diagnostic]:
     # Weights that are shared by name with a layer that both nets have are trained and tested there.
-    shared = {param.name for node in others.values() for param in node.params if param.name}
+    shared = {param.name for node in others.values() for param in node.param_specs if param.name}
     alone = [
         node
         for name, node in these.items()
-        if name not in others and not (node.params and all(param.name in shared for param in node.params))
+        if name not in others and not (node.param_specs and all(param.name in shared for param in node.param_specs))
     ]
     if alone:
         more = f" and {len(alone) - FEW} more" if len(alone) > FEW else ""

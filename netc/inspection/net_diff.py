@@ -22,8 +22,9 @@ from netc.inspection.phase_nets import is_fed
 from netc.inspection.referenced_files import SourceProbe
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Node, Param, State
+from netc.ir.graph import Graph, Node, State
 from netc.ir.layer import Layer
+from netc.ir.parameters import ParamSpec
 
 
 @dataclass(frozen=True)
@@ -217,9 +218,9 @@ def _is_same(one: Layer, other: Layer) -> bool:
 
 def _params(node: Node, twin: Node) -> Iterator[str]:
     """Differences of the settings of blobs."""
-    for index in range(max(len(node.params), len(twin.params))):
-        a, b = node.param(index), twin.param(index)
-        for field in dataclasses.fields(Param):
+    for index in range(max(len(node.param_specs), len(twin.param_specs))):
+        a, b = node.param_spec(index), twin.param_spec(index)
+        for field in dataclasses.fields(ParamSpec):
             old, new = getattr(a, field.name), getattr(b, field.name)
             if old != new:
                 yield f"param {index} {field.name}: {_shown(old)} -> {_shown(new)}"

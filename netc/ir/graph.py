@@ -3,7 +3,8 @@
     Graph
       .inputs    values that come from outside (tops of data layers that a pass took out)
       .nodes     in the order of the file, which is the order they run in
-      .values    every tensor by name, with its blob and shape
+      .values    every tensor by name, with its blob, shape and dtype
+      .parameters  every learned or gathered blob by name; nodes name them, and two that name one share it
       .outputs   values of blobs that nothing reads, as Caffe lists them (by name)
 
 An in-place layer makes a new version of its blob: `conv1`, then `conv1.1`. The last version answers to
@@ -19,8 +20,10 @@ from typing import Literal
 
 from netc.diagnostics import Span
 from netc.ir.dims import Shape, text
+from netc.ir.dtypes import DType, suffix
 from netc.ir.fields import Fields
 from netc.ir.layer import Layer, Shapes, Weight
+from netc.ir.parameters import Parameter, ParamSpec
 
 Phase = Literal["TRAIN", "TEST"]
 
@@ -47,18 +50,8 @@ class Value:
     """Caffe's name of the memory it lived in; versions of one blob share it."""
     shape: Shape | None = None
     """None until inferred, or where not even the number of axes is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """What a net says of one learnable blob of a layer: Caffe's ParamSpec."""
-
-    name: str = ""
-    """Blobs of one name are one blob."""
-    lr_mult: float = 1.0
-    decay_mult: float = 1.0
-    permissive: bool = False
-    """Sharing needs equal counts only, not equal shapes (share_mode: PERMISSIVE)."""
+    dtype: DType = "float32"
+    """The type of its elements; real numbers may be computed in another precision (`net.double()`)."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +66,10 @@ class Node:
     bottoms: tuple[str, ...]
     """Names of values."""
     tops: tuple[str, ...]
-    params: tuple[Param, ...] = ()
-    """As the file gives them; blobs beyond them have the defaults. Use `param(i)`."""
+    param_specs: tuple[ParamSpec, ...] = ()
+    """As the file gives them; blobs beyond them have the defaults. Use `param_spec(i)`."""
+    parameters: tuple[str, ...] = ()
+    """Names of the graph's parameters that are the layer's blobs, in .caffemodel order; none until inferred."""
     loss_weights: tuple[float, ...] = ()
     """Of each top; all 0 where the layer adds nothing to the loss."""
     propagate_down: tuple[bool, ...] = ()
@@ -87,9 +82,9 @@ class Node:
         """Where the layer stands: its type's value, else the layer."""
         return self.fields.span("type") or self.fields.span()
 
-    def param(self, index: int) -> Param:
-        """The settings of the index-th blob."""
-        return self.params[index] if index < len(self.params) else Param()
+    def param_spec(self, index: int) -> ParamSpec:
+        """What the file says of the index-th blob."""
+        return self.param_specs[index] if index < len(self.param_specs) else ParamSpec()
 
 
 @dataclass(frozen=True)
@@ -100,6 +95,8 @@ class Graph:
     nodes: tuple[Node, ...]
     values: Mapping[str, Value]
     inputs: tuple[str, ...] = ()
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """By name, in the order in which nodes first name them; empty until inferred."""
     state: State = field(default_factory=State)
     force_backward: bool = False
     debug_info: bool = False
@@ -151,20 +148,26 @@ class Graph:
         return shapes  # type: ignore[return-value]
 
     def weights(self, node: Node) -> tuple[Weight, ...]:
-        """The blobs of a node, in .caffemodel order; none where a bottom's axes are not known."""
+        """A node's blobs as its layer declares them, in .caffemodel order; none where a bottom's axes are not known.
+
+        A blob that is shared with `share_mode: PERMISSIVE` may have another shape than its parameter.
+        """
         if any(self.values[name].shape is None for name in node.bottoms):
             return ()
         return node.layer.weights(self.shapes(node.bottoms))
 
+    def parameters_of(self, node: Node) -> tuple[Parameter, ...]:
+        """The parameters of a node, in .caffemodel order."""
+        return tuple(self.parameters[name] for name in node.parameters)
+
     def owners(self) -> dict[tuple[str, int], tuple[str, int]]:
-        """For each blob (node key, index), the one that holds the memory: itself, or the first of its name."""
-        named: dict[str, tuple[str, int]] = {}
-        owners: dict[tuple[str, int], tuple[str, int]] = {}
-        for node in self.nodes:
-            for index in range(len(self.weights(node))):
-                name = node.param(index).name
-                owners[node.key, index] = named.setdefault(name, (node.key, index)) if name else (node.key, index)
-        return owners
+        """For each blob (node key, index), the first that is the same parameter: itself where none is earlier."""
+        first: dict[str, tuple[str, int]] = {}
+        return {
+            (node.key, index): first.setdefault(name, (node.key, index))
+            for node in self.nodes
+            for index, name in enumerate(node.parameters)
+        }
 
     def replace(self, **changes: object) -> Graph:
         """A graph with other nodes, values, ..."""
@@ -179,7 +182,8 @@ class Graph:
 
     def _lines(self) -> Iterator[str]:
         def show(names: Iterable[str]) -> str:
-            return ", ".join(f"{name}{text(self.values[name].shape)}" for name in names)
+            values = map(self.values.__getitem__, names)
+            return ", ".join(f"{value.name}{text(value.shape)}{suffix(value.dtype)}" for value in values)
 
         yield f"net {self.name or '(unnamed)'} ({self.state.phase})"
         if self.inputs:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape
+from netc.ir.dtypes import DType
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Shapes = tuple[Shape, ...]
+DTypes = tuple[DType, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Weight:
     filler: Filler = field(default_factory=Filler)
     torch_shape: Shape | None = None
     """The module's shape of the same elements in the same order, where it differs."""
+    dtype: DType = "float32"
     learnable: bool = True
     """False for a blob that no solver changes (BatchNorm's statistics): a buffer in torch."""
 
@@ -186,6 +189,13 @@ class Layer:
         The default: every top has the shape of its bottom.
         """
         return bottoms
+
+    def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
+        """Types of the tops; the default is that of the first bottom for each, and `float32` without bottoms.
+
+        Caffe's blobs are float32: where torch finds indices, `forward` returns them as real numbers.
+        """
+        return (bottoms[0] if bottoms else "float32",) * tops
 
     def weights(self, bottoms: Shapes) -> Weights:
         """The layer's blobs in .caffemodel order; none by default."""

@@ -52,12 +52,7 @@ class Liveness:
 
     def learns(self, node: Node) -> bool:
         """Whether a solver changes a blob of the node."""
-        weights = self.graph.weights(node) if self.is_inferred(node) else ()
-        return any(weight.learnable and node.param(index).lr_mult for index, weight in enumerate(weights))
-
-    def is_inferred(self, node: Node) -> bool:
-        """Whether all shapes around a node are known to have some number of axes."""
-        return all(self.graph.shape(name) is not None for name in (*node.bottoms, *node.tops))
+        return any(parameter.rate_factor for parameter in self.graph.parameters_of(node))
 
     def bytes(self, names: Iterable[str]) -> int | None:
         """Bytes of the memory that begins with these values, None where an extent is not known."""

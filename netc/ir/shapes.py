@@ -12,8 +12,10 @@ from dataclasses import replace
 from netc.diagnostics import Diagnostic, NetcError, Report
 from netc.ir.dims import LIMIT, Shape, known, product, text
 from netc.ir.fields import placed
-from netc.ir.graph import Graph, Node, Param
-from netc.ir.layer import DataLayer, Shapes, Weight, counted
+from netc.ir.graph import Graph, Node
+from netc.ir.layer import DataLayer, Shapes, Weight, Weights, counted
+from netc.ir.parameter_table import ParameterTable
+from netc.ir.parameters import Parameter, ParamSpec
 
 Probe = Callable[[Node], "Shapes | None"]
 """Asks a data layer's source for the shapes of one record; None where it cannot be asked. Raises NetcError."""
@@ -25,14 +27,13 @@ def no_probe(node: Node) -> Shapes | None:
 
 
 def infer(graph: Graph, probe: Probe = no_probe, given: Mapping[str, Shape] | None = None) -> tuple[Graph, Report]:
-    """The graph with shapes, and what was found wrong; values behind a fault keep shape None.
+    """The graph with shapes, types and parameters, and what was found wrong; values behind a fault keep shape None.
 
     `given` are shapes of data layers' tops, by blob, that hold instead of what the file and the source say.
     """
     driver = _Driver(graph, probe, given or {})
-    for node in graph.nodes:
-        driver.visit(node)
-    return graph.replace(values=driver.values), driver.report
+    nodes = tuple(map(driver.visit, graph.nodes))
+    return graph.replace(nodes=nodes, values=driver.values, parameters=driver.table.entries), driver.report
 
 
 class _Driver:
@@ -40,32 +41,37 @@ class _Driver:
         self.probe, self.given, self.report = probe, given, Report()
         self.values = dict(graph.values)
         self.broken: set[str] = set()
-        self.shared: dict[str, tuple[Node, Weight]] = {}
+        self.table = ParameterTable(graph.nodes, graph.parameters)
 
-    def visit(self, node: Node) -> None:
-        """Infer one node, or mark its tops as broken."""
+    def visit(self, node: Node) -> Node:
+        """Infer one node, or mark its tops as broken; the node with its parameters."""
         if not self.broken.isdisjoint(node.bottoms):
             self.broken.update(node.tops)
-            return
+            return node
         try:
             self._count(node)
-            for top, shape in zip(node.tops, self._shapes(node)):
+            shapes, weights = self._shapes(node)
+            dtypes = node.layer.dtypes(tuple(self.values[name].dtype for name in node.bottoms), len(node.tops))
+            for top, shape, dtype in zip(node.tops, shapes, dtypes):
                 _bounded(shape or (), node)
-                self.values[top] = replace(self.values[top], shape=shape)
+                self.values[top] = replace(self.values[top], shape=shape, dtype=dtype)
+            return replace(node, parameters=self.table.add(node, weights))
         except NetcError as error:
             self.broken.update(node.tops)
             self.report.extend(self._placed(d, node) for d in error.diagnostics)
+            return node
 
-    def _shapes(self, node: Node) -> tuple[Shape | None, ...]:
+    def _shapes(self, node: Node) -> tuple[tuple[Shape | None, ...], Weights]:
+        """Shapes of the tops, and the layer's blobs."""
         if isinstance(node.layer, DataLayer):
             blobs = [self.values[top].blob for top in node.tops]
             if all(blob in self.given for blob in blobs):
-                return tuple(self.given[blob] for blob in blobs)
+                return tuple(self.given[blob] for blob in blobs), ()
             shapes = node.layer.batch(self.probe(node), len(node.tops))
-            return tuple(self.given.get(blob, shape) for blob, shape in zip(blobs, shapes))
+            return tuple(self.given.get(blob, shape) for blob, shape in zip(blobs, shapes)), ()
         bottoms = tuple(self.values[name].shape for name in node.bottoms)
         if any(shape is None for shape in bottoms):
-            return (None,) * len(node.tops)
+            return (None,) * len(node.tops), ()
         known: Shapes = bottoms  # type: ignore[assignment]
         tops = node.layer.infer(known, len(node.tops))
         weights = node.layer.weights(known)
@@ -75,8 +81,8 @@ class _Driver:
         for weight in weights:
             weight.filler.check_shape(weight.shape, f"{weight.name}_filler")
         if None not in tops:  # a layer that does not know its tops may have blobs that it does not know either
-            self._params(node, weights)
-        return tops
+            self._check_specs(node, weights)
+        return tops, weights
 
     def _count(self, node: Node) -> None:
         layer = node.layer
@@ -100,23 +106,21 @@ class _Driver:
                 field="top",
             )
 
-    def _params(self, node: Node, weights: tuple[Weight, ...]) -> None:
-        if len(node.params) > len(weights):
+    def _check_specs(self, node: Node, weights: Weights) -> None:
+        if len(node.param_specs) > len(weights):
             raise NetcError(
-                f"{len(node.params)} `param` entries, but the layer has {counted(len(weights), 'blob')}",
+                f"{len(node.param_specs)} `param` entries, but the layer has {counted(len(weights), 'blob')}",
                 code="E021",
                 span=node.fields.span("param", len(weights)),
                 field="param",
             )
         for index, weight in enumerate(weights):
-            param = node.param(index)
-            if not param.name:
-                continue
-            owner, first = self.shared.setdefault(param.name, (node, weight))
-            if first is not weight and not _shareable(param, weight, first):
+            spec = node.param_spec(index)
+            entry = self.table.entries.get(spec.name) if spec.name else None
+            if entry and not _shareable(spec, weight, entry):
                 raise NetcError(
-                    f"blob {index} has shape {text(weight.shape)}, but shares parameter `{param.name}` "
-                    f"with {text(first.shape)} of layer `{owner.name}`",
+                    f"blob {index} has shape {text(weight.shape)}, but shares parameter `{spec.name}` "
+                    f"with {text(entry.shape)} of layer `{self.table.first[spec.name].name}`",
                     code="E022",
                     span=node.fields["param"][index].span("name") if "param" in node.fields else None,
                     field="param",
@@ -127,10 +131,10 @@ class _Driver:
         return placed(found, node.fields, node.layer.param_field, bottoms)
 
 
-def _shareable(param: Param, weight: Weight, first: Weight) -> bool:
-    if param.permissive:
-        return product(weight.shape) == product(first.shape)
-    return weight.shape == first.shape
+def _shareable(spec: ParamSpec, weight: Weight, entry: Parameter) -> bool:
+    if spec.permissive:
+        return product(weight.shape) == product(entry.shape)
+    return weight.shape == entry.shape
 
 
 def _bounded(shape: Shape, node: Node) -> None:

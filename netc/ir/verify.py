@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from netc.ir.graph import Graph
+from netc.ir.dims import product
+from netc.ir.dtypes import ITEM_BYTES
+from netc.ir.graph import Graph, Node
 
 
 def verify(graph: Graph) -> Graph:
     """The graph itself, if it is sound.
 
     Raises AssertionError, with the node, for a value used before it is assigned, assigned twice or unlisted, for
-    a repeated key, or for counts that a layer does not take: faults of the program, not of a file.
+    a repeated key, for counts that a layer does not take, for a parameter that no node names or the graph does not
+    list, and for an array or a blob that does not fit its parameter: faults of the program, not of a file.
     """
     assigned: set[str] = set()
     for name in graph.inputs:
@@ -24,9 +27,38 @@ def verify(graph: Graph) -> Graph:
             _assign(graph, name, assigned, node.key)
         assert len(node.loss_weights) in (0, len(node.tops)), f"{node.key!r}: loss weights do not match its tops"
         assert len(node.propagate_down) in (0, len(node.bottoms)), f"{node.key!r}: propagate_down does not match"
+    for name, value in graph.values.items():
+        assert value.dtype in ITEM_BYTES, f"the value {name!r} has the unknown type {value.dtype!r}"
     unassigned = set(graph.values) - assigned
     assert not unassigned, f"values that nothing assigns: {sorted(unassigned)}"
+    _verify_parameters(graph)
     return graph
+
+
+def _verify_parameters(graph: Graph) -> None:
+    for node in graph.nodes:
+        unlisted = [name for name in node.parameters if name not in graph.parameters]
+        assert not unlisted, f"{node.key!r} names the parameter {unlisted[0]!r}, which the graph does not list"
+    unnamed = set(graph.parameters) - {name for node in graph.nodes for name in node.parameters}
+    assert not unnamed, f"parameters that no node names: {sorted(unnamed)}"
+    for name, entry in graph.parameters.items():
+        assert entry.name == name, f"the parameter {entry.name!r} is listed as {name!r}"
+        assert entry.dtype in ITEM_BYTES, f"the parameter {name!r} has the unknown type {entry.dtype!r}"
+        if entry.array is not None:
+            assert entry.array.shape == entry.shape, f"the array of {name!r} is {entry.array.shape}, not {entry.shape}"
+    for node in graph.nodes if graph.parameters else ():
+        _verify_blobs(graph, node)
+
+
+def _verify_blobs(graph: Graph, node: Node) -> None:
+    """A node's blobs and its parameters are as many, and of as many elements; those of one name of equal shapes."""
+    weights = graph.weights(node)
+    assert len(weights) == len(node.parameters), f"{node.key!r} has {len(weights)} blobs, but names {node.parameters}"
+    for index, (weight, entry) in enumerate(zip(weights, graph.parameters_of(node))):
+        fits = repr(weight.shape) == repr(entry.shape)
+        views = node.param_spec(index).permissive and repr(product(weight.shape)) == repr(product(entry.shape))
+        assert fits or views, f"{node.key!r} reads {entry.name!r} of shape {entry.shape} as {weight.shape}"
+        assert weight.dtype == entry.dtype, f"{node.key!r} reads {entry.name!r} of {entry.dtype} as {weight.dtype}"
 
 
 def _assign(graph: Graph, name: str, assigned: set[str], by: str) -> None:

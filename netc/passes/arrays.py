@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,16 +30,20 @@ class Weighted:
 
 def unshared(graph: Graph, node: Node) -> bool:
     """Whether no other layer uses one of a node's blobs: only then may a pass rewrite them."""
-    named = [param.name for other in graph.nodes for param in other.params if param.name]
-    return all(not param.name or named.count(param.name) == 1 for param in node.params)
+    named = Counter(name for other in graph.nodes for name in other.parameters)
+    return all(named[name] == 1 for name in node.parameters)
 
 
 def rewired(graph: Graph, nodes: Iterable[Node], renamed: Mapping[str, str]) -> Graph:
-    """A graph of `nodes` whose bottoms are read under other values' names; values that nobody gives are dropped."""
+    """A graph of `nodes` whose bottoms are read under other values' names; values that no node assigns, and
+    parameters that no node names, are dropped.
+    """
     kept = tuple(replace(node, bottoms=tuple(_last(name, renamed) for name in node.bottoms)) for node in nodes)
     given = {*graph.inputs, *(top for node in kept for top in node.tops)}
     values = {name: value for name, value in graph.values.items() if name in given}
-    return graph.replace(nodes=kept, values=values)
+    named = {name for node in kept for name in node.parameters}
+    parameters = {name: entry for name, entry in graph.parameters.items() if name in named}
+    return graph.replace(nodes=kept, values=values, parameters=parameters)
 
 
 def _last(name: str, renamed: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from netc.ir.graph import Node
+from netc.ir.parameter_table import tabulated
 from netc.ir.verify import verify
 from netc.layers.batch_norm import BatchNorm
 from netc.layers.convolution import Convolution, Deconvolution
@@ -44,7 +45,7 @@ def fold_batch_norm(net: Weighted) -> Weighted:
     folder = _Folder(net)
     for node in net.graph.nodes:
         folder.visit(node)
-    graph = rewired(net.graph, folder.nodes.values(), {})
+    graph = tabulated(rewired(net.graph, folder.nodes.values(), {}))
     return Weighted(verify(graph), folder.arrays)
 
 
@@ -65,7 +66,7 @@ class _Folder:
             self._put(replace(folded, tops=node.tops), blobs)
             del self.arrays[node.key]
         elif affine and isinstance(node.layer, BatchNorm):
-            scale = replace(node, layer=Scale(bias_term=True), params=())
+            scale = replace(node, layer=Scale(bias_term=True), param_specs=())
             dtype = self.net.blobs(node)[0].dtype
             self._put(scale, tuple(part.astype(dtype) for part in affine))
         else:
@@ -120,8 +121,8 @@ def _folded(giver: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[Node
     bias = (old * affine.factor + affine.addend).astype(dtype)
     weight = _rows(layer, blobs[0].astype(np.float64), affine.factor).astype(dtype)
     bias = np.broadcast_to(bias, affine.factor.shape)
-    params = giver.params if layer.bias_term else giver.params[:1]
-    return replace(giver, layer=replace(layer, bias_term=True), params=params), (weight, np.ascontiguousarray(bias))
+    specs = giver.param_specs if layer.bias_term else giver.param_specs[:1]
+    return replace(giver, layer=replace(layer, bias_term=True), param_specs=specs), (weight, np.ascontiguousarray(bias))
 
 
 def _rows(layer: Producer | Scale, weight: Array, factor: Array) -> Array:

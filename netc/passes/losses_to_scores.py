@@ -58,7 +58,7 @@ def _softmax(loss: Node, names: set[str], keys: set[str]) -> Node:
         layer=Softmax(axis=layer.axis),
         bottoms=loss.bottoms[:1],
         tops=loss.tops[1:] or (name,),
-        params=(),
+        param_specs=(),
         loss_weights=(),
         propagate_down=(),
     )

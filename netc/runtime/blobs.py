@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from netc.ir.dims import Shape
-from netc.ir.graph import Graph, Param
+from netc.ir.graph import Graph
 from netc.ir.layer import Weight
+from netc.ir.parameters import Parameter
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class LayerBlob:
     index: int
     """Place among the layer's blobs."""
     weight: Weight
-    param: Param
-    """Of the blob's owner, so equal for all that share it."""
+    parameter: Parameter
+    """The graph's entry, one for all blobs that share it."""
     owner: tuple[str, int]
     """Node key and index of the blob that holds the memory: its own, or the first of its name."""
     module: nn.Module
@@ -57,11 +58,9 @@ class LayerBlob:
 
 def blobs_of(graph: Graph, modules: dict[str, nn.Module]) -> list[LayerBlob]:
     """Every blob of every layer, in .caffemodel order; `modules` by node key."""
-    owners, nodes = graph.owners(), graph.by_key
-    blobs = []
-    for node in graph.nodes:
-        for index, weight in enumerate(graph.weights(node)):
-            owner = owners[node.key, index]
-            param = nodes[owner[0]].param(owner[1])
-            blobs.append(LayerBlob(node.name, node.key, index, weight, param, owner, modules[node.key]))
-    return blobs
+    owners = graph.owners()
+    return [
+        LayerBlob(node.name, node.key, index, weight, parameter, owners[node.key, index], modules[node.key])
+        for node in graph.nodes
+        for index, (weight, parameter) in enumerate(zip(graph.weights(node), graph.parameters_of(node)))
+    ]

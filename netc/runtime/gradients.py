@@ -50,7 +50,7 @@ class _Analysis:
 
     def forward(self, node: Node) -> None:
         """From the file's start: what carries a gradient if all of it counts in a loss."""
-        learned = tuple(node.param(index).lr_mult != 0 for index in range(len(self.graph.weights(node))))
+        learned = tuple(parameter.lr_mult != 0 for parameter in self.graph.parameters_of(node))
         carried = [name in self.values for name in node.bottoms]
         self.bottoms[node.key] = list(node.propagate_down) or carried
         self.weights[node.key] = learned

@@ -230,11 +230,8 @@ def made(graph: Graph, node: Node) -> nn.Module:
 
 def _reshapes(graph: Graph, node: Node) -> bool:
     """Whether a weight is shared with a layer that has it in another shape (`share_mode: PERMISSIVE`)."""
-    if not any(param.permissive for param in node.params):
-        return False
-    owners, nodes = graph.owners(), graph.by_key
-    places = ((weight, owners[node.key, index]) for index, weight in enumerate(graph.weights(node)))
-    return any(weight.shape != graph.weights(nodes[key])[index].shape for weight, (key, index) in places)
+    pairs = zip(graph.weights(node), graph.parameters_of(node))
+    return any(repr(weight.shape) != repr(parameter.shape) for weight, parameter in pairs)
 
 
 def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:

@@ -20,7 +20,7 @@ NETS = sorted(path.parent.name for path in REFERENCE.glob("*/net.prototxt"))
 
 
 def meaning(graph):
-    return [(n.name, n.layer, n.bottoms, n.tops, n.params, n.loss_weights, n.propagate_down) for n in graph.nodes]
+    return [(n.name, n.layer, n.bottoms, n.tops, n.param_specs, n.loss_weights, n.propagate_down) for n in graph.nodes]
 
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])

@@ -7,7 +7,8 @@ import pytest
 from netc.diagnostics import Source
 from netc.frontends.caffe.build import build
 from netc.frontends.caffe.read import read_net
-from netc.ir.graph import Param, State
+from netc.ir.graph import State
+from netc.ir.parameters import ParamSpec
 from netc.ir.verify import verify
 
 DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }\n'
@@ -59,8 +60,8 @@ def test_loss_weights_and_params_are_kept():
     text = FC.replace("top:", 'param { lr_mult: 2 decay_mult: 0 } param { name: "b" } loss_weight: 0.5 top:')
     node = built(DATA + text)[0].nodes[1]
     assert node.loss_weights == (0.5,)
-    assert node.params == (Param(lr_mult=2, decay_mult=0), Param("b"))
-    assert node.param(7) == Param()
+    assert node.param_specs == (ParamSpec(lr_mult=2, decay_mult=0), ParamSpec("b"))
+    assert node.param_spec(7) == ParamSpec()
 
 
 def test_a_weight_of_zero_is_no_loss():
@@ -134,7 +135,7 @@ def sharing(name: str, rates: str) -> str:
 def test_a_rate_that_one_layer_gives_to_a_shared_blob_holds_for_all():
     graph, report = built(DATA + sharing("a", "") + sharing("b", "lr_mult: 2") + sharing("c", "decay_mult: 0"))
     assert not report.diagnostics
-    assert [node.params for node in graph.nodes[1:]] == [(Param("w", 2.0, 0.0),)] * 3
+    assert [node.param_specs for node in graph.nodes[1:]] == [(ParamSpec("w", 2.0, 0.0),)] * 3
 
 
 @pytest.mark.parametrize("rate", ["lr_mult", "decay_mult"])

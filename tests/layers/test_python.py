@@ -1,6 +1,7 @@
 from netc.diagnostics import Source, Span
 from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Node, Param, Value
+from netc.ir.graph import Graph, Node, Value
+from netc.ir.parameters import ParamSpec
 from netc.ir.shapes import infer
 from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.layers.python import Python
@@ -31,7 +32,7 @@ def test_does_not_run_unasked():
 def test_unknown_shapes_pass_through_a_graph():
     later = SoftmaxWithLoss()
     nodes = (
-        Node("p", "p", LAYER, ("x",), ("y", "t"), params=(Param(lr_mult=2.0),)),
+        Node("p", "p", LAYER, ("x",), ("y", "t"), param_specs=(ParamSpec(lr_mult=2.0),)),
         Node("s", "s", later, ("y", "t"), ("loss",)),
     )
     known = {"x": Value("x", "x", (2, 3))}

@@ -169,7 +169,7 @@ def test_parameters_of_one_name_are_one(net_from):
     assert len(list(net.parameters())) == 2
     blobs = net.blobs
     assert [b.is_owner for b in blobs] == [True, True, False, False]
-    assert [b.param.lr_mult for b in blobs] == [7, 2, 7, 2], "a rate that one layer gives holds for all"
+    assert [b.parameter.lr_mult for b in blobs] == [7, 2, 7, 2], "a rate that one layer gives holds for all"
 
 
 def test_a_shared_blob_may_have_another_shape_where_the_file_permits_it(net_from):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from netc.diagnostics import NetcError
-from netc.ir.graph import Param
 from netc.ir.layer import Weight
+from netc.ir.parameters import Parameter
 from netc.runtime.blobs import LayerBlob
 from netc.training.solver.optimizer import LARGE
 from netc.training.solver.optimizers import OPTIMIZERS, optimizer_for
@@ -31,7 +31,8 @@ def blobs(dtype=torch.float64, seed=0):
         else:
             module.register_buffer(name, tensor)
         weight = Weight(name, shape, learnable=learnable)
-        made.append(LayerBlob("layer", "layer", index, weight, Param("", lr, decay), ("layer", index), module))
+        parameter = Parameter(name, shape, lr_mult=lr, decay_mult=decay, learnable=learnable)
+        made.append(LayerBlob("layer", "layer", index, weight, parameter, ("layer", index), module))
     return made
 
 
@@ -223,7 +224,9 @@ def test_memory_layouts_do_not_matter():
     def after(layout):
         module = nn.Module()
         module.weight = nn.Parameter(torch.linspace(-1, 1, LARGE).reshape(8, 16, 16, 16))
-        blob = LayerBlob("l", "l", 0, Weight("weight", (8, 16, 16, 16)), Param(), ("l", 0), module)
+        blob = LayerBlob(
+            "l", "l", 0, Weight("weight", (8, 16, 16, 16)), Parameter("weight", (8, 16, 16, 16)), ("l", 0), module
+        )
         found = optimizer("SGD", [blob])
         for step in range(2):
             generator = torch.Generator().manual_seed(step)

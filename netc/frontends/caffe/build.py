@@ -16,8 +16,9 @@ from netc.frontends.caffe.phase import included
 from netc.frontends.caffe.sharing import rates_of, with_rates
 from netc.ir.dims import text
 from netc.ir.fields import Fields, layer_note, placed
-from netc.ir.graph import AUTOMATIC, Graph, Node, Param, State, Value, module_key
+from netc.ir.graph import AUTOMATIC, Graph, Node, State, Value, module_key
 from netc.ir.layer import Layer, counted
+from netc.ir.parameters import ParamSpec
 from netc.layers import layer_class, registry
 
 NEVER_IN_PLACE = frozenset(("Flatten", "Reshape"))
@@ -59,7 +60,7 @@ def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> 
     builder.report.extend(found)
     graph = Graph(
         name=net["name"],
-        nodes=tuple(replace(node, params=with_rates(node.params, given)) for node in builder.nodes),
+        nodes=tuple(replace(node, param_specs=with_rates(node.param_specs, given)) for node in builder.nodes),
         values=builder.values,
         state=state,
         force_backward=net["force_backward"],
@@ -183,7 +184,7 @@ class _Builder:
             layer=layer,
             bottoms=bottoms,
             tops=tuple(tops),
-            params=tuple(map(_param, fields["param"])),
+            param_specs=tuple(map(_param, fields["param"])),
             loss_weights=(*weights, *(0.0,) * (len(tops) - len(weights))) if any(weights) else (),
             propagate_down=propagate,
             fields=fields,
@@ -252,5 +253,5 @@ def _loss_weights(fields: Fields, layer: Layer) -> tuple[float, ...]:
     return given
 
 
-def _param(fields: Fields) -> Param:
-    return Param(fields["name"], fields["lr_mult"], fields["decay_mult"], fields["share_mode"] == "PERMISSIVE")
+def _param(fields: Fields) -> ParamSpec:
+    return ParamSpec(fields["name"], fields["lr_mult"], fields["decay_mult"], fields["share_mode"] == "PERMISSIVE")

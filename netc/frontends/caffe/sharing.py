@@ -8,7 +8,8 @@ from typing import Any
 
 from netc.diagnostics import Diagnostic
 from netc.ir.fields import Fields, layer_note
-from netc.ir.graph import Node, Param
+from netc.ir.graph import Node
+from netc.ir.parameters import ParamSpec
 
 RATES = ("lr_mult", "decay_mult")
 
@@ -36,11 +37,11 @@ def _told(nodes: Sequence[Node]) -> Iterator[tuple[Node, Fields, str]]:
                 yield from ((node, param, rate) for rate in RATES if rate in param)
 
 
-def with_rates(params: tuple[Param, ...], given: Given) -> tuple[Param, ...]:
+def with_rates(params: tuple[ParamSpec, ...], given: Given) -> tuple[ParamSpec, ...]:
     """A layer's params, those with a shared name with the rates that any layer gives."""
     return tuple(_with_rates(param, given) if param.name else param for param in params)
 
 
-def _with_rates(param: Param, given: Given) -> Param:
+def _with_rates(param: ParamSpec, given: Given) -> ParamSpec:
     rates: dict[str, Any] = {rate: given[param.name, rate][0] for rate in RATES if (param.name, rate) in given}
     return replace(param, **rates)

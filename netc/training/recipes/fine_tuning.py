@@ -67,7 +67,7 @@ def freeze(graph: Graph, patterns: Sequence[str]) -> Graph:
     BatchNorm layers among them use, and keep, the statistics that they have. Raises NetcError E610 for a pattern that
     matches no layer with weights.
     """
-    learning = [node.name for node in graph.nodes if graph.weights(node)]
+    learning = [node.name for node in graph.nodes if node.parameters]
     for pattern in patterns:
         if not fnmatch.filter(learning, pattern):
             raise NetcError(
@@ -78,15 +78,16 @@ def freeze(graph: Graph, patterns: Sequence[str]) -> Graph:
             )
     if not patterns:
         return graph
-    return graph.replace(nodes=tuple(_frozen(graph, node, patterns) for node in graph.nodes))
+    chosen = {node.key for node in graph.nodes if any(fnmatch.fnmatchcase(node.name, pattern) for pattern in patterns)}
+    parameters = dict(graph.parameters)
+    for name in (name for node in graph.nodes if node.key in chosen for name in node.parameters):
+        parameters[name] = dataclasses.replace(parameters[name], lr_mult=0.0, decay_mult=0.0)
+    nodes = tuple(_frozen(node) if node.key in chosen else node for node in graph.nodes)
+    return graph.replace(nodes=nodes, parameters=parameters)
 
 
-def _frozen(graph: Graph, node: Node, patterns: Sequence[str]) -> Node:
-    count = len(graph.weights(node))
-    if not count or not any(fnmatch.fnmatchcase(node.name, pattern) for pattern in patterns):
+def _frozen(node: Node) -> Node:
+    """A BatchNorm with the statistics that it has, in training too; other nodes as they are."""
+    if node.layer.type != "BatchNorm":
         return node
-    params = tuple(dataclasses.replace(node.param(i), lr_mult=0.0, decay_mult=0.0) for i in range(count))
-    layer = node.layer
-    if layer.type == "BatchNorm":
-        layer = dataclasses.replace(layer, use_global_stats=True)  # type: ignore[call-arg]
-    return dataclasses.replace(node, params=params, layer=layer)
+    return dataclasses.replace(node, layer=dataclasses.replace(node.layer, use_global_stats=True))  # type: ignore[call-arg]

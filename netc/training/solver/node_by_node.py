@@ -143,7 +143,8 @@ def _forward_lines(stepper: NodeExecutor, node: Node) -> Iterator[tuple[str, str
         mean = _mean(_value(stepper, name))
         yield "net.cpp:663", f"{head}, top blob {stepper.graph.values[name].blob} data: {mean}"
     for blob in stepper.blobs(node):
-        yield "net.cpp:675", f"{head}, param blob {blob.param.name or blob.index} data: {_mean(blob.tensor.detach())}"
+        shown = node.param_spec(blob.index).name or blob.index
+        yield "net.cpp:675", f"{head}, param blob {shown} data: {_mean(blob.tensor.detach())}"
 
 
 def _backward_lines(stepper: NodeExecutor, node: Node) -> Iterator[tuple[str, str]]:

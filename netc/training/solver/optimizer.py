@@ -219,13 +219,8 @@ class Group(NamedTuple):
 def _groups(blobs: Sequence[LayerBlob]) -> list[dict[str, Any]]:
     groups: dict[tuple[float, float], Tensors] = {}
     for blob in blobs:
-        groups.setdefault((rate_factor(blob), blob.param.decay_mult), []).append(blob.tensor)
+        groups.setdefault((blob.parameter.rate_factor, blob.parameter.decay_mult), []).append(blob.tensor)
     return [{"params": ts, "lr_mult": lr, "decay_mult": decay} for (lr, decay), ts in groups.items()]
-
-
-def rate_factor(blob: LayerBlob) -> float:
-    """A blob's `lr_mult`; 0 for BatchNorm's statistics, whatever the file says (`batch_norm_layer.cpp`, LayerSetUp)."""
-    return blob.param.lr_mult if blob.weight.learnable else 0.0
 
 
 def _has_fused(parameter: Tensor) -> bool:

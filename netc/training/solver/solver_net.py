@@ -20,7 +20,6 @@ from netc.training.feeds import LayerFeed, feeds_of
 from netc.training.log.events import FinetuningLoaded, FinetuningStarted, Listener, Output, WarningIssued
 from netc.training.recipes.fine_tuning import report_table, start_from
 from netc.training.solver.executor import Executor, ExecutorFactory
-from netc.training.solver.optimizer import rate_factor
 from netc.training.solver.settings import SolverSettings
 
 
@@ -110,7 +109,7 @@ class Assembler:
         net = lowered(graph, self._generator)
         self.extension.lowered(graph, net)
         for blob in net.blobs:
-            if rate_factor(blob) == 0 and isinstance(blob.tensor, nn.Parameter):
+            if blob.parameter.rate_factor == 0 and isinstance(blob.tensor, nn.Parameter):
                 blob.tensor.requires_grad_(False)
         return self._complete(net, graph, None)
 

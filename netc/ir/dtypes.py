@@ -1,0 +1,47 @@
+"""The types of elements, by name: NumPy's and torch's names, without importing either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+DType = Literal[
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "string"
+]
+"""The type of a value's elements. Caffe's blobs are `float32`; the others come with Caffe2's operators."""
+
+ITEM_BYTES: Mapping[DType, int | None] = {
+    "float32": 4,
+    "float64": 8,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+    "string": None,
+}
+"""Bytes of one element; None where elements differ in size."""
+
+FLOATS: frozenset[DType] = frozenset(("float32", "float64", "float16", "bfloat16"))
+"""Types of real numbers: what `.double()` and `.half()` of a net convert."""
+
+
+def is_floating(dtype: DType) -> bool:
+    """Whether elements are real numbers.
+
+    >>> is_floating("float16"), is_floating("int64")
+    (True, False)
+    """
+    return dtype in FLOATS
+
+
+def suffix(dtype: DType) -> str:
+    """A type as messages and graphs show it after a shape: nothing for `float32`.
+
+    >>> suffix("float32"), suffix("int64")
+    ('', ':int64')
+    """
+    return "" if dtype == "float32" else f":{dtype}"

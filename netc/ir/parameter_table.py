@@ -1,0 +1,66 @@
+"""Makes the table of a graph's parameters, node by node, in the order in which nodes first name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from netc.ir.graph import Graph, Node
+from netc.ir.layer import Weight
+from netc.ir.parameters import Parameter
+
+
+class ParameterTable:
+    """A table in the making. Nodes of one name in their specs share an entry, which is that of the first."""
+
+    def __init__(self, nodes: Iterable[Node], before: Mapping[str, Parameter] | None = None) -> None:
+        self.entries: dict[str, Parameter] = {}
+        self.first: dict[str, Node] = {}
+        """The node that brought an entry in."""
+        self._named = {spec.name for node in nodes for spec in node.param_specs if spec.name}
+        self._before = before or {}
+
+    def add(self, node: Node, weights: Iterable[Weight]) -> tuple[str, ...]:
+        """Enter a node's blobs; their names in the table, in order."""
+        return tuple(self._enter(node, index, weight) for index, weight in enumerate(weights))
+
+    def _enter(self, node: Node, index: int, weight: Weight) -> str:
+        spec = node.param_spec(index)
+        name = spec.name or self._own_name(node, weight)
+        if name not in self.entries:
+            self.first[name] = node
+            self.entries[name] = self._with_array(
+                Parameter(
+                    name,
+                    weight.shape,
+                    weight.dtype,
+                    weight.filler,
+                    lr_mult=spec.lr_mult,
+                    decay_mult=spec.decay_mult,
+                    learnable=weight.learnable,
+                )
+            )
+        return name
+
+    def _own_name(self, node: Node, weight: Weight) -> str:
+        """`conv1.weight`, as the module's state_dict has it, unless a file calls a shared blob so."""
+        name = f"{node.key}.{weight.name}"
+        while name in self._named:
+            name += "%"
+        return name
+
+    def _with_array(self, entry: Parameter) -> Parameter:
+        """The entry with the array that the table before had for it."""
+        before = self._before.get(entry.name)
+        kept = before is not None and before.shape == entry.shape
+        return replace(entry, array=before.array) if before is not None and kept else entry
+
+
+def tabulated(graph: Graph) -> Graph:
+    """The graph with its table made from its layers and from what the file says, for nodes that a pass changed.
+
+    Entries of unchanged shape keep their arrays. Shapes must be inferred.
+    """
+    table = ParameterTable(graph.nodes, graph.parameters)
+    nodes = tuple(replace(node, parameters=table.add(node, graph.weights(node))) for node in graph.nodes)
+    return graph.replace(nodes=nodes, parameters=table.entries)

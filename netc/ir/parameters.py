@@ -1,0 +1,56 @@
+"""Parameters: the learned and gathered blobs of a graph, by name.
+
+A front end says what a file says of each blob (`ParamSpec`); shape inference makes the table of it, for only then are
+shapes known. Two nodes that name one parameter share it. A weights file and a filler fill the same entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from netc.ir.dims import Shape
+from netc.ir.dtypes import DType
+from netc.ir.filler import Filler
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec:
+    """What a file says of one blob of a layer: Caffe's message of the same name."""
+
+    name: str = ""
+    """Blobs of one name are one parameter; empty for a blob that is not shared."""
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+    permissive: bool = False
+    """Sharing needs equal counts only, not equal shapes (share_mode: PERMISSIVE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One entry of a graph's table of parameters."""
+
+    name: str
+    """Unique in the graph: the name that the file gives, else the node's key and the blob's name (`conv1.weight`)."""
+    shape: Shape
+    """In Caffe's order of axes; that of the first node which names it."""
+    dtype: DType = "float32"
+    filler: Filler = field(default_factory=Filler)
+    """How it starts where it has no array."""
+    array: NDArray[Any] | None = field(default=None, compare=False, repr=False)
+    """Its values, of this shape, in the place of what the filler gives."""
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+    learnable: bool = True
+    """False for what no solver changes (BatchNorm's statistics)."""
+
+    @property
+    def rate_factor(self) -> float:
+        """The factor of the solver's rate: `lr_mult`, and 0 where no solver changes the parameter.
+
+        BatchNorm's statistics have 0 whatever the file says (`batch_norm_layer.cpp`, LayerSetUp).
+        """
+        return self.lr_mult if self.learnable else 0.0
