@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import netc
-from netc.inspection.error_pages import FOLDER, codes, explain
+from netc.inspection import explain
+from netc.inspection.error_pages import FOLDER, codes
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r'"([EW]\d{3})"')

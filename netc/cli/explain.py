@@ -1,4 +1,4 @@
-"""`netc explain CODE`: what a finding means, an example, what to do."""
+"""`netc explain WORD`: the page of a code or of a layer type."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import click
 from netc.cli.output import option
 from netc.inspection import explain
 from netc.inspection.error_pages import codes
+from netc.inspection.layer_pages import layer_types
 
 
 @click.command(name="explain")
-@click.argument("code", required=False)
-@option("--list", "listed", is_flag=True, help="List all codes.")
-def command(code: str | None, listed: bool) -> None:
-    """Explain the code of an error or a warning."""
-    if code is None and not listed:
-        raise click.UsageError("give a code, or --list")
+@click.argument("word", required=False)
+@option("--list", "listed", is_flag=True, help="List all codes and layer types.")
+def command(word: str | None, listed: bool) -> None:
+    """Explain an error or warning code, or a layer type and its parameters.
+
+    WORD is a code (E010) or the name of a layer type (Pooling).
+    """
+    if word is None and not listed:
+        raise click.UsageError("expected a code or a layer type, or --list")
     if listed:
-        click.echo("\n".join(f"{name}  {heading}" for name, heading in codes().items()))
+        click.echo("\n".join([*(f"{name}  {heading}" for name, heading in codes().items()), *layer_types()]))
     else:
-        click.echo(explain(code or ""), nl=False)
+        click.echo(explain(word or ""), nl=False)

@@ -11,7 +11,9 @@ naming.py      warnings about names that nothing else mentions, and layers that 
 costs.py       summary: parameters, multiply-adds, memory and receptive fields, layer by layer
 tables.py      a summary as text, JSON, CSV and Markdown
 differences.py diff: two nets compared by meaning
-pages.py       explain: the pages behind the codes
+explanations.py explain: the page of a code or of a layer type
+error_pages.py the page of each code
+layer_pages.py the documentation of each layer type
 
 Warnings that come from here, each of which can be switched off (`--ignore`):
 
@@ -36,19 +38,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netc.inspection.error_pages import explain
+    from netc.inspection.explanations import explain
     from netc.inspection.file_check import check
+    from netc.inspection.layer_pages import layer_documentation
     from netc.inspection.net_diff import NetDifference, diff
     from netc.inspection.net_summary import Summary, summary
 
-__all__ = ["NetDifference", "Summary", "check", "diff", "explain", "summary"]
+__all__ = ["NetDifference", "Summary", "check", "diff", "explain", "layer_documentation", "summary"]
 
 _HOME = {
     "NetDifference": "net_diff",
     "Summary": "net_summary",
     "check": "file_check",
     "diff": "net_diff",
-    "explain": "error_pages",
+    "explain": "explanations",
+    "layer_documentation": "layer_pages",
     "summary": "net_summary",
 }
 

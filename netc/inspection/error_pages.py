@@ -1,4 +1,4 @@
-"""explain: the page behind a code."""
+"""The page of each error and warning code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from netc.diagnostics import NetcError, did_you_mean
 
 FOLDER = Path(__file__).parent.parent / "errors"
-"""One Markdown page a code."""
+"""One Markdown page per code."""
 
 
 def codes() -> dict[str, str]:
@@ -15,14 +15,14 @@ def codes() -> dict[str, str]:
     return {path.stem: _heading(path) for path in sorted(FOLDER.glob("[EW][0-9][0-9][0-9].md"))}
 
 
-def explain(code: str) -> str:
-    """The page of a code: what it means, an example, what to do. Raises NetcError E100 for a code that is none."""
+def code_page(code: str) -> str:
+    """The page of a code: what it means, an example, and what to do. Raises NetcError E100 for an unknown code."""
     name = code.strip().upper()
-    known = [path.stem for path in FOLDER.glob("[EW][0-9][0-9][0-9].md")]
+    known = {path.stem: path for path in FOLDER.glob("[EW][0-9][0-9][0-9].md")}
     if name not in known:
         help = did_you_mean(name, known) or "`netc explain --list` lists all codes"
-        raise NetcError(f"`{code}` is no code of a finding", help=help)
-    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+        raise NetcError(f"unknown code `{code}`", help=help)
+    return known[name].read_text(encoding="utf-8")
 
 
 def _heading(path: Path) -> str:

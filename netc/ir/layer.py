@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Shapes = tuple[Shape, ...]
 DTypes = tuple[DType, ...]
+CaffeFields = Mapping[str, tuple[str, ...]]
+"""Prototxt fields of each parameter, as paths within a `layer` message."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,9 @@ class Layer:
     caffe2: ClassVar[tuple[str, ...]] = ()
     """Caffe2's operators of the same meaning; set by `register`."""
 
+    caffe_fields: ClassVar[CaffeFields] = {}
+    """The fields of each parameter that is not read from the field of its own name in `param_field`."""
+
     bottom_count: ClassVar[Count] = Count(1)
     top_count: ClassVar[Count] = Count(1)
     same_count: ClassVar[bool] = False
@@ -178,6 +183,11 @@ class Layer:
         """The layer's parameter message as plain values, the inverse of `from_caffe`; defaults left out."""
         changed = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))
         return {f.name: value for f, value in changed if value != _default(f)}
+
+    @classmethod
+    def fields_of(cls, parameter: str) -> tuple[str, ...]:
+        """The prototxt fields that a parameter is read from, as paths within a `layer` message."""
+        return cls.caffe_fields.get(parameter, (f"{cls.param_field}.{parameter}",))
 
     # ------------------------------------------------------------------ the rules
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from netc.ir.dims import Shape, canonical_axis, product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Mode, Shapes, counted, fail
+from netc.ir.layer import CaffeFields, Mode, Shapes, counted, fail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 Normalization = Literal["FULL", "VALID", "BATCH_SIZE", "NONE", "PRE_FIXED"]
 """What the summed loss is divided by: all places, those that are not ignored, the items of the batch, nothing, a number
 that the file gives (`pre_fixed_normalizer` of R-FCN's and Intel's Caffe)."""
+
+LOSS_FIELDS: CaffeFields = {
+    "ignore_label": ("loss_param.ignore_label",),
+    "normalization": ("loss_param.normalization", "loss_param.normalize"),
+    "pre_fixed_normalizer": ("loss_param.pre_fixed_normalizer",),
+    "class_weights": ("loss_param.class_weighting", "loss_param.weight_by_label_freqs"),
+    "label_smoothing": ("loss_param.label_smoothing",),
+}
+"""Where a prototxt gives the parameters that losses share."""
 
 LOG_THRESHOLD = 1e-20
 """Probabilities below it count as it where a logarithm is taken (`loss_layer.hpp`, kLOG_THRESHOLD)."""

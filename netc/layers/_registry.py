@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from netc.ir.documentation import LayerDocstring
 from netc.ir.layer import Layer
 
 _BY_TYPE: dict[str, type[Layer]] = {}
@@ -29,6 +30,7 @@ def register(
         if name in _BY_TYPE:
             raise ValueError(f"layer type {name} is registered twice: {_BY_TYPE[name].__name__} and {cls.__name__}")
         cls.type, cls.param_field, cls.v1, cls.caffe2 = name, field, v1, caffe2
+        cls.__doc__ = LayerDocstring(cls.__doc__ or "")  # type: ignore[assignment]
         _BY_TYPE[name] = cls
         return cls
 

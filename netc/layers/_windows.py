@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from netc.ir.dims import ceil_div
 from netc.ir.fields import Fields
-from netc.ir.layer import fail
+from netc.ir.layer import CaffeFields, fail
 
 Extents = tuple[int, ...]
 
@@ -30,6 +30,19 @@ def spatial(fields: Fields, names: tuple[str, str, str], default: Extents, lone:
         missing, given = (w, h) if h in fields else (h, w)
         fail(f"`{given}` without `{missing}`", code="E101", field=given)
     return (fields.values.get(h, lone), fields.values.get(w, lone))
+
+
+def window_fields(message: str) -> CaffeFields:
+    """Where a prototxt may give `kernel`, `stride` and `pad`.
+
+    >>> window_fields("pooling_param")["pad"]
+    ('pooling_param.pad', 'pooling_param.pad_h', 'pooling_param.pad_w')
+    """
+    spellings = {
+        name: (short, f"{name}_h", f"{name}_w")
+        for name, short in (("kernel", "kernel_size"), ("stride", "stride"), ("pad", "pad"))
+    }
+    return {name: tuple(f"{message}.{field}" for field in fields) for name, fields in spellings.items()}
 
 
 def each_axis(values: Extents, axes: int, name: str) -> Extents:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._axes import agreed, axis_of
 from netc.layers._registry import register
 
@@ -42,6 +42,7 @@ class Concat(Layer):
     axis: int = 1
     """Was `concat_dim` once, which is read too."""
 
+    caffe_fields: ClassVar[CaffeFields] = {"axis": ("concat_param.axis", "concat_param.concat_dim")}
     bottom_count: ClassVar[Count] = Count(1, None)
 
     @classmethod
@@ -84,6 +85,7 @@ class Slice(Layer):
     slice_point: tuple[int, ...] = ()
     """Where each top but the first begins; empty for equal parts."""
 
+    caffe_fields: ClassVar[CaffeFields] = {"axis": ("slice_param.axis", "slice_param.slice_dim")}
     top_count: ClassVar[Count] = Count(1, None)
 
     @classmethod

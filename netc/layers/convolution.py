@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from netc.ir.dims import Shape, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.layers._axes import axis_of
 from netc.layers._nd_convolution import Windows, convolve, deconvolve
 from netc.layers._registry import register
-from netc.layers._windows import convolved, deconvolved, each_axis, positive, spatial
+from netc.layers._windows import convolved, deconvolved, each_axis, positive, spatial, window_fields
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +46,7 @@ class SlidingKernel(Layer):
     bias_filler: Filler = field(default_factory=Filler)
     """How the bias is initialized."""
 
+    caffe_fields: ClassVar[CaffeFields] = window_fields("convolution_param")
     bottom_count: ClassVar[Count] = Count(1, None)
     top_count: ClassVar[Count] = Count(1, None)
     same_count: ClassVar[bool] = True

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._labels import (
     LOG_THRESHOLD,
+    LOSS_FIELDS,
     Normalization,
     around,
     bounded,
@@ -67,6 +68,7 @@ class SoftmaxWithLoss(Layer):
     label_smoothing: float = 0.0
     """Share of each label that is spread evenly over all classes, from 0 to below 1 (a fork's field)."""
 
+    caffe_fields: ClassVar[CaffeFields] = {**LOSS_FIELDS, "axis": ("softmax_param.axis",)}
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)
     is_loss: ClassVar[bool] = True
@@ -157,6 +159,12 @@ class InfogainLoss(Layer):
     pre_fixed_normalizer: float = 1.0
     """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
 
+    caffe_fields: ClassVar[CaffeFields] = {
+        **LOSS_FIELDS,
+        "normalization": ("loss_param.normalization",),
+        "source": ("infogain_loss_param.source",),
+        "axis": ("infogain_loss_param.axis",),
+    }
     bottom_count: ClassVar[Count] = Count(2, 3)
     top_count: ClassVar[Count] = Count(1, 2)
     is_loss: ClassVar[bool] = True
@@ -252,6 +260,7 @@ class SigmoidCrossEntropyLoss(Layer):
     pre_fixed_normalizer: float = 1.0
     """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
 
+    caffe_fields: ClassVar[CaffeFields] = LOSS_FIELDS
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)

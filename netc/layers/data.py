@@ -41,6 +41,11 @@ class PictureLayer(DataLayer):
         made._check()
         return made
 
+    @classmethod
+    def fields_of(cls, parameter: str) -> tuple[str, ...]:
+        """The layer's own message, or `transform_param`."""
+        return ("transform_param",) if parameter == "transform" else (f"{cls.message}.{parameter}",)
+
     def to_caffe(self) -> dict[str, Any]:
         """The layer's message and `transform_param`, by name."""
         own = super().to_caffe()

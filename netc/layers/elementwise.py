@@ -91,7 +91,7 @@ class Exp(Layer):
     """
 
     base: float = NATURAL
-    """-1 is e."""
+    """The base; -1 stands for e."""
     scale: float = 1.0
     """Factor of x in the exponent."""
     shift: float = 0.0
@@ -137,7 +137,7 @@ class Log(Layer):
     """
 
     base: float = NATURAL
-    """-1 is e."""
+    """The base; -1 stands for e."""
     scale: float = 1.0
     """Factor of x before the logarithm is taken."""
     shift: float = 0.0

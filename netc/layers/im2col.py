@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape, canonical_axis, product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, counted, fail
 from netc.layers._nd_convolution import Windows
 from netc.layers._registry import register
-from netc.layers._windows import convolved, each_axis, positive, spatial
+from netc.layers._windows import convolved, each_axis, positive, spatial, window_fields
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +43,7 @@ class Im2col(Layer):
     force_nd_im2col: bool = False
     """How Caffe computes it; without effect here."""
 
+    caffe_fields: ClassVar[CaffeFields] = window_fields("convolution_param")
     top_count: ClassVar[Count] = Count(1)
 
     @classmethod

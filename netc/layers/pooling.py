@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
-from netc.layers._windows import pooled, positive
+from netc.layers._windows import pooled, positive, window_fields
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,6 +71,10 @@ class Pooling(Layer):
     round_mode: Literal["CEIL", "FLOOR"] = "CEIL"
     """Whether the number of windows along an axis is rounded up, as BVLC Caffe does by default, or down."""
 
+    caffe_fields: ClassVar[CaffeFields] = {
+        **window_fields("pooling_param"),
+        "kernel": tuple(f"pooling_param.{name}" for name in ("kernel_size", "kernel_h", "kernel_w", "global_pooling")),
+    }
     top_count: ClassVar[Count] = Count(1, 2)
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
-from netc.ir.layer import Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import CaffeFields, Count, Layer, Mode, Shapes, fail
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Python(Layer):
     share_in_parallel: bool = False
     """One instance for all solvers of a parallel training; without effect here."""
 
+    caffe_fields: ClassVar[CaffeFields] = {name: (f"python_param.{field}",) for name, field in _CAFFE_NAMES.items()}
     bottom_count: ClassVar[Count] = Count(0, None)
     top_count: ClassVar[Count] = Count(0, None)
 

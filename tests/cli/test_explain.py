@@ -16,7 +16,12 @@ def test_the_list(capsys):
     assert main(["explain", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "E010  an unknown layer type" in lines
-    assert lines == sorted(lines)
+    assert lines.index("Pooling") > lines.index("W804  a loss is left out")
+
+
+def test_a_layer_type(capsys):
+    assert main(["explain", "Pooling"]) == 0
+    assert capsys.readouterr().out.startswith("# Pooling: ")
 
 
 def test_an_unknown_code(capsys):
@@ -24,6 +29,11 @@ def test_an_unknown_code(capsys):
     assert "error[E100]" in capsys.readouterr().err
 
 
-def test_no_code(capsys):
+def test_an_unknown_layer_type(capsys):
+    assert main(["explain", "Poling"]) == 1
+    assert "did you mean `Pooling`?" in capsys.readouterr().err
+
+
+def test_no_word(capsys):
     assert main(["explain"]) == 2
     assert "--list" in capsys.readouterr().err

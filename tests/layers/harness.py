@@ -16,16 +16,25 @@ from netc.runtime.modules import LayerModule
 
 def layer_from(type_name: str, **parameters) -> Layer:
     """The layer as the front end makes it, from its parameter message given as keyword arguments (nested dicts)."""
+    field = registry()[type_name].param_field
+    return layer_of(type_name, {field: parameters} if field else parameters)
+
+
+def layer_of(type_name: str, message: dict) -> Layer:
+    """The layer as the front end makes it, from a LayerParameter given as nested dicts."""
+    return registry()[type_name].from_caffe(_fields("LayerParameter", message))
+
+
+def _fields(message: str, values: dict) -> Fields:
     from netc.schema import defaults
 
-    cls = registry()[type_name]
+    def read(name: str, value: object) -> object:
+        if isinstance(value, list):
+            return [read(name, one) for one in value]
+        return _fields(_message_type(message, name), value) if isinstance(value, dict) else value
 
-    def fields(message: str, values: dict) -> Fields:
-        nested = lambda name: fields(_message_type(message, name), {})
-        made = {k: fields(_message_type(message, k), v) if isinstance(v, dict) else v for k, v in values.items()}
-        return Fields(made, defaults(message), nested)
-
-    return cls.from_caffe(fields("LayerParameter", {cls.param_field: parameters} if cls.param_field else parameters))
+    made = {name: read(name, value) for name, value in values.items()}
+    return Fields(made, defaults(message), lambda name: _fields(_message_type(message, name), {}))
 
 
 def _message_type(message: str, name: str) -> str:

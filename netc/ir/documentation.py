@@ -1,0 +1,213 @@
+"""Documentation of a layer type at run time: its sections, and its parameters with type, default and meaning.
+
+The meaning of a parameter stands as a string below its dataclass field, where readers of the source expect it. Python
+discards such strings, so they are parsed from the source on first use: importing a layer costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from netc.ir.filler import Filler
+from netc.ir.layer import Layer
+
+TYPE_NAMES = {str: "string", type(None): "none"}
+
+
+@dataclass(frozen=True)
+class ParameterDocumentation:
+    """One parameter of a layer type."""
+
+    name: str
+    """Name of the dataclass field."""
+    type: str
+    """Such as `int`, `list of float or none`, or the words of an enum."""
+    default: str | None
+    """None for a parameter that is required."""
+    meaning: str
+    """One or more sentences; empty where the source is not available."""
+    fields: tuple[str, ...]
+    """The prototxt fields that it is read from, as paths within a `layer`: `pooling_param.kernel_size`."""
+
+    def __str__(self) -> str:
+        default = "required" if self.default is None else f"default {self.default}"
+        return f"{self.name} ({self.type}, {default})"
+
+
+@dataclass(frozen=True)
+class LayerDocumentation:
+    """What the class of a layer type says of itself."""
+
+    type: str
+    """The name in `type: "..."`."""
+    summary: str
+    """The first sentence or paragraph."""
+    details: str
+    """The paragraphs after it, without examples and without the sections that follow here; may be empty."""
+    shapes: str
+    """Shapes of the bottoms and the tops."""
+    reference: str
+    """Caffe's source file and papers."""
+    bottoms: str
+    """How many bottoms it takes."""
+    tops: str
+    """How many tops it has."""
+    blobs: str
+    """The learned blobs and statistics in .caffemodel order; empty where there are none."""
+    v1: str | None
+    """The name in files of 2014, None where there is none."""
+    parameters: tuple[ParameterDocumentation, ...]
+
+
+class LayerDocstring:
+    """The `__doc__` of a layer class: its docstring, followed by its parameters, put together when first read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __get__(self, instance: object, cls: type[Layer]) -> str:
+        return _docstring(cls, self.text)
+
+
+def layer_documentation(cls: type[Layer]) -> LayerDocumentation:
+    """The documentation of a registered layer class.
+
+    >>> from netc.layers import registry
+    >>> found = layer_documentation(registry()["Pooling"])
+    >>> found.shapes[:29], found.parameters[0].name, found.parameters[0].type
+    ('(n, c, h, w) to (n, c, oh, ow', 'pool', '`MAX`, `AVE` or `STOCHASTIC`')
+    """
+    plain, titled = _sections(_own_docstring(cls))
+    return LayerDocumentation(
+        type=cls.type,
+        summary=plain[0] if plain else "",
+        details="\n\n".join(plain[1:]),
+        shapes=titled.get("Shapes", ""),
+        reference=titled.get("Reference", ""),
+        bottoms=cls.bottom_count.text("bottom"),
+        tops=cls.top_count.text("top"),
+        blobs=(cls.weights.__doc__ or "").strip() if cls.weights is not Layer.weights else "",
+        v1=cls.v1,
+        parameters=parameters(cls),
+    )
+
+
+def parameters(cls: type[Layer]) -> tuple[ParameterDocumentation, ...]:
+    """The documentation of each parameter, in the order of the dataclass's fields."""
+    hints, meanings = get_type_hints(cls), _meanings(cls)
+    return tuple(
+        ParameterDocumentation(
+            field.name,
+            type_text(hints[field.name]),
+            _default(field),
+            meanings.get(field.name, ""),
+            cls.fields_of(field.name),
+        )
+        for field in dataclasses.fields(cls)
+    )
+
+
+def type_text(hint: Any) -> str:
+    """A type in words.
+
+    >>> type_text(tuple[int, int] | None), type_text(tuple[float, ...]), type_text(Literal["L1", "L2"])
+    ('pair of int or none', 'list of float', '`L1` or `L2`')
+    """
+    arguments = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(type_text, arguments))
+    if get_origin(hint) is Literal:
+        words = [f"`{word}`" for word in arguments]
+        return " or ".join([", ".join(words[:-1]), words[-1]])
+    if get_origin(hint) is tuple:
+        return f"{'list' if arguments[-1] is Ellipsis else 'pair'} of {type_text(arguments[0])}"
+    return TYPE_NAMES.get(hint) or str(hint.__name__).lower()
+
+
+def _default(field: dataclasses.Field[Any]) -> str | None:
+    if field.default_factory is not dataclasses.MISSING:
+        return _value(field.default_factory())
+    return None if field.default is dataclasses.MISSING else _value(field.default)
+
+
+def _value(value: Any) -> str:
+    """A default as a prototxt writes it.
+
+    >>> [_value(v) for v in (True, 1e-9, (), (1, 1), "MAX", "", None, Filler(value=1))]
+    ['true', '1e-09', 'empty', '1, 1', 'MAX', 'empty', 'none', '`constant` with value 1']
+    """
+    if isinstance(value, Filler):
+        return f"`{value.type}` with value {value.value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(map(_value, value)) or "empty"
+    if isinstance(value, (int, float)):
+        return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    return "none" if value is None else str(value) or "empty" if isinstance(value, str) else "unset"
+
+
+def _docstring(cls: type[Layer], text: str) -> str:
+    """The docstring of `help(cls)`."""
+    from inspect import cleandoc
+
+    listed = [f"    {one}: {' '.join(one.meaning.split())}" for one in parameters(cls)]
+    return "\n".join([cleandoc(text), *(["", "Parameters:", *listed] if listed else [])])
+
+
+def _own_docstring(cls: type[Layer]) -> str:
+    from inspect import cleandoc
+
+    found = vars(cls).get("__doc__")
+    return cleandoc(found.text if isinstance(found, LayerDocstring) else found or "")
+
+
+def _sections(text: str) -> tuple[list[str], dict[str, str]]:
+    """The paragraphs without a title, and those that begin with one; examples are left out."""
+    plain: list[str] = []
+    titled: dict[str, str] = {}
+    for paragraph in text.split("\n\n"):
+        title, colon, rest = paragraph.partition(": ")
+        if colon and title in ("Shapes", "Reference"):
+            titled[title] = " ".join(rest.split())
+        elif not paragraph.startswith(">>>"):
+            plain.append(" ".join(paragraph.split()))
+    return plain, titled
+
+
+def _meanings(cls: type[Layer]) -> dict[str, str]:
+    """The string below each field of the class and its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        found |= _strings(base.__module__).get(base.__qualname__, {})
+    return found
+
+
+@cache
+def _strings(module: str) -> dict[str, dict[str, str]]:
+    """The strings below annotated names of each class of a module; nothing where its source is not available."""
+    import ast
+    import inspect
+
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError):
+        return {}
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return {one.name: _below(one.body) for one in classes}
+
+
+def _below(body: list[Any]) -> dict[str, str]:
+    import ast
+    import inspect
+
+    return {
+        field.target.id: inspect.cleandoc(after.value.value)
+        for field, after in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
+    }

@@ -1,0 +1,81 @@
+"""`netc explain Pooling`, and the value object that an editor shows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import netc
+from netc.inspection import explain, layer_documentation
+from netc.inspection.layer_pages import layer_page, layer_types
+from netc.layers import registry
+
+
+def test_a_page_has_every_section():
+    page = explain("Pooling")
+    assert page.startswith("# Pooling: a layer type (`POOLING` in V1 files)\n\n")
+    assert "Takes exactly 1 bottom, returns 1 or 2 tops." in page
+    assert "\n  stride (pair of int, default 1, 1)\n    Vertical and horizontal distance between windows.\n" in page
+    assert "Read from pooling_param.stride, pooling_param.stride_h, pooling_param.stride_w." in page
+    assert "\nReference: `pooling_layer.cpp`" in page
+
+
+@pytest.mark.parametrize("name", sorted(registry()))
+def test_every_page_is_narrow_and_names_every_parameter(name):
+    page = layer_page(name)
+    assert all(len(line) <= 100 for line in page.splitlines())
+    assert all(f"\n  {one.name} (" in page for one in layer_documentation(name).parameters)
+
+
+def test_blobs_are_listed():
+    assert "Blobs: `weight` (num_output, inputs)" in explain("InnerProduct")
+    assert layer_documentation("ReLU").blobs == ""
+
+
+@pytest.mark.parametrize("name", ["pooling", "POOLING", " Pooling "])
+def test_names_in_any_case(name):
+    assert layer_documentation(name).type == "Pooling"
+
+
+def test_names_of_v1_files():
+    assert layer_documentation("SOFTMAX_LOSS").type == "SoftmaxWithLoss"
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("Poling", "`Pooling`"), ("E0100", "`E100`"), ("InnerProdct", "`InnerProduct`")]
+)
+def test_an_unknown_word_is_answered_with_the_most_similar_code_or_type(word, near):
+    with pytest.raises(netc.NetcError) as caught:
+        explain(word)
+    (found,) = caught.value.diagnostics
+    assert found.code == "E100"
+    assert near in found.help
+
+
+def test_an_unknown_layer_type():
+    with pytest.raises(netc.NetcError, match="unknown layer type `Poling`") as caught:
+        layer_documentation("Poling")
+    assert caught.value.diagnostics[0].help == "did you mean `Pooling`?"
+
+
+def test_types_are_sorted():
+    assert layer_types() == sorted(registry())
+
+
+def test_pages_import_neither_torch_nor_protobuf():
+    code = (
+        "import sys; from netc.inspection import layer_documentation; layer_documentation('LSTM');"
+        "assert not {'torch', 'numpy', 'google.protobuf'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_importing_a_layer_reads_no_source():
+    code = (
+        "import sys, ast; parse, read = ast.parse, []; ast.parse = lambda *a, **k: read.append(a) or parse(*a, **k);"
+        "from netc.layers import layer_class; cls = layer_class('Pooling'); assert not read;"
+        "assert 'Parameters:' in cls.__doc__ and read"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
