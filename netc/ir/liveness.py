@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from netc.ir.dims import known, product
-from netc.ir.graph import Graph, Node
+from netc.ir.gradients import values_with_gradient
+from netc.ir.graph import Graph
 
 BYTES = 4
 """Of a float32 element."""
@@ -36,23 +37,8 @@ class Liveness:
 
     @cached_property
     def gradients(self) -> frozenset[str]:
-        """Values that get a gradient: what learned blobs change, on the way to a loss.
-
-        A net without a loss counts as one with a loss at each output.
-        """
-        changed: set[str] = set()
-        for node in self.graph.nodes:
-            if self.learns(node) or any(bottom in changed for bottom in _passing(node)):
-                changed.update(node.tops)
-        wanted = {name for name, _ in self.graph.losses} or set(self.graph.outputs)
-        for node in reversed(self.graph.nodes):
-            if not wanted.isdisjoint(node.tops):
-                wanted.update(_passing(node))
-        return frozenset(changed & wanted)
-
-    def learns(self, node: Node) -> bool:
-        """Whether a solver changes a blob of the node."""
-        return any(parameter.rate_factor for parameter in self.graph.parameters_of(node))
+        """Values that get a gradient; see `values_with_gradient`."""
+        return values_with_gradient(self.graph)
 
     def bytes(self, names: Iterable[str]) -> int | None:
         """Bytes of the memory that begins with these values, None where an extent is not known."""
@@ -137,13 +123,3 @@ class Liveness:
             if not self.gradients.isdisjoint(node.tops):
                 kept.update(self.memory[name] for name in (*node.tops, *node.bottoms))
         return kept
-
-
-def _passing(node: Node) -> list[str]:
-    """The bottoms that a gradient passes to."""
-    stopped = node.layer.no_gradient
-    return [
-        name
-        for index, name in enumerate(node.bottoms)
-        if index not in stopped and (not node.propagate_down or node.propagate_down[index])
-    ]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from netc.diagnostics import NetcError
+from netc.ir.gradients import gradient_needs
 from netc.ir.graph import Graph, Node
 from netc.runtime.blobs import LayerBlob
-from netc.runtime.gradients import gradient_needs
 from netc.runtime.lower import Net
 from netc.runtime.memory import Memory, memories, memory_key
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from netc.diagnostics import NetcError
+from netc.ir.fusion import Step, steps
+from netc.ir.gradients import is_cut
 from netc.ir.graph import Graph, Node
 from netc.runtime.modules import overwrite
 
@@ -33,13 +34,15 @@ def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> 
 
     Raises NetcError E302 for an input that is needed and not among `feeds`.
     """
-    steps = _steps(graph, _needed(graph, feeds, fetches), fetches)
+    in_order = list(steps(graph, _needed(graph, feeds, fetches), kept=fetches))
+    makers = {top: step.node for step in in_order for top in step.tops}
     variable = {name: f"v{i}" for i, name in enumerate(graph.values)}
-    last_use = {name: step for step in steps for name in step.node.bottoms}
+    last_use = {name: step for step in in_order for name in step.node.bottoms}
     lines = [f"def straight(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
-    for step in steps:
+    for step in in_order:
         tops = ", ".join(variable[name] for name in step.tops)
-        lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable)}")
+        in_place = step.absorbed is None and _in_place(graph, step.node, makers, fetches)
+        lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable, in_place)}")
         dead = {name for name in (*step.node.bottoms, *step.tops) if last_use.get(name, step) is step} - set(fetches)
         if dead:
             lines.append(f"    del {', '.join(sorted(variable[name] for name in dead))}")
@@ -47,51 +50,16 @@ def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> 
     return _function("\n".join(lines) + "\n")
 
 
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """One call of the straight-line code: a node, and the one it computes along with itself."""
-
-    node: Node
-    absorbed: Node | None = None
-    in_place: bool = False
-
-    @property
-    def tops(self) -> tuple[str, ...]:
-        return (self.absorbed or self.node).tops
-
-
-def _call(graph: Graph, step: _Step, variable: dict[str, str]) -> str:
-    arguments = [variable[name] for name in step.node.bottoms]
-    for position, down in enumerate(step.node.propagate_down):
-        arguments[position] += "" if down else ".detach()"
+def _call(graph: Graph, step: Step, variable: dict[str, str], in_place: bool) -> str:
+    node = step.node
+    arguments = [
+        variable[name] + (".detach()" if is_cut(node, position) else "") for position, name in enumerate(node.bottoms)
+    ]
     if step.absorbed:
         arguments += [f"m[{step.absorbed.key!r}].{weight.name}" for weight in graph.weights(step.absorbed)]
-    if step.in_place:
-        return f"overwrite(m[{step.node.key!r}], {arguments[0]})"
-    return f"m[{step.node.key!r}]({', '.join(arguments)})"
-
-
-def _steps(graph: Graph, nodes: list[Node], fetches: tuple[str, ...]) -> list[_Step]:
-    steps: list[_Step] = []
-    absorbed: set[str] = set()
-    makers: dict[str, Node] = {}
-    for node in nodes:
-        if node.key in absorbed:
-            continue
-        reader = _only_reader(graph, node, fetches)
-        if reader and reader in nodes and node.layer.absorbs(reader.layer):
-            absorbed.add(reader.key)
-            steps.append(_Step(node, reader))
-        else:
-            steps.append(_Step(node, in_place=_in_place(graph, node, makers, fetches)))
-        makers.update((top, node) for top in steps[-1].tops)
-    return steps
-
-
-def _only_reader(graph: Graph, node: Node, fetches: tuple[str, ...]) -> Node | None:
-    """The node that alone reads the only top of `node`, and nothing else."""
-    readers = graph.readers[node.tops[0]] if len(node.tops) == 1 and node.tops[0] not in fetches else []
-    return readers[0] if len(readers) == 1 and readers[0].bottoms == node.tops else None
+    if in_place:
+        return f"overwrite(m[{node.key!r}], {arguments[0]})"
+    return f"m[{node.key!r}]({', '.join(arguments)})"
 
 
 def _in_place(graph: Graph, node: Node, makers: dict[str, Node], fetches: tuple[str, ...]) -> bool:

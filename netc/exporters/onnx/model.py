@@ -11,8 +11,8 @@ from netc.diagnostics import NetcError
 from netc.exporters.errors import cannot_export, known_shape
 from netc.exporters.input_stage import InputStage
 from netc.exporters.onnx.rules import RULES, Array, OnnxCall, Sink
-from netc.exporters.steps import Step, steps
 from netc.ir.dims import known
+from netc.ir.fusion import Step, steps
 from netc.ir.graph import Graph
 
 if TYPE_CHECKING:

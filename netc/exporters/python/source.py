@@ -14,7 +14,7 @@ from netc.exporters.input_stage import InputStage
 from netc.exporters.python import functions
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import RULES, Array, Code, PythonCall, stock_module
-from netc.exporters.steps import Step, steps
+from netc.ir.fusion import Step, steps
 from netc.ir.graph import Graph
 
 Arrays = Mapping[str, tuple[Array, ...]]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from netc.diagnostics import NetcError
+from netc.ir.gradients import bottoms_without_gradient
 from netc.ir.graph import Graph, Node
 from netc.runtime.lower import Net
 from netc.runtime.straight_line import Straight
@@ -66,8 +67,7 @@ def _scores(node: Node) -> bool:
 
 
 def _takes_no_gradient(node: Node, name: str) -> bool:
-    count = len(node.bottoms)
-    never = {index % count for index in node.layer.no_gradient if -count <= index < count}
+    never = bottoms_without_gradient(node)
     return all(at in never for at, bottom in enumerate(node.bottoms) if bottom == name)
 
 

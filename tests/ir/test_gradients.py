@@ -1,4 +1,4 @@
-from netc.runtime.gradients import gradient_needs
+from netc.ir.gradients import gradient_needs
 
 NET = """
 layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 }} }} }}

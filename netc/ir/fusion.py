@@ -1,0 +1,52 @@
+"""Which layers are computed together: one step a layer, or one for two (`Layer.absorbs`: BatchNorm and its Scale).
+
+Straight-line code and the exporters walk a graph by these steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from netc.ir.graph import Graph, Node
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A node, and the one that its layer computes along with it."""
+
+    node: Node
+    absorbed: Node | None = None
+
+    @property
+    def tops(self) -> tuple[str, ...]:
+        """The values that the step computes."""
+        return (self.absorbed or self.node).tops
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The one or two nodes."""
+        return (self.node,) if self.absorbed is None else (self.node, self.absorbed)
+
+
+def steps(graph: Graph, nodes: Sequence[Node] | None = None, kept: Iterable[str] = ()) -> Iterator[Step]:
+    """The nodes (by default all of the graph) in order, each in one step; values in `kept` are computed as such."""
+    chosen = graph.nodes if nodes is None else nodes
+    keys, wanted = {node.key for node in chosen}, frozenset(kept)
+    absorbed: set[str] = set()
+    for node in chosen:
+        if node.key in absorbed:
+            continue
+        reader = _absorbed(graph, node)
+        if reader is None or reader.key not in keys or not wanted.isdisjoint(node.tops):
+            yield Step(node)
+            continue
+        absorbed.add(reader.key)
+        yield Step(node, reader)
+
+
+def _absorbed(graph: Graph, node: Node) -> Node | None:
+    """The node that alone reads the only top of `node`, and nothing else, where both can be computed together."""
+    readers = graph.readers[node.tops[0]] if len(node.tops) == 1 else []
+    reader = readers[0] if len(readers) == 1 and readers[0].bottoms == node.tops else None
+    return reader if reader is not None and node.layer.absorbs(reader.layer) else None

@@ -1,0 +1,110 @@
+"""Which layers, bottoms and weights get a gradient (`net.cpp`, Init, AppendBottom).
+
+A layer takes part where one of its weights may learn or a bottom carries a gradient, and where a loss depends on it.
+Both executors, the memory peaks and the checks follow this: what is not needed is not computed, and what Caffe leaves
+at zero stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netc.ir.graph import Graph, Node
+
+
+@dataclass(frozen=True)
+class GradientNeeds:
+    """What a backward pass computes for one node."""
+
+    layer: bool
+    """Whether it is run at all."""
+    bottoms: tuple[bool, ...]
+    """For each bottom, whether its gradient is wanted."""
+    weights: tuple[bool, ...]
+    """For each blob, whether its gradient is wanted."""
+
+
+def gradient_needs(graph: Graph, starts: Iterable[str] | None = None) -> dict[str, GradientNeeds]:
+    """What a backward pass computes, by node key.
+
+    `starts` are the values that the pass starts from; by default those that add to the loss, as in Caffe.
+    """
+    analysis = _Analysis(graph, {name for name, _ in graph.losses} if starts is None else set(starts))
+    for node in graph.nodes:
+        analysis.forward(node)
+    for node in reversed(graph.nodes):
+        analysis.backward(node)
+    if graph.force_backward:
+        for node in graph.nodes:
+            analysis.force(node)
+    return {node.key: analysis.needs(node) for node in graph.nodes}
+
+
+def values_with_gradient(graph: Graph) -> frozenset[str]:
+    """The values that a backward pass computes a gradient of.
+
+    A net without a loss counts as one with a loss at each output: what it costs once a loss is added.
+    """
+    starts = {name for name, _ in graph.losses} or set(graph.outputs)
+    needs = gradient_needs(graph, starts)
+    read = {name for node in graph.nodes for name, need in zip(node.bottoms, needs[node.key].bottoms) if need}
+    return frozenset(top for node in graph.nodes if needs[node.key].layer for top in node.tops if top in read | starts)
+
+
+def bottoms_without_gradient(node: Node) -> frozenset[int]:
+    """The positions of the bottoms that never get a gradient, whatever the net (labels)."""
+    count = len(node.bottoms)
+    return frozenset(index % count for index in node.layer.no_gradient if -count <= index < count)
+
+
+def is_cut(node: Node, position: int) -> bool:
+    """Whether the file stops the gradient at a bottom (`propagate_down: false`)."""
+    return bool(node.propagate_down) and not node.propagate_down[position]
+
+
+class _Analysis:
+    def __init__(self, graph: Graph, starts: set[str]) -> None:
+        self.graph, self.starts = graph, starts
+        self.values: set[str] = set()
+        """Values that carry a gradient."""
+        self.layers: dict[str, bool] = {}
+        self.bottoms: dict[str, list[bool]] = {}
+        self.weights: dict[str, tuple[bool, ...]] = {}
+        self.under_loss: set[str] = set()
+        self.wanted: set[str] = set()
+        """Values that a reader, or the loss itself, gives a gradient."""
+
+    def forward(self, node: Node) -> None:
+        """From the first layer: what carries a gradient if all of it counts in a loss."""
+        learned = tuple(parameter.lr_mult != 0 for parameter in self.graph.parameters_of(node))
+        carried = [name in self.values for name in node.bottoms]
+        self.bottoms[node.key] = list(node.propagate_down) or carried
+        self.weights[node.key] = learned
+        self.layers[node.key] = any(learned) or any(carried)
+        if self.layers[node.key]:
+            self.values.update(node.tops)
+
+    def backward(self, node: Node) -> None:
+        """From the last layer: what counts in no loss, or is cut off by `propagate_down`, is left out."""
+        counts = any(top in self.starts or top in self.under_loss for top in node.tops)
+        cut = not any(top in self.starts or top in self.wanted or not self.graph.readers[top] for top in node.tops)
+        if not counts or cut:
+            self.layers[node.key] = False
+            self.bottoms[node.key] = [False] * len(node.bottoms)
+        if counts:
+            self.under_loss.update(node.bottoms)
+        self.wanted.update(name for name, need in zip(node.bottoms, self.bottoms[node.key]) if need)
+
+    def force(self, node: Node) -> None:
+        """`force_backward`: everything but what never gets a gradient."""
+        self.layers[node.key] = True
+        self.bottoms[node.key] = [True] * len(node.bottoms)
+        self.weights[node.key] = (True,) * len(self.weights[node.key])
+
+    def needs(self, node: Node) -> GradientNeeds:
+        """The result for a node."""
+        run = self.layers[node.key] and not node.layer.is_data
+        never = bottoms_without_gradient(node)
+        bottoms = tuple(run and need and index not in never for index, need in enumerate(self.bottoms[node.key]))
+        return GradientNeeds(run, bottoms, tuple(run and need for need in self.weights[node.key]))
