@@ -10,6 +10,7 @@ import pytest
 import netc
 from netc.inspection import explain
 from netc.inspection.error_pages import FOLDER, codes
+from tests.layers.meanings import register_upsample
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r'"([EW]\d{3})"')
@@ -66,6 +67,8 @@ def test_a_page_has_a_heading_an_example_and_an_explanation(page):
 @pytest.mark.parametrize(("code", "text"), EXAMPLES, ids=[code for code, _ in EXAMPLES])
 def test_an_example_gives_its_code_and_no_other(code, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if code == "E014":
+        register_upsample(monkeypatch)
     Path("net.prototxt").write_text(NET)
     Path("example.prototxt").write_text(text)
     assert {d.code for d in netc.check("example.prototxt")} - ALONG.get(code, set()) == {code}

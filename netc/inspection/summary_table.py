@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from netc.inspection.net_cost import NetCost
 from netc.ir.cost import CostRow
 from netc.ir.dims import known, text
 from netc.ir.receptive import ReceptiveFields
-
-if TYPE_CHECKING:
-    from netc.inspection.net_summary import Summary
 
 HEAD = ("layer", "type", "tops", "field", "parameters", "multiply-adds", "activations", "gradients")
 """Columns of the table for people; memory in bytes."""
@@ -27,10 +25,10 @@ TOTALS = (
     ("peak bytes of inference", "inference_peak_bytes"),
     ("peak bytes of training", "training_peak_bytes"),
 )
-"""What is told under the table, with the attributes of a Summary."""
+"""What is told under the table, with the attributes of a NetCost."""
 
 
-def as_text(summary: Summary) -> str:
+def as_text(summary: NetCost) -> str:
     """Aligned columns, and the totals under them."""
     lines = [HEAD, *(_cells(row) for row in summary.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
@@ -40,7 +38,7 @@ def as_text(summary: Summary) -> str:
     return "\n".join([*table, "", _caption(summary), *(f"  {a.ljust(left)}  {b.rjust(right)}" for a, b in totals)])
 
 
-def _caption(summary: Summary) -> str:
+def _caption(summary: NetCost) -> str:
     size = "?" if summary.batch is None else summary.batch
     return f"total of {len(summary.rows)} layers, {summary.graph.state.phase} net, batch size {size}"
 
@@ -49,7 +47,7 @@ def _aligned(cell: str, column: int, width: int) -> str:
     return cell.ljust(width) if column < LEFT else cell.rjust(width)
 
 
-def as_markdown(summary: Summary) -> str:
+def as_markdown(summary: NetCost) -> str:
     """A table that Markdown renders, and the totals under it."""
     marks = ["---" if i < LEFT else "---:" for i in range(len(HEAD))]
     lines = [HEAD, marks, *([cell.replace("|", "\\|") for cell in _cells(row)] for row in summary.rows)]
@@ -57,7 +55,7 @@ def as_markdown(summary: Summary) -> str:
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", _caption(summary) + ":", "", *totals])
 
 
-def as_csv(summary: Summary) -> str:
+def as_csv(summary: NetCost) -> str:
     """One line a layer with the names of `as_json`; shapes like `64x3x7x7`, empty where unknown."""
     out = io.StringIO()
     plain = [_plain(row) for row in summary.rows]
@@ -81,7 +79,7 @@ def _two(value: list[Any]) -> list[Any]:
     return value if all(one is None or isinstance(one, list) for one in value) else [value]
 
 
-def as_json(summary: Summary) -> str:
+def as_json(summary: NetCost) -> str:
     """`net`, `phase`, `batch`, `rows` and `total`; null where an extent is not known."""
     whole = {
         "net": summary.graph.name,

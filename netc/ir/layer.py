@@ -147,8 +147,8 @@ class Layer:
     """The field of LayerParameter that holds the parameters, set by `register`."""
     v1: ClassVar[str | None] = None
     """The name in V1LayerParameter.LayerType, None where there is none; set by `register`."""
-    caffe2: ClassVar[tuple[str, ...]] = ()
-    """Caffe2's operators of the same meaning; set by `register`."""
+    dialect: ClassVar[str] = ""
+    """The fork of Caffe whose meaning of `type` this is, empty for BVLC's; set by `register`."""
 
     caffe_fields: ClassVar[CaffeFields] = {}
     """The fields of each parameter that is not read from the field of its own name in `param_field`."""

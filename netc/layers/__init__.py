@@ -5,6 +5,6 @@
 'ReLU'
 """
 
-from netc.layers._registry import layer_class, register, registry
+from netc.layers._registry import LayerUse, choose, layer_classes, register, registry
 
-__all__ = ["layer_class", "register", "registry"]
+__all__ = ["LayerUse", "choose", "layer_classes", "register", "registry"]

@@ -1,70 +1,156 @@
-"""Which class answers to which layer type."""
+"""Which class a layer type of a file means.
+
+A name may have several meanings: forks of Caffe gave the same name to different layers (`Upsample`, `BN`, `Interp`).
+Each is registered under the name and its dialect, with a predicate that recognizes it by the layer's parameters,
+bottoms and blobs:
+
+    @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2)
+
+`choose` finds the meaning of one layer; where several or none fit, the error names the candidates.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from netc.diagnostics import NetcError
 from netc.ir.documentation import LayerDocstring
+from netc.ir.fields import Fields
 from netc.ir.layer import Layer
 
-_BY_TYPE: dict[str, type[Layer]] = {}
 L = TypeVar("L", bound=type[Layer])
 
 
-def register(
-    name: str, *, field: str | None = None, v1: str | None = None, caffe2: tuple[str, ...] = ()
-) -> Callable[[L], L]:
-    """Class decorator: this class is Caffe's layer type `name`.
+@dataclass(frozen=True)
+class LayerUse:
+    """One layer of a file, as far as it distinguishes the meanings of its type's name."""
 
-    `field` is the LayerParameter field with its parameters, `v1` its name in V1LayerParameter.LayerType,
-    `caffe2` the Caffe2 operators that mean the same. Raises ValueError for a name that is taken.
+    parameters: Fields
+    """The whole layer message, with every field that the file sets."""
+    bottoms: int
+    tops: int
+    blobs: int | None = None
+    """How many blobs the weights file holds for the layer, None without such a file."""
+
+
+Predicate = Callable[[LayerUse], bool]
+
+_BY_TYPE: dict[str, dict[str, type[Layer]]] = {}
+"""The classes of each name, by dialect."""
+_PREDICATES: dict[type[Layer], Predicate] = {}
+
+
+def register(
+    name: str,
+    *,
+    field: str | None = None,
+    v1: str | None = None,
+    dialect: str = "",
+    when: Predicate | None = None,
+) -> Callable[[L], L]:
+    """Class decorator: this class is layer type `name` of a dialect.
+
+    `field` is the LayerParameter field with its parameters, `v1` its name in V1LayerParameter.LayerType. `dialect` is
+    the fork of Caffe that the type is of, empty for BVLC's. `when` recognizes a layer of this meaning; without it the
+    class is what the name means where no predicate of another class holds. Raises ValueError for a name that is
+    registered already in this dialect.
     """
 
     def add(cls: L) -> L:
-        if name in _BY_TYPE:
-            raise ValueError(f"layer type {name} is registered twice: {_BY_TYPE[name].__name__} and {cls.__name__}")
-        cls.type, cls.param_field, cls.v1, cls.caffe2 = name, field, v1, caffe2
+        meanings = _BY_TYPE.setdefault(name, {})
+        if dialect in meanings:
+            raise ValueError(f"layer type {_shown(name, dialect)} is registered twice: {meanings[dialect]} and {cls}")
+        cls.type, cls.param_field, cls.v1, cls.dialect = name, field, v1, dialect
         cls.__doc__ = LayerDocstring(cls.__doc__ or "")  # type: ignore[assignment]
-        _BY_TYPE[name] = cls
+        meanings[dialect] = cls
+        if when is not None:
+            _PREDICATES[cls] = when
         return cls
 
     return add
 
 
-def layer_class(name: str) -> type[Layer] | None:
-    """The class of one layer type, None for a type that nobody registered.
+def _shown(name: str, dialect: str) -> str:
+    return f"{name} of {dialect}" if dialect else name
 
-    Imports only the module whose source registers the type: a net uses few of them, and a check has no time for all.
+
+def layer_classes(name: str) -> tuple[type[Layer], ...]:
+    """Every class of a layer type, BVLC's first; none for an unknown type.
+
+    Imports only the modules whose source registers the type: a net uses few of them, and a check has no time for all.
     """
-    if name not in _BY_TYPE:
-        module = _modules().get(name)
-        if module is None:
-            return registry().get(name)
+    modules = _modules()
+    if name not in modules and name not in _BY_TYPE:
+        _import_all()
+    for module in modules.get(name, ()):
         importlib.import_module(f"netc.layers.{module}")
-    return _BY_TYPE.get(name)
+    meanings = _BY_TYPE.get(name, {})
+    return tuple(meanings[dialect] for dialect in sorted(meanings))
+
+
+def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] | None:
+    """The class that a layer of type `name` means, None for an unknown type.
+
+    A class of the `dialect` that the user names is the one. Otherwise it is the only class whose predicate holds or,
+    where no predicate holds, the only one without a predicate. Raises NetcError E014 where there is not exactly one.
+    """
+    classes = layer_classes(name)
+    if len(classes) == 1 and classes[0] not in _PREDICATES:
+        return classes[0]
+    if dialect is not None and dialect in _BY_TYPE.get(name, ()):
+        return _BY_TYPE[name][dialect]
+    holding = [cls for cls in classes if cls in _PREDICATES and _PREDICATES[cls](use)]
+    fitting = holding or [cls for cls in classes if cls not in _PREDICATES]
+    if len(fitting) > 1:
+        raise _ambiguous(name, f"{len(fitting)} meanings of layer type `{name}` fit this layer", fitting)
+    if classes and not fitting:
+        raise _ambiguous(name, f"no meaning of layer type `{name}` fits this layer", classes)
+    return fitting[0] if fitting else None
+
+
+def _ambiguous(name: str, message: str, candidates: Iterable[type[Layer]]) -> NetcError:
+    notes = [f"`{name}` of {cls.dialect or 'BVLC'}: {_summary(cls)}" for cls in candidates]
+    dialects = " or ".join(f"`--dialect {cls.dialect or 'bvlc'}`" for cls in candidates)
+    return NetcError(message, code="E014", field="type", notes=notes, help=f"name the dialect of the file: {dialects}")
+
+
+def _summary(cls: type[Layer]) -> str:
+    """The first sentence of a class's documentation."""
+    return (cls.__doc__ or cls.__name__).strip().partition("\n")[0].rstrip(".")
 
 
 @cache
-def _modules() -> dict[str, str]:
-    """The module of each type that is registered under a literal name; none where there is no source to look at."""
-    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
-    return {name: file.stem for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8"))}
+def _modules() -> dict[str, tuple[str, ...]]:
+    """The modules of each type that is registered under a literal name; none where no source is at hand."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        for name in _REGISTERED.findall(file.read_text(encoding="utf-8")):
+            found[name] = (*found.get(name, ()), file.stem)
+    return found
 
 
 _REGISTERED = re.compile(r'^@register\(\s*"(\w+)"', re.MULTILINE)
 
 
-@cache
 def registry() -> dict[str, type[Layer]]:
-    """All layer types, by Caffe's name. Imports every module of this package the first time."""
+    """The class of every layer type by Caffe's name; of several meanings BVLC's, or the first dialect's.
+
+    Imports every module of this package the first time.
+    """
+    _import_all()
+    return {name: meanings[min(meanings)] for name, meanings in _BY_TYPE.items()}
+
+
+@cache
+def _import_all() -> None:
     package = importlib.import_module("netc.layers")
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"netc.layers.{module.name}")
-    return _BY_TYPE

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("Accuracy", field="accuracy_param", v1="ACCURACY", caffe2=("Accuracy",))
+@register("Accuracy", field="accuracy_param", v1="ACCURACY")
 @dataclass(frozen=True)
 class Accuracy(Layer):
     """The share of labels whose class is among the `top_k` best; the second top has that share for each class.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@register("ReLU", field="relu_param", v1="RELU", caffe2=("Relu", "LeakyRelu"))
+@register("ReLU", field="relu_param", v1="RELU")
 @dataclass(frozen=True)
 class ReLU(Layer):
     """x where x is positive, `negative_slope` times x elsewhere; at 0 the gradient is that of the negative side.
@@ -54,7 +54,7 @@ class ReLU(Layer):
         return F.leaky_relu(bottoms[0], self.negative_slope) if self.negative_slope else F.relu(bottoms[0])
 
 
-@register("PReLU", field="prelu_param", caffe2=("PRelu",))
+@register("PReLU", field="prelu_param")
 @dataclass(frozen=True)
 class PReLU(Layer):
     """x where x is positive, a learned slope times x elsewhere: one slope a channel, or one for all.
@@ -110,7 +110,7 @@ class PReLU(Layer):
         return F.prelu(bottoms[0], weights[0])
 
 
-@register("ELU", field="elu_param", caffe2=("Elu",))
+@register("ELU", field="elu_param")
 @dataclass(frozen=True)
 class ELU(Layer):
     """x where x is positive, alpha (exp(x) - 1) elsewhere; the gradient at 0 is alpha.
@@ -148,7 +148,7 @@ class ELU(Layer):
         return F.elu(bottoms[0], self.alpha)
 
 
-@register("Sigmoid", field="sigmoid_param", v1="SIGMOID", caffe2=("Sigmoid",))
+@register("Sigmoid", field="sigmoid_param", v1="SIGMOID")
 @dataclass(frozen=True)
 class Sigmoid(Layer):
     """1 / (1 + exp(-x)).
@@ -174,7 +174,7 @@ class Sigmoid(Layer):
         return bottoms[0].sigmoid()
 
 
-@register("TanH", field="tanh_param", v1="TANH", caffe2=("Tanh",))
+@register("TanH", field="tanh_param", v1="TANH")
 @dataclass(frozen=True)
 class TanH(Layer):
     """The hyperbolic tangent.
@@ -204,7 +204,7 @@ LINEAR_FROM = 50.0
 """Above it the gradient of BNLL is that at 50, which is 1 in float32 and float64 (`bnll_layer.cpp`)."""
 
 
-@register("BNLL", v1="BNLL", caffe2=("Softplus",))
+@register("BNLL", v1="BNLL")
 @dataclass(frozen=True)
 class BNLL(Layer):
     """log(1 + exp(x)), the binomial normal log likelihood.
@@ -234,7 +234,7 @@ class BNLL(Layer):
         return F.softplus(bottoms[0], threshold=LINEAR_FROM)
 
 
-@register("Swish", field="swish_param", caffe2=("Swish",))
+@register("Swish", field="swish_param")
 @dataclass(frozen=True)
 class Swish(Layer):
     """x sigmoid(beta x).

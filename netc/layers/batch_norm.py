@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("BatchNorm", field="batch_norm_param", caffe2=("SpatialBN",))
+@register("BatchNorm", field="batch_norm_param")
 @dataclass(frozen=True)
 class BatchNorm(Layer):
     """(x - mean) / sqrt(variance + eps) for each channel, without a learned affine: that is a Scale layer's.

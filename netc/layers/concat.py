@@ -26,7 +26,7 @@ def _axis(parameters: Fields, old: str) -> int:
     return int(parameters[old])
 
 
-@register("Concat", field="concat_param", v1="CONCAT", caffe2=("Concat", "DepthConcat"))
+@register("Concat", field="concat_param", v1="CONCAT")
 @dataclass(frozen=True)
 class Concat(Layer):
     """Joins its bottoms along `axis`, in their order.
@@ -67,7 +67,7 @@ class Concat(Layer):
         return torch.cat(tuple(bottoms), self.axis)
 
 
-@register("Slice", field="slice_param", v1="SLICE", caffe2=("Split",))
+@register("Slice", field="slice_param", v1="SLICE")
 @dataclass(frozen=True)
 class Slice(Layer):
     """Parts its bottom along `axis`, at the given points or in equal parts, one a top.

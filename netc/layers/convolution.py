@@ -150,7 +150,7 @@ class SlidingKernel(Layer):
         raise NotImplementedError
 
 
-@register("Convolution", field="convolution_param", v1="CONVOLUTION", caffe2=("Conv",))
+@register("Convolution", field="convolution_param", v1="CONVOLUTION")
 @dataclass(frozen=True)
 class Convolution(SlidingKernel):
     """Slides learned kernels over every axis behind `axis`, for each bottom with the same weights.
@@ -194,7 +194,7 @@ class Convolution(SlidingKernel):
         return convolve(x, weight, bias, windows, self.group)
 
 
-@register("Deconvolution", field="convolution_param", v1="DECONVOLUTION", caffe2=("ConvTranspose",))
+@register("Deconvolution", field="convolution_param", v1="DECONVOLUTION")
 @dataclass(frozen=True)
 class Deconvolution(SlidingKernel):
     """The transpose of a convolution: every input element adds its multiple of the kernel to the top.

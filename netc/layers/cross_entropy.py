@@ -39,7 +39,7 @@ NO_LABEL = -(2**31)
 """What torch is told to ignore where nothing is to be: no class, and no label that a file holds."""
 
 
-@register("SoftmaxWithLoss", v1="SOFTMAX_LOSS", caffe2=("SoftmaxWithLoss",))
+@register("SoftmaxWithLoss", v1="SOFTMAX_LOSS")
 @dataclass(frozen=True)
 class SoftmaxWithLoss(Layer):
     """Negative logarithm of the softmax probability of each label, summed and normalized.
@@ -131,7 +131,7 @@ class SoftmaxWithLoss(Layer):
         return kept
 
 
-@register("InfogainLoss", v1="INFOGAIN_LOSS", caffe2=())
+@register("InfogainLoss", v1="INFOGAIN_LOSS")
 @dataclass(frozen=True)
 class InfogainLoss(Layer):
     """Like SoftmaxWithLoss, with each log probability weighted by row `label` of a matrix H.
@@ -240,7 +240,7 @@ class InfogainLoss(Layer):
         return matrix.to(bottoms[0]).reshape(classes, classes)
 
 
-@register("SigmoidCrossEntropyLoss", v1="SIGMOID_CROSS_ENTROPY_LOSS", caffe2=())
+@register("SigmoidCrossEntropyLoss", v1="SIGMOID_CROSS_ENTROPY_LOSS")
 @dataclass(frozen=True)
 class SigmoidCrossEntropyLoss(Layer):
     """Cross entropy between the sigmoid of each score and its target, a probability, summed and normalized.

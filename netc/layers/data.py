@@ -72,7 +72,7 @@ class PictureLayer(DataLayer):
         return Cost()
 
 
-@register("Data", v1="DATA", caffe2=())
+@register("Data", v1="DATA")
 @dataclass(frozen=True)
 class Data(PictureLayer):
     """Pictures and labels from a database of Datum records, in the order of their keys.
@@ -108,7 +108,7 @@ class Data(PictureLayer):
             fail("`prefetch` must be positive", code="E103", field="data_param.prefetch")
 
 
-@register("ImageData", v1="IMAGE_DATA", caffe2=())
+@register("ImageData", v1="IMAGE_DATA")
 @dataclass(frozen=True)
 class ImageData(PictureLayer):
     """Image files and labels from a list with a path and a number in each line.
@@ -156,7 +156,7 @@ class ImageData(PictureLayer):
         return self.transform.shape((3 if self.is_color else 1, *resized))
 
 
-@register("WindowData", v1="WINDOW_DATA", caffe2=())
+@register("WindowData", v1="WINDOW_DATA")
 @dataclass(frozen=True)
 class WindowData(PictureLayer):
     """Windows of image files around objects and background, as R-CNN is trained with.
@@ -206,7 +206,7 @@ class WindowData(PictureLayer):
         return self.transform.shape(None if record is None else (record[0], size, size))
 
 
-@register("MemoryData", v1="MEMORY_DATA", caffe2=())
+@register("MemoryData", v1="MEMORY_DATA")
 @dataclass(frozen=True)
 class MemoryData(PictureLayer):
     """Pictures and labels that a program hands over.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@register("Dropout", field="dropout_param", v1="DROPOUT", caffe2=("Dropout",))
+@register("Dropout", field="dropout_param", v1="DROPOUT")
 @dataclass(frozen=True)
 class Dropout(Layer):
     """In training sets elements to 0 at random and multiplies the others by 1 / (1 - ratio); else does nothing.

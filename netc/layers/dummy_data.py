@@ -14,7 +14,7 @@ from netc.layers._registry import register
 T = TypeVar("T")
 
 
-@register("DummyData", field="dummy_data_param", v1="DUMMY_DATA", caffe2=())
+@register("DummyData", field="dummy_data_param", v1="DUMMY_DATA")
 @dataclass(frozen=True)
 class DummyData(DataLayer):
     """Tops filled by `data_filler`: once where it is `constant`, else anew in each pass.

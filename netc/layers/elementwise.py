@@ -19,7 +19,7 @@ NATURAL = -1.0
 """The `base` that stands for e (ExpParameter, LogParameter)."""
 
 
-@register("AbsVal", v1="ABSVAL", caffe2=("Abs",))
+@register("AbsVal", v1="ABSVAL")
 @dataclass(frozen=True)
 class AbsVal(Layer):
     """The absolute value; its gradient at 0 is 0.
@@ -37,7 +37,7 @@ class AbsVal(Layer):
         return bottoms[0].abs()
 
 
-@register("Clip", field="clip_param", caffe2=("Clip",))
+@register("Clip", field="clip_param")
 @dataclass(frozen=True)
 class Clip(Layer):
     """x kept between `min` and `max`; the gradient is 1 from bound to bound, bounds included, and 0 outside.
@@ -77,7 +77,7 @@ class Clip(Layer):
         return bottoms[0].clamp(max=self.max).clamp(min=self.min)  # torch's own clamp gives `max` here
 
 
-@register("Exp", field="exp_param", v1="EXP", caffe2=("Exp",))
+@register("Exp", field="exp_param", v1="EXP")
 @dataclass(frozen=True)
 class Exp(Layer):
     """base ^ (shift + scale x).
@@ -123,7 +123,7 @@ class Exp(Layer):
         return self.scale * logarithm, outer
 
 
-@register("Log", field="log_param", caffe2=("Log",))
+@register("Log", field="log_param")
 @dataclass(frozen=True)
 class Log(Layer):
     """log(shift + scale x) / log(base).
@@ -160,7 +160,7 @@ class Log(Layer):
         return y if logarithm == 1 else y * (1 / logarithm)
 
 
-@register("Power", field="power_param", v1="POWER", caffe2=("Pow",))
+@register("Power", field="power_param", v1="POWER")
 @dataclass(frozen=True)
 class Power(Layer):
     """(shift + scale x) ^ power.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("Eltwise", field="eltwise_param", v1="ELTWISE", caffe2=("Sum", "Add", "Mul", "Max"))
+@register("Eltwise", field="eltwise_param", v1="ELTWISE")
 @dataclass(frozen=True)
 class Eltwise(Layer):
     """The sum, the product or the maximum of its bottoms at each place.

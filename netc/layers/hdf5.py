@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float32]
 
 
-@register("HDF5Data", field="hdf5_data_param", v1="HDF5_DATA", caffe2=())
+@register("HDF5Data", field="hdf5_data_param", v1="HDF5_DATA")
 @dataclass(frozen=True)
 class HDF5Data(DataLayer):
     """Rows of the datasets that carry the tops' names, from each HDF5 file of a list.
@@ -67,7 +67,7 @@ class HDF5Data(DataLayer):
         return Cost()
 
 
-@register("HDF5Output", field="hdf5_output_param", v1="HDF5_OUTPUT", caffe2=())
+@register("HDF5Output", field="hdf5_output_param", v1="HDF5_OUTPUT")
 @dataclass(frozen=True)
 class HDF5Output(Layer):
     """Writes its bottoms to an HDF5 file, as float32 datasets `data` and `label` of shape (n, c, h, w).

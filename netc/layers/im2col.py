@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("Im2col", field="convolution_param", v1="IM2COL", caffe2=("Im2Col",))
+@register("Im2col", field="convolution_param", v1="IM2COL")
 @dataclass(frozen=True)
 class Im2col(Layer):
     """Spreads the elements of each window over the channel axis, zeros where it meets the padding.

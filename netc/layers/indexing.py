@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("BatchReindex", caffe2=("Gather",))
+@register("BatchReindex")
 @dataclass(frozen=True)
 class BatchReindex(Layer):
     """Takes the items of the first bottom that the second names, in its order, repeats allowed.
@@ -52,7 +52,7 @@ class BatchReindex(Layer):
         return items.index_select(0, indices.long().clamp(0, count - 1))
 
 
-@register("Filter", caffe2=("BooleanMask",))
+@register("Filter")
 @dataclass(frozen=True)
 class Filter(Layer):
     """Keeps the items of each bottom where the last bottom, the selector, is not 0: a top for each bottom but it.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@register("InnerProduct", field="inner_product_param", v1="INNER_PRODUCT", caffe2=("FC", "FCTransposed"))
+@register("InnerProduct", field="inner_product_param", v1="INNER_PRODUCT")
 @dataclass(frozen=True)
 class InnerProduct(Layer):
     """Flattens all axes from `axis` on into a vector and multiplies it by a learned matrix.

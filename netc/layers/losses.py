@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("EuclideanLoss", v1="EUCLIDEAN_LOSS", caffe2=())
+@register("EuclideanLoss", v1="EUCLIDEAN_LOSS")
 @dataclass(frozen=True)
 class EuclideanLoss(Layer):
     """Half the squared distance between two bottoms, averaged over the n items (not over the elements).
@@ -51,7 +51,7 @@ class EuclideanLoss(Layer):
         return F.mse_loss(one, other.reshape(one.shape), reduction="sum") / (2 * one.shape[0])
 
 
-@register("ContrastiveLoss", field="contrastive_loss_param", v1="CONTRASTIVE_LOSS", caffe2=())
+@register("ContrastiveLoss", field="contrastive_loss_param", v1="CONTRASTIVE_LOSS")
 @dataclass(frozen=True)
 class ContrastiveLoss(Layer):
     """Draws similar pairs together and pushes the others apart, up to a margin.
@@ -112,7 +112,7 @@ class ContrastiveLoss(Layer):
         return value + (with_gradient - with_gradient.detach())
 
 
-@register("HingeLoss", field="hinge_loss_param", v1="HINGE_LOSS", caffe2=())
+@register("HingeLoss", field="hinge_loss_param", v1="HINGE_LOSS")
 @dataclass(frozen=True)
 class HingeLoss(Layer):
     """One-versus-all hinge: max(0, 1 - score) of the label's class and max(0, 1 + score) of all others.
@@ -156,7 +156,7 @@ class HingeLoss(Layer):
         return (margins if self.norm == "L1" else margins.square()).sum() / items
 
 
-@register("MultinomialLogisticLoss", v1="MULTINOMIAL_LOGISTIC_LOSS", caffe2=())
+@register("MultinomialLogisticLoss", v1="MULTINOMIAL_LOGISTIC_LOSS")
 @dataclass(frozen=True)
 class MultinomialLogisticLoss(Layer):
     """Negative logarithm of each label's probability, averaged over the n items; the bottom holds probabilities.

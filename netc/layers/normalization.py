@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("LRN", field="lrn_param", v1="LRN", caffe2=("LRN",))
+@register("LRN", field="lrn_param", v1="LRN")
 @dataclass(frozen=True)
 class LRN(Layer):
     """Divides each element by a power of the sum of squares around it.

@@ -38,7 +38,7 @@ class Frame(NamedTuple):
     """How many there are."""
 
 
-@register("Pooling", field="pooling_param", v1="POOLING", caffe2=("MaxPool", "AveragePool"))
+@register("Pooling", field="pooling_param", v1="POOLING")
 @dataclass(frozen=True)
 class Pooling(Layer):
     """Reduces each window of a plane to one element; windows are clipped to the plane.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CAFFE_NAMES = {"module_name": "module", "class_name": "layer"}
 
 
-@register("Python", field="python_param", v1=None, caffe2=())
+@register("Python", field="python_param")
 @dataclass(frozen=True)
 class Python(Layer):
     """Runs class `class_name` of Python module `module_name`, which alone knows its shapes and blobs.

@@ -142,7 +142,7 @@ def _key(mode: Mode) -> str:
     return "hidden in training" if mode.training else "hidden in testing"
 
 
-@register("RNN", field="recurrent_param", v1=None, caffe2=())
+@register("RNN", field="recurrent_param")
 @dataclass(frozen=True)
 class RNN(Recurrent):
     """A plain recurrent net with a hidden layer and an output layer of `num_output` units each.
@@ -186,7 +186,7 @@ class RNN(Recurrent):
         return self._finish(outputs, (h,), mode)
 
 
-@register("LSTM", field="recurrent_param", v1=None, caffe2=())
+@register("LSTM", field="recurrent_param")
 @dataclass(frozen=True)
 class LSTM(Recurrent):
     """Long short-term memory: gates i, f, o and input g, in this order in every weight.
@@ -226,7 +226,7 @@ class LSTM(Recurrent):
         return self._finish(torch.stack(outputs), (h, c), mode)
 
 
-@register("LSTMUnit", v1=None, caffe2=())
+@register("LSTMUnit")
 @dataclass(frozen=True)
 class LSTMUnit(Layer):
     """One step of an LSTM without weights: new memory cells and outputs from the gates' inputs.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register("Reduction", field="reduction_param", caffe2=("ReduceBackSum", "ReduceBackMean"))
+@register("Reduction", field="reduction_param")
 @dataclass(frozen=True)
 class Reduction(Layer):
     """`coeff` times the sum, the sum of absolute values, of squares, or the mean, over `axis` and all behind it.
@@ -64,7 +64,7 @@ class Reduction(Layer):
         return rows.square().sum(-1) if self.operation == "SUMSQ" else rows.sum(-1)
 
 
-@register("ArgMax", field="argmax_param", v1="ARGMAX", caffe2=("ArgMax",))
+@register("ArgMax", field="argmax_param", v1="ARGMAX")
 @dataclass(frozen=True)
 class ArgMax(Layer):
     """Where the `top_k` greatest elements stand, greatest first; of equal ones the last stands first.

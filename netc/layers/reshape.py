@@ -19,7 +19,7 @@ KEEP, INFER = 0, -1
 """What stands in `shape` for an extent of the bottom, and for what is left over."""
 
 
-@register("Reshape", field="reshape_param", caffe2=("Reshape",))
+@register("Reshape", field="reshape_param")
 @dataclass(frozen=True)
 class Reshape(Layer):
     """Replaces `num_axes` axes from `axis` on by `shape`: 0 keeps the bottom's extent there, one -1 takes the rest.
@@ -120,7 +120,7 @@ class Reshape(Layer):
         return bottoms[0].reshape(self._top(tuple(bottoms[0].shape)))
 
 
-@register("Flatten", field="flatten_param", v1="FLATTEN", caffe2=("Flatten",))
+@register("Flatten", field="flatten_param", v1="FLATTEN")
 @dataclass(frozen=True)
 class Flatten(Layer):
     """Makes one axis of those from `axis` to `end_axis`, both included.
@@ -168,7 +168,7 @@ class Flatten(Layer):
         return bottoms[0].flatten(start, end - 1) if start < end else bottoms[0].unsqueeze(start)
 
 
-@register("Tile", field="tile_param", caffe2=("Tile",))
+@register("Tile", field="tile_param")
 @dataclass(frozen=True)
 class Tile(Layer):
     """Puts its bottom `tiles` times one behind the other along `axis`.

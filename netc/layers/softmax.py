@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@register("Softmax", field="softmax_param", v1="SOFTMAX", caffe2=("Softmax",))
+@register("Softmax", field="softmax_param", v1="SOFTMAX")
 @dataclass(frozen=True)
 class Softmax(Layer):
     """exp(x) divided by the sum of exp(x) along `axis`.

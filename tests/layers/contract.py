@@ -25,10 +25,9 @@ def round_trip(type_name: str, **parameters) -> Layer:
     return layer
 
 
-def names(type_name: str) -> tuple[str | None, tuple[str, ...]]:
-    """The V1 name and Caffe2's operators."""
-    cls = registry()[type_name]
-    return cls.v1, cls.caffe2
+def v1_name(type_name: str) -> str | None:
+    """The layer type's name in V1LayerParameter.LayerType."""
+    return registry()[type_name].v1
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.accuracy import Accuracy
-from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import module_of, run
 
 SCORES = values(3, 5, 4, 2)
@@ -86,7 +86,7 @@ def test_shapes_file_cost():
     assert repr(Accuracy().infer(((3, UNKNOWN), (UNKNOWN,)), 2)) == "((), (?,))"
     assert round_trip("Accuracy") == Accuracy()
     assert round_trip("Accuracy", top_k=3, axis=2, ignore_label=255) == Accuracy(3, 2, 255)
-    assert names("Accuracy") == ("ACCURACY", ("Accuracy",))
+    assert v1_name("Accuracy") == "ACCURACY"
     assert Accuracy().cost(((3, 5), (3,)), ((),)) == Cost(0, 30)
 
 

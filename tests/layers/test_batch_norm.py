@@ -6,7 +6,7 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost
 from netc.layers.batch_norm import BatchNorm
-from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
 
 SHAPES = [(4, 3, 5, 2), (4, 3), (6,), (2, 3, 4, 2, 3)]
@@ -121,7 +121,7 @@ def test_file_names_blobs_and_cost():
     layer = round_trip("BatchNorm", use_global_stats=False, moving_average_fraction=0.5, eps=0.25)
     assert layer == BatchNorm(False, 0.5, 0.25)
     assert round_trip("BatchNorm") == BatchNorm()
-    assert names("BatchNorm") == (None, ("SpatialBN",))
+    assert v1_name("BatchNorm") is None
     assert BatchNorm.in_place
     assert [(w.shape, w.learnable) for w in BatchNorm().weights(((2, 3, 4),))] == [((3,), False)] * 2 + [((1,), False)]
     assert BatchNorm().cost(((2, 3, 4),), ((2, 3, 4),)) == Cost(0, 48)

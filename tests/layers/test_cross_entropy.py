@@ -7,7 +7,7 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.cross_entropy import LARGEST, InfogainLoss, SigmoidCrossEntropyLoss, SoftmaxWithLoss
-from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
 
 SCORES = values(3, 5, 4, 2)
@@ -258,9 +258,9 @@ def test_files():
 
 
 def test_names_and_roles():
-    assert names("SoftmaxWithLoss") == ("SOFTMAX_LOSS", ("SoftmaxWithLoss",))
-    assert names("InfogainLoss") == ("INFOGAIN_LOSS", ())
-    assert names("SigmoidCrossEntropyLoss") == ("SIGMOID_CROSS_ENTROPY_LOSS", ())
+    assert v1_name("SoftmaxWithLoss") == "SOFTMAX_LOSS"
+    assert v1_name("InfogainLoss") == "INFOGAIN_LOSS"
+    assert v1_name("SigmoidCrossEntropyLoss") == "SIGMOID_CROSS_ENTROPY_LOSS"
     assert all(cls.is_loss for cls in (SoftmaxWithLoss, InfogainLoss, SigmoidCrossEntropyLoss))
     assert (SoftmaxWithLoss.no_gradient, InfogainLoss.no_gradient) == ((1,), (1, 2))
 

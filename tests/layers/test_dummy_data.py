@@ -6,7 +6,7 @@ from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.dummy_data import DummyData
-from tests.layers.contract import names, raises
+from tests.layers.contract import raises, v1_name
 from tests.layers.harness import layer_from
 
 GAUSS, SEVEN = Filler("gaussian", std=0.5), Filler(value=7.0)
@@ -57,7 +57,7 @@ def test_the_older_spelling():
 
 
 def test_names_and_cost():
-    assert names("DummyData") == ("DUMMY_DATA", ())
+    assert v1_name("DummyData") == "DUMMY_DATA"
     assert DummyData().cost((), ((2, 3),)) == Cost()
     assert DummyData.is_data
 

@@ -8,7 +8,7 @@ from netc.diagnostics import NetcError
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.hdf5 import HDF5Data, HDF5Output
-from tests.layers.contract import names, raises, round_trip, values
+from tests.layers.contract import raises, round_trip, v1_name, values
 from tests.layers.harness import layer_from, module_of
 
 
@@ -19,7 +19,7 @@ def test_data():
     assert layer.batch(None, 3) == (None, None, None)
     assert layer.is_data
     assert layer.cost((), ((5, 3),)) == Cost()
-    assert names("HDF5Data") == ("HDF5_DATA", ())
+    assert v1_name("HDF5Data") == "HDF5_DATA"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_output_to_a_full_disk_leaves_what_was_there(tmp_path):
 def test_output_shapes():
     assert HDF5Output("out.h5").infer(((UNKNOWN, 3), (2, 1, 1, 1)), 0) == ()
     assert HDF5Output("out.h5").cost(((2, 3), (2,)), ()) == Cost()
-    assert names("HDF5Output") == ("HDF5_OUTPUT", ())
+    assert v1_name("HDF5Output") == "HDF5_OUTPUT"
     with raises("E101", "`file_name` is missing"):
         layer_from("HDF5Output")
     with raises("E102", "a bottom .2,1,1,1,3. of 5 axes: 1 to 4 can be written"):

@@ -7,7 +7,7 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.inner_product import Embed, InnerProduct
-from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
 
 
@@ -42,7 +42,7 @@ def test_inner_product_file_names_and_cost():
         "InnerProduct", num_output=7, axis=-2, transpose=True, bias_term=False, weight_filler={"std": 0.5}
     )
     assert layer == InnerProduct(7, -2, True, False, Filler(std=0.5))
-    assert names("InnerProduct") == ("INNER_PRODUCT", ("FC", "FCTransposed"))
+    assert v1_name("InnerProduct") == "INNER_PRODUCT"
     assert InnerProduct(7).cost(((2, 3, 4),), ((2, 7),)) == Cost(macs=2 * 12 * 7)
     assert type(module_of(InnerProduct(7), ((2, 3),))) is nn.Linear
     assert [w.shape for w in InnerProduct(7).weights(((2, 3, 4),))] == [(7, 12), (7,)]
@@ -65,7 +65,7 @@ def test_embed(bias):
 def test_embed_file_names_and_cost():
     layer = round_trip("Embed", num_output=3, input_dim=6, bias_term=False, weight_filler={"type": "xavier"})
     assert layer == Embed(3, 6, False, Filler("xavier"))
-    assert names("Embed") == (None, ())
+    assert v1_name("Embed") is None
     assert Embed.no_gradient == (0,)
     assert [w.shape for w in Embed(3, 6).weights(((2, 5),))] == [(6, 3), (3,)]
     assert Embed(3, 6).cost(((2, 5),), ((2, 5, 3),)) == Cost(0, 30)

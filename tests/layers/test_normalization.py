@@ -5,7 +5,7 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.normalization import LRN, MVN
-from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
 
 # torch makes the object that it warns of, and silences itself in a way that "error" defeats.
@@ -118,8 +118,8 @@ def test_files_names_and_cost():
     assert layer == LRN(3, 0.5, 0.25, "WITHIN_CHANNEL", 2.0)
     assert round_trip("LRN") == LRN()
     assert round_trip("MVN", normalize_variance=False, across_channels=True, eps=0.5) == MVN(False, True, 0.5)
-    assert names("LRN") == ("LRN", ("LRN",))
-    assert names("MVN") == ("MVN", ())
+    assert v1_name("LRN") == "LRN"
+    assert v1_name("MVN") == "MVN"
     shapes = ((2, 3, 4, 5),)
     assert (LRN().cost(shapes, shapes), LRN(3, norm_region="WITHIN_CHANNEL").cost(shapes, shapes)) == (
         Cost(0, 120 * 9),

@@ -5,7 +5,7 @@ from netc.ir.parameters import ParamSpec
 from netc.ir.shapes import infer
 from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.layers.python import Python
-from tests.layers.contract import names, raises, round_trip, values
+from tests.layers.contract import raises, round_trip, v1_name, values
 from tests.layers.harness import layer_from, module_of
 
 LAYER = Python("my_layers", "Shift")
@@ -16,7 +16,7 @@ def test_files():
     layer = round_trip("Python", **given)
     assert layer == Python("my_layers", "Shift", "by: 2", True)
     assert layer.to_caffe() == given
-    assert names("Python") == (None, ())
+    assert v1_name("Python") is None
     with raises("E101", "`module` is missing"):
         layer_from("Python", layer="Shift")
     with raises("E101", "`layer` is missing"):

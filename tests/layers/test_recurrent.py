@@ -6,7 +6,7 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.recurrent import LSTM, RNN, LSTMUnit
-from tests.layers.contract import names, raises, resizes, round_trip, traces, values
+from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run, shapes_of
 
 X, X_STATIC = values(5, 2, 3), values(2, 7, seed=4)
@@ -234,7 +234,7 @@ def test_files_and_names():
     assert made == LSTM(4, True, True, Filler("xavier"))
     assert round_trip("RNN", num_output=7, bias_filler={"value": 0.5}) == RNN(7, bias_filler=Filler(value=0.5))
     assert round_trip("LSTMUnit") == LSTMUnit()
-    assert names("LSTM") == names("RNN") == names("LSTMUnit") == (None, ())
+    assert v1_name("LSTM") is v1_name("RNN") is v1_name("LSTMUnit") is None
     for type_name in ("LSTM", "RNN"):
         with raises("E103", "`num_output` must be positive"):
             layer_from(type_name)

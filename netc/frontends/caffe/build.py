@@ -19,7 +19,7 @@ from netc.ir.fields import Fields, layer_note, placed
 from netc.ir.graph import AUTOMATIC, Graph, Node, State, Value, module_key
 from netc.ir.layer import Layer, counted
 from netc.ir.parameters import ParamSpec
-from netc.layers import layer_class, registry
+from netc.layers import LayerUse, choose, registry
 
 NEVER_IN_PLACE = frozenset(("Flatten", "Reshape"))
 """Types that Caffe refuses to run in place: their top shares its memory with the bottom, in another shape
@@ -47,13 +47,16 @@ class BuildReport(Report):
         return note[: note.rindex(", bottoms: ")] + ", bottoms: " + ", ".join(shown)
 
 
-def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> tuple[Graph, BuildReport]:
+def build(
+    net: Fields, state: State, faulty: AbstractSet[int] = frozenset(), dialect: str | None = None
+) -> tuple[Graph, BuildReport]:
     """The graph of `state`, without shapes, and what was found wrong with the file.
 
-    `net` is an upgraded NetParameter: only `layer` holds layers. Layers with a fault, and those behind them,
-    are not in the graph. `faulty` are the indices of layers whose fault was told when the file was read.
+    `net` is an upgraded NetParameter: only `layer` holds layers. Layers with an error, and those that depend on them,
+    are not in the graph. `faulty` are the indices of layers whose error was reported when the file was read. `dialect`
+    names the fork of Caffe that the file is for, where the user says so.
     """
-    builder = _Builder(net, state)
+    builder = _Builder(net, state, dialect)
     for index, layer in enumerate(net["layer"]):
         builder.add(layer, index in faulty)
     given, found = rates_of(builder.nodes)
@@ -70,8 +73,8 @@ def build(net: Fields, state: State, faulty: AbstractSet[int] = frozenset()) -> 
 
 
 class _Builder:
-    def __init__(self, net: Fields, state: State) -> None:
-        self.net, self.state, self.report = net, state, BuildReport()
+    def __init__(self, net: Fields, state: State, dialect: str | None) -> None:
+        self.net, self.state, self.dialect, self.report = net, state, dialect, BuildReport()
         self.nodes: list[Node] = []
         self.values: dict[str, Value] = {}
         self.current: dict[str, str] = {}
@@ -82,13 +85,15 @@ class _Builder:
 
     def add(self, fields: Fields, faulty: bool = False) -> None:
         """Add one layer of the file, where its rules say so; of a faulty one only know that its tops are broken."""
-        own_class = layer_class(fields["type"])
+        own_class = None
         try:
             if not included(fields, self.state):
                 return
             if faulty:
                 self.broken.update(fields["top"])
                 return
+            use = LayerUse(fields, len(fields["bottom"]), len(fields["top"]))
+            own_class = choose(fields["type"], use, self.dialect)
             layer, bottoms = self._both(fields, own_class)
             if bottoms is None:
                 self.broken.update(fields["top"])

@@ -10,22 +10,21 @@ import ctypes
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from netc.training.solver.settings import SolverSettings
+from netc.training.solver.parameters import SolverParameters
 
 
 class Schedule:
     """The learning rate of each iteration.
 
-    >>> from netc.training.solver.settings import SolverSettings
-    >>> schedule = Schedule(SolverSettings(lr_policy="multistep", base_lr=1, gamma=0.5, stepvalue=(2, 3)))
+    >>> from netc.training.solver.parameters import SolverParameters
+    >>> schedule = Schedule(SolverParameters(lr_policy="multistep", base_lr=1, gamma=0.5, stepvalue=(2, 3)))
     >>> [schedule(iteration) for iteration in range(5)]
     [1.0, 1.0, 0.5, 0.25, 0.25]
     """
 
-    def __init__(self, settings: SolverSettings, loss: Callable[[], float] = lambda: math.inf) -> None:
+    def __init__(self, settings: SolverParameters, loss: Callable[[], float] = lambda: math.inf) -> None:
         self.settings, self.loss = settings, loss
         self.least_loss = math.inf
         """The least averaged loss so far, which only policy `plateau` looks at."""
@@ -64,34 +63,34 @@ class Schedule:
 class Policy:
     """A rule for the rate."""
 
-    rate: Callable[[SolverSettings, Schedule], float]
+    rate: Callable[[SolverParameters, Schedule], float]
     needs: tuple[str, ...] = ("base_lr",)
     """Fields of the solver without which it makes no sense."""
 
 
-def fixed(settings: SolverSettings, at: Schedule) -> float:
+def fixed(settings: SolverParameters, at: Schedule) -> float:
     """Always base_lr."""
     return settings.base_lr
 
 
-def step(settings: SolverSettings, at: Schedule) -> float:
+def step(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k, k = iteration / stepsize rounded down."""
     at.current_step = at.iteration // settings.stepsize
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
-def exp(settings: SolverSettings, at: Schedule) -> float:
+def exp(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^iteration."""
     return settings.base_lr * _power(settings.gamma, at.iteration)
 
 
-def inv(settings: SolverSettings, at: Schedule) -> float:
+def inv(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr (1 + gamma iteration)^-power."""
     base = single(1 + single(settings.gamma * at.iteration))
     return settings.base_lr * single(_power(base, -settings.power))
 
 
-def multistep(settings: SolverSettings, at: Schedule) -> float:
+def multistep(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k, k = how many of `stepvalue` have been reached; one at most in an iteration."""
     if at.current_step < len(settings.stepvalue) and at.iteration >= settings.stepvalue[at.current_step]:
         at.current_step += 1
@@ -99,19 +98,19 @@ def multistep(settings: SolverSettings, at: Schedule) -> float:
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
-def poly(settings: SolverSettings, at: Schedule) -> float:
+def poly(settings: SolverParameters, at: Schedule) -> float:
     """The rate (base_lr - min_lr) (1 - iteration / max_iter)^power + min_lr; `min_lr` is 0 but in NVIDIA's Caffe."""
     base = single(1 - single(at.iteration / settings.max_iter))
     return (settings.base_lr - settings.min_lr) * single(_power(base, settings.power)) + settings.min_lr
 
 
-def cosine(settings: SolverSettings, at: Schedule) -> float:
+def cosine(settings: SolverParameters, at: Schedule) -> float:
     """The rate (base_lr - min_lr) (1 + cos(pi iteration / max_iter)) / 2 + min_lr (Loshchilov and Hutter 2017)."""
     share = (1 + math.cos(math.pi * min(1.0, at.iteration / settings.max_iter))) / 2
     return (settings.base_lr - settings.min_lr) * share + settings.min_lr
 
 
-def plateau(settings: SolverSettings, at: Schedule) -> float:
+def plateau(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k; k grows where the averaged loss was not less than ever for `plateau_winsize[k]`.
 
     Reference: `sgd_solver.cpp` of Intel's and SSD's Caffe.
@@ -126,25 +125,25 @@ def plateau(settings: SolverSettings, at: Schedule) -> float:
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
-def multifixed(settings: SolverSettings, at: Schedule) -> float:
+def multifixed(settings: SolverParameters, at: Schedule) -> float:
     """The rate of the first stage whose `stageiter` has not passed, or of the last stage (Intel's Caffe)."""
     stages = (rate for rate, last in zip(settings.stagelr, settings.stageiter) if at.iteration <= last)
     return next(stages, settings.stagelr[-1])
 
 
-def warm_up(settings: SolverSettings, iteration: int) -> float:
+def warm_up(settings: SolverParameters, iteration: int) -> float:
     """Between `warmup_start_lr` and `base_lr`, in a line (Intel's Caffe)."""
     whole = settings.warmup_iter
     return (iteration * settings.base_lr + (whole - iteration) * settings.warmup_start_lr) / whole
 
 
-def ramp_up(settings: SolverSettings, iteration: int) -> float:
+def ramp_up(settings: SolverParameters, iteration: int) -> float:
     """Between `rampup_lr` and `base_lr`, in a parabola (NVIDIA's Caffe 0.17; it was a line before)."""
     share = single(iteration / settings.rampup_interval)
     return settings.rampup_lr + (settings.base_lr - settings.rampup_lr) * share * share
 
 
-def sigmoid(settings: SolverSettings, at: Schedule) -> float:
+def sigmoid(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr / (1 + e^(-gamma (iteration - stepsize)))."""
     exponent = single(-settings.gamma * (at.iteration - settings.stepsize))
     grown = single(math.exp(exponent)) if exponent < 700 else math.inf

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, Report, did_you_mean
 from netc.ir.layer import counted
 from netc.training.solver.lr_policy import POLICIES
 from netc.training.solver.netc_param import check_options
-
-if TYPE_CHECKING:
-    from netc.training.solver.settings import SolverSettings
+from netc.training.solver.parameters import SolverParameters
 
 SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 NET_FIELDS = ("net", "net_param", "train_net", "train_net_param")
@@ -39,7 +36,7 @@ FRACTIONS = ("momentum", "momentum2", "rms_decay")
 """Parts of what is kept from one iteration to the next: 0 or more, below 1."""
 
 
-def check(settings: SolverSettings, report: Report) -> None:
+def check(settings: SolverParameters, report: Report) -> None:
     """Add every fault of the settings to the report: E601 nets, E602 policy, E603 values, E604 type."""
     _nets(settings, report)
     _tests(settings, report)
@@ -50,7 +47,7 @@ def check(settings: SolverSettings, report: Report) -> None:
     report.extend(check_options(settings.options, settings.netc_param, len(settings.test_iter)))
 
 
-def check_prefix(settings: SolverSettings) -> None:
+def check_prefix(settings: SolverParameters) -> None:
     """Raises NetcError E605 where snapshots could not be written: before the first iteration, not after the last."""
     folder = Path(settings.prefix).parent
     problem = None
@@ -67,7 +64,7 @@ def check_prefix(settings: SolverSettings) -> None:
         )
 
 
-def _nets(settings: SolverSettings, report: Report) -> None:
+def _nets(settings: SolverParameters, report: Report) -> None:
     given = [name for name in NET_FIELDS if getattr(settings, name)]
     if not given:
         report.error(
@@ -81,7 +78,7 @@ def _nets(settings: SolverSettings, report: Report) -> None:
         report.error("E601", f"the solver names {len(given)} train nets: {names}", settings.fields.span(given[1]))
 
 
-def _tests(settings: SolverSettings, report: Report) -> None:
+def _tests(settings: SolverParameters, report: Report) -> None:
     own, batches = len(settings.test_net) + len(settings.test_net_param), len(settings.test_iter)
     generic = bool(settings.net or settings.net_param)
     place = settings.fields.span("test_iter") or settings.fields.span("test_net")
@@ -100,7 +97,7 @@ def _tests(settings: SolverSettings, report: Report) -> None:
         report.error("E601", "`test_iter` without `test_interval`", place, help=help)
 
 
-def _policy(settings: SolverSettings, report: Report) -> None:
+def _policy(settings: SolverParameters, report: Report) -> None:
     policy = POLICIES.get(settings.lr_policy)
     span = settings.fields.span("lr_policy") or settings.fields.span()
     if policy is None:
@@ -117,7 +114,7 @@ def _policy(settings: SolverSettings, report: Report) -> None:
         report.error("E603", found, settings.fields.span("stepsize"))
 
 
-def _values(settings: SolverSettings, report: Report) -> None:
+def _values(settings: SolverParameters, report: Report) -> None:
     for name, low in AT_LEAST.items():
         value = getattr(settings, name)
         falls = name == "gamma" and settings.lr_policy == "sigmoid"  # which rises where gamma is positive
@@ -133,7 +130,7 @@ def _values(settings: SolverSettings, report: Report) -> None:
         report.error("E603", found, settings.fields.span("regularization_type"), help="`L1` or `L2`")
 
 
-def _type(settings: SolverSettings, report: Report) -> None:
+def _type(settings: SolverParameters, report: Report) -> None:
     name, span = settings.type, settings.fields.span("type")
     if name not in SOLVER_TYPES:
         known = f"the types are {', '.join(f'`{known}`' for known in SOLVER_TYPES)}"
@@ -143,7 +140,7 @@ def _type(settings: SolverSettings, report: Report) -> None:
         report.error("E604", found, settings.fields.span("momentum"), help="take `momentum` out")
 
 
-def _forks(settings: SolverSettings, report: Report) -> None:
+def _forks(settings: SolverParameters, report: Report) -> None:
     """Fields of forks that do not go together."""
     stages, ends = len(settings.stagelr), len(settings.stageiter)
     if settings.lr_policy == "multifixed" and stages and ends and stages != ends:

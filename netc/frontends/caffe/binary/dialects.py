@@ -14,7 +14,7 @@ from itertools import islice
 
 from netc.diagnostics import NetcError, did_you_mean
 from netc.frontends.caffe.binary import layouts, numbers
-from netc.layers import layer_class
+from netc.layers import layer_classes
 from netc.schema import PRIVATE, descriptor
 
 BVLC = "bvlc"
@@ -116,9 +116,9 @@ def parameters_of(kind: str) -> str | None:
     >>> parameters_of("BN"), parameters_of("ROIPooling"), parameters_of("Scale"), parameters_of("Split")
     ('bn_param', 'roi_pooling_param', 'scale_param', '')
     """
-    known = layer_class(kind)
-    if known is not None:
-        return known.param_field or getattr(known, "message", "")
+    known = layer_classes(kind)
+    if known:
+        return known[0].param_field or getattr(known[0], "message", "")
     return _PARAMETERS[kind] if kind in _PARAMETERS else _alike().get(kind.lower())
 
 

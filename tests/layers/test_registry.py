@@ -1,0 +1,75 @@
+"""Several meanings of one type name: by dialect, by predicate, and in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from netc.diagnostics import NetcError
+from netc.ir.fields import Fields
+from netc.ir.layer import Layer
+from netc.layers import LayerUse, choose, layer_classes, register, registry
+from tests.layers.meanings import register_upsample
+
+
+@pytest.fixture
+def meanings(monkeypatch):
+    return register_upsample(monkeypatch)
+
+
+def use(bottoms: int = 1, blobs: int | None = None, **parameters) -> LayerUse:
+    return LayerUse(Fields(parameters), bottoms, 1, blobs)
+
+
+def test_a_predicate_chooses_by_bottoms_parameters_and_blobs(meanings):
+    unpool, repeat, weighted = meanings
+    assert choose("Upsample", use(bottoms=2)) is unpool
+    assert choose("Upsample", use(upsample_param=Fields({"scale": 2}))) is repeat
+    assert choose("Upsample", use(blobs=1)) is weighted
+    assert [cls.dialect for cls in layer_classes("Upsample")] == ["segnet", "weighted", "yolo"]
+
+
+def test_a_named_dialect_decides_whatever_the_predicates_say(meanings):
+    assert choose("Upsample", use(bottoms=2), "yolo") is meanings[1]
+    assert choose("Upsample", use(bottoms=2), "ssd") is meanings[0]
+    assert choose("ReLU", use(), "yolo") is registry()["ReLU"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "named"),
+    [
+        (use(2, upsample_param=Fields({})), "2 meanings of layer type `Upsample` fit this layer", {"segnet", "yolo"}),
+        (use(3), "no meaning of layer type `Upsample` fits this layer", {"segnet", "weighted", "yolo"}),
+    ],
+    ids=["several", "none"],
+)
+def test_a_doubt_names_the_meanings(meanings, given, message, named):
+    with pytest.raises(NetcError) as caught:
+        choose("Upsample", given)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("E014", message)
+    assert {note.split(" of ")[1].split(":")[0] for note in found.notes} == named
+    assert "`Upsample` of yolo: Each value is repeated" in found.notes
+    assert all(f"`--dialect {dialect}`" in found.help for dialect in named)
+
+
+def test_a_class_without_a_predicate_is_what_no_other_meaning_fits(meanings):
+    @register("Upsample")
+    @dataclass(frozen=True)
+    class Plain(Layer):
+        """BVLC would have had it."""
+
+    assert choose("Upsample", use(3)) is Plain
+    assert choose("Upsample", use(2)) is meanings[0]
+    assert registry()["Upsample"] is Plain
+
+
+def test_one_dialect_takes_a_name_once(meanings):
+    with pytest.raises(ValueError, match="Upsample of yolo is registered twice"):
+        register("Upsample", dialect="yolo")(Layer)
+
+
+def test_an_unknown_type_has_no_class():
+    assert choose("Poling", use()) is None
+    assert layer_classes("Poling") == ()
