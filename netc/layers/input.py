@@ -68,12 +68,12 @@ class Input(DataLayer):
 
 @register("Parameter", field="parameter_param")
 @dataclass(frozen=True)
-class Parameter(Layer):
+class ParameterLayer(Layer):
     """A learned blob as a top.
 
     Shapes: as given; it starts as zeros, for Caffe gives it no filler.
 
-    >>> Parameter(shape=(2, 3)).infer((), 1)
+    >>> ParameterLayer(shape=(2, 3)).infer((), 1)
     ((2, 3),)
 
     Reference: `parameter_layer.hpp`.

@@ -3,7 +3,7 @@ import torch
 
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost, Count, DataLayer
-from netc.layers.input import Input, Parameter, Silence
+from netc.layers.input import Input, ParameterLayer, Silence
 from tests.layers.contract import raises, round_trip, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
 
@@ -34,12 +34,12 @@ class TestInput:
 class TestParameter:
     def test_forward_and_backward(self):
         blob = np.arange(6.0).reshape(2, 3)
-        (y,) = run(Parameter((2, 3)), weights=[blob])
+        (y,) = run(ParameterLayer((2, 3)), weights=[blob])
         np.testing.assert_array_equal(y, blob)
-        assert gradcheck(Parameter((2, 3)))
+        assert gradcheck(ParameterLayer((2, 3)))
 
     def test_traces(self):
-        module = module_of(Parameter((2, 3)), ())
+        module = module_of(ParameterLayer((2, 3)), ())
         torch._dynamo.reset()
         expected = module.weight.detach()
         torch.testing.assert_close(torch.export.export(module, ()).module()(), module.weight)
@@ -47,14 +47,14 @@ class TestParameter:
         torch.testing.assert_close(compiled().detach(), expected)
 
     def test_blob(self):
-        (weight,) = Parameter((2, 3)).weights(())
+        (weight,) = ParameterLayer((2, 3)).weights(())
         assert (weight.name, weight.shape, weight.filler.type, weight.filler.value) == ("weight", (2, 3), "constant", 0)
 
     def test_file_and_cost(self):
-        assert round_trip("Parameter") == Parameter(())
-        assert round_trip("Parameter", shape={"dim": [4, 5]}) == Parameter((4, 5))
+        assert round_trip("Parameter") == ParameterLayer(())
+        assert round_trip("Parameter", shape={"dim": [4, 5]}) == ParameterLayer((4, 5))
         assert v1_name("Parameter") is None
-        assert Parameter((2, 3)).cost((), ((2, 3),)) == Cost()
+        assert ParameterLayer((2, 3)).cost((), ((2, 3),)) == Cost()
 
     def test_faults(self):
         with raises("E103", r"`shape` \[-4\] has a negative extent"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.exporters.onnx.rules import OnnxCall, writes
-from netc.layers.input import Parameter, Silence
+from netc.layers.input import ParameterLayer, Silence
 
 
 @writes(Silence)
@@ -11,7 +11,7 @@ def silence(layer: Silence, call: OnnxCall) -> None:
     """Nothing."""
 
 
-@writes(Parameter)
-def parameter(layer: Parameter, call: OnnxCall) -> None:
+@writes(ParameterLayer)
+def parameter(layer: ParameterLayer, call: OnnxCall) -> None:
     """A constant."""
     call.top("Identity", call.blob(0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.exporters.python.rules import Code, PythonCall, writes
-from netc.layers.input import Parameter, Silence
+from netc.layers.input import ParameterLayer, Silence
 
 
 @writes(Silence)
@@ -12,7 +12,7 @@ def silence(layer: Silence, call: PythonCall) -> Code:
     return Code("")
 
 
-@writes(Parameter)
-def parameter(layer: Parameter, call: PythonCall) -> Code:
+@writes(ParameterLayer)
+def parameter(layer: ParameterLayer, call: PythonCall) -> Code:
     """A learned tensor."""
     return Code(call.weights[0])
