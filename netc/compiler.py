@@ -30,7 +30,6 @@ from netc.passes.data_to_inputs import data_to_inputs
 if TYPE_CHECKING:
     import torch
 
-    from netc.passes.arrays import Array, Weighted
     from netc.runtime.lower import Net
     from netc.runtime.net_weights import CopyReport
     from netc.weights import Weights
@@ -237,26 +236,23 @@ def folded(net: Net) -> Net:
 
     It shares the modules of layers that stay as they are with `net`.
     """
-    from netc.passes.arrays import Weighted
     from netc.passes.drop_identities import drop_identities
     from netc.passes.fold_batch_norm import fold_batch_norm
     from netc.runtime.inference import rebuilt
 
     before = weighted(net)
-    after = fold_batch_norm(Weighted(drop_identities(net.graph), before.arrays))
-    changed = {key: blobs for key, blobs in after.arrays.items() if blobs is not before.arrays.get(key)}
-    return rebuilt(net, after.graph, changed)
+    return rebuilt(net, before, fold_batch_norm(drop_identities(before)))
 
 
-def weighted(net: Net) -> Weighted:
-    """A net's graph with views of its weights, in Caffe's shapes."""
-    from netc.passes.arrays import Weighted
+def weighted(net: Net) -> Graph:
+    """A net's graph whose parameters hold views of its weights, in Caffe's shapes."""
     from netc.runtime.net_weights import array_of
 
-    arrays: dict[str, list[Array]] = {}
+    entries = dict(net.graph.parameters)
     for blob in net.blobs:
-        arrays.setdefault(blob.key, []).append(array_of(blob.tensor, blob.shape))
-    return Weighted(net.graph, {key: tuple(blobs) for key, blobs in arrays.items()})
+        if blob.is_owner:
+            entries[blob.parameter.name] = replace(blob.parameter, array=array_of(blob.tensor, blob.shape))
+    return net.graph.replace(parameters=entries)
 
 
 def _filled(graph: Graph, files: Sequence[Weights]) -> set[str]:

@@ -11,7 +11,7 @@ import click
 from netc.cli.output import option, parse_shapes
 
 if TYPE_CHECKING:
-    from netc.passes.arrays import Weighted
+    from netc.ir.graph import Graph
 
 
 @click.group(name="surgery")
@@ -35,14 +35,14 @@ def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     return add
 
 
-def _open(net: str, weights: tuple[str, ...], shape: tuple[str, ...]) -> Weighted:
+def _open(net: str, weights: tuple[str, ...], shape: tuple[str, ...]) -> Graph:
     from netc.compiler import weighted
     from netc.conversion.models import open_net
 
     return weighted(open_net(net, weights, shapes=parse_shapes(shape)))
 
 
-def _write(model: Weighted, output: str) -> None:
+def _write(model: Graph, output: str) -> None:
     from netc.conversion.writers import write_caffe
 
     for file in write_caffe(model, Path(output)):

@@ -16,7 +16,7 @@ from netc.conversion.models import Files, net_of, open_net
 from netc.conversion.preprocess import PreprocessOptions
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape
-from netc.passes.arrays import Array, Weighted
+from netc.passes.arrays import Array
 from netc.passes.drop_losses import drop_losses
 from netc.text import read_source
 
@@ -52,8 +52,8 @@ def classify(
     held = described(model)
     net = open_net(held.source, weights or held.weights, shapes={**(held.shapes or {}), **(shapes or {})})
     plain = weighted(net)
-    graph = drop_losses(plain.graph)
-    net = net if graph is plain.graph else net_of(Weighted(graph, plain.arrays))
+    graph = drop_losses(plain)
+    net = net if graph is plain else net_of(graph)
     steps = preprocessing.find(graph, held.source, told)
     names = [] if labels is None else read_labels(labels)
     output = blob or _only(net.outputs)

@@ -16,7 +16,6 @@ from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph
 from netc.layers.cross_entropy import SoftmaxWithLoss
-from netc.passes.arrays import Weighted
 from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
@@ -71,7 +70,7 @@ def convert(
     files = WRITERS[to](model, opened, target, options, found)
     if found is not None:
         sidecar = target.with_suffix(".json")
-        preprocessing.write_sidecar(sidecar, {"model": target.name, "net": model.graph.name, **found.plain()})
+        preprocessing.write_sidecar(sidecar, {"model": target.name, "net": model.name, **found.plain()})
         files = (*files, sidecar)
     return Converted(files, found, warnings)
 
@@ -85,13 +84,13 @@ def _target(output: Path, to: Format) -> Path:
     return output
 
 
-def _unfilled(model: Weighted, weights: Files | None) -> tuple[Diagnostic, ...]:
+def _unfilled(model: Graph, weights: Files | None) -> tuple[Diagnostic, ...]:
     """A warning where layers have weights that no file gave."""
     files = listed(weights)
     if any(read_state(file) is not None for file in files):
         return ()  # a state_dict has all of them, or is an error
     given = {layer.name for file in files for layer in read(file).layers if layer.blobs}
-    missing = [f"`{node.name}`" for node in model.graph.nodes if model.blobs(node) and node.name not in given]
+    missing = [f"`{node.name}`" for node in model.nodes if model.arrays(node) and node.name not in given]
     if not missing:
         return ()
     message = f"{len(missing)} layers have the weights that their fillers drew: no file gives them"
@@ -107,24 +106,20 @@ def _offered(graph: Graph, to: Format, options: ExportOptions) -> tuple[Diagnost
     return (Diagnostic("W804", message, help="`--scores` puts a Softmax in its place"),)
 
 
-def _passed(model: Weighted, to: Format, options: ExportOptions) -> Weighted:
-    graph = losses_to_scores(model.graph) if options.scores else model.graph
-    model = Weighted(graph, model.arrays) if options.scores else model
-    if to in ("py", "onnx", "pt2"):
-        graph = drop_losses(graph)
-    if options.fold:
-        model = fold_batch_norm(Weighted(drop_identities(graph), model.arrays))
-    elif to in ("py", "onnx", "pt2"):
-        model = Weighted(drop_identities(graph), model.arrays)
-    return model
+def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:
+    portable = to in ("py", "onnx", "pt2")
+    graph = losses_to_scores(graph) if options.scores else graph
+    graph = drop_losses(graph) if portable else graph
+    graph = drop_identities(graph) if portable or options.fold else graph
+    return fold_batch_norm(graph) if options.fold else graph
 
 
 def _preprocess(
-    model: Weighted, net: str | Path | Source, options: ExportOptions
+    model: Graph, net: str | Path | Source, options: ExportOptions
 ) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
     """The preprocessing; what is wrong with it is only a warning where nobody asked for it."""
     try:
-        return preprocessing.find(model.graph, net, options.told), ()
+        return preprocessing.find(model, net, options.told), ()
     except NetcError as error:
         if options.input_stage or options.told != PreprocessOptions():
             raise

@@ -17,7 +17,8 @@ from netc import compiler
 from netc.conversion.embedded_net import described
 from netc.diagnostics import NetcError, Source, did_you_mean
 from netc.ir.dims import Shape, text
-from netc.passes.arrays import Array, Weighted
+from netc.ir.graph import Graph
+from netc.passes.arrays import Array
 from netc.runtime.lower import Net
 from netc.runtime.net_weights import copy_weights, named_blobs
 from netc.weights import read
@@ -167,12 +168,9 @@ def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
             own[name].copy_(tensor)
 
 
-def net_of(model: Weighted) -> Net:
+def net_of(model: Graph) -> Net:
     """The torch module of a graph with arrays, in eval()."""
-    net = compiler.lowered(model.graph, unfilled={node.name for node in model.graph.nodes if model.blobs(node)}).eval()
-    for blob in net.blobs:
-        blob.data.copy_(torch.from_numpy(model.arrays[blob.key][blob.index].copy()))
-    return net
+    return compiler.lowered(model).eval()
 
 
 def _first_line(error: Exception) -> str:

@@ -21,9 +21,10 @@ from netc.exporters.caffe import net_text
 from netc.frontends.caffe.read import read_net
 from netc.ir.dims import text
 from netc.ir.graph import Graph, Node, State, module_key
+from netc.ir.parameter_table import tabulated
 from netc.layers.convolution import Convolution
 from netc.layers.inner_product import InnerProduct
-from netc.passes.arrays import Array, Weighted, rewired
+from netc.passes.arrays import Array, rewired
 from netc.passes.data_to_inputs import data_to_inputs
 from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm
@@ -37,11 +38,11 @@ def again(graph: Graph) -> Graph:
     return data_to_inputs(compiler.graph_of(fields, State("TEST")))
 
 
-def _rekeyed(model: Weighted) -> Weighted:
-    """The model with its graph read again; nodes keep their order, and with it their blobs."""
-    graph = again(model.graph)
-    blobs = [model.blobs(node) for node in model.graph.nodes]
-    return Weighted(graph, {node.key: held for node, held in zip(graph.nodes, blobs) if held})
+def _rekeyed(model: Graph, changed: Mapping[str, tuple[Array, ...]] | None = None) -> Graph:
+    """The model read again, with other arrays for the nodes of `changed`; nodes keep their order."""
+    graph, changed = again(model), changed or {}
+    held = [changed[node.key] if node.key in changed else model.arrays(node) for node in model.nodes]
+    return graph.with_arrays({node.key: arrays for node, arrays in zip(graph.nodes, held)})
 
 
 def node_named(graph: Graph, name: str) -> Node:
@@ -53,31 +54,28 @@ def node_named(graph: Graph, name: str) -> Node:
     raise NetcError(f"the net has no layer `{name}`", code="E805", help=help)
 
 
-def fc_to_conv(model: Weighted, names: Sequence[str] = ()) -> Weighted:
+def fc_to_conv(model: Graph, names: Sequence[str] = ()) -> Graph:
     """Inner products as convolutions: those named, else all that read a picture or the result of such a one.
 
     The numbers stay, read as kernels: (outputs, c h w) becomes (outputs, c, h, w). Raises NetcError E805.
     """
-    chosen = {node_named(model.graph, name).key for name in names}
-    arrays, nodes = dict(model.arrays), []
+    chosen = {node_named(model, name).key for name in names}
+    arrays: dict[str, tuple[Array, ...]] = {}
+    nodes = []
     maps: set[str] = set()
-    for node in model.graph.nodes:
-        plane = _plane(model.graph, node, maps)
+    for node in model.nodes:
+        plane = _plane(model, node, maps)
         if isinstance(node.layer, InnerProduct) and plane and (node.key in chosen or not names):
-            made, arrays[node.key] = _as_convolution(node, model.blobs(node), plane)
+            made, arrays[node.key] = _as_convolution(node, model.arrays(node), plane)
             nodes.append(made)
             maps.update(node.tops)
             continue
         nodes.append(node)
-        if (
-            node.bottoms
-            and node.bottoms[0] in maps
-            and model.graph.shapes(node.bottoms[:1]) == model.graph.shapes(node.tops)
-        ):
+        if node.bottoms and node.bottoms[0] in maps and model.shapes(node.bottoms[:1]) == model.shapes(node.tops):
             maps.update(node.tops)
     if not maps:
         raise NetcError("no inner product reads a picture: there is nothing to convert", code="E805")
-    return _rekeyed(Weighted(model.graph.replace(nodes=tuple(nodes)), arrays))
+    return _rekeyed(model.replace(nodes=tuple(nodes)), arrays)
 
 
 def _plane(graph: Graph, node: Node, maps: set[str]) -> tuple[int, ...]:
@@ -104,21 +102,21 @@ def _as_convolution(node: Node, blobs: tuple[Array, ...], plane: Sequence[int]) 
     return replace(node, layer=made), (np.ascontiguousarray(weight).reshape(-1, *plane), *blobs[1:])
 
 
-def classes(model: Weighted, name: str, count: int, rename: str | None = None, seed: int | None = None) -> Weighted:
+def classes(model: Graph, name: str, count: int, rename: str | None = None, seed: int | None = None) -> Graph:
     """Layer `name` with `count` outputs, filled as its fillers say, from `seed`; perhaps under another name.
 
     A new name keeps a file of the old weights from being copied into it. Raises NetcError E805, and what no longer fits
     behind it.
     """
-    node = node_named(model.graph, name)
+    node = node_named(model, name)
     if not isinstance(node.layer, (InnerProduct, Convolution)):
         raise NetcError(f"`{name}` is a `{node.layer.type}`: it has no number of outputs", code="E805")
     made = replace(node, layer=replace(node.layer, num_output=count), name=rename or name)
-    nodes = tuple(made if one is node else one for one in model.graph.nodes)
-    index = model.graph.nodes.index(node)
-    changed = _rekeyed(Weighted(model.graph.replace(nodes=nodes), model.arrays))
-    fresh = changed.graph.nodes[index]
-    return Weighted(changed.graph, {**changed.arrays, fresh.key: _filled(changed.graph, fresh, seed)})
+    nodes = tuple(made if one is node else one for one in model.nodes)
+    index = model.nodes.index(node)
+    changed = _rekeyed(model.replace(nodes=nodes), {node.key: ()})
+    fresh = changed.nodes[index]
+    return changed.with_arrays({fresh.key: _filled(changed, fresh, seed)})
 
 
 def _filled(graph: Graph, node: Node, seed: int | None) -> tuple[Array, ...]:
@@ -132,41 +130,40 @@ def _filled(graph: Graph, node: Node, seed: int | None) -> tuple[Array, ...]:
     return tuple(blobs)
 
 
-def drop(model: Weighted, names: Sequence[str]) -> Weighted:
+def drop(model: Graph, names: Sequence[str]) -> Graph:
     """The net without these layers: who read them reads what they read. Raises NetcError E805 where shapes differ."""
-    gone = [node_named(model.graph, name) for name in names]
+    gone = [node_named(model, name) for name in names]
     renamed = {}
     for node in gone:
         if node.tops and (len(node.tops) != 1 or not node.bottoms):
             raise NetcError(f"`{node.name}` has {len(node.bottoms)} bottoms, {len(node.tops)} tops", code="E805")
         for top in node.tops:
-            before, after = model.graph.shape(node.bottoms[0]), model.graph.shape(top)
+            before, after = model.shape(node.bottoms[0]), model.shape(top)
             if before != after:
                 raise NetcError(f"`{node.name}` makes {text(after)} of {text(before)}: it cannot go", code="E805")
             renamed[top] = node.bottoms[0]
-    kept = [node for node in model.graph.nodes if node not in gone]
-    return _rekeyed(Weighted(rewired(model.graph, kept, renamed), model.arrays))
+    kept = [node for node in model.nodes if node not in gone]
+    return _rekeyed(rewired(model, kept, renamed))
 
 
-def rename(model: Weighted, names: Mapping[str, str]) -> Weighted:
+def rename(model: Graph, names: Mapping[str, str]) -> Graph:
     """The net with layers under other names; blobs keep theirs. Raises NetcError E805 for a layer that is not there."""
     for name in names:
-        node_named(model.graph, name)
+        node_named(model, name)
     taken: set[str] = set()
     nodes, arrays = [], {}
-    for node in model.graph.nodes:
+    for node in model.nodes:
         name = names.get(node.name, node.name)
         key = module_key(name, taken)
         taken.add(key)
         nodes.append(replace(node, name=name, key=key))
-        if model.blobs(node):
-            arrays[key] = model.blobs(node)
-    return Weighted(model.graph.replace(nodes=tuple(nodes)), arrays)
+        arrays[key] = model.arrays(node)
+    return tabulated(model.replace(nodes=tuple(nodes))).with_arrays(arrays)
 
 
-def crop(model: Weighted, blob: str) -> Weighted:
+def crop(model: Graph, blob: str) -> Graph:
     """The net up to a blob, which becomes its only output. Raises NetcError E805 where there is no such blob."""
-    graph = model.graph
+    graph = model
     if blob not in graph.blobs:
         help = did_you_mean(blob, graph.blobs)
         raise NetcError(f"the net has no blob `{blob}`", code="E805", help=help)
@@ -177,9 +174,9 @@ def crop(model: Weighted, blob: str) -> Weighted:
             kept.append(node)
     inputs = tuple(name for name in graph.inputs if name in wanted)
     cropped = rewired(graph.replace(inputs=inputs), kept[::-1], {})
-    return _rekeyed(Weighted(cropped, model.arrays))
+    return _rekeyed(cropped)
 
 
-def fold(model: Weighted) -> Weighted:
+def fold(model: Graph) -> Graph:
     """The net with BatchNorm and Scale folded, and without dropout."""
-    return fold_batch_norm(Weighted(drop_identities(model.graph), model.arrays))
+    return fold_batch_norm(drop_identities(model))

@@ -16,7 +16,7 @@ from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.diagnostics import NetcError
 from netc.exporters.input_stage import InputStage
 from netc.exporters.python.names import Identifiers
-from netc.passes.arrays import Weighted
+from netc.ir.graph import Graph
 from netc.runtime.lower import Net
 from netc.weights import BlobArray, LayerBlobs, Weights, atomic_path, atomic_write, write_caffemodel
 
@@ -57,15 +57,15 @@ def _stage(found: Preprocess | None, options: ExportOptions) -> InputStage | Non
     return found.stage
 
 
-def _tensors(model: Weighted, opened: Net, options: ExportOptions) -> dict[str, Tensor]:
+def _tensors(model: Graph, opened: Net, options: ExportOptions) -> dict[str, Tensor]:
     """The state_dict: the net's own tensors where no pass changed them."""
-    net = opened if model.graph is opened.graph else net_of(model)
+    net = opened if model.nodes is opened.graph.nodes else net_of(model)
     kind = getattr(torch, DTYPES[options.half])
     return {name: tensor.detach().to(kind).contiguous() for name, tensor in net.state_dict().items()}
 
 
 def _safetensors(
-    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+    model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     from safetensors.torch import save_file
 
@@ -81,7 +81,7 @@ def _safetensors(
 
 
 def _state_dict(
-    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+    model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     with atomic_write(target) as file:
         torch.save(_tensors(model, opened, options), file)
@@ -89,32 +89,32 @@ def _state_dict(
 
 
 def _caffe(
-    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+    model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     if options.half is not None:
         raise NetcError("BVLC Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
     return write_caffe(model, target)
 
 
-def write_caffe(model: Weighted, target: Path) -> tuple[Path, ...]:
+def write_caffe(model: Graph, target: Path) -> tuple[Path, ...]:
     """Write a .prototxt, and beside it the .caffemodel. Raises NetcError E801 for what BVLC Caffe does not have."""
     from netc.exporters.caffe import net_message, net_text
 
-    message = net_message(model.graph)
+    message = net_message(model)
     layers = tuple(
-        LayerBlobs(node.name, node.layer.type, tuple(BlobArray(np.asarray(blob)) for blob in model.blobs(node)))
-        for node in model.graph.nodes
-        if model.blobs(node)
+        LayerBlobs(node.name, node.layer.type, tuple(BlobArray(np.asarray(blob)) for blob in model.arrays(node)))
+        for node in model.nodes
+        if model.arrays(node)
     )
     trained = target.with_suffix(".caffemodel")
-    write_caffemodel(trained, Weights(layers, model.graph.name), message.SerializeToString())
+    write_caffemodel(trained, Weights(layers, model.name), message.SerializeToString())
     with atomic_write(target) as file:
-        file.write(net_text(model.graph).encode("utf-8", "surrogateescape"))
+        file.write(net_text(model).encode("utf-8", "surrogateescape"))
     return target, trained
 
 
 def _python(
-    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+    model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     from safetensors.torch import save_file
 
@@ -122,7 +122,7 @@ def _python(
 
     trained = target.with_suffix(".safetensors")
     dtype = DTYPES[options.half]
-    text, state = source_of(model.graph, model.arrays, trained.name, _stage(found, options), dtype)
+    text, state = source_of(model, trained.name, _stage(found, options), dtype)
     kind = getattr(torch, dtype)
     tensors = {name: torch.from_numpy(np.array(array)).to(kind) for name, array in state.items()}
     with atomic_path(trained) as path:
@@ -133,13 +133,13 @@ def _python(
 
 
 def _onnx(
-    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+    model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     from netc.exporters.onnx import model_of
 
     if options.half == "bf16":
         raise NetcError("ONNX models are written in float32 or fp16", code="E803", help="use `--half fp16`")
-    made = model_of(model.graph, model.arrays, _stage(found, options), DTYPES[options.half])
+    made = model_of(model, _stage(found, options), DTYPES[options.half])
     with atomic_write(target) as file:
         file.write(made.SerializeToString())
     return (target,)
@@ -158,16 +158,12 @@ class _Positional(nn.Module):
         return found
 
 
-def _pt2(
-    model: Weighted, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
-) -> tuple[Path, ...]:
+def _pt2(model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None) -> tuple[Path, ...]:
     from netc.exporters.errors import known_shape
 
     kind = getattr(torch, DTYPES[options.half])
     net = _Positional(net_of(_plain_keys(model))).to(kind).eval()
-    examples = [
-        torch.zeros((2, *known_shape(model.graph, name, free=1)[1:]), dtype=kind) for name in model.graph.inputs
-    ]
+    examples = [torch.zeros((2, *known_shape(model, name, free=1)[1:]), dtype=kind) for name in model.inputs]
     batch = torch.export.Dim("batch", min=1)
     with torch.no_grad():
         program = torch.export.export(
@@ -178,12 +174,12 @@ def _pt2(
     return (target,)
 
 
-def _plain_keys(model: Weighted) -> Weighted:
+def _plain_keys(model: Graph) -> Graph:
     """The model with module names of letters, digits and underscores: torch cannot read others back from a .pt2."""
     names = Identifiers(dir(nn.Module()))
-    keys = {node.key: names.make(node.name) for node in model.graph.nodes}
-    nodes = tuple(replace(node, key=keys[node.key]) for node in model.graph.nodes)
-    return Weighted(model.graph.replace(nodes=nodes), {keys[key]: blobs for key, blobs in model.arrays.items()})
+    keys = {node.key: names.make(node.name) for node in model.nodes}
+    nodes = tuple(replace(node, key=keys[node.key]) for node in model.nodes)
+    return model.replace(nodes=nodes)
 
 
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:
@@ -192,7 +188,7 @@ def _save(program: torch.export.ExportedProgram, path: Path) -> None:
         torch.export.save(program, file)
 
 
-_Writer = Callable[[Weighted, Net, Path, ExportOptions, "Preprocess | None"], "tuple[Path, ...]"]
+_Writer = Callable[[Graph, Net, Path, ExportOptions, "Preprocess | None"], "tuple[Path, ...]"]
 WRITERS: dict[Format, _Writer] = {
     "safetensors": _safetensors,
     "pt": _state_dict,

@@ -13,10 +13,10 @@ the blob's name. Nothing here changes after it was made: a pass returns a new Gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from netc.diagnostics import Span
 from netc.ir.dims import Shape, text
@@ -24,6 +24,9 @@ from netc.ir.dtypes import DType, suffix
 from netc.ir.fields import Fields
 from netc.ir.layer import Layer, Shapes, Weight
 from netc.ir.parameters import Parameter, ParamSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Phase = Literal["TRAIN", "TEST"]
 
@@ -160,6 +163,27 @@ class Graph:
         """The parameters of a node, in .caffemodel order."""
         return tuple(self.parameters[name] for name in node.parameters)
 
+    def arrays(self, node: Node) -> tuple[NDArray[Any], ...]:
+        """The values of a node's blobs, each in the shape in which the layer has it; none where one has no array."""
+        held = [entry.array for entry in self.parameters_of(node)]
+        if any(array is None for array in held):
+            return ()
+        pairs = zip(held, self.weights(node))
+        return tuple(_shaped(a, w.shape) for a, w in pairs if a is not None)
+
+    def with_arrays(self, arrays: Mapping[str, Sequence[NDArray[Any]]]) -> Graph:
+        """The graph with values of blobs, given by node key in .caffemodel order; shared ones are those of the last."""
+        entries = dict(self.parameters)
+        for node in self.nodes:
+            for name, array in zip(node.parameters, arrays.get(node.key, ())):
+                entries[name] = replace(entries[name], array=_shaped(array, entries[name].shape))
+        return self.replace(parameters=entries)
+
+    def without_arrays(self) -> Graph:
+        """The graph whose parameters have fillers only."""
+        entries = {name: replace(entry, array=None) for name, entry in self.parameters.items()}
+        return self.replace(parameters=entries)
+
     def owners(self) -> dict[tuple[str, int], tuple[str, int]]:
         """For each blob (node key, index), the first that is the same parameter: itself where none is earlier."""
         first: dict[str, tuple[str, int]] = {}
@@ -191,6 +215,10 @@ class Graph:
         for node in self.nodes:
             yield f"  {node.name or '(unnamed)'}: {node.layer.type}({show(node.bottoms)}) -> {show(node.tops) or '()'}"
         yield f"  outputs {show(self.outputs)}"
+
+
+def _shaped(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    return array if array.shape == shape else array.reshape(shape)
 
 
 def module_key(name: str, taken: Iterable[str]) -> str:

@@ -1,10 +1,10 @@
-"""The blobs of a graph as plain arrays, which passes rewrite along with it."""
+"""What passes share: which parameters they may rewrite, and graphs of fewer nodes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
@@ -12,26 +12,12 @@ import numpy.typing as npt
 from netc.ir.graph import Graph, Node
 
 Array = npt.NDArray[Any]
-Arrays = Mapping[str, tuple[Array, ...]]
-"""For each node's key its blobs, in Caffe's order and shapes; nodes without blobs may be missing."""
-
-
-@dataclass(frozen=True, eq=False)
-class Weighted:
-    """A graph with the values of its blobs."""
-
-    graph: Graph
-    arrays: Arrays
-
-    def blobs(self, node: Node) -> tuple[Array, ...]:
-        """A node's blobs; none for a layer without any."""
-        return self.arrays.get(node.key, ())
 
 
 def unshared(graph: Graph, node: Node) -> bool:
     """Whether no other layer uses one of a node's blobs: only then may a pass rewrite them."""
     named = Counter(name for other in graph.nodes for name in other.parameters)
-    return all(named[name] == 1 for name in node.parameters)
+    return all(named[name] <= 1 for name in node.parameters)
 
 
 def rewired(graph: Graph, nodes: Iterable[Node], renamed: Mapping[str, str]) -> Graph:

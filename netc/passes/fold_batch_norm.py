@@ -11,14 +11,14 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from netc.ir.graph import Node
-from netc.ir.parameter_table import tabulated
+from netc.ir.graph import Graph, Node
+from netc.ir.parameter_table import ParameterTable
 from netc.ir.verify import verify
 from netc.layers.batch_norm import BatchNorm
 from netc.layers.convolution import Convolution, Deconvolution
 from netc.layers.inner_product import InnerProduct
 from netc.layers.scale import Scale
-from netc.passes.arrays import Array, Weighted, rewired, unshared
+from netc.passes.arrays import Array, rewired, unshared
 
 Producer = Convolution | Deconvolution | InnerProduct
 
@@ -34,26 +34,26 @@ class Affine(NamedTuple):
         return Affine(self.factor * other.factor, self.addend * other.factor + other.addend)
 
 
-def fold_batch_norm(net: Weighted) -> Weighted:
-    """The net with every BatchNorm and channel-wise Scale folded into the layer before where that can take it.
+def fold_batch_norm(graph: Graph) -> Graph:
+    """The graph with every BatchNorm and channel-wise Scale folded into the layer before it where that can take it.
 
-    A BatchNorm that nothing can take becomes one Scale with a bias, together with a Scale behind it. The results are
-    the same but for rounding. BatchNorms that normalise by the batch in test too, and layers that share their blobs
-    with others, stay.
+    Its parameters must have arrays. A BatchNorm that nothing can take becomes one Scale with a bias, together with a
+    Scale after it. The results are the same but for rounding. BatchNorms that normalize by the batch in test too, and
+    layers that share their blobs with others, stay.
     """
-    verify(net.graph)
-    folder = _Folder(net)
-    for node in net.graph.nodes:
+    folder = _Folder(verify(graph))
+    for node in graph.nodes:
         folder.visit(node)
-    graph = tabulated(rewired(net.graph, folder.nodes.values(), {}))
-    return Weighted(verify(graph), folder.arrays)
+    return verify(rewired(graph.replace(parameters=folder.parameters), folder.nodes.values(), {}))
 
 
 class _Folder:
-    def __init__(self, net: Weighted) -> None:
-        self.net = net
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.nodes: dict[str, Node] = {}
-        self.arrays = dict(net.arrays)
+        self.table = ParameterTable(graph.nodes)
+        """Entries of the layers that are no longer what they were."""
+        self.parameters = dict(graph.parameters)
         self.before: dict[str, str] = {}
         """For a value, the key of the layer that took over giving it."""
 
@@ -62,27 +62,32 @@ class _Folder:
         affine = self._affine(node)
         giver = self._giver(node) if affine else None
         if affine and giver is not None and self._takes(giver, affine):
-            folded, blobs = _folded(giver, self.arrays[giver.key], affine)
+            folded, blobs = _folded(giver, self._arrays(giver), affine)
             self._put(replace(folded, tops=node.tops), blobs)
-            del self.arrays[node.key]
         elif affine and isinstance(node.layer, BatchNorm):
             scale = replace(node, layer=Scale(bias_term=True), param_specs=())
-            dtype = self.net.blobs(node)[0].dtype
+            dtype = self._arrays(node)[0].dtype
             self._put(scale, tuple(part.astype(dtype) for part in affine))
         else:
             self.nodes[node.key] = node
             self.before.update(dict.fromkeys(node.tops, node.key))
 
     def _put(self, node: Node, blobs: tuple[Array, ...]) -> None:
-        self.nodes[node.key] = node
-        self.arrays[node.key] = blobs
+        names = self.table.add(node, self.graph.weights(node))
+        for name, blob in zip(names, blobs):
+            self.parameters[name] = replace(self.table.entries[name], array=blob)
+        self.nodes[node.key] = replace(node, parameters=names)
         self.before[node.tops[0]] = node.key
+
+    def _arrays(self, node: Node) -> tuple[Array, ...]:
+        held = (self.parameters[name].array for name in node.parameters)
+        return tuple(array for array in held if array is not None)
 
     def _affine(self, node: Node) -> Affine | None:
         """What a node does to each channel, None where it does something else."""
-        layer, blobs = node.layer, self.net.blobs(node)
-        axes = len(self.net.graph.shape(node.bottoms[0]) or ()) if node.bottoms else 0
-        if not blobs or axes < 2 or len(node.tops) != 1 or not unshared(self.net.graph, node):
+        layer, blobs = node.layer, self._arrays(node)
+        axes = len(self.graph.shape(node.bottoms[0]) or ()) if node.bottoms else 0
+        if not blobs or axes < 2 or len(node.tops) != 1 or not unshared(self.graph, node):
             return None
         if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
             return _of_batch_norm(layer, blobs)
@@ -93,13 +98,13 @@ class _Folder:
     def _giver(self, node: Node) -> Node | None:
         """The layer that gives the node's bottom to it alone."""
         giver = self.nodes.get(self.before.get(node.bottoms[0], ""))
-        if giver is None or giver.tops != node.bottoms or len(self.net.graph.readers[node.bottoms[0]]) != 1:
+        if giver is None or giver.tops != node.bottoms or len(self.graph.readers[node.bottoms[0]]) != 1:
             return None
         return giver
 
     def _takes(self, giver: Node, affine: Affine) -> bool:
         layer = giver.layer
-        if not unshared(self.net.graph, giver) or not self.arrays.get(giver.key) or len(giver.bottoms) != 1:
+        if not unshared(self.graph, giver) or not self._arrays(giver) or len(giver.bottoms) != 1:
             return False
         if isinstance(layer, Scale):  # a BatchNorm without a layer before it, and the Scale behind it
             return layer.bias_term and layer.num_axes == 1 and layer.axis == 1

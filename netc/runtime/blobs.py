@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from netc.ir.dims import Shape
@@ -54,6 +56,12 @@ class LayerBlob:
     def is_owner(self) -> bool:
         """False for a blob that shares an earlier one's memory."""
         return self.owner == (self.key, self.index)
+
+
+def write_array(blob: LayerBlob, parameter: Parameter) -> None:
+    """Overwrite a blob with the array of its parameter, which has one."""
+    assert parameter.array is not None, f"{parameter.name!r} has no array"
+    blob.data.copy_(torch.from_numpy(np.array(parameter.array)))
 
 
 def blobs_of(graph: Graph, modules: dict[str, nn.Module]) -> list[LayerBlob]:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netc.ir.graph import Graph
+from netc.runtime.blobs import write_array
 from netc.runtime.lower import Net, made
 from netc.runtime.straight_line import Straight, straight
-
-Array = NDArray[Any]
 
 CARRYING = frozenset(("LSTM", "RNN"))
 """Layers that keep tensors from one pass to the next. Were those constants too, each pass would be compiled anew."""
 
 
-def rebuilt(net: Net, graph: Graph, changed: Mapping[str, Sequence[Array]]) -> Net:
-    """The net of a graph that a pass made of `net.graph`, in eval().
+def rebuilt(net: Net, before: Graph, after: Graph) -> Net:
+    """The net of the graph that a pass made of `before`, the net's own with arrays, in eval().
 
-    `changed` holds the blobs, by node key and in Caffe's shapes, of layers that are no longer what they were. They get
-    modules of their own; the others keep theirs, with all that these hold.
+    Layers whose parameters are others get modules of their own; the others keep theirs, with all that these hold.
     """
-    by_key = graph.by_key
-    fresh = {}
-    for key in changed:
-        like = next(iter((*net.module(key).parameters(), *net.module(key).buffers())))
-        fresh[key] = made(graph, by_key[key]).to(like.device, like.dtype)
-    found = Net(graph, {key: fresh[key] if key in fresh else net.module(key) for key in by_key}).eval()
+    modules, fresh = {}, set()
+    for node in after.nodes:
+        modules[node.key] = net.module(node.key)
+        if any(after.parameters[name] is not before.parameters.get(name) for name in node.parameters):
+            like = next(iter((*net.module(node.key).parameters(), *net.module(node.key).buffers())))
+            modules[node.key] = made(after, node).to(like.device, like.dtype)
+            fresh.add(node.key)
+    found = Net(after.without_arrays(), modules).eval()
     for blob in found.blobs:
         if blob.key in fresh:
-            blob.data.copy_(torch.tensor(changed[blob.key][blob.index]))
+            write_array(blob, after.parameters[blob.parameter.name])
     return found
 
 

@@ -14,7 +14,7 @@ from netc.diagnostics import NetcError, did_you_mean
 from netc.ir.dims import known, text
 from netc.ir.graph import Graph, Node
 from netc.ir.verify import verify
-from netc.runtime.blobs import LayerBlob, blobs_of
+from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
 from netc.runtime.modules import LayerModule, module_for
@@ -182,7 +182,8 @@ def lower(
 ) -> Net:
     """The net of a graph whose data layers were turned into inputs, weights filled as the net says.
 
-    `generator` draws the weights (on the CPU, so that a seed means the same everywhere). With `share`, layers of
+    Parameters with an array take it; `generator` draws the others (on the CPU, so that a seed means the same
+    everywhere). With `share`, layers of
     the same name use that net's weights, as Caffe's test nets use the train net's. Layers named in `unfilled` get no
     values: the caller writes them, and drawing them first takes longer than reading a file. Raises NetcError E203 where
     a weight's shape depends on an extent that is not known, E204 where shared weights differ in shape.
@@ -192,12 +193,12 @@ def lower(
     fresh: dict[str, bool] = {}
     for node in graph.nodes:
         found = _shared(graph, node, share)
-        empty = node.name in unfilled
+        empty = node.name in unfilled or bool(graph.arrays(node))
         modules[node.key] = found or (_empty(graph, node) if empty else made(graph, node))
         if found is None:
             fresh[node.key] = not empty
     _fill(blobs_of(graph, modules), fresh, generator)
-    return Net(graph, modules).train(graph.state.phase == "TRAIN")
+    return Net(graph.without_arrays(), modules).train(graph.state.phase == "TRAIN")
 
 
 def _empty(graph: Graph, node: Node) -> nn.Module:
@@ -264,7 +265,9 @@ def _fill(blobs: list[LayerBlob], fresh: Mapping[str, bool], generator: torch.Ge
         if blob.key not in fresh:
             continue
         if blob.is_owner:
-            if fresh[blob.key]:
+            if blob.parameter.array is not None:
+                write_array(blob, blob.parameter)
+            elif fresh[blob.key]:
                 fill(blob.tensor, blob.weight.filler, blob.weight.shape, generator)
             continue
         tensor = by_place[blob.owner].tensor

@@ -9,7 +9,7 @@ import torch
 
 from netc.compiler import weighted
 from netc.conversion.models import open_net
-from netc.passes.arrays import Weighted
+from netc.ir.graph import Graph
 
 MIXED = """
 name: "mixed"
@@ -88,7 +88,7 @@ def write(folder: Path, text: str, name: str = "net.prototxt") -> Path:
     return path
 
 
-def trained(path: Path, seed: int = 3) -> Weighted:
+def trained(path: Path, seed: int = 3) -> Graph:
     """The net of a file with random weights in every blob; variances and counts are positive."""
     net = open_net(path)
     generator = torch.Generator().manual_seed(seed)
@@ -100,11 +100,10 @@ def trained(path: Path, seed: int = 3) -> Weighted:
     return weighted(net)
 
 
-def inputs_of(model: Weighted, batch: int, seed: int = 5) -> dict[str, np.ndarray]:
+def inputs_of(model: Graph, batch: int, seed: int = 5) -> dict[str, np.ndarray]:
     """Random numbers for each input, by value."""
     generator = np.random.default_rng(seed)
-    graph = model.graph
-    return {n: generator.standard_normal((batch, *graph.shape(n)[1:]), dtype=np.float32) for n in graph.inputs}
+    return {n: generator.standard_normal((batch, *model.shape(n)[1:]), dtype=np.float32) for n in model.inputs}
 
 
 def close(one: np.ndarray, other: np.ndarray, tolerance: float = 1e-4) -> bool:

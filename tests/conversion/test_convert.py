@@ -72,7 +72,7 @@ def test_hostile_names_through_every_exporter(tmp_path, to):
     else:
         net = prototxt if to != "caffe" else done.files[0]
         found = open_net(net, done.files[1] if to == "caffe" else done.files[0])
-        feed = {model.graph.values[n].blob: a for n, a in inputs_of(model, 2).items()}
+        feed = {model.values[n].blob: a for n, a in inputs_of(model, 2).items()}
         assert close(*[next(iter(one.run(feed).values())) for one in (net_of(model), found)], 0)
 
 

@@ -24,14 +24,14 @@ layer { name: "data" type: "ImageData" top: "data" top: "label" image_data_param
 def test_preprocessing_is_found_beside_the_net(mixed, tmp_path):
     prototxt, weights, model = mixed
     write(tmp_path, TRAIN, "train_val.prototxt")
-    found = find(model.graph, prototxt)
+    found = find(model, prototxt)
     assert (found.resize, found.crop, found.order, found.scale) == ((30, 26), (23, 19), "bgr", 0.5)
     assert found.mean.ravel().tolist() == [10, 20, 30]
     done = convert(prototxt, weights, to="onnx", output=tmp_path / "out")
     sidecar = json.loads(done.files[-1].read_text())
     assert sidecar["mean"] == [10, 20, 30]
     assert sidecar["crop"] == [23, 19]
-    told = find(model.graph, prototxt, PreprocessOptions(mean=(1.0,), scale=2.0, order="rgb", resize=(40, 41)))
+    told = find(model, prototxt, PreprocessOptions(mean=(1.0,), scale=2.0, order="rgb", resize=(40, 41)))
     assert (told.resize, told.order, told.scale, told.mean.shape) == ((40, 41), "rgb", 2.0, (1, 1, 1))
 
 
@@ -39,7 +39,7 @@ def test_a_mean_picture_gives_the_size_before_the_cut(mixed, tmp_path):
     prototxt, _, model = mixed
     picture = np.random.default_rng(0).random((3, 33, 31), np.float32)
     write_blob(tmp_path / "mean.binaryproto", picture[None])
-    found = find(model.graph, prototxt, PreprocessOptions(mean=str(tmp_path / "mean.binaryproto")))
+    found = find(model, prototxt, PreprocessOptions(mean=str(tmp_path / "mean.binaryproto")))
     assert found.resize == (33, 31)
     np.testing.assert_array_equal(found.stage.mean, picture[:, 5:28, 6:25])
 

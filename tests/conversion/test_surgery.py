@@ -22,10 +22,10 @@ def test_fully_connected_layers_slide_as_convolutions(mixed):
 def test_another_number_of_classes_starts_afresh_and_keeps_the_rest(mixed):
     _, _, model = mixed
     made = surgery.classes(model, "fc", 9, rename="fc_new", seed=1)
-    node = surgery.node_named(made.graph, "fc_new")
-    assert [blob.shape[0] for blob in made.blobs(node)] == [9, 9]
-    conv = surgery.node_named(made.graph, "conv1")
-    assert made.blobs(conv)[0] is model.blobs(surgery.node_named(model.graph, "conv1"))[0]
+    node = surgery.node_named(made, "fc_new")
+    assert [blob.shape[0] for blob in made.arrays(node)] == [9, 9]
+    conv = surgery.node_named(made, "conv1")
+    assert made.arrays(conv)[0] is model.arrays(surgery.node_named(model, "conv1"))[0]
     assert net_of(made).run(inputs_of(model, 2))["prob"].shape == (2, 9)
     with pytest.raises(NetcError, match="`relu1` is a `ReLU`"):
         surgery.classes(model, "relu1", 3)
@@ -33,7 +33,7 @@ def test_another_number_of_classes_starts_afresh_and_keeps_the_rest(mixed):
 
 def test_layers_go_and_get_names(mixed):
     _, _, model = mixed
-    assert "relu1" not in [node.name for node in surgery.drop(model, ["relu1", "drop"]).graph.nodes]
+    assert "relu1" not in [node.name for node in surgery.drop(model, ["relu1", "drop"]).nodes]
     with pytest.raises(NetcError, match="cannot go"):
         surgery.drop(model, ["pool1"])
     with pytest.raises(NetcError, match="no layer `conv9`"):
@@ -49,4 +49,4 @@ def test_a_net_is_cut_off_behind_a_blob(mixed):
     feed = inputs_of(model, 2)
     assert net_of(made).outputs == ("join",)
     assert close(net_of(model).run(feed, ["join"])["join"], net_of(made).run(feed)["join"], 0)
-    assert set(made.arrays) == {"conv1", "bn1", "scale1", "left"}
+    assert {node.name for node in made.nodes if made.arrays(node)} == {"conv1", "bn1", "scale1", "left"}

@@ -39,10 +39,10 @@ def test_weights_come_back_bit_for_bit(tmp_path, text):
     model = trained(write(tmp_path, text))
     prototxt, trained_file = write_caffe(model, tmp_path / "out.prototxt")
     layers = read(trained_file).layers
-    written = [node for node in model.graph.nodes if model.blobs(node)]
+    written = [node for node in model.nodes if model.arrays(node)]
     assert [layer.name for layer in layers if layer.blobs] == [node.name for node in written]
     for layer, node in zip([layer for layer in layers if layer.blobs], written):
-        for blob, array in zip(layer.blobs, model.blobs(node)):
+        for blob, array in zip(layer.blobs, model.arrays(node)):
             assert blob.data.tobytes() == array.tobytes()
     again = trained_file.read_bytes()
     parsed = caffe.NetParameter.FromString(again)
@@ -52,10 +52,10 @@ def test_weights_come_back_bit_for_bit(tmp_path, text):
 
 def test_what_bvlc_does_not_have_is_told(tmp_path):
     model = trained(write(tmp_path, MIXED))
-    stranger = type("Stranger", (type(model.graph.nodes[0].layer),), {"type": "Stranger"})
-    node = model.graph.nodes[0]
+    stranger = type("Stranger", (type(model.nodes[0].layer),), {"type": "Stranger"})
+    node = model.nodes[0]
     changed = type(node)(**{**vars(node), "layer": stranger(num_output=8, kernel=(3,))})
-    graph = model.graph.replace(nodes=(changed, *model.graph.nodes[1:]))
+    graph = model.replace(nodes=(changed, *model.nodes[1:]))
     with pytest.raises(NetcError, match="no layer type `Stranger`"):
         net_message(graph)
 

@@ -72,10 +72,10 @@ def feeds(model, name):
         feed = inputs_of(model, batch)
         if sizes == (2,):
             generator = np.random.default_rng(0)
-            shapes = {value: model.graph.shape(value) for value in model.graph.inputs}
+            shapes = {value: model.shape(value) for value in model.inputs}
             feed = {value: generator.standard_normal(shape, dtype=np.float32) for value, shape in shapes.items()}
         for value in feed:
-            if value in MARKS.get(model.graph.nodes[-1].layer.type, ""):
+            if value in MARKS.get(model.nodes[-1].layer.type, ""):
                 feed[value] = np.round(np.abs(feed[value])) % 2
         made.append(feed)
     return made
@@ -87,7 +87,7 @@ MARKS = {"BatchReindex": "b", "Filter": "c", "Embed": "a", "LSTMUnit": "c", "LST
 def expected(model, feed):
     """What the net gives when it starts afresh."""
     found = net_of(model).run(feed)
-    return [found[model.graph.values[name].blob] for name in model.graph.outputs]
+    return [found[model.values[name].blob] for name in model.outputs]
 
 
 def loaded(folder, model):
@@ -125,15 +125,15 @@ def test_python(tmp_path, name):
 def test_onnx(tmp_path, name):
     pytest.importorskip("onnxruntime")
     model = trained(write(tmp_path, BOTH[name]))
-    exported = model_of(model.graph, model.arrays)
+    exported = model_of(model)
     for feed in feeds(model, name):
         found = run(exported, feed)
-        same([found[value] for value in model.graph.outputs], expected(model, feed))
+        same([found[value] for value in model.outputs], expected(model, feed))
 
 
 def test_of_equal_elements_the_last_is_the_best(tmp_path):
     model = trained(write(tmp_path, net((2, 5), type="ArgMax", text="argmax_param { axis: 1 top_k: 2 }")))
     feed = {"a": np.array([[1, 3, 3, 0, 3], [2, 2, 2, 2, 2]], np.float32)}
     assert expected(model, feed)[0].tolist() == [[4, 2], [4, 3]]
-    same(run(model_of(model.graph, model.arrays), feed).values(), expected(model, feed))
+    same(run(model_of(model), feed).values(), expected(model, feed))
     same(results(loaded(tmp_path, model), feed), expected(model, feed))

@@ -7,7 +7,6 @@ from netc.conversion.models import net_of
 from netc.diagnostics import NetcError
 from netc.exporters.input_stage import InputStage
 from netc.exporters.onnx import model_of
-from netc.passes.arrays import Weighted
 from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm
 from tests.conversion.nets import MIXED, close, hostile_net, inputs_of, trained, write
@@ -59,10 +58,10 @@ def run(model, feeds):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_model_gives_the_nets_results(tmp_path, folded, batch):
     model = trained(write(tmp_path, MIXED))
-    graph = drop_identities(model.graph)
-    made = fold_batch_norm(Weighted(graph, model.arrays)) if folded else Weighted(graph, model.arrays)
+    graph = drop_identities(model)
+    made = fold_batch_norm(graph) if folded else graph
     feed = inputs_of(model, batch)
-    exported = model_of(made.graph, made.arrays)
+    exported = model_of(made)
     assert close(net_of(model).run(feed)["prob"], run(exported, feed)["prob"])
     kinds = [node.op_type for node in exported.graph.node]
     assert kinds.count("LRN") == 1
@@ -74,7 +73,7 @@ def test_a_model_gives_the_nets_results(tmp_path, folded, batch):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_layer_means_the_same(tmp_path, name):
     model = trained(write(tmp_path, ONE.format(LAYERS[name])))
-    exported = model_of(model.graph, model.arrays)
+    exported = model_of(model)
     for batch in (1, 3):
         feed = inputs_of(model, batch)
         expected, found = net_of(model).run(feed)["one"], run(exported, feed)["one"]
@@ -84,10 +83,10 @@ def test_a_layer_means_the_same(tmp_path, name):
 
 def test_names_are_the_nets_own(tmp_path):
     model = trained(write(tmp_path, hostile_net()))
-    exported = model_of(model.graph, model.arrays)
-    assert [node.name for node in exported.graph.node] == [node.name or "Convolution" for node in model.graph.nodes]
+    exported = model_of(model)
+    assert [node.name for node in exported.graph.node] == [node.name or "Convolution" for node in model.nodes]
     feed = inputs_of(model, 2)
-    (expected,) = net_of(model).run({model.graph.values[n].blob: a for n, a in feed.items()}).values()
+    (expected,) = net_of(model).run({model.values[n].blob: a for n, a in feed.items()}).values()
     (found,) = run(exported, feed).values()
     assert close(expected, found)
 
@@ -95,7 +94,7 @@ def test_names_are_the_nets_own(tmp_path):
 def test_the_input_stage_takes_pictures_of_bytes(tmp_path):
     model = trained(write(tmp_path, MIXED))
     mean = np.random.default_rng(1).random((3, 23, 19), np.float32) * 100
-    exported = model_of(model.graph, model.arrays, InputStage(True, mean, 0.02))
+    exported = model_of(model, InputStage(True, mean, 0.02))
     pictures = np.random.default_rng(0).integers(0, 256, (3, 23, 19, 3), np.uint8)
     fed = (pictures.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32) - mean) * np.float32(0.02)
     assert close(net_of(model).run(data=fed)["prob"], run(exported, {"images": pictures})["prob"])
@@ -104,9 +103,7 @@ def test_the_input_stage_takes_pictures_of_bytes(tmp_path):
 def test_half_precision(tmp_path):
     model = trained(write(tmp_path, MIXED))
     feed = inputs_of(model, 1)
-    found = run(
-        model_of(model.graph, model.arrays, dtype="float16"), {k: v.astype(np.float16) for k, v in feed.items()}
-    )
+    found = run(model_of(model, dtype="float16"), {k: v.astype(np.float16) for k, v in feed.items()})
     assert found["prob"].dtype == np.float16
     assert close(net_of(model).run(feed)["prob"], found["prob"].astype(np.float32), 0.03)
 
@@ -115,5 +112,5 @@ def test_what_has_no_form_is_told(tmp_path):
     text = ONE.format('type: "Pooling" pooling_param { kernel_size: 2 stride: 3 pool: STOCHASTIC }')
     model = trained(write(tmp_path, text))
     with pytest.raises(NetcError, match="`Pooling` cannot be exported to ONNX") as caught:
-        model_of(model.graph, model.arrays)
+        model_of(model)
     assert caught.value.diagnostics[0].line == 2

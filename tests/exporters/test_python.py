@@ -17,7 +17,6 @@ from netc.exporters.python import functions, source_of
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import constructor
 from netc.layers import registry
-from netc.passes.arrays import Weighted
 from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.runtime.modules import LayerModule
@@ -42,7 +41,7 @@ print(json.dumps(sorted(name for name in sys.modules if name.startswith("netc") 
 
 def written(folder, model, **settings):
     """The text of a model's file, which is in `folder` with its weights."""
-    text, state = source_of(model.graph, model.arrays, "exported.safetensors", **settings)
+    text, state = source_of(model, "exported.safetensors", **settings)
     (folder / "exported.py").write_text(text, encoding="utf-8")
     save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, folder / "exported.safetensors")
     return text
@@ -66,8 +65,8 @@ def run_apart(folder, feeds):
 def test_a_file_gives_the_nets_results_without_netc(tmp_path, folded):
     model = trained(write(tmp_path, MIXED))
     net = net_of(model)
-    graph = drop_identities(model.graph)
-    written(tmp_path, fold_batch_norm(Weighted(graph, model.arrays)) if folded else Weighted(graph, model.arrays))
+    graph = drop_identities(model)
+    written(tmp_path, fold_batch_norm(graph) if folded else graph)
     feeds = [inputs_of(model, 1), inputs_of(model, 3)]
     for feed, found in zip(feeds, run_apart(tmp_path, feeds)):
         expected = net.run(feed)["prob"]
@@ -79,7 +78,7 @@ def test_hostile_names_are_comments_and_keys(tmp_path):
     text = written(tmp_path, model)
     feed = inputs_of(model, 2)
     (found,) = run_apart(tmp_path, [feed])
-    (expected,) = net_of(model).run({model.graph.values[n].blob: a for n, a in feed.items()}).values()
+    (expected,) = net_of(model).run({model.values[n].blob: a for n, a in feed.items()}).values()
     assert close(expected, found[0])
     names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     assert "os" not in names
@@ -94,7 +93,7 @@ def test_a_layer_without_a_rule_is_told_with_its_place(tmp_path):
     text = MIXED + f'layer {{ name: "chance" type: "Pooling" bottom: "sum" top: "chance" {parameters} }}\n'
     model = trained(write(tmp_path, text))
     with pytest.raises(NetcError) as caught:
-        source_of(model.graph, model.arrays, "w.safetensors")
+        source_of(model, "w.safetensors")
     (found,) = caught.value.diagnostics
     assert found.code == "E801"
     assert "`Pooling`" in found.message

@@ -13,7 +13,7 @@ BN = 'layer {{ name: "bn_{0}" type: "BatchNorm" bottom: "{0}" top: "{1}" }}\n'
 
 
 def types(model):
-    return [node.layer.type for node in model.graph.nodes]
+    return [node.layer.type for node in model.nodes]
 
 
 def same(model, folded):
@@ -30,9 +30,9 @@ def test_what_can_be_folded_is(tmp_path):
     left = types(folded)
     assert "BatchNorm" not in left
     assert left.count("Scale") == 1, "the BatchNorm behind the Concat becomes one Scale"
-    (scale,) = [node for node in folded.graph.nodes if node.layer.type == "Scale"]
+    (scale,) = [node for node in folded.nodes if node.layer.type == "Scale"]
     assert scale.layer.bias_term
-    assert len(folded.blobs(next(n for n in folded.graph.nodes if n.name == "conv1"))) == 2
+    assert len(folded.arrays(next(n for n in folded.nodes if n.name == "conv1"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_each_layer_that_takes_factors(tmp_path, layer):
     text = HEAD + f'layer {{ name: "a" bottom: "data" top: "a" {layer} }}\n' + BN.format("a", "b")
     model = trained(write(tmp_path, text + 'layer { name: "s" type: "Scale" bottom: "b" top: "b" }\n'))
     folded = fold_batch_norm(model)
-    assert len(folded.graph.nodes) == 1
+    assert len(folded.nodes) == 1
     same(model, folded)
 
 
@@ -77,7 +77,7 @@ def test_a_batch_norm_by_the_batch_stays(tmp_path):
 def test_statistics_that_were_never_gathered_fold_as_they_compute(tmp_path):
     text = HEAD + CONV.format("a", "data", "num_output: 4 kernel_size: 1", "") + BN.format("a", "a")
     model = trained(write(tmp_path, text))
-    model.arrays["bn_a"][2][:] = 0
+    model.arrays(model.by_key["bn_a"])[2][:] = 0
     folded = fold_batch_norm(model)
-    weight, _ = folded.blobs(folded.graph.nodes[0])
-    np.testing.assert_allclose(weight, model.blobs(model.graph.nodes[0])[0] / np.sqrt(1e-5), rtol=1e-5)
+    weight, _ = folded.arrays(folded.nodes[0])
+    np.testing.assert_allclose(weight, model.arrays(model.nodes[0])[0] / np.sqrt(1e-5), rtol=1e-5)

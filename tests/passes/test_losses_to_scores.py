@@ -6,7 +6,6 @@ from netc.compiler import graph_of, read_net
 from netc.conversion.models import net_of
 from netc.diagnostics import Source
 from netc.ir.graph import State
-from netc.passes.arrays import Weighted
 from netc.passes.data_to_inputs import data_to_inputs
 from netc.passes.losses_to_scores import losses_to_scores
 
@@ -41,7 +40,7 @@ def test_labels_are_no_inputs_any_more_and_the_results_are_probabilities():
     made = losses_to_scores(data_to_inputs(graph()))
     assert {made.values[name].blob for name in made.inputs} <= {"data"}
     batch = np.random.default_rng(0).standard_normal((2, 5, 3), dtype=np.float32)
-    found = net_of(Weighted(made, {})).run(data=batch)
+    found = net_of(made).run(data=batch)
     powers = np.exp(2 * batch)
     np.testing.assert_allclose(found["prob_1"], powers / powers.sum(1, keepdims=True), rtol=1e-5)
     np.testing.assert_allclose(found["chance"], powers / powers.sum(2, keepdims=True), rtol=1e-5)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -286,3 +287,16 @@ def test_a_layer_of_the_test_net_alone_may_share_with_the_train_net(graph_from):
     train = lower(data_to_inputs(graph_from(SHARED_ACROSS, "TRAIN")), generator_of(1))
     test = lower(data_to_inputs(graph_from(SHARED_ACROSS, "TEST")), generator_of(2), share=train)
     assert test.two.weight is train.one.weight
+
+
+def test_arrays_of_parameters_stand_in_for_fillers(graph_from):
+    graph = data_to_inputs(graph_from(SMALL))
+    weight = np.arange(4 * 3 * 3 * 3, dtype=np.float32).reshape(4, 3, 3, 3)
+    entries = graph.parameters | {"conv/1.weight": replace(graph.parameters["conv/1.weight"], array=weight)}
+    net = lower(graph.replace(parameters=entries), generator_of(3))
+    plain = lower(graph, generator_of(3))
+    np.testing.assert_array_equal(net.state_dict()["conv/1.weight"].numpy(), weight)
+    assert torch.equal(net.state_dict()["conv/1.bias"], plain.state_dict()["conv/1.bias"])
+    assert net.graph.parameters["conv/1.weight"].array is None, "the module holds the values from here on"
+    weight[:] = 0
+    assert net.state_dict()["conv/1.weight"].any(), "the net has memory of its own"

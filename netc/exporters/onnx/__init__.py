@@ -1,6 +1,6 @@
 """A graph as an ONNX model: one operator or a few for each layer, under the net's own names.
 
-    model = model_of(net.graph, net.arrays)         # an onnx.ModelProto, checked
+    model = model_of(graph)                         # an onnx.ModelProto, checked
 
 The batch may be of any size; the other extents are those of the graph, which lets Caffe's pooling windows be written as
 plain padding, the same in every runtime.

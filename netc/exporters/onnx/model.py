@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from netc.diagnostics import NetcError
 from netc.exporters.errors import cannot_export, known_shape
 from netc.exporters.input_stage import InputStage
-from netc.exporters.onnx.rules import RULES, Array, OnnxCall, Sink
+from netc.exporters.onnx.rules import RULES, OnnxCall, Sink
 from netc.ir.dims import known
 from netc.ir.fusion import Step, steps
 from netc.ir.graph import Graph
@@ -30,7 +29,6 @@ MAX_BYTES = 2**31 - 1
 
 def model_of(
     graph: Graph,
-    arrays: Mapping[str, tuple[Array, ...]],
     stage: InputStage | None = None,
     dtype: str = "float32",
     opset: int = OPSET,
@@ -46,7 +44,7 @@ def model_of(
     sink.names.update(graph.values)
     inputs = [_input(graph, sink, name, stage if index == 0 else None) for index, name in enumerate(graph.inputs)]
     for step in steps(graph):
-        _write(graph, arrays, sink, step)
+        _write(graph, sink, step)
     size = sum(array.nbytes for array in sink.constants.values())
     if size > MAX_BYTES:
         raise NetcError(f"the weights need {size} bytes, an ONNX file can hold {MAX_BYTES}", code="E407")
@@ -89,7 +87,7 @@ def _input(graph: Graph, sink: Sink, name: str, stage: InputStage | None) -> onn
     return onnx.helper.make_tensor_value_info(pictures, onnx.TensorProto.UINT8, [BATCH, *shape[2:], 3])
 
 
-def _write(graph: Graph, arrays: Mapping[str, tuple[Array, ...]], sink: Sink, step: Step) -> None:
+def _write(graph: Graph, sink: Sink, step: Step) -> None:
     node = step.node
     for name in node.bottoms:
         known_shape(graph, name, free=1)
@@ -100,7 +98,7 @@ def _write(graph: Graph, arrays: Mapping[str, tuple[Array, ...]], sink: Sink, st
         shapes=graph.shapes(node.bottoms),
         tops=step.tops,
         top_shapes=graph.shapes(step.tops),
-        blobs=tuple(blob for one in step.nodes for blob in arrays.get(one.key, ())),
+        blobs=tuple(blob for one in step.nodes for blob in graph.arrays(one)),
         blob_names=tuple(weight.name for one in step.nodes for weight in graph.weights(one)),
         absorbed=None if step.absorbed is None else step.absorbed.layer,
     )

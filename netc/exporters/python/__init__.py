@@ -1,6 +1,6 @@
 """A graph as a .py file in plain torch: one nn.Module, its weights in a file beside it, and no import of netc.
 
-    text, state = source_of(graph, arrays, "weights.safetensors")
+    text, state = source_of(graph, "weights.safetensors")
 
 Every identifier is made here, and every name of the net's file stands in the source as a repr(): a layer called
 `x"); exit(` is a comment and a key, never code.

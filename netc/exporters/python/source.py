@@ -17,8 +17,6 @@ from netc.exporters.python.rules import RULES, Array, Code, PythonCall, stock_mo
 from netc.ir.fusion import Step, steps
 from netc.ir.graph import Graph
 
-Arrays = Mapping[str, tuple[Array, ...]]
-
 _TAKEN = (
     "torch",
     "F",
@@ -43,7 +41,6 @@ class _File:
     """What is written, by part."""
 
     graph: Graph
-    arrays: Arrays
     modules: list[str] = field(default_factory=list)
     forward: list[str] = field(default_factory=list)
     functions: dict[str, None] = field(default_factory=dict)
@@ -60,15 +57,15 @@ class _File:
 
 
 def source_of(
-    graph: Graph, arrays: Arrays, weights: str, stage: InputStage | None = None, dtype: str = "float32"
+    graph: Graph, weights: str, stage: InputStage | None = None, dtype: str = "float32"
 ) -> tuple[str, dict[str, Array]]:
     """The text, and the tensors to be written to the file `weights` beside it, by name.
 
-    `graph` has inputs and shapes; `arrays` hold its blobs. `dtype` is torch's name of what the net computes in; with a
-    `stage` the class has a method that makes its input of RGB pictures. Raises NetcError E801, E802 for layers that
-    have no form in plain torch.
+    `graph` has inputs and shapes, and its parameters have arrays. `dtype` is torch's name of what the net computes in;
+    with a `stage` the class has a method that makes its input of RGB pictures. Raises NetcError E801, E802 for layers
+    that have no form in plain torch.
     """
-    file = _File(graph, arrays)
+    file = _File(graph)
     for name in graph.inputs:
         known_shape(graph, name, free=1)
         file.variables[name] = file.names.make(graph.values[name].blob, "input")
@@ -87,7 +84,7 @@ def _write(file: _File, step: Step) -> None:
     attribute = file.attributes.make(step.node.name)
     loose = _loose(file, step, attribute)
     code = _code(file, step, attribute, [name for name, _, _ in loose])
-    blobs = tuple(blob for node in step.nodes for blob in file.arrays.get(node.key, ()))
+    blobs = tuple(blob for node in step.nodes for blob in file.graph.arrays(node))
     if code.module:
         file.modules.append(f"self.{attribute} = {code.module}  # {layers}")
         file.state.update({f"{attribute}.{name}": array for name, array in _state(file, step, code, blobs).items()})
@@ -147,7 +144,7 @@ def _loose(file: _File, step: Step, attribute: str) -> list[tuple[str, bool, Arr
     return [
         (file.attributes.make(f"{attribute}_{weight.name}"), weight.learnable, blob.reshape(weight.module_shape))
         for node in step.nodes
-        for weight, blob in zip(file.graph.weights(node), file.arrays.get(node.key, ()))
+        for weight, blob in zip(file.graph.weights(node), file.graph.arrays(node))
     ]
 
 
