@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from netc.ir.gradients import is_cut
 from netc.ir.graph import Graph, Node
 
 
@@ -49,4 +50,6 @@ def _absorbed(graph: Graph, node: Node) -> Node | None:
     """The node that alone reads the only top of `node`, and nothing else, where both can be computed together."""
     readers = graph.readers[node.tops[0]] if len(node.tops) == 1 else []
     reader = readers[0] if len(readers) == 1 and readers[0].bottoms == node.tops else None
-    return reader if reader is not None and node.layer.absorbs(reader.layer) else None
+    if reader is None or is_cut(graph, reader, 0):
+        return None
+    return reader if node.layer.absorbs(reader.layer) else None

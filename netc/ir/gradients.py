@@ -58,9 +58,9 @@ def bottoms_without_gradient(node: Node) -> frozenset[int]:
     return frozenset(index % count for index in node.layer.no_gradient if -count <= index < count)
 
 
-def is_cut(node: Node, position: int) -> bool:
-    """Whether the file stops the gradient at a bottom (`propagate_down: false`)."""
-    return bool(node.propagate_down) and not node.propagate_down[position]
+def is_cut(graph: Graph, node: Node, position: int) -> bool:
+    """Whether the file stops the gradient at a bottom (`propagate_down: false`, which `force_backward` overrides)."""
+    return bool(node.propagate_down) and not node.propagate_down[position] and not graph.force_backward
 
 
 class _Analysis:

@@ -17,6 +17,7 @@ from netc.diagnostics import NetcError
 from netc.ir.gradients import gradient_needs
 from netc.ir.graph import Graph, Node
 from netc.runtime.blobs import LayerBlob
+from netc.runtime.fan_out import FanOut
 from netc.runtime.lower import Net
 from netc.runtime.memory import Memory, memories, memory_key
 
@@ -62,8 +63,7 @@ class NodeExecutor:
         """The mode of the modules in a pass; a net that shares them may have left them in another."""
         self._shared: list[tuple[NodeExecutor, LayerBlob, LayerBlob]] = []
         self._runs: dict[str, _Run] = {}
-        self._edges = self._wanted_edges()
-        self._parts: dict[tuple[str, int], Tensor] = {}
+        self._fan_out = FanOut(self.graph, self.needs)
         last = {memory_key(self.graph, name): name for name in self.graph.values}
         self._overwritten = set(self.graph.values) - set(last.values())
 
@@ -92,7 +92,7 @@ class NodeExecutor:
         self._move()
         for index in reversed(self._range(end, start)):
             node = self.graph.nodes[index]
-            if self.needs[node.key].layer and node.tops:
+            if self.needs[node.key].layer:
                 self._call(self.before["backward"], index)
                 self._backward(node)
                 self._call(self.after["backward"], index)
@@ -100,7 +100,7 @@ class NodeExecutor:
     def to(self, device: torch.device) -> None:
         """Take net and blobs to another device; what forward passes left for backward ones is lost."""
         self._runs.clear()
-        self._parts.clear()
+        self._fan_out.clear()
         self.net.to(device)
         self.place = (device, self.place[1])
         self._move()
@@ -183,7 +183,9 @@ class NodeExecutor:
         given = iter(gradients[: len(bottoms)])
         for position, need in enumerate(needs.bottoms):
             if need:
-                self._give(node, position, next(given))
+                total = self._fan_out.add(node, position, next(given))
+                if total is not None:
+                    self._of(node.bottoms[position]).write_diff(total, own=True)
 
     def _gradients(self, node: Node, run: _Run, inputs: list[Tensor]) -> list[Tensor]:
         pairs = [(top, self._top_gradient(name)) for name, top in zip(node.tops, run.tops) if top.requires_grad]
@@ -197,33 +199,6 @@ class NodeExecutor:
         """What a backward pass starts from: a copy of what is lent, for others may keep it as their gradient."""
         gradient = self._of(name).gradient
         return gradient.tensor.clone() if gradient.lent else gradient.tensor
-
-    # ------------------------------------------------------------------ fan-out
-
-    def _wanted_edges(self) -> dict[str, list[tuple[str, int]]]:
-        """For each value, who gives it gradients: key and bottom's position of its readers, in order."""
-        edges: dict[str, list[tuple[str, int]]] = {name: [] for name in self.graph.values}
-        for node in self.graph.nodes:
-            for position, (name, need) in enumerate(zip(node.bottoms, self.needs[node.key].bottoms)):
-                if need:
-                    edges[name].append((node.key, position))
-        return edges
-
-    def _give(self, node: Node, position: int, gradient: Tensor) -> None:
-        """Take the gradient of one bottom; with that of its first reader, the last to come, `diff` is complete."""
-        name = node.bottoms[position]
-        edges, memory = self._edges[name], self._of(name)
-        weight = dict(self.graph.losses).get(name, 0.0)
-        if len(edges) == 1 and not weight:
-            memory.write_diff(gradient, own=True)
-            return
-        self._parts[node.key, position] = gradient
-        if (node.key, position) == _completing(edges):
-            total = torch.full_like(memory.values.tensor, weight)
-            for part in map(self._parts.get, edges):
-                if part is not None and part.shape == total.shape:
-                    total += part
-            memory.write_diff(total, own=True)
 
     # ------------------------------------------------------------------ memory
 
@@ -254,11 +229,6 @@ class NodeExecutor:
     def _call(callbacks: list[Callable[[int], None]], index: int) -> None:
         for callback in callbacks:
             callback(index)
-
-
-def _completing(edges: list[tuple[str, int]]) -> tuple[str, int]:
-    """The last edge to be given a gradient: of the first reader, its last bottom."""
-    return max((edge for edge in edges if edge[0] == edges[0][0]), key=lambda edge: edge[1])
 
 
 def _place(net: Net, otherwise: tuple[torch.device, torch.dtype]) -> tuple[torch.device, torch.dtype]:

@@ -52,9 +52,8 @@ def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> 
 
 def _call(graph: Graph, step: Step, variable: dict[str, str], in_place: bool) -> str:
     node = step.node
-    arguments = [
-        variable[name] + (".detach()" if is_cut(node, position) else "") for position, name in enumerate(node.bottoms)
-    ]
+    cuts = (".detach()" if is_cut(graph, node, position) else "" for position in range(len(node.bottoms)))
+    arguments = [variable[name] + cut for name, cut in zip(node.bottoms, cuts)]
     if step.absorbed:
         arguments += [f"m[{step.absorbed.key!r}].{weight.name}" for weight in graph.weights(step.absorbed)]
     if in_place:

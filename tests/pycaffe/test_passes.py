@@ -209,3 +209,16 @@ def test_an_in_place_layer_of_two_bottoms(load):
     net.backward()
     np.testing.assert_allclose(net.blobs["a"].diff, np.full((2, 3), 2 * y * (1 - y)), rtol=1e-5)
     np.testing.assert_allclose(net.blobs["b"].diff, np.full((2, 3), y * (1 - y)), rtol=1e-5)
+
+
+def test_a_silence_layer_that_reads_first_adds_a_gradient_of_zero(load):
+    silence = 'layer { name: "silence" type: "Silence" bottom: "ip1" }'
+    plain = load(MLP, caffe.TRAIN)
+    silenced = load(MLP.replace('layer { name: "ip2"', f'{silence}\nlayer {{ name: "ip2"'), caffe.TRAIN)
+    silenced.share_with(plain)
+    for net in (plain, silenced):
+        fill(net).forward()
+        net.backward()
+    assert plain.blobs["data"].diff.any()
+    for blob in ("data", "ip1"):
+        np.testing.assert_array_equal(silenced.blobs[blob].diff, plain.blobs[blob].diff)
