@@ -132,17 +132,14 @@ def record_shapes(node: Node, skip_bad: bool = False) -> Shapes | None:
         return None
     from netc.data.factory import open_source
 
-    tops = node.fields.get("top", ())
-    source = open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops, skip_bad=skip_bad)
+    source = open_source(node.layer, "TEST", resolve_path=resolver(node), tops=node.origin.tops, skip_bad=skip_bad)
     with contextlib.closing(source):
         return source.record_shapes
 
 
 def resolver(node: Node) -> Callable[[str], Path]:
     """Finds the files that a layer names, as `paths.find` does from the file that the layer stands in."""
-    span = node.fields.span()
-    near = span.source.name if span else None
-    return lambda name: paths.find(name, near)[0]
+    return lambda name: paths.find(name, node.origin.file)[0]
 
 
 def lowered(

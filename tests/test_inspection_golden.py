@@ -13,6 +13,7 @@ import pytest
 import netc
 from netc.diagnostics import render
 from netc.inspection.error_pages import codes
+from tests.layers.meanings import register_upsample
 
 FOLDER = Path(__file__).parent / "golden" / "errors"
 FILES = sorted(path for path in FOLDER.glob("*.prototxt") if path.stem != "net")
@@ -23,6 +24,8 @@ NOT_OF_A_PROTOTXT = {"E001", "E005", "E100", "W039"}
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_broken_file_is_explained(path, golden, monkeypatch):
     monkeypatch.chdir(FOLDER)
+    if path.stem.startswith("E014"):
+        register_upsample(monkeypatch)
     found = netc.check(path.name)
     assert path.stem.split("_")[0] in {d.code for d in found}
     assert all(d.file == path.name and d.line for d in found)

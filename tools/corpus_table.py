@@ -22,6 +22,7 @@ from pathlib import Path
 
 from netc.cli.output import parse_shapes
 from netc.diagnostics import Diagnostic, NetcError, Source
+from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import states
 from netc.frontends.caffe.read import is_solver, read
 from netc.inspection.net_check import check_net
@@ -83,8 +84,8 @@ def _shape(net: Fields, shapes: Mapping[str, Shape], made: Outcome) -> None:
     nodes = [
         (run.graph, node) for run in runs(net, [], states(net, State()), no_probe, shapes) for node in run.graph.nodes
     ]
-    whole = {id(node.fields) for graph, node in nodes if all(_whole(graph.shape(top)) for top in node.tops)}
-    complete = all(id(layer) in whole for layer in net["layer"])
+    whole = {node.origin for graph, node in nodes if all(_whole(graph.shape(top)) for top in node.tops)}
+    complete = all(LayerOrigin(layer) in whole for layer in net["layer"])
     errors = any(d.severity == "error" for d in made.found)
     made.shapes = "complete" if complete else "faulty" if errors else "unknown"
 

@@ -148,14 +148,12 @@ def _from_layer(made: Preprocess, node: Node, use_mean: bool) -> Preprocess:
 
 
 def _mean_file(name: str, node: Node) -> Array:
-    span = node.fields.message("transform_param").span("mean_file")
-    place = node.fields.span()
-    found, _ = paths.find(name, place.source.name if place else None)
+    found, _ = paths.find(name, node.origin.file)
     if not found.exists():
         raise NetcError(
             f"the mean file `{name}` is not here",
             code="E401",
-            span=span,
+            span=node.origin.span("mean_file"),
             help="give the mean: `--mean 104,117,123` or `--mean mean.binaryproto`",
         )
     return _read_mean(found)

@@ -53,7 +53,7 @@ def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
                 yield Diagnostic(
                     "W101",
                     f"nothing uses the top `{blob}`",
-                    node.fields.span("top", place) or node.span,
+                    node.origin.span("top", place) or node.span,
                     (f"in layer `{node.name}`",),
                     help if len(node.tops) > 1 else None,
                 )
@@ -81,7 +81,7 @@ def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic
                 yield Diagnostic(
                     "W102",
                     f"layer `{node.name}` must not work in place: {message}",
-                    node.fields.span("top", index) or node.span,
+                    node.origin.span("top", index) or node.span,
                     tuple(notes),
                     "give its top a name of its own",
                 )

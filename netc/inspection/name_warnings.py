@@ -124,7 +124,7 @@ def _missing(these: dict[str, Node], others: dict[str, Node], which: str, note: 
         more = f" and {len(alone) - FEW} more" if len(alone) > FEW else ""
         names = ", ".join(f"`{node.name}`" for node in alone[:FEW])
         message = f"{which} the learned layer{'s' * (len(alone) > 1)} {names}{more}"
-        yield Diagnostic("W106", message, alone[0].fields.span("name") or alone[0].span, (note,))
+        yield Diagnostic("W106", message, alone[0].origin.span("name") or alone[0].span, (note,))
 
 
 def _reshaped(train: Graph, ours: Node, test: Graph, theirs: Node) -> Iterator[Diagnostic]:

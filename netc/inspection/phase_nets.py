@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Report
+from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, State
+from netc.ir.origin import Origin
 from netc.ir.shapes import Probe
 
 DEPENDS_ON_STATE = ("E011", "E012")
@@ -30,16 +32,16 @@ class PhaseNet:
     """For each layer of the file, whether it is in this net."""
     wanted: bool
     """The user or a solver asked for this state; others are only what the file's rules make possible."""
-    sound: frozenset[int] = field(init=False)
-    """Identities of the messages of the layers that were built."""
+    sound: frozenset[Origin] = field(init=False)
+    """The layers that were built."""
 
     def __post_init__(self) -> None:
-        self.sound = frozenset(id(node.fields) for node in self.graph.nodes)
+        self.sound = frozenset(node.origin for node in self.graph.nodes)
 
     def lost(self, net: Fields) -> frozenset[str]:
         """Blobs that layers read which are in this net and could not be built: these are used, by nobody knows what."""
-        faulty = (layer for layer, own in zip(net["layer"], self.chosen) if own and id(layer) not in self.sound)
-        return frozenset(bottom for layer in faulty for bottom in layer["bottom"])
+        own = (LayerOrigin(layer) for layer, chosen in zip(net["layer"], self.chosen) if chosen)
+        return frozenset(bottom for layer in own if layer not in self.sound for bottom in layer.bottoms)
 
     @property
     def name(self) -> str:
@@ -122,7 +124,7 @@ class LayerPlaces:
     def __init__(self, net: Fields) -> None:
         placed = [(span.start, span.end, index) for index, layer in enumerate(net["layer"]) if (span := layer.span())]
         self.places = sorted(placed)
-        self.ids = [id(layer) for layer in net["layer"]]
+        self.ids = [LayerOrigin(layer) for layer in net["layer"]]
 
     def index(self, found: Diagnostic) -> int | None:
         """The number of the layer that a finding stands in."""

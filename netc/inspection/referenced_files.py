@@ -6,56 +6,23 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PureWindowsPath
-from typing import NamedTuple
 
 from netc import paths
 from netc.compiler import record_shapes
 from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.frontends.caffe.origin import LayerOrigin
 from netc.ir.fields import Fields
 from netc.ir.graph import Node
 from netc.ir.layer import Shapes
-
-READ = {
-    "data_param": {"source": "database", "mean_file": "mean file"},
-    "image_data_param": {"source": "list", "mean_file": "mean file"},
-    "hdf5_data_param": {"source": "list"},
-    "window_data_param": {"source": "window file", "mean_file": "mean file"},
-    "transform_param": {"mean_file": "mean file"},
-    "infogain_loss_param": {"source": "infogain matrix"},
-}
-"""Fields that name what a layer reads, by its message, and what that is."""
-ALSO_NAMED = {
-    "image_data_param": ("root_folder",),
-    "window_data_param": ("root_folder",),
-    "hdf5_output_param": ("file_name",),
-}
-"""Fields with other paths: nothing needs to be there beforehand."""
-_MESSAGES = READ.keys() | ALSO_NAMED.keys()
+from netc.ir.origin import FileReference, Origin
 
 
-class Named(NamedTuple):
-    """A path in a file."""
-
-    path: str
-    what: str
-    """What is read from there; empty where nothing is."""
-    span: Span | None
-
-
-def named(net: Fields) -> Iterator[Named]:
+def named(net: Fields) -> Iterator[FileReference]:
     """Every path that a net's layers name."""
-    for layer in net["layer"]:
-        for message in layer.values.keys() & _MESSAGES:
-            values = layer.message(message)
-            for field, what in READ.get(message, {}).items():
-                if values.get(field, ""):
-                    yield Named(values[field], what, values.span(field))
-            for field in ALSO_NAMED.get(message, ()):
-                if values.get(field, ""):
-                    yield Named(values[field], "", values.span(field))
+    return (file for layer in net["layer"] for file in LayerOrigin(layer).files())
 
 
-def check_path(found: Named) -> Iterator[Diagnostic]:
+def check_path(found: FileReference) -> Iterator[Diagnostic]:
     """W020 where nothing is there, W108 where the path is absolute."""
     if found.what and not is_here(found.path, found.span):
         yield Diagnostic("W020", f"the {found.what} `{found.path}` is not here", found.span)
@@ -89,13 +56,13 @@ class SourceProbe:
     """Asks the sources of data layers for their records' shapes, each once; what is not here is no error."""
 
     def __init__(self) -> None:
-        self.asked: dict[int, Shapes | NetcError | None] = {}
+        self.asked: dict[Origin, Shapes | NetcError | None] = {}
         self.warnings: list[Diagnostic] = []
         """W020 for sources that are here, but cannot be opened."""
 
     def __call__(self, node: Node) -> Shapes | None:
         """The shapes of one record, None where nothing is there to ask. Raises NetcError for a faulty source."""
-        key = id(node.fields)
+        key = node.origin
         if key not in self.asked:
             self.asked[key] = self._ask(node)
         answer = self.asked[key]
@@ -104,7 +71,7 @@ class SourceProbe:
         return answer
 
     def _ask(self, node: Node) -> Shapes | NetcError | None:
-        if not all(is_here(file.path, file.span) for file in named(Fields({"layer": [node.fields]})) if file.what):
+        if not all(is_here(file.path, file.span) for file in node.origin.files() if file.what):
             return None
         try:
             return record_shapes(node)

@@ -13,10 +13,11 @@ from netc.frontends.caffe.read import read_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
 from netc.inspection.phase_nets import PhaseNet
-from netc.inspection.referenced_files import Named, check_path, is_absolute, is_here, writable_folder
+from netc.inspection.referenced_files import check_path, is_absolute, is_here, writable_folder
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.graph import Phase, State
+from netc.ir.origin import FileReference
 
 FILES = {"net": "net", "train_net": "train net", "test_net": "test net", "weights": "weights file"}
 """Fields that name files."""
@@ -57,7 +58,7 @@ def _paths(solver: Fields) -> Iterator[Diagnostic]:
         value = solver.get(field, "")
         for index, path in enumerate((value,) if isinstance(value, str) else value):
             if path:
-                yield from check_path(Named(path, what, solver.span(field, index)))
+                yield from check_path(FileReference(path, what, solver.span(field, index)))
 
 
 def _folder(solver: Fields) -> Iterator[Diagnostic]:
@@ -71,7 +72,7 @@ def _folder(solver: Fields) -> Iterator[Diagnostic]:
         help = f"make it: `mkdir -p {folder}`" if problem == "is not here" else None
         yield Diagnostic("W021", f"the folder for snapshots, `{folder}`, {problem}", span, (), help)
     if is_absolute(prefix):
-        yield from check_path(Named(prefix, "", span))
+        yield from check_path(FileReference(prefix, "", span))
 
 
 class _Reader:

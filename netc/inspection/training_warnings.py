@@ -7,7 +7,6 @@ from collections.abc import Set as AbstractSet
 
 from netc.diagnostics import Diagnostic
 from netc.ir.dims import Shape, known, text
-from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node
 
 AFFINE = frozenset(("Scale", "Bias"))
@@ -27,7 +26,7 @@ def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnosti
     lone = [
         node
         for node in graph.nodes
-        if node.layer.type == "BatchNorm" and node.tops and not _has_own_scale(node.fields)
+        if node.layer.type == "BatchNorm" and node.tops and not node.origin.said("scale_bias")
         if graph.values[node.tops[0]].blob not in lost and not _has_scale_behind(graph, node.tops[0])
     ]
     if lone:
@@ -54,20 +53,15 @@ def _has_scale_behind(graph: Graph, value: str) -> bool:
     return False
 
 
-def _has_own_scale(layer: Fields) -> bool:
-    """Whether a fork's field gives the layer a factor and an offset."""
-    return bool(layer.message("batch_norm_param").get("scale_bias", False))
-
-
 def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
     for node in graph.nodes:
-        given = node.fields.get("loss_weight", ())
+        given = node.origin.said("loss_weight", ())
         if node.layer.is_loss and given and not any(given):
             yield Diagnostic(
                 "W104",
                 f"the loss `{node.name}` has `loss_weight: 0`: nothing is learned from it",
-                node.fields.span("loss_weight") or node.span,
+                node.origin.span("loss_weight") or node.span,
             )
 
 
@@ -84,7 +78,7 @@ def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 "W105",
                 f"labels {text(labels)} for predictions {text(scores)}: their number fits, their shape does not",
-                node.fields.span("bottom", 1) or node.span,
+                node.origin.span("bottom", 1) or node.span,
                 (f"in layer `{node.name}`: shape {text(expected)} would agree, place by place",),
             )
 

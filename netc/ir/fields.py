@@ -7,10 +7,9 @@ binary file or from Python: the IR knows no protobuf.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from netc.diagnostics import Diagnostic, Span
+from netc.diagnostics import Span
 
 T = TypeVar("T")
 Locate = Callable[[str, int], "Span | None"]
@@ -80,27 +79,3 @@ class Fields:
 
     def __repr__(self) -> str:
         return f"Fields({dict(self.values)!r})"
-
-
-def placed(found: Diagnostic, layer: Fields, param_field: str | None, bottoms: str) -> Diagnostic:
-    """A layer's finding with its place in the file and a note that tells layer and bottoms.
-
-    The place is the field it names (in the layer's message or in its parameters; `loss_param.axis` names one of another
-    message), else the layer's type.
-    """
-    span = found.span
-    if span is None and found.field:
-        *messages, field = found.field.split(".")
-        span = layer.message(param_field).span(field) if param_field and not messages else None
-        message = layer
-        for name in messages:
-            message = message.message(name)
-        span = span or message.span(field)
-    return replace(
-        found, span=span or layer.span("type") or layer.span(), notes=(*found.notes, layer_note(layer, bottoms))
-    )
-
-
-def layer_note(layer: Fields, bottoms: str) -> str:
-    """The note that tells a finding's layer and bottoms."""
-    return f"in layer `{layer.get('name', '')}`" + (f", bottoms: {bottoms}" if bottoms else "")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from netc.diagnostics import Span
 from netc.ir.dims import Shape, text
 from netc.ir.dtypes import DType, suffix
-from netc.ir.fields import Fields
 from netc.ir.layer import Layer, Shapes, Weight
+from netc.ir.origin import NO_FILE, Origin
 from netc.ir.parameters import Parameter, ParamSpec
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ class Node:
     """Of each top; all 0 where the layer adds nothing to the loss."""
     propagate_down: tuple[bool, ...] = ()
     """For each bottom, where the file says whether it gets a gradient; empty where it does not say."""
-    fields: Fields = field(default_factory=lambda: Fields({}), repr=False, compare=False)
-    """The layer's message, with everything the file said and where."""
+    origin: Origin = field(default=NO_FILE, repr=False, compare=False)
+    """Where the node stands in a file, and what the file says beyond this."""
 
     @property
     def span(self) -> Span | None:
         """Where the layer stands: its type's value, else the layer."""
-        return self.fields.span("type") or self.fields.span()
+        return self.origin.place
 
     def param_spec(self, index: int) -> ParamSpec:
         """What the file says of the index-th blob."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from netc.diagnostics import Diagnostic, NetcError, Report
 from netc.ir.dims import LIMIT, Shape, known, product, text
-from netc.ir.fields import placed
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import DataLayer, Shapes, Weight, Weights, counted
 from netc.ir.parameter_table import ParameterTable
@@ -94,7 +93,7 @@ class _Driver:
                 raise NetcError(
                     f"`{layer.type}` takes {rule.text(noun)}, {len(names) or 'none'} given",
                     code="E020",
-                    span=node.fields.span(noun, rule.most(len(names))),
+                    span=node.origin.span(noun, rule.most(len(names))),
                     field=noun,
                 )
         if layer.same_count and len(node.bottoms) != len(node.tops):
@@ -102,7 +101,7 @@ class _Driver:
                 f"`{layer.type}` gives a top for each bottom: {counted(len(node.bottoms), 'bottom')}, "
                 f"{counted(len(node.tops), 'top')}",
                 code="E020",
-                span=node.fields.span("top", len(node.bottoms)),
+                span=node.origin.span("top", len(node.bottoms)),
                 field="top",
             )
 
@@ -111,7 +110,7 @@ class _Driver:
             raise NetcError(
                 f"{len(node.param_specs)} `param` entries, but the layer has {counted(len(weights), 'blob')}",
                 code="E021",
-                span=node.fields.span("param", len(weights)),
+                span=node.origin.span("param", len(weights)),
                 field="param",
             )
         for index, weight in enumerate(weights):
@@ -122,13 +121,13 @@ class _Driver:
                     f"blob {index} has shape {text(weight.shape)}, but shares parameter `{spec.name}` "
                     f"with {text(entry.shape)} of layer `{self.table.first[spec.name].name}`",
                     code="E022",
-                    span=node.fields["param"][index].span("name") if "param" in node.fields else None,
+                    span=node.origin.span("param.name", index),
                     field="param",
                 )
 
     def _placed(self, found: Diagnostic, node: Node) -> Diagnostic:
         bottoms = ", ".join(f"{name}{text(self.values[name].shape)}" for name in node.bottoms)
-        return placed(found, node.fields, node.layer.param_field, bottoms)
+        return node.origin.placed(found, bottoms)
 
 
 def _shareable(spec: ParamSpec, weight: Weight, entry: Parameter) -> bool:

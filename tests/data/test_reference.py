@@ -28,7 +28,7 @@ def test_batches(case, monkeypatch):
     fields, report = read_net(f"vectors/{case}.prototxt")
     report.raise_errors()
     (node,) = (n for n in graph_of(fields, State("TEST"), record_shapes).nodes if n.layer.is_data)
-    tops = node.fields["top"]
+    tops = node.origin.tops
     source = open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops)
     source.complete = True
     with contextlib.closing(source):

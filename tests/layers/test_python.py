@@ -1,4 +1,5 @@
 from netc.diagnostics import Source, Span
+from netc.frontends.caffe.origin import LayerOrigin
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, Value
 from netc.ir.parameters import ParamSpec
@@ -46,8 +47,8 @@ def test_a_field_of_another_message_is_found():
     source = Source("net", 'type: "SoftmaxWithLoss" softmax_param { axis: 3 }')
     at = {"axis": Span(source, 40, 47)}
     axis = Fields({"axis": 3}, locate=lambda name, index: at.get(name))
-    fields = Fields({"name": "s", "softmax_param": axis})
-    node = Node("s", "s", SoftmaxWithLoss(axis=3), ("x", "t"), ("loss",), fields=fields)
+    fields = Fields({"name": "s", "softmax_param": axis}, {"type": ""})
+    node = Node("s", "s", SoftmaxWithLoss(axis=3), ("x", "t"), ("loss",), origin=LayerOrigin(fields))
     shaped = {"x": Value("x", "x", (2, 3)), "t": Value("t", "t", (2,)), "loss": Value("loss", "loss")}
     _, report = infer(Graph("net", (node,), shaped, inputs=("x", "t")))
     (found,) = report.diagnostics

@@ -12,10 +12,11 @@ from functools import cached_property
 
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, Report, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
+from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
 from netc.frontends.caffe.sharing import rates_of, with_rates
 from netc.ir.dims import text
-from netc.ir.fields import Fields, layer_note, placed
+from netc.ir.fields import Fields
 from netc.ir.graph import AUTOMATIC, Graph, Node, State, Value, module_key
 from netc.ir.layer import Layer, counted
 from netc.ir.parameters import ParamSpec
@@ -101,8 +102,7 @@ class _Builder:
             self._repeated_name(fields)
             self.nodes.append(self._node(fields, layer, bottoms))
         except NetcError as error:
-            param_field = own_class.param_field if own_class else None
-            self._told(error.diagnostics, fields, param_field)
+            self._told(error.diagnostics, LayerOrigin(fields, own_class.param_field if own_class else None))
             self.broken.update(fields["top"])
 
     def _both(self, fields: Fields, own_class: type[Layer] | None) -> tuple[Layer, tuple[str, ...] | None]:
@@ -117,19 +117,19 @@ class _Builder:
             raise
         return layer, self._bottoms(fields)
 
-    def _told(self, found: Iterable[Diagnostic], fields: Fields, param_field: str | None) -> None:
+    def _told(self, found: Iterable[Diagnostic], layer: LayerOrigin) -> None:
         """Report a layer's findings with their places and its bottoms."""
-        shown = ", ".join(fields["bottom"])
-        self.report.extend(placed(d, fields, param_field, shown) for d in found)
+        shown = ", ".join(layer.bottoms)
+        self.report.extend(layer.placed(d, shown) for d in found)
         if shown:
-            values = tuple((blob, None if blob in self.broken else self.current.get(blob)) for blob in fields["bottom"])
-            self.report.bottoms[layer_note(fields, shown)] = values
+            values = tuple((blob, None if blob in self.broken else self.current.get(blob)) for blob in layer.bottoms)
+            self.report.bottoms[layer.note(shown)] = values
 
     def _layer(self, fields: Fields, own_class: type[Layer] | None) -> Layer:
         if own_class is None:
             raise _unknown_type(fields)
         terms, found = in_bvlc_terms(fields)
-        self._told(found, fields, own_class.param_field)
+        self._told(found, LayerOrigin(fields, own_class.param_field))
         return own_class.from_caffe(terms)
 
     def _bottoms(self, fields: Fields) -> tuple[str, ...] | None:
@@ -192,7 +192,7 @@ class _Builder:
             param_specs=tuple(map(_param, fields["param"])),
             loss_weights=(*weights, *(0.0,) * (len(tops) - len(weights))) if any(weights) else (),
             propagate_down=propagate,
-            fields=fields,
+            origin=LayerOrigin(fields, layer.param_field),
         )
 
     def _top(self, fields: Fields, index: int, blob: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from netc.diagnostics import Diagnostic
-from netc.ir.fields import Fields, layer_note
+from netc.frontends.caffe.origin import LayerOrigin
+from netc.ir.fields import Fields
 from netc.ir.graph import Node
 from netc.ir.parameters import ParamSpec
 
@@ -25,14 +26,15 @@ def rates_of(nodes: Sequence[Node]) -> tuple[Given, list[Diagnostic]]:
         value, first = given.setdefault((param["name"], rate), (param[rate], node))
         if value != param[rate]:
             message = f"`{rate}` of the shared parameter `{param['name']}` is {param[rate]:g} here and {value:g} before"
-            notes = (f"layer `{first.name}` gives it {value:g}", layer_note(node.fields, ""))
+            notes = (f"layer `{first.name}` gives it {value:g}", node.origin.note())
             found.append(Diagnostic("E022", message, param.span(rate) or node.span, notes))
     return given, found
 
 
 def _told(nodes: Sequence[Node]) -> Iterator[tuple[Node, Fields, str]]:
     for node in nodes:
-        for param in node.fields.get("param", ()):
+        layer = node.origin.layer if isinstance(node.origin, LayerOrigin) else Fields({})
+        for param in layer.get("param", ()):
             if param.get("name", ""):
                 yield from ((node, param, rate) for rate in RATES if rate in param)
 

@@ -38,7 +38,7 @@ def net_message(graph: Graph) -> bytes:
 
 
 def _add(layer: Any, node: Node, phase: str) -> None:
-    _fill(layer, {name: value for name, value in node.fields.values.items() if name != "blobs"})
+    _fill(layer, {name: value for name, value in node.origin.entries.items() if name != "blobs"})
     layer.name, layer.type = node.name, node.layer.type
     layer.phase = descriptor("caffe.LayerParameter").fields_by_name["phase"].enum_type.values_by_name[phase].number
 

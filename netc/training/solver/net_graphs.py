@@ -80,7 +80,7 @@ def open_node(
             phase,
             seed=seed,
             resolve_path=resolver(node),
-            tops=tuple(node.fields["top"]),
+            tops=node.origin.tops,
             rank=rank,
             world_size=world_size,
             skip_bad=skip_bad,

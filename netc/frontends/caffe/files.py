@@ -1,0 +1,37 @@
+"""The files that a layer names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netc.ir.fields import Fields
+from netc.ir.origin import FileReference
+
+READ = {
+    "data_param": {"source": "database", "mean_file": "mean file"},
+    "image_data_param": {"source": "list", "mean_file": "mean file"},
+    "hdf5_data_param": {"source": "list"},
+    "window_data_param": {"source": "window file", "mean_file": "mean file"},
+    "transform_param": {"mean_file": "mean file"},
+    "infogain_loss_param": {"source": "infogain matrix"},
+}
+"""Fields that name what a layer reads, by their message, and what that is."""
+ALSO_NAMED = {
+    "image_data_param": ("root_folder",),
+    "window_data_param": ("root_folder",),
+    "hdf5_output_param": ("file_name",),
+}
+"""Fields with other paths: nothing has to be there beforehand."""
+_MESSAGES = READ.keys() | ALSO_NAMED.keys()
+
+
+def files_of(layer: Fields) -> Iterator[FileReference]:
+    """Every path that a LayerParameter names."""
+    for message in layer.values.keys() & _MESSAGES:
+        values = layer.message(message)
+        for field, what in READ.get(message, {}).items():
+            if values.get(field, ""):
+                yield FileReference(values[field], what, values.span(field))
+        for field in ALSO_NAMED.get(message, ()):
+            if values.get(field, ""):
+                yield FileReference(values[field], "", values.span(field))
