@@ -8,7 +8,7 @@ import click
 
 from netc.cli.output import option
 from netc.cli.progress_bar import counting
-from netc.cli.python_layer_option import extension_of, python_layers
+from netc.cli.python_layer_option import build_hooks, python_layers
 
 
 @click.command(name="features")
@@ -51,8 +51,8 @@ def command(
             iterations,
             backend=backend,
             gpu=gpu,
-            extension=extension_of(allow_python_layers),
-            tell=GlogWriter(sys.stderr),
+            hooks=build_hooks(allow_python_layers),
+            listener=GlogWriter(sys.stderr),
             progress=progress,
         )
     for database, (blob, count) in zip(databases.split(","), counts.items()):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.output import option
-from netc.cli.python_layer_option import extension_of, python_layers
+from netc.cli.python_layer_option import build_hooks, python_layers
 
 if TYPE_CHECKING:
     from netc.training.log.events import Listener
-    from netc.training.solver.solver_net import SolverNet
+    from netc.training.solver.runnable_net import RunnableNet
 
 _OPTIONS = (
     click.argument("net", required=False),
@@ -41,7 +41,7 @@ class NetArguments:
     stages: list[str]
     allow_python_layers: bool
 
-    def open(self, phase: str, tell: Listener, skip_bad: bool = False) -> SolverNet:
+    def open(self, phase: str, listener: Listener, skip_bad: bool = False) -> RunnableNet:
         """The net in a phase, with its weights and data. Raises NetcError."""
         from netc.compiler import phase_of
         from netc.training.evaluation import open_net
@@ -54,8 +54,8 @@ class NetArguments:
             level=self.level,
             stages=self.stages,
             skip_bad=skip_bad,
-            extension=extension_of(self.allow_python_layers),
-            tell=tell,
+            hooks=build_hooks(self.allow_python_layers),
+            listener=listener,
         )
 
 

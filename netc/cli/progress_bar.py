@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """`tell(done, total)`, which moves a bar on standard error while the context lasts."""
+    """`listener(done, total)`, which moves a bar on standard error while the context lasts."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return

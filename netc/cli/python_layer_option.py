@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from netc.cli.output import option
 
 if TYPE_CHECKING:
-    from netc.training.solver.solver_net import Extension
+    from netc.training.solver.net_builder import BuildHooks
 
 python_layers = option("--allow-python-layers", is_flag=True, help="Run the code that layers of type Python name.")
 
 
-def extension_of(allowed: bool) -> Extension:
+def build_hooks(allowed: bool) -> BuildHooks:
     """What makes nets with Python layers bound to the objects that run them, pycaffe's, where that is allowed."""
-    from netc.training.solver.solver_net import PLAIN, Extension
+    from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
 
     if not allowed:
-        return PLAIN
+        return NO_HOOKS
     from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
 
-    return Extension(bind_python_layers, adopt_weights)
+    return BuildHooks(bind_python_layers, adopt_weights)

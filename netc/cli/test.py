@@ -20,6 +20,6 @@ def command(asked: NetArguments, skip_bad: bool) -> None:
     from netc.training.evaluation import score
     from netc.training.log.caffe_log import GlogWriter
 
-    tell = GlogWriter(sys.stderr)
-    with asked.open("TEST", tell, skip_bad) as opened:
-        score(opened, asked.iterations, tell)
+    listener = GlogWriter(sys.stderr)
+    with asked.open("TEST", listener, skip_bad) as opened:
+        score(opened, asked.iterations, listener)

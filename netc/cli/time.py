@@ -18,6 +18,6 @@ def command(asked: NetArguments, phase: str) -> None:
     from netc.training.evaluation import time_layers
     from netc.training.log.caffe_log import GlogWriter
 
-    tell = GlogWriter(sys.stderr)
-    with asked.open(phase, tell) as opened:
-        time_layers(opened, asked.iterations, tell)
+    listener = GlogWriter(sys.stderr)
+    with asked.open(phase, listener) as opened:
+        time_layers(opened, asked.iterations, listener)

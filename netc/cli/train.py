@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netc.cli.output import option
-from netc.cli.python_layer_option import extension_of, python_layers
+from netc.cli.python_layer_option import build_hooks, python_layers
 
 UNSET: tuple[object, ...] = (None, ())
 """Values of options that were not given: what the solver's file says holds."""
@@ -73,7 +73,7 @@ def command(
         raise click.UsageError("give one solver: `netc train SOLVER` or `--solver=SOLVER`")
     if weights and snapshot and snapshot != "auto":
         raise click.UsageError("give a snapshot to resume from or weights to fine-tune from, not both")
-    from netc.cli.run_progress import listeners
+    from netc.cli.training_listeners import training_listener
     from netc.training.distributed.launcher import launch, processes_for
     from netc.training.run import train
     from netc.training.solver.settings import read_settings
@@ -82,13 +82,13 @@ def command(
     settings = settings.with_state(level, tuple(name for value in stage for name in value.split(",")))
     if (processes := processes_for(given["gpu"])) > 1:
         return launch(click.get_current_context().obj, processes)
-    with listeners(log_json, tensorboard) as tell:
+    with training_listener(log_json, tensorboard) as listener:
         train(
             settings,
             weights=weights.split(",") if weights else (),
             snapshot=snapshot,
-            tell=tell,
-            extension=extension_of(allow_python_layers),
+            listener=listener,
+            hooks=build_hooks(allow_python_layers),
             **{name: value for name, value in given.items() if value not in UNSET},
         )
     return 0

@@ -27,7 +27,7 @@ from netc.runtime.dummy_data import DummySource
 from netc.runtime.memory import Memory
 from netc.runtime.node_executor import NodeExecutor
 from netc.training.log.events import Listener
-from netc.training.solver.node_by_node import DebugLines
+from netc.training.solver.debug_executor import DebugInfoLogger
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, Array]
@@ -185,9 +185,9 @@ class Net(NetNames):
         """Call `callback(index)` after each layer went backward."""
         self._stepper.after["backward"].append(callback)
 
-    def debug_lines(self, tell: Listener, wanted: Callable[[], bool]) -> DebugLines:
+    def debug_lines(self, tell: Listener, wanted: Callable[[], bool]) -> DebugInfoLogger:
         """Tell the lines of `debug_info` of each pass while `wanted` says so."""
-        return DebugLines(self._stepper, tell, wanted)
+        return DebugInfoLogger(self._stepper, tell, wanted)
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Hand data (n, c, h, w) and n labels to the net's first layer, a MemoryData. Raises NetcError E305."""

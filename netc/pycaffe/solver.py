@@ -18,9 +18,9 @@ from netc.pycaffe.sources import sources_of
 from netc.runtime import lower
 from netc.runtime.memory import memory_key
 from netc.training.feeds import LayerFeed
-from netc.training.solver.loop import Solver as Loop
+from netc.training.solver.net_builder import BuildHooks
 from netc.training.solver.settings import SolverSettings, read_settings
-from netc.training.solver.solver_net import Extension
+from netc.training.solver.solver import Solver as Loop
 
 Path = str | os.PathLike[str]
 
@@ -31,8 +31,8 @@ class Passes:
     def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, LayerFeed]) -> None:
         fed = {key: feed.next for key, feed in feeds.items()}
         self.facade = Net.over(Built(graph, net, {**sources_of(graph, fed), **fed}))
-        self.talks = False
-        self._lines = self.facade.debug_lines(tell, lambda: self.talks)
+        self.debug_info = False
+        self._lines = self.facade.debug_lines(tell, lambda: self.debug_info)
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self.outputs: Sequence[Tensor] = ()
         self._graph = graph
@@ -74,9 +74,9 @@ class Solver:
         settings = read_settings(os.fspath(solver_file))
         if self.type:
             settings = settings.with_values(type=self.type)
-        extension = Extension(bind_python_layers, adopt_weights)
-        self._loop = Loop(settings, device=device(), tell=tell, executor=Passes, extension=extension)
-        self._loop.optimizer.keep_updates = True
+        hooks = BuildHooks(bind_python_layers, adopt_weights)
+        self._loop = Loop(settings, device=device(), listener=tell, executor=Passes, hooks=hooks)
+        self._loop.state.optimizer.keep_updates = True
 
     @property
     def param(self) -> SolverSettings:
@@ -86,12 +86,12 @@ class Solver:
     @property
     def net(self) -> Net:
         """The train net."""
-        return _facade(self._loop.train_net.executor)
+        return _facade(self._loop.state.train.executor)
 
     @property
     def test_nets(self) -> list[Net]:
         """The test nets."""
-        return [_facade(test.executor) for test in self._loop.tests]
+        return [_facade(test.executor) for test in self._loop.state.tests]
 
     @property
     def iter(self) -> int:

@@ -1,14 +1,14 @@
 """Caffe's solvers: settings, update rules, loop, snapshots, log.
 
-    train("solver.prototxt", tell=GlogWriter(sys.stderr))     what `netc train` does (netc.training.run)
+    train("solver.prototxt", listener=GlogWriter(sys.stderr))     what `netc train` does (netc.training.run)
     settings_of(fields), read_settings(path)                  SolverParameter as a value (no torch)
-    Solver(settings, device=, tell=, ...)                     .net .test_nets .iteration .step(n) .solve() .test(i)
+    Solver(settings, device=, listener=, ...)                     .net .test_nets .iteration .step(n) .solve() .test(i)
                                                               .snapshot() .restore(path) .optimizer .schedule
                                                               .checkpoints .average .watch .requested .stopping
     options.Options                                           `netc_param`, settings of netc's own
     optimizers.SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam    torch optimizers over a net's blobs
     lr_policy.Schedule, events, log.GlogWriter, sidecar, snapshot
-    distributed.joined, launching.launch                      several processes, over torch.distributed
+    distributed.join_world, launching.launch                      several processes, over torch.distributed
     seeing.JsonWriter, tensorboard.TensorBoardWriter          listeners for whoever looks later
     parse_log.read_log, plotting.draw                         logs as tables and as pictures (no torch)
 
@@ -48,7 +48,7 @@ from netc.training.solver.settings import SolverSettings, read_settings, setting
 
 if TYPE_CHECKING:
     from netc.training.run import train
-    from netc.training.solver.loop import Solver
+    from netc.training.solver.solver import Solver
 
 __all__ = ["Solver", "SolverSettings", "read_settings", "settings_of", "train"]
 
@@ -56,7 +56,7 @@ __all__ = ["Solver", "SolverSettings", "read_settings", "settings_of", "train"]
 def __getattr__(name: str) -> Any:
     """Whatever needs torch is imported on first use: checking a solver must not wait for it."""
     if name == "Solver":
-        from netc.training.solver.loop import Solver
+        from netc.training.solver.solver import Solver
 
         return Solver
     if name == "train":

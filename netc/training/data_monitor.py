@@ -1,81 +1,70 @@
-"""Says when data cannot keep up with training, and when records were left out."""
+"""Reports when data cannot keep up with training, and which records were skipped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from netc.training.distributed.world import ALONE
+from netc.training.distributed.world import SINGLE_PROCESS
 from netc.training.feeds import LayerFeed, RecordFeed
 from netc.training.log.events import Listener, LogNote, ignore
 
-if TYPE_CHECKING:
-    from netc.training.solver.loop import Solver
-    from netc.training.solver.solver_net import SolverNet
-
 
 class DataMonitor:
-    """Watches the feeds of a net; called at each display, it gives what is to be told since the last call.
+    """Monitors the feeds of a net.
 
-    `net` says which net's they are, where there are several. `gather` is a team's, where its processes count what they
-    leave out together: all of them must then make the same calls.
+    `name` identifies the net in messages, if there are several. `gather` collects one value from each process of the
+    run, so that skipped records are counted over all of them: then all processes must make the same calls.
     """
 
     def __init__(
         self,
         feeds: Mapping[str, LayerFeed],
-        tell: Listener = ignore,
-        net: str = "",
-        gather: Callable[[Any], list[Any]] = ALONE.gather,
+        listener: Listener = ignore,
+        name: str = "",
+        gather: Callable[[Any], list[Any]] = SINGLE_PROCESS.gather,
     ) -> None:
-        self._tell, self._net, self._gather = tell, net, gather
+        self._listener, self._name, self._gather = listener, name, gather
         self._sources = {key: feed.source for key, feed in feeds.items() if isinstance(feed, RecordFeed)}
-        self._given = dict.fromkeys(self._sources, 0)
-        """How many records of this process's were handed to `gather`."""
+        self._reported = dict.fromkeys(self._sources, 0)
+        """How many skipped records of this process were already passed to `gather`."""
         self._skipped: dict[str, set[str]] = {key: set() for key in self._sources}
-        """The records that all processes left out: two of them may meet the same one."""
+        """The records that any process skipped: two processes may meet the same one."""
 
-    def __call__(self) -> list[str]:
-        """Lines for the log: `data layer limits: 412 images/s`, and how many records were newly left out."""
+    def report(self, only_skipped: bool = False) -> None:
+        """Send `messages`, or only `skipped`, to the listener."""
+        for line in self.skipped() if only_skipped else self.messages():
+            self._listener(LogNote("netc:1", line))
+
+    def messages(self) -> list[str]:
+        """Return what happened since the last call: `data layer limits: 412 images/s`, and newly skipped records."""
         lines = []
         for key, source in self._sources.items():
             if source.statistics.limiting:
-                lines.append(
-                    f"data layer{self._named(key)} limits: {source.statistics.records_per_second:.0f} images/s"
-                )
+                speed = source.statistics.records_per_second
+                lines.append(f"data layer{self._label(key)} limits: {speed:.0f} images/s")
             source.statistics.restart()
         return lines + self.skipped()
 
-    def tell(self, only_skipped: bool = False) -> None:
-        """Tell a listener of all this, or of what `skipped` gives."""
-        for line in self.skipped() if only_skipped else self():
-            self._tell(LogNote("netc:1", line))
-
     def skipped(self) -> list[str]:
-        """How many records were newly left out: `data layer skipped 3 records so far`, with what is wrong with one."""
+        """Return lines such as `data layer skipped 3 records so far: CAUSE` for layers that skipped more."""
         if not self._sources:
             return []
-        lines, given = [], self._gather({key: self._found(key) for key in self._sources})
+        lines, gathered = [], self._gather({key: self._newly_skipped(key) for key in self._sources})
         for key, known in self._skipped.items():
-            found = {name: message for one in given for name, message in one[key].items() if name not in known}
+            found = {name: message for one in gathered for name, message in one[key].items() if name not in known}
             if found:
                 known.update(found)
                 records = f"{len(known)} record{'s' * (len(known) > 1)}"
-                lines.append(f"data layer{self._named(key)} skipped {records} so far: {list(found.values())[-1]}")
+                lines.append(f"data layer{self._label(key)} skipped {records} so far: {list(found.values())[-1]}")
         return lines
 
-    def _found(self, key: str) -> dict[str, str]:
-        """Records that this process newly left out, and what is wrong with each."""
-        found = list(self._sources[key].skipped.items())[self._given[key] :]
-        self._given[key] += len(found)
+    def _newly_skipped(self, key: str) -> dict[str, str]:
+        """The records that this process skipped since the last call, each with its error message."""
+        found = list(self._sources[key].skipped.items())[self._reported[key] :]
+        self._reported[key] += len(found)
         return {name: error.diagnostics[0].message for name, error in found}
 
-    def _named(self, key: str) -> str:
-        """Which of several data layers it is."""
-        return f" `{self._net}{key}`" if len(self._sources) > 1 or self._net else ""
-
-
-def data_watch(solver: Solver, part: SolverNet, net: str = "") -> DataMonitor:
-    """A watch of one net of a solver; its team counts together only where records may be left out at all."""
-    team = solver.team if solver.settings.options.skip_bad else ALONE
-    return DataMonitor(part.feeds, solver.tell, net, team.gather)
+    def _label(self, key: str) -> str:
+        """The name of one data layer, if there are several."""
+        return f" `{self._name}{key}`" if len(self._sources) > 1 or self._name else ""

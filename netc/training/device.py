@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from netc.diagnostics import NetcError
-from netc.training.distributed.process_rank import ALONE, ProcessRank
+from netc.training.distributed.process_rank import SINGLE_RANK, ProcessRank
 from netc.training.log.events import Listener, LogNote, WarningIssued
 from netc.training.solver.settings import SolverSettings
 
 
 def choose_device(
-    settings: SolverSettings, gpu: str | None, tell: Listener, place: ProcessRank = ALONE
+    settings: SolverSettings, gpu: str | None, listener: Listener, rank: ProcessRank = SINGLE_RANK
 ) -> torch.device:
     """The device that `--gpu` (indices, or `all`) or the solver's `solver_mode` and `device_id` ask for.
 
@@ -19,31 +19,31 @@ def choose_device(
     warning, where there is none; an explicit `gpu` that is not there is an error: NetcError E606.
     """
     if gpu or settings.solver_mode != "GPU":
-        return device_of(gpu, tell, place)
+        return device_of(gpu, listener, rank)
     if torch.cuda.device_count() == 0:
-        tell(WarningIssued("the solver asks for a GPU, and there is none: training on the CPU"))
-        return device_of(None, tell)
-    return device_of(str(settings.device_id) if place.world_size == 1 else "all", tell, place)
+        listener(WarningIssued("the solver asks for a GPU, and there is none: training on the CPU"))
+        return device_of(None, listener)
+    return device_of(str(settings.device_id) if rank.world_size == 1 else "all", listener, rank)
 
 
-def device_of(gpu: str | None, tell: Listener, place: ProcessRank = ALONE) -> torch.device:
+def device_of(gpu: str | None, listener: Listener, rank: ProcessRank = SINGLE_RANK) -> torch.device:
     """The device that `--gpu` names for a process: an index, `all`, or nothing for the CPU. Raises NetcError E606."""
     if not gpu:
-        tell(LogNote("caffe.cpp:197", "Use CPU."))
+        listener(LogNote("caffe.cpp:197", "Use CPU."))
         return torch.device("cpu")
     indices = gpus_of(gpu)
-    if place.world_size == 1 and len(indices) > 1:
+    if rank.world_size == 1 and len(indices) > 1:
         raise NetcError(
             f"`--gpu {gpu}` names {len(indices)} GPUs, and one process uses one",
             code="E606",
             help=f"`netc train --gpu {gpu}`, or `torchrun --nproc-per-node {len(indices)}`, starts a process for each",
         )
-    if place.local_rank >= len(indices):
-        raise NetcError(f"there is no GPU for {place}: {len(indices)} for all of this machine", code="E606")
-    index = indices[place.local_rank]
-    tell(LogNote("caffe.cpp:204", f"Using GPUs {', '.join(map(str, indices))}"))
+    if rank.local_rank >= len(indices):
+        raise NetcError(f"there is no GPU for {rank}: {len(indices)} for all of this machine", code="E606")
+    index = indices[rank.local_rank]
+    listener(LogNote("caffe.cpp:204", f"Using GPUs {', '.join(map(str, indices))}"))
     for each in indices:
-        tell(LogNote("caffe.cpp:209", f"GPU {each}: {torch.cuda.get_device_name(each)}"))
+        listener(LogNote("caffe.cpp:209", f"GPU {each}: {torch.cuda.get_device_name(each)}"))
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 

@@ -20,8 +20,9 @@ from netc.training.device import device_of
 from netc.training.feeds import feeds_of
 from netc.training.log.caffe_log import number, output_text
 from netc.training.log.events import Listener, LogNote, Output, ignore
-from netc.training.solver.executor import StraightExecutor
-from netc.training.solver.solver_net import PLAIN, Extension, SolverNet
+from netc.training.solver.executor import StraightLineExecutor
+from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
+from netc.training.solver.runnable_net import RunnableNet
 
 
 def open_net(
@@ -33,9 +34,9 @@ def open_net(
     level: int = 0,
     stages: Sequence[str] = (),
     skip_bad: bool = False,
-    extension: Extension = PLAIN,
-    tell: Listener = ignore,
-) -> SolverNet:
+    hooks: BuildHooks = NO_HOOKS,
+    listener: Listener = ignore,
+) -> RunnableNet:
     """A net of one phase with its weights, on its device, with the sources of its data layers.
 
     With `skip_bad` the next good record stands in for one that cannot be used.
@@ -44,23 +45,23 @@ def open_net(
     """
     fields, report = read_net(path)
     report.raise_errors()
-    device = device_of(gpu, tell)
+    device = device_of(gpu, listener)
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
-    graph = graph_of(fields, State(phase, level, tuple(stages)), probe, prepare=extension.prepare)
+    graph = graph_of(fields, State(phase, level, tuple(stages)), probe, prepare=hooks.prepare)
     net = lowered(graph, generator_of(None)).to(device)
-    extension.lowered(graph, net)
+    hooks.lowered(graph, net)
     for file in weights:
         copy_weights(net, file)
     feeds = feeds_of(graph, device, torch.seed() % 2**31, skip_bad=skip_bad)
-    return SolverNet(net, graph, StraightExecutor(net, graph, feeds), feeds)
+    return RunnableNet(net, graph, StraightLineExecutor(net, graph, feeds), feeds)
 
 
-def score(net: SolverNet, iterations: int, tell: Listener = ignore) -> tuple[Output, ...]:
+def score(net: RunnableNet, iterations: int, listener: Listener = ignore) -> tuple[Output, ...]:
     """Run so many batches; the mean of each element of the outputs (`caffe.cpp`, test).
 
     Tells Caffe's lines, and how many records were skipped. Raises NetcError for bad data.
     """
-    tell(LogNote("caffe.cpp:281", f"Running for {iterations} iterations."))
+    listener(LogNote("caffe.cpp:281", f"Running for {iterations} iterations."))
     total, sums = 0.0, [0.0]
     outputs: tuple[Output, ...] = ()
     for batch in range(iterations):
@@ -68,12 +69,12 @@ def score(net: SolverNet, iterations: int, tell: Listener = ignore) -> tuple[Out
         outputs = net.outputs()
         sums = [a + b.value for a, b in zip(sums if batch else [0.0] * len(outputs), outputs)]
         for output in outputs:
-            tell(LogNote("caffe.cpp:304", f"Batch {batch}, {output.blob} = {number(output.value)}"))
-    DataMonitor(net.feeds, tell).tell(only_skipped=True)
-    tell(LogNote("caffe.cpp:309", f"Loss: {number(total / iterations)}"))
+            listener(LogNote("caffe.cpp:304", f"Batch {batch}, {output.blob} = {number(output.value)}"))
+    DataMonitor(net.feeds, listener).report(only_skipped=True)
+    listener(LogNote("caffe.cpp:309", f"Loss: {number(total / iterations)}"))
     means = tuple(Output(o.blob, s / iterations, o.loss_weight) for o, s in zip(outputs, sums))
     for mean in means:
-        tell(LogNote("caffe.cpp:321", output_text(mean)))
+        listener(LogNote("caffe.cpp:321", output_text(mean)))
     return means
 
 
@@ -86,61 +87,61 @@ class LayerTime:
     backward: float
 
 
-def time_layers(net: SolverNet, iterations: int, tell: Listener = ignore) -> list[LayerTime]:
+def time_layers(net: RunnableNet, iterations: int, listener: Listener = ignore) -> list[LayerTime]:
     """Time each layer forward and backward, node by node (`caffe.cpp`, time); tells Caffe's lines.
 
     The device is waited for around each layer, so that the sum is more than a pass takes.
     """
     sources: dict[str, Source] = {key: feed.next for key, feed in net.feeds.items()}
-    stepper = NodeExecutor(net.net, net.graph, sources)
-    stepper.training = True
-    clock = _Clock(stepper)
-    tell(LogNote("caffe.cpp:355", "Performing Forward"))
-    loss = stepper.forward()
-    tell(LogNote("caffe.cpp:357", f"Initial loss: {number(float(loss))}"))
-    tell(LogNote("caffe.cpp:359", "Performing Backward"))
-    stepper.backward()
+    executor = NodeExecutor(net.net, net.graph, sources)
+    executor.training = True
+    clock = _Clock(executor)
+    listener(LogNote("caffe.cpp:355", "Performing Forward"))
+    loss = executor.forward()
+    listener(LogNote("caffe.cpp:357", f"Initial loss: {number(float(loss))}"))
+    listener(LogNote("caffe.cpp:359", "Performing Backward"))
+    executor.backward()
     clock.reset()
-    tell(LogNote("caffe.cpp:369", "*** Benchmark begins ***"))
-    tell(LogNote("caffe.cpp:370", f"Testing for {iterations} iterations."))
+    listener(LogNote("caffe.cpp:369", "*** Benchmark begins ***"))
+    listener(LogNote("caffe.cpp:370", f"Testing for {iterations} iterations."))
     start = time.perf_counter()
     forward = backward = 0.0
     for iteration in range(iterations):
-        forward += clock.measure(stepper.forward)
-        backward += clock.measure(stepper.backward)
+        forward += clock.measure(executor.forward)
+        backward += clock.measure(executor.backward)
         pace = (time.perf_counter() - start) * 1000 / (iteration + 1)
-        tell(LogNote("caffe.cpp:398", f"Iteration: {iteration + 1} forward-backward time: {number(pace)} ms."))
+        listener(LogNote("caffe.cpp:398", f"Iteration: {iteration + 1} forward-backward time: {number(pace)} ms."))
     rows = [
         LayerTime(node.name, f * 1000 / iterations, b * 1000 / iterations)
         for node, f, b in zip(net.graph.nodes, clock.spent["forward"], clock.spent["backward"])
     ]
-    _tell_times(rows, forward * 1000, backward * 1000, iterations, tell)
+    _tell_times(rows, forward * 1000, backward * 1000, iterations, listener)
     return rows
 
 
-def _tell_times(rows: list[LayerTime], forward: float, backward: float, iterations: int, tell: Listener) -> None:
-    tell(LogNote("caffe.cpp:405", "Average time per layer: "))
+def _tell_times(rows: list[LayerTime], forward: float, backward: float, iterations: int, listener: Listener) -> None:
+    listener(LogNote("caffe.cpp:405", "Average time per layer: "))
     for row in rows:
-        tell(LogNote("caffe.cpp:408", f"{row.layer:>10}\tforward: {number(row.forward)} ms."))
-        tell(LogNote("caffe.cpp:411", f"{row.layer:>10}\tbackward: {number(row.backward)} ms."))
-    tell(LogNote("caffe.cpp:416", f"Average Forward pass: {number(forward / iterations)} ms."))
-    tell(LogNote("caffe.cpp:418", f"Average Backward pass: {number(backward / iterations)} ms."))
-    tell(LogNote("caffe.cpp:420", f"Average Forward-Backward: {number((forward + backward) / iterations)} ms."))
-    tell(LogNote("caffe.cpp:422", f"Total Time: {number(forward + backward)} ms."))
-    tell(LogNote("caffe.cpp:423", "*** Benchmark ends ***"))
+        listener(LogNote("caffe.cpp:408", f"{row.layer:>10}\tforward: {number(row.forward)} ms."))
+        listener(LogNote("caffe.cpp:411", f"{row.layer:>10}\tbackward: {number(row.backward)} ms."))
+    listener(LogNote("caffe.cpp:416", f"Average Forward pass: {number(forward / iterations)} ms."))
+    listener(LogNote("caffe.cpp:418", f"Average Backward pass: {number(backward / iterations)} ms."))
+    listener(LogNote("caffe.cpp:420", f"Average Forward-Backward: {number((forward + backward) / iterations)} ms."))
+    listener(LogNote("caffe.cpp:422", f"Total Time: {number(forward + backward)} ms."))
+    listener(LogNote("caffe.cpp:423", "*** Benchmark ends ***"))
 
 
 class _Clock:
-    """Sums up what each node of a stepper takes."""
+    """Sums up what each node of a executor takes."""
 
-    def __init__(self, stepper: NodeExecutor) -> None:
-        self.cuda = stepper.place[0].type == "cuda"
-        self.count = len(stepper.graph.nodes)
+    def __init__(self, executor: NodeExecutor) -> None:
+        self.cuda = executor.place[0].type == "cuda"
+        self.count = len(executor.graph.nodes)
         self.began = 0.0
         self.reset()
         for way in ("forward", "backward"):
-            stepper.before[way].append(self.start)
-            stepper.after[way].append(functools.partial(self.stop, way))
+            executor.before[way].append(self.start)
+            executor.after[way].append(functools.partial(self.stop, way))
 
     def reset(self) -> None:
         """Forget everything."""

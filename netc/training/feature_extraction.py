@@ -15,7 +15,8 @@ from netc.data.stores.writers import Put, checked_target, new_database
 from netc.diagnostics import NetcError, did_you_mean
 from netc.training.evaluation import open_net
 from netc.training.log.events import Listener, LogNote, ignore
-from netc.training.solver.solver_net import PLAIN, Extension, SolverNet
+from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
+from netc.training.solver.runnable_net import RunnableNet
 
 PLACE = "extract_features.cpp"
 TOLD = 1000
@@ -31,8 +32,8 @@ def extract(
     *,
     backend: str = "lmdb",
     gpu: str | None = None,
-    extension: Extension = PLAIN,
-    tell: Listener = ignore,
+    hooks: BuildHooks = NO_HOOKS,
+    listener: Listener = ignore,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
     """Run so many batches of a net's test phase, and write each blob to a database; gives records by blob.
@@ -49,24 +50,24 @@ def extract(
     for database in databases:
         checked_target(database, backend)
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_net(net, "TEST", weights=weights, gpu=gpu, extension=extension, tell=tell))
+        opened = stack.enter_context(open_net(net, "TEST", weights=weights, gpu=gpu, hooks=hooks, listener=listener))
         for blob in blobs:
             if blob not in opened.net.graph.blobs:
                 known = opened.net.graph.blobs
                 raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, known))
         puts = [stack.enter_context(new_database(database, backend)) for database in databases]
-        writers = {blob: _FeatureWriter(blob, put, tell) for blob, put in zip(blobs, puts)}
+        writers = {blob: _FeatureWriter(blob, put, listener) for blob, put in zip(blobs, puts)}
         for iteration in range(iterations):
             _one_batch(opened, writers)
             progress(iteration + 1, iterations)
         counts = {blob: writer.count for blob, writer in writers.items()}
     for blob, count in counts.items():
-        tell(LogNote(PLACE, f"Extracted features of {count} query images for feature blob {blob}"))
-    tell(LogNote(PLACE, "Successfully extracted the features!"))
+        listener(LogNote(PLACE, f"Extracted features of {count} query images for feature blob {blob}"))
+    listener(LogNote(PLACE, "Successfully extracted the features!"))
     return counts
 
 
-def _one_batch(opened: SolverNet, writers: dict[str, _FeatureWriter]) -> None:
+def _one_batch(opened: RunnableNet, writers: dict[str, _FeatureWriter]) -> None:
     batch = [top for feed in opened.feeds.values() for top in feed.next()]
     with torch.no_grad():
         found = opened.net.evaluate(dict(zip(opened.net.inputs, batch)), writers)
@@ -79,8 +80,8 @@ def _one_batch(opened: SolverNet, writers: dict[str, _FeatureWriter]) -> None:
 class _FeatureWriter:
     """Writes the items of one blob."""
 
-    def __init__(self, blob: str, put: Put, tell: Listener) -> None:
-        self.blob, self.put, self.tell = blob, put, tell
+    def __init__(self, blob: str, put: Put, listener: Listener) -> None:
+        self.blob, self.put, self.listener = blob, put, listener
         self.count = 0
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
@@ -95,4 +96,4 @@ class _FeatureWriter:
             self.count += 1
             if self.count % TOLD == 0:
                 text = f"Extracted features of {self.count} query images for feature blob {self.blob}"
-                self.tell(LogNote(PLACE, text))
+                self.listener(LogNote(PLACE, text))

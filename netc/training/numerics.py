@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from netc.training.log.events import Listener, LogNote
-from netc.training.solver.netc_param import NetcOptions
+from netc.training.solver.netc_options import NetcOptions
 
 MATMUL = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
 """torch.set_float32_matmul_precision's names."""
@@ -17,7 +17,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextlib.contextmanager
-def numerics(options: NetcOptions, tell: Listener) -> Iterator[None]:
+def numerics(options: NetcOptions, listener: Listener) -> Iterator[None]:
     """Compute as the options ask while the context lasts; the log names the precision.
 
     Convolutions take part in `ieee` and `tf32`; cuDNN knows no `bf16` for float32 tensors, and takes TF32 there.
@@ -31,7 +31,7 @@ def numerics(options: NetcOptions, tell: Listener) -> Iterator[None]:
     )
     try:
         _set(options)
-        tell(LogNote("netc:1", f"Precision of float32 products: {_precision(options)}"))
+        listener(LogNote("netc:1", f"Precision of float32 products: {_precision(options)}"))
         yield
     finally:
         _restore(*kept)

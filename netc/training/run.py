@@ -9,17 +9,17 @@ from typing import Any
 
 from netc.diagnostics import NetcError
 from netc.training.device import choose_device
-from netc.training.distributed.process_rank import place_of_environment
-from netc.training.distributed.torch_world import joined
+from netc.training.distributed.process_rank import rank_from_environment
+from netc.training.distributed.torch_world import join_world
 from netc.training.log.events import Listener, LogNote, ignore
 from netc.training.numerics import numerics
-from netc.training.solver.loop import Solver
+from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
 from netc.training.solver.settings import SolverSettings, read_settings
-from netc.training.solver.signals import Request, no_request, requests_of_signals
-from netc.training.solver.solver_net import PLAIN, Extension
+from netc.training.solver.signals import Request, requests_of_signals
+from netc.training.solver.solver import Solver
 
 AUTO = "auto"
-"""In place of a snapshot's path: the newest whole one of the solver's prefix, or a fresh start."""
+"""In place of a snapshot's path: the newest complete snapshot of the solver's prefix, or a new run if there is none."""
 
 
 def train(
@@ -29,54 +29,55 @@ def train(
     snapshot: str | Path | None = None,
     gpu: str | int | None = None,
     iterations: int | None = None,
-    tell: Listener = ignore,
-    extension: Extension = PLAIN,
+    listener: Listener = ignore,
+    hooks: BuildHooks = NO_HOOKS,
     debug: bool = False,
     sigint_effect: str | None = None,
     sighup_effect: str | None = None,
     **options: Any,
 ) -> Solver:
-    """Train a net as its solver file says, from the start or from a snapshot; the solver, when it is done.
+    """Train a net as described by its solver file, from the start or from a snapshot; return the solver.
 
-    `weights` are copied in by layer name before training; `snapshot` is a .solverstate to go on from, or `"auto"`: the
-    newest whole one of the solver's prefix, and a start from `weights` where there is none. `gpu` is an index, or one
-    for each process that torchrun started, or `"all"`; without it the solver's `solver_mode` decides. `iterations` is
-    how many updates to make in this run, in place of going on up to the solver's `max_iter`. `tell` is called with each
-    event (`netc.training.log.events`). `debug` checks every value for NaN. Effects of signals are `"stop"`,
-    `"snapshot"` and `"none"`; without them signals keep their handlers. `options` are settings of netc's own
-    (`netc.training.solver.netc_param`): `ema_decay=0.999`. Processes that torchrun started train together, and only
-    rank 0 reports and writes. Raises NetcError.
+    `weights` are files copied in by layer name before training. `snapshot` is the .solverstate to resume from, or
+    `"auto"`: the newest complete snapshot of the solver's prefix, or a start from `weights` if there is none. `gpu` is
+    an index, one index for each process that torchrun started, or `"all"`; by default the solver's `solver_mode`
+    decides. `iterations` is the number of updates of this run; by default it ends at the solver's `max_iter`.
+    `listener` is called with each event (`netc.training.log.events`). `debug` checks every value for NaN.
+
+    `sigint_effect` and `sighup_effect` are `"stop"`, `"snapshot"` or `"none"`; by default signal handlers are left
+    alone. `options` are netc's own settings (`netc.training.solver.netc_options`): `ema_decay=0.999`. Processes started
+    by torchrun train together, and only rank 0 logs and writes files. Raises NetcError.
     """
     settings = solver if isinstance(solver, SolverSettings) else read_settings(solver)
     settings = settings.with_options(**options) if options else settings
     if weights and snapshot and snapshot != AUTO:
-        raise NetcError("a snapshot to go on from and weights to start from exclude each other", code="E608")
+        raise NetcError("a snapshot to resume from and weights to start from exclude each other", code="E608")
     if weights:
         files = [weights] if isinstance(weights, (str, Path)) else weights
         settings = settings.with_values(weights=list(map(str, files)))
-    place = place_of_environment()
-    tell = ignore if place.rank else tell
-    device = choose_device(settings, None if gpu is None else str(gpu), tell, place)
+    rank = rank_from_environment()
+    listener = ignore if rank.rank else listener
+    device = choose_device(settings, None if gpu is None else str(gpu), listener, rank)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(numerics(settings.options, tell))
-        team = stack.enter_context(joined(place, device))
-        made = Solver(settings, device=device, tell=tell, extension=extension, team=team, debug=debug)
-        run = stack.enter_context(made)
-        run.requested = no_request
+        stack.enter_context(numerics(settings.options, listener))
+        world = stack.enter_context(join_world(rank, device))
+        run = stack.enter_context(
+            Solver(settings, device=device, listener=listener, hooks=hooks, world=world, debug=debug)
+        )
         if sigint_effect or sighup_effect:
             effects = (Request(sigint_effect or "none"), Request(sighup_effect or "none"))
-            run.requested = stack.enter_context(requests_of_signals(*effects))
+            run.state.requested = stack.enter_context(requests_of_signals(*effects))
         if snapshot is not None:
-            _resume(run, str(snapshot), tell)
-        tell(LogNote("caffe.cpp:239", "Starting Optimization"))
+            _resume(run, str(snapshot), listener)
+        listener(LogNote("caffe.cpp:239", "Starting Optimization"))
         run.solve(iterations)
-        tell(LogNote("caffe.cpp:250", "Optimization Done."))
+        listener(LogNote("caffe.cpp:250", "Optimization Done."))
     return run
 
 
-def _resume(run: Solver, snapshot: str, tell: Listener) -> None:
+def _resume(run: Solver, snapshot: str, listener: Listener) -> None:
     if snapshot != AUTO:
-        tell(LogNote("caffe.cpp:228", f"Resuming from {snapshot}"))
+        listener(LogNote("caffe.cpp:228", f"Resuming from {snapshot}"))
         run.restore(snapshot)
     elif run.checkpoints.restore_newest() is None:
-        tell(LogNote("netc:1", f"No snapshot of {run.settings.prefix} to go on from: starting afresh"))
+        listener(LogNote("netc:1", f"No snapshot of {run.settings.prefix} to resume from: starting a new run"))

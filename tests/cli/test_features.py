@@ -113,17 +113,17 @@ class _Source:
 def test_the_log_is_told_of_slow_and_bad_data():
     feed = RecordFeed.__new__(RecordFeed)
     feed.source = source = _Source()
-    watch = DataMonitor({"data": feed})
-    assert watch() == []
+    monitor = DataMonitor({"data": feed})
+    assert monitor.messages() == []
     source.statistics.started -= 10.0
     source.statistics.count(4120, 5.0)
-    assert watch() == ["data layer limits: 412 images/s"]
+    assert monitor.messages() == ["data layer limits: 412 images/s"]
     source.statistics.started -= 10.0
     source.statistics.count(4120, 0.5)
     source.skipped["record `3` of `db`"] = NetcError("record `3` of `db`: no picture")
-    assert watch() == ["data layer skipped 1 record so far: record `3` of `db`: no picture"]
-    assert watch() == []
+    assert monitor.messages() == ["data layer skipped 1 record so far: record `3` of `db`: no picture"]
+    assert monitor.messages() == []
     several = DataMonitor({"a": feed, "b": feed})
     source.statistics.started -= 10.0
     source.statistics.count(100, 9.0)
-    assert several()[0] == "data layer `a` limits: 10 images/s"
+    assert several.messages()[0] == "data layer `a` limits: 10 images/s"

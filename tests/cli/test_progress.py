@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from netc.cli import run_progress as progress
+from netc.cli.training_listeners import training_listener
 from netc.training.log import events
 
 
@@ -13,12 +13,12 @@ class Terminal(io.StringIO):
         return True
 
 
-def run(tell):
-    tell(events.RunStarted("net", "fixed", 10, 40, 64))
+def run(listener):
+    listener(events.RunStarted("net", "fixed", 10, 40, 64))
     for iteration in range(11, 41):
-        tell(events.IterationFinished(iteration))
-    tell(events.IterationDisplayed(40, 0.125, 1.0, 30, 30, ()))
-    tell(events.RunFinished(40))
+        listener(events.IterationFinished(iteration))
+    listener(events.IterationDisplayed(40, 0.125, 1.0, 30, 30, ()))
+    listener(events.RunFinished(40))
 
 
 def test_a_terminal_shows_log_and_bar(monkeypatch):
@@ -26,8 +26,8 @@ def test_a_terminal_shows_log_and_bar(monkeypatch):
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "150")
-    with progress.listeners() as tell:
-        run(tell)
+    with training_listener() as listener:
+        run(listener)
     shown = terminal.getvalue()
     for part in (
         "solver.cpp:289] Solving net",
@@ -43,8 +43,8 @@ def test_a_terminal_shows_log_and_bar(monkeypatch):
 def test_a_file_holds_the_log_alone(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr("sys.stderr", file)
-    with progress.listeners() as tell:
-        run(tell)
+    with training_listener() as listener:
+        run(listener)
     assert "images/s" not in file.getvalue()
     assert len(file.getvalue().splitlines()) == 4
 
@@ -54,7 +54,7 @@ def test_only_rank_0_says_anything(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with progress.listeners(str(tmp_path / "run.jsonl")) as tell:
-        run(tell)
+    with training_listener(str(tmp_path / "run.jsonl")) as listener:
+        run(listener)
     assert terminal.getvalue() == ""
     assert not (tmp_path / "run.jsonl").exists()

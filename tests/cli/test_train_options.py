@@ -23,7 +23,7 @@ def solver(tmp_path, monkeypatch):
 
 def test_auto_goes_on_from_the_newest_or_starts_afresh(solver, capsys):
     assert main(["train", "solver.prototxt", "--snapshot", "auto", "--iterations=5"]) == 0
-    assert "No snapshot of snap to go on from: starting afresh" in messages(capsys)
+    assert "No snapshot of snap to resume from: starting a new run" in messages(capsys)
     assert main(["train", "solver.prototxt", "--snapshot=auto", "--weights=snap_iter_4.caffemodel"]) == 0
     log = messages(capsys)
     assert "Restoring previous solver status from snap_iter_5.solverstate" in log

@@ -39,10 +39,10 @@ def test_what_learns(folder, monkeypatch, way):
     solver = f"models/finetune/{way}/solver.prototxt"
     assert check(solver) == []
     heard = []
-    run = train(solver, tell=heard.append)
+    run = train(solver, listener=heard.append)
     (report,) = [e for e in heard if isinstance(e, events.FinetuningLoaded) and e.test_net is None]
     assert (report.loaded, report.skipped, report.missing) == (("conv1", "conv2", "ip1"), ("ip2",), ("ip2_parity",))
-    history = zip(run.optimizer.blobs, run.optimizer.history())
+    history = zip(run.state.optimizer.blobs, run.state.optimizer.history())
     assert {blob.layer for blob, kept in history if kept.any()} == WAYS.get(way, ALL)
     before, after = (e.outputs[0].value for e in heard if isinstance(e, events.TestFinished))
     assert before < 0.65

@@ -7,8 +7,8 @@ import pytest
 
 from netc.diagnostics import Source
 from netc.frontends.caffe.read import read_solver
-from netc.training.solver.loop import Solver
 from netc.training.solver.settings import settings_of
+from netc.training.solver.solver import Solver
 from tests.data.databases import record, write
 
 NET = """
@@ -69,7 +69,7 @@ def solver_from(work, settings_from):
 
     def make(more: str = "", base: str = SOLVER, **options):
         events = []
-        solver = Solver(settings_from(base + more), tell=events.append, **options)
+        solver = Solver(settings_from(base + more), listener=events.append, **options)
         solver.events = events
         made.append(solver)
         return solver

@@ -1,4 +1,4 @@
-"""What a team's processes leave out of their data is counted together."""
+"""What a world's processes leave out of their data is counted together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from netc.frontends.caffe.read import read_solver
 from netc.training.data_monitor import DataMonitor
 from netc.training.feeds import RecordFeed
 from netc.training.log import events
-from netc.training.solver.loop import Solver
 from netc.training.solver.settings import settings_of
+from netc.training.solver.solver import Solver
 from tests.data.databases import record, write
-from tests.training.ranks import run_ranks
+from tests.training.distributed.ranks import run_ranks
 
 NET = """
 layer { name: "digits" type: "Data" top: "data" top: "label"
@@ -33,19 +33,19 @@ test_iter: 5 test_interval: 3 snapshot_after_train: false netc_param { skip_bad:
 def test_a_record_that_two_processes_left_out_counts_once():
     feed = RecordFeed.__new__(RecordFeed)
     feed.source = SimpleNamespace(skipped={"a": NetcError("a is bad")})
-    watch = DataMonitor({"data": feed}, gather=lambda mine: [mine, {"data": {"a": "a is bad", "b": "b is bad"}}])
-    assert watch.skipped() == ["data layer skipped 2 records so far: b is bad"]
-    assert watch.skipped() == []
+    monitor = DataMonitor({"data": feed}, gather=lambda mine: [mine, {"data": {"a": "a is bad", "b": "b is bad"}}])
+    assert monitor.skipped() == ["data layer skipped 2 records so far: b is bad"]
+    assert monitor.skipped() == []
     feed.source.skipped["c"] = NetcError("c is bad")
-    assert watch.skipped() == ["data layer skipped 3 records so far: c is bad"]
+    assert monitor.skipped() == ["data layer skipped 3 records so far: c is bad"]
 
 
-def skips(team):
+def skips(world):
     """What a rank's solver tells of records that were left out."""
     fields, report = read_solver(Source("solver.prototxt", SOLVER))
     report.raise_errors()
     told = []
-    with Solver(settings_of(fields), tell=told.append, team=team) as solver:
+    with Solver(settings_of(fields), listener=told.append, world=world) as solver:
         solver.solve()
     return [event.text for event in told if isinstance(event, events.LogNote) and "skipped" in event.text]
 

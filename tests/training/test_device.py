@@ -52,7 +52,7 @@ def test_each_process_has_a_gpu_of_its_own(gpus):
     gpus(4)
     for gpu, local_rank, index in [("all", 2, 2), ("3,1", 1, 1), (None, 3, 3)]:
         told = []
-        place = ProcessRank(rank=5, world_size=8, local_rank=local_rank, started=True)
-        assert choose_device(SolverSettings(), gpu, told.append, place) == torch.device("cuda", index)
+        rank = ProcessRank(rank=5, world_size=8, local_rank=local_rank, from_torchrun=True)
+        assert choose_device(SolverSettings(), gpu, told.append, rank) == torch.device("cuda", index)
     with pytest.raises(NetcError, match="no GPU for rank 5 of 8: 2 for all of this machine"):
-        choose_device(SolverSettings(), "0,1", told.append, place)
+        choose_device(SolverSettings(), "0,1", told.append, rank)

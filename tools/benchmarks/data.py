@@ -29,7 +29,7 @@ from netc.data.stores import open_records
 from netc.data.stores.writers import new_database
 from netc.ir.transform import Transform
 from netc.layers.data import Data
-from netc.training.solver.executor import StraightExecutor
+from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.optimizers import SGD
 
 MEAN = (104.0, 117.0, 123.0)
@@ -126,7 +126,7 @@ def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> R
 
 def _step(pair: Pair, feeds: dict[str, Any]) -> Callable[[], Tensor]:
     """One training step on what the feeds give; the rate is 0, so that both sides do the same."""
-    executor = StraightExecutor(pair.net, pair.full_graph, feeds)
+    executor = StraightLineExecutor(pair.net, pair.full_graph, feeds)
     optimizer = SGD(pair.net.blobs, 0.0, momentum=0.9, weight_decay=0.0005)
 
     def run() -> Tensor:

@@ -87,11 +87,11 @@ def _memory(pair: Pair, ours: Callable[[], Tensor], theirs: Callable[[], Tensor]
 
 def netc_step(pair: Pair) -> Callable[[], Tensor]:
     """One iteration as netc's solver runs it, on a batch that is there already."""
-    from netc.training.solver.executor import StraightExecutor
+    from netc.training.solver.executor import StraightLineExecutor
     from netc.training.solver.optimizers import SGD
 
     feeds: Mapping[str, LayerFeed] = {"data": _Ready((pair.x,)), "label": _Ready((pair.label,))}
-    executor = StraightExecutor(pair.net, pair.full_graph, feeds)
+    executor = StraightLineExecutor(pair.net, pair.full_graph, feeds)
     optimizer = SGD(pair.net.blobs, RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
     def run() -> Tensor:

@@ -1,4 +1,4 @@
-"""Gradients averaged over the processes of a team, while backward still computes those of the layers below.
+"""Gradients averaged over the processes of a world, while backward still computes those of the layers below.
 
 As Caffe's NCCL path has it (`parallel.cpp`, on_gradients_ready, layer_wise_reduce): the sum over all processes of each
 gradient, times one over their number, before clipping, weight decay and update. Gradients travel together, in buckets

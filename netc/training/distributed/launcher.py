@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from netc.diagnostics import NetcError
-from netc.training.distributed.process_rank import place_of_environment
+from netc.training.distributed.process_rank import rank_from_environment
 
 SECONDS_TO_STOP = "600"
 """How long processes that were told to stop may take over their last iteration and their snapshot."""
@@ -27,7 +27,7 @@ def processes_for(gpu: str | None) -> int:
     """
     from netc.training.device import gpus_of
 
-    return 1 if not gpu or place_of_environment().started else len(gpus_of(gpu))
+    return 1 if not gpu or rank_from_environment().from_torchrun else len(gpus_of(gpu))
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:

@@ -1,4 +1,4 @@
-"""Where a process stands among those that train one net together. Never imports torch."""
+"""The rank of a process among those that train one net together. Never imports torch."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProcessRank:
-    """A process's number, and how many there are."""
+    """The number of a process, and how many processes there are."""
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
-    """Among those of its machine."""
-    started: bool = False
-    """Whether torchrun, or whoever sets what torchrun does, started it."""
+    """The rank among the processes of this machine."""
+    from_torchrun: bool = False
+    """Whether torchrun, or another launcher that sets its environment variables, started the process."""
 
     def __str__(self) -> str:
-        """As messages name it."""
+        """The rank as messages show it."""
         return f"rank {self.rank} of {self.world_size}"
 
 
-ALONE = ProcessRank()
+SINGLE_RANK = ProcessRank()
 
 
-def place_of_environment(environment: Mapping[str, str] = os.environ) -> ProcessRank:
-    """The place that torchrun's environment variables give; alone where there are none.
+def rank_from_environment(environment: Mapping[str, str] = os.environ) -> ProcessRank:
+    """Return the rank that torchrun's environment variables specify; SINGLE_RANK without them.
 
-    >>> place_of_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
-    ProcessRank(rank=3, world_size=4, local_rank=1, started=True)
+    >>> rank_from_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
+    ProcessRank(rank=3, world_size=4, local_rank=1, from_torchrun=True)
     """
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
-        return ALONE
+        return SINGLE_RANK
     rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
     return ProcessRank(rank, size, int(environment.get("LOCAL_RANK", rank)), True)

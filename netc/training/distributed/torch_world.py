@@ -1,8 +1,8 @@
 """Several processes that train one net together, over torch.distributed: what `torchrun` starts, or `--gpu 0,1`.
 
-    rank = place_of_environment()                      rank, world size and local rank, as torchrun says them
-    with joined(rank, device) as world:                a TorchWorld; a World of one where there is no torchrun
-        solver = Solver(settings, device=device, team=world)
+    rank = rank_from_environment()                      rank, world size and local rank, as torchrun says them
+    with join_world(rank, device) as world:                a TorchWorld; a World of one where there is no torchrun
+        solver = Solver(settings, device=device, world=world)
 
 As in Caffe's NCCL path, all begin with the weights of rank 0, rank r of w reads the records r, r + w, ... in batches of
 the net's own size, gradients are averaged (gradient_averaging.py), and only rank 0 writes files and logs. BatchNorm
@@ -37,34 +37,34 @@ REQUESTS = (Request.NONE, Request.SNAPSHOT, Request.STOP)
 
 
 @contextlib.contextmanager
-def joined(place: ProcessRank, device: torch.device) -> Iterator[World]:
-    """The team of this process: with the others where torchrun started it, else alone.
+def join_world(rank: ProcessRank, device: torch.device) -> Iterator[World]:
+    """The world of this process: with the others where torchrun started it, else alone.
 
     GPUs talk over NCCL, CPUs over gloo. Errors inside get a note that names the rank. Raises NetcError E621 where the
     others cannot be reached.
     """
-    if not place.started:
+    if not rank.from_torchrun:
         yield World()
         return
     cuda = device.type == "cuda"
     with connected():
         dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE, device_id=device if cuda else None)
-    team = TorchWorld(place)
+    world = TorchWorld(rank)
     try:
-        yield team
+        yield world
     except NetcError as error:  # the others may be waiting: leave everything as it is, and let the process end
-        placed = error.at(None, f"on {place}")
+        placed = error.at(None, f"on {rank}")
         get_error_handler().record_exception(placed)  # for torchrun's own summary
         raise placed from error.__cause__
-    team.close()
+    world.close()
     dist.destroy_process_group()
 
 
 class TorchWorld(World):
-    """The processes of torch.distributed's default group. All of a team call the same methods in the same order."""
+    """The processes of torch.distributed's default group. All of a world call the same methods in the same order."""
 
-    def __init__(self, place: ProcessRank) -> None:
-        self.rank, self.world_size = place.rank, place.world_size
+    def __init__(self, rank: ProcessRank) -> None:
+        self.rank, self.world_size = rank.rank, rank.world_size
         gloo = dist.get_backend() == "gloo"
         self._words = dist.group.WORLD if gloo else dist.new_group(backend="gloo", timeout=PATIENCE)
         """For what is said from CPU to CPU, so that a GPU is not waited for."""
@@ -91,7 +91,7 @@ class TorchWorld(World):
             self._asked[1].wait()
 
     def average(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """The mean over the team of each tensor, in one message."""
+        """The mean over the world of each tensor, in one message."""
         if not values:
             return []
         flat = torch.cat([value.detach().reshape(-1).double() for value in values])
@@ -114,16 +114,16 @@ class TorchWorld(World):
             dist.broadcast_object_list(values, src=0, group=self._words)
         return values[0]
 
-    def join(self, net: Net, passes: int, synchronized: bool = False) -> Callable[[], None]:
+    def join(self, net: Net, passes: int, sync_batch_norm: bool = False) -> Callable[[], None]:
         """Give all processes the weights of rank 0, and average gradients from now on.
 
         What is returned is to be called between backward and update; `passes` is how many backward passes an update
-        takes, and `synchronized` makes BatchNorm normalise by the batches of all.
+        takes, and `sync_batch_norm` makes BatchNorm normalise by the batches of all.
         """
         for blob in net.blobs:
             if blob.is_owner:
                 _broadcast(blob.tensor)
-        if synchronized:
+        if sync_batch_norm:
             synchronize(net)
         return Averaging([parameter for parameter in net.parameters() if parameter.requires_grad], passes).finish
 

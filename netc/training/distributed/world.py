@@ -1,4 +1,4 @@
-"""The processes that train one net together; a process alone is a team of one."""
+"""The processes that train one net together; a single process is a world of size one."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from netc.training.solver.signals import Request
 
 
 class World:
-    """One process, alone. netc.training.distributed.torch_world has teams of several, which override all of this."""
+    """A single process. TorchWorld (netc.training.distributed.torch_world) overrides all of it for several."""
 
     rank: int = 0
     world_size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files."""
+    def is_main(self) -> bool:
+        """Whether this process writes files: only rank 0 does."""
         return self.rank == 0
 
     def agree(self, request: Request) -> Request:
-        """What all do, where each was asked for something of its own."""
+        """Return the request that all processes follow, given this process's own."""
         return request
 
     def average(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """The mean over the team of each tensor: the loss and outputs of a test."""
+        """Return the mean of each tensor over all processes."""
         return list(values)
 
     def gather(self, value: Any) -> list[Any]:
-        """Each process's value, by rank."""
+        """Return the values of all processes, by rank."""
         return [value]
 
     def share(self, value: Any) -> Any:
-        """Rank 0's value, for all."""
+        """Return rank 0's value."""
         return value
 
-    def join(self, net: Net, passes: int, synchronized: bool = False) -> Callable[[], None] | None:
-        """Begin to train a net together; what is to be called between backward and update, None for nothing."""
+    def join(self, net: Net, passes: int, sync_batch_norm: bool = False) -> Callable[[], None] | None:
+        """Start training a net together; return a function to call between backward and update, or None."""
         return None
 
 
-ALONE = World()
+SINGLE_PROCESS = World()

@@ -6,7 +6,7 @@ progress bar or a file of numbers takes the same events.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -19,7 +19,17 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of whoever does not listen."""
+    """A listener that does nothing."""
+
+
+def fan_out(listeners: Sequence[Listener]) -> Listener:
+    """Return a listener that passes each event to all of `listeners`, in order."""
+
+    def listener(event: Event) -> None:
+        for each in listeners:
+            each(event)
+
+    return listener
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from netc.diagnostics import NetcError
 from netc.training.log.events import Event, IterationDisplayed, Output, RunStarted, TestFinished
-from netc.training.log.json_log import Iterations, Trained
+from netc.training.log.iteration_records import IterationRecord, IterationRecorder
 
 
 class TensorBoardWriter:
@@ -28,12 +28,12 @@ class TensorBoardWriter:
         self._make = _summary_writer()
         self._writer: Any = None
         self._images = 0
-        self._iterations = Iterations(self._trained)
+        self._recorder = IterationRecorder(self._recorded)
         self._open(None)
 
     def __call__(self, event: Event) -> None:
         """Write the event's scalars, if it has some."""
-        self._iterations(event)
+        self._recorder(event)
         if isinstance(event, RunStarted):
             self._images = event.images
             if event.iteration:
@@ -57,9 +57,9 @@ class TensorBoardWriter:
             problem = (error.strerror or str(error)).lower()
             raise NetcError(f"`{self.folder}` cannot be written to: {problem}", code="E632") from None
 
-    def _trained(self, trained: Trained) -> None:
-        self._writer.add_scalar("train/loss", trained.loss, trained.iteration)
-        self._writer.add_scalar("train/learning_rate", trained.rate, trained.iteration)
+    def _recorded(self, record: IterationRecord) -> None:
+        self._writer.add_scalar("train/loss", record.loss, record.iteration)
+        self._writer.add_scalar("train/learning_rate", record.rate, record.iteration)
 
     def _displayed(self, event: IterationDisplayed) -> None:
         self._writer.add_scalar("train/average_loss", event.loss, event.iteration)

@@ -12,7 +12,7 @@ from netc.runtime.blobs import LayerBlob
 from netc.runtime.lower import Net
 
 
-class Average:
+class WeightAverage:
     """Follows the learnable blobs: a = d a + (1 - d) w after each update.
 
     In the first updates d is min(`decay`, (1 + n) / (10 + n)) with n updates done, so that the first weights are

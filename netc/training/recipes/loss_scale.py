@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from netc.training.solver.executor import StraightExecutor
+from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.optimizer import CaffeOptimizer
 
 FIRST, GROWTH, PATIENCE = 65536.0, 2.0, 2000
@@ -20,7 +20,7 @@ class LossScale:
     The device is waited for in each iteration.
     """
 
-    def __init__(self, executor: StraightExecutor, optimizer: CaffeOptimizer) -> None:
+    def __init__(self, executor: StraightLineExecutor, optimizer: CaffeOptimizer) -> None:
         self.executor, self.optimizer = executor, optimizer
         self.good = 0
         self.executor.scale = FIRST

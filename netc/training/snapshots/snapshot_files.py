@@ -115,7 +115,7 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> Restored:
     return Restored(state.iter, state.current_step, model_checksum(net), notes)
 
 
-def check_whole(path: str, net: Net, optimizer: CaffeOptimizer) -> None:
+def check_complete(path: str, net: Net, optimizer: CaffeOptimizer) -> None:
     """Raises NetcError as `read_snapshot`, and E705 for weights that are not those the sidecar tells of."""
     state = files.read_solverstate(path)
     _check_history(path, state.history, optimizer)

@@ -36,7 +36,7 @@ class EarlyStopping:
         self.lower = settings.options.better == "lower" or (loss and not settings.options.better)
         self.best, self.iteration, self.misses = math.nan, 0, 0
 
-    def take(self, outputs: Sequence[Output], iteration: int) -> bool:
+    def update(self, outputs: Sequence[Output], iteration: int) -> bool:
         """Note a test of net `net`; whether it was the best so far."""
         value = next(output.value for output in outputs if output.blob == self.name)
         better = math.isnan(self.best) or (value < self.best if self.lower else value > self.best)

@@ -14,7 +14,7 @@ from netc.runtime.lower import Net
 from netc.runtime.straight_line import Straight
 from netc.training.feeds import LayerFeed
 from netc.training.recipes.mix_up import MixUp
-from netc.training.solver.netc_param import NetcOptions
+from netc.training.solver.netc_options import NetcOptions
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """By the name in `amp`."""
@@ -27,7 +27,7 @@ class Executor(Protocol):
     """Names of the blobs that add to the loss, in the order of what the passes return."""
     outputs: Sequence[Tensor]
     """The net's output blobs (`Graph.outputs`) after a pass, apart from autograd."""
-    talks: bool
+    debug_info: bool
     """Whether to tell the lines of `debug_info`; only who runs node by node can."""
 
     def clear_gradients(self) -> None:
@@ -44,13 +44,13 @@ ExecutorFactory = Callable[[Net, Graph, Mapping[str, LayerFeed]], Executor]
 """Makes the executor of a net; the graph is the net's, with its data layers, and the feeds are theirs by node key."""
 
 
-class StraightExecutor:
+class StraightLineExecutor:
     """Runs the straight-line code. Raises NetcError E607 for a data layer without a feed.
 
     Of the options it follows `amp`, `compile`, `channels_last` and, in training, `mix_up`.
     """
 
-    talks = False
+    debug_info = False
 
     def __init__(
         self, net: Net, graph: Graph, feeds: Mapping[str, LayerFeed], options: NetcOptions | None = None
@@ -127,9 +127,9 @@ class StraightExecutor:
         return run
 
 
-def straight_executor(options: NetcOptions) -> ExecutorFactory:
+def straight_line_executor(options: NetcOptions) -> ExecutorFactory:
     """Makes executors that follow the options."""
-    return lambda net, graph, feeds: StraightExecutor(net, graph, feeds, options)
+    return lambda net, graph, feeds: StraightLineExecutor(net, graph, feeds, options)
 
 
 def with_feed(graph: Graph, feeds: Mapping[str, LayerFeed]) -> Iterator[tuple[Node, LayerFeed]]:

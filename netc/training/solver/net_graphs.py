@@ -24,8 +24,8 @@ WITHOUT_RECORDS = ("DummyData", "Input", "MemoryData")
 class SolverNets:
     """Builds the graphs of a solver's nets, data layers and shapes included; reads each file once."""
 
-    def __init__(self, settings: SolverSettings, tell: Listener, prepare: Prepare = unprepared) -> None:
-        self.settings, self.tell, self.prepare = settings, tell, prepare
+    def __init__(self, settings: SolverSettings, listener: Listener, prepare: Prepare = unprepared) -> None:
+        self.settings, self.listener, self.prepare = settings, listener, prepare
         self._files: dict[str, Fields] = {}
 
     def train(self) -> Graph:
@@ -34,7 +34,7 @@ class SolverNets:
         for name, place in (("train_net_param", 85), ("train_net", 90), ("net_param", 96), ("net", 102)):
             if given := getattr(settings, name):
                 text = f"from {name} file: {given}" if isinstance(given, str) else f"specified in {name}."
-                self.tell(LogNote(f"solver.cpp:{place}", f"Creating training net {text}"))
+                self.listener(LogNote(f"solver.cpp:{place}", f"Creating training net {text}"))
                 return freeze(self._graph(given, "TRAIN", settings.train_state), settings.options.freeze)
         raise NetcError("the solver names no train net", code="E601", span=settings.fields.span())
 
@@ -43,7 +43,7 @@ class SolverNets:
         settings = self.settings
         for index, (name, given) in enumerate(self._test_nets()):
             text = f"{name} file: {given}" if isinstance(given, str) else name
-            self.tell(LogNote("solver.cpp:190", f"Creating test net (#{index}) specified by {text}"))
+            self.listener(LogNote("solver.cpp:190", f"Creating test net (#{index}) specified by {text}"))
             yield self._graph(given, "TEST", settings.test_state[index] if settings.test_state else Fields({}))
 
     def _test_nets(self) -> list[tuple[str, str | Fields]]:
@@ -65,7 +65,7 @@ class SolverNets:
             net, report = read_net(path)
             report.raise_errors()
             for text in [note] * bool(note) + [warning.render() for warning in report.warnings]:
-                self.tell(WarningIssued(str(text)))
+                self.listener(WarningIssued(str(text)))
             self._files[name] = net
         return self._files[name]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from netc.diagnostics import Diagnostic
 from netc.frontends.caffe.read import empty_fields
 from netc.ir.fields import Fields
-from netc.training.solver.netc_param import NetcOptions
+from netc.training.solver.netc_options import NetcOptions
 
 EMPTY = empty_fields("caffe.SolverParameter")
 

@@ -12,8 +12,8 @@ from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.read import empty_fields, read_solver
 from netc.ir.fields import Fields
 from netc.training.solver import settings_check as checks
-from netc.training.solver.netc_param import NAMES as OPTIONS
-from netc.training.solver.netc_param import NetcOptions
+from netc.training.solver.netc_options import NAMES as OPTIONS
+from netc.training.solver.netc_options import NetcOptions
 from netc.training.solver.parameters import SolverParameters
 
 

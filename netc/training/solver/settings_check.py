@@ -9,7 +9,7 @@ from pathlib import Path
 from netc.diagnostics import NetcError, Report, did_you_mean
 from netc.ir.layer import counted
 from netc.training.solver.lr_policy import POLICIES
-from netc.training.solver.netc_param import check_options
+from netc.training.solver.netc_options import check_options
 from netc.training.solver.parameters import SolverParameters
 
 SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")

@@ -3,86 +3,80 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from netc.training.data_monitor import data_watch
 from netc.training.log.events import NewBest, Output, PatienceExhausted, TestFinished, TestInterrupted, TestStarted
+from netc.training.snapshots.checkpoints import Checkpoints
 from netc.training.solver.early_stopping import EarlyStopping
+from netc.training.solver.run_state import RunState
+from netc.training.solver.runnable_net import RunnableNet
 from netc.training.solver.signals import Request
-from netc.training.solver.solver_net import SolverNet
-
-if TYPE_CHECKING:
-    from netc.training.solver.loop import Solver
 
 
 class Tester:
-    """Runs the test nets of one solver; sets its `stopping` where that is asked for meanwhile."""
+    """Runs the test nets of a solver; sets the run's `stopping` if a stop is requested meanwhile."""
 
-    def __init__(self, solver: Solver) -> None:
-        self.solver = solver
-        self._snapshot_wanted = False
-        self._data_watches = [
-            data_watch(solver, test, f"test net #{index}: ") for index, test in enumerate(solver.tests)
-        ]
+    def __init__(self, state: RunState, checkpoints: Checkpoints) -> None:
+        self.state, self.checkpoints = state, checkpoints
+        self._snapshot_requested = False
+        self._monitors = [state.data_monitor(test, f"test net #{index}: ") for index, test in enumerate(state.tests)]
 
-    def all(self) -> list[tuple[Output, ...]]:
+    def test_all(self) -> list[tuple[Output, ...]]:
         """See Solver.test_all."""
-        solver = self.solver
+        state = self.state
         results: list[tuple[Output, ...]] = []
-        for index in range(len(solver.tests)):
-            outputs = self.one(index)
-            if solver.stopping:
+        for index in range(len(state.tests)):
+            outputs = self.test(index)
+            if state.stopping:
                 break
             results.append(outputs)
-            if solver.watch and index == solver.watch.net:
-                self._look(solver.watch, outputs)
-        if self._snapshot_wanted:
-            self._snapshot_wanted = False
-            solver.snapshot()
+            if state.early_stopping and index == state.early_stopping.net:
+                self._update_best(state.early_stopping, outputs)
+        if self._snapshot_requested:
+            self._snapshot_requested = False
+            self.checkpoints.write()
         return results
 
-    def one(self, index: int) -> tuple[Output, ...]:
+    def test(self, index: int) -> tuple[Output, ...]:
         """See Solver.test."""
-        solver, batches = self.solver, self.solver.settings.test_iter[index]
-        solver.tell(TestStarted(solver.iteration, index))
-        summed = self._summed(solver.tests[index], batches)
-        solver.look()
-        if summed is None:
-            solver.tell(TestInterrupted(solver.iteration, index))
+        state, batches = self.state, self.state.settings.test_iter[index]
+        state.listener(TestStarted(state.iteration, index))
+        sums = self._sum_batches(state.tests[index], batches)
+        state.raise_device_errors()
+        if sums is None:
+            state.listener(TestInterrupted(state.iteration, index))
             return ()
-        self._data_watches[index].tell(only_skipped=True)
-        loss, *sums = solver.team.average([summed[0], *summed[1]])
-        outputs = solver.tests[index].outputs(sums, 1 / batches)
-        mean = float(loss) / batches if solver.settings.test_compute_loss else None
-        solver.tell(TestFinished(solver.iteration, index, outputs, mean))
+        self._monitors[index].report(only_skipped=True)
+        loss, *totals = state.world.average([sums[0], *sums[1]])
+        outputs = state.tests[index].outputs(totals, 1 / batches)
+        mean = float(loss) / batches if state.settings.test_compute_loss else None
+        state.listener(TestFinished(state.iteration, index, outputs, mean))
         return outputs
 
-    def _summed(self, test: SolverNet, batches: int) -> tuple[Tensor, list[Tensor]] | None:
-        solver = self.solver
-        test.executor.talks = solver.settings.debug_info
+    def _sum_batches(self, test: RunnableNet, batches: int) -> tuple[Tensor, list[Tensor]] | None:
+        state = self.state
+        test.executor.debug_info = state.settings.debug_info
         test.net.eval()
         try:
-            with solver.average.applied() if solver.average else contextlib.nullcontext():
-                return test.summed(batches, self._interrupted)
+            with state.weight_average.applied() if state.weight_average else contextlib.nullcontext():
+                return test.sum_batches(batches, self._interrupted)
         finally:
-            solver.net.train()
+            state.net.train()
 
     def _interrupted(self) -> bool:
-        """Whether to break off a test. A snapshot that is asked for waits for the test's end."""
-        solver = self.solver
-        request = solver.team.agree(solver.requested())
-        self._snapshot_wanted = self._snapshot_wanted or request is Request.SNAPSHOT
-        solver.stopping = solver.stopping or request is Request.STOP
-        return solver.stopping
+        """Whether to interrupt a test. A snapshot requested during a test is written after it."""
+        state, request = self.state, self.state.agree_on_request()
+        self._snapshot_requested = self._snapshot_requested or request is Request.SNAPSHOT
+        state.stopping = state.stopping or request is Request.STOP
+        return state.stopping
 
-    def _look(self, watch: EarlyStopping, outputs: tuple[Output, ...]) -> None:
-        """Keep the best snapshot, and stop where there was none for too long."""
-        solver = self.solver
-        if watch.take(outputs, solver.iteration):
-            solver.tell(NewBest(solver.iteration, watch.name, watch.best))
-            solver.checkpoints.write_best()
-        elif watch.exhausted:
-            solver.tell(PatienceExhausted(solver.iteration, watch.name, watch.misses, watch.best, watch.iteration))
-            solver.stopping = True
+    def _update_best(self, early_stopping: EarlyStopping, outputs: tuple[Output, ...]) -> None:
+        """Keep the best snapshot, and stop after `patience` tests without a better one."""
+        state, best = self.state, early_stopping
+        if best.update(outputs, state.iteration):
+            state.listener(NewBest(state.iteration, best.name, best.best))
+            self.checkpoints.write_best()
+        elif best.exhausted:
+            state.listener(PatienceExhausted(state.iteration, best.name, best.misses, best.best, best.iteration))
+            state.stopping = True

@@ -46,7 +46,7 @@ def test_weights_histories_and_iteration_are_there(solver_from):
     assert len(written) == len(solver.net.blobs) == len(state.history)
     names = [layer.type for layer in net.layer for _ in layer.blobs]
     assert names.count("BatchNorm") == 3
-    for blob, file, history, kept in zip(solver.net.blobs, written, state.history, solver.optimizer.history()):
+    for blob, file, history, kept in zip(solver.net.blobs, written, state.history, solver.state.optimizer.history()):
         assert list(file.shape.dim) == list(history.shape.dim) == list(blob.shape)
         np.testing.assert_array_equal(np.float32(file.data), blob.data.flatten().numpy())
         np.testing.assert_array_equal(np.float32(history.data), kept.flatten().numpy())

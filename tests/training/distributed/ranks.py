@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from netc.training.distributed.process_rank import ProcessRank
-from netc.training.distributed.torch_world import TorchWorld, joined
+from netc.training.distributed.torch_world import TorchWorld, join_world
 
 
 def run_ranks(folder: Path, function: Callable[[TorchWorld], Any], size: int = 2) -> list[Any]:
-    """What `function(team)` gives on each rank; `function` is a module's. Raises what a rank raises."""
+    """What `function(world)` gives on each rank; `function` is a module's. Raises what a rank raises."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -26,5 +26,5 @@ def run_ranks(folder: Path, function: Callable[[TorchWorld], Any], size: int = 2
 def _rank(rank: int, size: int, port: int, function: Callable[[TorchWorld], Any], folder: Path) -> None:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(size))
-    with joined(ProcessRank(rank, size, rank, True), torch.device("cpu")) as team:
-        torch.save(function(team), folder / f"rank{rank}.pt")
+    with join_world(ProcessRank(rank, size, rank, True), torch.device("cpu")) as world:
+        torch.save(function(world), folder / f"rank{rank}.pt")

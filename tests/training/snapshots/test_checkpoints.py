@@ -72,7 +72,7 @@ def test_what_is_not_whole_is_passed_over(three, solver_from, spoil):
     before = [blob.data.clone() for blob in other.net.blobs]
     assert other.checkpoints.restore_newest() == "small_iter_2.solverstate"
     (warning,) = told(other, events.WarningIssued)
-    assert warning.text.startswith("`small_iter_10.solverstate` is passed over: ")
+    assert warning.text.startswith("skipped `small_iter_10.solverstate`: ")
     assert not all(torch.equal(blob.data, old) for blob, old in zip(other.net.blobs, before))
     for name in ("small_iter_1", "small_iter_2"):
         Path(f"{name}.solverstate").unlink()
@@ -98,9 +98,9 @@ def test_a_snapshot_of_caffe_has_no_sidecar_and_is_whole(three, solver_from):
 def test_train_from_auto(work):
     (work / "solver.prototxt").write_text(SOLVER + "snapshot: 3")
     heard = []
-    first = train("solver.prototxt", snapshot="auto", iterations=4, tell=heard.append)
+    first = train("solver.prototxt", snapshot="auto", iterations=4, listener=heard.append)
     texts = [event.text for event in heard if isinstance(event, events.LogNote)]
-    assert "No snapshot of small to go on from: starting afresh" in texts
+    assert "No snapshot of small to resume from: starting a new run" in texts
     second = train("solver.prototxt", snapshot="auto", weights="small_iter_3.caffemodel", iterations=1)
     assert (first.iteration, second.iteration) == (4, 5)
     whole = train("solver.prototxt", iterations=5)
@@ -127,13 +127,13 @@ TESTED = "test_iter: 1 test_interval: 1 snapshot_after_train: false "
 
 def values_given(solver, values):
     """Let the watched output of the tests be these."""
-    given, one = iter(values), solver.tester.one
+    given, one = iter(values), solver.tester.test
 
     def changed(index):
         outputs = one(index)
         return tuple(events.Output(o.blob, next(given), o.loss_weight) if o.blob == name else o for o in outputs)
 
-    name, solver.tester.one = solver.watch.name, changed
+    name, solver.tester.test = solver.state.early_stopping.name, changed
     return solver
 
 
@@ -155,7 +155,7 @@ def test_the_best_snapshot(solver_from, watch, values, best):
     other.restore("small_best.solverstate")
     assert other.iteration == best
     assert torch.equal(other.net.blobs[0].data, weights[best])
-    assert other.watch.state() == {**solver.watch.state(), "misses": 0}
+    assert other.state.early_stopping.state() == {**solver.state.early_stopping.state(), "misses": 0}
 
 
 def test_patience_stops_the_run_with_a_snapshot(solver_from):
@@ -198,11 +198,11 @@ class OneOfTwo(World):
 
 def test_a_snapshot_of_another_number_of_processes(three, solver_from, work):
     """One process read 10 batches of 6 records; of two, each has read 5."""
-    other = solver_from(team=OneOfTwo())
+    other = solver_from(world=OneOfTwo())
     other.restore("small_iter_10.solverstate")
     (warning,) = told(other, events.WarningIssued)
-    assert warning.text.startswith("the snapshot is of 1 processes, and this is a training with 2")
-    assert other.train_net.feeds["digits"].source.position == 5 * 6
+    assert warning.text.startswith("the snapshot was written by 1 processes, and this run has 2")
+    assert other.state.train.feeds["digits"].source.position == 5 * 6
     other.step(1)
     other.snapshot()
     assert not (work / "small_iter_11.solverstate").exists(), "only rank 0 writes"
@@ -212,7 +212,7 @@ def go_on(folder):
     """Train until somebody ends the process, and write to a file what went on."""
     os.chdir(folder)
     with open("log", "w", buffering=1) as log:
-        train("solver.prototxt", snapshot="auto", tell=GlogWriter(log), keep=3)
+        train("solver.prototxt", snapshot="auto", listener=GlogWriter(log), keep=3)
 
 
 def newest(work):
@@ -223,7 +223,7 @@ def newest(work):
 def test_killed_at_ten_random_moments(work, monkeypatch):
     """Each time the next run goes on from the newest snapshot, and the end is that of a run that nobody killed."""
     (work / "solver.prototxt").write_text(SOLVER.replace("max_iter: 8", "max_iter: 100000") + "snapshot: 1")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["netc.training.run", __name__])
     moments, before = random.Random(5), 0
@@ -238,7 +238,7 @@ def test_killed_at_ten_random_moments(work, monkeypatch):
         process.join()
         log = (work / "log").read_text()
         assert re.findall(r"status from small_iter_(\d+)\.", log) == [str(before)] * bool(before)
-        assert "passed over" not in log
+        assert "skipped `" not in log
         assert newest(work) > before
         before = newest(work)
     assert len(iterations(work)) <= 4, "three are kept, and one may have been about to go"

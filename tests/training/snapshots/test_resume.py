@@ -10,10 +10,10 @@ import torch
 from netc.data.sources.database import DatumRecords
 from netc.data.stores.lmdb import LmdbStore
 from netc.training.log import events
-from netc.training.solver.loop import Solver
 from netc.training.solver.settings import read_settings
+from netc.training.solver.solver import Solver
 
-LENET = Path(__file__).parents[2] / "models" / "lenet"
+LENET = Path(__file__).parents[3] / "models" / "lenet"
 PICTURES, ITERATIONS = 52, 9
 SOLVER = """
 net: "net.prototxt" test_iter: 2 test_interval: 4 test_iter: 1 type: "{type}"
@@ -54,7 +54,7 @@ def run(type_name, resume="", stop=None):
     momentum = "" if type_name in ("AdaGrad", "RMSProp") else "momentum: 0.9"
     Path("solver.prototxt").write_text(SOLVER.format(type=type_name, momentum=momentum))
     heard = []
-    with Solver(read_settings("solver.prototxt"), tell=heard.append) as solver:
+    with Solver(read_settings("solver.prototxt"), listener=heard.append) as solver:
         if resume:
             solver.restore(resume)
         if stop is None:
@@ -63,9 +63,9 @@ def run(type_name, resume="", stop=None):
             solver.step(stop)
             solver.snapshot()
         weights = [blob.data.clone() for blob in solver.net.blobs]
-        with solver.average.applied():
+        with solver.state.weight_average.applied():
             weights += [blob.data.clone() for blob in solver.net.blobs]
-    return heard, weights + solver.optimizer.history()
+    return heard, weights + solver.state.optimizer.history()
 
 
 def shown(heard, since):

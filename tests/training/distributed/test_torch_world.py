@@ -18,11 +18,11 @@ from netc.layers.batch_norm import BatchNorm
 from netc.training.distributed import gradient_averaging as averaging
 from netc.training.distributed.world import World
 from netc.training.log import events
-from netc.training.solver.loop import Solver
 from netc.training.solver.settings import settings_of
 from netc.training.solver.signals import Request
+from netc.training.solver.solver import Solver
 from tests.data.databases import record, write
-from tests.training.ranks import run_ranks
+from tests.training.distributed.ranks import run_ranks
 
 NET = """
 name: "small"
@@ -55,7 +55,7 @@ test_iter: 2 test_interval: 4 display: 1
 NORM = 'layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }\nlayer { name: "relu"'
 
 
-def make_solver(batch, team=None, prefix="small", norm=False):
+def make_solver(batch, world=None, prefix="small", norm=False):
     net = NET.replace("BATCH", str(batch))
     Path(f"{batch}.prototxt").write_text(net.replace('layer { name: "relu"', NORM) if norm else net)
     text = SOLVER + "netc_param { sync_batch_norm: true }" * norm
@@ -63,12 +63,12 @@ def make_solver(batch, team=None, prefix="small", norm=False):
     fields, report = read_solver(Source("solver.prototxt", text))
     report.raise_errors()
     told = []
-    return Solver(settings_of(fields), tell=told.append, team=team or World()), told
+    return Solver(settings_of(fields), listener=told.append, world=world or World()), told
 
 
-def trained(team=None, batch=3, snapshot=None, norm=False):
+def trained(world=None, batch=3, snapshot=None, norm=False):
     """What is left of a run: weights, what was told, and files written by this process."""
-    solver, told = make_solver(batch, team, "resumed" if snapshot else "norm" if norm else "small", norm)
+    solver, told = make_solver(batch, world, "resumed" if snapshot else "norm" if norm else "small", norm)
     with solver:
         if snapshot:
             solver.restore(snapshot)
@@ -89,15 +89,15 @@ BATCH = torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(1), dtyp
 """Both ranks' records: rank r of 2 has every second one, from r on."""
 
 
-def words(team):
+def words(world):
     asked = [[Request.NONE, Request.STOP, Request.NONE, Request.NONE], [Request.SNAPSHOT, *[Request.NONE] * 3]]
     return {
-        "agreed": [team.agree(request) for request in asked[team.rank]],
-        "mean": team.average([torch.tensor([1.0, 2.0]) * team.rank, torch.tensor(4.0 - team.rank)]),
-        "none": team.average([]),
-        "all": team.gather({"rank": team.rank}),
-        "first": team.share(f"from {team.rank}"),
-        "leads": team.leads,
+        "agreed": [world.agree(request) for request in asked[world.rank]],
+        "mean": world.average([torch.tensor([1.0, 2.0]) * world.rank, torch.tensor(4.0 - world.rank)]),
+        "none": world.average([]),
+        "all": world.gather({"rank": world.rank}),
+        "first": world.share(f"from {world.rank}"),
+        "main": world.is_main,
     }
 
 
@@ -107,7 +107,7 @@ def small_net():
     return net.to(memory_format=torch.channels_last)
 
 
-def gradients(team, passes=1, unused=False):
+def gradients(world, passes=1, unused=False):
     """Of the last of two iterations, by parameter; the buckets are so small that there are several."""
     averaging.FIRST = averaging.BUCKET = 200
     net = small_net()
@@ -115,7 +115,7 @@ def gradients(team, passes=1, unused=False):
     average = averaging.Averaging(parameters, passes)
     for _ in range(2):
         net.zero_grad()
-        for part in BATCH[team.rank :: 2].chunk(passes):
+        for part in BATCH[world.rank :: 2].chunk(passes):
             net(part).square().sum().backward()
         average.finish()
     return {"gradients": [p.grad for p in parameters], "buckets": len(average.buckets), "strides": strides(parameters)}
@@ -131,11 +131,11 @@ def together():
     return [parameter.grad for parameter in net.parameters()]
 
 
-def normalised(team):
+def normalised(world):
     """A batch of two sizes through a synchronised BatchNorm with a Scale's factor and addend."""
     from netc.training.distributed.all_sum import all_sum
 
-    return normalise(BATCH[:2] if team.rank == 0 else BATCH[2:], {"all_sum": all_sum})
+    return normalise(BATCH[:2] if world.rank == 0 else BATCH[2:], {"all_sum": all_sum})
 
 
 def normalise(batch, state):
@@ -147,18 +147,18 @@ def normalise(batch, state):
     return {"top": top.detach(), "gradient": x.grad, "blobs": blobs}
 
 
-def everything(team):
+def everything(world):
     """What all tests look at: starting processes takes longer than all that they do."""
     seed = torch.randint(1 << 30, ()).item()  # of this process alone
     return {
-        "seeds": team.gather(seed),
-        "trained": trained(team),
-        "resumed": trained(team, snapshot="small3_iter_3.solverstate"),
-        "norm": trained(team, norm=True),
-        "words": words(team),
-        "once": gradients(team),
-        "twice": gradients(team, passes=3, unused=True),
-        "normalised": normalised(team),
+        "seeds": world.gather(seed),
+        "trained": trained(world),
+        "resumed": trained(world, snapshot="small3_iter_3.solverstate"),
+        "norm": trained(world, norm=True),
+        "words": words(world),
+        "once": gradients(world),
+        "twice": gradients(world, passes=3, unused=True),
+        "normalised": normalised(world),
     }
 
 
@@ -186,7 +186,7 @@ def test_values_travel(world):
     for index, rank in enumerate(world.ranks):
         said = rank["words"]
         torch.testing.assert_close(said["mean"], [torch.tensor([0.5, 1.0]), torch.tensor(3.5)])
-        assert (said["none"], said["first"], said["leads"]) == ([], "from 0", index == 0)
+        assert (said["none"], said["first"], said["main"]) == ([], "from 0", index == 0)
         assert said["all"] == [{"rank": 0}, {"rank": 1}]
 
 
@@ -246,5 +246,5 @@ def test_another_number_of_processes_is_told_of_and_the_data_go_on(world):
 
 
 def test_a_process_alone_is_a_team_of_one():
-    team = World()
-    assert (team.agree(Request.STOP), team.gather(3), team.share(4), team.leads) == (Request.STOP, [3], 4, True)
+    world = World()
+    assert (world.agree(Request.STOP), world.gather(3), world.share(4), world.is_main) == (Request.STOP, [3], 4, True)

@@ -12,8 +12,8 @@ from netc.training.log import events
 from netc.training.numerics import numerics
 from netc.training.recipes.loss_scale import FIRST, PATIENCE
 from netc.training.recipes.mix_up import MixUp
-from netc.training.solver.executor import StraightExecutor
-from netc.training.solver.netc_param import NetcOptions
+from netc.training.solver.executor import StraightLineExecutor
+from netc.training.solver.netc_options import NetcOptions
 from tests.training.conftest import NET, SOLVER
 
 
@@ -80,7 +80,7 @@ def test_averaged_weights(solver_from):
         decay = min(0.3, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * solver.net.blobs[0].data
     before = weights_of(solver)
-    with solver.average.applied():
+    with solver.state.weight_average.applied():
         torch.testing.assert_close(solver.net.blobs[0].data, expected)
     assert all(torch.equal(a, b) for a, b in zip(weights_of(solver), before))
 
@@ -89,15 +89,15 @@ def test_tests_use_the_average_and_leave_no_trace(solver_from):
     solver = solver_from("test_iter: 2 test_interval: 100 netc_param { ema_decay: 0.9 }")
     solver.step(4)
     before = weights_of(solver)
-    feed = solver.tests[0].feeds["digits"]
+    feed = solver.state.tests[0].feeds["digits"]
     state = feed.state()
     (accuracy, loss) = solver.test()
     assert all(torch.equal(a, b) for a, b in zip(weights_of(solver), before))
     plain = solver_from("test_iter: 2 test_interval: 100")
-    with solver.average.applied(), torch.no_grad():
+    with solver.state.weight_average.applied(), torch.no_grad():
         for one, other in zip(plain.net.blobs, solver.net.blobs):
             one.tensor.copy_(other.tensor)
-    plain.tests[0].feeds["digits"].restore(state)
+    plain.state.tests[0].feeds["digits"].restore(state)
     assert plain.test() == (accuracy, loss)
 
 
@@ -112,13 +112,13 @@ def test_the_average_is_saved_beside_and_restored(solver_from, work):
     second = solver_from(more)
     second.restore(path)
     second.solve()
-    with whole.average.applied(), second.average.applied():
+    with whole.state.weight_average.applied(), second.state.weight_average.applied():
         assert all(torch.equal(a, b) for a, b in zip(weights_of(whole), weights_of(second)))
     (work / "small_iter_4.ema.caffemodel").unlink()
     third = solver_from(more)
     third.restore(path)
     (warning,) = [e for e in third.events if isinstance(e, events.WarningIssued)]
-    assert warning.text == "`small_iter_4.solverstate` has no averaged weights: the average begins anew"
+    assert warning.text == "`small_iter_4.solverstate` has no averaged weights: the average restarts"
 
 
 # ---------------------------------------------------------------------- mix-up
@@ -131,7 +131,7 @@ def test_mix_up_is_the_loss_of_both_labels_on_mixed_images(solver_from, work):
     fetches = [name for name, _ in graph.losses]
     mixed = MixUp(graph, fetches, 0.7, net.program)
     assert mixed.labels == ["label"]
-    batch = solver.train_net.feeds["digits"].next()
+    batch = solver.state.train.feeds["digits"].next()
     torch.manual_seed(6)
     share = float(torch.distributions.Beta(0.7, 0.7).sample())
     order = torch.randperm(6)
@@ -151,7 +151,7 @@ def test_mix_up_leaves_tests_alone_and_runs_batch_norm_once(solver_from):
     solver.step(1)
     factor = next(b for b in solver.net.blobs if b.layer == "bn" and b.index == 2)
     assert factor.data.item() == 1
-    assert solver.tests[0].executor._learning is solver.tests[0].executor._program
+    assert solver.state.tests[0].executor._learning is solver.state.tests[0].executor._program
 
 
 def test_mix_up_of_a_regression_mixes_targets(solver_from, work):
@@ -197,8 +197,8 @@ def test_indices_cannot_be_mixed(solver_from, work):
 def test_mixed_precision_is_close_and_weights_stay_single(solver_from, work, amp):
     (work / "net.prototxt").write_text(PLAIN)
     plain, mixed = solver_from(), solver_from(f'netc_param {{ amp: "{amp}" }}')
-    if mixed.loss_scale:
-        mixed.loss_scale.executor.scale = 128.0  # at which nothing overflows
+    if mixed.state.loss_scale:
+        mixed.state.loss_scale.executor.scale = 128.0  # at which nothing overflows
     for solver in (plain, mixed):
         solver.step(3)
     for a, b in zip(plain.net.blobs, mixed.net.blobs):
@@ -209,7 +209,7 @@ def test_mixed_precision_is_close_and_weights_stay_single(solver_from, work, amp
 
 def test_the_loss_scale_falls_where_gradients_overflow_and_grows_after(solver_from):
     solver = solver_from('netc_param { amp: "fp16" }')
-    scale, before = solver.loss_scale, weights_of(solver)
+    scale, before = solver.state.loss_scale, weights_of(solver)
     assert scale.value == FIRST
     solver.on_gradients_ready.append(lambda: solver.net.blobs[5].tensor.grad[0, 0].fill_(float("inf")))
     solver.step(1)
@@ -224,17 +224,17 @@ def test_the_loss_scale_falls_where_gradients_overflow_and_grows_after(solver_fr
     assert (scale.value, scale.good) == (FIRST, 0)
     assert not torch.equal(solver.net.blobs[5].data, before[5])
     other = solver_from('netc_param { amp: "fp16" }')
-    other.loss_scale.adapt(False)
+    other.state.loss_scale.adapt(False)
     other.restore(solver.snapshot())
-    assert other.loss_scale.state() == scale.state()
+    assert other.state.loss_scale.state() == scale.state()
 
 
 def test_scaled_gradients_are_scaled_back(solver_from, work):
     (work / "net.prototxt").write_text(PLAIN)
     plain, scaled = solver_from(), solver_from()
-    scaled.train_net.executor.scale = 512.0
+    scaled.state.train.executor.scale = 512.0
     for solver in (plain, scaled):
-        solver.train_net.executor.forward_backward()
+        solver.state.train.executor.forward_backward()
     for one, other in zip(plain.net.parameters(), scaled.net.parameters()):
         torch.testing.assert_close(one.grad * 512, other.grad)
 
@@ -256,7 +256,7 @@ def test_channels_last_gives_the_same_run_and_the_same_files(solver_from, work, 
         torch.testing.assert_close(a.data, b.data, rtol=1e-4, atol=1e-6)
     path = turned.snapshot()
     plain.restore(path)
-    for a, b in zip(plain.optimizer.history(), turned.optimizer.history()):
+    for a, b in zip(plain.state.optimizer.history(), turned.state.optimizer.history()):
         np.testing.assert_array_equal(a, b)
 
 
@@ -298,5 +298,5 @@ def test_train_takes_options_by_name(work):
     (work / "solver.prototxt").write_text(SOLVER)
     run = train("solver.prototxt", iterations=1, ema_decay=0.5, deterministic=True, precision="ieee")
     assert run.settings.options == NetcOptions(ema_decay=0.5, deterministic=True, precision="ieee")
-    assert run.average.updates == 1
-    assert isinstance(run.train_net.executor, StraightExecutor)
+    assert run.state.weight_average.updates == 1
+    assert isinstance(run.state.train.executor, StraightLineExecutor)

@@ -13,11 +13,11 @@ from tests.training.conftest import NET
 
 @pytest.fixture
 def trained(solver_from, work):
-    """Weights of the net after three iterations, as `trained.caffemodel`."""
+    """Weights of the net after three iterations, as `record.caffemodel`."""
     solver = solver_from()
     solver.step(3)
     solver.snapshot()
-    (work / "small_iter_3.caffemodel").rename(work / "trained.caffemodel")
+    (work / "small_iter_3.caffemodel").rename(work / "record.caffemodel")
     return solver
 
 
@@ -29,7 +29,7 @@ def other_net(work, *changes):
     (work / "net.prototxt").write_text(text)
 
 
-FROM = 'weights: "trained.caffemodel" '
+FROM = 'weights: "record.caffemodel" '
 
 
 def blob(solver, layer, index=0):
@@ -59,10 +59,10 @@ def test_names_can_change_places(trained, solver_from, work):
 @pytest.mark.parametrize(
     ("rename", "message", "help"),
     [
-        ("cnov=ip", "`trained.caffemodel` has no layer `cnov` to rename", "did you mean `conv`?"),
+        ("cnov=ip", "`record.caffemodel` has no layer `cnov` to rename", "did you mean `conv`?"),
         (
             "conv=ipp",
-            "no layer `ipp` with weights in the net, for `conv` of `trained.caffemodel`",
+            "no layer `ipp` with weights in the net, for `conv` of `record.caffemodel`",
             "did you mean `ip`?",
         ),
     ],
@@ -91,7 +91,7 @@ def test_the_report_is_a_table(trained, solver_from, work):
     solver = solver_from(FROM + test + "netc_param { allow_mismatch: true }")
     said = [text for event in solver.events for place, text in lines(event) if place == "netc:1"]
     assert said == [
-        "weights from trained.caffemodel: 1 loaded, 1 skipped, 1 missing, 1 mismatched",
+        "weights from record.caffemodel: 1 loaded, 1 skipped, 1 missing, 1 mismatched",
         "    loaded      conv",
         "    skipped     bn (not in the net)",
         "    missing     norm (starts from its fillers)",

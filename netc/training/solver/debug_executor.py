@@ -21,97 +21,98 @@ from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.feeds import LayerFeed
 from netc.training.log.caffe_log import number
 from netc.training.log.events import Listener, LogNote, WarningIssued
-from netc.training.solver.executor import ExecutorFactory, straight_executor, with_feed
+from netc.training.solver.executor import ExecutorFactory, straight_line_executor, with_feed
 from netc.training.solver.settings import SolverSettings
 
 _Lines = Callable[[NodeExecutor, Node], Iterator[tuple[str, str]]]
 """Places and texts of a node's lines."""
 
 
-class StepwiseExecutor:
+class DebugExecutor:
     """Runs a net node by node. Raises NetcError E607 for a data layer without a feed, and E701 with `check`.
 
-    With `check` every top, gradient and weight is looked at as it comes. While `talks` is set, Caffe's lines are told.
+    With `check` every top, gradient and weight is checked as it is computed. While `debug_info` is set, Caffe's debug
+    lines are logged.
     """
 
-    def __init__(self, net: Net, graph: Graph, feeds: Mapping[str, LayerFeed], tell: Listener, check: bool) -> None:
+    def __init__(self, net: Net, graph: Graph, feeds: Mapping[str, LayerFeed], listener: Listener, check: bool) -> None:
         sources: dict[str, Source] = {node.key: feed.next for node, feed in with_feed(graph, feeds)}
-        self.stepper = NodeExecutor(net, graph, sources)
-        self.talks = False
+        self.executor = NodeExecutor(net, graph, sources)
+        self.debug_info = False
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self.outputs: Sequence[Tensor] = ()
         if check:
-            checks = _Checks(self.stepper)
-            self.stepper.before["forward"].append(checks.weights)
-            self.stepper.after["forward"].append(checks.tops)
-            self.stepper.after["backward"].append(checks.gradients)
-        self._lines = DebugLines(self.stepper, tell, lambda: self.talks)
+            checks = _Checks(self.executor)
+            self.executor.before["forward"].append(checks.weights)
+            self.executor.after["forward"].append(checks.tops)
+            self.executor.after["backward"].append(checks.gradients)
+        self._lines = DebugInfoLogger(self.executor, listener, lambda: self.debug_info)
 
     def clear_gradients(self) -> None:
         """See Executor."""
-        self.stepper.clear_gradients()
+        self.executor.clear_gradients()
 
     def forward(self) -> list[Tensor]:
         """See Executor."""
-        self.stepper.forward()
-        graph = self.stepper.graph
-        self.outputs = [_value(self.stepper, name).clone() for name in graph.outputs]
-        return [_value(self.stepper, name).sum() * weight for name, weight in graph.losses]
+        self.executor.forward()
+        graph = self.executor.graph
+        self.outputs = [_value(self.executor, name).clone() for name in graph.outputs]
+        return [_value(self.executor, name).sum() * weight for name, weight in graph.losses]
 
     def forward_backward(self) -> list[Tensor]:
         """See Executor."""
         losses = self.forward()
-        self.stepper.backward()
+        self.executor.backward()
         self._lines.norms()
         return losses
 
 
-class DebugLines:
-    """Tells `debug_info`'s lines of a stepper's passes, as they come, while `wanted` says so."""
+class DebugInfoLogger:
+    """Tells `debug_info`'s lines of a executor's passes, as they come, while `wanted` says so."""
 
-    def __init__(self, stepper: NodeExecutor, tell: Listener, wanted: Callable[[], bool]) -> None:
-        self.stepper, self.tell, self.wanted = stepper, tell, wanted
+    def __init__(self, executor: NodeExecutor, listener: Listener, wanted: Callable[[], bool]) -> None:
+        self.executor, self.listener, self.wanted = executor, listener, wanted
         for way, lines in (("forward", _forward_lines), ("backward", _backward_lines)):
-            stepper.after[way].append(functools.partial(self._say, lines))
+            executor.after[way].append(functools.partial(self._say, lines))
 
     def norms(self) -> None:
         """After a whole backward pass: the norms of all weights and of their gradients."""
         if self.wanted():
-            self.tell(LogNote("net.cpp:789", _norms(self.stepper.net.blobs), "E"))
+            self.listener(LogNote("net.cpp:789", _norms(self.executor.net.blobs), "E"))
 
     def _say(self, lines: _Lines, index: int) -> None:
         if self.wanted():
-            for place, text in lines(self.stepper, self.stepper.graph.nodes[index]):
-                self.tell(LogNote(place, text))
+            for place, text in lines(self.executor, self.executor.graph.nodes[index]):
+                self.listener(LogNote(place, text))
 
 
 class _Checks:
     """Raises E701 for the first value that is NaN or infinite."""
 
-    def __init__(self, stepper: NodeExecutor) -> None:
-        self.stepper = stepper
+    def __init__(self, executor: NodeExecutor) -> None:
+        self.executor = executor
 
     def weights(self, index: int) -> None:
         """Before a node runs: its weights."""
-        node = self.stepper.graph.nodes[index]
-        for blob in self.stepper.blobs(node):
+        node = self.executor.graph.nodes[index]
+        for blob in self.executor.blobs(node):
             self._look(blob.tensor, node, f"blob {blob.index} of layer `{node.name}`")
 
     def tops(self, index: int) -> None:
         """After a node ran forward."""
-        node, graph = self.stepper.graph.nodes[index], self.stepper.graph
+        node, graph = self.executor.graph.nodes[index], self.executor.graph
         for name in node.tops:
-            self._look(_value(self.stepper, name), node, f"top `{graph.values[name].blob}` of layer `{node.name}`")
+            self._look(_value(self.executor, name), node, f"top `{graph.values[name].blob}` of layer `{node.name}`")
 
     def gradients(self, index: int) -> None:
         """After a node ran backward."""
-        node, graph = self.stepper.graph.nodes[index], self.stepper.graph
-        needs = self.stepper.needs[node.key]
+        node, graph = self.executor.graph.nodes[index], self.executor.graph
+        needs = self.executor.needs[node.key]
         for name, need in zip(node.bottoms, needs.bottoms):
             if need:
                 what = f"the gradient of bottom `{graph.values[name].blob}` of layer `{node.name}`"
-                self._look(_gradient(self.stepper, name), node, what)
-        for blob in self.stepper.blobs(node):
+                self._look(_gradient(self.executor, name), node, what)
+        for blob in self.executor.blobs(node):
             if blob.tensor.grad is not None:
                 self._look(blob.tensor.grad, node, f"the gradient of blob {blob.index} of layer `{node.name}`")
 
@@ -127,33 +128,33 @@ class _Checks:
             )
 
     def _bottoms(self, node: Node) -> str:
-        graph = self.stepper.graph
+        graph = self.executor.graph
         ranges = (
             f"`{graph.values[name].blob}` {number(float(values.amin()))} to {number(float(values.amax()))}"
             for name in node.bottoms
-            for values in [_value(self.stepper, name)]
+            for values in [_value(self.executor, name)]
             if values.numel()
         )
         return f"its bottoms: {', '.join(ranges)}"
 
 
-def _forward_lines(stepper: NodeExecutor, node: Node) -> Iterator[tuple[str, str]]:
+def _forward_lines(executor: NodeExecutor, node: Node) -> Iterator[tuple[str, str]]:
     head = f"    [Forward] Layer {node.name}"
     for name in node.tops:
-        mean = _mean(_value(stepper, name))
-        yield "net.cpp:663", f"{head}, top blob {stepper.graph.values[name].blob} data: {mean}"
-    for blob in stepper.blobs(node):
+        mean = _mean(_value(executor, name))
+        yield "net.cpp:663", f"{head}, top blob {executor.graph.values[name].blob} data: {mean}"
+    for blob in executor.blobs(node):
         shown = node.param_spec(blob.index).name or blob.index
         yield "net.cpp:675", f"{head}, param blob {shown} data: {_mean(blob.tensor.detach())}"
 
 
-def _backward_lines(stepper: NodeExecutor, node: Node) -> Iterator[tuple[str, str]]:
-    head, needs = f"    [Backward] Layer {node.name}", stepper.needs[node.key]
+def _backward_lines(executor: NodeExecutor, node: Node) -> Iterator[tuple[str, str]]:
+    head, needs = f"    [Backward] Layer {node.name}", executor.needs[node.key]
     for name, need in zip(node.bottoms, needs.bottoms):
         if need:
-            mean = _mean(_gradient(stepper, name))
-            yield "net.cpp:691", f"{head}, bottom blob {stepper.graph.values[name].blob} diff: {mean}"
-    for blob, need in zip(stepper.blobs(node), needs.weights):
+            mean = _mean(_gradient(executor, name))
+            yield "net.cpp:691", f"{head}, bottom blob {executor.graph.values[name].blob} diff: {mean}"
+    for blob, need in zip(executor.blobs(node), needs.weights):
         if need:
             yield "net.cpp:702", f"{head}, param blob {blob.index} diff: {_mean(_diff(blob))}"
 
@@ -166,12 +167,12 @@ def _norms(blobs: Sequence[LayerBlob]) -> str:
     return f"    [Backward] All net params (data, diff): L1 norm = ({absolute}); L2 norm = ({squares})"
 
 
-def _value(stepper: NodeExecutor, name: str) -> Tensor:
-    return stepper.memory[memory_key(stepper.graph, name)].values.tensor.detach()
+def _value(executor: NodeExecutor, name: str) -> Tensor:
+    return executor.memory[memory_key(executor.graph, name)].values.tensor.detach()
 
 
-def _gradient(stepper: NodeExecutor, name: str) -> Tensor:
-    return stepper.memory[memory_key(stepper.graph, name)].gradient.tensor
+def _gradient(executor: NodeExecutor, name: str) -> Tensor:
+    return executor.memory[memory_key(executor.graph, name)].gradient.tensor
 
 
 def _diff(blob: LayerBlob) -> Tensor:
@@ -183,16 +184,16 @@ def _mean(tensor: Tensor) -> str:
     return number(float(tensor.abs().mean())) if tensor.numel() else "nan"
 
 
-def executor_for(settings: SolverSettings, tell: Listener, debug: bool) -> ExecutorFactory:
+def executor_for(settings: SolverSettings, listener: Listener, debug: bool) -> ExecutorFactory:
     """Straight-line code, or node by node where every value is looked at; what that cannot do is warned of."""
     options = settings.options
     if not (debug or settings.debug_info):
-        return straight_executor(options)
+        return straight_line_executor(options)
     for name in ("amp", "compile", "mix_up"):
         if getattr(options, name):
-            tell(
+            listener(
                 WarningIssued(
                     f"`{name}` is not used: with `{'--debug' if debug else 'debug_info'}` nets run node by node"
                 )
             )
-    return lambda net, graph, feeds: StepwiseExecutor(net, graph, feeds, tell, debug)
+    return lambda net, graph, feeds: DebugExecutor(net, graph, feeds, listener, debug)

@@ -29,7 +29,7 @@ def texts(solver):
 
 def test_a_stop_ends_the_run_with_a_snapshot_and_nothing_else(solver_from):
     solver = solver_from("display: 3 test_iter: 1 test_interval: 3 test_initialization: false")
-    solver.requested = asking(NONE, NONE, STOP)
+    solver.state.requested = asking(NONE, NONE, STOP)
     solver.solve()
     assert solver.iteration == 3
     assert Path("small_iter_3.solverstate").exists()
@@ -40,7 +40,7 @@ def test_a_stop_ends_the_run_with_a_snapshot_and_nothing_else(solver_from):
 
 def test_a_snapshot_that_is_asked_for_lets_the_run_go_on(solver_from):
     solver = solver_from("snapshot_after_train: false")
-    solver.requested = asking(NONE, SNAPSHOT)
+    solver.state.requested = asking(NONE, SNAPSHOT)
     solver.solve()
     assert solver.iteration == 8
     assert [path.name for path in Path().glob("*.solverstate")] == ["small_iter_2.solverstate"]
@@ -49,7 +49,7 @@ def test_a_snapshot_that_is_asked_for_lets_the_run_go_on(solver_from):
 
 def test_a_stop_in_a_test_breaks_it_off(solver_from):
     solver = solver_from("test_iter: 5 test_iter: 5 test_interval: 2 test_initialization: false")
-    solver.requested = asking(NONE, NONE, NONE, STOP)
+    solver.state.requested = asking(NONE, NONE, NONE, STOP)
     solver.solve()
     assert solver.iteration == 2
     assert [e for e in solver.events if isinstance(e, events.TestInterrupted)] == [events.TestInterrupted(2, 0)]
@@ -64,7 +64,7 @@ def test_a_stop_in_a_test_breaks_it_off(solver_from):
 
 def test_a_snapshot_in_a_test_is_written_at_its_end(solver_from):
     solver = solver_from("test_iter: 3 test_interval: 4 snapshot_after_train: false netc_param { ema_decay: 0.9 }")
-    solver.requested = asking(NONE, SNAPSHOT)
+    solver.state.requested = asking(NONE, SNAPSHOT)
     solver.step(1)
     kinds = [type(e).__name__ for e in solver.events if isinstance(e, (events.TestFinished, events.SnapshotStarted))]
     assert kinds == ["TestFinished", *["SnapshotStarted"] * 3]
@@ -72,7 +72,7 @@ def test_a_snapshot_in_a_test_is_written_at_its_end(solver_from):
 
 def test_a_stopped_run_can_go_on(solver_from):
     solver = solver_from("snapshot_after_train: false")
-    solver.requested = asking(STOP)
+    solver.state.requested = asking(STOP)
     solver.solve()
     solver.solve()
     assert solver.iteration == 8
@@ -142,12 +142,12 @@ def test_effects_of_signals(work, number, effects, last, end):
     (work / SOLVER_FILE).write_text(SOLVER)
     heard = []
 
-    def tell(event):
+    def listener(event):
         heard.append(event)
         if isinstance(event, events.IterationFinished) and event.iteration == 2:
             os.kill(os.getpid(), number)
 
-    solver = train(SOLVER_FILE, tell=tell, **effects)
+    solver = train(SOLVER_FILE, listener=listener, **effects)
     assert solver.iteration == last
     assert end in [text for event in heard for _, text in lines(event)]
     at_two = (work / "small_iter_2.solverstate").exists()
@@ -157,9 +157,9 @@ def test_effects_of_signals(work, number, effects, last, end):
 def test_without_effects_signals_do_what_they_did(work):
     (work / SOLVER_FILE).write_text(SOLVER)
 
-    def tell(event):
+    def listener(event):
         if isinstance(event, events.IterationFinished):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(SOLVER_FILE, tell=tell)
+        train(SOLVER_FILE, listener=listener)

@@ -34,7 +34,7 @@ def order(solver, *kinds):
 
 def test_the_order_of_a_run(solver_from):
     solver = solver_from("max_iter: 4 display: 2 test_iter: 2 test_interval: 2 snapshot: 3".replace("max_iter: 4", ""))
-    solver.settings = solver.settings.with_values(max_iter=4)
+    solver.state.settings = solver.settings.with_values(max_iter=4)
     solver.solve()
     kinds = (
         events.TestStarted,
@@ -98,7 +98,7 @@ def test_iter_size_is_one_larger_batch(solver_from, work):
         solver.step(5)
     for a, b in zip(one.net.blobs, two.net.blobs):
         torch.testing.assert_close(a.data, b.data, rtol=1e-4, atol=1e-6)
-    assert one.loss.value() == pytest.approx(two.loss.value(), rel=1e-4)
+    assert one.state.loss.value() == pytest.approx(two.state.loss.value(), rel=1e-4)
     assert len(told(one, events.GradientsClipped)) == len(told(two, events.GradientsClipped)) == 5
 
 
@@ -132,7 +132,7 @@ def test_a_test_is_the_mean_of_its_batches(solver_from, work):
     solver = solver_from("test_iter: 10 test_interval: 100 test_compute_loss: true")
     first, second = solver.test(), solver.test()
     assert [a.value for a in first] == pytest.approx([b.value for b in second])
-    test = solver.tests[0]
+    test = solver.state.tests[0]
     test.net.eval()
     passes = [[float(loss) for loss in test.executor.forward()] for _ in range(10)]
     assert first[1].value == pytest.approx(np.mean(passes), rel=1e-5)
@@ -185,7 +185,7 @@ def test_average_loss_and_the_numbers_shown(solver_from):
 def test_loss_weights(solver_from, work):
     (work / "net.prototxt").write_text(REGRESSION)
     solver = solver_from("display: 1")
-    feed = solver.train_net.feeds["d"]
+    feed = solver.state.train.feeds["d"]
     state = feed.state()
     solver.step(1)
     (shown,) = told(solver, events.IterationDisplayed)
@@ -194,12 +194,12 @@ def test_loss_weights(solver_from, work):
     feed.restore(state)
     _, y = feed.next()  # the net starts at zero, so that its output is zero
     assert output.value == pytest.approx(float((y**2).sum()) / 8, rel=1e-5)
-    torch.testing.assert_close(solver.optimizer.history()[1] / 0.05, -0.5 * y.sum(0) / 4, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(solver.state.optimizer.history()[1] / 0.05, -0.5 * y.sum(0) / 4, rtol=1e-4, atol=1e-6)
 
 
 def test_it_tells_when_data_cannot_keep_up(solver_from):
     solver = solver_from("display: 2")
-    statistics = solver.train_net.feeds["digits"].source.statistics
+    statistics = solver.state.train.feeds["digits"].source.statistics
     solver.step(2)
     statistics.restart()
     solver.on_start.append(lambda: statistics.count(6, 1e9))

@@ -58,7 +58,7 @@ def test_the_files_hold_what_caffe_writes(solver_from):
     assert (state.iter, state.learned_net, state.current_step) == (2, "small_iter_2.caffemodel", 0)
     shapes = [[3, 2, 3, 3], [3], [3], [3], [1], [4, 27], [4]]
     assert [list(blob.shape.dim) for blob in state.history] == shapes, "one for each learnable blob, statistics too"
-    for blob, kept in zip(state.history, solver.optimizer.history()):
+    for blob, kept in zip(state.history, solver.state.optimizer.history()):
         np.testing.assert_array_equal(blob.data, kept.flatten())
 
 
@@ -82,7 +82,7 @@ def test_round_trip_is_bit_equal(solver_from, hdf5, type_name):
     other.restore(path)
     assert other.iteration == 3
     for one, same in zip(
-        weights_of(solver) + solver.optimizer.history(), weights_of(other) + other.optimizer.history()
+        weights_of(solver) + solver.state.optimizer.history(), weights_of(other) + other.state.optimizer.history()
     ):
         assert torch.equal(one, same)
     assert other.checkpoints.sidecar() == solver.checkpoints.sidecar()
@@ -117,8 +117,8 @@ def test_without_a_sidecar_the_data_goes_on_by_counting(solver_from):
     sidecar_path(path).unlink()
     other = solver_from(more)
     other.restore(path)
-    assert other.train_net.feeds["digits"].source.position == 3 * 2 * 6
-    assert other.tests[0].feeds["digits"].source.position == 2 * 2 * 6, "tests before iterations 0 and 2"
+    assert other.state.train.feeds["digits"].source.position == 3 * 2 * 6
+    assert other.state.tests[0].feeds["digits"].source.position == 2 * 2 * 6, "tests before iterations 0 and 2"
     assert not [e for e in other.events if isinstance(e, events.WarningIssued)]
 
 
@@ -134,7 +134,7 @@ def test_a_sidecar_of_something_else_is_not_used(solver_from, change):
     (warning,) = [e for e in other.events if isinstance(e, events.WarningIssued)]
     assert "small_iter_1.netc.json" in warning.text
     assert "not used" in warning.text
-    assert other.train_net.feeds["digits"].source.position == 6
+    assert other.state.train.feeds["digits"].source.position == 6
 
 
 def test_the_weights_are_found_beside_the_state(solver_from, work):
@@ -217,7 +217,7 @@ def test_killed_while_snapshots_are_written(work):
             solver.step(1)
             print("step", flush=True)
     """)
-    environment = {**os.environ, "PYTHONPATH": str(Path(snapshot.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(snapshot.__file__).parents[3])}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as process:
         seen = [process.stdout.readline() for _ in range(6)]
         process.send_signal(signal.SIGKILL)

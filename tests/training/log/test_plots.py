@@ -10,7 +10,7 @@ import pytest
 from netc.diagnostics import NetcError
 from netc.training.log.parse_log import ParsedLog, parse, read_log
 from netc.training.log.plots import draw, series_of
-from tests.training.test_parse_log import CAFFE, of_messages
+from tests.training.log.test_parse_log import CAFFE, of_messages
 
 
 def test_the_lines_of_a_run():

@@ -6,7 +6,7 @@ import torch
 
 from netc.training.solver.optimizers import optimizer_for
 from netc.training.solver.settings import SolverSettings
-from tests.training.test_optimizers import MULTS, SHAPES, STATISTICS, blobs, gradients
+from tests.training.solver.test_optimizers import MULTS, SHAPES, STATISTICS, blobs, gradients
 
 RATE, ETA, DECAY = 0.2, 0.03, 0.1
 

@@ -15,7 +15,7 @@ from netc.training.log import events
 from netc.training.log.caffe_log import GlogWriter
 from netc.training.log.parse_log import parse, read_log, table_text, write_tables
 
-CAFFE = Path(__file__).parent.parent / "reference" / "training" / "caffe_log.txt"
+CAFFE = Path(__file__).parents[2] / "reference" / "training" / "caffe_log.txt"
 NOVEMBER = datetime(2026, 11, 21)
 PREFIX = "I1120 21:46:35.000000 7 solver.cpp:1] "
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from netc.training.solver.executor import StraightExecutor
-from netc.training.solver.loop import Solver
+from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.settings import read_settings
+from netc.training.solver.solver import Solver
 
-CASES = Path(__file__).parent.parent / "reference" / "solvers"
+CASES = Path(__file__).parents[2] / "reference" / "solvers"
 
 
 class Recorded:
@@ -29,7 +29,7 @@ def executor(arrays, iter_size):
         recorded = {
             node.key: Recorded(node.tops, arrays, iter_size) for node in graph.nodes if node.layer.type == "Input"
         }
-        return StraightExecutor(net, graph, {**feeds, **recorded})
+        return StraightLineExecutor(net, graph, {**feeds, **recorded})
 
     return make
 
@@ -45,7 +45,7 @@ def load(net, arrays, prefix, pick):
 def compare(solver, arrays, start):
     for iteration in range(start, len(arrays["loss"])):
         solver.step(1)
-        (loss,) = (output.value for output in solver.train_net.outputs())  # of the last batch, as Caffe's blob
+        (loss,) = (output.value for output in solver.state.train.outputs())  # of the last batch, as Caffe's blob
         assert loss == pytest.approx(arrays["loss"][iteration], rel=1e-4, abs=1e-6)
 
         def check(key, blob, array, iteration=iteration):
@@ -74,7 +74,7 @@ def test_goes_on_from_caffes_snapshot(name, monkeypatch):
         arrays = dict(file)
     with Solver(settings, executor=executor(arrays, settings.iter_size)) as solver:
         solver.restore(next(str(path) for path in Path().glob("*.solverstate*")))
-        for feed in solver.train_net.executor.feeds:
+        for feed in solver.state.train.executor.feeds:
             feed.passes = solver.iteration * settings.iter_size
         compare(solver, arrays, solver.iteration)
         assert solver.iteration == len(arrays["loss"])

@@ -1,0 +1,96 @@
+"""The listeners of `netc train`.
+
+Caffe's log goes to stderr; on a terminal a progress bar with speed and remaining time is shown below it. A JSON log and
+TensorBoard files are written on request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from netc.training.distributed.process_rank import rank_from_environment
+from netc.training.log.caffe_log import GlogWriter
+from netc.training.log.events import (
+    Event,
+    IterationDisplayed,
+    IterationFinished,
+    Listener,
+    RunFinished,
+    RunStarted,
+    fan_out,
+    ignore,
+)
+from netc.training.log.json_log import JsonLogWriter
+from netc.training.log.training_speed import TrainingSpeed
+
+REFRESH = 0.1
+"""Seconds between two updates of the progress bar."""
+
+
+@contextlib.contextmanager
+def training_listener(log_json: str | None = None, tensorboard: str | None = None) -> Iterator[Listener]:
+    """Yield a listener that writes all logs; on ranks other than 0 it does nothing.
+
+    Raises NetcError E632 for a file or folder that cannot be written, E633 if TensorBoard is not installed.
+    """
+    if rank_from_environment().rank:
+        yield ignore
+        return
+    with contextlib.ExitStack() as stack:
+        listeners: list[Listener] = []
+        if log_json:
+            listeners.append(stack.enter_context(contextlib.closing(JsonLogWriter(log_json))))
+        if tensorboard:
+            from netc.training.log.tensorboard import TensorBoardWriter
+
+            listeners.append(stack.enter_context(contextlib.closing(TensorBoardWriter(tensorboard))))
+        if sys.stderr.isatty():
+            listeners.append(TrainingProgressBar(stack.enter_context(_rich_progress())))
+        # Created last: rich has replaced sys.stderr by a stream that prints above the bar.
+        yield fan_out([*listeners, GlogWriter(sys.stderr)])
+
+
+class TrainingProgressBar:
+    """A listener that updates a progress bar of rich."""
+
+    def __init__(self, progress: Any) -> None:
+        self.progress = progress
+        self._task = progress.add_task("training", total=None, loss="", speed="")
+        self._speed: TrainingSpeed | None = None
+        self._refreshed = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Process an event; iterations update the bar every REFRESH seconds at most."""
+        if isinstance(event, IterationFinished) and self._speed:
+            self._speed.update(event.iteration)
+            if time.monotonic() - self._refreshed >= REFRESH:
+                self._refresh(self._speed)
+        elif isinstance(event, RunStarted):
+            self._speed = TrainingSpeed(event)
+            self.progress.update(self._task, total=event.max_iter, completed=event.iteration)
+        elif isinstance(event, IterationDisplayed):
+            self.progress.update(self._task, loss=f"loss {event.loss:.4g}")
+        elif isinstance(event, RunFinished) and self._speed:
+            self._refresh(self._speed)
+
+    def _refresh(self, speed: TrainingSpeed) -> None:
+        self._refreshed = time.monotonic()
+        self.progress.update(self._task, completed=speed.iteration, speed=str(speed))
+
+
+def _rich_progress() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[speed]}"),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -1,0 +1,298 @@
+"""The solver: builds the nets and runs Caffe's training loop (`solver.cpp`)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from netc.diagnostics import NetcError
+from netc.runtime.lower import Net
+from netc.training.distributed.world import SINGLE_PROCESS, World
+from netc.training.log.events import (
+    FinalLoss,
+    GradientsClipped,
+    IterationDisplayed,
+    IterationFinished,
+    LearningRateDisplayed,
+    LearningRateStepped,
+    Listener,
+    LogNote,
+    LossMeasured,
+    NewLowestLoss,
+    Output,
+    RunFinished,
+    RunStarted,
+    UpdateSkipped,
+    WarningIssued,
+    ignore,
+)
+from netc.training.recipes.ema import WeightAverage
+from netc.training.recipes.loss_scale import LossScale
+from netc.training.snapshots.checkpoints import Checkpoints
+from netc.training.snapshots.net_messages import text_of
+from netc.training.solver.debug_executor import executor_for
+from netc.training.solver.early_stopping import EarlyStopping
+from netc.training.solver.executor import ExecutorFactory, StraightLineExecutor
+from netc.training.solver.loss_meter import LossMeter
+from netc.training.solver.lr_policy import Schedule
+from netc.training.solver.net_builder import NO_HOOKS, BuildHooks, NetBuilder
+from netc.training.solver.net_graphs import SolverNets
+from netc.training.solver.optimizers import optimizer_for
+from netc.training.solver.run_state import RunState
+from netc.training.solver.settings import SolverSettings
+from netc.training.solver.settings_check import check_prefix
+from netc.training.solver.signals import Request
+from netc.training.solver.tester import Tester
+
+CPU = torch.device("cpu")
+
+
+class Solver:
+    """Trains a net according to its settings and sends events to `listener`.
+
+    `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor` makes
+    the executor of each net, `hooks` are called while nets are built, `world` is the group of processes that train
+    together, and `debug` checks every value for NaN. Raises NetcError for invalid settings, nets, weights or data.
+    """
+
+    def __init__(
+        self,
+        settings: SolverSettings,
+        *,
+        device: torch.device = CPU,
+        listener: Listener = ignore,
+        executor: ExecutorFactory | None = None,
+        hooks: BuildHooks = NO_HOOKS,
+        world: World = SINGLE_PROCESS,
+        debug: bool = False,
+    ) -> None:
+        listener(LogNote("solver.cpp:44", f"Initializing solver from parameters: \n{text_of(settings).rstrip()}"))
+        for warning in settings.warnings:
+            listener(WarningIssued(warning.render()))
+        if settings.snapshot or settings.options.watch:
+            check_prefix(settings)
+        self.device = device
+        self.seed: int = world.share(settings.random_seed if settings.random_seed >= 0 else secrets.randbits(31))
+        torch.manual_seed(self.seed + world.rank)
+        make_executor = executor or executor_for(settings, listener, debug)
+        builder = NetBuilder(settings, device, self.seed, make_executor, listener, hooks, world)
+        self.state = _build(settings, listener, world, builder)
+        self.checkpoints = Checkpoints(self.state)
+        self.tester = Tester(self.state, self.checkpoints)
+        self.on_start: list[Callable[[], None]] = []
+        """Called before the passes of an iteration."""
+        self.on_gradients_ready = [self.state.average_gradients] if self.state.average_gradients else []
+        """Called between the passes of an iteration and its update."""
+        self._data_monitor = self.state.data_monitor(self.state.train)
+        self._last_display = (time.perf_counter(), 0)
+        listener(LogNote("solver.cpp:57", "Solver scaffolding done."))
+
+    # ------------------------------------------------------------------ properties
+
+    @property
+    def settings(self) -> SolverSettings:
+        """The settings that it was built from."""
+        return self.state.settings
+
+    @property
+    def net(self) -> Net:
+        """The train net."""
+        return self.state.net
+
+    @property
+    def test_nets(self) -> list[Net]:
+        """The test nets."""
+        return [test.net for test in self.state.tests]
+
+    @property
+    def iteration(self) -> int:
+        """Updates done."""
+        return self.state.iteration
+
+    def close(self) -> None:
+        """Stop reading data."""
+        for part in self.state.nets:
+            part.close()
+
+    def __enter__(self) -> Solver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ training
+
+    def solve(self, iterations: int | None = None) -> None:
+        """Train up to `max_iter`, or for `iterations`; then write a snapshot, display the loss and test, if due.
+
+        After a requested stop only the snapshot is written. Raises NetcError E602 if neither `max_iter` nor
+        `iterations` is given, and as `step`.
+        """
+        state, settings = self.state, self.settings
+        if iterations is None and not settings.max_iter and "max_iter" not in settings.fields:
+            raise NetcError("`max_iter` is missing", code="E602", span=settings.fields.span())
+        if settings.snapshot_after_train:
+            check_prefix(settings)
+        last = settings.max_iter if iterations is None else self.iteration + iterations
+        images = state.train.batch_size * settings.iter_size * state.world.world_size
+        state.listener(RunStarted(self.net.graph.name, settings.lr_policy, self.iteration, last, images))
+        self.step(last - self.iteration)
+        if settings.snapshot_after_train and not self._due(settings.snapshot):
+            self.snapshot()
+        if not state.stopping:
+            self._conclude()
+        state.raise_device_errors()
+        self._data_monitor.report(only_skipped=True)
+        state.listener(RunFinished(self.iteration, state.stopping))
+
+    def _conclude(self) -> None:
+        state = self.state
+        if self._due(self.settings.display):
+            state.loss.add(self.iteration, state.train.executor.forward())
+            state.listener(FinalLoss(self.iteration, state.loss.value()))
+        if self._due(self.settings.test_interval):
+            self.test_all()
+            state.stopping = False  # the run is complete: there is nothing left to stop
+
+    def step(self, iterations: int) -> None:
+        """Train for `iterations`, with the tests, log lines and snapshots that are due, or until a stop is requested.
+
+        Raises NetcError E701 for a loss that is NaN or infinite, E301 for labels out of range, and the errors of
+        snapshots and data.
+        """
+        state = self.state
+        if not state.loss_restored:
+            state.loss.restart(self.iteration)
+        state.loss_restored = state.stopping = False
+        self._last_display = (time.perf_counter(), self.iteration)
+        for _ in range(iterations):
+            self._iterate()
+            if state.stopping:
+                break
+
+    def _iterate(self) -> None:
+        state, settings, executor = self.state, self.settings, self.state.train.executor
+        executor.clear_gradients()
+        if self._due(settings.test_interval) and (self.iteration or settings.test_initialization):
+            self.test_all()
+            if state.stopping:
+                return
+        for callback in self.on_start:
+            callback()
+        display = self._due(settings.display)
+        executor.debug_info = display and settings.debug_info
+        state.loss.add(self.iteration, self._passes())
+        if display:
+            self._display()
+        for callback in self.on_gradients_ready:
+            callback()
+        self._update(display)
+        state.listener(IterationFinished(self.iteration, state.optimizer.rate))
+        request = state.agree_on_request()
+        if self._due(settings.snapshot) or request is Request.SNAPSHOT:
+            self.snapshot()
+        state.stopping = request is Request.STOP
+
+    def _passes(self) -> Sequence[Tensor]:
+        """Run forward and backward over `iter_size` batches; return the parts of the mean loss."""
+        executor, batches = self.state.train.executor, self.settings.iter_size
+        losses = executor.forward_backward()
+        if batches == 1:
+            return losses
+        for _ in range(batches - 1):
+            losses = [total + loss for total, loss in zip(losses, executor.forward_backward())]
+        return [total / batches for total in losses]
+
+    def _update(self, display: bool) -> None:
+        state, iteration, optimizer = self.state, self.iteration, self.state.optimizer
+        self._set_learning_rate(display)
+        if state.loss_scale and not state.loss_scale.unscale():
+            optimizer.iteration += 1
+            state.listener(UpdateSkipped(iteration, state.loss_scale.value))
+            return
+        optimizer.step()
+        if state.weight_average:
+            state.weight_average.update()
+        clipping = optimizer.clipping
+        if clipping and (display or self.device.type == "cpu") and (scale := clipping.scale.item()) < 1:
+            norm, limit = clipping.norm.item(), self.settings.clip_gradients
+            state.listener(GradientsClipped(iteration, norm, limit, scale))
+
+    def _set_learning_rate(self, display: bool) -> None:
+        state, settings, iteration, schedule = self.state, self.settings, self.iteration, self.state.schedule
+        state.optimizer.rate = schedule(iteration)
+        if schedule.stepped:
+            state.listener(LearningRateStepped(iteration, schedule.current_step, settings.lr_policy))
+        if display:
+            if settings.lr_policy == "plateau" and schedule.last_event > iteration - settings.display:
+                state.listener(NewLowestLoss(iteration, schedule.least_loss))
+            state.listener(LearningRateDisplayed(iteration, state.optimizer.rate))
+
+    def _display(self) -> None:
+        state = self.state
+        state.raise_device_errors()
+        now, (then, before) = time.perf_counter(), self._last_display
+        self._last_display = (now, self.iteration)
+        iterations, outputs, interval = self.iteration - before, state.train.outputs(), self.settings.display
+        state.listener(
+            IterationDisplayed(self.iteration, state.loss.value(), now - then, iterations, interval, outputs)
+        )
+        self._data_monitor.report()
+
+    def _due(self, interval: int) -> bool:
+        return bool(interval) and self.iteration % interval == 0
+
+    # ------------------------------------------------------------------ tests
+
+    def test_all(self) -> list[tuple[Output, ...]]:
+        """Run every test net, see `test`, and keep the best snapshot with `watch`; a requested stop interrupts it."""
+        return self.tester.test_all()
+
+    def test(self, index: int = 0) -> tuple[Output, ...]:
+        """Run `test_iter` batches of a test net; return the mean of each output element, or () if interrupted.
+
+        With `ema_decay` the averaged weights are tested. Raises NetcError E704 if batches return outputs of different
+        sizes, and E301 for labels out of range.
+        """
+        return self.tester.test(index)
+
+    # ------------------------------------------------------------------ snapshots
+
+    def snapshot(self) -> str:
+        """Write a snapshot; return the path of its solver state.
+
+        Raises NetcError E406 to E409, and E301 and E701 for errors on the device; the previous snapshot stays intact.
+        """
+        return self.checkpoints.write()
+
+    def restore(self, path: str) -> None:
+        """Resume from a snapshot, netc's or Caffe's; `path` is its .solverstate.
+
+        Raises NetcError E401 to E406 for files that cannot be read or have another format, E702, E703.
+        """
+        self.checkpoints.restore(path)
+
+
+def _build(settings: SolverSettings, listener: Listener, world: World, builder: NetBuilder) -> RunState:
+    """Build the nets, and everything that a run keeps in addition to them."""
+    options, graphs = settings.options, SolverNets(settings, listener, builder.hooks.prepare)
+    train = builder.train_net(graphs.train())
+    optimizer = optimizer_for(settings, train.net.blobs)
+    optimizer.keep_updates = settings.snapshot_diff
+    tests = [builder.test_net(graph, index, train.net) for index, graph in enumerate(graphs.tests())]
+    train.net.train()
+    average_gradients = world.join(train.net, settings.iter_size, options.sync_batch_norm)  # before weights are copied
+    loss = LossMeter(settings.average_loss, train.executor.losses, lambda *loss: listener(LossMeasured(*loss)))
+    schedule = Schedule(settings, lambda: world.share(loss.value()))  # all processes follow one loss and one rate
+    state = RunState(settings, listener, world, train, tests, optimizer, loss, schedule, average_gradients)
+    if options.ema_decay:
+        state.weight_average = WeightAverage(train.net, options.ema_decay)
+    if options.watch:
+        state.early_stopping = EarlyStopping(settings, [test.graph for test in tests])
+    if options.amp == "fp16" and isinstance(train.executor, StraightLineExecutor):
+        state.loss_scale = LossScale(train.executor, optimizer)
+    return state
