@@ -47,10 +47,10 @@ def labels(source, batches: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def fault(code: str, *parts: str) -> Iterator[None]:
+def fault(code: str, *parts: str) -> Iterator[pytest.ExceptionInfo[NetcError]]:
     """Here NetcError is raised, its first finding with this code and with these parts in its message."""
     with pytest.raises(NetcError) as caught:
-        yield
+        yield caught
     found = caught.value.diagnostics[0]
     assert found.code == code
     for part in parts:

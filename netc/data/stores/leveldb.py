@@ -1,157 +1,150 @@
-"""LevelDB as a store of records, read without LevelDB: no lock is taken and nothing is written.
+"""LevelDB as a store of records, read with plyvel through a directory of links.
 
-So several processes can read one database, also from a read-only folder, which the original library refuses.
+LevelDB locks and changes every database that it opens: it turns logs into tables and deletes files. Here it opens a
+temporary directory of symbolic links to the files of the database, which it only reads, and all that it writes goes
+there. So several processes can read one database at a time, also from a read-only directory.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import heapq
-import struct
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from netc.data.stores.leveldb_format import DELETION, Manifest, Table, TableEntry, batch_entries, log_records
+from netc.data.stores.leveldb_footer import footer_is_sound
 from netc.diagnostics import NetcError
+from netc.extras import import_extra
 
-FAULTS = (ValueError, IndexError, struct.error)
-OPEN_TABLES = 1024
-"""Tables whose index is kept in memory."""
-BLOCKS = 32
-"""Blocks kept unpacked: small records share one."""
+FIELD = "data_param.source"
+TABLES = (".ldb", ".sst")
+WRITE_BUFFER = 1 << 28
+"""Bytes of a log that become one table: as many as Caffe lets a log grow to (`db_leveldb.cpp`)."""
+
+
+def import_plyvel(feature: str = "a LevelDB") -> Any:
+    """The module plyvel. Raises NetcError E633 where it is not installed."""
+    return import_extra("plyvel", "leveldb", feature)
 
 
 class LevelDbStore:
     """A LevelDB, its records in key order; safe to read from many threads.
 
-    Raises NetcError E501 for a path that holds no LevelDB or a damaged one, E507 for one that another process has open.
+    Raises NetcError E501 for a path without a LevelDB or with a damaged one, E507 for a LevelDB that another process
+    has open, E633 without plyvel.
     """
 
     def __init__(self, path: Path, name: str) -> None:
         self.name, self._path = name, path
         if not (path / "CURRENT").is_file():
             raise _missing(path, name)
+        self._plyvel = import_plyvel()
         _check_lock(path / "LOCK", name)
+        self._links = Path(tempfile.mkdtemp(prefix="netc-leveldb-"))
+        self._unsound: list[str] = []
         try:
-            manifest = Manifest(path / (path / "CURRENT").read_text().strip())
-            if manifest.comparator != b"leveldb.BytewiseComparator":
-                raise ValueError(f"its keys are ordered by {manifest.comparator.decode('ascii', 'replace')}")
-            self._recent = self._logged(manifest)
-        except (OSError, *FAULTS) as error:
+            self._link()
+            self._database = self._open()
+        except (OSError, self._plyvel.Error) as error:
+            shutil.rmtree(self._links)
             raise self._damaged(error) from None
-        self._tables = manifest.tables
-        self._levels = self._by_level()
-        self._table = functools.lru_cache(OPEN_TABLES)(self._open)
-        self._block = functools.lru_cache(BLOCKS)(lambda number, block: self._table(number).block(block))
+        self._close = weakref.finalize(self, _close, self._database, self._links)
 
     def keys(self) -> Iterator[bytes]:
-        """Every key, in order. Raises NetcError E501 for a damaged table."""
-        last = None
+        """Every key, in order; verifies the checksum of each block. Raises NetcError E501 for a damaged one."""
+        # The plain iterator of plyvel passes over damaged blocks at the start and at the end of a database.
         try:
-            for key, _, kind in heapq.merge(*self._streams(), key=itemgetter(0, 1)):
-                if key != last and kind != DELETION:
-                    yield key
-                last = key
-        except (OSError, *FAULTS) as error:
+            with self._database.raw_iterator(verify_checksums=True) as cursor:
+                cursor.seek_to_first()
+                while cursor.valid():
+                    yield cursor.key()
+                    cursor.next()
+        except self._plyvel.Error as error:
             raise self._damaged(error) from None
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[bytes], Any]]:
-        """`get(key)`. Raises NetcError E501 for a damaged table."""
-        yield self._get
+        """`get(key)`. Raises NetcError E501 for a damaged table.
+
+        Checksums are not verified a second time: a key comes from `keys`, which verified the block that holds it.
+        """
+        fetch = self._database.get
+
+        def get(key: bytes) -> Any:
+            try:
+                return fetch(key)
+            except self._plyvel.Error as error:
+                raise self._damaged(error) from None
+
+        yield get
 
     def check(self) -> None:
-        """Nothing: reading looks at each block as it comes."""
+        """Nothing: `keys` verifies each block."""
 
     def close(self) -> None:
-        """Forget what was read."""
-        self._recent = {}
-        self._table.cache_clear()
-        self._block.cache_clear()
+        """Close the database and remove the links. May be called twice."""
+        self._close()
 
-    def _logged(self, manifest: Manifest) -> dict[bytes, TableEntry]:
-        """The writes that are in no table yet."""
-        found: dict[bytes, TableEntry] = {}
-        for path in sorted(self._path.glob("*.log")):
-            number = int(path.stem) if path.stem.isdigit() else -1
-            if number >= manifest.log_number or number == manifest.previous_log != 0:
-                for record in log_records(path):
-                    found.update((entry.key, entry) for entry in batch_entries(record))
-        return found
+    def _link(self) -> None:
+        """Link the files that LevelDB reads, so that it never writes through a link.
 
-    def _by_level(self) -> list[list[int]]:
-        """Groups of table numbers, the newest data first: each of level 0 alone, then each level, ordered by keys."""
-        zero = sorted((number for level, number in self._tables if level == 0), reverse=True)
-        groups = [[number] for number in zero]
-        for level in sorted({level for level, _ in self._tables if level}):
-            mine = (number for at, number in self._tables if at == level)
-            groups.append(sorted(mine, key=lambda number: self._tables[level, number]))
-        self._ranges = {number: keys for (_, number), keys in self._tables.items()}
-        return groups
+        New tables are named `.ldb`, therefore links to tables are named `.sst`, the older name, which LevelDB reads as
+        well: the number of a new table may be that of a file that an interrupted process left. Of the manifests, only
+        the one in use is linked, for the same reason. A table with a damaged footer is left out, because LevelDB would
+        end the process; then it reports a missing table.
+        """
+        folder = self._path.resolve()
+        manifest = (folder / "CURRENT").read_text(errors="replace").strip()
+        for file in sorted(folder.iterdir()):  # `.ldb` before `.sst`, as LevelDB prefers them
+            link = self._links / (f"{file.stem}.sst" if file.suffix in TABLES else file.name)
+            if file.suffix in TABLES and not footer_is_sound(file):
+                self._unsound.append(file.name)
+            elif file.suffix in (*TABLES, ".log") or file.name in ("CURRENT", manifest):
+                with contextlib.suppress(FileExistsError):
+                    link.symlink_to(file)
 
-    def _open(self, number: int) -> Table:
-        for suffix in (".ldb", ".sst"):
-            path = self._path / f"{number:06d}{suffix}"
-            if path.exists():
-                return Table(path)
-        raise ValueError(f"table {number:06d} is missing")
+    def _open(self) -> Any:
+        """The database behind the links; `compression` concerns the tables that its logs become."""
+        return self._plyvel.DB(
+            str(self._links),
+            create_if_missing=False,
+            paranoid_checks=True,
+            write_buffer_size=WRITE_BUFFER,
+            compression=None,
+        )
 
-    def _streams(self) -> list[Iterator[tuple[bytes, int, int]]]:
-        recent = ((e.key, -e.number, e.kind) for e in sorted(self._recent.values(), key=itemgetter(0)))
-        return [recent, *(self._stream(group) for group in self._levels)]
-
-    def _stream(self, numbers: list[int]) -> Iterator[tuple[bytes, int, int]]:
-        for number in numbers:
-            for entry in self._open(number):
-                yield entry.key, -entry.number, entry.kind
-
-    def _get(self, key: bytes) -> Any:
-        try:
-            entry = self._recent.get(key) or self._stored(key)
-        except (OSError, *FAULTS) as error:
-            raise self._damaged(error) from None
-        return None if entry is None or entry.kind == DELETION else entry.value
-
-    def _stored(self, key: bytes) -> TableEntry | None:
-        for group in self._levels:
-            for number in group:
-                first, last = self._ranges[number]
-                found = self._find(number, key) if first <= key <= last else None
-                if found is not None:
-                    return found
-        return None
-
-    def _find(self, number: int, key: bytes) -> TableEntry | None:
-        table = self._table(number)
-        start = table.first_block(key)
-        for block in range(start, min(start + 2, len(table.handles))):
-            for entry in self._block(number, block):
-                if entry.key == key:
-                    return entry
-        return None
-
-    def _damaged(self, error: BaseException) -> NetcError:
+    def _damaged(self, error: Exception) -> NetcError:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        return NetcError(f"LevelDB `{self.name}` cannot be read: {reason}", code="E501", field="data_param.source")
+        notes = [f"the footer of table `{name}` is damaged" for name in self._unsound]
+        return NetcError(
+            f"LevelDB `{self.name}` cannot be read: {reason.replace(f'{self._links}/', '')}",
+            code="E501",
+            field=FIELD,
+            notes=notes,
+        )
+
+
+def _close(database: Any, links: Path) -> None:
+    database.close()
+    shutil.rmtree(links, ignore_errors=True)
 
 
 def _missing(path: Path, name: str) -> NetcError:
-    field = "data_param.source"
     if (path / "data.mdb").exists():
         found, help_text = f"`{name}` is an LMDB, not a LevelDB", "set `backend: LMDB`"
-        return NetcError(found, code="E501", field=field, help=help_text)
-    found = f"`{name}` is no LevelDB: it has no file CURRENT" if path.exists() else f"no database `{name}`"
-    return NetcError(found, code="E501", field=field)
+        return NetcError(found, code="E501", field=FIELD, help=help_text)
+    found = f"`{name}` is not a LevelDB: it has no file CURRENT" if path.exists() else f"no database `{name}`"
+    return NetcError(found, code="E501", field=FIELD)
 
 
 def _check_lock(path: Path, name: str) -> None:
-    """A process that has it open may be moving its files."""
+    """Raises NetcError E507 where another process holds the lock: it may be moving files."""
     try:
         import fcntl
-    except ImportError:  # Windows keeps others from opening a locked file by itself
+    except ImportError:  # Windows refuses to open a locked file
         return
     if not path.exists():
         return
@@ -162,6 +155,6 @@ def _check_lock(path: Path, name: str) -> None:
             raise NetcError(
                 f"LevelDB `{name}` is open in another process",
                 code="E507",
-                field="data_param.source",
-                help="end that process, or convert the database to LMDB, which many can read",
+                field=FIELD,
+                help="end that process, or convert the database to LMDB, which many processes can open",
             ) from None

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import lmdb
 
-from netc.data.stores.leveldb_writer import LevelDbWriter
+from netc.data.stores.leveldb import import_plyvel
 from netc.diagnostics import NetcError, did_you_mean
 
 COMMIT = 1000
@@ -72,6 +72,48 @@ class LmdbWriter:
                 if not transaction.put(key, value, append=True):
                     raise ValueError(f"key {key!r} is there already")
         self._batch, self._bytes = [], 0
+
+
+class LevelDbWriter:
+    """Writes a LevelDB with the settings of Caffe (`db_leveldb.cpp`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = import_plyvel("writing a LevelDB").DB(
+            str(folder),
+            create_if_missing=True,
+            error_if_exists=True,
+            max_open_files=100,
+            block_size=1 << 16,
+            write_buffer_size=1 << 28,
+        )
+        self._batch = self._database.write_batch()
+        self._last: bytes | None = None
+        self._bytes = self._count = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """See Writer."""
+        if self._last is not None and key <= self._last:
+            raise ValueError(f"key {key!r} does not come after {self._last!r}")
+        self._batch.put(key, value)
+        self._last, self._count, self._bytes = key, self._count + 1, self._bytes + len(value)
+        if self._count == COMMIT or self._bytes >= COMMIT_BYTES:
+            self._commit()
+
+    def close(self) -> None:
+        """See Writer."""
+        self._commit()
+        # An empty range: the log becomes a table, which readers need not make again whenever they open the database.
+        self._database.compact_range(start=b"", stop=b"")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """See Writer."""
+        self._database.close()
+
+    def _commit(self) -> None:
+        self._batch.write()
+        self._batch.clear()
+        self._bytes = self._count = 0
 
 
 WRITERS: dict[str, Callable[[Path], Writer]] = {"lmdb": LmdbWriter, "leveldb": LevelDbWriter}

@@ -5,13 +5,13 @@ Needs the package `matplotlib` (extra `plot`). Never imports torch.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import NetcError
+from netc.extras import import_extra
 from netc.training.log.parse_log import LogRow, ParsedLog
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -69,7 +69,7 @@ def draw(
     if Path(path).suffix.lower() not in FORMATS:
         known = ", ".join(f"`{ending}`" for ending in FORMATS)
         raise NetcError(f"`{path}`: a picture's file ends in one of {known}", code="E634")
-    figure_module = _matplotlib("matplotlib.figure")
+    figure_module = import_extra("matplotlib.figure", "plot", "drawing", "matplotlib")
     runs = [list(series_of(log, seconds)) for log in logs]
     panels = [panel for panel in PANELS if any(line.panel == panel for lines in runs for line in lines)]
     if not panels:
@@ -132,15 +132,3 @@ def _save(figure: Any, path: Path) -> None:
 
     with atomic_write(path) as file:
         figure.savefig(file, format=path.suffix[1:].lower(), dpi=120)
-
-
-def _matplotlib(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise NetcError(
-            "drawing needs the package `matplotlib`, which is not installed",
-            code="E633",
-            notes=[str(error)],
-            help="install it: `pip install 'netc[plot]'`",
-        ) from None

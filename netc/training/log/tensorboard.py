@@ -5,13 +5,13 @@ Needs the package `tensorboard` (extra `tensorboard`).
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import NetcError
+from netc.extras import import_extra
 from netc.training.log.events import Event, IterationDisplayed, Output, RunStarted, TestFinished
 from netc.training.log.iteration_records import IterationRecord, IterationRecorder
 
@@ -25,7 +25,9 @@ class TensorBoardWriter:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
-        self._make = _summary_writer()
+        self._make = import_extra(
+            "torch.utils.tensorboard", "tensorboard", "TensorBoard output", "tensorboard"
+        ).SummaryWriter
         self._writer: Any = None
         self._images = 0
         self._recorder = IterationRecorder(self._recorded)
@@ -87,15 +89,3 @@ def columns(outputs: Sequence[Output]) -> Iterator[tuple[str, float]]:
     for output in outputs:
         yield output.blob + (f".{seen[output.blob]}" if seen[output.blob] else ""), output.value
         seen[output.blob] += 1
-
-
-def _summary_writer() -> Any:
-    try:
-        return importlib.import_module("torch.utils.tensorboard").SummaryWriter
-    except ImportError as error:
-        raise NetcError(
-            "TensorBoard's files need the package `tensorboard`, which is not installed",
-            code="E633",
-            notes=[str(error)],
-            help="install it: `pip install 'netc[tensorboard]'`",
-        ) from None
