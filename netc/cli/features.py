@@ -8,7 +8,7 @@ import click
 
 from netc.cli.output import option
 from netc.cli.progress_bar import counting
-from netc.cli.python_layer_option import build_hooks, python_layers
+from netc.cli.python_layer_option import preparation, python_layers
 
 
 @click.command(name="features")
@@ -51,7 +51,7 @@ def command(
             iterations,
             backend=backend,
             gpu=gpu,
-            hooks=build_hooks(allow_python_layers),
+            prepare=preparation(allow_python_layers),
             listener=GlogWriter(sys.stderr),
             progress=progress,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.output import option
-from netc.cli.python_layer_option import build_hooks, python_layers
+from netc.cli.python_layer_option import preparation, python_layers
 
 if TYPE_CHECKING:
     from netc.training.log.events import Listener
@@ -54,7 +54,7 @@ class NetArguments:
             level=self.level,
             stages=self.stages,
             skip_bad=skip_bad,
-            hooks=build_hooks(self.allow_python_layers),
+            prepare=preparation(self.allow_python_layers),
             listener=listener,
         )
 

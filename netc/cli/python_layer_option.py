@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from netc.cli.output import option
 
 if TYPE_CHECKING:
-    from netc.training.solver.net_builder import BuildHooks
+    from netc.compiler import Prepare
 
 python_layers = option("--allow-python-layers", is_flag=True, help="Run the code that layers of type Python name.")
 
 
-def build_hooks(allowed: bool) -> BuildHooks:
-    """What makes nets with Python layers bound to the objects that run them, pycaffe's, where that is allowed."""
-    from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
+def preparation(allowed: bool) -> Prepare:
+    """The change of graphs that binds Python layers to the objects that run them, where that is allowed."""
+    from netc.compiler import unprepared
 
     if not allowed:
-        return NO_HOOKS
-    from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
+        return unprepared
+    from netc.runtime.python_host import bind_python_layers
 
-    return BuildHooks(bind_python_layers, adopt_weights)
+    return bind_python_layers

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netc.cli.output import option
-from netc.cli.python_layer_option import build_hooks, python_layers
+from netc.cli.python_layer_option import preparation, python_layers
 
 UNSET: tuple[object, ...] = (None, ())
 """Values of options that were not given: what the solver's file says holds."""
@@ -88,7 +88,7 @@ def command(
             weights=weights.split(",") if weights else (),
             snapshot=snapshot,
             listener=listener,
-            hooks=build_hooks(allow_python_layers),
+            prepare=preparation(allow_python_layers),
             **{name: value for name, value in given.items() if value not in UNSET},
         )
     return 0

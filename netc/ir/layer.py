@@ -20,6 +20,7 @@ from netc.ir.filler import Filler
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 Shapes = tuple[Shape, ...]
@@ -86,6 +87,8 @@ class Weight:
     dtype: DType = "float32"
     learnable: bool = True
     """False for a blob that no solver changes (BatchNorm's statistics): a buffer in torch."""
+    array: NDArray[Any] | None = field(default=None, compare=False, repr=False)
+    """Its first values, in the place of what the filler gives: those that a Python layer's `setup` sets."""
 
     @property
     def module_shape(self) -> Shape:

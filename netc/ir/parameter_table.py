@@ -35,6 +35,7 @@ class ParameterTable:
                     weight.shape,
                     weight.dtype,
                     weight.filler,
+                    weight.array,
                     lr_mult=spec.lr_mult,
                     decay_mult=spec.decay_mult,
                     learnable=weight.learnable,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from netc.ir.dims import Shape
+from netc.ir.dims import Shape, known
 from netc.ir.fields import Fields
-from netc.ir.layer import CaffeFields, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import CaffeFields, Count, Layer, Mode, Shapes, Weights, fail
+from netc.ir.layer_host import LayerHost
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _CAFFE_NAMES = {"module_name": "module", "class_name": "layer"}
 class Python(Layer):
     """Runs class `class_name` of Python module `module_name`, which alone knows its shapes and blobs.
 
-    A net file is data: nothing of it is imported or run here. Whoever allows it (the Python interface, or the
-    command line on demand) puts a layer that runs it in the place of this one (`netc.pycaffe.python_layer`).
+    A net file is data: nothing that it names is imported or run here. The Python interface, and the command line with
+    `--allow-python-layers`, replace this layer with a HostedPython (`netc.runtime.python_host`).
 
     Shapes: any bottoms to any tops, all unknown before they run.
 
@@ -42,7 +43,7 @@ class Python(Layer):
     share_in_parallel: bool = False
     """One instance for all solvers of a parallel training; without effect here."""
 
-    caffe_fields: ClassVar[CaffeFields] = {name: (f"python_param.{field}",) for name, field in _CAFFE_NAMES.items()}
+    caffe_fields: ClassVar[CaffeFields] = {name: (f"python_param.{own}",) for name, own in _CAFFE_NAMES.items()}
     bottom_count: ClassVar[Count] = Count(0, None)
     top_count: ClassVar[Count] = Count(0, None)
 
@@ -64,8 +65,12 @@ class Python(Layer):
         """Nothing is known before the layer runs."""
         return (None,) * tops
 
+    def hosted(self, host: LayerHost) -> HostedPython:
+        """The layer that `host` runs."""
+        return HostedPython(self.module_name, self.class_name, self.param_str, self.share_in_parallel, host=host)
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Raises NetcError E201: nobody allowed it."""
+        """Raises NetcError E201: running its code was not allowed."""
         fail(
             f"running class `{self.class_name}` of Python module `{self.module_name}` is not allowed",
             "a `Python` layer runs code that the net file names",
@@ -73,3 +78,28 @@ class Python(Layer):
             field="module",
             help="if you trust it, allow it with `--allow-python-layers`, or run it with `netc.pycaffe`",
         )
+
+
+@dataclass(frozen=True)
+class HostedPython(Python):
+    """A Python layer with the object that runs it, which also knows its shapes and weights."""
+
+    host: LayerHost = field(kw_only=True, repr=False)
+
+    def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
+        """What `reshape` makes of the tops; unknown where an extent of a bottom is."""
+        if not all(known(extent) for shape in bottoms for extent in shape):
+            return (None,) * tops
+        return self.host.shapes(bottoms, tops)
+
+    def weights(self, bottoms: Shapes) -> Weights:
+        """The blobs that `setup` added."""
+        return self.host.weights()
+
+    def to_caffe(self) -> dict[str, Any]:
+        """The parameters in the file."""
+        return {name: value for name, value in super().to_caffe().items() if name != "host"}
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """The object's `forward`."""
+        return self.host.run(bottoms, weights, mode.tops)

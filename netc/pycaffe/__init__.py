@@ -14,7 +14,6 @@ net_spec.py       nets written in Python
 
 from netc.layers import registry
 from netc.pycaffe import io
-from netc.pycaffe.blob import Blob, BlobVec
 from netc.pycaffe.glog import init_log, log
 from netc.pycaffe.mode import (
     TEST,
@@ -39,6 +38,7 @@ from netc.pycaffe.solver import (
     SGDSolver,
     get_solver,
 )
+from netc.runtime.array_blobs import Blob, BlobVec
 
 __version__ = "1.0.0"
 """The version of Caffe whose interface this is."""

@@ -14,9 +14,9 @@ from netc.ir.graph import Graph, State
 from netc.ir.shapes import infer
 from netc.ir.verify import verify
 from netc.pycaffe.mode import TRAIN
-from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
 from netc.pycaffe.sources import Source, sources_of
 from netc.runtime.lower import Net
+from netc.runtime.python_host import bind_python_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,6 @@ def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[st
     inferred.raise_errors()
     verify(graph)
     net = lowered(graph)
-    adopt_weights(graph, net)
     return Built(graph, net, sources_of(graph))
 
 

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
 from netc.ir.graph import AUTOMATIC
+from netc.layers.python import HostedPython
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
-from netc.pycaffe.blob import Array, Blob, BlobVec, WeightStorage, send_back
 from netc.pycaffe.build import Built, build, forms
 from netc.pycaffe.mode import device
 from netc.pycaffe.net_names import NetNames
-from netc.pycaffe.python_layer import BoundPython, Layer
+from netc.pycaffe.python_layer import Layer
 from netc.pycaffe.reshape import reshape
 from netc.pycaffe.sources import MemorySource, Records, Source
+from netc.runtime.array_blobs import Array, Blob, BlobVec, WeightStorage, write_back
 from netc.runtime.dummy_data import DummySource
 from netc.runtime.memory import Memory
 from netc.runtime.node_executor import NodeExecutor
@@ -161,7 +162,7 @@ class Net(NetNames):
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all weights to zero."""
-        send_back()
+        write_back()
         self._stepper.clear_gradients()
 
     def reshape(self) -> None:
@@ -200,24 +201,24 @@ class Net(NetNames):
 
     def copy_from(self, path: Path) -> None:
         """Take the weights of a .caffemodel or .h5 file, layer by layer, by name. Raises NetcError."""
-        send_back()
+        write_back()
         files.copy_from(self._stepper.net, path)
 
     def save(self, path: Path) -> None:
         """Write the weights to a .caffemodel file. Raises NetcError E408 where it cannot be written."""
-        send_back()
+        write_back()
         files.save(self._stepper.net, path)
 
     def save_hdf5(self, path: Path, write_diff: bool = False) -> None:
         """Write the weights, and their gradients where `write_diff` is set, to an HDF5 file."""
-        send_back()
+        write_back()
         files.save_hdf5(self._stepper.net, path, write_diff)
 
     load_hdf5 = copy_from
 
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`, in layers of the same name: one memory from here on. Raises NetcError E204."""
-        send_back()
+        write_back()
         self._stepper.share(other._stepper)
 
     # ------------------------------------------------------------------ inside
@@ -233,7 +234,7 @@ class Net(NetNames):
     def _layer(self, index: int) -> Layer:
         node = self.graph.nodes[index]
         layer: Layer = Layer()
-        if isinstance(node.layer, BoundPython) and node.layer.host:
+        if isinstance(node.layer, HostedPython):
             layer = node.layer.host.layer
         layer.type = node.layer.type
         layer.blobs = BlobVec(Blob(WeightStorage(blob)) for blob in self._stepper.blobs(node))
@@ -263,7 +264,7 @@ class Net(NetNames):
 
     def _place(self) -> None:
         """Bring the net, and what was written into arrays, to the mode's device."""
-        send_back()
+        write_back()
         if self._stepper.place[0] != device():
             self._stepper.to(device())
 

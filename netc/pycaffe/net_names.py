@@ -7,7 +7,7 @@ from collections import OrderedDict
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir.graph import AUTOMATIC, Graph
 from netc.layers.input import Input
-from netc.pycaffe.blob import Blob
+from netc.runtime.array_blobs import Blob
 
 
 class NetNames:

@@ -13,12 +13,11 @@ from netc.pycaffe.build import Built
 from netc.pycaffe.glog import tell
 from netc.pycaffe.mode import device
 from netc.pycaffe.net import Net
-from netc.pycaffe.python_layer import adopt_weights, bind_python_layers
 from netc.pycaffe.sources import sources_of
 from netc.runtime import lower
 from netc.runtime.memory import memory_key
+from netc.runtime.python_host import bind_python_layers
 from netc.training.feeds import LayerFeed
-from netc.training.solver.net_builder import BuildHooks
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.solver import Solver as Loop
 
@@ -74,8 +73,7 @@ class Solver:
         settings = read_settings(os.fspath(solver_file))
         if self.type:
             settings = settings.with_values(type=self.type)
-        hooks = BuildHooks(bind_python_layers, adopt_weights)
-        self._loop = Loop(settings, device=device(), listener=tell, executor=Passes, hooks=hooks)
+        self._loop = Loop(settings, device=device(), listener=tell, executor=Passes, prepare=bind_python_layers)
         self._loop.state.optimizer.keep_updates = True
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from netc.compiler import copy_weights, graph_of, lowered, record_shapes
+from netc.compiler import Prepare, copy_weights, graph_of, lowered, record_shapes, unprepared
 from netc.frontends.caffe.read import read_net
 from netc.ir.graph import Phase, State
 from netc.runtime.fillers import generator_of
@@ -21,7 +21,6 @@ from netc.training.feeds import feeds_of
 from netc.training.log.caffe_log import number, output_text
 from netc.training.log.events import Listener, LogNote, Output, ignore
 from netc.training.solver.executor import StraightLineExecutor
-from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
 from netc.training.solver.runnable_net import RunnableNet
 
 
@@ -34,7 +33,7 @@ def open_net(
     level: int = 0,
     stages: Sequence[str] = (),
     skip_bad: bool = False,
-    hooks: BuildHooks = NO_HOOKS,
+    prepare: Prepare = unprepared,
     listener: Listener = ignore,
 ) -> RunnableNet:
     """A net of one phase with its weights, on its device, with the sources of its data layers.
@@ -47,9 +46,8 @@ def open_net(
     report.raise_errors()
     device = device_of(gpu, listener)
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
-    graph = graph_of(fields, State(phase, level, tuple(stages)), probe, prepare=hooks.prepare)
+    graph = graph_of(fields, State(phase, level, tuple(stages)), probe, prepare=prepare)
     net = lowered(graph, generator_of(None)).to(device)
-    hooks.lowered(graph, net)
     for file in weights:
         copy_weights(net, file)
     feeds = feeds_of(graph, device, torch.seed() % 2**31, skip_bad=skip_bad)

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from netc.compiler import Prepare, unprepared
 from netc.data.sources.datum import write_datum
 from netc.data.stores.writers import Put, checked_target, new_database
 from netc.diagnostics import NetcError, did_you_mean
 from netc.training.evaluation import open_net
 from netc.training.log.events import Listener, LogNote, ignore
-from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
 from netc.training.solver.runnable_net import RunnableNet
 
 PLACE = "extract_features.cpp"
@@ -32,7 +32,7 @@ def extract(
     *,
     backend: str = "lmdb",
     gpu: str | None = None,
-    hooks: BuildHooks = NO_HOOKS,
+    prepare: Prepare = unprepared,
     listener: Listener = ignore,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
@@ -50,7 +50,9 @@ def extract(
     for database in databases:
         checked_target(database, backend)
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_net(net, "TEST", weights=weights, gpu=gpu, hooks=hooks, listener=listener))
+        opened = stack.enter_context(
+            open_net(net, "TEST", weights=weights, gpu=gpu, prepare=prepare, listener=listener)
+        )
         for blob in blobs:
             if blob not in opened.net.graph.blobs:
                 known = opened.net.graph.blobs

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from netc.compiler import Prepare, unprepared
 from netc.diagnostics import NetcError
 from netc.training.device import choose_device
 from netc.training.distributed.process_rank import rank_from_environment
 from netc.training.distributed.torch_world import join_world
 from netc.training.log.events import Listener, LogNote, ignore
 from netc.training.numerics import numerics
-from netc.training.solver.net_builder import NO_HOOKS, BuildHooks
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.signals import Request, requests_of_signals
 from netc.training.solver.solver import Solver
@@ -30,7 +30,7 @@ def train(
     gpu: str | int | None = None,
     iterations: int | None = None,
     listener: Listener = ignore,
-    hooks: BuildHooks = NO_HOOKS,
+    prepare: Prepare = unprepared,
     debug: bool = False,
     sigint_effect: str | None = None,
     sighup_effect: str | None = None,
@@ -62,7 +62,7 @@ def train(
         stack.enter_context(numerics(settings.options, listener))
         world = stack.enter_context(join_world(rank, device))
         run = stack.enter_context(
-            Solver(settings, device=device, listener=listener, hooks=hooks, world=world, debug=debug)
+            Solver(settings, device=device, listener=listener, prepare=prepare, world=world, debug=debug)
         )
         if sigint_effect or sighup_effect:
             effects = (Request(sigint_effect or "none"), Request(sighup_effect or "none"))

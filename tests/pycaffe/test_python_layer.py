@@ -212,6 +212,29 @@ def test_a_method_that_is_missing_is_named(load):
         net.forward()
 
 
+def test_the_test_net_of_a_solver_runs_an_object_of_its_own_on_the_train_nets_weights(load, tmp_path):
+    net = (
+        SCALED
+        + """
+    layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 4 } } }
+    layer { name: "loss" type: "EuclideanLoss" bottom: "z" bottom: "t" top: "loss" }
+    """
+    )
+    (tmp_path / "net.prototxt").write_text(net)
+    (tmp_path / "solver.prototxt").write_text(
+        'net: "net.prototxt" test_iter: 1 test_interval: 5 base_lr: 0.1 lr_policy: "fixed"'
+    )
+    load(SCALED)
+    solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+    train, test = solver.net, solver.test_nets[0]
+    assert train.layer_dict["scaled"] is not test.layer_dict["scaled"]
+    assert (train.layer_dict["scaled"].phase, test.layer_dict["scaled"].phase) == (caffe.TRAIN, caffe.TEST)
+    train.params["scaled"][0].data[...] = 10
+    test.layer_dict["scaled"].factor = 2
+    test.blobs["x"].data[...] = 1
+    assert (test.forward(end="scaled")["y"] == 20).all()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

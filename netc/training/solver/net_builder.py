@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from netc.compiler import Prepare, lowered, unprepared
+from netc.compiler import Prepare, lowered
 from netc.ir.graph import Graph
 from netc.paths import find
 from netc.runtime.fillers import generator_of
@@ -27,19 +26,6 @@ TEST_SEED_STRIDE = 1000
 
 
 @dataclass(frozen=True)
-class BuildHooks:
-    """Functions called while nets are built. netc.pycaffe binds Python layers with them."""
-
-    prepare: Prepare = unprepared
-    """Changes each graph before shapes are inferred."""
-    lowered: Callable[[Graph, Net], None] = lambda graph, net: None
-    """Called with the train net after its weights are filled and before weights files are copied in."""
-
-
-NO_HOOKS = BuildHooks()
-
-
-@dataclass(frozen=True)
 class NetBuilder:
     """Builds a solver's nets: weights filled or copied in from files, on the device, with their feeds."""
 
@@ -48,7 +34,8 @@ class NetBuilder:
     seed: int
     executor: ExecutorFactory
     listener: Listener
-    hooks: BuildHooks
+    prepare: Prepare
+    """Changes each graph before shapes are inferred."""
     world: World
 
     def train_net(self, graph: Graph) -> RunnableNet:
@@ -57,7 +44,6 @@ class NetBuilder:
         Raises NetcError as `lower` does, and for weights files that cannot be read or do not match.
         """
         net = lowered(graph, self._generator)
-        self.hooks.lowered(graph, net)
         for blob in net.blobs:
             if blob.parameter.rate_factor == 0 and isinstance(blob.tensor, nn.Parameter):
                 blob.tensor.requires_grad_(False)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from netc.compiler import Prepare, unprepared
 from netc.diagnostics import NetcError
 from netc.runtime.lower import Net
 from netc.training.distributed.world import SINGLE_PROCESS, World
@@ -39,7 +40,7 @@ from netc.training.solver.early_stopping import EarlyStopping
 from netc.training.solver.executor import ExecutorFactory, StraightLineExecutor
 from netc.training.solver.loss_meter import LossMeter
 from netc.training.solver.lr_policy import Schedule
-from netc.training.solver.net_builder import NO_HOOKS, BuildHooks, NetBuilder
+from netc.training.solver.net_builder import NetBuilder
 from netc.training.solver.net_graphs import SolverNets
 from netc.training.solver.optimizers import optimizer_for
 from netc.training.solver.run_state import RunState
@@ -55,8 +56,9 @@ class Solver:
     """Trains a net according to its settings and sends events to `listener`.
 
     `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor` makes
-    the executor of each net, `hooks` are called while nets are built, `world` is the group of processes that train
-    together, and `debug` checks every value for NaN. Raises NetcError for invalid settings, nets, weights or data.
+    the executor of each net, `prepare` changes each graph before shapes are inferred, `world` is the group of processes
+    that train together, and `debug` checks every value for NaN. Raises NetcError for invalid settings, nets, weights or
+    data.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Solver:
         device: torch.device = CPU,
         listener: Listener = ignore,
         executor: ExecutorFactory | None = None,
-        hooks: BuildHooks = NO_HOOKS,
+        prepare: Prepare = unprepared,
         world: World = SINGLE_PROCESS,
         debug: bool = False,
     ) -> None:
@@ -79,7 +81,7 @@ class Solver:
         self.seed: int = world.share(settings.random_seed if settings.random_seed >= 0 else secrets.randbits(31))
         torch.manual_seed(self.seed + world.rank)
         make_executor = executor or executor_for(settings, listener, debug)
-        builder = NetBuilder(settings, device, self.seed, make_executor, listener, hooks, world)
+        builder = NetBuilder(settings, device, self.seed, make_executor, listener, prepare, world)
         self.state = _build(settings, listener, world, builder)
         self.checkpoints = Checkpoints(self.state)
         self.tester = Tester(self.state, self.checkpoints)
@@ -279,7 +281,7 @@ class Solver:
 
 def _build(settings: SolverSettings, listener: Listener, world: World, builder: NetBuilder) -> RunState:
     """Build the nets, and everything that a run keeps in addition to them."""
-    options, graphs = settings.options, SolverNets(settings, listener, builder.hooks.prepare)
+    options, graphs = settings.options, SolverNets(settings, listener, builder.prepare)
     train = builder.train_net(graphs.train())
     optimizer = optimizer_for(settings, train.net.blobs)
     optimizer.keep_updates = settings.snapshot_diff

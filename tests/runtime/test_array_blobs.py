@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from netc.pycaffe.blob import Blob, BlobVec, Mirror, send_back
+from netc.runtime.array_blobs import Blob, BlobVec, HostArray, write_back
 from netc.runtime.memory import Memory
 
 
@@ -16,33 +16,33 @@ def test_on_the_cpu_the_array_is_the_tensors_memory():
     assert memory.diff.tolist() == [[0, 0, 0], [7, 7, 7]]
 
 
-def test_what_is_written_into_a_copy_travels_back_once():
+def test_a_copy_is_written_back_once():
     # A tensor of doubles stands for one on a GPU: NumPy cannot show either as float32 without a copy.
     tensor = torch.zeros(3, dtype=torch.float64)
-    mirror = Mirror(lambda: tensor)
-    array = mirror.array()
+    host = HostArray(lambda: tensor)
+    array = host.array()
     array[0] = 1
-    assert mirror.array() is not None
-    assert mirror.array()[0] == 1
-    send_back()
+    assert host.array() is not None
+    assert host.array()[0] == 1
+    write_back()
     assert tensor.tolist() == [1, 0, 0]
     tensor[1] = 2
-    send_back()
+    write_back()
     assert tensor.tolist() == [1, 2, 0]
-    np.testing.assert_array_equal(mirror.array(), [1, 2, 0])
+    np.testing.assert_array_equal(host.array(), [1, 2, 0])
 
 
 def test_a_copy_keeps_its_array_until_the_shape_changes():
     tensors = [torch.zeros(3, dtype=torch.float64)]
-    mirror = Mirror(lambda: tensors[0])
-    held = mirror.array()
-    send_back()
+    host = HostArray(lambda: tensors[0])
+    held = host.array()
+    write_back()
     tensors[0] += 6
-    assert mirror.array().base is held.base or np.shares_memory(mirror.array(), held)
+    assert host.array().base is held.base or np.shares_memory(host.array(), held)
     assert (held == 6).all()
     tensors[0] = torch.ones(2, 2, dtype=torch.float64)
-    assert mirror.array().shape == (2, 2)
-    send_back()
+    assert host.array().shape == (2, 2)
+    write_back()
     assert (tensors[0] == 1).all()
 
 

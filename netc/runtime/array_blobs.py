@@ -1,4 +1,4 @@
-"""Blobs as Caffe's Python users know them: `data` and `diff` are NumPy arrays."""
+"""Blobs whose `data` and `diff` are NumPy arrays: what netc.pycaffe and layers written in Python work on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
-from netc.runtime import blobs as learned
+from netc.runtime.blobs import LayerBlob
+from netc.runtime.memory import Memory
 
 Array = NDArray[np.float32]
 
 
-class Storage(Protocol):
-    """Where a blob's values are: netc.runtime.memory.Memory, or Weight."""
+class BlobStorage(Protocol):
+    """Where a blob keeps its values: netc.runtime.memory.Memory, or WeightStorage."""
 
     @property
     def data(self) -> Tensor:
@@ -40,7 +41,7 @@ class Storage(Protocol):
 class WeightStorage:
     """The storage of a layer's own blob: the module's tensor in Caffe's shape, and its `grad`."""
 
-    def __init__(self, blob: learned.LayerBlob) -> None:
+    def __init__(self, blob: LayerBlob) -> None:
         self._blob = blob
 
     @property
@@ -75,14 +76,14 @@ class WeightStorage:
 class Blob:
     """A blob.
 
-    Its arrays are the net's own memory on a CPU; on a GPU they are copied when they are asked for, and what was written
-    into them travels back before the next pass.
+    On a CPU its arrays are the net's own memory. On a GPU they are copied when they are read, and values that were
+    written into them are copied back before the next pass.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: BlobStorage) -> None:
         self._storage = storage
-        self._data = Mirror(lambda: storage.data)
-        self._diff = Mirror(lambda: storage.diff)
+        self._data = HostArray(lambda: storage.data)
+        self._diff = HostArray(lambda: storage.diff)
 
     @property
     def data(self) -> Array:
@@ -144,12 +145,10 @@ class BlobVec(list[Blob]):
 
     def add_blob(self, *shape: int) -> None:
         """Append a blob of zeros: what the `setup` of a Python layer does for its weights."""
-        from netc.runtime.memory import Memory
-
         self.append(Blob(Memory(tuple(shape), 0.0, torch.device("cpu"), torch.float32)))
 
 
-class Mirror:
+class HostArray:
     """The NumPy array of a tensor, which may be on a GPU or of another type than float32."""
 
     def __init__(self, tensor: Callable[[], Tensor]) -> None:
@@ -157,33 +156,33 @@ class Mirror:
         self._host: Tensor | None = None
 
     def array(self) -> Array:
-        """The array: the tensor's memory itself where it can be, else a copy that `send_back` returns."""
+        """The array: the tensor's own memory where that is possible, else a copy that `write_back` copies back."""
         tensor = self._tensor().detach()
         if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous():
             shared: Any = tensor.numpy()
             return shared  # type: ignore[no-any-return]
         if self._host is None or self._host.shape != tensor.shape:
             self._host = torch.empty(tensor.shape, dtype=torch.float32)
-            _lent.pop(id(self), None)
-        if id(self) not in _lent:
+            _borrowed.pop(id(self), None)
+        if id(self) not in _borrowed:
             self._host.copy_(tensor)
-            _lent[id(self)] = self
+            _borrowed[id(self)] = self
         copied: Any = self._host.numpy()
         return copied  # type: ignore[no-any-return]
 
-    def send_back(self) -> None:
+    def write_back(self) -> None:
         """Write the array's values into the tensor."""
         tensor = self._tensor().detach()
         if self._host is not None and self._host.shape == tensor.shape:
             tensor.copy_(self._host)
 
 
-_lent: dict[int, Mirror] = {}
-"""Copies that somebody may have written into since the last pass of any net."""
+_borrowed: dict[int, HostArray] = {}
+"""Copies that a program may have written into since the last pass of any net."""
 
 
-def send_back() -> None:
-    """Bring every copy that was handed out since the last pass back to its device."""
-    for mirror in _lent.values():
-        mirror.send_back()
-    _lent.clear()
+def write_back() -> None:
+    """Copy every array that was handed out since the last pass back to its device."""
+    for array in _borrowed.values():
+        array.write_back()
+    _borrowed.clear()

@@ -1,0 +1,169 @@
+"""Runs layers that users write in Python: objects of a class that the net file names, on blobs of NumPy arrays.
+
+Binding a graph's layers imports what the file names, so it is done only where a program or an option allows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from netc.diagnostics import NetcError
+from netc.ir.dims import Shape
+from netc.ir.graph import Graph, Node
+from netc.ir.layer import Shapes, Weight, Weights
+from netc.ir.layer_host import PythonCode
+from netc.runtime.array_blobs import Blob, BlobVec
+from netc.runtime.memory import Memory
+
+_CPU = torch.device("cpu")
+_PHASES = {"TRAIN": 0, "TEST": 1}
+"""As Caffe numbers them."""
+
+
+def bind_python_layers(graph: Graph) -> Graph:
+    """The graph with an object of the named class in each Python layer.
+
+    Raises NetcError E211 for modules and classes that Python does not find.
+    """
+    return graph.replace(nodes=tuple(_bound(node, _PHASES[graph.state.phase]) for node in graph.nodes))
+
+
+def _bound(node: Node, phase: int) -> Node:
+    layer = node.layer
+    if not isinstance(layer, PythonCode):
+        return node
+    instance = _class(layer, node)(None)
+    instance.param_str, instance.phase = layer.param_str, phase
+    return replace(node, layer=layer.hosted(PythonHost(instance)))
+
+
+def _class(layer: PythonCode, node: Node) -> Any:
+    try:
+        found = getattr(importlib.import_module(layer.module_name), layer.class_name, None)
+    except ModuleNotFoundError as error:
+        raise NetcError(
+            f"Python module `{error.name}` is not found",
+            code="E211",
+            span=node.span,
+            notes=[f"layer `{node.name}` is class `{layer.class_name}` of module `{layer.module_name}`"],
+            help="put its folder on PYTHONPATH",
+        ) from error
+    if found is None:
+        raise NetcError(
+            f"Python module `{layer.module_name}` has no class `{layer.class_name}`", code="E211", span=node.span
+        )
+    return found
+
+
+class PythonHost:
+    """Runs one object of a user's class on blobs in the CPU's memory."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self._bottoms: list[Memory] = []
+        self._tops: list[Memory] = []
+        self._weights: list[Memory] = []
+        self._own_blobs: list[Blob] = []
+        """What `setup` put into `blobs`; a net shows its own blobs there afterwards."""
+        self._ready = False
+
+    def shapes(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Shapes of the tops, as `setup` (the first time) and `reshape` make them."""
+        self._bottoms = [_memory(shape) for shape in bottoms]
+        return self._reshape(tops)
+
+    def weights(self) -> Weights:
+        """The blobs that `setup` added, with the values that it gave them."""
+        return tuple(Weight(f"blob{i}", blob.shape, array=blob.data) for i, blob in enumerate(self._own_blobs))
+
+    def run(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
+        """The tops; where autograd goes back through them, it calls the object's `backward`."""
+        apply: Callable[..., tuple[Tensor, ...]] = _HostFunction.apply
+        return apply(self, tops, len(bottoms), *bottoms, *weights)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
+        """The tops, on the device of the first bottom."""
+        with self._placed(bottoms, weights):
+            self._reshape(tops)
+            self.layer.forward(_blobs(self._bottoms), _blobs(self._tops))
+        device = bottoms[0].device if bottoms else _CPU
+        return tuple(memory.values.tensor.clone().to(device) for memory in self._tops)
+
+    def backward(
+        self,
+        bottoms: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        tops: Sequence[Tensor],
+        diffs: Sequence[Tensor],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor, ...]:
+        """Gradients of the bottoms, zero where they are not wanted, then of the weights."""
+        with self._placed(bottoms, weights):
+            for memory, top, diff in zip(self._tops, tops, diffs):
+                memory.write(top.detach())
+                memory.write_diff(diff)
+            self.layer.backward(_blobs(self._tops), list(wanted), _blobs(self._bottoms))
+        sources = (*bottoms, *weights)
+        return tuple(m.diff.to(t.device) for m, t in zip((*self._bottoms, *self._weights), sources))
+
+    @contextlib.contextmanager
+    def _placed(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Iterator[None]:
+        """Blobs over these tensors; the layer's own, while it runs, are over `weights`, with diffs of zero."""
+        self._bottoms = [_memory_of(tensor) for tensor in bottoms]
+        self._weights = [_memory_of(tensor) for tensor in weights]
+        kept = self.layer.blobs
+        if self._ready:
+            self.layer.blobs = BlobVec(_blobs(self._weights))
+        try:
+            yield
+        finally:
+            if self._ready:
+                self.layer.blobs = kept
+
+    def _reshape(self, tops: int) -> Shapes:
+        if len(self._tops) != tops:
+            self._tops = [_memory((0,)) for _ in range(tops)]
+        if not self._ready:
+            self.layer.setup(_blobs(self._bottoms), _blobs(self._tops))
+            self._own_blobs = list(self.layer.blobs)
+            self._ready = True
+        self.layer.reshape(_blobs(self._bottoms), _blobs(self._tops))
+        return tuple(memory.shape for memory in self._tops)
+
+
+class _HostFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, host: PythonHost, tops: int, bottoms: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        results = host.forward(tensors[:bottoms], tensors[bottoms:], tops)
+        ctx.host, ctx.bottoms, ctx.inputs = host, bottoms, len(tensors)
+        ctx.save_for_backward(*tensors, *results)
+        return results
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *diffs: Tensor) -> tuple[Tensor | None, ...]:
+        saved, cut = ctx.saved_tensors, ctx.bottoms
+        inputs, tops = saved[: ctx.inputs], saved[ctx.inputs :]
+        wanted = ctx.needs_input_grad[3:]
+        gradients = ctx.host.backward(inputs[:cut], inputs[cut:], tops, diffs, wanted[:cut])
+        return (None, None, None, *(g if want else None for g, want in zip(gradients, wanted)))
+
+
+def _memory(shape: Shape) -> Memory:
+    return Memory(shape, 0.0, _CPU, torch.float32)
+
+
+def _memory_of(tensor: Tensor) -> Memory:
+    return Memory.over(tensor.detach().to(_CPU, torch.float32).contiguous())
+
+
+def _blobs(memories: Sequence[Memory]) -> list[Blob]:
+    return [Blob(memory) for memory in memories]
