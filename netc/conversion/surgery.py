@@ -19,7 +19,7 @@ from netc import compiler
 from netc.diagnostics import NetcError, Source, did_you_mean
 from netc.exporters.caffe import net_text
 from netc.frontends.caffe.read import read_net
-from netc.ir.dims import text
+from netc.ir.dims import differ, text
 from netc.ir.graph import Graph, Node, State, module_key
 from netc.ir.parameter_table import tabulated
 from netc.layers.convolution import Convolution
@@ -71,7 +71,11 @@ def fc_to_conv(model: Graph, names: Sequence[str] = ()) -> Graph:
             maps.update(node.tops)
             continue
         nodes.append(node)
-        if node.bottoms and node.bottoms[0] in maps and model.shapes(node.bottoms[:1]) == model.shapes(node.tops):
+        if (
+            node.bottoms
+            and node.bottoms[0] in maps
+            and not any(differ(model.shapes(node.bottoms[:1])[0], top) for top in model.shapes(node.tops))
+        ):
             maps.update(node.tops)
     if not maps:
         raise NetcError("no inner product reads a picture: there is nothing to convert", code="E805")
@@ -139,7 +143,7 @@ def drop(model: Graph, names: Sequence[str]) -> Graph:
             raise NetcError(f"`{node.name}` has {len(node.bottoms)} bottoms, {len(node.tops)} tops", code="E805")
         for top in node.tops:
             before, after = model.shape(node.bottoms[0]), model.shape(top)
-            if before != after:
+            if before is None or after is None or differ(before, after):
                 raise NetcError(f"`{node.name}` makes {text(after)} of {text(before)}: it cannot go", code="E805")
             renamed[top] = node.bottoms[0]
     kept = [node for node in model.nodes if node not in gone]

@@ -1,8 +1,9 @@
 """Extents and shapes, and the unknown extent.
 
-A shape is a tuple of extents in Caffe's order (n, c, h, w). An extent that only the data will tell
-is UNKNOWN, printed `?`: arithmetic with it gives UNKNOWN, and every comparison with it is one that
-raises no alarm, so that shape rules are written once, for known numbers.
+A shape is a tuple of extents in Caffe's order (n, c, h, w). An extent that only the data determines is UNKNOWN,
+printed `?`. Arithmetic with it yields UNKNOWN, and an ordering comparison with it is False, so that a check such as
+`extent < kernel` passes. Equality is identity, as for any other object; a shape rule asks one of two questions instead:
+`differ` (known to be different: an error) or `agree` (known to be equal: a proof).
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ class Unknown(int):
 
     >>> (UNKNOWN + 2 * 3 - 5) // 2 + 1
     ?
-    >>> UNKNOWN < 1, UNKNOWN != 7, UNKNOWN == 7, bool(UNKNOWN % 2)
-    (False, False, True, False)
+    >>> UNKNOWN < 1, UNKNOWN >= 1, bool(UNKNOWN % 2)
+    (False, False, False)
+    >>> UNKNOWN == 7, UNKNOWN == UNKNOWN, (2, UNKNOWN) == (2, UNKNOWN)
+    (False, True, True)
     """
 
     def __new__(cls) -> Unknown:
@@ -34,12 +37,13 @@ class Unknown(int):
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _unknown
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __abs__ = _unknown
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = _unknown
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, int)
+        return isinstance(other, Unknown)
 
     def __ne__(self, other: object) -> bool:
-        return not isinstance(other, int)
+        return not isinstance(other, Unknown)
 
     def _no(self, other: object) -> bool:
         return False
@@ -76,16 +80,52 @@ def known(extent: int) -> bool:
     return not isinstance(extent, Unknown)
 
 
-def product(extents: Iterable[int]) -> int:
-    """The product, 1 of nothing; UNKNOWN where an extent is, unless another is 0.
+def agree(one: int | Shape, other: int | Shape) -> bool:
+    """Whether two extents, or two shapes, are known to be equal.
 
-    >>> product((2, 3)), product(()), product((2, UNKNOWN))
-    (6, 1, ?)
+    >>> agree(7, 7), agree(UNKNOWN, 7), agree(UNKNOWN, UNKNOWN)
+    (True, False, False)
+    >>> agree((2, 3), (2, 3)), agree((2, UNKNOWN), (2, UNKNOWN)), agree((), ())
+    (True, False, True)
     """
-    result = 1
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(agree, one, other))
+    return one == other and not isinstance(one, Unknown)
+
+
+def differ(one: int | Shape, other: int | Shape) -> bool:
+    """Whether two extents, or two shapes, are known to be different; shapes of other numbers of axes are.
+
+    >>> differ(7, 8), differ(UNKNOWN, 7), differ(UNKNOWN, UNKNOWN)
+    (True, False, False)
+    >>> differ((2, UNKNOWN), (3, UNKNOWN)), differ((2, UNKNOWN), (2, 5)), differ((2,), (2, UNKNOWN))
+    (True, False, True)
+    """
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) != len(other) or any(map(differ, one, other))
+    return one != other and not isinstance(one, Unknown) and not isinstance(other, Unknown)
+
+
+def all_known(shape: Shape | None) -> bool:
+    """Whether a shape's number of axes and all its extents are known.
+
+    >>> all_known((2, 3)), all_known((2, UNKNOWN)), all_known(None)
+    (True, False, False)
+    """
+    return shape is not None and all(map(known, shape))
+
+
+def product(extents: Iterable[int]) -> int:
+    """The product, 1 for no extents; UNKNOWN where an extent is unknown, unless another is 0.
+
+    >>> product((2, 3)), product(()), product((2, UNKNOWN)), product((0, UNKNOWN))
+    (6, 1, ?, 0)
+    """
+    result, empty = 1, False
     for extent in extents:
         result = result * extent
-    return result
+        empty = empty or (extent == 0)
+    return 0 if empty else result
 
 
 def text(shape: Shape | None) -> str:

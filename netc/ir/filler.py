@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from netc.diagnostics import NetcError
-from netc.ir.dims import Shape, text
+from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 
 TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
@@ -63,7 +63,7 @@ class Filler:
 
     def check_shape(self, shape: Shape, field: str | None = None) -> None:
         """Raises NetcError E105 for a blob that the filler cannot fill; `field` is where the filler stands."""
-        if self.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+        if self.type == "bilinear" and (len(shape) != 4 or differ(shape[2], shape[3])):
             message = f"filler `bilinear` needs a blob of 4 axes with square kernels, not {text(shape)}"
             raise NetcError(message, code="E105", field=field)
 

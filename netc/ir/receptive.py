@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from netc.ir.dims import Shape, known
+from netc.ir.dims import Shape, agree, known
 from netc.ir.graph import Graph, Node
 
 
@@ -94,9 +94,9 @@ def _through(layer: Any, bottom: ReceptiveFields, shape: Shape, top: Shape) -> R
         windows = zip(_each(layer.kernel, axes), _each(layer.stride, axes), _each(_dilation(layer), axes))
         step = ReceptiveField.spread if layer.type == "Deconvolution" else ReceptiveField.window
         return tuple(step(field, *window) for field, window in zip(bottom, windows))
-    if len(result) == len(spatial) and result == spatial:
+    if agree(result, spatial):
         return bottom
-    if not any(extent != 1 for extent in result):  # one element, or none with a place: it sees all of the bottom
+    if all(agree(extent, 1) for extent in result):  # one element, or none with a place: it sees all of the bottom
         return _all(bottom, spatial)
     return None
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from netc.diagnostics import Diagnostic, NetcError, Report
-from netc.ir.dims import LIMIT, Shape, known, product, text
+from netc.ir.dims import LIMIT, Shape, differ, known, product, text
 from netc.ir.graph import Graph, Node
-from netc.ir.layer import DataLayer, Shapes, Weight, Weights, counted
+from netc.ir.layer import DataLayer, Shapes, Weights, counted
 from netc.ir.parameter_table import ParameterTable
-from netc.ir.parameters import Parameter, ParamSpec
+from netc.ir.parameters import ParamSpec
 
 Probe = Callable[[Node], "Shapes | None"]
 """Asks a data layer's source for the shapes of one record; None where it cannot be asked. Raises NetcError."""
@@ -113,13 +113,18 @@ class _Driver:
                 span=node.origin.span("param", len(weights)),
                 field="param",
             )
+        own: dict[str, Shape] = {}
         for index, weight in enumerate(weights):
             spec = node.param_spec(index)
-            entry = self.table.entries.get(spec.name) if spec.name else None
-            if entry and not _shareable(spec, weight, entry):
+            if not spec.name:
+                continue
+            entry = self.table.entries.get(spec.name)
+            first = entry.shape if entry else own.setdefault(spec.name, weight.shape)
+            if not _shareable(spec, weight.shape, first):
+                owner = self.table.first.get(spec.name, node)
                 raise NetcError(
                     f"blob {index} has shape {text(weight.shape)}, but shares parameter `{spec.name}` "
-                    f"with {text(entry.shape)} of layer `{self.table.first[spec.name].name}`",
+                    f"with {text(first)} of layer `{owner.name}`",
                     code="E022",
                     span=node.origin.span("param.name", index),
                     field="param",
@@ -130,15 +135,13 @@ class _Driver:
         return node.origin.placed(found, bottoms)
 
 
-def _shareable(spec: ParamSpec, weight: Weight, entry: Parameter) -> bool:
-    if spec.permissive:
-        return product(weight.shape) == product(entry.shape)
-    return weight.shape == entry.shape
+def _shareable(spec: ParamSpec, shape: Shape, first: Shape) -> bool:
+    return not (differ(product(shape), product(first)) if spec.permissive else differ(shape, first))
 
 
 def _bounded(shape: Shape, node: Node) -> None:
     """Raises NetcError E104 for extents that Caffe cannot hold; unknown ones count as 1."""
-    field = "num_output" if max(shape, default=0) == getattr(node.layer, "num_output", None) else "shape"
+    field = "num_output" if max(filter(known, shape), default=0) == getattr(node.layer, "num_output", None) else "shape"
     if any(extent < 0 for extent in shape):
         raise NetcError(f"a blob of shape {text(shape)} has a negative extent", code="E104", field=field)
     count = product(filter(known, shape))

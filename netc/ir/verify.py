@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.ir.dims import product
+from netc.ir.dims import differ, product
 from netc.ir.dtypes import ITEM_BYTES
 from netc.ir.graph import Graph, Node
 
@@ -55,8 +55,8 @@ def _verify_blobs(graph: Graph, node: Node) -> None:
     weights = graph.weights(node)
     assert len(weights) == len(node.parameters), f"{node.key!r} has {len(weights)} blobs, but names {node.parameters}"
     for index, (weight, entry) in enumerate(zip(weights, graph.parameters_of(node))):
-        fits = repr(weight.shape) == repr(entry.shape)
-        views = node.param_spec(index).permissive and repr(product(weight.shape)) == repr(product(entry.shape))
+        fits = not differ(weight.shape, entry.shape)
+        views = node.param_spec(index).permissive and not differ(product(weight.shape), product(entry.shape))
         assert fits or views, f"{node.key!r} reads {entry.name!r} of shape {entry.shape} as {weight.shape}"
         assert weight.dtype == entry.dtype, f"{node.key!r} reads {entry.name!r} of {entry.dtype} as {weight.dtype}"
 

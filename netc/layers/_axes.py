@@ -5,7 +5,7 @@ Rules from `blob.hpp` (CanonicalAxisIndex), `concat_layer.cpp` and `eltwise_laye
 
 from __future__ import annotations
 
-from netc.ir.dims import Shape, canonical_axis, known
+from netc.ir.dims import Shape, canonical_axis, differ, known
 from netc.ir.layer import Shapes, counted, fail
 
 
@@ -37,7 +37,7 @@ def agreed(shapes: Shapes, free: int | None = None) -> Shape:
         for axis, extent in enumerate(shape):
             if axis == free:
                 continue
-            if extent != merged[axis]:
+            if differ(extent, merged[axis]):
                 fail(f"bottoms 0 and {index} differ at axis {axis}: {merged[axis]} and {extent}", field="bottom")
             if not known(merged[axis]):
                 merged[axis] = extent

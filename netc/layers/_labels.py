@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from netc.ir.dims import Shape, canonical_axis, product, text
+from netc.ir.dims import Shape, canonical_axis, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Mode, Shapes, counted, fail
 
@@ -91,7 +91,7 @@ def check_items(bottoms: Shapes) -> int:
     scores, labels = bottoms[:2]
     if not scores or not labels:
         fail(f"a bottom without axes: {text(scores)} and {text(labels)}", field="bottom")
-    if scores[0] != labels[0]:
+    if differ(scores[0], labels[0]):
         fail(f"{scores[0]} items of data, but {labels[0]} of labels: the first axes must agree", field="bottom")
     return scores[0]
 
@@ -107,7 +107,7 @@ def check_axis(scores: Shape, axis: int, field: str) -> int:
 def check_label_count(scores: Shape, axis: int, labels: Shape) -> None:
     """Raises NetcError E102 where there is not one label for each place off the class axis."""
     places = (*scores[:axis], *scores[axis + 1 :])
-    if product(places) != product(labels):
+    if differ(product(places), product(labels)):
         fail(
             f"{product(labels)} labels {text(labels)} for {product(places)} predictions {text(scores)}",
             "one label belongs to each place, whatever the extent of the class axis",
@@ -118,7 +118,7 @@ def check_label_count(scores: Shape, axis: int, labels: Shape) -> None:
 def check_one_label_an_item(bottoms: Shapes, index: int = 1) -> None:
     """Raises NetcError E102 where the labels are not (n), (n, 1), (n, 1, 1) or (n, 1, 1, 1)."""
     labels = bottoms[index]
-    if not 1 <= len(labels) <= 4 or any(extent != 1 for extent in labels[1:]) or labels[0] != bottoms[0][0]:
+    if not 1 <= len(labels) <= 4 or any(differ(extent, 1) for extent in labels[1:]) or differ(labels[0], bottoms[0][0]):
         fail(f"labels of shape {text(labels)}: one label an item is needed, {bottoms[0][0]} in all", field="bottom")
 
 

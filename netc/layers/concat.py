@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.ir.dims import differ
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._axes import agreed, axis_of
@@ -109,7 +110,7 @@ class Slice(Layer):
     def _parts(self, extent: int, tops: int) -> tuple[int, ...]:
         points = self.slice_point
         if not points:
-            if extent % tops != 0:
+            if differ(extent % tops, 0):
                 fail(f"{extent} at axis {self.axis} cannot be split into {tops} equal tops", field="top")
             return (extent // tops,) * tops
         if len(points) != tops - 1:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from netc.ir.dims import Shape, product, text
+from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
@@ -89,10 +89,10 @@ class SlidingKernel(Layer):
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E101, E102 where windows, groups or bottoms do not fit."""
-        if any(len(bottom) != len(bottoms[0]) or bottom != bottoms[0] for bottom in bottoms):
+        if any(differ(bottom, bottoms[0]) for bottom in bottoms):
             fail(f"bottoms of different shapes: {', '.join(map(text, bottoms))}", field="bottom")
         axis = axis_of(self.axis, bottoms[0])
-        if bottoms[0][axis] % self.group != 0:
+        if differ(bottoms[0][axis] % self.group, 0):
             fail(f"{bottoms[0][axis]} channels are no multiple of `group` {self.group}", field="group")
         top = (*bottoms[0][:axis], self.num_output, *self._extents(bottoms[0][axis + 1 :]))
         return (top,) * len(bottoms)

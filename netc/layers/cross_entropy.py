@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from netc.ir.dims import product, text
+from netc.ir.dims import differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._labels import (
@@ -281,7 +281,7 @@ class SigmoidCrossEntropyLoss(Layer):
         """See the class. Raises NetcError E102 where scores and targets do not fit."""
         check_items(bottoms)
         scores, targets = bottoms
-        if product(scores) != product(targets):
+        if differ(product(scores), product(targets)):
             fail(f"{product(scores)} scores {text(scores)}, but {product(targets)} targets {text(targets)}")
         return ((),)
 
@@ -307,5 +307,5 @@ class SigmoidCrossEntropyLoss(Layer):
 
 
 def _check_matrix(count: int, shown: str, classes: int) -> None:
-    if count != classes * classes:
+    if differ(count, classes * classes):
         fail(f"an infogain matrix {shown} of {count} elements for {classes} classes: {classes}x{classes} are needed")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from netc.ir.dims import Shape, text
+from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
@@ -104,7 +104,7 @@ class HDF5Output(Layer):
             if not 1 <= len(shape) <= 4:
                 fail(f"a bottom {text(shape)} of {len(shape)} axes: 1 to 4 can be written", field="bottom")
         data, label = bottoms
-        if data[0] != label[0]:
+        if differ(data[0], label[0]):
             fail(f"{data[0]} items of data, but {label[0]} of labels: the first axes must agree", field="bottom")
         return ()
 

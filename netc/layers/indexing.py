@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netc.ir.dims import UNKNOWN, text
+from netc.ir.dims import UNKNOWN, differ, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
 
@@ -74,10 +74,10 @@ class Filter(Layer):
         *items, selector = bottoms
         if tops != len(items):
             fail(f"{len(bottoms)} bottoms make {counted(len(items), 'top')}, not {tops}", code="E101", field="top")
-        if not selector or any(extent != 1 for extent in selector[1:]):
+        if not selector or any(differ(extent, 1) for extent in selector[1:]):
             fail(f"the selector {text(selector)} must have extents of 1 behind the first axis", field="bottom")
         for index, bottom in enumerate(items):
-            if not bottom or bottom[0] != selector[0]:
+            if not bottom or differ(bottom[0], selector[0]):
                 fail(f"bottom {index} is {text(bottom)}, but the selector has {selector[0]} items", field="bottom")
         return tuple((UNKNOWN, *bottom[1:]) for bottom in items)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from netc.ir.dims import Shape, product, text
+from netc.ir.dims import Shape, differ, product, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._labels import LOG_THRESHOLD, bounded, check_items, check_one_label_an_item, indices
 from netc.layers._registry import register
@@ -35,7 +35,7 @@ class EuclideanLoss(Layer):
         """See the class. Raises NetcError E102 where the bottoms differ in items or in elements an item."""
         check_items(bottoms)
         one, other = (product(shape[1:]) for shape in bottoms)
-        if one != other:
+        if differ(one, other):
             fail(f"{one} elements an item {text(bottoms[0])}, but {other} {text(bottoms[1])}", field="bottom")
         return ((),)
 
@@ -81,7 +81,7 @@ class ContrastiveLoss(Layer):
         """See the class. Raises NetcError E102 where vectors and labels do not fit."""
         check_items(bottoms)
         (_, c, *_), (_, other, *_) = map(_vectors, bottoms[:2])
-        if c != other:
+        if differ(c, other):
             fail(f"vectors of {c} elements, but of {other} in the second bottom", field="bottom")
         check_one_label_an_item(bottoms, 2)
         return ((),)
@@ -194,6 +194,6 @@ class MultinomialLogisticLoss(Layer):
 def _vectors(shape: Shape) -> Shape:
     """The shape filled up with ones to (n, c, h, w). Raises NetcError E102 unless h and w are 1."""
     full = (*shape, 1, 1, 1)[: max(4, len(shape))]
-    if len(full) > 4 or any(extent != 1 for extent in full[2:]):
+    if len(full) > 4 or any(differ(extent, 1) for extent in full[2:]):
         fail(f"a bottom of shape {text(shape)}: vectors (n, c) or (n, c, 1, 1) are needed", field="bottom")
     return full

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from netc.ir.dims import Shape, product, text
+from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
@@ -67,13 +67,13 @@ class Recurrent(Layer):
         x, cont = bottoms[:2]
         if len(x) < 3:
             fail(f"sequences {text(x)}: time steps, streams and at least one more axis are needed", field="bottom")
-        if len(cont) != 2 or cont != x[:2]:
+        if differ(cont, x[:2]):
             fail(f"sequence markers {text(cont)} for {x[0]} time steps of {x[1]} streams", field="bottom")
-        if self._has_static(bottoms) and (len(bottoms[2]) < 2 or bottoms[2][0] != x[1]):
+        if self._has_static(bottoms) and (len(bottoms[2]) < 2 or differ(bottoms[2][0], x[1])):
             fail(f"a static input {text(bottoms[2])} for {x[1]} streams", field="bottom")
         state = (1, x[1], self.num_output)
         for name, shape in zip(self.states, bottoms[len(bottoms) - exposed :]):
-            if len(shape) != 3 or shape != state:
+            if differ(shape, state):
                 fail(f"an initial state `{name}` of shape {text(shape)}: {text(state)} is needed", field="bottom")
         return ((x[0], x[1], self.num_output), *(state,) * exposed)
 
@@ -249,14 +249,14 @@ class LSTMUnit(Layer):
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where cells, gates and markers do not fit."""
         cells, gates, cont = bottoms
-        if len(cells) != 3 or cells[0] != 1:
+        if len(cells) != 3 or differ(cells[0], 1):
             fail(f"memory cells {text(cells)}: one time step, streams and units are needed", field="bottom")
         needed: tuple[tuple[str, Shape, Shape], ...] = (
             ("gates", gates, (1, cells[1], 4 * cells[2])),
             ("sequence markers", cont, (1, cells[1])),
         )
         for name, shape, right in needed:
-            if len(shape) != len(right) or shape != right:
+            if differ(shape, right):
                 fail(f"{name} {text(shape)} for memory cells {text(cells)}: {text(right)} is needed", field="bottom")
         return (cells, cells)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from netc.ir.dims import Shape, product, text
+from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
 from netc.layers._axes import axis_of
@@ -73,7 +73,7 @@ class Reshape(Layer):
         new = [self._kept(bottom, start + i) if extent == KEEP else extent for i, extent in enumerate(self.shape)]
         if INFER in self.shape:
             new[self.shape.index(INFER)] = self._rest(bottom, start, end)
-        elif product(new) != product(bottom[start:end]):
+        elif differ(product(new), product(bottom[start:end])):
             self._misfit(bottom, product(new), product(bottom[start:end]))
         return (*bottom[:start], *new, *bottom[end:])
 
@@ -101,7 +101,7 @@ class Reshape(Layer):
         kept = {start + i for i, extent in enumerate(self.shape) if extent == KEEP}
         old = product(extent for axis, extent in enumerate(bottom[:end]) if axis >= start and axis not in kept)
         new = product(extent for extent in self.shape if extent > 0) * product(bottom[i] for i in kept if i >= end)
-        if new < 1 or old % new != 0:
+        if new < 1 or differ(old % new, 0):
             self._misfit(bottom, new, old)
         return old // new
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from netc.ir.dims import Shape, canonical_axis, product, text
+from netc.ir.dims import Shape, canonical_axis, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, counted, fail
@@ -57,7 +57,7 @@ class Broadcast(Layer):
     def _second(self, bottoms: Shapes, axis: int) -> Shape:
         first, second = bottoms
         across = first[axis : axis + len(second)]
-        if second and (len(across) != len(second) or any(a != b for a, b in zip(across, second))):
+        if second and differ(across, second):
             fail(f"{text(second)} does not match {text(first)} from axis {axis} on", field="bottom")
         return second
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from netc.ir.dims import ceil_div, known, product
+from netc.ir.dims import agree, ceil_div, known, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
 from netc.layers._registry import register
@@ -49,7 +49,7 @@ class SPP(Layer):
         if len(bottom) != 4:
             fail(f"a bottom with {counted(len(bottom), 'axis')}: SPP takes 4 (n, c, h, w)", field="bottom")
         for extent in bottom[2:]:
-            if extent == 0 and known(extent):
+            if agree(extent, 0):
                 fail("a plane without elements", field="bottom")
             for level in range(self.pyramid_height):
                 self._side(extent, level)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from netc.diagnostics import NetcError
-from netc.ir.dims import Shape, text
+from netc.ir.dims import Shape, differ, text
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Shapes
 
@@ -50,6 +50,6 @@ def _tops(graph: Graph, node: Node, bottoms: Shapes, weights: bool) -> tuple[Sha
 
 def _check_weights(graph: Graph, node: Node, bottoms: Shapes) -> None:
     for index, (needed, there) in enumerate(zip(node.layer.weights(bottoms), graph.weights(node))):
-        if needed.shape != there.shape:
+        if differ(needed.shape, there.shape):
             found = f"blob {index} would need shape {text(needed.shape)}, it has {text(there.shape)}"
             raise NetcError(found, code="E102")

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from netc.diagnostics import NetcError, did_you_mean
-from netc.ir.dims import known, text
+from netc.ir.dims import differ, known, text
 from netc.ir.graph import Graph, Node
+from netc.ir.layer import Weights
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.fillers import fill
@@ -232,7 +233,7 @@ def made(graph: Graph, node: Node) -> nn.Module:
 def _reshapes(graph: Graph, node: Node) -> bool:
     """Whether a weight is shared with a layer that has it in another shape (`share_mode: PERMISSIVE`)."""
     pairs = zip(graph.weights(node), graph.parameters_of(node))
-    return any(repr(weight.shape) != repr(parameter.shape) for weight, parameter in pairs)
+    return any(weight.shape != parameter.shape for weight, parameter in pairs)
 
 
 def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
@@ -242,7 +243,7 @@ def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
     if share is None or twin is None or not weights:
         return None
     theirs = share.graph.weights(twin)
-    if [(w.name, w.shape) for w in theirs] != [(w.name, w.shape) for w in weights]:
+    if not _alike(theirs, weights):
         raise NetcError(
             f"layer `{node.name}` has other weights in the test net than in the train net",
             code="E204",
@@ -256,6 +257,12 @@ def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
     if twin.layer == node.layer and len(twin.tops) == len(node.tops):
         return holder
     return LayerModule(node.layer, weights, len(node.tops), node.name, node.span, holder)
+
+
+def _alike(theirs: Weights, weights: Weights) -> bool:
+    """Whether blobs of two nets may be one memory: those of equal names, whose shapes are not known to differ."""
+    names, shapes = ([[getattr(w, field) for w in ws] for ws in (theirs, weights)] for field in ("name", "shape"))
+    return names[0] == names[1] and not any(map(differ, *shapes))
 
 
 def _fill(blobs: list[LayerBlob], fresh: Mapping[str, bool], generator: torch.Generator | None) -> None:

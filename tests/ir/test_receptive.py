@@ -91,3 +91,26 @@ def test_what_has_no_place_has_no_field(graph_from):
 def test_what_cannot_be_followed_is_unknown(graph_from, type):
     text = data(1, 2, 4, 8) + layer("r", type, "data", "r", "reshape_param { shape { dim: 0 dim: 2 dim: 8 dim: 4 } }")
     assert sizes(graph_from(text + conv("r", "c", 3)), "c") is None
+
+
+def unknown_planes() -> str:
+    source = 'data_param { source: "nowhere" batch_size: 2 }'
+    return layer("data", "Data", "", "data", source)
+
+
+def test_windows_over_unknown_extents_have_known_fields(graph_from):
+    graph = graph_from(unknown_planes() + conv("data", "c", 3, 2) + pool("c", "p"))
+    assert sizes(graph, "c") == [3, 3]
+    assert sizes(graph, "p") == [5, 5]
+
+
+def test_an_unknown_extent_does_not_prove_that_elements_stay_in_place(graph_from):
+    text = unknown_planes() + layer(
+        "r", "Reshape", "data", "r", "reshape_param { shape { dim: 0 dim: 0 dim: 4 dim: -1 } }"
+    )
+    assert sizes(graph_from(text), "r") is None
+
+
+def test_an_unknown_extent_is_not_seen_whole(graph_from):
+    text = unknown_planes() + layer("g", "Pooling", "data", "g", "pooling_param { pool: AVE global_pooling: true }")
+    assert sizes(graph_from(text), "g") is None
