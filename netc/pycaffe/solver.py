@@ -164,19 +164,18 @@ class AdamSolver(Solver):
 
 
 def get_solver(solver_file: Path) -> Solver:
-    """The solver that a file describes, of the class of its `type`. Raises NetcError."""
-    found = {cls.type: cls for cls in _CLASSES}[read_settings(os.fspath(solver_file)).type]
-    return found(solver_file)
+    """Return the solver that a file describes, of the class of its `type`. Raises NetcError."""
+    return solver_class(read_settings(os.fspath(solver_file)).type)(solver_file)
 
 
-_CLASSES: tuple[type[Solver], ...] = (
-    SGDSolver,
-    NesterovSolver,
-    AdaGradSolver,
-    RMSPropSolver,
-    AdaDeltaSolver,
-    AdamSolver,
-)
+def solver_class(name: str) -> type[Solver]:
+    """Return the class of a solver type; a type that Caffe does not have gets a new class.
+
+    >>> solver_class("Adam").__name__
+    'AdamSolver'
+    """
+    known = {cls.type: cls for cls in Solver.__subclasses__()}
+    return known.get(name) or type(f"{name}Solver", (Solver,), {"type": name})
 
 
 def _facade(executor: object) -> Net:

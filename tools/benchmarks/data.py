@@ -30,7 +30,8 @@ from netc.data.stores.writers import new_database
 from netc.ir.transform import Transform
 from netc.layers.data import Data
 from netc.training.solver.executor import StraightLineExecutor
-from netc.training.solver.optimizers import SGD
+from netc.training.solver.optimizer import CaffeOptimizer
+from netc.training.solver.update_rules.sgd import SGD
 
 MEAN = (104.0, 117.0, 123.0)
 CROP, BATCH, RECORDS = 227, 64, 512
@@ -127,7 +128,7 @@ def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> R
 def _step(pair: Pair, feeds: dict[str, Any]) -> Callable[[], Tensor]:
     """One training step on what the feeds give; the rate is 0, so that both sides do the same."""
     executor = StraightLineExecutor(pair.net, pair.full_graph, feeds)
-    optimizer = SGD(pair.net.blobs, 0.0, momentum=0.9, weight_decay=0.0005)
+    optimizer = CaffeOptimizer(pair.net.blobs, 0.0, SGD(momentum=0.9), weight_decay=0.0005)
 
     def run() -> Tensor:
         executor.clear_gradients()

@@ -88,11 +88,12 @@ def _memory(pair: Pair, ours: Callable[[], Tensor], theirs: Callable[[], Tensor]
 def netc_step(pair: Pair) -> Callable[[], Tensor]:
     """One iteration as netc's solver runs it, on a batch that is there already."""
     from netc.training.solver.executor import StraightLineExecutor
-    from netc.training.solver.optimizers import SGD
+    from netc.training.solver.optimizer import CaffeOptimizer
+    from netc.training.solver.update_rules.sgd import SGD
 
     feeds: Mapping[str, LayerFeed] = {"data": _Ready((pair.x,)), "label": _Ready((pair.label,))}
     executor = StraightLineExecutor(pair.net, pair.full_graph, feeds)
-    optimizer = SGD(pair.net.blobs, RATE, momentum=MOMENTUM, weight_decay=DECAY)
+    optimizer = CaffeOptimizer(pair.net.blobs, RATE, SGD(momentum=MOMENTUM), weight_decay=DECAY)
 
     def run() -> Tensor:
         executor.clear_gradients()

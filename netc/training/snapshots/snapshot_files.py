@@ -167,13 +167,13 @@ def _blob(blob: LayerBlob, hdf5: bool, diff: bool) -> files.BlobArray | None:
 
 def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: CaffeOptimizer) -> None:
     blobs = optimizer.blobs
-    wanted = len(blobs) * optimizer.histories
+    wanted = len(blobs) * optimizer.rule.histories
     if len(history) != wanted:
-        solver = type(optimizer).__name__
+        solver = optimizer.rule.type
         raise NetcError(
             f"`{path}` holds a history of {len(history)} blobs, {solver} for {len(blobs)} blobs keeps {wanted}",
             code="E703",
-            notes=[f"{solver} keeps {optimizer.histories} for each learnable blob"],
+            notes=[f"{solver} keeps {optimizer.rule.histories} for each learnable blob"],
             help="the state is of another solver `type`, or of another net",
         )
     for index, given in enumerate(history):

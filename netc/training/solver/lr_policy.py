@@ -1,7 +1,7 @@
 """Learning rate policies (`sgd_solver.cpp`, GetLearningRate), of BVLC's Caffe and of forks. Never imports torch.
 
-A policy is a function of the settings and of the schedule's state, and the names of the fields that it cannot do
-without; `POLICIES` is the list of them.
+A policy is a function of the settings and of the schedule's state, registered under its own name with the fields that
+it requires.
 """
 
 from __future__ import annotations
@@ -61,35 +61,56 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Policy:
-    """A rule for the rate."""
+    """A learning rate policy."""
 
     rate: Callable[[SolverParameters, Schedule], float]
-    needs: tuple[str, ...] = ("base_lr",)
-    """Fields of the solver without which it makes no sense."""
+    """Returns the learning rate of the schedule's iteration."""
+    required: tuple[str, ...]
+    """Fields of the solver that must be set: E602."""
 
 
+POLICIES: dict[str, Policy] = {}
+"""By the name that `lr_policy` has in a solver."""
+Rate = Callable[[SolverParameters, "Schedule"], float]
+
+
+def policy(*required: str) -> Callable[[Rate], Rate]:
+    """Decorator: the function is the policy of its name, and needs these fields of the solver."""
+
+    def add(function: Rate) -> Rate:
+        POLICIES[function.__name__] = Policy(function, required)
+        return function
+
+    return add
+
+
+@policy("base_lr")
 def fixed(settings: SolverParameters, at: Schedule) -> float:
     """Always base_lr."""
     return settings.base_lr
 
 
+@policy("base_lr", "gamma", "stepsize")
 def step(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k, k = iteration / stepsize rounded down."""
     at.current_step = at.iteration // settings.stepsize
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
+@policy("base_lr", "gamma")
 def exp(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^iteration."""
     return settings.base_lr * _power(settings.gamma, at.iteration)
 
 
+@policy("base_lr", "gamma", "power")
 def inv(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr (1 + gamma iteration)^-power."""
     base = single(1 + single(settings.gamma * at.iteration))
     return settings.base_lr * single(_power(base, -settings.power))
 
 
+@policy("base_lr", "gamma", "stepvalue")
 def multistep(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k, k = how many of `stepvalue` have been reached; one at most in an iteration."""
     if at.current_step < len(settings.stepvalue) and at.iteration >= settings.stepvalue[at.current_step]:
@@ -98,18 +119,21 @@ def multistep(settings: SolverParameters, at: Schedule) -> float:
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
+@policy("base_lr", "power", "max_iter")
 def poly(settings: SolverParameters, at: Schedule) -> float:
     """The rate (base_lr - min_lr) (1 - iteration / max_iter)^power + min_lr; `min_lr` is 0 but in NVIDIA's Caffe."""
     base = single(1 - single(at.iteration / settings.max_iter))
     return (settings.base_lr - settings.min_lr) * single(_power(base, settings.power)) + settings.min_lr
 
 
+@policy("base_lr", "max_iter")
 def cosine(settings: SolverParameters, at: Schedule) -> float:
     """The rate (base_lr - min_lr) (1 + cos(pi iteration / max_iter)) / 2 + min_lr (Loshchilov and Hutter 2017)."""
     share = (1 + math.cos(math.pi * min(1.0, at.iteration / settings.max_iter))) / 2
     return (settings.base_lr - settings.min_lr) * share + settings.min_lr
 
 
+@policy("base_lr", "gamma", "plateau_winsize")
 def plateau(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k; k grows where the averaged loss was not less than ever for `plateau_winsize[k]`.
 
@@ -125,6 +149,7 @@ def plateau(settings: SolverParameters, at: Schedule) -> float:
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
+@policy("stagelr", "stageiter")
 def multifixed(settings: SolverParameters, at: Schedule) -> float:
     """The rate of the first stage whose `stageiter` has not passed, or of the last stage (Intel's Caffe)."""
     stages = (rate for rate, last in zip(settings.stagelr, settings.stageiter) if at.iteration <= last)
@@ -143,6 +168,7 @@ def ramp_up(settings: SolverParameters, iteration: int) -> float:
     return settings.rampup_lr + (settings.base_lr - settings.rampup_lr) * share * share
 
 
+@policy("base_lr", "gamma", "stepsize")
 def sigmoid(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr / (1 + e^(-gamma (iteration - stepsize)))."""
     exponent = single(-settings.gamma * (at.iteration - settings.stepsize))
@@ -166,18 +192,3 @@ def _power(base: float, exponent: float) -> float:
     except (OverflowError, ZeroDivisionError):
         return math.inf
     return result if isinstance(result, float | int) else math.nan
-
-
-POLICIES: dict[str, Policy] = {
-    "fixed": Policy(fixed),
-    "step": Policy(step, ("base_lr", "gamma", "stepsize")),
-    "exp": Policy(exp, ("base_lr", "gamma")),
-    "inv": Policy(inv, ("base_lr", "gamma", "power")),
-    "multistep": Policy(multistep, ("base_lr", "gamma", "stepvalue")),
-    "poly": Policy(poly, ("base_lr", "power", "max_iter")),
-    "sigmoid": Policy(sigmoid, ("base_lr", "gamma", "stepsize")),
-    "plateau": Policy(plateau, ("base_lr", "gamma", "plateau_winsize")),
-    "multifixed": Policy(multifixed, ("stagelr", "stageiter")),
-    "cosine": Policy(cosine, ("base_lr", "max_iter")),
-}
-"""By the name that `lr_policy` gives."""

@@ -1,54 +1,54 @@
-"""What Caffe's solvers share: the history of every blob, clipping, normalizing, regularizing (`sgd_solver.cpp`)."""
+"""Caffe's solvers as one torch optimizer with an update rule: clip, normalize, regularize, update (`sgd_solver.cpp`).
+
+Differences from torch's own optimizers: the learning rate is inside the history, so that changing it leaves past
+updates as they were; gradients are clipped before they are divided by `iter_size`, and all of them together.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from netc.diagnostics import NetcError
 from netc.runtime.blobs import LayerBlob
 from netc.training.recipes.larc import Larc
+from netc.training.solver.parameters import SolverParameters
+from netc.training.solver.update_rules._base import ParameterGroup, UpdateRule
+from netc.training.solver.update_rules._registry import update_rules
 
 Tensors = list[Tensor]
-LARGE = 1 << 15
-"""Elements from which on a CPU's fused kernel pays: it starts all threads for each tensor."""
+FUSED_MIN_ELEMENTS = 1 << 15
+"""The number of elements from which a CPU's fused kernel is faster: it starts all threads for each tensor."""
 
 
 class Clipping(NamedTuple):
-    """What `clip_gradients` found; tensors, so that a device is not waited for."""
+    """The result of `clip_gradients`, as tensors, so that the device need not be waited for."""
 
     norm: Tensor
+    """The L2 norm of all gradients together."""
     scale: Tensor
-    """1 where the norm was within bounds."""
+    """The factor that gradients were multiplied by; 1 if the norm was within bounds."""
 
 
 class CaffeOptimizer(Optimizer):
-    """What the six have in common: clip, normalize, regularize, update.
+    """Clips, normalizes and regularizes gradients, and updates blobs by a rule.
 
-    `blobs` are a net's, in Caffe's order; those that share another's memory are passed over. A parameter group
-    holds the blobs of one `lr_mult` and `decay_mult`; its `lr` is the solver's rate, before `lr_mult`. Blobs that no
-    solver changes (`lr_mult: 0`, BatchNorm's statistics) have a history too, of zeros until something else is loaded.
-    Buffers are held by reference: move the net to its device first.
+    `blobs` are a net's, in Caffe's order; blobs that share another's memory are skipped. A parameter group holds the
+    blobs of one `lr_mult` and `decay_mult`; its `lr` is the solver's learning rate, before `lr_mult`. Blobs that never
+    change (`lr_mult: 0`, BatchNorm's statistics) have a history too, of zeros until another one is loaded. Buffers are
+    held by reference: move the net to its device first.
     """
-
-    histories: ClassVar[int] = 1
-    """How many tensors the solver keeps for a blob."""
-    fills_idle: ClassVar[bool] = True
-    """Whether weight decay reaches the history of a blob with `lr_mult: 0`."""
 
     def __init__(
         self,
         blobs: Sequence[LayerBlob],
         lr: float,
+        rule: UpdateRule,
         *,
-        momentum: float = 0.0,
-        momentum2: float = 0.999,
-        delta: float = 1e-8,
-        rms_decay: float = 0.99,
         weight_decay: float = 0.0,
         regularization_type: str = "L2",
         clip_gradients: float = -1.0,
@@ -56,14 +56,14 @@ class CaffeOptimizer(Optimizer):
         larc: Larc | None = None,
     ) -> None:
         self.blobs = [blob for blob in blobs if blob.is_owner]
-        self.momentum, self.momentum2, self.delta, self.rms_decay = momentum, momentum2, delta, rms_decay
+        self.rule = rule
         self.weight_decay, self.regularization_type = weight_decay, regularization_type
         self.clip_gradients, self.iter_size, self.larc = clip_gradients, iter_size, larc
         self.clipping: Clipping | None = None
         """Of the last step, None where clipping is off."""
         self.keep_updates = False
         """Leave in each parameter's `grad` what was subtracted from it, as Caffe leaves it in the diff."""
-        self._active: list[Group] | None = None
+        self._active: list[ParameterGroup] | None = None
         super().__init__(_groups(self.blobs), {"lr": lr, "iteration": 0})
 
     @property
@@ -124,7 +124,7 @@ class CaffeOptimizer(Optimizer):
         """Caffe's history: for each blob the first tensor, then for each blob the second; in Caffe's shapes."""
         return [
             torch.zeros(blob.shape) if tensor is None else tensor.reshape(blob.shape)
-            for which in range(self.histories)
+            for which in range(self.rule.histories)
             for blob in self.blobs
             for tensor in [self.state[blob.tensor].get(f"history{which}")]
         ]
@@ -132,7 +132,7 @@ class CaffeOptimizer(Optimizer):
     def load_history(self, history: Sequence[Tensor]) -> None:
         """Take over what `history` gave, for the same blobs; any shape of the right number of elements will do."""
         count = len(self.blobs)
-        assert len(history) == count * self.histories, f"{len(history)} tensors for {count} blobs"
+        assert len(history) == count * self.rule.histories, f"{len(history)} tensors for {count} blobs"
         for index, given in enumerate(history):
             blob, name = self.blobs[index % count], f"history{index // count}"
             if bool(given.any()) or name in self.state[blob.tensor]:
@@ -163,20 +163,20 @@ class CaffeOptimizer(Optimizer):
         if isinstance(factor, Tensor) or factor != 1:
             torch._foreach_mul_(gradients, factor)
 
-    def _activate(self) -> list[Group]:
+    def _activate(self) -> list[ParameterGroup]:
         """The groups that an update changes, with their histories."""
         self._active = []
         for options in self.param_groups:
             active = [p for p in options["params"] if self._changes(p, options)]
             for fused in (False, True):
                 parameters = [p for p in active if _has_fused(p) == fused]
-                histories = [[self._kept(p, which) for p in parameters] for which in range(self.histories)]
+                histories = [[self._kept(p, which) for p in parameters] for which in range(self.rule.histories)]
                 if parameters:
-                    self._active.append(Group(options, parameters, histories, fused))
+                    self._active.append(ParameterGroup(options, parameters, histories, fused))
         return self._active
 
     def _changes(self, parameter: Tensor, options: dict[str, Any]) -> bool:
-        decays = self.fills_idle and bool(self.weight_decay * options["decay_mult"])
+        decays = self.rule.decays_frozen_blobs and bool(self.weight_decay * options["decay_mult"])
         return bool(options["lr_mult"]) or decays or bool(self.state.get(parameter))
 
     def _kept(self, parameter: Tensor, which: int) -> Tensor:
@@ -189,10 +189,13 @@ class CaffeOptimizer(Optimizer):
             kept = state[name] = torch.empty_like(parameter).copy_(kept)
         return kept
 
-    def _update(self, group: Group, gradients: Tensors, rate: float, decay: float) -> None:
+    def _update(self, group: ParameterGroup, gradients: Tensors, rate: float, decay: float) -> None:
+        fused = group.fused and not self.keep_updates
+        if fused and self.rule.fused_step(group, gradients, rate, decay, self.iteration):
+            return
         if decay:
             torch._foreach_add_(gradients, group.parameters, alpha=decay)
-        updates = self._updates(group, gradients, rate)
+        updates = self.rule.updates(group, gradients, rate, self.iteration)
         torch._foreach_sub_(group.parameters, updates)
         if self.keep_updates:
             for parameter, update in zip(group.parameters, updates):
@@ -201,19 +204,21 @@ class CaffeOptimizer(Optimizer):
                 elif parameter.grad is not update:
                     parameter.grad.copy_(update)
 
-    @abstractmethod
-    def _updates(self, group: Group, gradients: Tensors, rate: float) -> Tensors:
-        """Advance the histories and return what is to be subtracted; `gradients` may be overwritten."""
 
-
-class Group(NamedTuple):
-    """What one call updates: parameters of equal factors, with their histories."""
-
-    options: dict[str, Any]
-    parameters: Tensors
-    histories: list[Tensors]
-    fused: bool
-    """Whether a kernel that goes over memory once is there for them, and worth its start."""
+def optimizer_for(settings: SolverParameters, blobs: Sequence[LayerBlob]) -> CaffeOptimizer:
+    """Return the optimizer of a solver's `type`. Raises NetcError E601 for a net without weights."""
+    if not blobs:
+        raise NetcError("the train net has no weights to train", code="E601")
+    return CaffeOptimizer(
+        blobs,
+        settings.base_lr,
+        update_rules()[settings.type].from_settings(settings),
+        weight_decay=settings.weight_decay,
+        regularization_type=settings.regularization_type,
+        clip_gradients=settings.clip_gradients,
+        iter_size=settings.iter_size,
+        larc=Larc(settings.larc_policy, settings.larc_eta) if settings.larc else None,
+    )
 
 
 def _groups(blobs: Sequence[LayerBlob]) -> list[dict[str, Any]]:
@@ -225,21 +230,11 @@ def _groups(blobs: Sequence[LayerBlob]) -> list[dict[str, Any]]:
 
 def _has_fused(parameter: Tensor) -> bool:
     device = parameter.device.type
-    return device == "cuda" or (device == "cpu" and parameter.numel() >= LARGE)
+    return device == "cuda" or (device == "cpu" and parameter.numel() >= FUSED_MIN_ELEMENTS)
 
 
 def _gradient(parameter: Tensor) -> Tensor:
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-
-
-def aligned(tensors: Tensors, like: Tensors) -> Tensors:
-    """Tensors in the memory layout of others: the fused kernels go by addresses alone."""
-
-    def each() -> Iterator[Tensor]:
-        for tensor, model in zip(tensors, like):
-            yield tensor if tensor.stride() == model.stride() else torch.empty_like(model).copy_(tensor)
-
-    return list(each())
 
 
 def _clip(gradients: Tensors, limit: float) -> Clipping:

@@ -11,8 +11,8 @@ from netc.ir.layer import counted
 from netc.training.solver.lr_policy import POLICIES
 from netc.training.solver.netc_options import check_options
 from netc.training.solver.parameters import SolverParameters
+from netc.training.solver.update_rules._registry import update_rules
 
-SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 NET_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 AT_LEAST = {
     "base_lr": 0,
@@ -106,7 +106,7 @@ def _policy(settings: SolverParameters, report: Report) -> None:
         known = f"the policies are {', '.join(f'`{policy}`' for policy in POLICIES)}"
         report.error("E602", found, span, help=did_you_mean(name, POLICIES) or known)
         return
-    for name in policy.needs:
+    for name in policy.required:
         if not getattr(settings, name) and name not in settings.fields:
             report.error("E602", f"learning rate policy `{settings.lr_policy}` needs `{name}`", span)
     if settings.lr_policy == "step" and settings.stepsize <= 0 and "stepsize" in settings.fields:
@@ -131,13 +131,20 @@ def _values(settings: SolverParameters, report: Report) -> None:
 
 
 def _type(settings: SolverParameters, report: Report) -> None:
-    name, span = settings.type, settings.fields.span("type")
-    if name not in SOLVER_TYPES:
-        known = f"the types are {', '.join(f'`{known}`' for known in SOLVER_TYPES)}"
-        report.error("E604", f"unknown solver type `{name}`", span, help=did_you_mean(name, SOLVER_TYPES) or known)
-    if name in ("AdaGrad", "RMSProp") and settings.momentum:
-        found = f"`{name}` takes no momentum, and `momentum` is {settings.momentum:g}"
-        report.error("E604", found, settings.fields.span("momentum"), help="take `momentum` out")
+    name, rules = settings.type, update_rules()
+    if name not in rules:
+        known = f"the types are {', '.join(f'`{known}`' for known in rules)}"
+        span = settings.fields.span("type")
+        report.error("E604", f"unknown solver type `{name}`", span, help=did_you_mean(name, rules) or known)
+        return
+    for field in rules[name].rejected:
+        if value := getattr(settings, field):
+            found = f"solver type `{name}` does not support `{field}`, which is {value:g}"
+            report.error("E604", found, settings.fields.span(field), help=f"remove `{field}`")
+    if settings.larc and not rules[name].supports_larc:
+        supporting = " and ".join(f"`{other}`" for other, rule in rules.items() if rule.supports_larc)
+        found = f"solver type `{name}` does not support `larc`"
+        report.error("E604", found, settings.fields.span("larc"), help=f"use {supporting}")
 
 
 def _forks(settings: SolverParameters, report: Report) -> None:
@@ -149,9 +156,6 @@ def _forks(settings: SolverParameters, report: Report) -> None:
     if settings.warmup_iter and settings.rampup_interval:
         found = "both `warmup_iter` and `rampup_interval`: the rate can rise in one way only"
         report.error("E602", found, settings.fields.span("rampup_interval"))
-    if settings.larc and settings.type not in ("SGD", "Nesterov"):
-        found = f"`larc` goes with `SGD` and `Nesterov`, not with `{settings.type}`"
-        report.error("E604", found, settings.fields.span("larc"))
     if settings.larc_policy not in ("scale", "clip"):
         found = f"unknown `larc_policy` `{settings.larc_policy}`"
         report.error("E603", found, settings.fields.span("larc_policy"), help="`scale` or `clip`")

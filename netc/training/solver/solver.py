@@ -42,7 +42,7 @@ from netc.training.solver.loss_meter import LossMeter
 from netc.training.solver.lr_policy import Schedule
 from netc.training.solver.net_builder import NetBuilder
 from netc.training.solver.net_graphs import SolverNets
-from netc.training.solver.optimizers import optimizer_for
+from netc.training.solver.optimizer import optimizer_for
 from netc.training.solver.run_state import RunState
 from netc.training.solver.settings import SolverSettings
 from netc.training.solver.settings_check import check_prefix

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from netc.training.solver.optimizers import optimizer_for
+from netc.training.solver.optimizer import optimizer_for
 from netc.training.solver.settings import SolverSettings
 from tests.training.solver.test_optimizers import MULTS, SHAPES, STATISTICS, blobs, gradients
 
@@ -55,7 +55,7 @@ def test_it_goes_with_sgd_alone(settings_from):
     from netc.diagnostics import NetcError
 
     text = 'net: "a" base_lr: 1 lr_policy: "fixed" larc: true '
-    with pytest.raises(NetcError, match="`larc` goes with `SGD` and `Nesterov`, not with `Adam`"):
+    with pytest.raises(NetcError, match="solver type `Adam` does not support `larc`"):
         settings_from(text + 'type: "Adam"')
     with pytest.raises(NetcError, match="unknown `larc_policy` `scal`"):
         settings_from(text + 'larc_policy: "scal"')

@@ -9,15 +9,18 @@ from netc.diagnostics import NetcError
 from netc.ir.layer import Weight
 from netc.ir.parameters import Parameter
 from netc.runtime.blobs import LayerBlob
-from netc.training.solver.optimizer import LARGE
-from netc.training.solver.optimizers import OPTIMIZERS, optimizer_for
+from netc.training.solver.optimizer import FUSED_MIN_ELEMENTS, optimizer_for
 from netc.training.solver.settings import SolverSettings
+from netc.training.solver.update_rules._registry import register, update_rules
 
-SHAPES = ((3, 4), (5,), (LARGE,), (2, 2, 3), (4,))
+SHAPES = ((3, 4), (5,), (FUSED_MIN_ELEMENTS,), (2, 2, 3), (4,))
 MULTS = ((1, 1), (2, 0), (0.5, 1), (0, 1), (1, 1))
 """Of each blob: lr_mult and decay_mult. The fourth is frozen."""
 STATISTICS = 4
 """A blob that no solver changes."""
+CAFFE_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+TYPES = tuple(update_rules())
+"""Those, and any that a file in update_rules/ adds."""
 COMMON = {"weight_decay": 0.1, "momentum": 0.8, "momentum2": 0.95, "rms_decay": 0.7, "delta": 1e-4}
 
 
@@ -38,8 +41,7 @@ def blobs(dtype=torch.float64, seed=0):
 
 def optimizer(type_name, made, **changes):
     values = {**COMMON, **changes}
-    if type_name in ("AdaGrad", "RMSProp"):
-        values["momentum"] = 0
+    values |= dict.fromkeys(update_rules()[type_name].rejected, 0)
     return optimizer_for(SolverSettings(type=type_name, base_lr=0.2, **values), made)
 
 
@@ -104,7 +106,7 @@ def assert_as_caffe(found, wanted):
 
 
 @pytest.mark.parametrize("keep_updates", [False, True])
-@pytest.mark.parametrize("type_name", OPTIMIZERS)
+@pytest.mark.parametrize("type_name", CAFFE_TYPES)
 def test_update_rules(type_name, keep_updates):
     """With `keep_updates` the fused kernels are not used, so that both ways are checked."""
     found = optimizer(type_name, blobs())
@@ -136,7 +138,7 @@ def test_gradients_of_zero_are_not_clipped():
     assert all(blob.tensor.isfinite().all() for blob in made)
 
 
-@pytest.mark.parametrize("type_name", OPTIMIZERS)
+@pytest.mark.parametrize("type_name", CAFFE_TYPES)
 def test_l1_clipping_and_several_batches_in_every_solver(type_name):
     found = run(optimizer(type_name, blobs(), regularization_type="L1", clip_gradients=3.0, iter_size=3))
     assert_as_caffe(found, by_caffes_formulas(type_name, clip=3.0, iter_size=3, l1=True))
@@ -176,7 +178,7 @@ def test_the_rate_is_inside_the_history():
     assert torch.allclose(before - made[0].data, 0.8 * history)
 
 
-@pytest.mark.parametrize("type_name", OPTIMIZERS)
+@pytest.mark.parametrize("type_name", TYPES)
 def test_updates_are_kept_where_asked_for(type_name):
     made = blobs()
     found = run(optimizer(type_name, made), steps=2)
@@ -189,7 +191,7 @@ def test_updates_are_kept_where_asked_for(type_name):
         assert torch.allclose(blob.tensor.grad.reshape(old.shape), old - blob.data, atol=1e-12)
 
 
-@pytest.mark.parametrize("type_name", OPTIMIZERS)
+@pytest.mark.parametrize("type_name", TYPES)
 def test_a_restored_history_goes_on_bit_for_bit(type_name):
     whole = run(optimizer(type_name, blobs(torch.float32)), steps=4)
     first = run(optimizer(type_name, blobs(torch.float32)), steps=2)
@@ -223,7 +225,7 @@ def test_memory_layouts_do_not_matter():
 
     def after(layout):
         module = nn.Module()
-        module.weight = nn.Parameter(torch.linspace(-1, 1, LARGE).reshape(8, 16, 16, 16))
+        module.weight = nn.Parameter(torch.linspace(-1, 1, FUSED_MIN_ELEMENTS).reshape(8, 16, 16, 16))
         blob = LayerBlob(
             "l", "l", 0, Weight("weight", (8, 16, 16, 16)), Parameter("weight", (8, 16, 16, 16)), ("l", 0), module
         )
@@ -256,5 +258,11 @@ def test_torchs_schedulers_set_the_rate():
 
 
 def test_a_net_without_weights():
-    with pytest.raises(NetcError, match="nothing to train"):
+    with pytest.raises(NetcError, match="no weights to train"):
         optimizer("SGD", [])
+
+
+def test_caffes_types_are_registered_once():
+    assert set(CAFFE_TYPES) <= set(TYPES)
+    with pytest.raises(ValueError, match="registered twice: Adam and"):
+        register("Adam")(update_rules()["SGD"])
