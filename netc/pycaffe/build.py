@@ -1,4 +1,4 @@
-"""A prototxt file -> what a pycaffe net stands on."""
+"""Prototxt files -> what a pycaffe net consists of."""
 
 from __future__ import annotations
 
@@ -7,43 +7,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from netc.compiler import Prober, lowered
-from netc.frontends.caffe import build as frontend
-from netc.frontends.caffe.read import read_net
+from netc.compiler import Prober, graph_of, lowered, read_net
+from netc.data.feeds.feed import Feed
 from netc.ir.graph import Graph, State
-from netc.ir.shapes import infer
-from netc.ir.verify import verify
 from netc.pycaffe.mode import TRAIN
-from netc.pycaffe.sources import Source, sources_of
+from netc.pycaffe.net_feeds import feeds_of
 from netc.runtime.lower import Net
 from netc.runtime.python_host import bind_python_layers
 
 
 @dataclass(frozen=True, eq=False)
-class Built:
-    """A graph with its data layers, the net of the other layers, and what feeds the data layers."""
+class NetParts:
+    """A graph with its data layers, the net of the other layers, and the feeds of the data layers by node key."""
 
     graph: Graph
     net: Net
-    sources: Mapping[str, Source]
+    feeds: Mapping[str, Feed]
 
 
-def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[str, ...]) -> Built:
-    """The net of a file, its weights filled. Raises NetcError with all faults of the file."""
+def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[str, ...]) -> NetParts:
+    """The net of a file, its weights filled. Raises NetcError with all errors of the file."""
     fields, report = read_net(os.fspath(path))
-    graph, found = frontend.build(fields, State("TRAIN" if phase == TRAIN else "TEST", level, stages))
-    report.extend(found.diagnostics)
     report.raise_errors()
-    graph, inferred = infer(bind_python_layers(graph), Prober())
-    inferred.raise_errors()
-    verify(graph)
-    net = lowered(graph)
-    return Built(graph, net, sources_of(graph))
+    state = State("TRAIN" if phase == TRAIN else "TEST", level, stages)
+    graph = graph_of(fields, state, Prober(), prepare=bind_python_layers)
+    return NetParts(graph, lowered(graph), feeds_of(graph))
 
 
-def forms(arguments: tuple[Any, ...], phase: Any, level: int, stages: Any, weights: Any) -> tuple[int, int, Any, Any]:
-    """The arguments of any of the forms of Net(). Raises TypeError as a call with wrong arguments does."""
-    given = list(arguments)
+def net_arguments(
+    positional: tuple[Any, ...], phase: Any, level: int, stages: Any, weights: Any
+) -> tuple[int, int, Any, Any]:
+    """Phase, level, stages and weights of any of the signatures of Net. Raises TypeError for wrong arguments."""
+    given = list(positional)
     if given and isinstance(given[0], (str, os.PathLike)):
         weights = given.pop(0)
     names = ("phase", "level", "stages", "weights")

@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netc.data.feeds.dummy_feed import DummyFeed
+from netc.data.feeds.feed import Feed
+from netc.data.feeds.memory_feed import MemoryFeed
+from netc.data.feeds.record_feed import LazyFeed
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
 from netc.ir.graph import AUTOMATIC
 from netc.layers.python import HostedPython
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
-from netc.pycaffe.build import Built, build, forms
+from netc.pycaffe.build import NetParts, build, net_arguments
 from netc.pycaffe.mode import device
+from netc.pycaffe.net_feeds import source_of
 from netc.pycaffe.net_names import NetNames
 from netc.pycaffe.python_layer import Layer
 from netc.pycaffe.reshape import reshape
-from netc.pycaffe.sources import MemorySource, Records, Source
 from netc.runtime.array_blobs import Array, Blob, BlobVec, WeightStorage, write_back
-from netc.runtime.dummy_data import DummySource
 from netc.runtime.memory import Memory
 from netc.runtime.node_executor import NodeExecutor
 from netc.training.log.events import Listener
@@ -53,34 +56,36 @@ class Net(NetNames):
         stages: Sequence[str] | None = None,
         weights: Path | None = None,
     ) -> None:
-        phase, level, stages, weights = forms(arguments, phase, level, stages, weights)
-        self._adopt(build(network_file, phase, level, tuple(stages or ())))
+        phase, level, stages, weights = net_arguments(arguments, phase, level, stages, weights)
+        self._set_up(build(network_file, phase, level, tuple(stages or ())))
         if weights is not None:
             self.copy_from(weights)
 
     @classmethod
-    def over(cls, built: Built) -> Net:
-        """A facade over a net that somebody else made, such as a solver."""
+    def of_parts(cls, parts: NetParts) -> Net:
+        """A facade of a net that was built elsewhere, such as that of a solver."""
         net = cls.__new__(cls)
-        net._adopt(built)
+        net._set_up(parts)
         return net
 
-    def _adopt(self, built: Built) -> None:
-        self._stepper = NodeExecutor(built.net, built.graph, built.sources)
-        weakref.finalize(self, _close, list(self._stepper.sources.values()))
-        self.graph = built.graph
-        self.name = built.graph.name
-        memory = self._stepper.memory
+    def _set_up(self, parts: NetParts) -> None:
+        self._feeds = parts.feeds
+        weakref.finalize(self, _close, list(parts.feeds.values()))
+        sources = {key: source_of(feed) for key, feed in parts.feeds.items()}
+        self._executor = NodeExecutor(parts.net, parts.graph, sources)
+        self.graph = parts.graph
+        self.name = parts.graph.name
+        memory = self._executor.memory
         self.blobs: OrderedDict[str, Blob] = OrderedDict(
             (AUTOMATIC if name.startswith(AUTOMATIC) else name, Blob(memory[name])) for name in memory
         )
-        self.layers: list[Layer] = [self._layer(index) for index in range(len(built.graph.nodes))]
-        self._layer_names = [node.name for node in built.graph.nodes]
+        self.layers: list[Layer] = [self._layer(index) for index in range(len(parts.graph.nodes))]
+        self._layer_names = [node.name for node in parts.graph.nodes]
         self.layer_dict: OrderedDict[str, Layer] = OrderedDict(zip(self._layer_names, self.layers))
         self.params: OrderedDict[str, BlobVec] = OrderedDict(
             (name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs
         )
-        self._start()
+        self._write_constants()
         self._ready: tuple[tuple[int, ...], ...] = self._shapes()
 
     # ------------------------------------------------------------------ passes
@@ -120,22 +125,22 @@ class Net(NetNames):
         self._place()
         if self._ready != self._shapes():
             self.reshape()
-        loss = self._stepper.forward(start, end)
-        for fault in self._stepper.net.faults():
+        loss = self._executor.forward(start, end)
+        for fault in self._executor.net.faults():
             raise fault
         return loss.item()
 
     def run_backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers `start` (default: the last) down to `end`, by their indices, for gradients."""
         self._place()
-        self._stepper.backward(start, end)
+        self._executor.backward(start, end)
 
     _forward, _backward = run_forward, run_backward
 
     @property
     def memory(self) -> Mapping[str, Memory]:
         """The tensors of each blob."""
-        return self._stepper.memory
+        return self._executor.memory
 
     def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, NDArray[Any]]:
         """`forward` for any number of items, in batches of the net's size; the arrays of all batches together."""
@@ -163,73 +168,73 @@ class Net(NetNames):
     def clear_param_diffs(self) -> None:
         """Set the gradients of all weights to zero."""
         write_back()
-        self._stepper.clear_gradients()
+        self._executor.clear_gradients()
 
     def reshape(self) -> None:
         """Give every blob the shape that follows from the inputs' shapes. Raises NetcError where they do not fit."""
-        reshape(self._stepper)
+        reshape(self._executor)
         self._ready = self._shapes()
 
     def before_forward(self, callback: Callable[[int], None]) -> None:
         """Call `callback(index)` before each layer goes forward."""
-        self._stepper.before["forward"].append(callback)
+        self._executor.before["forward"].append(callback)
 
     def after_forward(self, callback: Callable[[int], None]) -> None:
         """Call `callback(index)` after each layer went forward."""
-        self._stepper.after["forward"].append(callback)
+        self._executor.after["forward"].append(callback)
 
     def before_backward(self, callback: Callable[[int], None]) -> None:
         """Call `callback(index)` before each layer goes backward."""
-        self._stepper.before["backward"].append(callback)
+        self._executor.before["backward"].append(callback)
 
     def after_backward(self, callback: Callable[[int], None]) -> None:
         """Call `callback(index)` after each layer went backward."""
-        self._stepper.after["backward"].append(callback)
+        self._executor.after["backward"].append(callback)
 
     def debug_lines(self, tell: Listener, wanted: Callable[[], bool]) -> DebugInfoLogger:
         """Tell the lines of `debug_info` of each pass while `wanted` says so."""
-        return DebugInfoLogger(self._stepper, tell, wanted)
+        return DebugInfoLogger(self._executor, tell, wanted)
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Hand data (n, c, h, w) and n labels to the net's first layer, a MemoryData. Raises NetcError E305."""
-        source = self._stepper.sources.get(self.graph.nodes[0].key) if self.graph.nodes else None
-        if not isinstance(source, MemorySource):
-            raise NetcError("the net's first layer is no `MemoryData`: it takes no arrays", code="E305")
-        source.set(np.ascontiguousarray(data, np.float32), np.ascontiguousarray(labels, np.float32))
+        feed = self._feeds.get(self.graph.nodes[0].key) if self.graph.nodes else None
+        if not isinstance(feed, MemoryFeed):
+            raise NetcError("the net's first layer is not `MemoryData`: it takes no arrays", code="E305")
+        feed.set(np.ascontiguousarray(data, np.float32), np.ascontiguousarray(labels, np.float32))
 
     # ------------------------------------------------------------------ weights
 
     def copy_from(self, path: Path) -> None:
         """Take the weights of a .caffemodel or .h5 file, layer by layer, by name. Raises NetcError."""
         write_back()
-        files.copy_from(self._stepper.net, path)
+        files.copy_from(self._executor.net, path)
 
     def save(self, path: Path) -> None:
         """Write the weights to a .caffemodel file. Raises NetcError E408 where it cannot be written."""
         write_back()
-        files.save(self._stepper.net, path)
+        files.save(self._executor.net, path)
 
     def save_hdf5(self, path: Path, write_diff: bool = False) -> None:
         """Write the weights, and their gradients where `write_diff` is set, to an HDF5 file."""
         write_back()
-        files.save_hdf5(self._stepper.net, path, write_diff)
+        files.save_hdf5(self._executor.net, path, write_diff)
 
     load_hdf5 = copy_from
 
     def share_with(self, other: Net) -> None:
         """Use the weights of `other`, in layers of the same name: one memory from here on. Raises NetcError E204."""
         write_back()
-        self._stepper.share(other._stepper)
+        self._executor.share(other._executor)
 
     # ------------------------------------------------------------------ inside
 
-    def _start(self) -> None:
-        """Fill what does not change from pass to pass."""
+    def _write_constants(self) -> None:
+        """Write the constant tops of DummyData layers, which no pass fills."""
         for node in self.graph.nodes:
-            source = self._stepper.sources.get(node.key)
-            if isinstance(source, DummySource):
-                for name, top in zip(node.tops, source.tops):
-                    self._stepper.memory[self._blob_name(name)].write(top)
+            feed = self._feeds.get(node.key)
+            if isinstance(feed, DummyFeed):
+                for name, top in zip(node.tops, feed.tops):
+                    self._executor.memory[self._blob_name(name)].write(top)
 
     def _layer(self, index: int) -> Layer:
         node = self.graph.nodes[index]
@@ -237,12 +242,12 @@ class Net(NetNames):
         if isinstance(node.layer, HostedPython):
             layer = node.layer.host.layer
         layer.type = node.layer.type
-        layer.blobs = BlobVec(Blob(WeightStorage(blob)) for blob in self._stepper.blobs(node))
+        layer.blobs = BlobVec(Blob(WeightStorage(blob)) for blob in self._executor.blobs(node))
         return layer
 
     def _span(self, first: str | None, last: str | None) -> tuple[int, int]:
-        start = 0 if first is None else self._stepper.index(first)
-        return start, len(self.layers) - 1 if last is None else self._stepper.index(last)
+        start = 0 if first is None else self._executor.index(first)
+        return start, len(self.layers) - 1 if last is None else self._executor.index(last)
 
     def _fill(self, given: Mapping[str, Any], names: Sequence[str], what: str, array: Callable[[Blob], Array]) -> None:
         if given and set(given) != set(names):
@@ -265,8 +270,8 @@ class Net(NetNames):
     def _place(self) -> None:
         """Bring the net, and what was written into arrays, to the mode's device."""
         write_back()
-        if self._stepper.place[0] != device():
-            self._stepper.to(device())
+        if self._executor.place[0] != device():
+            self._executor.to(device())
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(self.blobs[name].shape for name in self.inputs)
@@ -276,8 +281,8 @@ class Net(NetNames):
         return next(iter(self.blobs.values())).shape[0]
 
 
-def _close(sources: Sequence[Source]) -> None:
-    """Let nobody read ahead for a net that is gone."""
-    for source in sources:
-        if isinstance(source, Records):
-            source.close()
+def _close(feeds: Sequence[Feed]) -> None:
+    """Stop reading ahead for a net that is gone; the feeds of a solver's net are the solver's to close."""
+    for feed in feeds:
+        if isinstance(feed, LazyFeed):
+            feed.close()

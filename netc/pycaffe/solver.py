@@ -8,16 +8,16 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from netc.data.feeds.feed import LayerFeed
 from netc.ir.graph import Graph
-from netc.pycaffe.build import Built
+from netc.pycaffe.build import NetParts
 from netc.pycaffe.glog import tell
 from netc.pycaffe.mode import device
 from netc.pycaffe.net import Net
-from netc.pycaffe.sources import sources_of
+from netc.pycaffe.net_feeds import feeds_of
 from netc.runtime import lower
 from netc.runtime.memory import memory_key
 from netc.runtime.python_host import bind_python_layers
-from netc.training.feeds import LayerFeed
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.solver import Solver as Loop
 
@@ -28,8 +28,7 @@ class Passes:
     """Runs a solver's net node by node: what was written into its blobs between steps counts in the next."""
 
     def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, LayerFeed]) -> None:
-        fed = {key: feed.next for key, feed in feeds.items()}
-        self.facade = Net.over(Built(graph, net, {**sources_of(graph, fed), **fed}))
+        self.facade = Net.of_parts(NetParts(graph, net, {**feeds_of(graph, excluded=feeds), **feeds}))
         self.debug_info = False
         self._lines = self.facade.debug_lines(tell, lambda: self.debug_info)
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)

@@ -21,8 +21,8 @@ from netc.runtime.fan_out import FanOut
 from netc.runtime.lower import Net
 from netc.runtime.memory import Memory, memories, memory_key
 
-Source = Callable[[], Sequence[Tensor]]
-"""Gives the tops of a data layer for the next pass."""
+Source = Callable[[], Sequence[Tensor | None]]
+"""Returns the tops of a data layer for the next pass; None for one that stays as it is."""
 
 _SHARING = frozenset(["Parameter"])
 """Layers whose blob and top are one memory in Caffe (`parameter_layer.hpp`): the gradient of the last pass replaces
@@ -144,7 +144,8 @@ class NodeExecutor:
         if node.layer.is_data:
             source = self.sources.get(node.key)
             for name, top in zip(node.tops, source() if source else ()):
-                self._of(name).write(top)
+                if top is not None:
+                    self._of(name).write(top)
             return
         bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
         tops = self._run(node, bottoms)

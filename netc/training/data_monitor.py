@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from netc.data.feeds.feed import LayerFeed
+from netc.data.feeds.record_feed import RecordFeed
 from netc.training.distributed.world import SINGLE_PROCESS
-from netc.training.feeds import LayerFeed, RecordFeed
 from netc.training.log.events import Listener, LogNote, ignore
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from netc.compiler import Prepare, copy_weights, graph_of, lowered, record_shapes, unprepared
+from netc.data.feeds.net_feeds import feeds_of
 from netc.frontends.caffe.read import read_net
 from netc.ir.graph import Phase, State
 from netc.runtime.fillers import generator_of
 from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.data_monitor import DataMonitor
 from netc.training.device import device_of
-from netc.training.feeds import feeds_of
 from netc.training.log.caffe_log import number, output_text
 from netc.training.log.events import Listener, LogNote, Output, ignore
 from netc.training.solver.executor import StraightLineExecutor

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 import netc
 from netc.cli.features import command
+from netc.data.feeds.record_feed import RecordFeed
 from netc.data.stores import open_store
 from netc.diagnostics import NetcError
 from netc.schema import caffe
 from netc.training.data_monitor import DataMonitor
 from netc.training.feature_extraction import extract
-from netc.training.feeds import RecordFeed
 from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 from tests.data.databases import database
 from tests.data.real_images import photographs

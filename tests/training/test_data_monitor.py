@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from netc.data.feeds.record_feed import RecordFeed
 from netc.diagnostics import NetcError, Source
 from netc.frontends.caffe.read import read_solver
 from netc.training.data_monitor import DataMonitor
-from netc.training.feeds import RecordFeed
 from netc.training.log import events
 from netc.training.solver.settings import settings_of
 from netc.training.solver.solver import Solver

@@ -12,8 +12,8 @@ from benchmarks.pairs import Pair
 from benchmarks.report import Result
 from benchmarks.timing import alternate
 from netc.compiler import folded
+from netc.data.feeds.feed import LayerFeed
 from netc.runtime.inference import compile_main, to_channels_last
-from netc.training.feeds import LayerFeed
 
 WAYS = ("eager", "folded", "channels-last", "compiled")
 """How a net is made faster for inference: each one takes the one before it along."""

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from netc.diagnostics import NetcError
+from netc.runtime.generator_state import decoded, encoded
 from netc.runtime.net_weights import Array
-from netc.training.feeds import decoded, encoded
 from netc.weights import atomic_write
 
 FORMAT = 2

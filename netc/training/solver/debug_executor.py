@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from netc.data.feeds.feed import LayerFeed
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph, Node
 from netc.runtime.blobs import LayerBlob
 from netc.runtime.lower import Net
 from netc.runtime.memory import memory_key
 from netc.runtime.node_executor import NodeExecutor, Source
-from netc.training.feeds import LayerFeed
 from netc.training.log.caffe_log import number
 from netc.training.log.events import Listener, LogNote, WarningIssued
 from netc.training.solver.executor import ExecutorFactory, straight_line_executor, with_feed

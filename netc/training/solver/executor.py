@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from netc.data.feeds.feed import LayerFeed
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph, Node
 from netc.runtime.lower import Net
 from netc.runtime.straight_line import Straight
-from netc.training.feeds import LayerFeed
 from netc.training.recipes.mix_up import MixUp
 from netc.training.solver.netc_options import NetcOptions
 

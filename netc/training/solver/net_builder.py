@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from netc.compiler import Prepare, lowered
+from netc.data.feeds.net_feeds import feeds_of
 from netc.ir.graph import Graph
 from netc.paths import find
 from netc.runtime.fillers import generator_of
 from netc.runtime.lower import Net
 from netc.training.distributed.world import World
-from netc.training.feeds import feeds_of
 from netc.training.log.events import FinetuningLoaded, FinetuningStarted, Listener, WarningIssued
 from netc.training.recipes.fine_tuning import report_table, start_from
 from netc.training.solver.executor import ExecutorFactory

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from netc.compiler import Prepare, graph_of, record_shapes, resolver, unprepared
-from netc.data import BatchSource, open_source
+from netc.compiler import Prepare, graph_of, record_shapes, unprepared
 from netc.diagnostics import NetcError
 from netc.frontends.caffe.phase import merged
 from netc.frontends.caffe.read import read_net
 from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Node, Phase
+from netc.ir.graph import Graph, Phase
 from netc.paths import find
 from netc.training.log.events import Listener, LogNote, WarningIssued
 from netc.training.recipes.fine_tuning import freeze
 from netc.training.solver.settings import SolverSettings
-
-WITHOUT_RECORDS = ("DummyData", "Input", "MemoryData")
-"""Data layers that read nothing: made by fillers, or fed by a program."""
 
 
 class SolverNets:
@@ -68,22 +64,3 @@ class SolverNets:
                 self.listener(WarningIssued(str(text)))
             self._files[name] = net
         return self._files[name]
-
-
-def open_node(
-    node: Node, phase: str, seed: int = 0, rank: int = 0, world_size: int = 1, skip_bad: bool = False
-) -> BatchSource:
-    """The source of a data layer that reads records. Raises NetcError E501 to E511, with the layer."""
-    try:
-        return open_source(
-            node.layer,
-            phase,
-            seed=seed,
-            resolve_path=resolver(node),
-            tops=node.origin.tops,
-            rank=rank,
-            world_size=world_size,
-            skip_bad=skip_bad,
-        )
-    except NetcError as error:
-        raise error.at(node.span, f"in layer `{node.name}`") from None

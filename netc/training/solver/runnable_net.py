@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from netc.data.feeds.feed import LayerFeed
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.runtime.lower import Net
-from netc.training.feeds import LayerFeed
 from netc.training.log.events import Output
 from netc.training.solver.executor import Executor
 

@@ -43,9 +43,9 @@ def test_new_arrays_start_from_their_beginning(load):
 @pytest.mark.parametrize(
     ("data", "labels", "message"),
     [
-        (images(3), np.zeros(3), "3 items are no multiple of the batch size 2"),
-        (images(2), np.zeros(3), "2 items of data, but 3 labels"),
-        (images(2)[:, :2], np.zeros(2), r"data of shape \[2,2,4,5\], the layer takes \[n,3,4,5\]"),
+        (images(3), np.zeros(3), "expected a multiple of the batch size 2, got 3 items"),
+        (images(2), np.zeros(3), r"expected as many labels as items of data \(2\), got 3"),
+        (images(2)[:, :2], np.zeros(2), r"expected data of shape \[n,3,4,5\], got \[2,2,4,5\]"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(load, data, labels, message):
@@ -59,7 +59,7 @@ def test_memory_data_without_arrays_says_what_to_do(load):
 
 
 def test_only_memory_data_takes_arrays(load):
-    with pytest.raises(NetcError, match="no `MemoryData`"):
+    with pytest.raises(NetcError, match="is not `MemoryData`"):
         load(DUMMY).set_input_arrays(images(2), np.zeros(2))
 
 
@@ -70,6 +70,13 @@ def test_dummy_data_fills_constants_once_and_the_rest_anew(load):
     assert (net.blobs["a"].data == 7).all()
     net.forward()
     assert (net.blobs["b"].data != first).all()
+
+
+def test_what_is_written_into_a_constant_of_dummy_data_stays(load):
+    net = load(DUMMY)
+    net.blobs["a"].data[...] = 3
+    net.forward()
+    assert (net.blobs["a"].data == 3).all()
 
 
 def test_dummy_data_is_in_its_blobs_from_the_start(load):

@@ -1,0 +1,95 @@
+"""Feeds of layers that read records: databases, lists and HDF5 files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netc import paths
+from netc.data.factory import open_source
+from netc.data.pipeline.device_feed import DeviceFeed
+from netc.data.source import BatchSource
+from netc.diagnostics import NetcError
+from netc.ir.graph import Node, Phase
+
+
+class RecordFeed:
+    """Batches of records, read ahead, on a device.
+
+    With `skip_bad` the next usable record replaces one that cannot be used. Raises NetcError E501 to E511, with the
+    layer, for data that cannot be opened.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        phase: Phase,
+        device: torch.device,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        skip_bad: bool = False,
+    ) -> None:
+        self.tops = len(node.tops)
+        self.batch_size: int = getattr(node.layer, "batch_size", 1)
+        self.source = _open(node, phase, seed, rank, world_size, skip_bad)
+        self._feed = DeviceFeed(self.source, device)
+
+    def next(self) -> tuple[Tensor, ...]:
+        """See Feed."""
+        return self._feed.next()[: self.tops]
+
+    def state(self) -> dict[str, Any]:
+        """See LayerFeed."""
+        return dict(self.source.state())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See LayerFeed."""
+        self.source.restore(state)
+
+    def seek(self, batches: int) -> None:
+        """See LayerFeed."""
+        self.source.seek(batches * self.batch_size)
+
+    def close(self) -> None:
+        """See Feed."""
+        self.source.close()
+
+
+class LazyFeed:
+    """A feed that is opened when its first batch is read, so that a net can be loaded without its data."""
+
+    def __init__(self, open_feed: Callable[[], RecordFeed]) -> None:
+        self._open_feed = open_feed
+        self._feed: RecordFeed | None = None
+
+    def next(self) -> tuple[Tensor, ...]:
+        """See Feed. Raises NetcError as RecordFeed does."""
+        if self._feed is None:
+            self._feed = self._open_feed()
+        return self._feed.next()
+
+    def close(self) -> None:
+        """See Feed. Reading goes on from a newly opened feed."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+
+def _open(node: Node, phase: Phase, seed: int, rank: int, world_size: int, skip_bad: bool) -> BatchSource:
+    try:
+        return open_source(
+            node.layer,
+            phase,
+            seed=seed,
+            resolve_path=lambda name: paths.find(name, node.origin.file)[0],
+            tops=node.origin.tops,
+            rank=rank,
+            world_size=world_size,
+            skip_bad=skip_bad,
+        )
+    except NetcError as error:
+        raise error.at(node.span, f"in layer `{node.name}`") from None

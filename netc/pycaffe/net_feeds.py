@@ -1,0 +1,40 @@
+"""The feeds of a pycaffe net: databases open at the first pass, random data comes from the global generator."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Container
+
+import torch
+
+from netc.data.feeds.dummy_feed import DummyFeed
+from netc.data.feeds.feed import Feed
+from netc.data.feeds.memory_feed import MemoryFeed
+from netc.data.feeds.record_feed import LazyFeed, RecordFeed
+from netc.ir.graph import Graph, Node, Phase
+from netc.layers.data import MemoryData
+from netc.layers.input import Input
+from netc.runtime.node_executor import Source
+
+
+def feeds_of(graph: Graph, excluded: Container[str] = ()) -> dict[str, Feed]:
+    """A feed for each data layer, by node key, except those in `excluded` and Input layers, which the user fills."""
+    nodes = (node for node in graph.nodes if node.layer.is_data and not isinstance(node.layer, Input))
+    return {node.key: _feed(node, graph.state.phase) for node in nodes if node.key not in excluded}
+
+
+def source_of(feed: Feed) -> Source:
+    """What the node-by-node executor calls for a feed's tops; constants stay as the user leaves them."""
+    return feed.next_random if isinstance(feed, DummyFeed) else feed.next
+
+
+def _feed(node: Node, phase: Phase) -> Feed:
+    if node.layer.type == "DummyData":
+        return DummyFeed(node)
+    if isinstance(node.layer, MemoryData):
+        return MemoryFeed(node)
+    return LazyFeed(functools.partial(_open, node, phase))
+
+
+def _open(node: Node, phase: Phase) -> RecordFeed:
+    return RecordFeed(node, phase, torch.device("cpu"), seed=int(torch.randint(2**31, ())))
