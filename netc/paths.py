@@ -7,8 +7,11 @@ so the folders around the file that names it are searched as well, and a note sa
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+ResolvePath = Callable[[str], Path]
+"""Finds the file that a prototxt names."""
 
 
 def find(name: str, near: str | Path | None = None) -> tuple[Path, str | None]:

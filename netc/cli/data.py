@@ -83,8 +83,8 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
     if os.path.isdir(list_file) and not os.path.isdir(root):
         list_file, root = root, list_file
     settings = _settings(options)
-    with counting("converting") as tell:
-        done = convert_images(list_file, root, output, settings, tell=tell, **options)
+    with counting("converting") as progress:
+        done = convert_images(list_file, root, output, settings, progress=progress, **options)
     _report(output, done)
 
 
@@ -102,8 +102,8 @@ def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
     from netc.data.tools.image_database import convert_folder, labels_beside
 
     settings = _settings(options)
-    with counting("converting") as tell:
-        done, classes = convert_folder(folder, output, settings, seed=seed or 0, tell=tell, **options)
+    with counting("converting") as progress:
+        done, classes = convert_folder(folder, output, settings, seed=seed or 0, progress=progress, **options)
     _report(output, done)
     click.echo(f"{options['labels'] or labels_beside(output)}: {len(classes)} classes")
 
@@ -124,8 +124,8 @@ def mean(database: str, output: str | None, threads: int | None, skip_bad: bool)
     """Write the mean picture of DATABASE to the .binaryproto file OUTPUT, as compute_image_mean does."""
     from netc.data.tools.mean_image import mean_image
 
-    with counting("adding up") as tell:
-        found = mean_image(database, output, skip_bad=skip_bad, threads=threads, tell=tell)
+    with counting("adding up") as progress:
+        found = mean_image(database, output, skip_bad=skip_bad, threads=threads, progress=progress)
     click.echo(f"Processed {found.pictures} files.")
     if found.skipped:
         click.echo(f"Skipped {found.skipped} files.")
@@ -145,8 +145,8 @@ def mnist(images: str, labels: str, output: str, backend: str) -> None:
     """Make a database of a pair of MNIST's IDX files, gzipped or not, as convert_mnist_data does."""
     from netc.data.tools.mnist_and_cifar import mnist as convert
 
-    with counting("converting") as tell:
-        count = convert(images, labels, output, backend, tell)
+    with counting("converting") as progress:
+        count = convert(images, labels, output, backend, progress)
     click.echo(f"{output}: {count} records")
 
 
@@ -163,8 +163,8 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
     from netc.data.tools.mnist_and_cifar import cifar10 as convert
 
     backend = kind or backend
-    with counting("converting") as tell:
-        counts = convert(folder, output_folder, backend, tell)
+    with counting("converting") as progress:
+        counts = convert(folder, output_folder, backend, progress)
     for part, count in counts.items():
         click.echo(f"{os.path.join(output_folder, f'cifar10_{part}_{backend}')}: {count} records")
 
@@ -178,10 +178,10 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
 def show_(database: str, limit: int | None, sheet: str | None, count: int, threads: int | None) -> int:
     """Print what a database holds: records, shapes, labels. Exit status 1 where records cannot be read."""
     from netc.data.tools.contact_sheet import contact_sheet
-    from netc.data.tools.database_report import survey
+    from netc.data.tools.database_report import inspect_database
 
-    with counting("looking") as tell:
-        found = survey(database, limit=limit, threads=threads, tell=tell)
+    with counting("looking") as progress:
+        found = inspect_database(database, limit=limit, threads=threads, progress=progress)
     click.echo("\n".join(_described(found)))
     if sheet:
         click.echo(f"{sheet}: {contact_sheet(database, sheet, count)} pictures")
@@ -189,9 +189,9 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
 
 
 def _described(found: DatabaseReport) -> list[str]:
-    looked = "" if found.looked_at == found.records else f", {found.looked_at} of them looked at"
+    looked = "" if found.examined == found.records else f", {found.examined} of them looked at"
     lines = [f"{found.name}: {found.backend}, {found.records} records{looked}, {found.bytes:,} bytes"]
-    readable = found.looked_at - len(found.faults)
+    readable = found.examined - len(found.faults)
     lines.append(f"pictures: {found.encoded} compressed, {found.floats} of floats, {len(found.faults)} not readable")
     lines += [f"shape {'x'.join(map(str, shape))}: {count}" for shape, count in found.shapes.most_common(10)]
     if len(found.shapes) > 10:
@@ -210,10 +210,10 @@ def _described(found: DatabaseReport) -> list[str]:
 @_threads()
 def check(database: str, threads: int | None) -> int:
     """Decode every record, and list what is wrong. Exit status 1 where something is."""
-    from netc.data.tools.database_report import survey
+    from netc.data.tools.database_report import inspect_database
 
-    with counting("checking") as tell:
-        found = survey(database, threads=threads, tell=tell)
+    with counting("checking") as progress:
+        found = inspect_database(database, threads=threads, progress=progress)
     show(found.faults)
     bad = f"{len(found.faults)} cannot be read" if found.faults else "all can be read"
     sizes = f", of {len(found.shapes)} shapes" if len(found.shapes) > 1 else ""

@@ -10,7 +10,7 @@
     image_set.convert_images, convert_folder         databases of picture files, as convert_imageset makes them
     convert.mnist, convert.cifar10                   databases of MNIST's and CIFAR-10's files
     mean_image.mean_image                            compute_image_mean
-    survey.survey, sheet.contact_sheet               what a database holds, and what is wrong in it
+    inspect_database.inspect_database, sheet.contact_sheet               what a database holds, and what is wrong in it
     writing.new_database                             `put(key, value)` of an LMDB or LevelDB, whole or not there
 
 What is random depends on a seed and the number of the record, never on threads or on where a run was resumed.
@@ -31,7 +31,9 @@ What is random depends on a seed and the number of the record, never on threads 
 
 from __future__ import annotations
 
+from netc.data.batch import Batch
 from netc.data.factory import open_source
-from netc.data.source import Batch, BatchSource, ReadStatistics, Records
+from netc.data.records import Records
+from netc.data.source import BatchSource, ReadStatistics
 
 __all__ = ["Batch", "BatchSource", "ReadStatistics", "Records", "open_source"]

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netc.data.pipeline.augmentation import Augment
-from netc.data.pipeline.cropping import Cropping, Mean, ResolvePath, TransformParameters, mean_of, read_mean
+from netc.data.pipeline.augmentation import Augmenter
+from netc.data.pipeline.cropping import Cropping
+from netc.data.pipeline.mean import load_mean, window_mean
 from netc.data.pipeline.normalization import Normalization
-from netc.data.pipeline.prefetch import PrefetchedSource
-from netc.data.pipeline.sampling import Order
-from netc.data.source import BatchSource, Records, first_shapes
-from netc.data.sources.database import DatumRecords, Store
+from netc.data.pipeline.record_source import RecordSource
+from netc.data.pipeline.sampling import Sampler
+from netc.data.records import Records, first_shapes
+from netc.data.source import BatchSource
+from netc.data.sources.database import DatumRecords
 from netc.data.stores.leveldb import LevelDbStore
 from netc.data.stores.lmdb import LmdbStore
-from netc.diagnostics import NetcError
+from netc.data.stores.store import Store
+from netc.paths import ResolvePath
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class _Request:
 
     layer: Any
     train: bool
-    order: Order
+    sampler: Sampler
     resolve: ResolvePath
     tops: Sequence[str]
     threads: int | None
@@ -55,98 +58,84 @@ def open_source(
     (`MemoryData` and `DummyData` are handed their batches: see handed.py).
     """
     train = phase == "TRAIN"
-    order = Order(seed, rank=rank if train else 0, world_size=world_size if train else 1)
-    return _OPENERS[layer.type](_Request(layer, train, order, resolve_path, tops, threads, skip_bad))
+    sampler = Sampler(seed, rank=rank if train else 0, world_size=world_size if train else 1)
+    return _OPENERS[layer.type](_Request(layer, train, sampler, resolve_path, tops, threads, skip_bad))
 
 
-def _data(asked: _Request) -> BatchSource:
-    layer, transform = asked.layer, asked.layer.transform
+def _data(request: _Request) -> BatchSource:
+    layer, transform = request.layer, request.layer.transform
     make: Callable[[Path, str], Store] = LmdbStore if layer.backend == "LMDB" else LevelDbStore
     color = transform.force_color or layer.force_encoded_color
-    records = DatumRecords(make(asked.resolve(layer.source), layer.source), color, transform.force_gray)
-    asked.order.skip, asked.order.shuffle = layer.rand_skip, layer.shuffle
-    return _pictures(asked, records, layer.prefetch)
+    records = DatumRecords(make(request.resolve(layer.source), layer.source), color, transform.force_gray)
+    request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
+    return _image_source(request, records, layer.prefetch)
 
 
-def _image_data(asked: _Request) -> BatchSource:
+def _image_data(request: _Request) -> BatchSource:
     from netc.data.sources.image_list import ImageListRecords
 
-    asked.order.skip, asked.order.shuffle = asked.layer.rand_skip, asked.layer.shuffle
-    return _pictures(asked, ImageListRecords(asked.layer, asked.resolve))
+    request.sampler.skip, request.sampler.shuffle = request.layer.rand_skip, request.layer.shuffle
+    return _image_source(request, ImageListRecords(request.layer, request.resolve))
 
 
-def _pictures(asked: _Request, records: Records, prefetch: int = 4) -> BatchSource:
+def _image_source(request: _Request, records: Records, prefetch: int = 4) -> BatchSource:
     """A source of pictures, with the layer's transform."""
-    transform, order = asked.layer.transform, asked.order
-    order.permute = records.permute
+    transform, sampler = request.layer.transform, request.sampler
+    sampler.permute = records.permute
     try:
-        mean = mean_of(transform, first_shapes(records, asked.skip_bad)[0][0], asked.resolve)
+        mean = load_mean(transform, first_shapes(records, request.skip_bad)[0][0], request.resolve)
         height, width = transform.crop
-        crop = Cropping(height, asked.train, transform.mirror, width if width != height else 0)
-        finish = Normalization(transform.scale, mean, picture=bool(transform.mean_file))
-        return _prefetched(asked, records, order, crop, finish, prefetch, Augment(transform))
+        crop = Cropping(height, request.train, transform.mirror, width if width != height else 0)
+        normalization = Normalization(transform.scale, mean, picture=bool(transform.mean_file))
+        return _record_source(request, records, sampler, crop, normalization, prefetch, Augmenter(transform))
     except BaseException:
         records.close()
         raise
 
 
-def _prefetched(
-    asked: _Request,
+def _record_source(
+    request: _Request,
     records: Records,
-    order: Order,
+    sampler: Sampler,
     crop: Cropping,
-    finish: Normalization,
+    normalization: Normalization,
     prefetch: int,
-    augment: Augment | None = None,
-) -> PrefetchedSource:
-    return PrefetchedSource(
+    augmenter: Augmenter | None = None,
+) -> RecordSource:
+    return RecordSource(
         records,
-        order,
-        batch_size=asked.layer.batch_size,
+        sampler,
+        batch_size=request.layer.batch_size,
         crop=crop,
-        finish=finish,
+        normalization=normalization,
         prefetch=prefetch,
-        threads=asked.threads,
-        augment=augment,
-        skip_bad=asked.skip_bad,
+        threads=request.threads,
+        augmenter=augmenter,
+        skip_bad=request.skip_bad,
     )
 
 
-def _window_data(asked: _Request) -> BatchSource:
+def _window_data(request: _Request) -> BatchSource:
     from netc.data.sources.windows import WindowRecords
 
-    records = WindowRecords(asked.layer, asked.resolve)
-    transform = asked.layer.transform
-    mean = _window_mean(transform, records.shapes()[0][0], asked.resolve)
-    finish = Normalization(transform.scale, mean, picture=bool(transform.mean_file))
+    records = WindowRecords(request.layer, request.resolve)
+    transform = request.layer.transform
+    mean = window_mean(transform, records.shapes()[0][0], request.resolve)
+    normalization = Normalization(transform.scale, mean, picture=bool(transform.mean_file))
     # Windows come cropped and mirrored: their padding and rounding depend on it.
-    return _prefetched(asked, records, records.order(asked.order), Cropping(transform.crop_size), finish, 4)
+    return _record_source(
+        request, records, records.sampler(request.sampler), Cropping(transform.crop_size), normalization, 4
+    )
 
 
-def _window_mean(transform: TransformParameters, channels: int, resolve: ResolvePath) -> Mean | None:
-    """The mean of windows: of a mean picture its middle, found by its width (`window_data_layer.cpp`)."""
-    if not transform.mean_file:
-        return mean_of(transform, channels, resolve)
-    mean, size = read_mean(resolve(transform.mean_file), transform.mean_file), transform.crop_size
-    offset = (mean.shape[2] - size) // 2
-    middle = mean[:, offset : offset + size, offset : offset + size] if offset >= 0 else mean
-    if middle.shape[1:] != (size, size):
-        raise NetcError(
-            f"mean file `{transform.mean_file}` is {mean.shape[1]}x{mean.shape[2]}: too small for a crop of {size}",
-            code="E505",
-            field="transform_param.mean_file",
-        )
-    return middle
-
-
-def _hdf5_data(asked: _Request) -> BatchSource:
+def _hdf5_data(request: _Request) -> BatchSource:
     from netc.data.sources.hdf5 import Hdf5Files, Hdf5Source
 
-    if not asked.tops:
+    if not request.tops:
         raise ValueError("HDF5Data reads the datasets that its tops are named after: give `tops`")
-    files = Hdf5Files(asked.layer, asked.tops, asked.resolve)
-    asked.order.shuffle, asked.order.permute = asked.layer.shuffle, files.permute
-    return Hdf5Source(files, asked.order, asked.layer.batch_size)
+    files = Hdf5Files(request.layer, request.tops, request.resolve)
+    request.sampler.shuffle, request.sampler.permute = request.layer.shuffle, files.permute
+    return Hdf5Source(files, request.sampler, request.layer.batch_size)
 
 
 _OPENERS = {"Data": _data, "ImageData": _image_data, "WindowData": _window_data, "HDF5Data": _hdf5_data}

@@ -19,7 +19,7 @@ IMREAD_UNCHANGED, IMREAD_GRAYSCALE, IMREAD_COLOR = -1, 0, 1
 
 
 def flags(color: bool, gray: bool) -> int:
-    """How OpenCV is to decode. Raises NetcError E505 where both are asked."""
+    """How OpenCV is to decode. Raises NetcError E505 where both are request."""
     if color and gray:
         raise NetcError(
             "`force_color` and `force_gray` exclude each other", code="E505", field="transform_param.force_gray"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from netc.data import open_source
-from netc.data.pipeline.augmentation import Augment, distort, resize
+from netc.data.pipeline.augmentation import Augmenter, distort, resize
 from netc.ir.augmentation import Distortion, RandomAspectRatio, RandomResize, RandomStretch, Resize
 from netc.ir.transform import Transform
 from tests.data.databases import data_layer, database, fault, pictures
@@ -22,11 +22,11 @@ def photo(height=90, width=140) -> np.ndarray:
 
 def changed(image: np.ndarray, number: int = 0, seed: int = 1, **transform) -> np.ndarray:
     """Height, width, channels in and out."""
-    return Augment(Transform(**transform))(image.transpose(2, 0, 1), seed, number).transpose(1, 2, 0)
+    return Augmenter(Transform(**transform))(image.transpose(2, 0, 1), seed, number).transpose(1, 2, 0)
 
 
 def test_a_plain_transform_changes_nothing():
-    assert not Augment(Transform(crop_size=5, mirror=True, mean_value=(1.0,))).active
+    assert not Augmenter(Transform(crop_size=5, mirror=True, mean_value=(1.0,))).active
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_what_is_random_goes_by_seed_and_record(tmp_path):
 
     def batches(seed, threads, start=0):
         source = open_source(layer, "TRAIN", seed=seed, threads=threads)
-        source.complete = True
+        source.configure(np.empty, normalize_on_host=True)
         source.seek(start)
         found = np.concatenate([source.next_batch().tops[0].copy() for _ in range(2)])
         source.close()

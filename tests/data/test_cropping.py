@@ -64,15 +64,15 @@ def copied(image, mirror):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_device_and_host_agree_with_the_rule(batch, mean, dtype):
     images, offsets, mirror = batch
-    finish = Normalization(0.017, MEANS[mean])
+    normalization = Normalization(0.017, MEANS[mean])
     want = expected(images, offsets, mirror, MEANS[mean], 0.017)
     cropped = crops(images, offsets).astype(dtype)
-    got = finish(torch.from_numpy(cropped), mirror, offsets)
+    got = normalization(torch.from_numpy(cropped), mirror, offsets)
     assert got.dtype == torch.float32
     np.testing.assert_array_equal(got.numpy(), want)
     host = np.empty_like(want)
     places = [CropPlacement(tuple(offset), bool(flip)) for offset, flip in zip(offsets.tolist(), mirror)]
-    finish.host(host, np.stack([copied(*pair) for pair in zip(cropped, mirror)]), places)
+    normalization.host(host, np.stack([copied(*pair) for pair in zip(cropped, mirror)]), places)
     np.testing.assert_array_equal(host, want)
 
 
@@ -141,7 +141,7 @@ def listed(folder, shape, mean):
 @pytest.mark.parametrize("complete", [False, True])
 def test_a_mean_file_is_a_picture_whatever_its_size(tmp_path, shape, mean, complete):
     source = listed(tmp_path, shape, np.zeros((1, *mean), np.float32))
-    source.complete = complete
+    source.normalize_on_host = complete
     found, wanted = ("x".join(map(str, s)) for s in (shape, mean))
     with fault("E505", "0.png", f"is {found}, but the mean picture is {wanted}"):
         source.next_batch()

@@ -10,11 +10,11 @@ import pytest
 
 from netc.cli import main
 from netc.data import open_source
+from netc.data.sources.database import open_records
 from netc.data.stores import lmdb as lmdb_store
-from netc.data.stores import open_records
 from netc.data.stores.lmdb_pages import check_pages
 from netc.data.stores.writers import new_database
-from netc.data.tools.database_report import survey
+from netc.data.tools.database_report import inspect_database
 from netc.diagnostics import NetcError
 from tests.data.databases import data_layer, database, fault, pictures, record
 
@@ -40,7 +40,7 @@ def damaged(path, backend):
 def test_the_damage_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_bad):
     monkeypatch.setattr("netc.data.stores.lmdb.CHECKED", 0)
     source = open_source(damaged(tmp_path / "db", backend), "TRAIN", skip_bad=skip_bad)
-    source.order.shuffle = shuffle
+    source.sampler.shuffle = shuffle
     seen = []
     with fault("E501", f"{tmp_path / 'db'}"):
         for _ in range(9):
@@ -77,7 +77,7 @@ def test_a_key_without_a_value_is_a_bad_record(tmp_path):
     database(tmp_path / "db", pictures(300, (1, 4, 4)))
     file = tmp_path / "db" / "data.mdb"
     file.write_bytes(file.read_bytes().replace(b"00000100", b"90000100", 1))
-    found = survey(tmp_path / "db")
+    found = inspect_database(tmp_path / "db")
     assert [(d.code, "it is not there any more" in d.message) for d in found.faults] == [("E503", True)]
 
 
@@ -142,7 +142,7 @@ def test_damaged_headers_never_end_the_process(tmp_path, shape, count):
             data[page * 4096 + int(random.integers(0, 64))] = int(random.integers(0, 256))
         (tmp_path / "db" / "data.mdb").write_bytes(data)
         try:
-            found = survey(tmp_path / "db", threads=1)
+            found = inspect_database(tmp_path / "db", threads=1)
         except NetcError as error:
             refused += error.diagnostics[0].code == "E501"
         else:

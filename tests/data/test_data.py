@@ -13,8 +13,8 @@ from netc.data import open_source
 from netc.data.pipeline.cropping import Cropping
 from netc.data.pipeline.device_feed import DeviceFeed
 from netc.data.pipeline.normalization import Normalization
-from netc.data.pipeline.prefetch import PrefetchedSource
-from netc.data.pipeline.sampling import Order
+from netc.data.pipeline.record_source import RecordSource
+from netc.data.pipeline.sampling import Sampler
 from netc.data.sources.database import DatumRecords
 from netc.data.stores.lmdb import _OPEN, LmdbStore
 from netc.schema import caffe
@@ -92,9 +92,9 @@ def test_seeds_differ(tmp_path, opened):
 
 def shuffled(path, seed=1, rank=0, world_size=1):
     records = DatumRecords(LmdbStore(path, "db"))
-    order = Order(seed, True, rank, world_size, permute=records.permute)
-    return PrefetchedSource(
-        records, order, batch_size=5, crop=Cropping(3, True, True), finish=Normalization(), threads=2
+    order = Sampler(seed, True, rank, world_size, permute=records.permute)
+    return RecordSource(
+        records, order, batch_size=5, crop=Cropping(3, True, True), normalization=Normalization(), threads=2
     )
 
 
@@ -263,7 +263,7 @@ def test_means_that_do_not_fit(tmp_path, opened):
 def test_a_record_that_is_gone(tmp_path, opened):
     """Another process may have taken it out of the database since its key was read."""
     path = database(tmp_path / "db", pictures(3))
-    records = opened(data_layer(path, 1), "TEST").records
+    records = opened(data_layer(path, 1), "TEST").builder.records
     assert len(records) == 3
     records._keys._known[1] = b"gone"
     with records.reading() as read, fault("E503", "record `gone`", "is not there any more"):

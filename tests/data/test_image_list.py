@@ -120,15 +120,15 @@ def test_lists_and_pictures_that_are_not_there(folder):
 
 
 def test_found_where_the_resolver_says(folder):
-    asked = []
+    requested = []
 
     def resolve(name):
-        asked.append(name)
+        requested.append(name)
         return folder / "images" / "2.png" if name == "gone/2.png" else folder / name
 
     data, _ = one_batch(layer(folder, "gone/2.png 1\n", batch_size=1), resolve_path=resolve)
     np.testing.assert_array_equal(data[0], pictures(5, (3, 12, 10))[2])
-    assert "gone/2.png" in asked
+    assert "gone/2.png" in requested
 
 
 def test_several_labels_where_the_first_files_are_missing(folder):
@@ -141,15 +141,15 @@ def test_several_labels_where_the_first_files_are_missing(folder):
 
 
 def test_a_list_of_missing_files_is_not_looked_up_whole(folder):
-    asked = []
+    requested = []
 
     def resolve(name):
-        asked.append(name)
+        requested.append(name)
         return folder / name
 
     with fault("E504", "`gone0.png`"):
         open_source(layer(folder, "".join(f"gone{i}.png 1\n" for i in range(3000))), "TEST", resolve_path=resolve)
-    assert 100 < len(asked) < 500
+    assert 100 < len(requested) < 500
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_path(folder):

@@ -30,7 +30,7 @@ def test_batches(case, monkeypatch):
     (node,) = (n for n in graph_of(fields, State("TEST"), record_shapes).nodes if n.layer.is_data)
     tops = node.origin.tops
     source = open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops)
-    source.complete = True
+    source.configure(np.empty, normalize_on_host=True)
     with contextlib.closing(source):
         for number in range(len(vectors.files) // len(tops)):
             batch = source.next_batch()

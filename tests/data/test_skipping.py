@@ -55,7 +55,7 @@ def test_nothing_good(tmp_path):
     with fault("E503", "record `0000000"):
         open_source(data_layer(write(tmp_path / "db", [b"\xff"] * 3)), "TEST", skip_bad=True)
     source = open_source(data_layer(database(tmp_path / "small", pictures(3)), 24), "TEST", skip_bad=True)
-    source.crop = type(source.crop)(8)
+    source.builder.crop = type(source.builder.crop)(8)
     for _ in range(2):
         with fault("E505", "smaller than `crop_size` 8"):
             source.next_batch()

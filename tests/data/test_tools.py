@@ -13,7 +13,7 @@ import pytest
 from netc.data import open_source
 from netc.data.stores import open_store
 from netc.data.tools.contact_sheet import contact_sheet
-from netc.data.tools.database_report import survey
+from netc.data.tools.database_report import inspect_database
 from netc.data.tools.image_database import ImageSettings, class_entries, convert_folder, convert_images, read_entries
 from netc.data.tools.mean_image import mean_image
 from netc.data.tools.mnist_and_cifar import cifar10, mnist
@@ -186,14 +186,14 @@ def test_a_survey_counts_what_there_is(tmp_path):
         record(images[0], -1),
         caffe.Datum(channels=1, height=1, width=1, float_data=[1]).SerializeToString(),
     ]
-    found = survey(write(tmp_path / "db", values))
-    assert (found.records, found.encoded, found.floats, found.looked_at) == (9, 1, 1, 9)
+    found = inspect_database(write(tmp_path / "db", values))
+    assert (found.records, found.encoded, found.floats, found.examined) == (9, 1, 1, 9)
     assert found.shapes == {(3, 7, 9): 6, (1, 7, 9): 1, (1, 1, 1): 1}
     assert found.labels == {0: 4, 1: 2, 7: 1, -1: 1}
     assert found.bytes == sum(map(len, values))
     assert [(d.code, "record `00000006`" in d.message) for d in found.faults] == [("E503", True)]
-    first = survey(tmp_path / "db", limit=2)
-    assert (first.records, first.looked_at, first.labels) == (9, 2, {0: 1, 1: 1})
+    first = inspect_database(tmp_path / "db", limit=2)
+    assert (first.records, first.examined, first.labels) == (9, 2, {0: 1, 1: 1})
 
 
 def test_a_contact_sheet_shows_the_pictures(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from netc.data.stores.writers import new_database
 from netc.data.tools.contact_sheet import contact_sheet
-from netc.data.tools.database_report import survey
+from netc.data.tools.database_report import inspect_database
 from netc.data.tools.image_database import ImageSettings, convert_folder, convert_images
 from netc.data.tools.mean_image import mean_image
 from netc.data.tools.mnist_and_cifar import cifar10
@@ -48,7 +48,7 @@ def test_bad_pictures_are_left_out_and_named(listed):
     assert done.written == 8
     assert [entry[0] in found.message for entry, found in zip((entries[2], entries[7]), done.skipped)] == [True, True]
     assert "No such file" in done.skipped[1].message
-    assert survey(folder / "out").records == 8
+    assert inspect_database(folder / "out").records == 8
 
 
 def test_nothing_but_bad_pictures(tmp_path):
@@ -181,9 +181,9 @@ def test_a_mean_without_the_bad_records(tmp_path):
 def test_databases_that_are_none(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with fault("E501"):
-            survey(path)
+            inspect_database(path)
     with fault("E502", "is empty"):
-        survey(write(tmp_path / "empty", []))
+        inspect_database(write(tmp_path / "empty", []))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_finished_database_is_not_overwritten(tmp_path):
     listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
     with fault("E511", "exists"):
         convert_images(listing, f"{tmp_path}/", tmp_path / "out")
-    assert survey(tmp_path / "out").records == 1
+    assert inspect_database(tmp_path / "out").records == 1
 
 
 @pytest.mark.parametrize(("labels", "code"), [("none/l.txt", "E408"), ("out", "E512"), ("train", "E408")])

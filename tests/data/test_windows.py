@@ -8,7 +8,7 @@ import pytest
 
 from netc.data import open_source
 from netc.data.pipeline.device_feed import DeviceFeed
-from netc.data.sources.windows import Corners, WindowRecords, placement
+from netc.data.sources.windows import Corners, WindowRecords, place_window
 from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import WindowData
@@ -86,13 +86,13 @@ def test_warped_windows(folder, settings):
 
 
 def test_context_around_a_window_inside_its_picture():
-    place = placement(Corners(20, 15, 29, 24), (40, 50), SIZE, 3, False)
+    place = place_window(Corners(20, 15, 29, 24), (40, 50), SIZE, 3, False)
     assert place.corners == Corners(17, 12, 33, 28)  # 10 pixels become 16: center 25 and 20, half of 5 times 1.6
     assert (place.height, place.width, place.top, place.left) == (16, 16, 0, 0)
 
 
 def test_context_beyond_the_picture_is_padding():
-    place = placement(Corners(0, 0, 9, 9), (40, 50), SIZE, 3, False)
+    place = place_window(Corners(0, 0, 9, 9), (40, 50), SIZE, 3, False)
     assert place.corners == Corners(0, 0, 13, 13)  # from -3
     scale = SIZE / 17
     assert (place.top, place.left) == (round(3 * scale), round(3 * scale))
@@ -100,7 +100,7 @@ def test_context_beyond_the_picture_is_padding():
 
 
 def test_a_square_around_a_window():
-    place = placement(Corners(10, 10, 19, 29), (40, 50), SIZE, 0, True)
+    place = place_window(Corners(10, 10, 19, 29), (40, 50), SIZE, 0, True)
     assert place.corners == Corners(5, 10, 25, 30)
 
 
@@ -114,7 +114,7 @@ def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror)
     batch = device.next_batch()
     import torch
 
-    again = device.finish(torch.from_numpy(batch.tops[0]), batch.mirror, batch.offsets, batch.valid)
+    again = device.normalization(torch.from_numpy(batch.tops[0]), batch.mirror, batch.offsets, batch.valid)
     np.testing.assert_array_equal(again.numpy(), data)
     for source in (host, device):
         source.close()

@@ -23,9 +23,9 @@ from benchmarks.pairs import MODELS, Pair
 from benchmarks.report import Result
 from benchmarks.timing import alternate
 from netc.data import open_source
-from netc.data.pipeline.device_feed import DeviceFeed
+from netc.data.pipeline.device_feed import DeviceFeed, OutputPool
+from netc.data.sources.database import open_records
 from netc.data.sources.datum import write_datum
-from netc.data.stores import open_records
 from netc.data.stores.writers import new_database
 from netc.ir.transform import Transform
 from netc.layers.data import Data
@@ -83,7 +83,8 @@ def jpeg(name: str, size: tuple[int, int], device: str | None, rounds: int, thre
         path = stack.enter_context(_database(size, jpeg_quality=90))
         packed = _packed(path)
         feed = stack.enter_context(_opened(path, device or "cpu", threads))
-        feed.source.complete = device is not None and feed.source.complete
+        if device is None:
+            feed.source.configure(OutputPool().take, normalize_on_host=False)
         pool = stack.enter_context(ThreadPoolExecutor(threads))
 
         def decode(part: range) -> None:

@@ -45,7 +45,7 @@ class AugmentedTransform(Protocol):
     def stretch(self) -> RandomStretch: ...
 
 
-class Augment:
+class Augmenter:
     """Changes the pictures of records: a random size or part, colours, a frame, a set size, noise, a stretch."""
 
     def __init__(self, transform: AugmentedTransform) -> None:

@@ -11,18 +11,17 @@ import itertools
 import math
 import threading
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from netc.data.batch import Array, Batch, Shape
 from netc.data.images import Image, copy, flip, interleaved
+from netc.data.pipeline.batch_builder import BatchBuilder
 from netc.data.pipeline.normalization import CropPlacement
-from netc.data.pipeline.sampling import Plan
-from netc.data.source import Array, Batch, Read, Record, Shape
+from netc.data.pipeline.sampling import BatchPlan
+from netc.data.records import Read, Record
 from netc.diagnostics import NetcError
-
-if TYPE_CHECKING:
-    from netc.data.pipeline.prefetch import PrefetchedSource
 
 SMALLEST_CHUNK, SMALLEST_VALUES = 8, 1 << 18
 """Records, and values in them: fewer are not worth another thread."""
@@ -31,22 +30,22 @@ TOGETHER = 1 << 18
 _SPACES = threading.local()
 
 
-class Pending:
+class PendingBatch:
     """A batch on its way: the futures of its chunks, and of its arrays."""
 
-    def __init__(self, source: PrefetchedSource, plan: Plan) -> None:
-        self.source, self.plan = source, plan
-        self.mirror = source.crop.mirrored(plan.draws)
+    def __init__(self, builder: BatchBuilder, plan: BatchPlan) -> None:
+        self.builder, self.plan = builder, plan
+        self.mirror = builder.crop.mirrored(plan.draws)
         self.opened: Future[Batch] = Future()
         self._chunks: list[Future[None]] = []
 
     def submit(self, pool: ThreadPoolExecutor, threads: int) -> None:
         """Start reading. Chunks start in order, so none waits for a first one that found no thread."""
         count = len(self.plan.indices)
-        values = count * math.prod(self.source.record_shapes[0])
+        values = count * math.prod(self.builder.record_shapes[0])
         chunks = max(1, min(threads, count // SMALLEST_CHUNK, values // SMALLEST_VALUES))
         edges = [count * i // chunks for i in range(chunks + 1)]
-        self._chunks = [pool.submit(Chunk(self, low, high).read) for low, high in itertools.pairwise(edges)]
+        self._chunks = [pool.submit(BatchChunk(self, low, high).read) for low, high in itertools.pairwise(edges)]
 
     def result(self) -> Batch:
         """The batch, or the fault of its first bad record."""
@@ -62,19 +61,19 @@ class Pending:
             chunk.cancel()
 
 
-class Chunk:
+class BatchChunk:
     """Successive records of a batch, read by one thread."""
 
-    def __init__(self, pending: Pending, low: int, high: int) -> None:
-        self.pending, self.source, self.low, self.high = pending, pending.source, low, high
+    def __init__(self, pending: PendingBatch, low: int, high: int) -> None:
+        self.pending, self.builder, self.low, self.high = pending, pending.builder, low, high
         self._batch: Batch | None = None
 
     def read(self) -> None:
         """Fill the chunk's slots. Raises what the first bad record raises."""
-        source, low = self.source, self.low
-        step = TOGETHER // math.prod(source.record_shapes[0])
+        builder, low = self.builder, self.low
+        step = TOGETHER // math.prod(builder.record_shapes[0])
         try:
-            if source.augment is None:
+            if builder.augmenter is None:
                 while step > 1 and low < self.high and self._fill_together(low, min(low + step, self.high)):
                     low += step
             if low < self.high:
@@ -86,30 +85,30 @@ class Chunk:
 
     def _fill_together(self, low: int, high: int) -> bool:
         """Fill some slots at once, and tell whether their records are of a kind for which that can be."""
-        source, plan, mirror = self.source, self.pending.plan, self.pending.mirror
-        stacked = source.records.stacked(plan.indices[low:high].tolist())
-        if stacked is None:
+        builder, plan, mirror = self.builder, self.pending.plan, self.pending.mirror
+        read_many = builder.records.read_many(plan.indices[low:high].tolist())
+        if read_many is None:
             return False
-        images, numbers = stacked
-        if not source.is_usual(images.shape[1:]):
+        images, numbers = read_many
+        if not builder.accepts_shape(images.shape[1:]):
             return False  # one by one they are found out
         batch = self._batch = self._batch or self._opened(low, Record(images[0], numbers[0]))
         data, labels = batch.tops
         count, channels, height, width = images.shape
-        h, w = source.crop.extents(height, width)
-        alike = (channels, h, w) == data.shape[1:] and (source.complete or images.dtype == data.dtype)
-        if not alike or height < h or width < w or not source.finish.fits(images.shape[1:]):
+        h, w = builder.crop.extents(height, width)
+        alike = (channels, h, w) == data.shape[1:] and (builder.normalize_on_host or images.dtype == data.dtype)
+        if not alike or height < h or width < w or not builder.normalization.fits(images.shape[1:]):
             return False
         offsets = np.empty((count, 2), np.int64)
-        offsets[:, 0], offsets[:, 1] = source.crop.offset(height - h, width - w, plan.draws[low:high].T)
+        offsets[:, 0], offsets[:, 1] = builder.crop.offset(height - h, width - w, plan.draws[low:high].T)
         images = images if (h, w) == (height, width) else _cropped(images, offsets, (h, w))
         labels[low:high] = numbers
-        if source.complete:
+        if builder.normalize_on_host:
             mirrored = [False] * count if mirror is None else mirror[low:high].tolist()
             for image in itertools.compress(images, mirrored):
                 flip(image)
             places = [CropPlacement((y, x), which) for (y, x), which in zip(offsets.tolist(), mirrored)]
-            source.finish.host(data[low:high], images, places)
+            builder.normalization.host(data[low:high], images, places)
         else:
             data[low:high] = images
             batch.note(slice(low, high), offsets, None)
@@ -120,24 +119,24 @@ class Chunk:
         plan = self.pending.plan
         # Plain numbers, all at once: taking them out of an array one by one costs each record more.
         rows = zip(range(low, high), plan.indices[low:high].tolist(), plan.draws[low:high].tolist())
-        with self.source.records.reading() as read:
+        with self.builder.records.reading() as read:
             for slot, index, draw in rows:
                 self._fill(read, slot, index, draw)
 
     def _fill(self, read: Read, slot: int, index: int, draw: list[int]) -> None:
         """Put a record into its slot; where that is bad and bad ones are skipped, one behind it."""
-        source = self.source
-        for attempt in range(1, source.attempts + 1):
-            if source.closed.is_set():
+        builder = self.builder
+        for attempt in range(1, builder.max_attempts + 1):
+            if builder.closed.is_set():
                 raise CancelledError
             try:
                 self._put(read(index), slot, index, draw)
             except NetcError as error:
-                whole = error.diagnostics[0].code == "E501"  # the source, not a record of it
-                if whole or attempt == source.attempts or self._failed_with(error):
+                whole = error.diagnostics[0].code == "E501"  # the builder, not a record of it
+                if whole or attempt == builder.max_attempts or self._failed_with(error):
                     raise
-                source.skipped[source.records.describe(index)] = error
-                index = source.records.after(index)
+                builder.skipped[builder.records.describe(index)] = error
+                index = builder.records.next_index(index)
             else:
                 return
 
@@ -147,55 +146,57 @@ class Chunk:
         return opened.done() and opened.exception() is error
 
     def _put(self, record: Record, slot: int, index: int, draw: list[int]) -> None:
-        """Augment a record and crop it into its slot. Raises NetcError E505 for one that does not fit its batch."""
-        source = self.source
-        if source.augment is not None:
+        """Augmenter a record and crop it into its slot. Raises NetcError E505 for one that does not fit its batch."""
+        builder = self.builder
+        if builder.augmenter is not None:
             record = self._augmented(record, slot, index)
         image = record.image
         channels, height, width = image.shape
-        h, w = source.crop.extents(height, width)
+        h, w = builder.crop.extents(height, width)
         if height < h or width < w:
-            crop = f"the crop of {h}x{w}" if source.crop.width else f"`crop_size` {h}"
+            crop = f"the crop of {h}x{w}" if builder.crop.width else f"`crop_size` {h}"
             raise self._wrong(index, image, f"is smaller than {crop}", "transform_param.crop_size")
-        if source.finish.whole:
-            source.finish.check(image.shape, lambda: source.records.describe(index))
-        if not source.is_usual(image.shape):
-            usual = "x".join(map(str, source.record_shapes[0]))
+        if builder.normalization.whole:
+            builder.normalization.check(image.shape, lambda: builder.records.describe(index))
+        if not builder.accepts_shape(image.shape):
+            usual = "x".join(map(str, builder.record_shapes[0]))
             raise self._wrong(index, image, f"is skipped: pictures of the source are {usual}", None)
         batch = self._batch = self._batch or self._opened(slot, record)
         data, labels = batch.tops
-        if (channels, h, w) != data.shape[1:] or not (source.complete or image.dtype == data.dtype):
+        if (channels, h, w) != data.shape[1:] or not (builder.normalize_on_host or image.dtype == data.dtype):
             raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
-        y, x = offset = source.crop.offset(height - h, width - w, draw)
+        y, x = offset = builder.crop.offset(height - h, width - w, draw)
         image = image[:, y : y + h, x : x + w]
         labels[slot] = record.label
-        if source.complete:
+        if builder.normalize_on_host:
             mirror = self.pending.mirror is not None and bool(self.pending.mirror[slot])
             image = _arranged(image, mirror)
-            source.finish.host(data[slot : slot + 1], image[None], [CropPlacement(offset, mirror, record.valid)])
+            builder.normalization.host(
+                data[slot : slot + 1], image[None], [CropPlacement(offset, mirror, record.valid)]
+            )
         else:
             copy(data[slot], image)
             batch.note(slot, offset, record.valid)
 
     def _augmented(self, record: Record, slot: int, index: int) -> Record:
-        source, number = self.source, int(self.pending.plan.numbers[slot])
-        assert source.augment is not None
+        builder, number = self.builder, int(self.pending.plan.numbers[slot])
+        assert builder.augmenter is not None
         try:
-            return record._replace(image=source.augment(record.image, source.order.seed, number))
+            return record._replace(image=builder.augmenter(record.image, self.pending.plan.seed, number))
         except ValueError as error:
-            what = f"{source.records.describe(index)}: {error}"
+            what = f"{builder.records.describe(index)}: {error}"
             raise NetcError(what, code="E505", field="transform_param") from None
 
     def _opened(self, slot: int, record: Record) -> Batch:
         """The batch, whose arrays its first record makes."""
-        pending, source = self.pending, self.source
+        pending, builder = self.pending, self.builder
         if slot == 0 and not pending.opened.done():
-            pending.opened.set_result(source.open_batch(pending.mirror, record))
+            pending.opened.set_result(builder.allocate_batch(pending.mirror, record))
         return pending.opened.result()
 
     def _wrong(self, index: int, image: Image, what: str, field: str | None) -> NetcError:
         return NetcError(
-            f"{self.source.records.describe(index)} {what}",
+            f"{self.builder.records.describe(index)} {what}",
             code="E505",
             field=field,
             notes=[f"its picture is {_text(image.shape, image.dtype)}"],

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netc.data.source import Array, Batch, BatchSource, Shape
+from netc.data.batch import Array, Batch, Shape
+from netc.data.source import BatchSource
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +30,9 @@ class DeviceFeed:
         self._in_flight: list[tuple[Any, Batch]] = []
         if self.device.type == "cuda":
             self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            source.allocate = _pinned
+            source.configure(_pinned, normalize_on_host=False)
         else:
-            source.complete, source.allocate = True, _Outputs().take
+            source.configure(OutputPool().take, normalize_on_host=True)
 
     def next(self) -> tuple[Tensor, ...]:
         """The tops of the next batch. Raises NetcError as the source does."""
@@ -50,8 +51,8 @@ class DeviceFeed:
             tops = [torch.from_numpy(top).to(self.device, non_blocking=True) for top in batch.tops]
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record(self._stream)
-            if self.source.finish is not None:
-                tops[0] = self.source.finish(tops[0], batch.mirror, batch.offsets, batch.valid)
+            if self.source.normalization is not None:
+                tops[0] = self.source.normalization(tops[0], batch.mirror, batch.offsets, batch.valid)
         current.wait_stream(self._stream)
         for top in tops:
             top.record_stream(current)
@@ -61,7 +62,7 @@ class DeviceFeed:
         return tuple(tops)
 
 
-class _Outputs:
+class OutputPool:
     """Arrays for finished batches; one is used again when no tensor holds it any more.
 
     Fresh memory costs more than filling it. A tensor made of an array refers to it, and so do the tensor's views.

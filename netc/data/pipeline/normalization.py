@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.pipeline.cropping import Mean
-from netc.data.source import Array, Shape
+from netc.data.batch import Array, Shape
+from netc.data.pipeline.mean import Mean
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ PLANNED = 1024
 """Records planned at a time: one batch costs as much as many."""
 
 
-class Plan(NamedTuple):
+class BatchPlan(NamedTuple):
     """What is known of a batch's n records before they are read."""
 
     numbers: Numbers
@@ -32,6 +32,8 @@ class Plan(NamedTuple):
     """Where they stand in their source (n)."""
     draws: Draws
     """What is random about each (n, 4)."""
+    seed: int = 0
+    """The seed of the sampler."""
 
 
 def generator(seed: int, stream: int, counter: int = 0) -> np.random.Philox:
@@ -57,7 +59,7 @@ def draws(seed: int, numbers: Numbers) -> Draws:
 
 
 @dataclass
-class Order:
+class Sampler:
     """The order in which a source's records are read."""
 
     seed: int = 0
@@ -75,14 +77,15 @@ class Order:
         """The numbers of the `count` records that this rank reads from its `position` on."""
         return (np.arange(position, position + count, dtype=np.int64)) * self.world_size + self.rank
 
-    def plans(self, position: int, batch_size: int) -> Iterator[Plan]:
+    def plans(self, position: int, batch_size: int) -> Iterator[BatchPlan]:
         """Batch after batch without end, from this rank's `position` on."""
         count = max(1, PLANNED // batch_size)
         while True:
             numbers = self.numbers(position, count * batch_size)
             drawn = draws(self.seed, numbers).reshape(count, batch_size, 4)
             numbers = numbers.reshape(count, batch_size)
-            yield from map(Plan, numbers, self.indices(numbers), drawn)
+            for rows in zip(numbers, self.indices(numbers), drawn):
+                yield BatchPlan(*rows, self.seed)
             position += count * batch_size
 
     def indices(self, numbers: Numbers) -> Numbers:

@@ -6,36 +6,22 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.source import Read, Record, Shape, Stacked
+from netc.data.batch import Shape
+from netc.data.records import Read, Record, RecordBatch
 from netc.data.sources.datum import Datum, read_alike, read_datum
+from netc.data.stores import open_store
+from netc.data.stores.store import Store
 from netc.diagnostics import NetcError
 
 
-class Store(Protocol):
-    """Keys in order, and values by key from many threads."""
-
-    name: str
-
-    def keys(self) -> Iterator[bytes]:
-        """Every key, in order; asked by one thread at a time."""
-
-    def reading(self) -> contextlib.AbstractContextManager[Callable[[bytes], Any]]:
-        """`get(key)`, whose views live until the context ends."""
-
-    def check(self) -> None:
-        """Look at the whole structure for what reading would stumble over. Raises NetcError E501."""
-
-    def close(self) -> None:
-        """Give back what is open."""
-
-
-class Keys:
+class KeyIndex:
     """The keys of a store by index, walked as far as they are asked for; past the end they wrap round."""
 
     def __init__(self, store: Store) -> None:
@@ -90,7 +76,7 @@ class DatumRecords:
     def __init__(self, store: Store, color: bool = False, gray: bool = False) -> None:
         self.store, self.name = store, store.name
         self._flag = images.flags(color, gray)
-        self._keys = Keys(store)
+        self._keys = KeyIndex(store)
         try:
             self._keys[0]
         except NetcError:
@@ -126,7 +112,7 @@ class DatumRecords:
         """The record, for a message."""
         return f"record `{self._keys[index].decode('utf-8', 'backslashreplace')}` of `{self.name}`"
 
-    def after(self, index: int) -> int:
+    def next_index(self, index: int) -> int:
         """The next one."""
         return index + 1
 
@@ -141,7 +127,7 @@ class DatumRecords:
 
             yield read
 
-    def stacked(self, indices: list[int]) -> Stacked | None:
+    def read_many(self, indices: list[int]) -> RecordBatch | None:
         """Raw pictures of one size; None for others."""
         with self.store.reading() as get:
             try:
@@ -154,7 +140,7 @@ class DatumRecords:
         images = np.frombuffer(pictures, np.uint8)
         if min(extents) < 1 or len(images) != math.prod((len(indices), *extents)):
             return None
-        return Stacked(images.reshape(len(indices), *extents), labels)
+        return RecordBatch(images.reshape(len(indices), *extents), labels)
 
     def close(self) -> None:
         """Close the store."""
@@ -176,6 +162,11 @@ class DatumRecords:
         except ValueError as error:
             code = "E504" if datum.encoded else "E503"
             raise NetcError(f"{self.describe(index)}: {error}", code=code, field="data_param.source") from None
+
+
+def open_records(path: Path | str) -> DatumRecords:
+    """The records of a database, pictures decoded as they are. Raises NetcError E501, E507, E502 for an empty one."""
+    return DatumRecords(open_store(path))
 
 
 def raw_image(datum: Datum) -> images.Image:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +15,12 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.pipeline.cropping import ResolvePath
-from netc.data.pipeline.sampling import Numbers, Order
-from netc.data.source import Array, Batch, ReadStatistics, Shape
+from netc.data.batch import Allocate, Array, Batch, Shape
+from netc.data.pipeline.prefetch import PrefetchingSource
+from netc.data.pipeline.sampling import Numbers, Sampler
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import Diagnostic, NetcError
+from netc.paths import ResolvePath
 
 FIELD = "hdf5_data_param.source"
 WHOLE = 1 << 28
@@ -143,66 +141,36 @@ class Hdf5Files:
         return shapes[0][0]
 
 
-class Hdf5Source:
-    """Batches of rows; see `Source`. One thread reads ahead: HDF5 is not made for more."""
+class Hdf5Source(PrefetchingSource["PendingRows"]):
+    """Batches of rows; see `BatchSource`. One thread reads ahead, because the HDF5 library is not made for more."""
 
-    finish = None
-    complete = True
+    normalization = None
     skipped: Mapping[str, NetcError] = MappingProxyType({})
-    """A file is read or not; single rows cannot be bad."""
-    allocate: Callable[[Shape, Any], Array] = staticmethod(np.empty)  # type: ignore[assignment]
+    """A file can be read or not; single rows cannot be bad."""
 
-    def __init__(self, files: Hdf5Files, order: Order, batch_size: int) -> None:
-        self.files, self.order, self.batch_size = files, order, batch_size
-        self.record_shapes = files.shapes
-        self.position = self._planned = 0
-        self.statistics = ReadStatistics()
-        self._pending: deque[Future[tuple[Array, ...]]] = deque()
-        self._pool: ThreadPoolExecutor | None = None
-        self._closed = threading.Event()
+    def __init__(self, files: Hdf5Files, sampler: Sampler, batch_size: int) -> None:
+        super().__init__(files.name, sampler, batch_size, files.shapes, prefetch=AHEAD, threads=1)
+        self.files = files
 
-    def next_batch(self) -> Batch:
-        """The next batch. Raises NetcError E501 where a file can no longer be read."""
-        if self._closed.is_set():
-            raise RuntimeError(f"the source `{self.files.name}` is closed")
-        self._plan()
-        begun = time.perf_counter()
-        tops = self._pending[0].result()
-        self._pending.popleft()
-        self.statistics.count(self.batch_size, time.perf_counter() - begun)
-        self.position += self.batch_size
-        self._plan()
-        return Batch(tops)
+    def configure(self, allocate: Allocate, normalize_on_host: bool) -> None:
+        """See BatchSource; rows need neither."""
 
-    def seek(self, position: int) -> None:
-        """Go on with another row."""
-        for future in self._pending:
-            future.cancel()
-        self._pending.clear()
-        self.position = self._planned = position
+    def start_batch(self, pool: ThreadPoolExecutor, position: int) -> PendingRows:
+        """Start to read the rows of a batch."""
+        indices = self.sampler.indices(self.sampler.numbers(position, self.batch_size))
+        return PendingRows(pool.submit(self.files.rows, indices))
 
-    def state(self) -> dict[str, int]:
-        """Seed and position."""
-        return {"seed": self.order.seed, "position": self.position}
 
-    def restore(self, state: dict[str, int]) -> None:
-        """Go on where a source of the same layer stood."""
-        self.seek(state["position"])
-        self.order = replace(self.order, seed=state["seed"])
+class PendingRows:
+    """A batch of rows that is being read."""
 
-    def close(self) -> None:
-        """Stop the thread."""
-        self._closed.set()
-        self.seek(self.position)
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    def __init__(self, future: Future[tuple[Array, ...]]) -> None:
+        self._future = future
+        self.cancel = future.cancel
 
-    def _plan(self) -> None:
-        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="netc-data")
-        while len(self._pending) < AHEAD:
-            indices = self.order.indices(self.order.numbers(self._planned, self.batch_size))
-            self._pending.append(self._pool.submit(self.files.rows, indices))
-            self._planned += self.batch_size
+    def result(self) -> Batch:
+        """Wait for the batch. Raises NetcError E501 where a file can no longer be read."""
+        return Batch(self._future.result())
 
 
 def _found(name: str, beside: Path, resolve: ResolvePath) -> Path:

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.pipeline.cropping import ResolvePath
-from netc.data.source import Read, Record, Shape, Stacked
+from netc.data.batch import Shape
+from netc.data.records import Read, Record, RecordBatch
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.paths import ResolvePath
 
 FIELD = "image_data_param.source"
-LOOKED_AT = 200
+EXAMINED = 200
 """Lines that are looked at for the name of a file: where a folder is missing, all lines would be in vain."""
 LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -74,7 +75,7 @@ class ImageListRecords:
         """The picture, for a message."""
         return f"`{self._root}{self._names[index % len(self._names)]}` of `{self.name}`"
 
-    def after(self, index: int) -> int:
+    def next_index(self, index: int) -> int:
         """The next one."""
         return index + 1
 
@@ -83,7 +84,7 @@ class ImageListRecords:
         """`read(index)`. Raises NetcError E504 for a picture that is missing or cannot be decoded."""
         yield self._read
 
-    def stacked(self, indices: list[int]) -> Stacked | None:
+    def read_many(self, indices: list[int]) -> RecordBatch | None:
         """None: each is decoded by itself."""
         return None
 
@@ -144,7 +145,7 @@ def _parse(source: Source, is_file: Callable[[str], bool]) -> tuple[list[str], n
 def _label_count(lines: Iterable[str], is_file: Callable[[str], bool]) -> int:
     """How many labels each line ends in, as the first tells that names a file; one, as in Caffe, where none does."""
     written = (line.strip() for line in lines if line.strip())
-    for line in itertools.islice(written, LOOKED_AT):
+    for line in itertools.islice(written, EXAMINED):
         for count in range(1, len(line.split())):
             name, *numbers = line.rsplit(None, count)
             if _numbers(numbers) is None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.source import Shape
+from netc.data.batch import Shape
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import NetcError, Source, Span
 

@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.pipeline.cropping import ResolvePath, TransformParameters
-from netc.data.pipeline.sampling import Numbers, Order, draws
-from netc.data.source import Read, Record, Shape, Stacked
+from netc.data.batch import Shape
+from netc.data.pipeline.mean import TransformParameters
+from netc.data.pipeline.sampling import Numbers, Sampler, draws
+from netc.data.records import Read, Record, RecordBatch
 from netc.data.sources.window_file import FIELD, WindowFile, read_windows
 from netc.diagnostics import NetcError
+from netc.paths import ResolvePath
 
 
 class WindowParameters(Protocol):
@@ -46,7 +48,7 @@ class WindowParameters(Protocol):
 
 
 @dataclass
-class WindowOrder(Order):
+class WindowSampler(Sampler):
     """Draws windows anew for each batch: first background, then the share of foreground.
 
     An index is twice the window's number, plus one where it is mirrored; background windows are numbered first.
@@ -83,7 +85,7 @@ class WindowRecords:
         self._flag = images.flags(True, False)
         self._cache: dict[int, bytes] = {}
 
-    def order(self, order: Order) -> WindowOrder:
+    def sampler(self, sampler: Sampler) -> WindowSampler:
         """How batches are drawn. Raises NetcError E509 where one asks for windows of a kind that there are none of."""
         p, file = self._parameters, self.file
         share = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
@@ -98,10 +100,10 @@ class WindowRecords:
                     field=FIELD,
                     notes=[f"`fg_threshold` is {p.fg_threshold:g}, `bg_threshold` {p.bg_threshold:g}"],
                 )
-        return WindowOrder(
-            seed=order.seed,
-            rank=order.rank,
-            world_size=order.world_size,
+        return WindowSampler(
+            seed=sampler.seed,
+            rank=sampler.rank,
+            world_size=sampler.world_size,
             background=len(file.background),
             foreground=len(file.foreground),
             share=share,
@@ -122,7 +124,7 @@ class WindowRecords:
         picture, _, *corners = self._window(index)
         return f"window {' '.join(map(str, corners))} of `{self._name(picture)}`"
 
-    def after(self, index: int) -> int:
+    def next_index(self, index: int) -> int:
         """The next window of its kind."""
         low = len(self.file.background)
         number, mirrored = divmod(index, 2)
@@ -134,7 +136,7 @@ class WindowRecords:
         """`read(index)`. Raises NetcError E504 for a picture that cannot be read, E509 for a window outside it."""
         yield self._read
 
-    def stacked(self, indices: list[int]) -> Stacked | None:
+    def read_many(self, indices: list[int]) -> RecordBatch | None:
         """None: each is decoded by itself."""
         return None
 
@@ -169,7 +171,7 @@ class WindowRecords:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise NetcError(f"{self.describe(index)}: {reason}", code="E504", field=FIELD) from None
         try:
-            place = placement(Corners(*corners), picture.shape[:2], size, p.context_pad, p.crop_mode == "square")
+            place = place_window(Corners(*corners), picture.shape[:2], size, p.context_pad, p.crop_mode == "square")
         except ValueError as error:
             raise NetcError(f"{self.describe(index)}: {error}", code="E509", field=FIELD) from None
         return Record(*_warped(picture, place, size, bool(index % 2), label))
@@ -200,7 +202,7 @@ class Corners(NamedTuple):
     y2: int
 
 
-class Placement(NamedTuple):
+class WindowPlacement(NamedTuple):
     """Which pixels are scaled to how many, and the padding around them."""
 
     corners: Corners
@@ -211,7 +213,7 @@ class Placement(NamedTuple):
     right: int
 
 
-def placement(corners: Corners, picture: tuple[int, int], size: int, context: int, square: bool) -> Placement:
+def place_window(corners: Corners, picture: tuple[int, int], size: int, context: int, square: bool) -> WindowPlacement:
     """How a window is scaled to a crop of `size`, in Caffe's float32 and with its rounding.
 
     With `context` pixels around it, or made `square`, it may reach outside the picture: that part is padding. Raises
@@ -221,7 +223,7 @@ def placement(corners: Corners, picture: tuple[int, int], size: int, context: in
     if not (context or square):
         if not (0 <= corners.x1 <= corners.x2 < width and 0 <= corners.y1 <= corners.y2 < height):
             raise ValueError(f"it is not inside a picture of {height}x{width}")
-        return Placement(corners, size, size, 0, 0, 0)
+        return WindowPlacement(corners, size, size, 0, 0, 0)
     wide = _widened(corners, size, context, square)
     left, top = max(0, -wide.x1), max(0, -wide.y1)
     right, bottom = max(0, wide.x2 - width + 1), max(0, wide.y2 - height + 1)
@@ -229,7 +231,7 @@ def placement(corners: Corners, picture: tuple[int, int], size: int, context: in
     if inside.x1 > inside.x2 or inside.y1 > inside.y2:
         raise ValueError(f"it is empty, or outside a picture of {height}x{width}")
     scale_x, scale_y = (np.float32(size) / np.float32(b - a + 1) for a, b in ((wide.x1, wide.x2), (wide.y1, wide.y2)))
-    return Placement(
+    return WindowPlacement(
         inside,
         _rounded(np.float32(inside.y2 - inside.y1 + 1) * scale_y),
         _rounded(np.float32(inside.x2 - inside.x1 + 1) * scale_x),
@@ -260,7 +262,7 @@ def _rounded(value: Any) -> int:
     return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))
 
 
-def _warped(picture: Any, place: Placement, size: int, mirror: bool, label: int) -> tuple[Any, int, Any]:
+def _warped(picture: Any, place: WindowPlacement, size: int, mirror: bool, label: int) -> tuple[Any, int, Any]:
     import cv2
 
     left = place.right if mirror else place.left

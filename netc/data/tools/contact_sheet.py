@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data.images import Image, encode
-from netc.data.sources.database import DatumRecords
-from netc.data.stores import open_records
+from netc.data.sources.database import DatumRecords, open_records
 from netc.diagnostics import NetcError
 from netc.weights import atomic_write
 

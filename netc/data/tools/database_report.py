@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from netc.data.pipeline.ordered_threads import decoded
-from netc.data.source import Record, Shape
-from netc.data.sources.database import DatumRecords
-from netc.data.stores import open_records
-from netc.data.tools.mnist_and_cifar import Tell, nobody
+from netc.data.batch import Shape
+from netc.data.pipeline.parallel_map import read_in_parallel
+from netc.data.records import Record
+from netc.data.sources.database import DatumRecords, open_records
+from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError
 
 
@@ -39,17 +39,18 @@ class DatabaseReport:
     """What is wrong, a finding a record."""
 
     @property
-    def looked_at(self) -> int:
+    def examined(self) -> int:
         """Records that were read, faulty ones among them."""
         return sum(self.shapes.values()) + len(self.faults)
 
 
-def survey(
-    database: Path | str, *, limit: int | None = None, threads: int | None = None, tell: Tell = nobody
+def inspect_database(
+    database: Path | str, *, limit: int | None = None, threads: int | None = None, progress: Progress = no_progress
 ) -> DatabaseReport:
     """Look at every record of a database, or at the first `limit`, decoding each picture.
 
-    A record that cannot be read is a fault of the survey. Raises NetcError E501, E502, E507 for the database itself.
+    A record that cannot be read is one of the report's errors. Raises NetcError E501, E502, E507 for the
+    database itself.
     """
     with contextlib.closing(open_records(database)) as records:
         records.store.check()
@@ -58,9 +59,9 @@ def survey(
         found = DatabaseReport(str(database), backend, total, 0)
         looked = total if limit is None else min(limit, total)
         plain = _plain_facts(records, found, looked)
-        for done, record in enumerate(decoded(records, looked, threads)):
+        for done, record in enumerate(read_in_parallel(records, looked, threads)):
             next(plain)
-            tell(done + 1, looked)
+            progress(done + 1, looked)
             _count(found, record)
         return found
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from netc.data import images
-from netc.data.pipeline.ordered_threads import in_order
-from netc.data.source import Shape
+from netc.data.batch import Shape
+from netc.data.pipeline.parallel_map import parallel_map
 from netc.data.sources.datum import write_datum
 from netc.data.sources.image_list import read_text
 from netc.data.stores.writers import Put, checked_target, new_database
-from netc.data.tools.mnist_and_cifar import Tell, nobody
+from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.weights import atomic_write
 
@@ -76,7 +76,7 @@ def convert_images(
     seed: int | None = None,
     skip_bad: bool = False,
     threads: int | None = None,
-    tell: Tell = nobody,
+    progress: Progress = no_progress,
 ) -> Conversion:
     """Make a database of the pictures that a list names, a path and a label a line (`convert_imageset.cpp`).
 
@@ -93,7 +93,7 @@ def convert_images(
     if shuffle:
         random.Random(seed).shuffle(entries)
     with new_database(out, backend) as put:
-        return _Run(settings, root, skip_bad, tell).write(entries, put, threads)
+        return _Run(settings, root, skip_bad, progress).write(entries, put, threads)
 
 
 def convert_folder(
@@ -107,7 +107,7 @@ def convert_folder(
     seed: int | None = 0,
     skip_bad: bool = False,
     threads: int | None = None,
-    tell: Tell = nobody,
+    progress: Progress = no_progress,
 ) -> tuple[Conversion, list[str]]:
     """Make a database of class folders, as ImageNet is laid out; gives what was done, and the classes by label.
 
@@ -127,7 +127,7 @@ def convert_folder(
         file.write("".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape"))
         file.flush()
         with new_database(out, backend) as put:
-            done = _Run(settings, f"{folder}/", skip_bad, tell).write(entries, put, threads)
+            done = _Run(settings, f"{folder}/", skip_bad, progress).write(entries, put, threads)
     return done, classes
 
 
@@ -184,8 +184,8 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
 class _Run:
     """One conversion: pictures are read and changed in threads, records written in order."""
 
-    def __init__(self, settings: ImageSettings, root: str, skip_bad: bool, tell: Tell) -> None:
-        self.settings, self.root, self.skip_bad, self.tell = settings, root, skip_bad, tell
+    def __init__(self, settings: ImageSettings, root: str, skip_bad: bool, progress: Progress) -> None:
+        self.settings, self.root, self.skip_bad, self.progress = settings, root, skip_bad, progress
         self.flag = images.flags(not settings.gray, settings.gray)
         self.size = (settings.height, settings.width) if settings.height else None
 
@@ -193,8 +193,8 @@ class _Run:
         """Write a record an entry. Raises NetcError E502 where every picture was left out."""
         skipped: list[Diagnostic] = []
         first: Shape | None = None
-        for number, result in enumerate(in_order(self._attempt, entries, threads)):
-            self.tell(number + 1, len(entries))
+        for number, result in enumerate(parallel_map(self._attempt, entries, threads)):
+            self.progress(number + 1, len(entries))
             if isinstance(result, NetcError):
                 skipped += result.diagnostics
                 continue

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netc.data.pipeline.cropping import Mean
-from netc.data.pipeline.ordered_threads import decoded
-from netc.data.source import Record
-from netc.data.sources.database import DatumRecords
-from netc.data.stores import open_records
-from netc.data.tools.mnist_and_cifar import Tell, nobody
+from netc.data.pipeline.mean import Mean
+from netc.data.pipeline.parallel_map import read_in_parallel
+from netc.data.records import Record
+from netc.data.sources.database import DatumRecords, open_records
+from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import NetcError
 from netc.weights import write_blob
 
@@ -41,7 +40,7 @@ def mean_image(
     *,
     skip_bad: bool = False,
     threads: int | None = None,
-    tell: Tell = nobody,
+    progress: Progress = no_progress,
 ) -> MeanImage:
     """The mean of all pictures of a database, written to the .binaryproto file `out` where that is given.
 
@@ -50,17 +49,17 @@ def mean_image(
     out), E505 for pictures of different sizes, E408 where `out` cannot be written.
     """
     with contextlib.closing(open_records(database)) as records:
-        result = _mean(records, skip_bad, threads, tell)
+        result = _mean(records, skip_bad, threads, progress)
     if out is not None:
         write_blob(out, result.mean[None])
     return result
 
 
-def _mean(records: DatumRecords, skip_bad: bool, threads: int | None, tell: Tell) -> MeanImage:
+def _mean(records: DatumRecords, skip_bad: bool, threads: int | None, progress: Progress) -> MeanImage:
     total, added, skipped = len(records), 0, 0
     sums: Mean | None = None
-    for index, record in enumerate(decoded(records, total, threads)):
-        tell(index + 1, total)
+    for index, record in enumerate(read_in_parallel(records, total, threads)):
+        progress(index + 1, total)
         if isinstance(record, NetcError):
             if not skip_bad:
                 raise record

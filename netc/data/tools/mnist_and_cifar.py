@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +10,21 @@ import numpy as np
 from netc.data.sources.datum import write_datum
 from netc.data.stores.writers import checked_target, new_database
 from netc.data.tools.idx import Bytes, read_idx
+from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import NetcError
 
-Tell = Callable[[int, int], None]
-"""`tell(done, total)`, called as the work goes on; a total of 0 is not known."""
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_RECORD = 1 + 3 * 32 * 32
 """A label and a picture (README of the binary version)."""
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 
 
-def nobody(done: int, total: int) -> None:
-    """Tells nobody."""
-
-
 def mnist(
-    images_idx: Path | str, labels_idx: Path | str, out: Path | str, backend: str = "lmdb", tell: Tell = nobody
+    images_idx: Path | str,
+    labels_idx: Path | str,
+    out: Path | str,
+    backend: str = "lmdb",
+    progress: Progress = no_progress,
 ) -> int:
     """Make a database of a pair of IDX files (Yann LeCun's MNIST format), gzipped or not; gives the number of records.
 
@@ -39,10 +38,12 @@ def mnist(
         raise NetcError(
             f"`{images_idx}` holds {len(pictures)} images, `{labels_idx}` {len(labels)} labels", code="E510"
         )
-    return write_planes(out, zip(pictures[:, None], labels.tolist()), backend, tell=tell, total=len(labels))
+    return write_planes(out, zip(pictures[:, None], labels.tolist()), backend, progress=progress, total=len(labels))
 
 
-def cifar10(folder: Path | str, out_folder: Path | str, backend: str = "lmdb", tell: Tell = nobody) -> dict[str, int]:
+def cifar10(
+    folder: Path | str, out_folder: Path | str, backend: str = "lmdb", progress: Progress = no_progress
+) -> dict[str, int]:
     """Make `cifar10_train_lmdb` and `cifar10_test_lmdb` of CIFAR-10's binary version; gives their numbers of records.
 
     Keys are five digits, records are three planes of bytes, red first as in the files, with a label
@@ -57,7 +58,7 @@ def cifar10(folder: Path | str, out_folder: Path | str, backend: str = "lmdb", t
     for part, batches in parts.items():
         rows = np.concatenate(batches)
         records = zip(rows[:, 1:].reshape(-1, *CIFAR_SHAPE), rows[:, 0].tolist())
-        counts[part] = write_planes(outputs[part], records, backend, digits=5, tell=tell, total=len(rows))
+        counts[part] = write_planes(outputs[part], records, backend, digits=5, progress=progress, total=len(rows))
     return counts
 
 
@@ -90,7 +91,7 @@ def write_planes(
     backend: str = "lmdb",
     *,
     digits: int = 8,
-    tell: Tell = nobody,
+    progress: Progress = no_progress,
     total: int = 0,
 ) -> int:
     """As `write_lmdb`, into either kind of database and under keys of `digits` digits."""
@@ -100,5 +101,5 @@ def write_planes(
             channels, height, width = image.shape
             put(b"%0*d" % (digits, count), write_datum((channels, height, width), image.tobytes(), label))
             count += 1
-            tell(count, total)
+            progress(count, total)
     return count

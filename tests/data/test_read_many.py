@@ -71,7 +71,7 @@ def test_batches_are_the_same_as_one_by_one(tmp_path, monkeypatch, phase, crop, 
     for size in (chunks.TOGETHER, 4 * PICTURES[0].size, 0):
         monkeypatch.setattr(chunks, "TOGETHER", size)
         source = open_source(layer, phase, seed=3, threads=2)
-        source.complete = complete
+        source.normalize_on_host = complete
         batches.append([source.next_batch() for _ in range(3)])
         source.close()
     for together in batches[:2]:
@@ -86,7 +86,7 @@ def test_batches_are_the_same_as_one_by_one(tmp_path, monkeypatch, phase, crop, 
 
 def test_small_raw_records_are_read_at_once(tmp_path, monkeypatch):
     source = open_source(data_layer(database(tmp_path / "db", PICTURES), 12), "TEST")
-    monkeypatch.setattr(source.records, "reading", None)
+    monkeypatch.setattr(source.builder.records, "reading", None)
     assert source.next_batch().tops[1].tolist() == list(range(12))
     source.close()
 

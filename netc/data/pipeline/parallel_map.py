@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,8 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from netc.data.pipeline.prefetch import cores
-from netc.data.source import Record, Records
+from netc.data.records import Record, Records
 from netc.diagnostics import NetcError
 
 T = TypeVar("T")
@@ -21,10 +21,15 @@ CHUNK = 16
 """Records read at a time."""
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallel_map(function: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
     """The results of a function, in the order of its arguments; faults are raised in order too. `threads`: one a core.
 
-    >>> list(in_order(abs, [-2, 1, -3], threads=2))
+    >>> list(parallel_map(abs, [-2, 1, -3], threads=2))
     [2, 1, 3]
     """
     threads = threads or cores()
@@ -41,14 +46,14 @@ def in_order(function: Callable[[T], R], items: Iterable[T], threads: int | None
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def decoded(records: Records, count: int, threads: int | None = None) -> Iterator[Record | NetcError]:
+def read_in_parallel(records: Records, count: int, threads: int | None = None) -> Iterator[Record | NetcError]:
     """The first `count` records in order, with pictures of their own, or what is wrong with them."""
 
     def read_chunk(start: int) -> list[Record | NetcError]:
         with records.reading() as read:
             return [_one(read, index) for index in range(start, min(start + CHUNK, count))]
 
-    for chunk in in_order(read_chunk, range(0, count, CHUNK), threads):
+    for chunk in parallel_map(read_chunk, range(0, count, CHUNK), threads):
         yield from chunk
 
 

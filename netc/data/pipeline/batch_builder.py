@@ -1,0 +1,88 @@
+"""What the chunks of a batch share: how records become images of a batch, and the arrays of the batch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from netc.data.batch import Allocate, Array, Batch, Shape
+from netc.data.pipeline.augmentation import Augmenter
+from netc.data.pipeline.cropping import Cropping
+from netc.data.pipeline.normalization import Normalization
+from netc.data.records import Record, Records
+from netc.diagnostics import NetcError
+
+
+class BufferPool:
+    """Arrays to be used again: fresh memory costs as much as filling it."""
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: Shape, dtype: Any, allocate: Allocate) -> Array:
+        """An array of this shape and dtype; free ones of others are dropped."""
+        with self._lock:
+            while self._free:
+                array = self._free.pop()
+                if array.shape == shape and array.dtype == dtype:
+                    return array
+        return allocate(shape, dtype)
+
+    def release_of(self, array: Array) -> Callable[[], None]:
+        """The function that returns an array to the pool; it acts once."""
+        held = [array]
+
+        def release() -> None:
+            with self._lock:
+                self._free += held
+                held.clear()
+
+        return release
+
+
+@dataclass
+class BatchBuilder:
+    """How batches are made of records. One object for all batches of a source, shared by its threads."""
+
+    records: Records
+    batch_size: int
+    record_shapes: tuple[Shape, ...]
+    crop: Cropping
+    normalization: Normalization
+    augmenter: Augmenter | None = None
+    max_attempts: int = 1
+    """Records to try for each slot: more than one skips records that cannot be used."""
+    normalize_on_host: bool = False
+    """Whether chunks normalize; otherwise the device does."""
+    allocate: Allocate = np.empty
+    skipped: dict[str, NetcError] = field(default_factory=dict)
+    """Records that were skipped, by their description, with the error."""
+    closed: threading.Event = field(default_factory=threading.Event)
+    _buffers: BufferPool = field(default_factory=BufferPool)
+
+    def accepts_shape(self, shape: Shape) -> bool:
+        """Whether an image (c, h, w) may be in a batch: with `skip_bad`, one of another size is a bad record."""
+        if self.max_attempts == 1 or self.batch_size == 1:
+            return True
+        expected = self.record_shapes[0]
+        if self.augmenter is not None or self.crop.size:  # they determine the size
+            return shape[0] == expected[0]
+        return shape == expected
+
+    def allocate_batch(self, mirror: Array | None, first: Record) -> Batch:
+        """The arrays of a batch whose first record is `first`; `mirror` (n) says which images are flipped."""
+        channels, height, width = first.image.shape
+        n = self.batch_size
+        data_shape = (n, channels, *self.crop.extents(height, width))
+        labels = np.empty((n, *np.shape(first.label)), np.float32)
+        if self.normalize_on_host:
+            return Batch((self.allocate(data_shape, np.dtype(np.float32)), labels))
+        data = self._buffers.take(data_shape, first.image.dtype, self.allocate)
+        valid = None if first.valid is None else np.empty((n, 4), np.int64)
+        offsets = np.empty((n, 2), np.int64)
+        return Batch((data, labels), mirror, offsets, valid, self._buffers.release_of(data))

@@ -1,0 +1,108 @@
+"""Batches of images and labels from records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from netc.data.batch import Allocate, Shape
+from netc.data.pipeline.augmentation import Augmenter
+from netc.data.pipeline.batch_assembly import PendingBatch
+from netc.data.pipeline.batch_builder import BatchBuilder
+from netc.data.pipeline.cropping import Cropping
+from netc.data.pipeline.normalization import Normalization
+from netc.data.pipeline.parallel_map import cores
+from netc.data.pipeline.prefetch import PrefetchingSource
+from netc.data.pipeline.sampling import BatchPlan, Sampler
+from netc.data.records import MAX_SKIPS, Records, first_shapes
+from netc.diagnostics import NetcError
+
+RAW_THREADED, ENCODED_THREADED = 1 << 16, 1 << 13
+"""Values of a raw image, and of an encoded one, from which on several threads read faster than one (measured)."""
+
+
+def threads_for(records: Records, shape: Shape, augmented: bool) -> int:
+    """One thread a core, at most eight: a net that trains needs the rest. But one thread for small images.
+
+    There, passing the interpreter lock between threads costs more than what they do without it.
+    """
+    raw = not augmented and records.read_many([0]) is not None
+    return 1 if math.prod(shape) < (RAW_THREADED if raw else ENCODED_THREADED) else min(8, cores())
+
+
+class RecordSource(PrefetchingSource[PendingBatch]):
+    """Batches of images and labels from records; see `BatchSource`.
+
+    `records` are read by index, `sampler` determines which and when, `augmenter` changes each image, `crop` cuts it,
+    and `normalization` is applied last, on the device or in the threads. `prefetch` batches are read ahead by `threads`
+    threads. With `skip_bad` the next usable record replaces one that cannot be used; `skipped` lists the latter.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        sampler: Sampler,
+        *,
+        batch_size: int,
+        crop: Cropping,
+        normalization: Normalization,
+        prefetch: int = 4,
+        threads: int | None = None,
+        augmenter: Augmenter | None = None,
+        skip_bad: bool = False,
+    ) -> None:
+        augmenter = augmenter if augmenter is not None and augmenter.active else None
+        shapes = first_shapes(records, skip_bad)
+        threads = threads or threads_for(records, shapes[0], augmenter is not None)
+        super().__init__(records.name, sampler, batch_size, shapes, prefetch, threads)
+        self.builder = BatchBuilder(
+            records,
+            batch_size,
+            shapes,
+            crop,
+            normalization,
+            augmenter,
+            MAX_SKIPS if skip_bad else 1,
+            closed=self.closed,
+        )
+        self._plans: Iterator[BatchPlan] | None = None
+
+    @property
+    def skipped(self) -> dict[str, NetcError]:
+        """See BatchSource."""
+        return self.builder.skipped
+
+    @property
+    def normalization(self) -> Normalization:
+        """See BatchSource."""
+        return self.builder.normalization
+
+    def configure(self, allocate: Allocate, normalize_on_host: bool) -> None:
+        """See BatchSource."""
+        self.builder.allocate, self.builder.normalize_on_host = allocate, normalize_on_host
+
+    def start_batch(self, pool: ThreadPoolExecutor, position: int) -> PendingBatch:
+        """Start the chunks of a batch."""
+        pending = PendingBatch(self.builder, self._next_plan(position))
+        pending.submit(pool, self.threads)
+        return pending
+
+    def seek(self, position: int) -> None:
+        """Continue with another record; what was read ahead is dropped."""
+        super().seek(position)
+        self._plans = None
+
+    def close(self) -> None:
+        """Stop the threads, wait for them, and close the records."""
+        super().close()
+        self.builder.records.close()
+
+    def _next_plan(self, position: int) -> BatchPlan:
+        if self._plans is None:
+            self._plans = self.sampler.plans(position, self.batch_size)
+        try:
+            return next(self._plans)
+        except NetcError:  # such as the keys of a damaged database: a generator that raised has ended
+            self._plans = None
+            raise
