@@ -56,3 +56,14 @@ def test_a_shape_for_what_is_no_input_is_an_error(tmp_path):
             netc.load(tmp_path / "net.prototxt", shapes={name: (2, 3)})
         assert caught.value.diagnostics[0].code == "E100"
         assert caught.value.diagnostics[0].help == help
+
+
+def test_weights_of_a_layer_whose_bottom_has_an_unknown_number_of_axes_are_an_error(tmp_path):
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "x" type: "Input" top: "x" }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc" inner_product_param { num_output: 4 } }\n'
+    )
+    with pytest.raises(netc.NetcError, match="layer `fc`") as caught:
+        netc.load(tmp_path / "net.prototxt")
+    assert caught.value.diagnostics[0].code == "E203"
+    assert netc.load(tmp_path / "net.prototxt", shapes={"x": (2, 3)}).fc.weight.shape == (4, 3)

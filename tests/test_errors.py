@@ -1,16 +1,19 @@
-"""The pages behind `netc explain`: one for each code, and their examples are true."""
+"""The error pages of `netc explain`: one per code, and every example is run. NETC_BLESS=1 rewrites their output."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import netc
+from netc.cli import main
 from netc.inspection import explain
 from netc.inspection.error_pages import FOLDER, codes
-from tests.layers.meanings import register_upsample
+from tests import error_examples
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r'"([EW]\d{3})"')
@@ -20,20 +23,6 @@ EXAMPLES = [
     for page in PAGES
     for block in re.findall(r"^```prototxt\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 ]
-
-NET = """
-layer {
-  name: "data"
-  type: "DummyData"
-  top: "data"
-  top: "label"
-  dummy_data_param { shape { dim: 2 dim: 5 } shape { dim: 2 } }
-}
-layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
-"""
-"""`net.prototxt`, to which the examples of solvers refer."""
-
 
 ALONG = {
     "E008": {"W003"},
@@ -56,27 +45,89 @@ def test_every_code_has_a_page_and_every_page_a_code():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_has_a_heading_an_example_and_an_explanation(page):
+def test_a_page_has_a_heading_an_explanation_an_example_and_an_action(page):
     text = page.read_text()
     assert re.match(rf"# {page.stem}: [a-zA-Z]", text)
-    assert text.count("```") == 2
-    assert len(text.split("\n\n")) >= 3
+    _, explanation, *_, action = text.split("\n\n")
+    assert explanation.endswith(".")
+    assert action.endswith(".\n")
+    assert re.findall("^```(.*)$", text, re.MULTILINE) in (
+        ["prototxt", "", "console", ""],
+        ["console", ""],
+        ["python", ""],
+        ["text", ""],
+    )
     assert all(line.strip() or not line for line in text.splitlines())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_output_of_an_example_is_that_of_its_page(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    error_examples.prepare(page.stem, monkeypatch)
+    capsys.readouterr()
+    text = page.read_text()
+    for block in re.findall(r"^```prototxt\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        Path("example.prototxt").write_text(block)
+    shown = re.search(r"^```(console|python|text)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    kind, block = shown.groups()
+    source = [line for line in block.splitlines() if kind != "text" and line.startswith(PROMPTS[kind])]
+    printed = {"console": run_console, "python": run_python, "text": run_produced}[kind](page.stem, source, capsys)
+    found = "\n".join([*source, *findings(printed, page.stem)]) + "\n"
+    assert f"[{page.stem}]" in found
+    if os.environ.get("NETC_BLESS"):
+        page.write_text(text.replace(block, found))
+        return
+    assert block == found, "NETC_BLESS=1 rewrites it: read the diff"
+
+
+PROMPTS = {"console": ("$ ",), "python": (">>> ", "... ")}
+
+
+def run_console(code, source, capsys) -> str:
+    for line in source:
+        program, *arguments = shlex.split(line.removeprefix("$ "))
+        assert program == "netc"
+        status = main(arguments)
+        assert status == (1 if code.startswith("E") else 0)
+    return capsys.readouterr().err
+
+
+def run_python(code, source, capsys) -> str:
+    program = "\n".join(line[4:] for line in source) + "\n"
+    try:
+        exec(compile(program, f"{code}.md", "exec"), {})
+    except netc.NetcError as error:
+        return error.render()
+    return capsys.readouterr().out
+
+
+def run_produced(code, source, capsys) -> str:
+    return error_examples.PRODUCE[code]().render()
+
+
+def findings(printed: str, code: str) -> list[str]:
+    """The lines of the findings of one code."""
+    kept, shown = [], False
+    for line in printed.splitlines():
+        head = re.match(r"(?:error|warning)\[(\w+)\]", line)
+        shown = head[1] == code if head else shown and re.match(r"\s|\d+ +\|", line) is not None
+        kept += [line] * shown
+    return kept
 
 
 @pytest.mark.parametrize(("code", "text"), EXAMPLES, ids=[code for code, _ in EXAMPLES])
 def test_an_example_gives_its_code_and_no_other(code, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if code == "E014":
-        register_upsample(monkeypatch)
-    Path("net.prototxt").write_text(NET)
+    error_examples.prepare(code, monkeypatch)
     Path("example.prototxt").write_text(text)
     assert {d.code for d in netc.check("example.prototxt")} - ALONG.get(code, set()) == {code}
 
 
 def test_the_net_that_examples_of_solvers_refer_to_is_sound(tmp_path):
     path = tmp_path / "net.prototxt"
-    path.write_text(NET)
+    path.write_text(error_examples.NET)
     assert netc.check(path) == []
 
 

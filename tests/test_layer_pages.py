@@ -11,11 +11,12 @@ import netc
 from netc.inspection import explain, layer_documentation
 from netc.inspection.layer_pages import layer_page, layer_types
 from netc.layers import registry
+from tests.layers.meanings import register_upsample
 
 
 def test_a_page_has_every_section():
     page = explain("Pooling")
-    assert page.startswith("# Pooling: a layer type (`POOLING` in V1 files)\n\n")
+    assert page.startswith("# Pooling: a layer type of BVLC Caffe (`POOLING` in V1 files)\n\n")
     assert "Takes exactly 1 bottom, returns 1 or 2 tops." in page
     assert "\n  stride (pair of int, default 1, 1)\n    Vertical and horizontal distance between windows.\n" in page
     assert "Read from pooling_param.stride, pooling_param.stride_h, pooling_param.stride_w." in page
@@ -60,6 +61,19 @@ def test_an_unknown_layer_type():
     assert caught.value.diagnostics[0].help == "did you mean `Pooling`?"
 
 
+def test_every_meaning_of_a_name_is_on_its_page(monkeypatch):
+    register_upsample(monkeypatch)
+    page = layer_page("Upsample")
+    assert [line for line in page.splitlines() if line.startswith("#")] == [
+        "# Upsample: a layer type of dialect `segnet`",
+        "# Upsample: a layer type of dialect `weighted`",
+        "# Upsample: a layer type of dialect `yolo`",
+    ]
+    assert layer_documentation("Upsample", "yolo").summary == "Each value is repeated."
+    with pytest.raises(netc.NetcError, match="unknown dialect `yol` of layer type `Upsample`"):
+        layer_documentation("Upsample", "yol")
+
+
 def test_types_are_sorted():
     assert layer_types() == sorted(registry())
 
@@ -75,7 +89,7 @@ def test_pages_import_neither_torch_nor_protobuf():
 def test_importing_a_layer_reads_no_source():
     code = (
         "import sys, ast; parse, read = ast.parse, []; ast.parse = lambda *a, **k: read.append(a) or parse(*a, **k);"
-        "from netc.layers import layer_class; cls = layer_class('Pooling'); assert not read;"
+        "from netc.layers import layer_classes; (cls,) = layer_classes('Pooling'); assert not read;"
         "assert 'Parameters:' in cls.__doc__ and read"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

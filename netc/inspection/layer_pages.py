@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir import documentation
 from netc.ir.documentation import LayerDocumentation, ParameterDocumentation
-from netc.layers import registry
+from netc.layers import layer_classes, registry
 
 WIDTH = 100
 """Columns of a page."""
@@ -19,25 +19,36 @@ def layer_types() -> list[str]:
     return sorted(registry())
 
 
-def layer_documentation(name: str) -> LayerDocumentation:
+def layer_documentation(name: str, dialect: str | None = None) -> LayerDocumentation:
     """The documentation of a layer type, by its name in any case or by its name in V1 files.
 
-    Imports neither torch nor protobuf. Raises NetcError E100 for an unknown name.
+    `dialect` selects one of several meanings (`""` is BVLC's); without it the documentation is that of BVLC's meaning,
+    or of the first dialect. Imports neither torch nor protobuf. Raises NetcError E100 for an unknown name or dialect.
 
     >>> layer_documentation("INNER_PRODUCT").parameters[0].fields
     ('inner_product_param.num_output',)
     """
+    found = {one.dialect: one for one in layer_meanings(name)}
+    if dialect is None:
+        return next(iter(found.values()))
+    if dialect not in found:
+        raise NetcError(f"unknown dialect `{dialect}` of layer type `{name}`", help=did_you_mean(dialect, found))
+    return found[dialect]
+
+
+def layer_meanings(name: str) -> tuple[LayerDocumentation, ...]:
+    """The documentation of every meaning of a layer type, BVLC's first. Raises NetcError E100 for an unknown name."""
     wanted = _key(name)
     for type_name, cls in registry().items():
         if wanted in (_key(type_name), _key(cls.v1 or "")):
-            return documentation.layer_documentation(cls)
+            return tuple(map(documentation.layer_documentation, layer_classes(type_name)))
     help = did_you_mean(name, layer_types()) or "`netc explain --list` lists all layer types"
     raise NetcError(f"unknown layer type `{name}`", help=help)
 
 
 def layer_page(name: str) -> str:
-    """The documentation of a layer type as text. Raises NetcError E100 for an unknown name."""
-    return "\n".join(_lines(layer_documentation(name))) + "\n"
+    """The documentation of every meaning of a layer type as text. Raises NetcError E100 for an unknown name."""
+    return "\n\n".join("\n".join(_lines(one)) for one in layer_meanings(name)) + "\n"
 
 
 def _key(name: str) -> str:
@@ -45,7 +56,8 @@ def _key(name: str) -> str:
 
 
 def _lines(layer: LayerDocumentation) -> Iterator[str]:
-    yield f"# {layer.type}: a layer type" + (f" (`{layer.v1}` in V1 files)" if layer.v1 else "")
+    owner = f"dialect `{layer.dialect}`" if layer.dialect else "BVLC Caffe"
+    yield f"# {layer.type}: a layer type of {owner}" + (f" (`{layer.v1}` in V1 files)" if layer.v1 else "")
     for paragraph in (layer.summary, *layer.details.split("\n\n")):
         yield from _paragraph(paragraph)
     yield from _paragraph(f"Takes {layer.bottoms}, returns {layer.tops}.")

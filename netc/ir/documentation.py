@@ -62,6 +62,8 @@ class LayerDocumentation:
     """The learned blobs and statistics in .caffemodel order; empty where there are none."""
     v1: str | None
     """The name in files of 2014, None where there is none."""
+    dialect: str
+    """The fork of Caffe that the type belongs to; empty for BVLC's."""
     parameters: tuple[ParameterDocumentation, ...]
 
 
@@ -94,6 +96,7 @@ def layer_documentation(cls: type[Layer]) -> LayerDocumentation:
         tops=cls.top_count.text("top"),
         blobs=(cls.weights.__doc__ or "").strip() if cls.weights is not Layer.weights else "",
         v1=cls.v1,
+        dialect=cls.dialect,
         parameters=parameters(cls),
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir.dims import differ, known, text
 from netc.ir.graph import Graph, Node
-from netc.ir.layer import Weights
+from netc.ir.layer import Layer, Weights
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.fillers import fill
@@ -218,14 +218,16 @@ def _empty(graph: Graph, node: Node) -> nn.Module:
 def made(graph: Graph, node: Node) -> nn.Module:
     """A node's module, its weights not yet filled. Raises NetcError E203 where their shapes are not known."""
     weights = graph.weights(node)
-    if any(not known(extent) for weight in weights for extent in weight.shape):
+    unknown = any(graph.shape(name) is None for name in node.bottoms)
+    learns = type(node.layer).weights is not Layer.weights
+    if (unknown and learns) or any(not known(extent) for weight in weights for extent in weight.shape):
         raise NetcError(
             f"weights of layer `{node.name}` depend on an extent that is not known",
             code="E203",
             span=node.span,
             help="give the data's shape: `--shape data=n,c,h,w`",
         )
-    if any(graph.shape(name) is None for name in node.bottoms) or _reshapes(graph, node):
+    if unknown or _reshapes(graph, node):
         return LayerModule(node.layer, weights, len(node.tops), node.name, node.span)
     return module_for(node, graph.shapes(node.bottoms), weights)
 

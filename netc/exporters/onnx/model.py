@@ -89,6 +89,9 @@ def _input(graph: Graph, sink: Sink, name: str, stage: InputStage | None) -> onn
 
 def _write(graph: Graph, sink: Sink, step: Step) -> None:
     node = step.node
+    rule = RULES.rule_for(node.layer)
+    if rule is None:
+        raise cannot_export(node, "ONNX")
     for name in node.bottoms:
         known_shape(graph, name, free=1)
     call = OnnxCall(
@@ -102,9 +105,6 @@ def _write(graph: Graph, sink: Sink, step: Step) -> None:
         blob_names=tuple(weight.name for one in step.nodes for weight in graph.weights(one)),
         absorbed=None if step.absorbed is None else step.absorbed.layer,
     )
-    rule = RULES.rule_for(node.layer)
-    if rule is None:
-        raise cannot_export(node, "ONNX")
     try:
         rule(node.layer, call)
     except NetcError as error:
