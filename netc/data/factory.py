@@ -47,7 +47,7 @@ def open_source(
     threads: int | None = None,
     skip_bad: bool = False,
 ) -> BatchSource:
-    """The source that a data layer's parameters describe; `layer` is known by its `type`.
+    """The source that a data layer's parameters describe; `layer` says what feeds it (`fed_by`).
 
     `phase` is `"TRAIN"` or `"TEST"`: only in TRAIN are crops random and records shared out among ranks, as in Caffe.
     `seed` settles all that is random; `resolve_path` finds the files that the layer names; `tops` are the names of the
@@ -59,7 +59,7 @@ def open_source(
     """
     train = phase == "TRAIN"
     sampler = Sampler(seed, rank=rank if train else 0, world_size=world_size if train else 1)
-    return _OPENERS[layer.type](_Request(layer, train, sampler, resolve_path, tops, threads, skip_bad))
+    return _OPENERS[layer.fed_by](_Request(layer, train, sampler, resolve_path, tops, threads, skip_bad))
 
 
 def _data(request: _Request) -> BatchSource:
@@ -138,4 +138,4 @@ def _hdf5_data(request: _Request) -> BatchSource:
     return Hdf5Source(files, request.sampler, request.layer.batch_size)
 
 
-_OPENERS = {"Data": _data, "ImageData": _image_data, "WindowData": _window_data, "HDF5Data": _hdf5_data}
+_OPENERS = {"database": _data, "image list": _image_data, "windows": _window_data, "hdf5": _hdf5_data}

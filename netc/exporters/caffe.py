@@ -48,7 +48,7 @@ def _input(layer: caffe.LayerParameter, graph: Graph, name: str) -> None:
 
 
 def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node) -> None:
-    if node.layer.type not in BVLC_TYPES:
+    if node.layer.dialect:
         raise NetcError(
             f"BVLC Caffe has no layer type `{node.layer.type}`",
             code="E801",
@@ -118,13 +118,3 @@ def _plain(value: Any) -> Mapping[str, Any]:
         held = ((f.name, getattr(value, f.name), f.default) for f in fields(value))
         return {name: given for name, given, default in held if given != default}
     raise TypeError(f"no message: {value!r}")
-
-
-BVLC_TYPES = frozenset(
-    """AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data
-    Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss
-    Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM LSTMUnit Log MVN MemoryData MultinomialLogisticLoss PReLU
-    Parameter Pooling Power Python RNN ReLU Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice
-    Softmax SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData""".split()
-)
-"""The types that BVLC Caffe registers (`layer_factory.cpp`, REGISTER_LAYER_CLASS); forks have others."""

@@ -9,26 +9,8 @@ from netc.diagnostics import Diagnostic
 from netc.ir.graph import Graph, Node
 from netc.ir.liveness import Liveness
 
-ENDS = frozenset(("Accuracy", "ArgMax", "Softmax", "Sigmoid", "Python", "Silence", "HDF5Output"))
-"""Types whose tops are meant for whoever runs the net: measures, scores, and what cannot be seen into."""
-INNER = frozenset(
-    ("AbsVal", "BatchNorm", "Bias", "Concat", "Dropout", "ELU", "Eltwise", "LRN", "MVN", "Pooling", "PReLU", "ReLU",
-     "Scale", "Slice", "TanH")
-)  # fmt: skip
-"""Types that nets rarely end in: in a net without a loss, one whose top is not used looks forgotten."""
-
-NEEDS_TOP = frozenset(
-    ("ELU", "Exp", "LRN", "LSTM", "LSTMUnit", "MVN", "RNN", "Sigmoid", "Softmax", "Swish", "TanH")
-)  # fmt: skip
-"""Types whose backward pass reads the values they gave (`Backward_cpu` of each; RNN and LSTM through the layers that
-they consist of). Power and a product's Eltwise do so for some parameters: see `_needs_top`."""
-KEEP_SIGN = frozenset(("Dropout", "ReLU"))
-"""What an in-place ReLU may be overwritten by: its backward pass reads only where its values are above 0."""
-REARRANGE = frozenset(
-    ("ArgMax", "BatchReindex", "Concat", "Convolution", "Crop", "Deconvolution", "Embed", "Filter", "Im2col",
-     "InnerProduct", "LSTM", "Pooling", "RNN", "Reduction", "SPP", "Slice", "Tile")
-)  # fmt: skip
-"""Types whose forward pass writes elements to other places than it reads them from."""
+RESULTS = ("metric", "score", "opaque")
+"""Roles of layers whose tops are for the user of the net."""
 RIGHT = "here the gradient is right either way; Caffe's is not"
 
 
@@ -43,9 +25,9 @@ def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     if all(node.layer.is_data for node in graph.nodes):
         return
     for index, node in enumerate(graph.nodes):
-        if node.layer.is_loss or node.layer.type in ENDS:
+        if node.layer.is_loss or node.layer.role in RESULTS:
             continue
-        ends = not graph.losses and not node.layer.is_data and (node.layer.type not in INNER or index >= last)
+        ends = not graph.losses and not node.layer.is_data and (node.layer.role != "inner" or index >= last)
         for place, top in enumerate(node.tops):
             blob = graph.values[top].blob
             if not graph.readers[top] and blob not in lost and top not in weighted and not ends:
@@ -99,7 +81,7 @@ def _problem(
             f"layer `{others[0].name}` reads `{blob}` {where}",
             "Caffe takes no net in which a blob has two sources",
         )
-    if node.layer.type == "Python":
+    if node.layer.role == "opaque":
         return None
     if not _works_backward(maker, live):
         return _mixed(node, blob)
@@ -120,7 +102,7 @@ def _problem(
 
 def _mixed(node: Node, blob: str) -> tuple[str, ...] | None:
     """What is wrong with overwriting a bottom that no gradient comes to."""
-    if node.layer.type not in REARRANGE:
+    if not node.layer.rearranges:
         return None
     note = f"its forward pass writes to `{blob}` what it still reads: here the values are right, Caffe's are not"
     return (f"`{node.layer.type}` needs its bottom", note)
@@ -132,14 +114,9 @@ def _works_backward(maker: Node | None, live: Liveness) -> bool:
 
 
 def _needs_top(maker: Node, reader: Node, live: Liveness) -> bool:
-    layer = maker.layer
-    if layer.type in NEEDS_TOP:
-        return True
-    if layer.type == "Power":
-        return getattr(layer, "power", 1.0) not in (0, 1, 2)
-    if layer.type == "Eltwise":
-        return getattr(layer, "operation", "SUM") == "PROD" and not getattr(layer, "stable_prod_grad", True)
-    return layer.type == "ReLU" and live.memory[maker.tops[0]] != maker.tops[0] and reader.layer.type not in KEEP_SIGN
+    """Whether the backward pass of `maker` reads what `reader` overwrites."""
+    read = maker.layer.reads_top(in_place=live.memory[maker.tops[0]] != maker.tops[0])
+    return read == "values" or (read == "sign" and not reader.layer.keeps_sign)
 
 
 RULES = (unused_tops, unsafe_in_place)

@@ -16,6 +16,7 @@ from netc.ir.fields import Fields
 from netc.ir.graph import Graph, State
 from netc.ir.origin import Origin
 from netc.ir.shapes import Probe
+from netc.layers import layer_classes
 
 DEPENDS_ON_STATE = ("E011", "E012")
 """A bottom without its top, a top given twice: also what a state that nobody means looks like."""
@@ -90,8 +91,13 @@ def _with_sources(net: Fields, found: list[PhaseNet]) -> list[PhaseNet]:
 
 def is_fed(net: Fields, state: State) -> bool:
     """Whether a net has a layer that gives blobs and reads none, of whatever type."""
-    sources = (layer for layer in net["layer"] if layer["top"] and not layer["bottom"] and layer["type"] != "Parameter")
+    sources = (layer for layer in net["layer"] if layer["top"] and not layer["bottom"] and not _is_blob(layer))
     return any(_chosen(layer, state) for layer in sources)
+
+
+def _is_blob(layer: Fields) -> bool:
+    """Whether the layer's top is a blob that it learns (`Parameter`), which feeds nothing."""
+    return any(meaning.top_is_blob for meaning in layer_classes(layer["type"]))
 
 
 def findings(

@@ -10,7 +10,7 @@ from typing import Any
 from netc.inspection.net_cost import NetCost
 from netc.ir.cost import CostRow
 from netc.ir.dims import known, text
-from netc.ir.receptive import ReceptiveFields
+from netc.ir.receptive_field import ReceptiveFields
 
 HEAD = ("layer", "type", "tops", "field", "parameters", "multiply-adds", "activations", "gradients")
 """Columns of the table for people; memory in bytes."""

@@ -7,18 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from netc.diagnostics import Diagnostic
 from netc.ir.dims import Shape, known, text
-from netc.ir.graph import Graph, Node
-
-AFFINE = frozenset(("Scale", "Bias"))
-"""Types that give BatchNorm's output a mean and a variance of its own."""
-
-REARRANGING = frozenset(("Concat", "Power", "Split"))
-"""Types that may stand between BatchNorm and its Scale."""
-
-CLASSES = {"SoftmaxWithLoss": "softmax_param", "InfogainLoss": "infogain_loss_param", "Accuracy": "accuracy_param"}
-"""Losses and measures with a label for each place off a class axis, and the message that holds that axis."""
-ELEMENTS = frozenset(("EuclideanLoss", "SigmoidCrossEntropyLoss"))
-"""Losses with a target for each element."""
+from netc.ir.graph import Graph
 
 
 def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
@@ -26,7 +15,7 @@ def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnosti
     lone = [
         node
         for node in graph.nodes
-        if node.layer.type == "BatchNorm" and node.tops and not node.origin.said("scale_bias")
+        if node.layer.batch_statistics and node.tops and not node.origin.said("scale_bias")
         if graph.values[node.tops[0]].blob not in lost and not _has_scale_behind(graph, node.tops[0])
     ]
     if lone:
@@ -45,9 +34,9 @@ def _has_scale_behind(graph: Graph, value: str) -> bool:
     waiting, seen = [value], {value}
     while waiting:
         for reader in graph.readers[waiting.pop()]:
-            if reader.layer.type in AFFINE:
+            if reader.layer.affine:
                 return True
-            if reader.layer.type in REARRANGING:
+            if reader.layer.elements != "computed":
                 waiting += [top for top in reader.tops if top not in seen]
                 seen.update(reader.tops)
     return False
@@ -68,12 +57,12 @@ def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnost
 def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W105 for labels whose count fits and whose shape does not: each would belong to another place."""
     for node in graph.nodes:
-        if len(node.bottoms) < 2 or not (node.layer.type in CLASSES or node.layer.type in ELEMENTS):
+        if len(node.bottoms) < 2:
             continue
         scores, labels = graph.shape(node.bottoms[0]), graph.shape(node.bottoms[1])
         if scores is None or labels is None or not all(map(known, (*scores, *labels))):
             continue
-        expected = _expected(node, scores)
+        expected = node.layer.label_shape(scores)
         if expected is not None and _squeezed(labels) != _squeezed(expected) and not _is_flat(labels):
             yield Diagnostic(
                 "W105",
@@ -81,17 +70,6 @@ def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
                 node.origin.span("bottom", 1) or node.span,
                 (f"in layer `{node.name}`: shape {text(expected)} would agree, place by place",),
             )
-
-
-def _expected(node: Node, scores: Shape) -> Shape | None:
-    """The shape that labels belong in, None where the loss has been found faulty."""
-    if node.layer.type in ELEMENTS:
-        return scores
-    axis = getattr(node.layer, "axis", 1)
-    if not -len(scores) <= axis < len(scores):
-        return None
-    axis %= len(scores)
-    return (*scores[:axis], *scores[axis + 1 :])
 
 
 def _squeezed(shape: Shape) -> Shape:

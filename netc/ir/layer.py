@@ -17,6 +17,7 @@ from netc.ir.dims import Shape
 from netc.ir.dtypes import DType
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
+from netc.ir.traits import Traits
 
 if TYPE_CHECKING:
     import torch
@@ -141,7 +142,7 @@ class Mode:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Traits):
     """A layer type with its parameters: a value, without name, bottoms or tops."""
 
     type: ClassVar[str] = ""
@@ -160,15 +161,6 @@ class Layer:
     top_count: ClassVar[Count] = Count(1)
     same_count: ClassVar[bool] = False
     """As many tops as bottoms (layers that treat each bottom alike with one set of weights)."""
-    is_loss: ClassVar[bool] = False
-    """The first top counts into the loss with weight 1 unless `loss_weight` says otherwise, and gets a
-    name of its own where the file gives none (`layer.cpp`, AutoTopBlobs)."""
-    is_data: ClassVar[bool] = False
-    """The tops come from outside the net: a database, a list, memory. See DataLayer."""
-    in_place: ClassVar[bool] = False
-    """May write its top over its bottom: backward needs nothing of the bottom, or the layer keeps it."""
-    no_gradient: ClassVar[tuple[int, ...]] = ()
-    """Bottoms that never get a gradient, by index (labels)."""
 
     # ------------------------------------------------------------------ from and to files
 

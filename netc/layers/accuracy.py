@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netc.ir.dims import product
+from netc.ir.dims import Shape, product
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Role, Sees, without_axis
 from netc.layers._labels import check_axis, check_label_count, indices
 from netc.layers._registry import register
 
@@ -41,6 +42,13 @@ class Accuracy(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
+    role: ClassVar[Role] = "metric"
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    def label_shape(self, scores: Shape) -> Shape | None:
+        """A label for each place off the class axis."""
+        return without_axis(scores, self.axis)
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where scores, labels, axis and `top_k` do not fit."""

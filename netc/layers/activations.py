@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.traits import Role, Sees, TopRead
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -31,6 +32,28 @@ class ReLU(Layer):
 
     negative_slope: float = 0.0
     """Slope below 0; 0 is the plain rectifier."""
+
+    role: ClassVar[Role] = "inner"
+    sees: ClassVar[Sees] = "place"
+
+    @property
+    def overwritable(self) -> bool:  # type: ignore[override]
+        """Torch keeps the top of those that it can compute in place."""
+        return self.negative_slope < 0
+
+    @property
+    def keeps_sign(self) -> bool:  # type: ignore[override]
+        """Unless a negative slope reverses it."""
+        return self.negative_slope >= 0
+
+    @property
+    def overwrites(self) -> bool:  # type: ignore[override]
+        """Torch computes it in place; backward then reads the sign of x from y."""
+        return self.negative_slope >= 0
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """The sign, where y overwrote x (`relu_layer.cpp`, Backward_cpu reads the bottom's memory)."""
+        return "sign" if in_place else ""
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
@@ -73,6 +96,9 @@ class PReLU(Layer):
     """One slope for all channels."""
 
     in_place = True
+    role: ClassVar[Role] = "inner"
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -126,6 +152,19 @@ class ELU(Layer):
     alpha: float = 1.0
     """What the negative side tends to, with the sign changed."""
 
+    role: ClassVar[Role] = "inner"
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+
+    @property
+    def keeps_sign(self) -> bool:  # type: ignore[override]
+        """Unless a negative alpha reverses it."""
+        return self.alpha >= 0
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """Its values, for the gradient of the negative side (`elu_layer.cpp`, Backward_cpu)."""
+        return "values"
+
     @property
     def in_place(self) -> bool:  # type: ignore[override]
         """Caffe's backward pass reads the sign of x off y, which a negative alpha would turn round."""
@@ -162,6 +201,12 @@ class Sigmoid(Layer):
     """
 
     in_place = True
+    role: ClassVar[Role] = "score"
+    sees: ClassVar[Sees] = "place"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """Y (1 - y) is the gradient (`sigmoid_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
         """torch.nn.Sigmoid."""
@@ -188,6 +233,13 @@ class TanH(Layer):
     """
 
     in_place = True
+    role: ClassVar[Role] = "inner"
+    keeps_sign: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """1 - y^2 is the gradient (`tanh_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
         """torch.nn.Tanh."""
@@ -216,6 +268,9 @@ class BNLL(Layer):
 
     Reference: `bnll_layer.cpp`.
     """
+
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """An exponential, an addition and a logarithm an element."""
@@ -251,6 +306,13 @@ class Swish(Layer):
     """Factor of x inside the sigmoid."""
 
     in_place = True
+    keeps_sign: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """Beta y and the sigmoid make the gradient (`swish_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """A sigmoid and a multiplication an element, another multiplication where beta is not 1."""

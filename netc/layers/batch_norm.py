@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
 from netc.layers.scale import Scale
 
@@ -42,6 +44,14 @@ class BatchNorm(Layer):
     """Added to the variance before the square root is taken."""
 
     in_place: ClassVar[bool] = True
+    role: ClassVar[Role] = "inner"
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+    batch_statistics: ClassVar[bool] = True
+
+    def frozen(self) -> BatchNorm:
+        """The layer that always uses its blobs' moments."""
+        return dataclasses.replace(self, use_global_stats=True)
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

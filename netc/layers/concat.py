@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from netc.ir.dims import differ
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Elements, Role, Sees
 from netc.layers._axes import agreed, axis_of
 from netc.layers._registry import register
 
@@ -45,6 +46,11 @@ class Concat(Layer):
 
     caffe_fields: ClassVar[CaffeFields] = {"axis": ("concat_param.axis", "concat_param.concat_dim")}
     bottom_count: ClassVar[Count] = Count(1, None)
+    role: ClassVar[Role] = "inner"
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -88,6 +94,10 @@ class Slice(Layer):
 
     caffe_fields: ClassVar[CaffeFields] = {"axis": ("slice_param.axis", "slice_param.slice_dim")}
     top_count: ClassVar[Count] = Count(1, None)
+    role: ClassVar[Role] = "inner"
+    rearranges: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -148,6 +158,10 @@ class Split(Layer):
     """
 
     top_count: ClassVar[Count] = Count(1, None)
+    keeps_sign: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
+    is_identity_in_test: ClassVar[bool] = True
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class."""

@@ -10,6 +10,7 @@ from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.receptive_field import ReceptiveField, ReceptiveFields
 from netc.layers._axes import axis_of
 from netc.layers._nd_convolution import Windows, convolve, deconvolve
 from netc.layers._registry import register
@@ -50,6 +51,8 @@ class SlidingKernel(Layer):
     bottom_count: ClassVar[Count] = Count(1, None)
     top_count: ClassVar[Count] = Count(1, None)
     same_count: ClassVar[bool] = True
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -163,6 +166,15 @@ class Convolution(SlidingKernel):
     Reference: `base_conv_layer.cpp`, `conv_layer.cpp`.
     """
 
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """The window."""
+        if axis_of(self.axis, bottoms[0]) != 1 or len(fields[0]) != len(bottoms[0]) - 2:
+            return None
+        w = self.windows(len(fields[0]))
+        return tuple(map(ReceptiveField.window, fields[0], w.kernel, w.stride, w.dilation))
+
     def _extents(self, bottom: Shape) -> Shape:
         w = self.windows(len(bottom))
         top = tuple(map(convolved, bottom, w.kernel, w.stride, w.pad, w.dilation))
@@ -206,6 +218,15 @@ class Deconvolution(SlidingKernel):
 
     Reference: `base_conv_layer.cpp`, `deconv_layer.cpp`.
     """
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """The places of the bottom whose kernels reach an element."""
+        if axis_of(self.axis, bottoms[0]) != 1 or len(fields[0]) != len(bottoms[0]) - 2:
+            return None
+        w = self.windows(len(fields[0]))
+        return tuple(map(ReceptiveField.spread, fields[0], w.kernel, w.stride, w.dilation))
 
     def _extents(self, bottom: Shape) -> Shape:
         w = self.windows(len(bottom))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.dims import text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Elements, Sees
 from netc.layers._axes import axis_of
 from netc.layers._registry import register
 
@@ -35,6 +36,9 @@ class Crop(Layer):
 
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    rearranges: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E101, E102 where the part lies outside."""

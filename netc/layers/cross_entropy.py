@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from netc.ir.dims import differ, product, text
+from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Sees, without_axis
 from netc.layers._labels import (
     LOG_THRESHOLD,
     LOSS_FIELDS,
@@ -73,6 +74,12 @@ class SoftmaxWithLoss(Layer):
     top_count: ClassVar[Count] = Count(1, 2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    def label_shape(self, scores: Shape) -> Shape | None:
+        """A label for each place off the class axis."""
+        return without_axis(scores, self.axis)
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -169,6 +176,12 @@ class InfogainLoss(Layer):
     top_count: ClassVar[Count] = Count(1, 2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1, 2)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    def label_shape(self, scores: Shape) -> Shape | None:
+        """A label for each place off the class axis."""
+        return without_axis(scores, self.axis)
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -264,6 +277,12 @@ class SigmoidCrossEntropyLoss(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    def label_shape(self, scores: Shape) -> Shape | None:
+        """A target for each element."""
+        return scores
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from netc.ir.dims import UNKNOWN, Shape
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Shapes, fail
+from netc.ir.traits import FedBy
 from netc.ir.transform import Transform
 from netc.layers._registry import register
 
@@ -101,6 +102,7 @@ class Data(PictureLayer):
 
     top_count: ClassVar[Count] = Count(1, 2)
     message: ClassVar[str] = "data_param"
+    fed_by: ClassVar[FedBy] = "database"
 
     def _check(self) -> None:
         super()._check()
@@ -140,6 +142,7 @@ class ImageData(PictureLayer):
 
     top_count: ClassVar[Count] = Count(2)
     message: ClassVar[str] = "image_data_param"
+    fed_by: ClassVar[FedBy] = "image list"
 
     def _check(self) -> None:
         super()._check()
@@ -188,6 +191,7 @@ class WindowData(PictureLayer):
 
     top_count: ClassVar[Count] = Count(2)
     message: ClassVar[str] = "window_data_param"
+    fed_by: ClassVar[FedBy] = "windows"
 
     def _check(self) -> None:
         super()._check()
@@ -228,6 +232,7 @@ class MemoryData(PictureLayer):
 
     top_count: ClassVar[Count] = Count(2)
     message: ClassVar[str] = "memory_data_param"
+    fed_by: ClassVar[FedBy] = "memory"
 
     def _check(self) -> None:
         for name in ("batch_size", "channels", "height", "width"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.layer import Layer, Mode, Shapes, fail
+from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ class Dropout(Layer):
     """Do in test what is done in training (SegNet's Caffe)."""
 
     in_place = True
+    role: ClassVar[Role] = "inner"
+    keeps_sign: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+
+    @property
+    def overwritable(self) -> bool:  # type: ignore[override]
+        """BVLC's passes its bottom on in test."""
+        return not self.scale_train or self.sample_weights_test
+
+    @property
+    def is_identity_in_test(self) -> bool:  # type: ignore[override]
+        """BVLC's; that of some forks scales or drops in test."""
+        return not self.dropout_ratio or (self.scale_train and not self.sample_weights_test)
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 for a ratio that leaves nothing or is no chance; 0 drops nothing."""

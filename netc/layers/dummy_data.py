@@ -9,6 +9,7 @@ from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, DataLayer, Shapes, counted, fail
+from netc.ir.traits import FedBy
 from netc.layers._registry import register
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class DummyData(DataLayer):
     """The older spelling: extents of axis 3."""
 
     LEGACY: ClassVar[tuple[str, ...]] = ("num", "channels", "height", "width")
+    fed_by: ClassVar[FedBy] = "fillers"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

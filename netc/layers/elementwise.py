@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.ir.traits import Elements, Role, Sees, TopRead
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class AbsVal(Layer):
 
     Reference: `absval_layer.cpp`.
     """
+
+    role: ClassVar[Role] = "inner"
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """See the class."""
@@ -56,6 +61,10 @@ class Clip(Layer):
     """Lower bound."""
     max: float
     """Upper bound."""
+
+    keeps_sign: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -98,6 +107,11 @@ class Exp(Layer):
     """Added to the scaled x in the exponent."""
 
     in_place = True
+    sees: ClassVar[Sees] = "place"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """The gradient is a multiple of y (`exp_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 for a base that has no logarithm."""
@@ -143,6 +157,9 @@ class Log(Layer):
     shift: float = 0.0
     """Added to the scaled x before the logarithm is taken."""
 
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+
     def __post_init__(self) -> None:
         """Raises NetcError E103 for a base that has no logarithm, or whose logarithm is 0."""
         if _log(self.base) == 0:
@@ -183,6 +200,34 @@ class Power(Layer):
     """Factor of x."""
     shift: float = 0.0
     """Added to the scaled x."""
+
+    sees: ClassVar[Sees] = "place"
+
+    @property
+    def elements(self) -> Elements:  # type: ignore[override]
+        """One affine function of every element, unless there is a power."""
+        if self.is_identity_in_test:
+            return "moved"
+        return "scaled" if self.power == 1 and self.scale != 0 else "computed"
+
+    @property
+    def keeps_sign(self) -> bool:  # type: ignore[override]
+        """An odd power and a positive factor keep the sign."""
+        return self.power % 2 == 1 and self.scale > 0 and self.shift == 0
+
+    @property
+    def is_identity_in_test(self) -> bool:  # type: ignore[override]
+        """Without parameters."""
+        return (self.power, self.scale, self.shift) == (1, 1, 0)
+
+    @property
+    def overwritable(self) -> bool:  # type: ignore[override]
+        """Unless the top is the bottom itself."""
+        return not self.is_identity_in_test
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """Its values, divided by x, for powers other than 1 and 2 (`power_layer.cpp`, Backward_cpu)."""
+        return "" if self._constant or self.power in (1, 2) else "values"
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
@@ -228,6 +273,8 @@ class Threshold(Layer):
 
     in_place = True
     no_gradient = (0,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """See the class."""

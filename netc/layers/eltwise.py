@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netc.ir.dims import product
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Role, Sees, TopRead
 from netc.layers._axes import agreed
 from netc.layers._registry import register
 
@@ -40,6 +41,18 @@ class Eltwise(Layer):
     fails at 0. Without effect here: they are always multiplied."""
 
     bottom_count: ClassVar[Count] = Count(2, None)
+    role: ClassVar[Role] = "inner"
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+
+    @property
+    def keeps_sign(self) -> bool:  # type: ignore[override]
+        """A maximum passes a gradient to the bottom that it equals."""
+        return self.operation == "MAX"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """The product, divided by each bottom, without `stable_prod_grad` (`eltwise_layer.cpp`, Backward_cpu)."""
+        return "values" if self.operation == "PROD" and not self.stable_prod_grad else ""
 
     def __post_init__(self) -> None:
         """Raises NetcError E101 for coefficients of a product, E103 for an unknown operation."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, counted, fail
+from netc.ir.traits import FedBy
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class HDF5Data(DataLayer):
     """Number of rows per batch."""
     shuffle: bool = False
     """A new order of files, and of rows in each file, in every epoch."""
+
+    fed_by: ClassVar[FedBy] = "hdf5"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from netc.ir.dims import Shape, canonical_axis, product
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.receptive_field import ReceptiveField, ReceptiveFields
 from netc.layers._nd_convolution import Windows
 from netc.layers._registry import register
 from netc.layers._windows import convolved, each_axis, positive, spatial, window_fields
@@ -45,6 +46,17 @@ class Im2col(Layer):
 
     caffe_fields: ClassVar[CaffeFields] = window_fields("convolution_param")
     top_count: ClassVar[Count] = Count(1)
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """The window."""
+        if self._axis(len(bottoms[0])) != 1 or len(fields[0]) != len(bottoms[0]) - 2:
+            return None
+        w = self.windows(len(fields[0]))
+        return tuple(map(ReceptiveField.window, fields[0], w.kernel, w.stride, w.dilation))
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

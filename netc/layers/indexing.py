@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.dims import UNKNOWN, differ, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.traits import Elements, Sees
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class BatchReindex(Layer):
 
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient = (1,)
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 where there is no batch, or the indices have not exactly one axis."""
@@ -68,6 +73,10 @@ class Filter(Layer):
     bottom_count: ClassVar[Count] = Count(2, None)
     top_count: ClassVar[Count] = Count(1, None)
     no_gradient = (-1,)
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E101 for a wrong number of tops, E102 where selector and bottoms do not fit."""

@@ -10,6 +10,7 @@ from netc.ir.dims import product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.traits import Sees
 from netc.layers._axes import axis_of
 from netc.layers._registry import register
 from netc.layers._windows import positive
@@ -43,6 +44,10 @@ class InnerProduct(Layer):
     """How the weights are initialized."""
     bias_filler: Filler = field(default_factory=Filler)
     """How the bias is initialized."""
+
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -111,6 +116,8 @@ class Embed(Layer):
     """How the bias is initialized."""
 
     no_gradient: ClassVar[tuple[int, ...]] = (0,)
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

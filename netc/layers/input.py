@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, Weight, Weights, counted, fail
+from netc.ir.traits import FedBy, Role
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Input(DataLayer):
 
     shape: tuple[Shape, ...] = ()
     """Shapes of the tops: one for all, or one per top; empty if they are unknown."""
+
+    fed_by: ClassVar[FedBy] = "input"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -83,6 +86,8 @@ class ParameterLayer(Layer):
     """Shape of the blob."""
 
     bottom_count: ClassVar[Count] = Count(0)
+    overwritable: ClassVar[bool] = True
+    top_is_blob: ClassVar[bool] = True
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -129,6 +134,7 @@ class Silence(Layer):
 
     bottom_count: ClassVar[Count] = Count(1, None)
     top_count: ClassVar[Count] = Count(0)
+    role: ClassVar[Role] = "sink"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Sees
 from netc.layers._labels import LOG_THRESHOLD, bounded, check_items, check_one_label_an_item, indices
 from netc.layers._registry import register
 
@@ -30,6 +31,12 @@ class EuclideanLoss(Layer):
 
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    def label_shape(self, scores: Shape) -> Shape | None:
+        """A target for each element."""
+        return scores
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where the bottoms differ in items or in elements an item."""
@@ -76,6 +83,8 @@ class ContrastiveLoss(Layer):
     bottom_count: ClassVar[Count] = Count(3)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (2,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where vectors and labels do not fit."""
@@ -133,6 +142,8 @@ class HingeLoss(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where there is not one label an item."""
@@ -172,6 +183,8 @@ class MultinomialLogisticLoss(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where there is not one label an item."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from netc.ir.dims import product
+from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
+from netc.ir.receptive_field import ReceptiveFields
+from netc.ir.traits import Role, Sees, TopRead
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -42,6 +44,21 @@ class LRN(Layer):
     """Whether the window spans channels or a square within one channel."""
     k: float = 1.0
     """Constant term of the denominator; only for `ACROSS_CHANNELS`."""
+
+    role: ClassVar[Role] = "inner"
+    overwritable: ClassVar[bool] = True
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """Its place, or the square around it."""
+        if self.norm_region == "ACROSS_CHANNELS":
+            return fields[0]
+        return tuple(field.window(self.local_size) for field in fields[0])
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """The ratio of y to its scale (`lrn_layer.cpp`, CrossChannelBackward_cpu)."""
+        return "values"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -92,6 +109,13 @@ class MVN(Layer):
     """One mean an image instead of one a plane."""
     eps: float = 1e-9
     """Added to the standard deviation before dividing."""
+
+    role: ClassVar[Role] = "inner"
+    sees: ClassVar[Sees] = "all"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """Its normalized values (`mvn_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """The bottom's shape with 4 axes. Raises NetcError E102 where it has more."""

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
-from netc.ir.dims import product
+from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.receptive_field import ReceptiveField, ReceptiveFields, all_places
+from netc.ir.traits import Role
 from netc.layers._registry import register
 from netc.layers._windows import pooled, positive, window_fields
 
@@ -76,6 +78,17 @@ class Pooling(Layer):
         "kernel": tuple(f"pooling_param.{name}" for name in ("kernel_size", "kernel_h", "kernel_w", "global_pooling")),
     }
     top_count: ClassVar[Count] = Count(1, 2)
+    role: ClassVar[Role] = "inner"
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """The window, or the whole plane."""
+        if self.kernel is None:
+            return all_places(fields[0], bottoms[0])
+        return tuple(map(ReceptiveField.window, fields[0], self.kernel, self.stride))
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

@@ -10,6 +10,7 @@ from netc.ir.dims import Shape, known
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Count, Layer, Mode, Shapes, Weights, fail
 from netc.ir.layer_host import LayerHost
+from netc.ir.traits import Role
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Python(Layer):
     caffe_fields: ClassVar[CaffeFields] = {name: (f"python_param.{own}",) for name, own in _CAFFE_NAMES.items()}
     bottom_count: ClassVar[Count] = Count(0, None)
     top_count: ClassVar[Count] = Count(0, None)
+    role: ClassVar[Role] = "opaque"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

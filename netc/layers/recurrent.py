@@ -14,6 +14,7 @@ from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.traits import Sees, TopRead
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ class Recurrent(Layer):
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
     states: ClassVar[tuple[str, ...]] = ()
     """What is carried from step to step, in the order of the exposed blobs."""
+
+    rearranges: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    @property
+    def carries_state(self) -> bool:  # type: ignore[override]
+        """The hidden states, where they are not exposed."""
+        return not self.expose_hidden
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """The last layer of the unrolled net reads its own top (`rnn_layer.cpp`, `lstm_layer.cpp`)."""
+        return "values"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -201,6 +214,7 @@ class LSTM(Recurrent):
     Reference: `lstm_layer.cpp`; Donahue et al., Long-term Recurrent Convolutional Networks, 2015.
     """
 
+    overwritable: ClassVar[bool] = True
     states: ClassVar[tuple[str, ...]] = ("h", "c")
 
     def weights(self, bottoms: Shapes) -> Weights:
@@ -245,6 +259,12 @@ class LSTMUnit(Layer):
     bottom_count: ClassVar[Count] = Count(3)
     top_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (2,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """The new memory cells (`lstm_unit_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E102 where cells, gates and markers do not fit."""

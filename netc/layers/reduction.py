@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netc.ir.dims import Shape, product
 from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.ir.receptive_field import ReceptiveFields, by_shape
+from netc.ir.traits import Role
 from netc.layers._axes import axis_of
 from netc.layers._registry import register
 
@@ -34,6 +36,15 @@ class Reduction(Layer):
     """First axis that is reduced; all axes after it are reduced with it."""
     coeff: float = 1.0
     """Factor of the result."""
+
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """Of all elements together, where no place is left."""
+        return by_shape(fields[0], bottoms[0], top)
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 for an unknown operation."""
@@ -87,6 +98,15 @@ class ArgMax(Layer):
     """The axis to search along; None searches all elements of each item."""
 
     no_gradient = (0,)
+    role: ClassVar[Role] = "score"
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """Of its place along the class axis, or of all."""
+        return by_shape(fields[0], bottoms[0], top)
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 for a `top_k` that is not positive."""

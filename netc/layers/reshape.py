@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
+from netc.ir.receptive_field import ReceptiveFields, by_shape
+from netc.ir.traits import Elements, Sees
 from netc.layers._axes import axis_of
 from netc.layers._registry import register
 
@@ -41,6 +43,15 @@ class Reshape(Layer):
     """The first axis that is replaced; negative ones count from the end, -1 being behind the last axis."""
     num_axes: int = -1
     """How many axes are replaced: -1 is all to the last, 0 inserts."""
+
+    shares_memory: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """Known where the spatial axes stay, or none are left."""
+        return by_shape(fields[0], bottoms[0], top)
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -138,6 +149,10 @@ class Flatten(Layer):
     end_axis: int = -1
     """Last axis to flatten, included."""
 
+    shares_memory: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "all"
+
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 where the bottom lacks an axis, E101 where the last lies before the first."""
         bottom = bottoms[0]
@@ -185,6 +200,11 @@ class Tile(Layer):
     """Number of copies."""
     axis: int = 1
     """The axis along which the copies are concatenated."""
+
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

@@ -10,6 +10,7 @@ from netc.ir.dims import Shape, canonical_axis, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, counted, fail
+from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class Broadcast(Layer):
 
     bottom_count: ClassVar[Count] = Count(1, 2)
     in_place: ClassVar[bool] = True
+    role: ClassVar[Role] = "inner"
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
+    affine: ClassVar[bool] = True
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

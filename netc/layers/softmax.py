@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from netc.ir.dims import product
+from netc.ir.dims import Shape, product
 from netc.ir.layer import Cost, Layer, Mode, Shapes
+from netc.ir.receptive_field import ReceptiveFields
+from netc.ir.traits import Role, TopRead
 from netc.layers._axes import axis_of
 from netc.layers._registry import register
 
@@ -32,6 +34,17 @@ class Softmax(Layer):
     """The axis along which the results sum to 1."""
 
     in_place = True
+    role: ClassVar[Role] = "score"
+
+    def receptive_field(
+        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
+    ) -> ReceptiveFields | None:
+        """Its place, unless the sum goes over places."""
+        return fields[0] if self.axis % len(top) < 2 else None
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """Its probabilities (`softmax_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 where the bottom has no such axis."""

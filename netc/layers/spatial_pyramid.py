@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import agree, ceil_div, known, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
+from netc.ir.traits import Sees
 from netc.layers._registry import register
 from netc.layers._windows import positive
 from netc.layers.pooling import Method, Pooling
@@ -35,6 +36,10 @@ class SPP(Layer):
     """Levels; level i has 2**i by 2**i bins."""
     pool: Method = "MAX"
     """How each bin is reduced."""
+
+    rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

@@ -1,17 +1,14 @@
-"""Layers that hand their bottom on unchanged in test: Dropout and Split."""
+"""Drops layers whose tops equal their bottom outside training, such as Dropout and Split."""
 
 from __future__ import annotations
 
 from netc.ir.graph import Graph, Node
-from netc.ir.layer import Layer
 from netc.ir.verify import verify
-from netc.layers.concat import Split
-from netc.layers.dropout import Dropout
 from netc.passes.arrays import rewired
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """The graph without Dropout and Split, for a net that is only tested.
+    """The graph without layers that are identities in test, for a net that is only tested.
 
     A layer stays where it gives an output of the net under another name than its bottom's.
     """
@@ -19,18 +16,11 @@ def drop_identities(graph: Graph) -> Graph:
     renamed: dict[str, str] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        if _hands_on(node.layer) and _may_go(graph, node):
+        if node.layer.is_identity_in_test and _may_go(graph, node):
             renamed.update(dict.fromkeys(node.tops, node.bottoms[0]))
         else:
             nodes.append(node)
     return verify(rewired(graph, nodes, renamed))
-
-
-def _hands_on(layer: Layer) -> bool:
-    """Whether a layer gives what it gets in test; a Dropout of some forks scales or drops there."""
-    if isinstance(layer, Dropout):
-        return not layer.dropout_ratio or (layer.scale_train and not layer.sample_weights_test)
-    return isinstance(layer, Split)
 
 
 def _may_go(graph: Graph, node: Node) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from netc.ir.graph import Graph
 from netc.ir.verify import verify
-from netc.layers.accuracy import Accuracy
-from netc.layers.input import Silence
 from netc.passes.arrays import rewired
 
 
@@ -15,7 +13,7 @@ def drop_losses(graph: Graph) -> Graph:
     A layer whose results only a dropped one reads stays: they are then what the net gives.
     """
     verify(graph)
-    kept = [node for node in graph.nodes if not (node.layer.is_loss or isinstance(node.layer, (Accuracy, Silence)))]
+    kept = [node for node in graph.nodes if not (node.layer.is_loss or node.layer.role in ("metric", "sink"))]
     if len(kept) == len(graph.nodes):
         return graph
     read = {name for node in kept for name in node.bottoms}

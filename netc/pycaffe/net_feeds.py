@@ -12,14 +12,12 @@ from netc.data.feeds.feed import Feed
 from netc.data.feeds.memory_feed import MemoryFeed
 from netc.data.feeds.record_feed import LazyFeed, RecordFeed
 from netc.ir.graph import Graph, Node, Phase
-from netc.layers.data import MemoryData
-from netc.layers.input import Input
 from netc.runtime.node_executor import Source
 
 
 def feeds_of(graph: Graph, excluded: Container[str] = ()) -> dict[str, Feed]:
     """A feed for each data layer, by node key, except those in `excluded` and Input layers, which the user fills."""
-    nodes = (node for node in graph.nodes if node.layer.is_data and not isinstance(node.layer, Input))
+    nodes = (node for node in graph.nodes if node.layer.is_data and node.layer.fed_by != "input")
     return {node.key: _feed(node, graph.state.phase) for node in nodes if node.key not in excluded}
 
 
@@ -29,9 +27,9 @@ def source_of(feed: Feed) -> Source:
 
 
 def _feed(node: Node, phase: Phase) -> Feed:
-    if node.layer.type == "DummyData":
+    if node.layer.fed_by == "fillers":
         return DummyFeed(node)
-    if isinstance(node.layer, MemoryData):
+    if node.layer.fed_by == "memory":
         return MemoryFeed(node)
     return LazyFeed(functools.partial(_open, node, phase))
 

@@ -10,9 +10,6 @@ from netc.runtime.blobs import write_array
 from netc.runtime.lower import Net, made
 from netc.runtime.straight_line import Straight, straight
 
-CARRYING = frozenset(("LSTM", "RNN"))
-"""Layers that keep tensors from one pass to the next. Were those constants too, each pass would be compiled anew."""
-
 
 def rebuilt(net: Net, before: Graph, after: Graph) -> Net:
     """The net of the graph that a pass made of `before`, the net's own with arrays, in eval().
@@ -43,7 +40,7 @@ def to_channels_last(net: Net) -> None:
 def compile_main(net: Net) -> None:
     """Let torch.compile make the program from the net's inputs to its outputs, on its first call."""
     feeds, fetches = net.graph.inputs, net.graph.outputs
-    constants = all(node.layer.type not in CARRYING for node in net.graph.nodes)
+    constants = not any(node.layer.carries_state for node in net.graph.nodes)  # each pass would be compiled again
     net.replace_program(feeds, fetches, Compiled(net.program(feeds, fetches), feeds, fetches, constants))
 
 

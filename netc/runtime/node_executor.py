@@ -24,10 +24,6 @@ from netc.runtime.memory import Memory, memories, memory_key
 Source = Callable[[], Sequence[Tensor | None]]
 """Returns the tops of a data layer for the next pass; None for one that stays as it is."""
 
-_SHARING = frozenset(["Parameter"])
-"""Layers whose blob and top are one memory in Caffe (`parameter_layer.hpp`): the gradient of the last pass replaces
-that of the passes before."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Run:
@@ -180,7 +176,7 @@ class NodeExecutor:
         bottoms = [bottom for bottom, need in zip(run.bottoms, needs.bottoms) if need]
         gradients = self._gradients(node, run, [*bottoms, *weights])
         for weight, gradient in zip(weights, gradients[len(bottoms) :]):
-            _accumulate(weight, gradient, afresh=node.layer.type in _SHARING)
+            _accumulate(weight, gradient, afresh=node.layer.top_is_blob)
         given = iter(gradients[: len(bottoms)])
         for position, need in enumerate(needs.bottoms):
             if need:

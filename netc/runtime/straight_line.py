@@ -22,12 +22,6 @@ from netc.runtime.modules import overwrite
 Straight = Callable[..., tuple[Tensor, ...]]
 """`(net, *tensors of the feeds) -> tensors of the fetches`."""
 
-OVERWRITABLE = frozenset(
-    ("BatchNorm", "Concat", "Convolution", "Deconvolution", "Eltwise", "InnerProduct", "Pooling", "Scale")
-)
-"""Layers with a top in memory of its own that autograd does not keep for their backward pass (torch's
-derivatives.yaml): a reader may overwrite it. Flatten's top is a view, a Sigmoid's is kept."""
-
 
 def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Straight:
     """The function that runs what `fetches` need, both given as names of values.
@@ -66,11 +60,11 @@ def _in_place(graph: Graph, node: Node, makers: dict[str, Node], fetches: tuple[
 
     Caffe's own rule is for `layer.in_place`: backward reads the sign off the top, which a negative slope turns round.
     """
-    if node.layer.type != "ReLU" or not node.layer.in_place or not all(node.propagate_down):
+    if not node.layer.overwrites or not all(node.propagate_down):
         return False
     bottom = node.bottoms[0]
     maker = makers.get(bottom)
-    if maker is None or maker.layer.type not in OVERWRITABLE or len(maker.tops) > 1:
+    if maker is None or not maker.layer.overwritable or len(maker.tops) > 1:
         return False
     return len(graph.readers[bottom]) == 1 and bottom not in fetches
 

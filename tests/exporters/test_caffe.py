@@ -52,7 +52,7 @@ def test_weights_come_back_bit_for_bit(tmp_path, text):
 
 def test_what_bvlc_does_not_have_is_told(tmp_path):
     model = trained(write(tmp_path, MIXED))
-    stranger = type("Stranger", (type(model.nodes[0].layer),), {"type": "Stranger"})
+    stranger = type("Stranger", (type(model.nodes[0].layer),), {"type": "Stranger", "dialect": "fork"})
     node = model.nodes[0]
     changed = type(node)(**{**vars(node), "layer": stranger(num_output=8, kernel=(3,))})
     graph = model.replace(nodes=(changed, *model.nodes[1:]))

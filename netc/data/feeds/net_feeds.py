@@ -22,9 +22,9 @@ def feeds_of(
     """
     feeds: dict[str, LayerFeed] = {}
     for index, node in enumerate(node for node in graph.nodes if node.layer.is_data):
-        if node.layer.type == "DummyData":
+        if node.layer.fed_by == "fillers":
             generator = torch.Generator().manual_seed(seed + index + RANK_SEED_STRIDE * rank)
             feeds[node.key] = DummyFeed(node, device, generator)
-        elif node.layer.type not in ("Input", "MemoryData"):
+        elif node.layer.fed_by not in ("input", "memory"):
             feeds[node.key] = RecordFeed(node, graph.state.phase, device, seed + index, rank, world_size, skip_bad)
     return feeds

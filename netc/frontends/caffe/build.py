@@ -22,10 +22,6 @@ from netc.ir.layer import Layer, counted
 from netc.ir.parameters import ParamSpec
 from netc.layers import LayerUse, choose, registry
 
-NEVER_IN_PLACE = frozenset(("Flatten", "Reshape"))
-"""Types that Caffe refuses to run in place: their top shares its memory with the bottom, in another shape
-(`flatten_layer.cpp`, `reshape_layer.cpp`)."""
-
 
 @dataclass
 class BuildReport(Report):
@@ -178,7 +174,7 @@ class _Builder:
                 span=fields.span("propagate_down", len(bottoms)),
                 field="propagate_down",
             )
-        tops = [self._top(fields, index, name) for index, name in enumerate(fields["top"])]
+        tops = [self._top(fields, layer, index, name) for index, name in enumerate(fields["top"])]
         while layer.is_loss and len(tops) < layer.top_count.low:
             tops.append(self._fresh(AUTOMATIC))
         key = module_key(fields["name"], self.keys)
@@ -195,10 +191,10 @@ class _Builder:
             origin=LayerOrigin(fields, layer.param_field),
         )
 
-    def _top(self, fields: Fields, index: int, blob: str) -> str:
+    def _top(self, fields: Fields, layer: Layer, index: int, blob: str) -> str:
         bottoms = fields["bottom"]
         in_place = index < len(bottoms) and bottoms[index] == blob
-        if in_place and fields["type"] in NEVER_IN_PLACE:
+        if in_place and layer.shares_memory:
             raise NetcError(
                 f"`{fields['type']}` does not work in place",
                 code="E023",

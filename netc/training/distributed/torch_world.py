@@ -140,5 +140,5 @@ def _broadcast(tensor: Tensor) -> None:
 def synchronize(net: Net) -> None:
     """Let BatchNorm layers normalise by the batches of all processes in training."""
     for module in net.modules():
-        if isinstance(module, LayerModule) and module.layer.type == "BatchNorm":
+        if isinstance(module, LayerModule) and module.layer.batch_statistics:
             module.state["all_sum"] = all_sum

@@ -87,7 +87,5 @@ def freeze(graph: Graph, patterns: Sequence[str]) -> Graph:
 
 
 def _frozen(node: Node) -> Node:
-    """A BatchNorm with the statistics that it has, in training too; other nodes as they are."""
-    if node.layer.type != "BatchNorm":
-        return node
-    return dataclasses.replace(node, layer=dataclasses.replace(node.layer, use_global_stats=True))  # type: ignore[call-arg]
+    """The node with statistics that training does not change (BatchNorm)."""
+    return dataclasses.replace(node, layer=node.layer.frozen())

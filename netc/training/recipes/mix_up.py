@@ -63,7 +63,7 @@ def is_label(graph: Graph, name: str) -> bool:
 
 
 def _scores(node: Node) -> bool:
-    return node.layer.is_loss or node.layer.type == "Accuracy"
+    return node.layer.is_loss or node.layer.role == "metric"
 
 
 def _takes_no_gradient(node: Node, name: str) -> bool:
