@@ -11,11 +11,13 @@ DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim
 RELU = 'layer { name: "relu" type: "ReLU" bottom: "a" top: "b" relu_param { negative_slope: %g } }'
 MAKERS = {
     "BatchNorm": "",
+    "ELU": "",
     "Concat": 'bottom: "data"',
     "Convolution": 'convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } }',
     "Deconvolution": 'convolution_param { num_output: 3 kernel_size: 2 weight_filler { type: "xavier" } }',
     "Eltwise": 'bottom: "data" eltwise_param { operation: %s }',
     "InnerProduct": 'inner_product_param { num_output: 7 weight_filler { type: "xavier" } }',
+    "LRN": "",
     "Pooling": "pooling_param { pool: %s kernel_size: 2 stride: 2 }",
     "Scale": 'scale_param { bias_term: true filler { type: "gaussian" } }',
 }
@@ -75,7 +77,7 @@ def test_what_another_layer_reads_is_kept(net_from):
     assert tops["c"].min() < 0
 
 
-@pytest.mark.parametrize("kind", ["Sigmoid", "Dropout", "Flatten", "LRN"])
+@pytest.mark.parametrize("kind", ["Sigmoid", "Dropout", "Flatten", "TanH"])
 def test_other_makers_are_left_alone(net_from, kind):
     net = net_from(
         DATA
