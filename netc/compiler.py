@@ -1,6 +1,6 @@
 """Strings the stages together: files -> Graph -> Net, with data sources and weights.
 
-read_net(path)             NetParameter as Fields, and what was found wrong with the text
+read_net(path)             the definition of a net, with what was found when it was read
 graph_of(net, state)       its Graph for one phase, with shapes
 load(path, weights)        the Net to run, data layers turned into inputs
 """
@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, cast
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, did_you_mean
-from netc.frontends.caffe.build import build
-from netc.frontends.caffe.read import read_net
+from netc.frontends import NetDefinition, read_net
 from netc.ir.dims import Shape
-from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.layer import Shapes
 from netc.ir.shapes import Probe, infer, no_probe
@@ -62,26 +60,24 @@ def unprepared(graph: Graph) -> Graph:
 
 
 def checked_graph(
-    net: Fields,
+    net: NetDefinition,
     state: State,
     probe: Probe = no_probe,
     shapes: Mapping[str, Shape] | None = None,
-    faulty: AbstractSet[int] = frozenset(),
     prepare: Prepare = unprepared,
 ) -> tuple[Graph, Report]:
     """The graph of one phase with shapes, as far as it is sound, and every finding.
 
-    `shapes` are shapes of data layers' tops, by blob, that hold instead of what file and source say. `faulty` are the
-    indices of layers that were not read as they were meant: nothing is said of them, and of what depends on them.
+    `shapes` are shapes of data layers' tops, by blob, that hold instead of what file and source say.
     `prepare` changes the graph before shapes are inferred.
     """
-    graph, report = build(net, state, faulty)
+    graph, report = net.graph(state)
     graph, found = infer(prepare(graph), probe, shapes)
     return graph, Report([*report.with_shapes(graph), *found.diagnostics])
 
 
 def graph_of(
-    net: Fields,
+    net: NetDefinition,
     state: State,
     probe: Probe = no_probe,
     shapes: Mapping[str, Shape] | None = None,
@@ -183,6 +179,7 @@ def load(
     stages: Sequence[str] = (),
     *,
     shapes: Mapping[str, Shape] | None = None,
+    dialect: str | None = None,
     seed: int | None = None,
     fold: bool = False,
     compile: bool = False,  # noqa: A002 - as in torch
@@ -190,9 +187,10 @@ def load(
 ) -> Net:
     """A net as a torch.nn.Module, its data layers turned into inputs, in eval mode.
 
-    `net` is a prototxt file, or one in memory; `weights` are files that are copied in by layer name, one after the
-    other. `shapes` gives the shapes of inputs that the file leaves open. What no file fills starts as the net's fillers
-    say, from `seed`. Raises NetcError.
+    `net` is a prototxt file, one in memory, or a .caffemodel; `weights` are files that are copied in by layer name, one
+    after the other. A net in a .caffemodel brings its weights along where no other file is given. `shapes` gives the
+    shapes of inputs that the file leaves open, `dialect` names the fork of Caffe that it is for. What no file fills
+    starts as the net's fillers say, from `seed`. Raises NetcError.
 
     Three things make a net faster that is only tested; results are the same but for rounding:
 
@@ -206,10 +204,12 @@ def load(
     from netc.runtime.fillers import generator_of
     from netc.weights import read
 
-    fields, report = read_net(net)
-    report.raise_errors()
-    graph = graph_of(fields, State(phase_of(phase), level, tuple(stages)), Prober(), shapes)
+    definition = read_net(net, dialect=dialect)
+    definition.report.raise_errors()
+    graph = graph_of(definition, State(phase_of(phase), level, tuple(stages)), Prober(), shapes)
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
+    if definition.weights_file and not files:
+        files = [definition.weights_file]
     held = [read(file) for file in files]
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     for file, blobs in zip(files, held):

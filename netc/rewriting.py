@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from netc.diagnostics import NetcError, Report, Source
-from netc.frontends.caffe.read import read_tree, without_collector
-from netc.frontends.caffe.upgrade import upgrade_tree
+from netc.frontends.reading import read_tree, upgrade_tree
 from netc.text import print_tree
 from netc.text.canonical import canonical
 
@@ -27,11 +26,10 @@ def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
 
 def upgraded(source: Source, values: Mapping[str, str] | None = None) -> tuple[str, Report]:
     """As `upgrade`, with what was changed as warnings."""
-    with without_collector():
-        tree, report = read_tree(source, values)
-        report.extend(upgrade_tree(tree).diagnostics)
-        report.raise_errors()
-        return print_tree(tree), report
+    tree, report = read_tree(source, values)
+    report.extend(upgrade_tree(tree).diagnostics)
+    report.raise_errors()
+    return print_tree(tree), report
 
 
 def fmt(text: str, name: str = "<string>") -> str:

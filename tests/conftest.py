@@ -48,9 +48,9 @@ def graph_from():
     """`graph_from(text, phase="TEST", stages=(), level=0, shapes=None)`: the checked graph of prototxt text."""
 
     def make(text: str, phase="TEST", stages=(), level=0, shapes=None):
-        fields, report = read_net(Source("net.prototxt", text))
-        report.raise_errors()
-        return graph_of(fields, State(phase, level, tuple(stages)), Prober(), shapes)
+        net = read_net(Source("net.prototxt", text))
+        net.report.raise_errors()
+        return graph_of(net, State(phase, level, tuple(stages)), Prober(), shapes)
 
     return make
 

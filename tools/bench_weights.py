@@ -55,7 +55,7 @@ def make(path: Path) -> int:
     from netc.ir.graph import State
     from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 
-    graph = graph_of(read_net(MODEL)[0], State())
+    graph = graph_of(read_net(MODEL), State())
     generator = np.random.default_rng(0)
     layers = []
     for node in graph.nodes:

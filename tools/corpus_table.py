@@ -22,13 +22,10 @@ from pathlib import Path
 
 from netc.cli.output import parse_shapes
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.frontends.caffe.origin import LayerOrigin
-from netc.frontends.caffe.phase import states
-from netc.frontends.caffe.read import is_solver, read
+from netc.frontends import NetDefinition, read
 from netc.inspection.net_check import check_net
 from netc.inspection.phase_nets import runs
 from netc.ir.dims import Shape, known
-from netc.ir.fields import Fields
 from netc.ir.graph import State
 from netc.ir.shapes import no_probe
 from netc.layers import registry
@@ -61,31 +58,31 @@ def outcome(path: Path, shapes: Mapping[str, Shape]) -> Outcome:
     try:
         source = read_source(path)
         made.identical = print_tree(parse(source)) == source.text
-        fields, report = read(Source(str(path), source.text))
+        definition = read(Source(str(path), source.text))
     except NetcError as error:
         made.found = list(error.diagnostics)
         made.kind = "template" if any(d.code == TEMPLATE for d in made.found) else "none"
         made.identical = made.identical or made.kind == "template"
         return made
-    made.found = list(report.diagnostics)
-    made.kind = "solver" if is_solver(fields) else "net"
+    made.found = list(definition.report.diagnostics)
+    made.kind = definition.kind
     if any(d.code == TEMPLATE for d in made.found):
         made.kind = "template"
     made.faults = any(d.code in READING for d in made.found)
-    if made.kind == "net":
-        _shape(fields, shapes, made)
+    if isinstance(definition, NetDefinition) and made.kind == "net":
+        _shape(definition, shapes, made)
     return made
 
 
-def _shape(net: Fields, shapes: Mapping[str, Shape], made: Outcome) -> None:
+def _shape(net: NetDefinition, shapes: Mapping[str, Shape], made: Outcome) -> None:
     """What is wrong with a net, and whether each of its layers has all shapes in one of its states."""
-    made.foreign = any(layer["type"] not in registry() for layer in net["layer"])
-    made.found += [d for d in check_net(net, [], states(net, State()), shapes)[0] if d not in made.found]
+    made.foreign = any(layer.type not in registry() for layer in net.layers)
+    made.found += [d for d in check_net(net, [], net.states(State()), shapes)[0] if d not in made.found]
     nodes = [
-        (run.graph, node) for run in runs(net, [], states(net, State()), no_probe, shapes) for node in run.graph.nodes
+        (run.graph, node) for run in runs(net, [], net.states(State()), no_probe, shapes) for node in run.graph.nodes
     ]
     whole = {node.origin for graph, node in nodes if all(_whole(graph.shape(top)) for top in node.tops)}
-    complete = all(LayerOrigin(layer) in whole for layer in net["layer"])
+    complete = all(layer in whole for layer in net.layers)
     errors = any(d.severity == "error" for d in made.found)
     made.shapes = "complete" if complete else "faulty" if errors else "unknown"
 

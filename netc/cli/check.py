@@ -22,6 +22,7 @@ from netc.inspection import check
 @option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
 @option("--strict", is_flag=True, help="BVLC's schema only, and every file that is named must be there.")
 @option("--ignore", multiple=True, metavar="W101", help="A warning that is not wanted; may be repeated.")
+@option("--dialect", metavar="NAME", help="The fork of Caffe that the nets are for, where their content does not tell.")
 @set_option()
 @option("--format", "style", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
 def command(
@@ -31,6 +32,7 @@ def command(
     shape: tuple[str, ...],
     strict: bool,
     ignore: tuple[str, ...],
+    dialect: str | None,
     set_: tuple[str, ...],
     style: str,
 ) -> int:
@@ -41,6 +43,7 @@ def command(
     """
     shapes, ignored = parse_shapes(shape), _codes(ignore)
     settings: dict[str, Any] = {"level": level, "stages": stage, "shapes": shapes, "strict": strict, "ignore": ignored}
+    settings["dialect"] = dialect
     values = parse_values(set_)
     found = [_found(file, values=values, **settings) for file in files]
     everything = [d for one in found for d in one]
@@ -56,8 +59,8 @@ def command(
 
 def _found(file: str, **settings: Any) -> list[Diagnostic]:
     try:
-        return check(read_input(file), **settings)
-    except NetcError as error:  # no text
+        return check(read_input(file) if file == "-" else file, **settings)
+    except NetcError as error:  # no text on standard input
         return list(error.diagnostics)
 
 

@@ -9,18 +9,15 @@ from pathlib import Path
 
 from netc import compiler
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.frontends.caffe.binary import Rebuilt, rebuilt
-from netc.frontends.caffe.read import read_net, read_tree
-from netc.frontends.caffe.upgrade import upgrade_tree
-from netc.frontends.caffe.upgrade.edits import first_word
+from netc.frontends import NetDefinition, read_net
+from netc.frontends.reading import read_tree, upgrade_tree
 from netc.ir.dims import UNKNOWN, Shape, known
 from netc.ir.graph import Graph, Node, State
 from netc.layers.convolution import Convolution
 from netc.layers.inner_product import InnerProduct
-from netc.text import Message, Tree, parse, print_tree
+from netc.text import Tree, parse, print_tree
 from netc.text.literals import quote
-from netc.weights import atomic_write, read
-from netc.weights.file_type import content, map_file
+from netc.weights import atomic_write
 
 
 @dataclass(frozen=True)
@@ -39,41 +36,21 @@ class Described:
 def described(net: str | Path | Source, dialect: str | None = None) -> Described:
     """The net of a prototxt, or of the .caffemodel that it stands in, read as `dialect` instead of the guessed one.
 
-    Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that has no use.
+    Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that does not exist.
     """
-    if isinstance(net, Source) or not _is_weights(net):
-        if dialect is not None:
-            raise NetcError("a dialect is for a net that stands in a weights file: this one is a prototxt", code="E806")
+    definition = read_net(net, dialect=dialect)
+    if definition.weights_file is None:
         return Described(net)
-    found = rebuilt(net, dialect)
-    source = Source(str(net), found.text)
-    return Described(source, Path(net), _shapes(source, Path(net)), _notes(found, str(net), dialect is not None))
+    notes = tuple(d for d in definition.report.diagnostics if d.code == "W803")
+    return Described(definition.source, definition.weights_file, _shapes(definition), notes)
 
 
-def _is_weights(path: str | Path) -> bool:
-    try:
-        return content(map_file(path)) in ("caffemodel", "hdf5")
-    except NetcError:
-        return False  # whoever reads a prototxt says what is wrong with it
-
-
-def _notes(found: Rebuilt, path: str, told: bool) -> tuple[Diagnostic, ...]:
-    plain = "no fork's numbers explain more" if found.skipped else "every number is BVLC's"
-    how = "as told" if told else "; ".join(found.evidence) or plain
-    notes = [f"read as `{found.dialect}`: {how}"]
-    if found.skipped:
-        notes.append(f"{found.skipped} fields were passed over that this dialect does not have")
-    help = None if told else "`--dialect` reads the file as another fork's"
-    return (Diagnostic("W803", f"the net is the one in `{path}`, without a prototxt", notes=tuple(notes), help=help),)
-
-
-def _shapes(source: Source, weights: Path) -> dict[str, Shape]:
+def _shapes(definition: NetDefinition) -> dict[str, Shape]:
     """Shapes of data layers' tops: from their parameters, and channels from the blobs of who reads them."""
-    fields, report = read_net(source)
-    if report.errors:
+    if definition.report.errors or definition.weights is None:
         return {}
-    graph, _ = compiler.checked_graph(fields, State())
-    blobs = {layer.name: layer.blobs for layer in read(weights).layers}
+    graph, _ = compiler.checked_graph(definition, State())
+    blobs = {layer.name: layer.blobs for layer in definition.weights.layers}
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
         for top in node.tops if node.layer.is_data else ():
@@ -129,13 +106,11 @@ def write_prototxt(
 
 
 def _data_to_inputs(tree: Tree, shapes: Mapping[str, Shape]) -> None:
-    fields, _ = read_net(Source(tree.source.name, print_tree(tree)))
-    graph, _ = compiler.checked_graph(fields, State())
-    data = {node.name: node for node in graph.nodes if node.layer.is_data}
-    for field in tree.root.named("layer"):
-        (layer,) = field.values
-        name = first_word(layer, "name") if isinstance(layer, Message) else None
-        node = data.get(name or "")
+    definition = read_net(Source(tree.source.name, print_tree(tree)))
+    graph, _ = compiler.checked_graph(definition, State())
+    data = {node.origin: node for node in graph.nodes if node.layer.is_data}
+    for field, layer in zip(tree.root.named("layer"), definition.layers, strict=True):
+        node = data.get(layer)
         if node is None:
             continue
         tops = [graph.values[top].blob for top in node.tops]

@@ -13,7 +13,7 @@ import numpy as np
 from netc import compiler, paths
 from netc.diagnostics import NetcError, Source
 from netc.exporters.input_stage import InputStage
-from netc.frontends.caffe.read import read_net
+from netc.frontends import read_net
 from netc.ir.dims import known, text
 from netc.ir.graph import Graph, Node, State
 from netc.ir.transform import Transform
@@ -124,11 +124,11 @@ def _data_layer(path: Path | Source) -> Node | None:
     """The first data layer with a transform, in test if it is there."""
     if isinstance(path, Path) and not path.is_file():
         return None
-    fields, report = read_net(path)
-    if report.errors:
+    definition = read_net(path)
+    if definition.report.errors:
         return None
     for phase in (compiler.phase_of("test"), compiler.phase_of("train")):
-        graph, _ = compiler.checked_graph(fields, State(phase))
+        graph, _ = compiler.checked_graph(definition, State(phase))
         for node in graph.nodes:
             if node.layer.is_data and isinstance(getattr(node.layer, "transform", None), Transform):
                 return node

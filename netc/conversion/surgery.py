@@ -18,7 +18,7 @@ import numpy as np
 from netc import compiler
 from netc.diagnostics import NetcError, Source, did_you_mean
 from netc.exporters.caffe import net_text
-from netc.frontends.caffe.read import read_net
+from netc.frontends import read_net
 from netc.ir.dims import differ, text
 from netc.ir.graph import Graph, Node, State, module_key
 from netc.ir.parameter_table import tabulated
@@ -33,9 +33,9 @@ from netc.runtime.fillers import fill, generator_of
 
 def again(graph: Graph) -> Graph:
     """The graph as a file of it reads: names, keys and shapes anew. Raises NetcError where its parts no longer fit."""
-    fields, report = read_net(Source("<surgery>", net_text(graph)))
-    report.raise_errors()
-    return data_to_inputs(compiler.graph_of(fields, State("TEST")))
+    definition = read_net(Source("<surgery>", net_text(graph)))
+    definition.report.raise_errors()
+    return data_to_inputs(compiler.graph_of(definition, State("TEST")))
 
 
 def _rekeyed(model: Graph, changed: Mapping[str, tuple[Array, ...]] | None = None) -> Graph:

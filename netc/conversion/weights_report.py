@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netc import compiler
-from netc.frontends.caffe.read import read_net
+from netc.frontends import read_net
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph, State
 from netc.weights import BlobArray, BlobStatistics, LayerBlobs, read
@@ -88,9 +88,9 @@ def list_weights(
 
 
 def _graph(net: str | Path, shapes: Mapping[str, Shape] | None) -> Graph:
-    fields, report = read_net(net)
-    report.raise_errors()
-    return compiler.graph_of(fields, State(), compiler.Prober(), shapes)
+    definition = read_net(net)
+    definition.report.raise_errors()
+    return compiler.graph_of(definition, State(), compiler.Prober(), shapes)
 
 
 def _rows(layer: LayerBlobs, net: tuple[Shape, ...], compared: bool, stats: bool) -> list[BlobRow]:

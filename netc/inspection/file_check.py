@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from netc.diagnostics import Diagnostic, NetcError, Source, in_order
-from netc.frontends.caffe.phase import PHASES, merged, states
-from netc.frontends.caffe.read import is_solver, read
+from netc.frontends import PHASES, NetDefinition, SolverDefinition, read
 from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_check import check_net
 from netc.inspection.solver_check import check_solver
@@ -29,6 +28,7 @@ def check(
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     values: Mapping[str, str] | None = None,
+    dialect: str | None = None,
     strict: bool = False,
     ignore: Collection[str] = (),
 ) -> list[Diagnostic]:
@@ -36,17 +36,18 @@ def check(
 
     Both phases of a net are looked at, and every stage and level that its rules name; where `stages` or `level` are
     given, only that state. `shapes` gives the shapes of blobs that only data would tell, `values` fill the places of a
-    template. `ignore` holds codes of warnings that are not wanted. With `strict` only BVLC's schema counts, and files
-    that are named must be there.
+    template. `ignore` holds codes of warnings that are not wanted. `dialect` names the fork of Caffe that the nets are
+    for, where their content does not tell. With `strict` only BVLC's schema counts, and files that are named must be
+    there.
     Never raises for what a file says; a file that cannot be read is a finding too.
     """
     collecting = gc.isenabled()
     gc.disable()  # trees and graphs are kept to the end: the collector would walk them again and again, in vain
     try:
-        fields, report = read(path, values, strict)
-        found = list(report.diagnostics)
+        definition = read(path, values, strict, dialect)
+        found = list(definition.report.diagnostics)
         if not any(d.code == TEMPLATE for d in found):
-            found += _check(fields, report.errors, level, tuple(stages), shapes, strict)
+            found += _check(definition, level, tuple(stages), shapes, strict, dialect)
     except NetcError as error:
         found = list(error.diagnostics)
     finally:
@@ -59,15 +60,15 @@ def check(
 
 
 def _check(
-    fields: Fields,
-    errors: list[Diagnostic],
+    definition: NetDefinition | SolverDefinition,
     level: int,
     stages: tuple[str, ...],
     shapes: Mapping[str, Shape] | None,
     strict: bool,
+    dialect: str | None,
 ) -> list[Diagnostic]:
-    if is_solver(fields):
-        return check_solver(fields, shapes, strict)
-    base = merged("TEST", fields.message("state"), Fields({"level": level, "stage": stages} if level or stages else {}))
-    asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else states(fields, base)
-    return [*check_net(fields, (), asked, shapes, errors)[0], *unused_shapes(fields, shapes or {})]
+    if isinstance(definition, SolverDefinition):
+        return check_solver(definition, shapes, strict, dialect)
+    base = definition.state("TEST", Fields({"level": level, "stage": stages} if level or stages else {}))
+    asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else definition.states(base)
+    return [*check_net(definition, (), asked, shapes)[0], *unused_shapes(definition, shapes or {})]

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from netc.diagnostics import Diagnostic, Span, did_you_mean
-from netc.frontends.caffe.phase import rules
+from netc.frontends import NetDefinition
 from netc.inspection.phase_nets import PhaseNet
 from netc.ir.dims import known, text
-from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node
 
 NEAR = 0.75
@@ -19,25 +18,10 @@ FEW = 5
 """How many names are listed."""
 
 
-def lone_names(net: Fields) -> Iterator[Diagnostic]:
+def lone_names(net: NetDefinition) -> Iterator[Diagnostic]:
     """W107 for stages and shared parameters that are named once, though others are named nearly alike."""
-    stages = [
-        (name, rule.span(field, index))
-        for rule in rules(net)
-        for field in ("stage", "not_stage")
-        for index, name in enumerate(rule.get(field, ()))
-    ]
-    yield from _lone("stage", stages)
-    yield from _lone("parameter", _parameters(net))
-
-
-def _parameters(net: Fields) -> list[tuple[str, Span | None]]:
-    return [
-        (param.values["name"], param.span("name"))
-        for layer in net["layer"]
-        for param in layer.get("param", ())
-        if param.get("name", "")
-    ]
+    for kind in ("stage", "parameter"):
+        yield from _lone(kind, list(net.mentions(kind)))
 
 
 def _lone(what: str, named: list[tuple[str, Span | None]]) -> Iterator[Diagnostic]:
@@ -74,11 +58,9 @@ def _is_counterpart(one: str, other: str) -> bool:
     return len(one) == len(other) and one[:-1] == other[:-1] and one[-1].lower() != other[-1].lower()
 
 
-def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[Fields]) -> Iterator[Diagnostic]:
+def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[NetDefinition]) -> Iterator[Diagnostic]:
     """W107 for stages that a solver names and no rule of its nets does."""
-    mentioned = {
-        name for net in nets for rule in rules(net) for field in ("stage", "not_stage") for name in rule.get(field, ())
-    }
+    mentioned = {name for net in nets for name, _ in net.mentions("stage")}
     for name, span in stages:
         if name not in mentioned:
             near = misspelling(name, sorted(mentioned))
@@ -139,9 +121,9 @@ def _reshaped(train: Graph, ours: Node, test: Graph, theirs: Node) -> Iterator[D
     )
 
 
-def unused_shapes(net: Fields, shapes: Collection[str]) -> Iterator[Diagnostic]:
+def unused_shapes(net: NetDefinition, shapes: Collection[str]) -> Iterator[Diagnostic]:
     """W039 for blobs whose shapes are given though no layer without bottoms gives them."""
-    inputs = {top for layer in net["layer"] if not layer["bottom"] for top in layer["top"]}
+    inputs = {top for layer in net.layers if not layer.bottoms for top in layer.tops}
     for blob in shapes:
         if blob not in inputs:
             help = did_you_mean(blob, inputs)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from netc.diagnostics import Diagnostic
+from netc.frontends import NetDefinition
 from netc.inspection import dataflow_warnings as wiring
 from netc.inspection import name_warnings as naming
 from netc.inspection import training_warnings as learning
-from netc.inspection.phase_nets import LayerPlaces, PhaseNet, findings, runs
-from netc.inspection.referenced_files import SourceProbe, check_path, named
+from netc.inspection.phase_nets import PhaseNet, findings, runs
+from netc.inspection.referenced_files import SourceProbe, check_path
 from netc.ir.dims import Shape
-from netc.ir.fields import Fields
 from netc.ir.graph import Graph, State
 
 Rule = Callable[[Graph, AbstractSet[str]], Iterable[Diagnostic]]
@@ -20,27 +20,24 @@ Rule = Callable[[Graph, AbstractSet[str]], Iterable[Diagnostic]]
 
 
 def check_net(
-    net: Fields,
+    net: NetDefinition,
     wanted: Iterable[State],
     possible: Iterable[State],
     shapes: Mapping[str, Shape] | None = None,
-    read: Iterable[Diagnostic] = (),
 ) -> tuple[list[Diagnostic], list[PhaseNet]]:
     """What is wrong with a net in these states, and the nets themselves.
 
-    The states `wanted` must be sound, each; of those that are only `possible`, see `LayerPlaces.is_meant`. `read` is
-    what was found when the file was read: nothing more is said of layers with an error.
+    The states `wanted` must be sound, each; of those that are only `possible`, see `phase_nets.is_meant`. Nothing more
+    is said of layers with an error in the report of the definition.
     """
-    probe, layers, read = SourceProbe(), LayerPlaces(net), list(read)
-    faulty = {index for d in read if d.severity == "error" and (index := layers.index(d)) is not None}
-    found = runs(net, wanted, possible, probe, shapes, faulty)
-    told = [] if net["layer"] else [Diagnostic("W109", "the net has no layers", net.span())]
-    told += [d for path in named(net) for d in check_path(path)]
+    probe = SourceProbe()
+    found = runs(net, wanted, possible, probe, shapes)
+    told = [] if net.layers else [Diagnostic("W109", "the net has no layers", net.span)]
+    told += [d for path in net.files() for d in check_path(path)]
     told += probe.warnings
-    read_whole = not any(d.severity == "error" and layers.index(d) is None for d in read)
-    told += findings(net, found, lambda run: _built(run, read_whole))
+    told += findings(net, found, lambda run: _built(run, net.is_complete))
     for rule in RULES:
-        told += findings(net, found, _on(net, rule, sound=not faulty and read_whole))
+        told += findings(net, found, _on(net, rule, sound=not net.report.errors))
     told += naming.lone_names(net)
     told += naming.one_sided(found)
     return told, found
@@ -59,7 +56,7 @@ def _built(run: PhaseNet, read_whole: bool) -> list[Diagnostic]:
     return [d for d in run.report.diagnostics if read_whole or d.code != "E011"]
 
 
-def _on(net: Fields, rule: Rule, sound: bool) -> Callable[[PhaseNet], Iterable[Diagnostic]]:
+def _on(net: NetDefinition, rule: Rule, sound: bool) -> Callable[[PhaseNet], Iterable[Diagnostic]]:
     def asked(run: PhaseNet) -> Iterable[Diagnostic]:
         if rule in OF_SOUND_NETS and not (sound and not run.report.errors):
             return ()

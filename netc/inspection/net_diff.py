@@ -16,8 +16,7 @@ from typing import Any
 
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.frontends.caffe.phase import PHASES, merged
-from netc.frontends.caffe.read import read_net
+from netc.frontends import PHASES, NetDefinition, read_net
 from netc.inspection.phase_nets import is_fed
 from netc.inspection.referenced_files import SourceProbe
 from netc.ir.dims import Shape, text
@@ -86,7 +85,7 @@ def diff(
     found: dict[Change, list[str]] = {}
     compared = [phase for phase in PHASES if any(is_fed(net, State(phase, level, tuple(stages))) for net in nets)]
     for phase in compared or PHASES:
-        states = [merged(phase, net.message("state"), asked) for net in nets]
+        states = [net.state(phase, asked) for net in nets]
         graphs = [checked_graph(net, state, SourceProbe(), shapes) for net, state in zip(nets, states)]
         _raise([d for _, report in graphs for d in report.errors])
         for change in _Comparison(graphs[0][0], graphs[1][0]).changes():
@@ -96,10 +95,10 @@ def diff(
     )
 
 
-def _read(path: str | Path | Source, values: Mapping[str, str] | None) -> Fields:
-    fields, report = read_net(path, values)
-    report.raise_errors()
-    return fields
+def _read(path: str | Path | Source, values: Mapping[str, str] | None) -> NetDefinition:
+    net = read_net(path, values)
+    net.report.raise_errors()
+    return net
 
 
 def _raise(errors: Sequence[Diagnostic]) -> None:

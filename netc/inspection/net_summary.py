@@ -8,8 +8,7 @@ from pathlib import Path
 
 from netc.compiler import checked_graph, phase_of
 from netc.diagnostics import NetcError, Source
-from netc.frontends.caffe.phase import merged
-from netc.frontends.caffe.read import read_net
+from netc.frontends import read_net
 from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_cost import NetCost
 from netc.inspection.referenced_files import SourceProbe
@@ -48,18 +47,19 @@ def summary(
     shapes: Mapping[str, Shape] | None = None,
     batch: int | None = None,
     values: Mapping[str, str] | None = None,
+    dialect: str | None = None,
 ) -> Summary:
     """Shapes, parameters, multiply-adds, memory and receptive fields of a net, layer by layer.
 
     `batch` replaces the first extent of every input that has the batch size of the file; `shapes` gives inputs the
     file leaves open. Data that is not here leaves extents unknown. Raises NetcError for a net that is not sound.
     """
-    net, report = read_net(path, values)
-    report.raise_errors()
+    net = read_net(path, values, dialect=dialect)
+    net.report.raise_errors()
     for found in unused_shapes(net, shapes or {}):
         raise NetcError(found.message, help=found.help)
     asked = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
-    state = merged(phase_of(phase), net.message("state"), asked)
+    state = net.state(phase_of(phase), asked)
     probe = SourceProbe()
     graph, report = checked_graph(net, state, probe, shapes)
     if batch is not None:

@@ -10,16 +10,9 @@ from pathlib import PureWindowsPath
 from netc import paths
 from netc.compiler import record_shapes
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.frontends.caffe.origin import LayerOrigin
-from netc.ir.fields import Fields
 from netc.ir.graph import Node
 from netc.ir.layer import Shapes
 from netc.ir.origin import FileReference, Origin
-
-
-def named(net: Fields) -> Iterator[FileReference]:
-    """Every path that a net's layers name."""
-    return (file for layer in net["layer"] for file in LayerOrigin(layer).files())
 
 
 def check_path(found: FileReference) -> Iterator[Diagnostic]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.frontends.caffe.phase import merged, states
-from netc.frontends.caffe.read import read_net
+from netc.frontends import NetDefinition, SolverDefinition, read_net
+from netc.frontends.reading import embedded_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
 from netc.inspection.phase_nets import PhaseNet
@@ -19,24 +19,27 @@ from netc.ir.fields import Fields
 from netc.ir.graph import Phase, State
 from netc.ir.origin import FileReference
 
-FILES = {"net": "net", "train_net": "train net", "test_net": "test net", "weights": "weights file"}
-"""Fields that name files."""
-
 
 class Use(NamedTuple):
     """A net that the solver makes."""
 
-    net: Fields
+    net: NetDefinition
     state: State
 
 
-def check_solver(solver: Fields, shapes: Mapping[str, Shape] | None, strict: bool = False) -> list[Diagnostic]:
+def check_solver(
+    definition: SolverDefinition,
+    shapes: Mapping[str, Shape] | None,
+    strict: bool = False,
+    dialect: str | None = None,
+) -> list[Diagnostic]:
     """What is wrong with a solver's settings, with each net that it makes, and with how they go together."""
-    found = [*_settings(solver), *_paths(solver), *_folder(solver)]
-    reader = _Reader(solver, strict)
+    solver = definition.fields
+    found = [*_settings(solver), *(d for file in definition.files() for d in check_path(file)), *_folder(solver)]
+    reader = _Reader(solver, strict, dialect)
     uses = list(_uses(solver, reader))
     found += reader.found
-    found += _nets(uses, shapes, reader.found)
+    found += _nets(uses, shapes)
     if not reader.missing:
         found += unknown_stages(list(_stages(solver)), [use.net for use in uses])
     return found
@@ -50,15 +53,6 @@ def _settings(solver: Fields) -> list[Diagnostic]:
     except NetcError as error:
         return list(error.diagnostics)
     return []
-
-
-def _paths(solver: Fields) -> Iterator[Diagnostic]:
-    """W020 and W108 for the files that the solver names."""
-    for field, what in FILES.items():
-        value = solver.get(field, "")
-        for index, path in enumerate((value,) if isinstance(value, str) else value):
-            if path:
-                yield from check_path(FileReference(path, what, solver.span(field, index)))
 
 
 def _folder(solver: Fields) -> Iterator[Diagnostic]:
@@ -78,27 +72,33 @@ def _folder(solver: Fields) -> Iterator[Diagnostic]:
 class _Reader:
     """Reads each net file once."""
 
-    def __init__(self, solver: Fields, strict: bool) -> None:
+    def __init__(self, solver: Fields, strict: bool, dialect: str | None) -> None:
         own = solver.span()
+        self.dialect = dialect
         self.near, self.strict = own.source.name if own else None, strict
-        self.files: dict[str, Fields | None] = {}
+        self.files: dict[str, NetDefinition | None] = {}
+        self.messages: dict[int, NetDefinition] = {}
         self.found: list[Diagnostic] = []
         self.missing = False
 
-    def read(self, name: str, span: Span | None) -> Fields | None:
+    def read(self, name: str, span: Span | None) -> NetDefinition | None:
         """The net in a file, None where it is not here or cannot be read."""
         if name not in self.files:
             self.files[name] = self._read(name) if is_here(name, span) else None
         self.missing = self.missing or self.files[name] is None
         return self.files[name]
 
-    def _read(self, name: str) -> Fields | None:
+    def embedded(self, fields: Fields) -> NetDefinition:
+        """The net that stands in the solver itself."""
+        return self.messages.setdefault(id(fields), embedded_net(fields, self.dialect))
+
+    def _read(self, name: str) -> NetDefinition | None:
         try:
-            net, report = read_net(paths.find(name, self.near)[0], strict=self.strict)
+            net = read_net(paths.find(name, self.near)[0], strict=self.strict, dialect=self.dialect)
         except NetcError as error:
             self.found += error.diagnostics
             return None
-        self.found += report.diagnostics
+        self.found += net.report.diagnostics
         return net
 
 
@@ -120,19 +120,19 @@ def _uses(solver: Fields, reader: _Reader) -> Iterator[Use]:
 def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, state: Fields) -> Iterator[Use]:
     value = solver[field]
     given = value[index] if isinstance(value, (list, tuple)) else value
-    net = reader.read(given, solver.span(field, index)) if isinstance(given, str) else given
+    net = reader.read(given, solver.span(field, index)) if isinstance(given, str) else reader.embedded(given)
     if net is not None:
-        yield Use(net, merged(phase, net.message("state"), state))
+        yield Use(net, net.state(phase, state))
 
 
-def _nets(uses: list[Use], shapes: Mapping[str, Shape] | None, read: list[Diagnostic]) -> list[Diagnostic]:
+def _nets(uses: list[Use], shapes: Mapping[str, Shape] | None) -> list[Diagnostic]:
     """What is wrong with each net, and E204 and W106 for a train and a test net of two files that do not agree."""
     found: list[Diagnostic] = []
     made: dict[int, list[PhaseNet]] = {}
     for net in {id(use.net): use.net for use in uses}.values():
         mine = [use.state for use in uses if use.net is net]
-        possible = states(net, merged("TEST", net.message("state")))
-        told, made[id(net)] = check_net(net, mine, possible, shapes, _of_file(read, net))
+        possible = net.states(net.state("TEST"))
+        told, made[id(net)] = check_net(net, mine, possible, shapes)
         found += told
     if len(made) > 1:
         train, test = uses[0], next((use for use in uses if use.net is not uses[0].net), uses[0])
@@ -140,11 +140,6 @@ def _nets(uses: list[Use], shapes: Mapping[str, Shape] | None, read: list[Diagno
         if train.state.phase == "TRAIN" and not ours.report.errors and not theirs.report.errors:
             found += compare_learned(ours.graph, theirs.graph)
     return found
-
-
-def _of_file(found: list[Diagnostic], net: Fields) -> list[Diagnostic]:
-    span = net.span()
-    return [d for d in found if span and d.file == span.source.name]
 
 
 def _stages(solver: Fields) -> Iterator[tuple[str, Span | None]]:

@@ -42,6 +42,9 @@ class LayerUse:
 
 Predicate = Callable[[LayerUse], bool]
 
+BVLC = "bvlc"
+"""What a user calls the dialect of BVLC's Caffe."""
+
 _BY_TYPE: dict[str, dict[str, type[Layer]]] = {}
 """The classes of each name, by dialect."""
 _PREDICATES: dict[type[Layer], Predicate] = {}
@@ -104,8 +107,9 @@ def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] 
     classes = layer_classes(name)
     if len(classes) == 1 and classes[0] not in _PREDICATES:
         return classes[0]
-    if dialect is not None and dialect in _BY_TYPE.get(name, ()):
-        return _BY_TYPE[name][dialect]
+    told = None if dialect is None else _BY_TYPE.get(name, {}).get("" if dialect == BVLC else dialect)
+    if told is not None:
+        return told
     holding = [cls for cls in classes if cls in _PREDICATES and _PREDICATES[cls](use)]
     fitting = holding or [cls for cls in classes if cls not in _PREDICATES]
     if len(fitting) > 1:
@@ -117,7 +121,7 @@ def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] 
 
 def _ambiguous(name: str, message: str, candidates: Iterable[type[Layer]]) -> NetcError:
     notes = [f"`{name}` of {cls.dialect or 'BVLC'}: {_summary(cls)}" for cls in candidates]
-    dialects = " or ".join(f"`--dialect {cls.dialect or 'bvlc'}`" for cls in candidates)
+    dialects = " or ".join(f"`--dialect {cls.dialect or BVLC}`" for cls in candidates)
     return NetcError(message, code="E014", field="type", notes=notes, help=f"name the dialect of the file: {dialects}")
 
 

@@ -27,10 +27,10 @@ class NetParts:
 
 def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[str, ...]) -> NetParts:
     """The net of a file, its weights filled. Raises NetcError with all errors of the file."""
-    fields, report = read_net(os.fspath(path))
-    report.raise_errors()
+    definition = read_net(os.fspath(path))
+    definition.report.raise_errors()
     state = State("TRAIN" if phase == TRAIN else "TEST", level, stages)
-    graph = graph_of(fields, state, Prober(), prepare=bind_python_layers)
+    graph = graph_of(definition, state, Prober(), prepare=bind_python_layers)
     return NetParts(graph, lowered(graph), feeds_of(graph))
 
 

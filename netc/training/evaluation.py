@@ -12,7 +12,7 @@ import torch
 
 from netc.compiler import Prepare, copy_weights, graph_of, lowered, record_shapes, unprepared
 from netc.data.feeds.net_feeds import feeds_of
-from netc.frontends.caffe.read import read_net
+from netc.frontends import read_net
 from netc.ir.graph import Phase, State
 from netc.runtime.fillers import generator_of
 from netc.runtime.node_executor import NodeExecutor, Source
@@ -42,11 +42,11 @@ def open_net(
 
     Raises NetcError for files, nets and data that are at fault.
     """
-    fields, report = read_net(path)
-    report.raise_errors()
+    definition = read_net(path)
+    definition.report.raise_errors()
     device = device_of(gpu, listener)
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
-    graph = graph_of(fields, State(phase, level, tuple(stages)), probe, prepare=prepare)
+    graph = graph_of(definition, State(phase, level, tuple(stages)), probe, prepare=prepare)
     net = lowered(graph, generator_of(None)).to(device)
     for file in weights:
         copy_weights(net, file)

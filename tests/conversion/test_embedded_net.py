@@ -115,10 +115,10 @@ def test_the_command_line(snapshot, tmp_path, capsys):
     assert main(["weights", str(snapshot), "--dialect", "ssd"]) == 2
 
 
-def test_a_dialect_is_for_weights_files(mixed, tmp_path):
+def test_a_dialect_that_does_not_exist(mixed, tmp_path):
     prototxt, weights, _ = mixed
-    with pytest.raises(NetcError, match="a dialect is for") as caught:
-        convert(prototxt, weights, to="onnx", output=tmp_path / "net.onnx", dialect="ssd")
+    with pytest.raises(NetcError, match="no dialect `sdd`") as caught:
+        convert(prototxt, weights, to="onnx", output=tmp_path / "net.onnx", dialect="sdd")
     assert caught.value.diagnostics[0].code == "E806"
 
 

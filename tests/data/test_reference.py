@@ -10,7 +10,7 @@ import pytest
 
 from netc.compiler import graph_of, record_shapes, resolver
 from netc.data import open_source
-from netc.frontends.caffe.read import read_net
+from netc.frontends import read_net
 from netc.ir.graph import State
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "data"
@@ -25,9 +25,9 @@ def test_the_cases_are_there():
 def test_batches(case, monkeypatch):
     monkeypatch.chdir(REFERENCE)
     vectors = np.load(f"vectors/{case}.npz")
-    fields, report = read_net(f"vectors/{case}.prototxt")
-    report.raise_errors()
-    (node,) = (n for n in graph_of(fields, State("TEST"), record_shapes).nodes if n.layer.is_data)
+    net = read_net(f"vectors/{case}.prototxt")
+    net.report.raise_errors()
+    (node,) = (n for n in graph_of(net, State("TEST"), record_shapes).nodes if n.layer.is_data)
     tops = node.origin.tops
     source = open_source(node.layer, "TEST", resolve_path=resolver(node), tops=tops)
     source.configure(np.empty, normalize_on_host=True)

@@ -26,11 +26,11 @@ def meaning(graph):
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
 @pytest.mark.parametrize("name", NETS)
 def test_a_net_read_again_is_the_same(name, phase):
-    fields, report = read_net(REFERENCE / name / "net.prototxt")
-    report.raise_errors()
-    graph = graph_of(fields, State(phase))
-    again, report = read_net(Source("again", net_text(graph)))
-    assert not report.diagnostics
+    net = read_net(REFERENCE / name / "net.prototxt")
+    net.report.raise_errors()
+    graph = graph_of(net, State(phase))
+    again = read_net(Source("again", net_text(graph)))
+    assert not again.report.diagnostics
     assert meaning(graph_of(again, State(phase))) == meaning(graph)
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from netc.compiler import State, graph_of
 from netc.diagnostics import NetcError, Source
 from netc.exporters.caffe import net_message
+from netc.frontends import read_net
 from netc.frontends.caffe.binary import DIALECTS, layouts, numbers, rebuilt
 from netc.frontends.caffe.binary.dialects import parameters_of
-from netc.frontends.caffe.read import read_net
 from netc.schema import caffe, descriptor
 from netc.weights.wire import FIXED32, FIXED64, VARINT, delimited, tag, varint
 from tests.weights.test_hostile import change, mutated, outcome
@@ -22,9 +22,9 @@ NETS = sorted(path.parent.name for path in (REFERENCE / "layers").glob("*/net.pr
 
 
 def graph_in(net) -> object:
-    fields, report = read_net(net)
-    assert not report.errors, report.errors
-    return graph_of(fields, State("TRAIN"))
+    definition = read_net(net)
+    assert not definition.report.errors, definition.report.errors
+    return graph_of(definition, State("TRAIN"))
 
 
 def saved(folder: Path, data: bytes) -> Path:
@@ -140,7 +140,7 @@ def test_what_caffe_adds_is_taken_out_again(tmp_path):
     assert "_split" not in text
     assert "phase" not in text
     assert 'name: "mine"' in text
-    fields, _ = read_net(Source("again", text))
+    fields = read_net(Source("again", text)).fields
     assert [one["bottom"] for one in fields["layer"][1:3]] == [("data",), ("data", "relu")]
 
 

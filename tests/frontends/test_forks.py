@@ -9,6 +9,7 @@ from netc.diagnostics import NetcError, Source
 from netc.frontends.caffe.forks import V1_TYPES, explained, in_bvlc_terms, owner_of_type, unsupported, with_unread
 from netc.frontends.caffe.forks.fields import KNOWN, SHAPING
 from netc.frontends.caffe.read import fields_of
+from netc.frontends.reading import embedded_net
 from netc.ir.fields import Fields
 from netc.ir.graph import State
 from netc.layers import registry
@@ -30,7 +31,7 @@ def net(text: str) -> Fields:
 
 
 def graph(*layers: str):
-    return checked_graph(net(INPUT + "".join(layers)), State())
+    return checked_graph(embedded_net(net(INPUT + "".join(layers))), State())
 
 
 def layer(type: str, parameters: str = "", bottom: str = "data", top: str = "top") -> str:

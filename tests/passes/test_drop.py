@@ -24,7 +24,7 @@ layer { name: "accuracy" type: "Accuracy" bottom: "scores" bottom: "label" top: 
 
 
 def graph(folder, text):
-    return data_to_inputs(graph_of(read_net(write(folder, text))[0], State("TEST")))
+    return data_to_inputs(graph_of(read_net(write(folder, text)), State("TEST")))
 
 
 def test_dropout_and_split_go_but_for_an_output_of_their_own_name(tmp_path):

@@ -22,9 +22,9 @@ layer { name: "rows" type: "SoftmaxWithLoss" bottom: "scaled" bottom: "marks" to
 
 def graph():
     marks = 'layer { name: "marks" type: "Input" top: "marks" input_param { shape { dim: 2 dim: 5 } } }'
-    fields, report = read_net(Source("net", marks + TRAINING))
-    assert not report.errors
-    return graph_of(fields, State("TEST"))
+    net = read_net(Source("net", marks + TRAINING))
+    assert not net.report.errors
+    return graph_of(net, State("TEST"))
 
 
 def test_each_scores_get_one_softmax():
@@ -47,8 +47,8 @@ def test_labels_are_no_inputs_any_more_and_the_results_are_probabilities():
 
 
 def test_a_net_without_such_a_loss_stays():
-    fields, _ = read_net(Source("net", TRAINING[: TRAINING.index('layer { name: "one"')]))
-    before = graph_of(fields, State("TEST"))
+    net = read_net(Source("net", TRAINING[: TRAINING.index('layer { name: "one"')]))
+    before = graph_of(net, State("TEST"))
     after = losses_to_scores(before)
     assert after.nodes == before.nodes
     assert after.inputs == before.inputs

@@ -120,9 +120,9 @@ def _graph(model: str, shape: tuple[int, ...], train: bool) -> Graph:
         head, _, last = source.text.rpartition("layer {")
         scores = last.split('bottom: "')[1].split('"')[0]
         source = Source(source.name, head + LOSS % (shape[0], scores))
-    fields, report = read_net(source)
-    report.raise_errors()
-    return graph_of(fields, State("TRAIN" if train else "TEST"), shapes={"data": shape})
+    net = read_net(source)
+    net.report.raise_errors()
+    return graph_of(net, State("TRAIN" if train else "TEST"), shapes={"data": shape})
 
 
 def _make_lively(net: Net) -> None:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 
-from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, Report, did_you_mean
+from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
 from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
 from netc.frontends.caffe.sharing import rates_of, with_rates
-from netc.ir.dims import text
+from netc.frontends.graph_report import GraphReport
 from netc.ir.fields import Fields
 from netc.ir.graph import AUTOMATIC, Graph, Node, State, Value, module_key
 from netc.ir.layer import Layer, counted
@@ -23,30 +23,9 @@ from netc.ir.parameters import ParamSpec
 from netc.layers import LayerUse, choose, registry
 
 
-@dataclass
-class BuildReport(Report):
-    """What was found wrong with a file; notes name bottoms without their shapes, which are not inferred yet."""
-
-    bottoms: dict[str, tuple[tuple[str, str | None], ...]] = field(default_factory=dict)
-    """For each note that names bottoms: their blobs, and the values that these were, None behind a fault."""
-
-    def with_shapes(self, graph: Graph) -> list[Diagnostic]:
-        """The findings, with the shapes of bottoms; `graph` is the one built, inferred, perhaps without some values."""
-        return [replace(d, notes=tuple(self._shaped(note, graph) for note in d.notes)) for d in self.diagnostics]
-
-    def _shaped(self, note: str, graph: Graph) -> str:
-        if note not in self.bottoms:
-            return note
-        shown = (
-            blob + (text(graph.shape(value)) if value and value in graph.values else "")
-            for blob, value in self.bottoms[note]
-        )
-        return note[: note.rindex(", bottoms: ")] + ", bottoms: " + ", ".join(shown)
-
-
 def build(
     net: Fields, state: State, faulty: AbstractSet[int] = frozenset(), dialect: str | None = None
-) -> tuple[Graph, BuildReport]:
+) -> tuple[Graph, GraphReport]:
     """The graph of `state`, without shapes, and what was found wrong with the file.
 
     `net` is an upgraded NetParameter: only `layer` holds layers. Layers with an error, and those that depend on them,
@@ -71,7 +50,7 @@ def build(
 
 class _Builder:
     def __init__(self, net: Fields, state: State, dialect: str | None) -> None:
-        self.net, self.state, self.dialect, self.report = net, state, dialect, BuildReport()
+        self.net, self.state, self.dialect, self.report = net, state, dialect, GraphReport()
         self.nodes: list[Node] = []
         self.values: dict[str, Value] = {}
         self.current: dict[str, str] = {}

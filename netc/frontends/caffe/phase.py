@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations, islice
 
 from netc.diagnostics import NetcError
+from netc.frontends.definition import PHASES
 from netc.ir.fields import Fields
 from netc.ir.graph import Phase, State
 
@@ -13,7 +14,6 @@ MOST_STATES = 64
 """How many states of a file are looked at: every stage alone and some of their combinations."""
 FEW_STAGES = 3
 """Up to so many stages are looked at in every combination; more, each alone and all together."""
-PHASES: tuple[Phase, ...] = ("TRAIN", "TEST")
 
 
 def included(layer: Fields, state: State) -> bool:

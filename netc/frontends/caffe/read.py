@@ -55,13 +55,15 @@ def read_net(
         return _message(tree, report, "NetParameter", strict)
 
 
-def read_solver(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Fields, Report]:
+def read_solver(
+    path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
+) -> tuple[Fields, Report]:
     """SolverParameter of a prototxt file, as `read_net`; a net is E100."""
     with without_collector():
         tree, report = read_tree(path, values)
         for layer in (*tree.root.named("layer"), *tree.root.named("layers")):
             raise NetcError(f"`{tree.source.name}` is a net, and a solver is needed", span=layer.name_span)
-        return _message(tree, report, "SolverParameter")
+        return _message(tree, report, "SolverParameter", strict)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ from functools import partial
 
 from netc.compiler import Prepare, graph_of, record_shapes, unprepared
 from netc.diagnostics import NetcError
-from netc.frontends.caffe.phase import merged
-from netc.frontends.caffe.read import read_net
+from netc.frontends import NetDefinition, read_net
+from netc.frontends.reading import embedded_net
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Phase
 from netc.paths import find
@@ -22,7 +22,7 @@ class SolverNets:
 
     def __init__(self, settings: SolverSettings, listener: Listener, prepare: Prepare = unprepared) -> None:
         self.settings, self.listener, self.prepare = settings, listener, prepare
-        self._files: dict[str, Fields] = {}
+        self._files: dict[str, NetDefinition] = {}
 
     def train(self) -> Graph:
         """The train net. Raises NetcError with all its errors, E601 where there is none."""
@@ -51,16 +51,16 @@ class SolverNets:
         return own + [common] * (len(settings.test_iter) - len(own))
 
     def _graph(self, given: str | Fields, phase: Phase, own: Fields) -> Graph:
-        net = self._read(given) if isinstance(given, str) else given
+        net = self._read(given) if isinstance(given, str) else embedded_net(given)
         probe = partial(record_shapes, skip_bad=self.settings.options.skip_bad)
-        return graph_of(net, merged(phase, net.message("state"), own), probe, prepare=self.prepare)
+        return graph_of(net, net.state(phase, own), probe, prepare=self.prepare)
 
-    def _read(self, name: str) -> Fields:
+    def _read(self, name: str) -> NetDefinition:
         if name not in self._files:
             path, note = find(name, self.settings.file)
-            net, report = read_net(path)
-            report.raise_errors()
-            for text in [note] * bool(note) + [warning.render() for warning in report.warnings]:
+            net = read_net(path)
+            net.report.raise_errors()
+            for text in [note] * bool(note) + [warning.render() for warning in net.report.warnings]:
                 self.listener(WarningIssued(str(text)))
             self._files[name] = net
         return self._files[name]

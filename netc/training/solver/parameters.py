@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from netc.diagnostics import Diagnostic
-from netc.frontends.caffe.read import empty_fields
+from netc.frontends.reading import empty_solver
 from netc.ir.fields import Fields
 from netc.training.solver.netc_options import NetcOptions
 
-EMPTY = empty_fields("caffe.SolverParameter")
+EMPTY = empty_solver()
 
 
 @dataclass(frozen=True)

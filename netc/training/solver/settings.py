@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report
-from netc.frontends.caffe.forks import unsupported
-from netc.frontends.caffe.read import empty_fields, read_solver
+from netc.frontends.reading import read_solver, unsupported_settings
 from netc.ir.fields import Fields
 from netc.training.solver import settings_check as checks
 from netc.training.solver.netc_options import NAMES as OPTIONS
 from netc.training.solver.netc_options import NetcOptions
-from netc.training.solver.parameters import SolverParameters
+from netc.training.solver.parameters import EMPTY, SolverParameters
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class SolverSettings(SolverParameters):
         """
         if unknown := values.keys() - set(OPTIONS):
             raise TypeError(f"no options of netc: {', '.join(sorted(unknown))}")
-        empty, default = empty_fields("caffe.NetcParameter"), NetcOptions()
+        empty, default = EMPTY.message("netc_param"), NetcOptions()
         merged = {**self.netc_param.values, **values}
         told = {name: merged[name] for name in OPTIONS if name in merged and merged[name] != getattr(default, name)}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
@@ -52,9 +51,9 @@ class SolverSettings(SolverParameters):
 
 def read_settings(path: str | Path) -> SolverSettings:
     """The settings in a solver prototxt. Raises NetcError for its text and, as `settings_of`, for what it says."""
-    fields, report = read_solver(path)
-    report.raise_errors()
-    return settings_of(fields, tuple(report.warnings))
+    solver = read_solver(path)
+    solver.report.raise_errors()
+    return settings_of(solver.fields, tuple(solver.report.warnings))
 
 
 def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> SolverSettings:
@@ -71,7 +70,7 @@ def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> Solver
                 report.extend(error.diagnostics)
     values["weights"] = tuple(file for text in solver["weights"] for file in text.split(",") if file)
     settings = SolverSettings(**values, fields=solver, warnings=warnings)
-    report.extend(unsupported(solver, "SolverParameter"))
+    report.extend(unsupported_settings(solver))
     checks.check(settings, report)
     report.raise_errors()
     return settings

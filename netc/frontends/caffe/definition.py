@@ -1,0 +1,88 @@
+"""Caffe's definitions: NetParameter and SolverParameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from netc.diagnostics import Report, Source, Span
+from netc.frontends.caffe.build import build
+from netc.frontends.caffe.origin import LayerOrigin
+from netc.frontends.caffe.phase import included, merged, rules, states
+from netc.frontends.definition import NetDefinition, SolverDefinition
+from netc.frontends.graph_report import GraphReport
+from netc.ir.fields import Fields
+from netc.ir.graph import Graph, Phase, State
+from netc.ir.origin import FileReference, Origin
+
+
+class CaffeNet(NetDefinition):
+    """A NetParameter of today's format."""
+
+    def __init__(
+        self,
+        fields: Fields,
+        report: Report,
+        source: Source,
+        *,
+        dialect: str | None = None,
+        weights_file: Path | None = None,
+    ) -> None:
+        self.fields, self.report, self.source = fields, report, source
+        self.dialect, self.weights_file = dialect, weights_file
+
+    @property
+    def span(self) -> Span | None:
+        """The whole file, or the message of a net that stands in a solver."""
+        return self.fields.span()
+
+    @cached_property
+    def layers(self) -> tuple[LayerOrigin, ...]:  # type: ignore[override]
+        """The layers in the order of the file."""
+        return tuple(LayerOrigin(layer) for layer in self.fields["layer"])
+
+    def state(self, phase: Phase, *changes: Fields) -> State:
+        """The NetState of the file merged with others (`solver.cpp`, InitTrainNet)."""
+        return merged(phase, self.fields.message("state"), *changes)
+
+    def states(self, base: State) -> Iterator[State]:
+        """Every state that the rules of the layers distinguish."""
+        return states(self.fields, base)
+
+    def included(self, layer: Origin, state: State) -> bool:
+        """Whether the rules of a layer hold (`net.cpp`, FilterNet). Raises NetcError E013."""
+        return isinstance(layer, LayerOrigin) and included(layer.layer, state)
+
+    def graph(self, state: State) -> tuple[Graph, GraphReport]:
+        """The graph of a state, without shapes."""
+        return build(self.fields, state, self.faulty, self.dialect)
+
+    def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
+        """Stages of `include` and `exclude` rules, and names of `param`."""
+        if kind == "stage":
+            for rule in rules(self.fields):
+                for field in ("stage", "not_stage"):
+                    yield from ((name, rule.span(field, index)) for index, name in enumerate(rule.get(field, ())))
+        else:
+            params = (param for layer in self.fields["layer"] for param in layer.get("param", ()))
+            yield from ((param["name"], param.span("name")) for param in params if param.get("name", ""))
+
+
+FILES = {"net": "net", "train_net": "train net", "test_net": "test net", "weights": "weights file"}
+"""Fields of a solver that name files."""
+
+
+class CaffeSolver(SolverDefinition):
+    """A SolverParameter."""
+
+    def __init__(self, fields: Fields, report: Report, source: Source) -> None:
+        self.fields, self.report, self.source = fields, report, source
+
+    def files(self) -> Iterator[FileReference]:
+        """The nets and weights that the solver names."""
+        for field, what in FILES.items():
+            value = self.fields.get(field, "")
+            for index, path in enumerate((value,) if isinstance(value, str) else value):
+                if path:
+                    yield FileReference(path, what, self.fields.span(field, index))

@@ -1,0 +1,71 @@
+"""Caffe's front end: prototxt text, and the net in a binary .caffemodel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from netc.diagnostics import Diagnostic, Report, Source
+from netc.frontends.caffe.definition import CaffeNet, CaffeSolver
+from netc.frontends.caffe.read import is_solver, read, read_net, read_solver, read_tree, without_collector
+from netc.frontends.caffe.upgrade import upgrade_tree
+from netc.frontends.front_end import FrontEnd, ReadRequest
+from netc.text import Tree
+
+
+class CaffeFrontEnd(FrontEnd):
+    """Nets and solvers in the formats of BVLC's Caffe and its forks, of any age."""
+
+    name = "caffe"
+
+    def recognizes(self, content: str) -> bool:
+        """A text, or a binary NetParameter."""
+        return content in ("text", "caffemodel", "hdf5")
+
+    def read_text(self, source: Source, request: ReadRequest) -> CaffeNet | CaffeSolver:
+        """The net or solver in a text."""
+        if request.dialect is not None:
+            _check_dialect(request.dialect)
+        reader = {"net": read_net, "solver": read_solver}.get(request.kind or "", read)
+        fields, report = reader(source, request.values, request.strict)
+        if is_solver(fields):
+            return CaffeSolver(fields, report, source)
+        return CaffeNet(fields, report, source, dialect=request.dialect)
+
+    def read_binary(self, path: Path, request: ReadRequest) -> CaffeNet:
+        """The net that stands in a weights file, rebuilt as text, with W803, which says how it was read."""
+        from netc.frontends.caffe.binary import rebuilt
+
+        found = rebuilt(path, request.dialect)
+        source = Source(str(path), found.text)
+        fields, report = read_net(source, None, request.strict)
+        told = request.dialect is not None
+        note = _note(path, found.dialect, found.evidence, found.skipped, told)
+        known = found.dialect if told or found.evidence else None
+        return CaffeNet(fields, Report([note, *report.diagnostics]), source, dialect=known, weights_file=path)
+
+    def tree(self, source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
+        """The tree of a text, its places filled."""
+        return read_tree(source, values)
+
+    def upgrade(self, tree: Tree) -> Report:
+        """Bring a tree to the format of Caffe 1.0, in place; the report names each kind of change once."""
+        with without_collector():
+            return upgrade_tree(tree)
+
+
+def _check_dialect(name: str) -> None:
+    """Raises NetcError E806 for a dialect that does not exist."""
+    from netc.frontends.caffe.binary.dialects import named
+
+    named(name)
+
+
+def _note(path: Path, dialect: str, evidence: tuple[str, ...], skipped: int, told: bool) -> Diagnostic:
+    plain = "no fork's numbers explain more" if skipped else "every number is BVLC's"
+    how = "as told" if told else "; ".join(evidence) or plain
+    notes = [f"read as `{dialect}`: {how}"]
+    if skipped:
+        notes.append(f"{skipped} fields were passed over that this dialect does not have")
+    help = None if told else "`--dialect` reads the file as another fork's"
+    return Diagnostic("W803", f"the net is the one in `{path}`, without a prototxt", notes=tuple(notes), help=help)

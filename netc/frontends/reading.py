@@ -1,0 +1,112 @@
+"""Files to definitions: the front ends are registered here, and chosen by the content of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from netc.diagnostics import Diagnostic, Report, Source
+from netc.frontends.caffe.definition import CaffeNet
+from netc.frontends.caffe.forks import unsupported
+from netc.frontends.caffe.front_end import CaffeFrontEnd
+from netc.frontends.caffe.read import empty_fields
+from netc.frontends.definition import NetDefinition, SolverDefinition
+from netc.frontends.front_end import FrontEnd, ReadRequest
+from netc.ir.fields import Fields
+from netc.text import Tree, read_source
+
+FRONT_ENDS: tuple[FrontEnd, ...] = (CaffeFrontEnd(),)
+"""Every front end; the first that recognizes a file reads it."""
+
+_TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\b\x1b")
+_HEAD = 4096
+"""So many bytes tell a text from a binary file."""
+
+
+def read(
+    path: str | os.PathLike[str] | Source,
+    values: Mapping[str, str] | None = None,
+    strict: bool = False,
+    dialect: str | None = None,
+) -> NetDefinition | SolverDefinition:
+    """The definition in a file, or in a Source in memory.
+
+    `values` fill the places of a template by name. With `strict` everything that BVLC's schema does not have is W001.
+    `dialect` names the fork of Caffe that the file is for, where its content does not tell. Errors of the text are in
+    the report of the definition. Raises NetcError for a file that cannot be read: E001, E401 to E406, E806.
+    """
+    return _read(path, ReadRequest(None, values, strict, dialect))
+
+
+def read_net(
+    path: str | os.PathLike[str] | Source,
+    values: Mapping[str, str] | None = None,
+    strict: bool = False,
+    dialect: str | None = None,
+) -> NetDefinition:
+    """The net in a file; see `read`. Raises NetcError E100 for a solver."""
+    found = _read(path, ReadRequest("net", values, strict, dialect))
+    assert isinstance(found, NetDefinition)
+    return found
+
+
+def read_solver(path: str | os.PathLike[str] | Source, values: Mapping[str, str] | None = None) -> SolverDefinition:
+    """The solver in a file; see `read`. Raises NetcError E100 for a net."""
+    found = _read(path, ReadRequest("solver", values))
+    assert isinstance(found, SolverDefinition)
+    return found
+
+
+def _read(path: str | os.PathLike[str] | Source, request: ReadRequest) -> NetDefinition | SolverDefinition:
+    if isinstance(path, Source):
+        return _front_end("text").read_text(path, request)
+    binary = None if request.kind == "solver" else _binary_content(path)
+    if binary is not None:
+        return _front_end(binary).read_binary(Path(path), request)
+    return _front_end("text").read_text(read_source(path), request)
+
+
+def embedded_net(fields: Fields, dialect: str | None = None) -> NetDefinition:
+    """The net that a solver holds as a message."""
+    span = fields.span()
+    return CaffeNet(fields, Report(), span.source if span else Source("<solver>", ""), dialect=dialect)
+
+
+def empty_solver() -> Fields:
+    """The settings of a solver of which nothing is set."""
+    return empty_fields("caffe.SolverParameter")
+
+
+def unsupported_settings(solver: Fields) -> Iterator[Diagnostic]:
+    """E106 for each setting of a fork that is not supported."""
+    return unsupported(solver, "SolverParameter")
+
+
+def read_tree(source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
+    """The tree of a text before any upgrade, and what was found when its places were filled."""
+    return _front_end("text").tree(source, values)
+
+
+def upgrade_tree(tree: Tree) -> Report:
+    """Bring a tree to the newest format, in place; the report says what was changed."""
+    return _front_end("text").upgrade(tree)
+
+
+def _front_end(content: str) -> FrontEnd:
+    return next(front_end for front_end in FRONT_ENDS if front_end.recognizes(content))
+
+
+def _binary_content(path: str | os.PathLike[str]) -> str | None:
+    """What a binary file holds that a front end recognizes; None for a text, and for a file that is unreadable."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except (OSError, ValueError):
+        return None
+    if all(byte >= 32 or byte in _TEXT_CONTROLS for byte in head):
+        return None
+    from netc.weights.file_type import content, map_file
+
+    found = content(map_file(path))
+    return found if any(front_end.recognizes(found) for front_end in FRONT_ENDS) and found != "text" else None
