@@ -40,14 +40,14 @@ def _skip_bad() -> Callable[[Any], Any]:
     return option("--skip-bad", is_flag=True, help="Leave out what cannot be read, and say how much that was.")
 
 
-def _picture_options(function: Any) -> Any:
+def _image_options(function: Any) -> Any:
     """The flags of convert_imageset."""
     for one in (
-        switch("--gray", help="One plane a picture."),
+        switch("--gray", help="One plane an image."),
         option("--resize-height", type=click.IntRange(0), default=0, help="Resize to this height."),
         option("--resize-width", type=click.IntRange(0), default=0, help="Resize to this width."),
-        switch("--check-size", help="All pictures must come out in one size."),
-        switch("--encoded", help="Keep pictures compressed."),
+        switch("--check-size", help="All images must come out in one size."),
+        switch("--encoded", help="Keep images compressed."),
         option("--encode-type", default="", metavar="png|jpg|...", help="Compress as this; implies --encoded."),
         option("--seed", type=int, help="What --shuffle goes by."),
         _backend(),
@@ -71,9 +71,9 @@ def _settings(options: dict[str, Any]) -> ImageSettings:
 @click.argument("root")
 @click.argument("output")
 @switch("--shuffle", help="Take the list in another order.")
-@_picture_options
+@_image_options
 def images(list_file: str, root: str, output: str, **options: Any) -> None:
-    """Make a database of the pictures that LISTFILE names, as convert_imageset does.
+    """Make a database of the images that LISTFILE names, as convert_imageset does.
 
     A line is a path and a whole number; ROOT stands before each path. Caffe's order, ROOT LISTFILE OUTPUT, is
     understood where ROOT is a folder.
@@ -93,7 +93,7 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
 @click.argument("output")
 @option("--labels", metavar="FILE", help="Where class names go, one a line; OUTPUT_labels.txt without it.")
 @option("--shuffle/--no-shuffle", default=True, help="Mix the classes, or keep them in order.", show_default=True)
-@_picture_options
+@_image_options
 def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
     """Make a database of class folders, as ImageNet is laid out.
 
@@ -121,12 +121,12 @@ def _report(output: str, done: Conversion) -> None:
 @_threads()
 @_skip_bad()
 def mean(database: str, output: str | None, threads: int | None, skip_bad: bool) -> None:
-    """Write the mean picture of DATABASE to the .binaryproto file OUTPUT, as compute_image_mean does."""
+    """Write the mean image of DATABASE to the .binaryproto file OUTPUT, as compute_image_mean does."""
     from netc.data.tools.mean_image import mean_image
 
     with counting("adding up") as progress:
         found = mean_image(database, output, skip_bad=skip_bad, threads=threads, progress=progress)
-    click.echo(f"Processed {found.pictures} files.")
+    click.echo(f"Processed {found.images} files.")
     if found.skipped:
         click.echo(f"Skipped {found.skipped} files.")
     if output:
@@ -173,7 +173,7 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
 @click.argument("database")
 @option("--limit", type=click.IntRange(1), help="Look at so many records only.")
 @option("--sheet", metavar="PNG", help="Write a contact sheet.")
-@option("--count", type=click.IntRange(1), default=64, show_default=True, help="Pictures on the sheet.")
+@option("--count", type=click.IntRange(1), default=64, show_default=True, help="Images on the sheet.")
 @_threads()
 def show_(database: str, limit: int | None, sheet: str | None, count: int, threads: int | None) -> int:
     """Print what a database holds: records, shapes, labels. Exit status 1 where records cannot be read."""
@@ -184,7 +184,7 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
         found = inspect_database(database, limit=limit, threads=threads, progress=progress)
     click.echo("\n".join(_described(found)))
     if sheet:
-        click.echo(f"{sheet}: {contact_sheet(database, sheet, count)} pictures")
+        click.echo(f"{sheet}: {contact_sheet(database, sheet, count)} images")
     return int(bool(found.faults))
 
 
@@ -192,7 +192,7 @@ def _described(found: DatabaseReport) -> list[str]:
     looked = "" if found.examined == found.records else f", {found.examined} of them looked at"
     lines = [f"{found.name}: {found.backend}, {found.records} records{looked}, {found.bytes:,} bytes"]
     readable = found.examined - len(found.faults)
-    lines.append(f"pictures: {found.encoded} compressed, {found.floats} of floats, {len(found.faults)} not readable")
+    lines.append(f"images: {found.encoded} compressed, {found.floats} of floats, {len(found.faults)} not readable")
     lines += [f"shape {'x'.join(map(str, shape))}: {count}" for shape, count in found.shapes.most_common(10)]
     if len(found.shapes) > 10:
         lines.append(f"and {len(found.shapes) - 10} more shapes")

@@ -7,7 +7,7 @@
     source.state(), source.restore(state)            where it stands, as plain JSON
     source.skipped                                   bad records that others stand in for (`skip_bad=True`)
 
-    image_set.convert_images, convert_folder         databases of picture files, as convert_imageset makes them
+    image_set.convert_images, convert_folder         databases of image files, as convert_imageset makes them
     convert.mnist, convert.cifar10                   databases of MNIST's and CIFAR-10's files
     mean_image.mean_image                            compute_image_mean
     inspect_database.inspect_database, sheet.contact_sheet               what a database holds, and what is wrong in it
@@ -18,12 +18,12 @@ What is random depends on a seed and the number of the record, never on threads 
     E501  a source that is not there, cannot be read, is something else, or is damaged as a whole
     E502  a source without records
     E503  a record that is no Datum, or whose size contradicts itself
-    E504  a picture that is missing, cannot be decoded, or ends early
+    E504  an image that is missing, cannot be decoded, or ends early
     E505  sizes that do not fit: within a batch, a crop, a mean, context, arrays handed over
     E506  a bad line of an image list or window file
     E507  a LevelDB that another process has open
     E508  HDF5 datasets that are missing, hold no numbers, or differ in length or shape
-    E509  windows outside their picture, or a share of a kind that a batch cannot have
+    E509  windows outside their image, or a share of a kind that a batch cannot have
     E510  files that are no MNIST or CIFAR-10 files, or do not belong together
     E511  a database, or the file of its class names, that exists already or cannot be written
     E512  an unknown kind of database, or settings of a conversion that contradict each other

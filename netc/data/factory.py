@@ -79,14 +79,14 @@ def _image_data(request: _Request) -> BatchSource:
 
 
 def _image_source(request: _Request, records: Records, prefetch: int = 4) -> BatchSource:
-    """A source of pictures, with the layer's transform."""
+    """A source of images, with the layer's transform."""
     transform, sampler = request.layer.transform, request.sampler
     sampler.permute = records.permute
     try:
         mean = load_mean(transform, first_shapes(records, request.skip_bad)[0][0], request.resolve)
         height, width = transform.crop
         crop = Cropping(height, request.train, transform.mirror, width if width != height else 0)
-        normalization = Normalization(transform.scale, mean, picture=bool(transform.mean_file))
+        normalization = Normalization(transform.scale, mean, per_pixel=bool(transform.mean_file))
         return _record_source(request, records, sampler, crop, normalization, prefetch, Augmenter(transform))
     except BaseException:
         records.close()
@@ -121,7 +121,7 @@ def _window_data(request: _Request) -> BatchSource:
     records = WindowRecords(request.layer, request.resolve)
     transform = request.layer.transform
     mean = window_mean(transform, records.shapes()[0][0], request.resolve)
-    normalization = Normalization(transform.scale, mean, picture=bool(transform.mean_file))
+    normalization = Normalization(transform.scale, mean, per_pixel=bool(transform.mean_file))
     # Windows come cropped and mirrored: their padding and rounding depend on it.
     return _record_source(
         request, records, records.sampler(request.sampler), Cropping(transform.crop_size), normalization, 4

@@ -1,4 +1,4 @@
-"""Pictures: decoding, reading, resizing and copying, all by OpenCV as Caffe does (`io.cpp`), so that pixels agree."""
+"""Images: decoding, reading, resizing and copying, all by OpenCV as Caffe does (`io.cpp`), so that pixels agree."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def flags(color: bool, gray: bool) -> int:
 
 
 def decode(data: memoryview, flag: int) -> Image:
-    """The planes of a compressed picture (JPEG, PNG, ...).
+    """The planes of a compressed image (JPEG, PNG, ...).
 
-    Raises ValueError for bytes that OpenCV cannot decode, a picture that ends early (OpenCV would fill the rest
-    with grey), and one of more than 8 bits a channel, which Caffe refuses.
+    Raises ValueError for bytes that OpenCV cannot decode, an image that ends early (OpenCV would fill the rest
+    with gray), and one of more than 8 bits a channel, which Caffe refuses.
     """
     import cv2
 
     if truncated(data):
-        raise ValueError(f"the picture of {len(data)} bytes ends early")
+        raise ValueError(f"the image of {len(data)} bytes ends early")
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
-        raise ValueError(f"OpenCV cannot decode the picture of {len(data)} bytes: {error.err}") from None
-    if picture is None:
-        raise ValueError(f"OpenCV cannot decode the picture of {len(data)} bytes")
-    if picture.dtype != np.uint8:
-        raise ValueError(f"the picture has {picture.dtype} pixels, not 8 bits a channel")
-    return planes(picture)
+        raise ValueError(f"OpenCV cannot decode the image of {len(data)} bytes: {error.err}") from None
+    if image is None:
+        raise ValueError(f"OpenCV cannot decode the image of {len(data)} bytes")
+    if image.dtype != np.uint8:
+        raise ValueError(f"the image has {image.dtype} pixels, not 8 bits a channel")
+    return planes(image)
 
 
 def encode(image: Image, kind: str) -> bytes:
@@ -82,15 +82,15 @@ def resize(image: Image, size: tuple[int, int] | None) -> Image:
     return planes(cv2.resize(image.transpose(1, 2, 0), (size[1], size[0])))
 
 
-def planes(picture: Image) -> Image:
+def planes(image: Image) -> Image:
     """OpenCV's (h, w) or (h, w, c) as a view (c, h, w)."""
-    return picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
+    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
 
 
 def copy(target: Image, image: Image, mirror: bool = False) -> None:
     """Copy planes into contiguous ones of the same type, flipped left to right on demand.
 
-    Interleaved pictures go through OpenCV, which is many times faster than a strided copy.
+    Interleaved images go through OpenCV, which is many times faster than a strided copy.
     """
     if interleaved(image) and len(image) == 3:
         import cv2
@@ -111,7 +111,7 @@ def flip(image: Image) -> None:
 
 
 def interleaved(image: Image) -> bool:
-    """Whether the colours of a pixel stand side by side, as OpenCV keeps them."""
+    """Whether the colors of a pixel stand side by side, as OpenCV keeps them."""
     return len(image) > 1 and image.strides[0] == image.itemsize and image.shape[2] > 1
 
 

@@ -15,7 +15,7 @@ from netc.data.images import Image
 from netc.diagnostics import NetcError
 
 EXAMINED = 9
-"""Good records that tell the usual size of pictures, where others are skipped."""
+"""Good records that tell the usual size of images, where others are skipped."""
 MAX_SKIPS = 1000
 """Bad records in a row after which skipping gives up: nothing is good there."""
 
@@ -28,7 +28,7 @@ class Record(NamedTuple):
     label: Any
     """A number, or an array where a record has several."""
     valid: tuple[int, int, int, int] | None = None
-    """Top, left, bottom and right of the part that is picture; the rest is padding. None: all of it is."""
+    """Top, left, bottom and right of the part that is image; the rest is padding. None: all of it is."""
 
 
 class RecordBatch(NamedTuple):

@@ -1,4 +1,4 @@
-"""What forks of Caffe do to a picture before it is cropped: sizes, cuts and colours, as values.
+"""What forks of Caffe do to an image before it is cropped: sizes, cuts and colors, as values.
 
 SSD's ResizeParameter, DistortionParameter and ExpansionParameter (weiliu89/caffe, `im_transforms.cpp` and
 `data_transformer.cpp`; its noise is in noise.py), Intel's random sizes and aspect ratios (`data_transformer.cpp`),
@@ -53,7 +53,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Resize(Augmentation):
-    """Another size: the picture warped to it, as small as it covers it, or as large as it fits, padded.
+    """Another size: the image warped to it, as small as it covers it, or as large as it fits, padded.
 
     >>> Resize(height=30, width=40, resize_mode="FIT_SMALL_SIZE").size((60, 120))
     (30, 60)
@@ -72,7 +72,7 @@ class Resize(Augmentation):
     interp_mode: tuple[str, ...] = ()
     """`LINEAR`, `AREA`, `NEAREST`, `CUBIC`, `LANCZOS4`; one of them by chance, linear without."""
     height_scale: int = 0
-    """What detections are scaled to, not the picture."""
+    """What detections are scaled to, not the image."""
     width_scale: int = 0
 
     message: ClassVar[str] = "resize_param"
@@ -82,24 +82,24 @@ class Resize(Augmentation):
         if self.height < 1 or self.width < 1:
             self.fail("width" if self.height else "height", "must be given, and positive")
         if self.prob != 1:
-            self.fail("prob", f"{self.prob:g} would give pictures of two sizes: SSD resizes them all")
+            self.fail("prob", f"{self.prob:g} would give images of two sizes: SSD resizes them all")
 
-    def size(self, picture: Size) -> Size:
-        """What a picture's size becomes; unknown extents where the picture's are."""
+    def size(self, image: Size) -> Size:
+        """What an image's size becomes; unknown extents where the image's are."""
         if self.resize_mode != "FIT_SMALL_SIZE":
             return self.height, self.width
-        return self.covering(picture) if all(map(known, picture)) else (UNKNOWN, UNKNOWN)
+        return self.covering(image) if all(map(known, image)) else (UNKNOWN, UNKNOWN)
 
-    def covering(self, picture: Size) -> Size:
-        """The smallest size of the picture's proportions that covers height and width."""
-        aspect = single(picture[1] / picture[0])
+    def covering(self, image: Size) -> Size:
+        """The smallest size of the image's proportions that covers height and width."""
+        aspect = single(image[1] / image[0])
         if aspect < single(self.width / self.height):
             return int(single(self.width / aspect)), self.width
         return self.height, int(single(aspect * self.height))
 
-    def within(self, picture: Size) -> Size:
-        """The largest size of the picture's proportions that height and width hold."""
-        aspect = single(picture[1] / picture[0])
+    def within(self, image: Size) -> Size:
+        """The largest size of the image's proportions that height and width hold."""
+        aspect = single(image[1] / image[0])
         if aspect > single(self.width / self.height):
             return max(1, int(single(self.width / aspect))), self.width
         return self.height, max(1, int(single(aspect * self.height)))
@@ -116,9 +116,9 @@ class _Shorter(Augmentation):
         """The resize to a size."""
         return dataclasses.replace(self.resize_param, height=size[0], width=size[1])
 
-    def shorter(self, picture: Size, extent: int) -> Resize:
-        """The resize that makes the picture's shorter side so long."""
-        h, w = picture
+    def shorter(self, image: Size, extent: int) -> Resize:
+        """The resize that makes the image's shorter side so long."""
+        h, w = image
         longer = int(single(single(max(h, w) / min(h, w)) * extent))
         return self.resized((extent, longer) if h < w else (longer, extent))
 
@@ -128,9 +128,9 @@ class RandomResize(_Shorter):
     """The shorter side gets a random length (Intel)."""
 
     min_size: int = 0
-    """0 is the picture's shorter side."""
+    """0 is the image's shorter side."""
     max_size: int = 0
-    """0 is the picture's longer side."""
+    """0 is the image's longer side."""
 
     message: ClassVar[str] = "random_resize_param"
 
@@ -142,15 +142,15 @@ class RandomResize(_Shorter):
 
 @dataclass(frozen=True)
 class RandomAspectRatio(_Shorter):
-    """A random part of the picture, of random proportions, is resized to the crop (Intel; Szegedy et al. 2015)."""
+    """A random part of the image, of random proportions, is resized to the crop (Intel; Szegedy et al. 2015)."""
 
     min_area_ratio: float = 0.5
-    """The part's share of the picture's area, at least."""
+    """The part's share of the image's area, at least."""
     max_area_ratio: float = 1.0
     aspect_ratio_change: float = 1.0
     """Height by this factor, width by its inverse, at most."""
     max_attempt: int = 10
-    """Parts that are tried; when none fits, the whole picture is resized."""
+    """Parts that are tried; when none fits, the whole image is resized."""
 
     message: ClassVar[str] = "random_aspect_ratio_param"
 
@@ -186,8 +186,8 @@ class Distortion(Augmentation):
     message: ClassVar[str] = "distort_param"
 
     @property
-    def needs_colour(self) -> bool:
-        """Whether something is done that grey pictures cannot take."""
+    def needs_color(self) -> bool:
+        """Whether something is done that gray images cannot take."""
         return max(self.hue_prob, self.saturation_prob, self.random_order_prob) > 0
 
     def check(self) -> None:
@@ -203,7 +203,7 @@ class Distortion(Augmentation):
 
 @dataclass(frozen=True)
 class Expansion(Augmentation):
-    """The picture at a random place of a larger one, which is `mean_value` or black elsewhere (SSD; Liu et al. 2016).
+    """The image at a random place of a larger one, which is `mean_value` or black elsewhere (SSD; Liu et al. 2016).
 
     SSD compresses what comes of it as a JPEG anew, in between; that is left out.
     """
@@ -216,7 +216,7 @@ class Expansion(Augmentation):
 
     @property
     def active(self) -> bool:
-        """Whether any picture grows."""
+        """Whether any image grows."""
         return self.prob > 0 and self.max_expand_ratio >= 1.01
 
     def check(self) -> None:

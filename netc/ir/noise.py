@@ -1,4 +1,4 @@
-"""What SSD's fork does to the pixels of a picture of the right size (weiliu89/caffe, `im_transforms.cpp`, ApplyNoise).
+"""What SSD's fork does to the pixels of an image of the right size (weiliu89/caffe, `im_transforms.cpp`, ApplyNoise).
 
 The data package does the work.
 """
@@ -35,11 +35,11 @@ class Noise(Augmentation):
     """Steps on the pixels after the resize, each done where asked, in this order."""
 
     decolorize: bool = False
-    """Grey, in three channels."""
+    """Gray, in three channels."""
     gauss_blur: bool = False
     """By 7x7 pixels, with a standard deviation of 1.5."""
     hist_eq: bool = False
-    """An even histogram, of the luma where there are colours."""
+    """An even histogram, of the luma where there are colors."""
     clahe: bool = False
     """The same in 8x8 parts, clipped at 4 (Zuiderveld 1994)."""
     jpeg: float = -1.0
@@ -55,14 +55,14 @@ class Noise(Augmentation):
     convert_to_lab: bool = False
     """Refused: SSD reads what it gets, floats, as bytes."""
     prob: float = 0.0
-    """SSD reads it and changes every picture; anything but 0 (not given) and 1 is refused."""
+    """SSD reads it and changes every image; anything but 0 (not given) and 1 is refused."""
 
     message: ClassVar[str] = "noise_param"
 
     def check(self) -> None:
         """Raises NetcError E103."""
         if self.prob not in (0, 1):
-            self.fail("prob", f"{self.prob:g} would leave some pictures as they are: SSD changes them all")
+            self.fail("prob", f"{self.prob:g} would leave some images as they are: SSD changes them all")
         if self.jpeg > 100:
             self.fail("jpeg", f"{self.jpeg:g} is no quality: it must be up to 100")
         if self.convert_to_lab:
@@ -72,6 +72,6 @@ class Noise(Augmentation):
             self.fail("saltpepper", "needs `value` in `saltpepper_param`")
 
     @property
-    def needs_colour(self) -> bool:
-        """Whether something is done that grey pictures cannot take."""
+    def needs_color(self) -> bool:
+        """Whether something is done that gray images cannot take."""
         return self.decolorize or self.convert_to_hsv

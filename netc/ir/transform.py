@@ -60,15 +60,15 @@ class Transform:
     resize_param: Resize | None = None
     """Another size, before the crop (SSD)."""
     distort_param: Distortion | None = None
-    """Random colours (SSD)."""
+    """Random colors (SSD)."""
     expand_param: Expansion | None = None
-    """A larger picture around it, before the resize (SSD)."""
+    """A larger image around it, before the resize (SSD)."""
     noise_param: Noise | None = None
     """Steps on the pixels, after the resize (SSD)."""
     random_resize_param: RandomResize | None = None
     """A random size (Intel)."""
     random_aspect_ratio_param: RandomAspectRatio | None = None
-    """A random part of the picture, resized to the crop (Intel)."""
+    """A random part of the image, resized to the crop (Intel)."""
     stretch: RandomStretch = UNSTRETCHED
     """A random size (NVIDIA); its fields stand in TransformationParameter itself."""
 

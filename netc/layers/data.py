@@ -1,4 +1,4 @@
-"""Declarations of the layers that read pictures: Data, ImageData, WindowData, MemoryData.
+"""Declarations of the layers that read images: Data, ImageData, WindowData, MemoryData.
 
 They say what is read and what shape it has; the reading itself stands in the data package. `scale`, `mean_file`,
 `crop_size` and `mirror` of their own messages are older spellings of `transform_param`, which the front end upgrades.
@@ -19,10 +19,10 @@ from netc.layers._registry import register
 
 
 @dataclass(frozen=True)
-class PictureLayer(DataLayer):
-    """What the layers that read pictures share: a batch of them on the first top, their labels on the second.
+class ImageLayer(DataLayer):
+    """What the layers that read images share: a batch of them on the first top, their labels on the second.
 
-    A record is the shape (c, h, w) of a decoded picture and, where it has several, that of its labels.
+    A record is the shape (c, h, w) of a decoded image and, where it has several, that of its labels.
     """
 
     batch_size: int = 0
@@ -63,20 +63,20 @@ class PictureLayer(DataLayer):
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
         """(batch_size, c, h, w) and (batch_size); raises what Transform.shape does."""
         labels = record[1] if record is not None and len(record) > 1 else ()
-        return ((self.batch_size, *self._picture(record[0] if record else None)), (self.batch_size, *labels))[:tops]
+        return ((self.batch_size, *self._image_shape(record[0] if record else None)), (self.batch_size, *labels))[:tops]
 
-    def _picture(self, record: Shape | None) -> Shape:
+    def _image_shape(self, record: Shape | None) -> Shape:
         return self.transform.shape(record)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Nothing: the pictures are made outside the net."""
+        """Nothing: the images are made outside the net."""
         return Cost()
 
 
 @register("Data", v1="DATA")
 @dataclass(frozen=True)
-class Data(PictureLayer):
-    """Pictures and labels from a database of Datum records, in the order of their keys.
+class Data(ImageLayer):
+    """Images and labels from a database of Datum records, in the order of their keys.
 
     Shapes: to (batch_size, c, h, w), cropped, and (batch_size); unknown where no record can be looked at.
 
@@ -112,7 +112,7 @@ class Data(PictureLayer):
 
 @register("ImageData", v1="IMAGE_DATA")
 @dataclass(frozen=True)
-class ImageData(PictureLayer):
+class ImageData(ImageLayer):
     """Image files and labels from a list with a path and a number in each line.
 
     Shapes: to (batch_size, 3 or 1, h, w), resized, then cropped, and (batch_size).
@@ -132,7 +132,7 @@ class ImageData(PictureLayer):
     shuffle: bool = False
     """A new order in each epoch."""
     new_height: int = 0
-    """Resize to this height; 0, with `new_width`, leaves each picture's size."""
+    """Resize to this height; 0, with `new_width`, leaves each image's size."""
     new_width: int = 0
     """Width to resize to; 0, with `new_height`, keeps each image's size."""
     is_color: bool = True
@@ -153,7 +153,7 @@ class ImageData(PictureLayer):
                 field="image_data_param.new_height" if self.new_height else "image_data_param.new_width",
             )
 
-    def _picture(self, record: Shape | None) -> Shape:
+    def _image_shape(self, record: Shape | None) -> Shape:
         _, h, w = record or (UNKNOWN, UNKNOWN, UNKNOWN)
         resized = (self.new_height, self.new_width) if self.new_height else (h, w)
         return self.transform.shape((3 if self.is_color else 1, *resized))
@@ -161,7 +161,7 @@ class ImageData(PictureLayer):
 
 @register("WindowData", v1="WINDOW_DATA")
 @dataclass(frozen=True)
-class WindowData(PictureLayer):
+class WindowData(ImageLayer):
     """Windows of image files around objects and background, as R-CNN is trained with.
 
     Shapes: to (batch_size, c, crop_size, crop_size) and (batch_size).
@@ -204,7 +204,7 @@ class WindowData(PictureLayer):
         if not self.transform.crop_size:
             fail("`WindowData` needs a `crop_size`", code="E101", field="transform_param.crop_size")
 
-    def _picture(self, record: Shape | None) -> Shape:
+    def _image_shape(self, record: Shape | None) -> Shape:
         size = self.transform.crop_size
         # A window of any size is scaled to the crop: only the channels are the record's.
         return self.transform.shape(None if record is None else (record[0], size, size))
@@ -212,8 +212,8 @@ class WindowData(PictureLayer):
 
 @register("MemoryData", v1="MEMORY_DATA")
 @dataclass(frozen=True)
-class MemoryData(PictureLayer):
-    """Pictures and labels that a program hands over.
+class MemoryData(ImageLayer):
+    """Images and labels that a program hands over.
 
     Shapes: to (batch_size, channels, height, width), the extents after any crop, and (batch_size).
 
@@ -239,5 +239,5 @@ class MemoryData(PictureLayer):
             if getattr(self, name) < 1:
                 fail(f"`{name}` must be given, and positive", code="E103", field=f"memory_data_param.{name}")
 
-    def _picture(self, record: Shape | None) -> Shape:
+    def _image_shape(self, record: Shape | None) -> Shape:
         return replace(self.transform, crop_size=0).shape((self.channels, self.height, self.width))

@@ -65,7 +65,7 @@ def read_caffemodel(path: str | os.PathLike[str]) -> Weights:
 def write_caffemodel(path: str | os.PathLike[str], weights: Weights, net: bytes | None = None) -> None:
     """Write a binary .caffemodel, whole or not at all.
 
-    `net` is a serialised caffe.NetParameter (V2): everything in it is written, with the blobs of `weights` put into the
+    `net` is a serialized caffe.NetParameter (V2): everything in it is written, with the blobs of `weights` put into the
     layers of the same name (of equal names, the first into the first). Blobs that it holds itself are left out.
     Without it the file has names, types and blobs only, which is all that Caffe needs to load it.
     Raises NetcError E406 for blobs that are no floats, E407 for more than protobuf's 2 GB, E408 where the file cannot

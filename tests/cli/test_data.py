@@ -10,7 +10,7 @@ import pytest
 
 from netc.cli import main
 from netc.weights import read_blob
-from tests.data.databases import pictures, record, write
+from tests.data.databases import random_images, record, write
 from tests.data.real_images import write_class_folders, write_list
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "data"
@@ -46,10 +46,10 @@ def test_images(tmp_path, capsys, backend, caffes_order):
 def test_images_that_are_bad(tmp_path, capsys):
     entries = write_class_folders(tmp_path)
     listing = write_list(tmp_path / "list", entries)
-    (tmp_path / entries[4][0]).write_bytes(b"no picture")
+    (tmp_path / entries[4][0]).write_bytes(b"no image")
     status, out, err = run(capsys, "images", listing, tmp_path, tmp_path / "out")
     assert (status, out) == (1, "")
-    assert err.startswith("error[E504]: picture")
+    assert err.startswith("error[E504]: image")
     assert entries[4][0] in err
     status, out, err = run(capsys, "images", listing, tmp_path, tmp_path / "out", "--skip-bad")
     assert (status, out) == (0, f"{tmp_path / 'out'}: 9 records, 1 skipped\n")
@@ -65,16 +65,16 @@ def test_folder(tmp_path, capsys):
     assert status == 0
     lines = out.splitlines()
     assert lines[0].startswith(f"{tmp_path / 'out'}: LMDB, 10 records, ")
-    assert lines[1] == "pictures: 10 compressed, 0 of floats, 0 not readable"
+    assert lines[1] == "images: 10 compressed, 0 of floats, 0 not readable"
     assert all(line.startswith("shape 1x") for line in lines[2 : lines.index("labels: 2")])
     assert "labels: 2" in lines
     assert [line.split()[:3] for line in lines if line.endswith("#" * 40)] == [["0", "5", "50.0%"], ["1", "5", "50.0%"]]
-    assert lines[-1] == f"{tmp_path / 'sheet.png'}: 6 pictures"
+    assert lines[-1] == f"{tmp_path / 'sheet.png'}: 6 images"
 
 
 def test_what_is_wrong_is_listed(tmp_path, capsys):
-    size = len(record(pictures(1)[0]))
-    write(tmp_path / "db", [record(pictures(1)[0]), b"\xff", record(pictures(1, (1, 2, 3))[0]), b"\x0a"])
+    size = len(record(random_images(1)[0]))
+    write(tmp_path / "db", [record(random_images(1)[0]), b"\xff", record(random_images(1, (1, 2, 3))[0]), b"\x0a"])
     status, out, err = run(capsys, "check", tmp_path / "db")
     assert status == 1
     assert out == f"{tmp_path / 'db'}: 4 records, 2 cannot be read, of 2 shapes\n"
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_listed(tmp_path, capsys):
     assert "record `00000003`" in err
     status, out, _ = run(capsys, "show", tmp_path / "db")
     assert status == 1
-    assert "pictures: 0 compressed, 0 of floats, 2 not readable" in out
+    assert "images: 0 compressed, 0 of floats, 2 not readable" in out
     assert run(capsys, "mean", tmp_path / "db", "--skip-bad")[0] == 1
     status, out, _ = run(capsys, "show", tmp_path / "db", "--limit", 1)
     assert (status, out.splitlines()[0]) == (

@@ -1,4 +1,4 @@
-"""The small pictures of these tests are read as large ones are: by several threads a batch."""
+"""The small images of these tests are read as large ones are: by several threads a batch."""
 
 from __future__ import annotations
 

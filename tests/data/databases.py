@@ -16,7 +16,7 @@ from netc.layers.data import Data
 from netc.schema import caffe
 
 
-def pictures(count: int, shape=(3, 7, 9), seed: int = 0) -> np.ndarray:
+def random_images(count: int, shape=(3, 7, 9), seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Picture files to make databases of: scikit-learn's two photographs, cut up, and its digits."""
+"""Image files to make databases of: scikit-learn's two photographs, cut up, and its digits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def photographs() -> dict[str, np.ndarray]:
 
 @functools.cache
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """60 pictures (n, 8, 8) of 0 to 16 times 15, and what they show."""
+    """60 images (n, 8, 8) of 0 to 16 times 15, and what they show."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -28,7 +28,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_class_folders(folder: Path) -> list[tuple[str, int, np.ndarray]]:
-    """`china/` and `flower/` with pictures of several sizes and kinds; paths, labels and what PNGs hold."""
+    """`china/` and `flower/` with images of several sizes and kinds; paths, labels and what PNGs hold."""
     written = []
     for label, (name, photograph) in enumerate(photographs().items()):
         (folder / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Sizes, cuts and colours as forks have them: against OpenCV where nothing is random, by their bounds where it is."""
+"""Sizes, cuts and colors as forks have them: against OpenCV where nothing is random, by their bounds where it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from netc.data import open_source
 from netc.data.pipeline.augmentation import Augmenter, distort, resize
 from netc.ir.augmentation import Distortion, RandomAspectRatio, RandomResize, RandomStretch, Resize
 from netc.ir.transform import Transform
-from tests.data.databases import data_layer, database, fault, pictures
+from tests.data.databases import data_layer, database, fault, random_images
 from tests.data.real_images import photographs
 
 RANDOM = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def test_resizing(mode, size, fitted):
 
 
 @pytest.mark.parametrize(("mode", "border"), [("MIRRORED", "REFLECT_101"), ("REPEAT_NEAREST", "REPLICATE")])
-def test_padding_with_the_picture_itself(mode, border):
+def test_padding_with_the_image_itself(mode, border):
     image = photo(20, 40)
     found = resize(image, Resize("FIT_LARGE_SIZE_AND_PAD", 30, 40, pad_mode=mode), RANDOM)
     np.testing.assert_array_equal(found, cv2.copyMakeBorder(image, 5, 5, 0, 0, getattr(cv2, f"BORDER_{border}")))
@@ -130,8 +130,8 @@ def test_hue_and_saturation_leave_brightness():
     before, after = (cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_BGR2HSV) for x in (image, found))
     assert abs(before[:, :, 2].astype(int) - after[:, :, 2]).max() <= 1
     assert abs(before[:, :, 0].astype(int) - after[:, :, 0]).max() > 2
-    grey = changed(image, distort_param=Distortion(saturation_prob=1.0))
-    assert (np.ptp(grey.astype(int), axis=2) == 0).all()
+    gray = changed(image, distort_param=Distortion(saturation_prob=1.0))
+    assert (np.ptp(gray.astype(int), axis=2) == 0).all()
 
 
 def test_channels_change_places():
@@ -143,9 +143,9 @@ def test_channels_change_places():
     assert len(orders) == 6
 
 
-def test_colours_need_three_channels_of_bytes(tmp_path):
+def test_colors_need_three_channels_of_bytes(tmp_path):
     settings = {"distort_param": Distortion(hue_prob=1.0, hue_delta=5.0)}
-    source = open_source(data_layer(database(tmp_path / "db", pictures(4, (1, 7, 9))), **settings), "TRAIN")
+    source = open_source(data_layer(database(tmp_path / "db", random_images(4, (1, 7, 9))), **settings), "TRAIN")
     with fault("E505", "record `00000000`", "three channels of bytes"):
         source.next_batch()
     source.close()
@@ -169,7 +169,7 @@ def test_what_is_random_goes_by_seed_and_record(tmp_path):
         "distort_param": Distortion(brightness_prob=0.5, brightness_delta=30.0, hue_prob=0.5, hue_delta=9.0),
         "mirror": True,
     }
-    layer = data_layer(database(tmp_path / "db", pictures(10, (3, 30, 44))), 24, **transform)
+    layer = data_layer(database(tmp_path / "db", random_images(10, (3, 30, 44))), 24, **transform)
 
     def batches(seed, threads, start=0):
         source = open_source(layer, "TRAIN", seed=seed, threads=threads)
@@ -187,7 +187,7 @@ def test_what_is_random_goes_by_seed_and_record(tmp_path):
 
 
 def test_resized_records_make_batches(tmp_path):
-    path = database(tmp_path / "db", pictures(4, (3, 30, 44)))
+    path = database(tmp_path / "db", random_images(4, (3, 30, 44)))
     source = open_source(data_layer(path, 4, resize_param=Resize(height=12, width=10), crop_h=9, crop_w=8), "TEST")
     assert source.next_batch().tops[0].shape == (4, 3, 9, 8)
     source.close()

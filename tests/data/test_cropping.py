@@ -39,7 +39,7 @@ MEANS = {
     "none": None,
     "one": np.full((1, 1, 1), 104.5, np.float32),
     "each": np.array([104, 117, 123.7], np.float32).reshape(3, 1, 1),
-    "picture": np.random.default_rng(1).uniform(90, 130, (C, H, W)).astype(np.float32),
+    "image": np.random.default_rng(1).uniform(90, 130, (C, H, W)).astype(np.float32),
 }
 
 
@@ -78,20 +78,20 @@ def test_device_and_host_agree_with_the_rule(batch, mean, dtype):
 
 @pytest.mark.parametrize("channels", [1, 2, C, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_pictures_are_copied_whatever_their_strides(channels, dtype):
-    picture = np.random.default_rng(3).integers(0, 256, (H, W, channels)).astype(dtype)
-    for planes in (picture.transpose(2, 0, 1), np.ascontiguousarray(picture.transpose(2, 0, 1))):
+def test_images_are_copied_whatever_their_strides(channels, dtype):
+    image = np.random.default_rng(3).integers(0, 256, (H, W, channels)).astype(dtype)
+    for planes in (image.transpose(2, 0, 1), np.ascontiguousarray(image.transpose(2, 0, 1))):
         cropped = planes[:, 1 : 1 + CROP, 2 : 2 + CROP]
         np.testing.assert_array_equal(copied(cropped, False), cropped)
         np.testing.assert_array_equal(copied(cropped, True), cropped[:, :, ::-1])
 
 
-def test_one_crop_for_all_with_a_mean_picture(batch):
+def test_one_crop_for_all_with_a_mean_image(batch):
     images, _, _ = batch
     offsets = np.tile([[2, 1]], (N, 1))
     for mirror in (np.zeros(N, bool), np.ones(N, bool)):
-        got = Normalization(2.0, MEANS["picture"])(torch.from_numpy(crops(images, offsets)), mirror, offsets)
-        np.testing.assert_array_equal(got.numpy(), expected(images, offsets, mirror, MEANS["picture"], 2.0))
+        got = Normalization(2.0, MEANS["image"])(torch.from_numpy(crops(images, offsets)), mirror, offsets)
+        np.testing.assert_array_equal(got.numpy(), expected(images, offsets, mirror, MEANS["image"], 2.0))
 
 
 def test_padding_becomes_zero_after_the_mean(batch):
@@ -120,7 +120,7 @@ def test_mirror_is_a_fair_coin_in_both_phases():
 
 
 def listed(folder, shape, mean):
-    """A source of two equal pictures (c, h, w), all 100, with a mean file of its own."""
+    """A source of two equal images (c, h, w), all 100, with a mean file of its own."""
     for i in range(2):
         cv2.imwrite(str(folder / f"{i}.png"), np.full((*shape[1:], 3), 100, np.uint8))
     (folder / "list.txt").write_text("0.png 0\n1.png 1\n")
@@ -139,16 +139,16 @@ def listed(folder, shape, mean):
     ("shape", "mean"), [((1, 8, 8), (2, 1, 1)), ((1, 8, 8), (1, 1, 1)), ((3, 8, 8), (3, 1, 1)), ((3, 1, 1), (1, 1, 1))]
 )
 @pytest.mark.parametrize("complete", [False, True])
-def test_a_mean_file_is_a_picture_whatever_its_size(tmp_path, shape, mean, complete):
+def test_a_mean_file_is_a_image_whatever_its_size(tmp_path, shape, mean, complete):
     source = listed(tmp_path, shape, np.zeros((1, *mean), np.float32))
     source.normalize_on_host = complete
     found, wanted = ("x".join(map(str, s)) for s in (shape, mean))
-    with fault("E505", "0.png", f"is {found}, but the mean picture is {wanted}"):
+    with fault("E505", "0.png", f"is {found}, but the mean image is {wanted}"):
         source.next_batch()
     source.close()
 
 
-def test_a_mean_file_of_one_pixel_for_pictures_of_one(tmp_path):
+def test_a_mean_file_of_one_pixel_for_images_of_one(tmp_path):
     feed = DeviceFeed(listed(tmp_path, (3, 1, 1), np.float32([[[[1]], [[2]], [[3]]]])))
     assert feed.next()[0].flatten().tolist() == [99, 98, 97] * 2
     feed.source.close()
@@ -157,7 +157,7 @@ def test_a_mean_file_of_one_pixel_for_pictures_of_one(tmp_path):
 @pytest.mark.filterwarnings("error")
 def test_a_mean_that_cannot_be_written_to(batch):
     images, offsets, mirror = batch
-    mean = np.frombuffer(MEANS["picture"].tobytes(), np.float32).reshape(C, H, W)
+    mean = np.frombuffer(MEANS["image"].tobytes(), np.float32).reshape(C, H, W)
     got = Normalization(1.0, mean)(torch.from_numpy(crops(images, offsets)), mirror, offsets)
     np.testing.assert_array_equal(got.numpy(), expected(images, offsets, mirror, mean, 1.0))
 

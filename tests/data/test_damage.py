@@ -16,16 +16,16 @@ from netc.data.stores.lmdb_pages import check_pages
 from netc.data.stores.writers import new_database
 from netc.data.tools.database_report import inspect_database
 from netc.diagnostics import NetcError
-from tests.data.databases import data_layer, database, fault, pictures, record
+from tests.data.databases import data_layer, database, fault, random_images, record
 
-PICTURES = pictures(400, (1, 32, 32))
+IMAGES = random_images(400, (1, 32, 32))
 
 
 def damaged(path, backend):
     """A database with eight kilobytes of 0xff in its middle."""
     with new_database(path, backend) as put:
-        for i, picture in enumerate(PICTURES):
-            put(b"%08d" % i, record(picture, i))
+        for i, image in enumerate(IMAGES):
+            put(b"%08d" % i, record(image, i))
     (file,) = path.glob("*.ldb") if backend == "leveldb" else [path / "data.mdb"]
     data = bytearray(file.read_bytes())
     middle = len(data) // 2 // 4096 * 4096
@@ -55,7 +55,7 @@ def test_the_damage_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_b
 
 def test_a_database_that_could_not_be_opened_is_given_back(tmp_path, monkeypatch):
     monkeypatch.setattr("netc.data.stores.lmdb.CHECKED", 0)
-    data = pages_of(database(tmp_path / "db", pictures(300, (1, 4, 4))))
+    data = pages_of(database(tmp_path / "db", random_images(300, (1, 4, 4))))
     for page in range(2, len(data) // 4096):
         data[page * 4096 + 10] = 0xFF
     (tmp_path / "db" / "data.mdb").write_bytes(data)
@@ -74,7 +74,7 @@ def test_tools_tell_it(tmp_path, monkeypatch, capsys, backend, command):
 
 
 def test_a_key_without_a_value_is_a_bad_record(tmp_path):
-    database(tmp_path / "db", pictures(300, (1, 4, 4)))
+    database(tmp_path / "db", random_images(300, (1, 4, 4)))
     file = tmp_path / "db" / "data.mdb"
     file.write_bytes(file.read_bytes().replace(b"00000100", b"90000100", 1))
     found = inspect_database(tmp_path / "db")
@@ -92,8 +92,8 @@ def test_a_key_without_a_value_is_a_bad_record(tmp_path):
     ],
 )
 def test_one_odd_record_is_skipped_wherever_it_stands(tmp_path, odd, shape, settings):
-    images = list(pictures(12, (1, 8, 8)))
-    images[odd] = pictures(1, shape)[0]
+    images = list(random_images(12, (1, 8, 8)))
+    images[odd] = random_images(1, shape)[0]
     with new_database(tmp_path / "db") as put:
         for i, image in enumerate(images):
             put(b"%08d" % i, record(image, i))
@@ -110,7 +110,7 @@ def pages_of(path):
 
 def test_sound_files_pass(tmp_path):
     for name, shape, count in (("small", (1, 4, 4), 3000), ("large", (3, 60, 60), 40), ("one", (1, 1, 1), 1)):
-        check_pages(database(tmp_path / name, pictures(count, shape)) / "data.mdb")
+        check_pages(database(tmp_path / name, random_images(count, shape)) / "data.mdb")
     with lmdb.open(str(tmp_path / "empty"), map_size=1 << 20):
         pass
     check_pages(tmp_path / "empty" / "data.mdb")
@@ -118,7 +118,7 @@ def test_sound_files_pass(tmp_path):
 
 def test_pages_that_lead_the_library_astray(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    data = pages_of(database(tmp_path / "db", pictures(300, (1, 4, 4))))
+    data = pages_of(database(tmp_path / "db", random_images(300, (1, 4, 4))))
     leaf = next(page for page in range(2, len(data) // 4096) if data[page * 4096 + 10] & 2)
     struct.pack_into("<H", data, leaf * 4096 + 22, 0xFFF0)
     (tmp_path / "db" / "data.mdb").write_bytes(data)
@@ -132,7 +132,7 @@ def test_pages_that_lead_the_library_astray(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("shape", "count"), [((1, 4, 4), 900), ((3, 40, 40), 30)])
 def test_damaged_headers_never_end_the_process(tmp_path, shape, count):
     """What passes the check is read to the end; a fault of the memory would end the tests."""
-    whole = pages_of(database(tmp_path / "whole", pictures(count, shape)))
+    whole = pages_of(database(tmp_path / "whole", random_images(count, shape)))
     random = np.random.default_rng(0)
     (tmp_path / "db").mkdir()
     refused, tree = 0, [page for page in range(len(whole) // 4096) if page < 2 or whole[page * 4096 + 10] in (1, 2)]

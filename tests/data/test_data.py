@@ -19,7 +19,7 @@ from netc.data.sources.database import DatumRecords
 from netc.data.stores.lmdb import _OPEN, LmdbStore
 from netc.schema import caffe
 from netc.weights import write_blob
-from tests.data.databases import data_layer, database, fault, labels, pictures, record, write
+from tests.data.databases import data_layer, database, fault, labels, random_images, record, write
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def opened():
 
 
 def test_records_come_in_key_order_and_wrap_inside_a_batch(tmp_path, opened):
-    images = pictures(6)
+    images = random_images(6)
     source = opened(data_layer(database(tmp_path / "db", images)), "TEST")
     assert source.record_shapes == ((3, 7, 9), ())
     first, second = source.next_batch(), source.next_batch()
@@ -49,7 +49,7 @@ def test_records_come_in_key_order_and_wrap_inside_a_batch(tmp_path, opened):
 
 
 def test_feed_finishes_as_caffe_does(tmp_path, opened):
-    images = pictures(6)
+    images = random_images(6)
     layer = data_layer(database(tmp_path / "db", images), crop_size=4, mean_value=(1.0, 2.0, 3.5), scale=0.25)
     data, label = DeviceFeed(opened(layer, "TEST")).next()
     want = (images[:4, :, 1:5, 2:6].astype(np.float32) - np.float32([1, 2, 3.5]).reshape(3, 1, 1)) * np.float32(0.25)
@@ -57,8 +57,8 @@ def test_feed_finishes_as_caffe_does(tmp_path, opened):
     assert label.tolist() == [0, 1, 2, 3]
 
 
-def test_mean_file_is_cropped_with_the_picture(tmp_path, opened):
-    images = pictures(20)
+def test_mean_file_is_cropped_with_the_image(tmp_path, opened):
+    images = random_images(20)
     mean = np.random.default_rng(5).uniform(0, 255, (1, 3, 7, 9)).astype(np.float32)
     write_blob(tmp_path / "mean.binaryproto", mean)
     path = database(tmp_path / "db", images)
@@ -76,7 +76,7 @@ def test_mean_file_is_cropped_with_the_picture(tmp_path, opened):
 
 @pytest.mark.parametrize("settings", [{}, {"crop_size": 4, "mirror": True, "scale": 0.5}])
 def test_batches_do_not_depend_on_threads(tmp_path, opened, settings):
-    layer = data_layer(database(tmp_path / "db", pictures(50)), 32, **settings)
+    layer = data_layer(database(tmp_path / "db", random_images(50)), 32, **settings)
     feeds = [DeviceFeed(opened(layer, "TRAIN", seed=9, threads=threads)) for threads in (1, 2, 4)]
     for _ in range(4):
         one, *others = [feed.next() for feed in feeds]
@@ -85,7 +85,7 @@ def test_batches_do_not_depend_on_threads(tmp_path, opened, settings):
 
 
 def test_seeds_differ(tmp_path, opened):
-    layer = data_layer(database(tmp_path / "db", pictures(40)), 40, crop_size=3)
+    layer = data_layer(database(tmp_path / "db", random_images(40)), 40, crop_size=3)
     one, two = (opened(layer, "TRAIN", seed=seed).next_batch().offsets for seed in (1, 2))
     assert (one != two).any()
 
@@ -99,7 +99,7 @@ def shuffled(path, seed=1, rank=0, world_size=1):
 
 
 def test_shuffle_gives_every_record_once_an_epoch(tmp_path):
-    path = database(tmp_path / "db", pictures(15))
+    path = database(tmp_path / "db", random_images(15))
     source = shuffled(path)
     epochs = [labels(source, 3) for _ in range(3)]
     source.close()
@@ -108,7 +108,7 @@ def test_shuffle_gives_every_record_once_an_epoch(tmp_path):
 
 
 def test_a_resumed_run_sees_the_same_batches(tmp_path):
-    path = database(tmp_path / "db", pictures(13))
+    path = database(tmp_path / "db", random_images(13))
     whole, first, second = shuffled(path), shuffled(path), shuffled(path, seed=99)
     for _ in range(4):
         whole.next_batch()
@@ -125,14 +125,14 @@ def test_a_resumed_run_sees_the_same_batches(tmp_path):
 
 
 def test_seek_after_reading_ahead(tmp_path, opened):
-    source = opened(data_layer(database(tmp_path / "db", pictures(10)), 2), "TEST")
+    source = opened(data_layer(database(tmp_path / "db", random_images(10)), 2), "TEST")
     assert labels(source, 2) == [0, 1, 2, 3]
     source.seek(8)
     assert labels(source, 2) == [8, 9, 0, 1]
 
 
 def test_ranks_share_the_records_of_an_epoch(tmp_path):
-    path = database(tmp_path / "db", pictures(30))
+    path = database(tmp_path / "db", random_images(30))
     sources = [shuffled(path, rank=rank, world_size=3) for rank in range(3)]
     found = Counter(label for source in sources for label in labels(source, 2))
     for source in sources:
@@ -141,13 +141,13 @@ def test_ranks_share_the_records_of_an_epoch(tmp_path):
 
 
 def test_ranks_take_every_so_manieth_record_in_training_only(tmp_path, opened):
-    layer = data_layer(database(tmp_path / "db", pictures(7)), 2)
+    layer = data_layer(database(tmp_path / "db", random_images(7)), 2)
     assert labels(opened(layer, "TRAIN", rank=1, world_size=3), 3) == [1, 4, 0, 3, 6, 2]
     assert labels(opened(layer, "TEST", rank=1, world_size=3), 2) == [0, 1, 2, 3]
 
 
 def test_rand_skip_starts_further_on(tmp_path, opened):
-    layer = data_layer(database(tmp_path / "db", pictures(40)), 2, rand_skip=30)
+    layer = data_layer(database(tmp_path / "db", random_images(40)), 2, rand_skip=30)
     starts = {labels(opened(layer, "TRAIN", seed=seed), 1)[0] for seed in range(12)}
     assert len(starts) > 4
     assert max(starts) < 30
@@ -159,9 +159,9 @@ def encoded(image: np.ndarray, suffix: str = ".png", label: int = 0) -> bytes:
     return caffe.Datum(data=data.tobytes(), encoded=True, label=label).SerializeToString()
 
 
-def test_encoded_pictures_and_forced_colours(tmp_path, opened):
-    images = pictures(2, (3, 6, 5))
-    gray = pictures(1, (1, 6, 5))[0]
+def test_encoded_images_and_forced_colors(tmp_path, opened):
+    images = random_images(2, (3, 6, 5))
+    gray = random_images(1, (1, 6, 5))[0]
     path = write(tmp_path / "db", [encoded(images[0]), encoded(images[1]), encoded(gray)])
     color = opened(data_layer(path, 3, force_color=True), "TEST").next_batch().tops[0]
     np.testing.assert_array_equal(color[:2], images)
@@ -180,7 +180,7 @@ def test_float_data(tmp_path, opened):
 
 
 def test_sizes_may_differ_from_batch_to_batch(tmp_path, opened):
-    images = [pictures(1, (3, 4 + i, 5))[0] for i in range(3)]
+    images = [random_images(1, (3, 4 + i, 5))[0] for i in range(3)]
     path = write(tmp_path / "db", [record(image) for image in images])
     source = opened(data_layer(path, 1), "TEST")
     assert [source.next_batch().tops[0].shape[2] for _ in range(4)] == [4, 5, 6, 4]
@@ -190,9 +190,9 @@ def test_sizes_may_differ_from_batch_to_batch(tmp_path, opened):
     np.testing.assert_array_equal(cropped[2], images[2][:, 1:5, 0:4])
 
 
-def test_a_crop_larger_than_the_picture(tmp_path, opened):
+def test_a_crop_larger_than_the_image(tmp_path, opened):
     with fault("E505", "smaller than `crop_size` 8"):
-        opened(data_layer(database(tmp_path / "db", pictures(3)), 3, crop_size=8), "TEST").next_batch()
+        opened(data_layer(database(tmp_path / "db", random_images(3)), 3, crop_size=8), "TEST").next_batch()
 
 
 @pytest.mark.parametrize(
@@ -200,12 +200,12 @@ def test_a_crop_larger_than_the_picture(tmp_path, opened):
     [
         (b"\x08", "E503", "ends inside a field"),
         (caffe.Datum(channels=3, height=7, width=9, data=b"abc").SerializeToString(), "E503", "3 values"),
-        (caffe.Datum(data=b"no picture", encoded=True).SerializeToString(), "E504", "cannot decode"),
+        (caffe.Datum(data=b"no image", encoded=True).SerializeToString(), "E504", "cannot decode"),
         (caffe.Datum(data=b"", encoded=True).SerializeToString(), "E504", "cannot decode"),
     ],
 )
 def test_a_bad_record_is_named_each_time(tmp_path, opened, bad, code, part):
-    path = write(tmp_path / "db", [record(pictures(1)[0])] * 5 + [bad])
+    path = write(tmp_path / "db", [record(random_images(1)[0])] * 5 + [bad])
     source = opened(data_layer(path, 2), "TEST")
     labels(source, 2)
     for _ in range(2):
@@ -214,7 +214,7 @@ def test_a_bad_record_is_named_each_time(tmp_path, opened, bad, code, part):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_a_picture_that_ends_early(tmp_path, opened, suffix):
+def test_a_image_that_ends_early(tmp_path, opened, suffix):
     smooth = np.add.outer(np.arange(3) * 9, np.add.outer(np.arange(40), np.arange(50))).astype(np.uint8)
     datum = caffe.Datum.FromString(encoded(smooth, suffix))
     datum.data = datum.data[: len(datum.data) * 2 // 3]
@@ -234,13 +234,13 @@ def test_databases_that_are_none(tmp_path, opened):
         opened(data_layer(tmp_path / "empty"), "TEST")
     with fault("E502", "is empty"):
         opened(data_layer(write(tmp_path / "none", [])), "TEST")
-    write(tmp_path / "lmdb", [record(pictures(1)[0])])
+    write(tmp_path / "lmdb", [record(random_images(1)[0])])
     with fault("E501", "is an LMDB, not a LevelDB"):
         opened(data_layer(tmp_path / "lmdb", backend="LEVELDB"), "TEST")
 
 
 def test_a_truncated_database(tmp_path, opened):
-    path = database(tmp_path / "db", pictures(200, (3, 40, 40)))
+    path = database(tmp_path / "db", random_images(200, (3, 40, 40)))
     whole = (path / "data.mdb").read_bytes()
     shutil.rmtree(path)
     path.mkdir()
@@ -250,11 +250,11 @@ def test_a_truncated_database(tmp_path, opened):
 
 
 def test_means_that_do_not_fit(tmp_path, opened):
-    path = database(tmp_path / "db", pictures(3))
+    path = database(tmp_path / "db", random_images(3))
     with fault("E505", "2 values of `mean_value` for 3 channels"):
         opened(data_layer(path, mean_value=(1.0, 2.0)), "TEST")
     write_blob(tmp_path / "mean", np.zeros((1, 3, 7, 8), np.float32))
-    with fault("E505", "is 3x7x9, but the mean picture is 3x7x8"):
+    with fault("E505", "is 3x7x9, but the mean image is 3x7x8"):
         opened(data_layer(path, mean_file=str(tmp_path / "mean")), "TEST").next_batch()
     with fault("E401", ""):
         opened(data_layer(path, mean_file=str(tmp_path / "nothing")), "TEST")
@@ -262,7 +262,7 @@ def test_means_that_do_not_fit(tmp_path, opened):
 
 def test_a_record_that_is_gone(tmp_path, opened):
     """Another process may have taken it out of the database since its key was read."""
-    path = database(tmp_path / "db", pictures(3))
+    path = database(tmp_path / "db", random_images(3))
     records = opened(data_layer(path, 1), "TEST").builder.records
     assert len(records) == 3
     records._keys._known[1] = b"gone"

@@ -41,7 +41,7 @@ def test_packed_floats_and_unknown_fields():
     assert found.floats.tolist() == [1.5, -2]
 
 
-def test_the_picture_is_a_view():
+def test_the_image_is_a_view():
     buffer = caffe.Datum(data=b"x" * 100).SerializeToString()
     assert read_datum(memoryview(buffer)).data.obj is buffer
 

@@ -11,15 +11,15 @@ from netc.data.pipeline.device_feed import DeviceFeed
 from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import ImageData
-from tests.data.databases import fault, labels, pictures
+from tests.data.databases import fault, labels, random_images
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Five pictures of 12x10, `0.png` to `4.png`, in `images/`; the working directory is elsewhere."""
+    """Five images of 12x10, `0.png` to `4.png`, in `images/`; the working directory is elsewhere."""
     (tmp_path / "images").mkdir()
     (tmp_path / "elsewhere").mkdir()
-    for i, image in enumerate(pictures(5, (3, 12, 10))):
+    for i, image in enumerate(random_images(5, (3, 12, 10))):
         cv2.imwrite(str(tmp_path / "images" / f"{i}.png"), image.transpose(1, 2, 0))
     monkeypatch.chdir(tmp_path / "elsewhere")
     return tmp_path
@@ -42,13 +42,13 @@ def one_batch(made: ImageData, phase="TEST", **settings):
         source.close()
 
 
-def test_pictures_and_labels_in_the_order_of_the_list(folder):
+def test_images_and_labels_in_the_order_of_the_list(folder):
     data, label = one_batch(layer(folder, LIST, batch_size=7))
-    np.testing.assert_array_equal(data, pictures(5, (3, 12, 10))[[0, 1, 2, 3, 4, 0, 1]])
+    np.testing.assert_array_equal(data, random_images(5, (3, 12, 10))[[0, 1, 2, 3, 4, 0, 1]])
     assert label.tolist() == [0, 10, 20, 30, 40, 0, 10]
 
 
-def test_resized_and_grey_as_opencv_does(folder):
+def test_resized_and_gray_as_opencv_does(folder):
     made = layer(folder, LIST, new_height=8, new_width=15, is_color=False)
     source = open_source(made, "TEST")
     assert source.record_shapes == ((1, 8, 15), ())
@@ -61,7 +61,7 @@ def test_resized_and_grey_as_opencv_does(folder):
 def test_transformed(folder):
     made = layer(folder, LIST, Transform(crop_size=5, mean_value=(9.0,), scale=2.0))
     feed = DeviceFeed(open_source(made, "TEST"))
-    want = (pictures(5, (3, 12, 10))[:2, :, 3:8, 2:7].astype(np.float32) - 9) * 2
+    want = (random_images(5, (3, 12, 10))[:2, :, 3:8, 2:7].astype(np.float32) - 9) * 2
     np.testing.assert_array_equal(feed.next()[0].numpy(), want)
     feed.source.close()
 
@@ -103,7 +103,7 @@ def test_every_bad_line_is_shown_with_its_number(folder):
         open_source(layer(folder, "images/0.png 1 2\nimages/1.png 1\n"), "TEST")
 
 
-def test_lists_and_pictures_that_are_not_there(folder):
+def test_lists_and_images_that_are_not_there(folder):
     with fault("E502", "is empty"):
         open_source(layer(folder, "\n"), "TEST")
     missing = ImageData(source="nowhere.txt", batch_size=1)
@@ -127,7 +127,7 @@ def test_found_where_the_resolver_says(folder):
         return folder / "images" / "2.png" if name == "gone/2.png" else folder / name
 
     data, _ = one_batch(layer(folder, "gone/2.png 1\n", batch_size=1), resolve_path=resolve)
-    np.testing.assert_array_equal(data[0], pictures(5, (3, 12, 10))[2])
+    np.testing.assert_array_equal(data[0], random_images(5, (3, 12, 10))[2])
     assert "gone/2.png" in requested
 
 

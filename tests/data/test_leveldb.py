@@ -20,7 +20,7 @@ from netc.data.stores.leveldb import LevelDbStore
 from netc.data.stores.leveldb_footer import FOOTER, footer_is_sound
 from netc.data.stores.writers import LevelDbWriter, new_database
 from netc.diagnostics import NetcError
-from tests.data.databases import data_layer, fault, pictures, record
+from tests.data.databases import data_layer, fault, random_images, record
 
 
 def contents(path) -> dict[bytes, bytes]:
@@ -110,7 +110,7 @@ def make(tmp_path, images):
 
 
 def test_batches_of_a_leveldb(tmp_path):
-    images = pictures(10)
+    images = random_images(10)
     source = open_source(data_layer(make(tmp_path, images), 4, backend="LEVELDB"), "TEST")
     assert source.record_shapes == ((3, 7, 9), ())
     for order in ([0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1]):
@@ -121,7 +121,7 @@ def test_batches_of_a_leveldb(tmp_path):
 
 
 def test_a_source_resumes_where_another_stood(tmp_path):
-    layer = data_layer(make(tmp_path, pictures(300)), 7, backend="LEVELDB")
+    layer = data_layer(make(tmp_path, random_images(300)), 7, backend="LEVELDB")
     first, second = open_source(layer, "TRAIN", seed=3), open_source(layer, "TRAIN", seed=5)
     for _ in range(20):
         first.next_batch()
@@ -135,7 +135,7 @@ def test_a_source_resumes_where_another_stood(tmp_path):
 
 def test_a_database_that_another_process_has_open(tmp_path):
     pytest.importorskip("fcntl")
-    path = make(tmp_path, pictures(3))
+    path = make(tmp_path, random_images(3))
     code = "import plyvel, sys; db = plyvel.DB(sys.argv[1]); print('locked', flush=True); input()"
     command = [sys.executable, "-c", code, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -147,7 +147,7 @@ def test_a_database_that_another_process_has_open(tmp_path):
 
 
 def test_several_stores_read_one_database(tmp_path):
-    path = make(tmp_path, pictures(3))
+    path = make(tmp_path, random_images(3))
     stores = [LevelDbStore(path, "db") for _ in range(3)]
     assert [len(list(store.keys())) for store in stores] == [3, 3, 3]
     for store in stores:
@@ -156,7 +156,7 @@ def test_several_stores_read_one_database(tmp_path):
 
 
 def test_a_folder_that_may_not_be_written(tmp_path):
-    path = make(tmp_path, pictures(3))
+    path = make(tmp_path, random_images(3))
     before = state_of(path)
     for file in path.iterdir():
         file.chmod(0o444)
@@ -173,7 +173,7 @@ HARMS = ["table cut", "table gone", "no manifest", "table zeroed", "manifest bit
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_damaged_databases(tmp_path, temporary, harm):
-    path = make(tmp_path, pictures(10))
+    path = make(tmp_path, random_images(10))
     (stored,), (manifest,) = path.glob("*.ldb"), path.glob("MANIFEST-*")
     file = stored if "table" in harm or harm == "footer" else manifest
     data = bytearray(file.read_bytes())
@@ -251,7 +251,7 @@ def test_databases_of_another_kind(tmp_path):
         LevelDbStore(tmp_path / "none", "none")
     with fault("E501", "no file CURRENT"):
         LevelDbStore(tmp_path, "folder")
-    layer = data_layer(make(tmp_path, pictures(1)))
+    layer = data_layer(make(tmp_path, random_images(1)))
     with fault("E501", "is a LevelDB, not an LMDB"):
         open_source(layer, "TEST")
 
@@ -303,7 +303,7 @@ layer {{ name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_
 
 
 def test_without_plyvel_the_error_names_the_extra(tmp_path, monkeypatch, capsys):
-    path = make(tmp_path, pictures(3))
+    path = make(tmp_path, random_images(3))
     (tmp_path / "net.prototxt").write_text(NET.format(source=path))
     monkeypatch.setitem(sys.modules, "plyvel", None)
     with fault("E633", "a LevelDB needs the package `plyvel`, which is not installed") as caught:

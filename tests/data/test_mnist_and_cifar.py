@@ -13,7 +13,7 @@ import pytest
 from netc.data import open_source
 from netc.data.tools.mnist_and_cifar import mnist, write_lmdb
 from netc.schema import caffe
-from tests.data.databases import data_layer, fault, pictures
+from tests.data.databases import data_layer, fault, random_images
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -24,7 +24,7 @@ def idx(array: np.ndarray, magic: int | None = None) -> bytes:
 
 @pytest.fixture
 def files(tmp_path):
-    images, labels = pictures(1, (1203, 5, 4))[0], np.arange(1203).astype(np.uint8) % 10
+    images, labels = random_images(1, (1203, 5, 4))[0], np.arange(1203).astype(np.uint8) % 10
     (tmp_path / "images").write_bytes(idx(images))
     (tmp_path / "labels").write_bytes(gzip.compress(idx(labels)))
     return tmp_path, images, labels
@@ -77,13 +77,13 @@ def test_pairs_that_do_not_belong_together(files):
 
 def test_the_output_is_whole_or_not_there(tmp_path):
     def records():
-        yield pictures(1)[0], 1
+        yield random_images(1)[0], 1
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_lmdb(tmp_path / "out", records())
     assert list(tmp_path.iterdir()) == []
-    write_lmdb(tmp_path / "out", [(pictures(1)[0], 1)])
+    write_lmdb(tmp_path / "out", [(random_images(1)[0], 1)])
     with fault("E511", "exists"):
         write_lmdb(tmp_path / "out", [])
     with fault("E511", "cannot be written"):

@@ -14,7 +14,7 @@ from netc.data import open_source
 from netc.data.pipeline.device_feed import DeviceFeed
 from netc.data.source import ReadStatistics
 from netc.diagnostics import NetcError
-from tests.data.databases import data_layer, database, fault, labels, pictures, record, write
+from tests.data.databases import data_layer, database, fault, labels, random_images, record, write
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -24,7 +24,7 @@ def reader_threads() -> list[str]:
 
 
 def test_close_leaves_no_thread_and_no_environment(tmp_path):
-    layer = data_layer(database(tmp_path / "db", pictures(64)), 32)
+    layer = data_layer(database(tmp_path / "db", random_images(64)), 32)
     one, two = open_source(layer, "TEST", threads=3), open_source(layer, "TRAIN", threads=3)
     one.next_batch()
     assert reader_threads()
@@ -39,7 +39,7 @@ def test_close_leaves_no_thread_and_no_environment(tmp_path):
 
 @pytest.mark.parametrize("bad", [0, 3, 40, 63])
 def test_the_first_fault_of_a_batch_is_raised_whichever_thread_met_it(tmp_path, bad):
-    records = [record(image) for image in pictures(64)]
+    records = [record(image) for image in random_images(64)]
     for i in range(bad, 64):
         records[i] = b"\x08"
     layer = data_layer(write(tmp_path / "db", records), 64)
@@ -54,7 +54,7 @@ def test_the_first_fault_of_a_batch_is_raised_whichever_thread_met_it(tmp_path, 
 
 
 def test_a_fault_waits_for_its_batch(tmp_path):
-    layer = data_layer(write(tmp_path / "db", [record(image) for image in pictures(6)] + [b"\x08"]), 2)
+    layer = data_layer(write(tmp_path / "db", [record(image) for image in random_images(6)] + [b"\x08"]), 2)
     source = open_source(layer, "TEST")
     assert labels(source, 3) == [0] * 6
     with pytest.raises(NetcError):
@@ -68,7 +68,7 @@ def test_a_fault_waits_for_its_batch(tmp_path):
     "ending", ["", "source.close()", "raise SystemExit", "import os; sys.stdout.flush(); del source"]
 )
 def test_a_program_ends_though_batches_are_read_ahead(tmp_path, ending):
-    path = database(tmp_path / "db", pictures(300, (3, 60, 60)))
+    path = database(tmp_path / "db", random_images(300, (3, 60, 60)))
     code = f"""
 import sys
 from netc.data import open_source
@@ -84,7 +84,7 @@ print(source.next_batch().tops[0].shape)
 
 
 def test_seeking_often_never_stalls(tmp_path):
-    source = open_source(data_layer(database(tmp_path / "db", pictures(64)), 32), "TEST", threads=4)
+    source = open_source(data_layer(database(tmp_path / "db", random_images(64)), 32), "TEST", threads=4)
     for position in range(0, 320, 5):
         source.seek(position)
         assert source.next_batch().tops[1][0] == position % 64
@@ -92,7 +92,7 @@ def test_seeking_often_never_stalls(tmp_path):
 
 
 def test_released_arrays_are_used_again_and_others_are_not(tmp_path):
-    source = open_source(data_layer(database(tmp_path / "db", pictures(8)), 4, prefetch=1), "TEST")
+    source = open_source(data_layer(database(tmp_path / "db", random_images(8)), 4, prefetch=1), "TEST")
     first = source.next_batch()
     kept = first.tops[0].copy()
     others = [source.next_batch() for _ in range(5)]
@@ -109,10 +109,10 @@ def test_released_arrays_are_used_again_and_others_are_not(tmp_path):
 
 
 def test_a_feed_never_overwrites_a_tensor_that_is_held(tmp_path):
-    feed = DeviceFeed(open_source(data_layer(database(tmp_path / "db", pictures(24)), 4, prefetch=2), "TEST"))
+    feed = DeviceFeed(open_source(data_layer(database(tmp_path / "db", random_images(24)), 4, prefetch=2), "TEST"))
     held = [feed.next()[0][1:, :, 2:] for _ in range(6)]
     for i, view in enumerate(held):
-        np.testing.assert_array_equal(view.numpy(), pictures(24)[4 * i + 1 : 4 * i + 4, :, 2:])
+        np.testing.assert_array_equal(view.numpy(), random_images(24)[4 * i + 1 : 4 * i + 4, :, 2:])
     feed.source.close()
 
 
@@ -132,14 +132,14 @@ def test_statistics_tell_who_waits():
 @pytest.mark.parametrize(("values", "chunks"), [(1, 4), (64 * 3 * 7 * 9 // 2, 2), (1 << 18, 1)])
 def test_few_values_are_not_shared_out(tmp_path, monkeypatch, values, chunks):
     monkeypatch.setattr("netc.data.pipeline.batch_assembly.SMALLEST_VALUES", values)
-    source = open_source(data_layer(database(tmp_path / "db", pictures(64)), 64, prefetch=1), "TEST", threads=4)
+    source = open_source(data_layer(database(tmp_path / "db", random_images(64)), 64, prefetch=1), "TEST", threads=4)
     assert labels(source, 1) == list(range(64))
     assert len(source._pending[0]._chunks) == chunks
     source.close()
 
 
 def test_nothing_is_read_ahead_where_that_is_asked(tmp_path):
-    source = open_source(data_layer(database(tmp_path / "db", pictures(8)), 2, prefetch=3), "TEST")
+    source = open_source(data_layer(database(tmp_path / "db", random_images(8)), 2, prefetch=3), "TEST")
     assert labels(source, 1) == [0, 1]
     source.prefetch = 0
     assert labels(source, 6) == [2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5]

@@ -12,9 +12,9 @@ from netc.data.pipeline import batch_assembly as chunks
 from netc.data.sources.datum import read_alike, read_datum
 from netc.schema import caffe
 from netc.weights import write_blob
-from tests.data.databases import data_layer, database, fault, pictures, record, write
+from tests.data.databases import data_layer, database, fault, random_images, record, write
 
-PICTURES = pictures(12)
+IMAGES = random_images(12)
 MORE = {
     "other label": caffe.Datum(channels=1, height=2, width=2, data=b"abcd", label=300),
     "no label": caffe.Datum(channels=1, height=2, width=2, data=b"efgh"),
@@ -58,17 +58,17 @@ def test_which_records_are_alike():
 @pytest.mark.parametrize("crop", [0, 5])
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("mirror", [True, False])
-@pytest.mark.parametrize("mean", ["none", "each", "picture"])
+@pytest.mark.parametrize("mean", ["none", "each", "image"])
 def test_batches_are_the_same_as_one_by_one(tmp_path, monkeypatch, phase, crop, complete, mirror, mean):
-    write_blob(tmp_path / "mean", np.random.default_rng(1).uniform(90, 130, PICTURES.shape[1:]).astype(np.float32))
+    write_blob(tmp_path / "mean", np.random.default_rng(1).uniform(90, 130, IMAGES.shape[1:]).astype(np.float32))
     settings = {
         "none": {},
         "each": {"mean_value": (1.0, 2.0, 3.0), "scale": 0.5},
-        "picture": {"mean_file": str(tmp_path / "mean"), "scale": 0.5},
+        "image": {"mean_file": str(tmp_path / "mean"), "scale": 0.5},
     }[mean]
-    layer = data_layer(database(tmp_path / "db", PICTURES), 9, mirror=mirror, crop_size=crop, **settings)
+    layer = data_layer(database(tmp_path / "db", IMAGES), 9, mirror=mirror, crop_size=crop, **settings)
     batches = []
-    for size in (chunks.TOGETHER, 4 * PICTURES[0].size, 0):
+    for size in (chunks.TOGETHER, 4 * IMAGES[0].size, 0):
         monkeypatch.setattr(chunks, "TOGETHER", size)
         source = open_source(layer, phase, seed=3, threads=2)
         source.normalize_on_host = complete
@@ -81,11 +81,11 @@ def test_batches_are_the_same_as_one_by_one(tmp_path, monkeypatch, phase, crop, 
             np.testing.assert_array_equal(one.mirror, other.mirror)
             np.testing.assert_array_equal(one.offsets, other.offsets)
     if complete and mean == "none" and not (mirror or crop):
-        np.testing.assert_array_equal(batches[0][0].tops[0], PICTURES[:9])
+        np.testing.assert_array_equal(batches[0][0].tops[0], IMAGES[:9])
 
 
 def test_small_raw_records_are_read_at_once(tmp_path, monkeypatch):
-    source = open_source(data_layer(database(tmp_path / "db", PICTURES), 12), "TEST")
+    source = open_source(data_layer(database(tmp_path / "db", IMAGES), 12), "TEST")
     monkeypatch.setattr(source.builder.records, "reading", None)
     assert source.next_batch().tops[1].tolist() == list(range(12))
     source.close()
@@ -95,12 +95,12 @@ def test_small_raw_records_are_read_at_once(tmp_path, monkeypatch):
     ("bad", "code", "part"),
     [
         (b"\x08", "E503", "ends inside a field"),
-        (record(PICTURES[0])[:-9], "E503", "past the end"),
-        (record(PICTURES[0][:, :, :8]), "E505", "does not fit a batch"),
+        (record(IMAGES[0])[:-9], "E503", "past the end"),
+        (record(IMAGES[0][:, :, :8]), "E505", "does not fit a batch"),
     ],
 )
 def test_a_bad_record_among_good_ones_is_named_or_skipped(tmp_path, bad, code, part):
-    records = [record(picture, i) for i, picture in enumerate(PICTURES)]
+    records = [record(image, i) for i, image in enumerate(IMAGES)]
     records[5] = bad
     layer = data_layer(write(tmp_path / "db", records), 11)
     source = open_source(layer, "TEST")

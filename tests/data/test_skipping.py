@@ -9,17 +9,17 @@ from netc.data import open_source
 from netc.ir.transform import Transform
 from netc.layers.data import Data, ImageData
 from netc.schema import caffe
-from tests.data.databases import data_layer, database, fault, labels, pictures, record, write
+from tests.data.databases import data_layer, database, fault, labels, random_images, record, write
 from tests.data.real_images import write_class_folders, write_list
 
-BROKEN = caffe.Datum(data=b"\xff\xd8\xff\xe0 no picture", encoded=True).SerializeToString()
+BROKEN = caffe.Datum(data=b"\xff\xd8\xff\xe0 no image", encoded=True).SerializeToString()
 
 
 @pytest.fixture
 def holed(tmp_path):
     """Ten records; 0, 3, 4 and 9 cannot be used."""
-    values = [record(image, i) for i, image in enumerate(pictures(10))]
-    values[0], values[3], values[4], values[9] = b"\xff", BROKEN, record(pictures(1, (3, 6, 9))[0]), b"\x22\x7f"
+    values = [record(image, i) for i, image in enumerate(random_images(10))]
+    values[0], values[3], values[4], values[9] = b"\xff", BROKEN, record(random_images(1, (3, 6, 9))[0]), b"\x22\x7f"
     return write(tmp_path / "db", values)
 
 
@@ -38,7 +38,7 @@ def test_the_next_good_record_stands_in(holed, threads):
     source.close()
 
 
-def test_pictures_stand_in_for_pictures(tmp_path):
+def test_images_stand_in_for_images(tmp_path):
     entries = write_class_folders(tmp_path)
     (tmp_path / entries[1][0]).write_bytes(b"")
     (tmp_path / entries[2][0]).unlink()
@@ -54,7 +54,7 @@ def test_pictures_stand_in_for_pictures(tmp_path):
 def test_nothing_good(tmp_path):
     with fault("E503", "record `0000000"):
         open_source(data_layer(write(tmp_path / "db", [b"\xff"] * 3)), "TEST", skip_bad=True)
-    source = open_source(data_layer(database(tmp_path / "small", pictures(3)), 24), "TEST", skip_bad=True)
+    source = open_source(data_layer(database(tmp_path / "small", random_images(3)), 24), "TEST", skip_bad=True)
     source.builder.crop = type(source.builder.crop)(8)
     for _ in range(2):
         with fault("E505", "smaller than `crop_size` 8"):
@@ -63,7 +63,7 @@ def test_nothing_good(tmp_path):
 
 
 def test_each_epoch_has_every_record_in_another_order(tmp_path):
-    path = database(tmp_path / "db", pictures(23))
+    path = database(tmp_path / "db", random_images(23))
     layer = Data(5, Transform(), str(path), "LMDB", shuffle=True)
 
     def drawn(seed, **settings):

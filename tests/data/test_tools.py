@@ -1,4 +1,4 @@
-"""Databases made of real pictures: what Caffe's tools make of them, and the same again when they are read."""
+"""Databases made of real images: what Caffe's tools make of them, and the same again when they are read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from netc.data.tools.mean_image import mean_image
 from netc.data.tools.mnist_and_cifar import cifar10, mnist
 from netc.schema import caffe
 from netc.weights import read_blob
-from tests.data.databases import data_layer, database, pictures, record, write
+from tests.data.databases import data_layer, database, random_images, record, write
 from tests.data.real_images import digits, photographs, write_class_folders, write_list
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "data"
@@ -45,7 +45,7 @@ def test_records_are_caffes_byte_for_byte(tmp_path, recorded, settings, backend)
     assert records(tmp_path / "out") == records(REFERENCE / recorded)
 
 
-def test_pictures_compressed_anew_are_caffes_pixel_for_pixel(tmp_path):
+def test_images_compressed_anew_are_caffes_pixel_for_pixel(tmp_path):
     settings = ImageSettings(height=28, width=28, encode_type="png")
     convert_images(REFERENCE / "list.txt", f"{REFERENCE}/", tmp_path / "out", settings)
     for (key, mine), (theirs_key, theirs) in zip(records(tmp_path / "out"), records(REFERENCE / "lmdb_encoded")):
@@ -55,14 +55,14 @@ def test_pictures_compressed_anew_are_caffes_pixel_for_pixel(tmp_path):
         np.testing.assert_array_equal(*pixels)
 
 
-def test_the_mean_picture_is_caffes_byte_for_byte(tmp_path):
+def test_the_mean_image_is_caffes_byte_for_byte(tmp_path):
     found = mean_image(REFERENCE / "lmdb_resized", tmp_path / "mean.binaryproto")
     assert (tmp_path / "mean.binaryproto").read_bytes() == (REFERENCE / "mean.binaryproto").read_bytes()
-    assert (found.pictures, found.skipped) == (9, 0)
+    assert (found.images, found.skipped) == (9, 0)
     np.testing.assert_allclose(found.channels, found.mean.mean((1, 2)), rtol=1e-6)
 
 
-def test_the_mean_of_compressed_pictures_and_of_floats(tmp_path):
+def test_the_mean_of_compressed_images_and_of_floats(tmp_path):
     photos = [np.ascontiguousarray(photo[:40, :50]) for photo in photographs().values()]
     packed = [cv2.imencode(".png", photo)[1].tobytes() for photo in photos]
     write(tmp_path / "packed", [caffe.Datum(data=d, encoded=True).SerializeToString() for d in packed])
@@ -95,7 +95,7 @@ def test_lmdb_and_leveldb_of_one_list_give_the_same_batches(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
-def test_pictures_come_back_as_they_were(tmp_path, backend):
+def test_images_come_back_as_they_were(tmp_path, backend):
     entries = write_class_folders(tmp_path)
     convert_images(write_list(tmp_path / "list", entries), str(tmp_path), tmp_path / "out", backend=backend)
     for number, ((key, value), (name, label, image)) in enumerate(zip(records(tmp_path / "out"), entries)):
@@ -126,7 +126,7 @@ def test_paths_may_hold_spaces_and_lines_end_anyhow(tmp_path):
 
 def test_class_folders(tmp_path):
     entries = write_class_folders(tmp_path / "train")
-    (tmp_path / "train" / "china" / "notes.txt").write_text("no picture")
+    (tmp_path / "train" / "china" / "notes.txt").write_text("no image")
     (tmp_path / "train" / "china" / "more").mkdir()
     cv2.imwrite(str(tmp_path / "train" / "china" / "more" / "9.JPEG"), entries[0][2])
     (tmp_path / "train" / "empty").mkdir()
@@ -163,7 +163,7 @@ def test_digits_through_idx(tmp_path, backend):
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
 def test_cifar(tmp_path, backend):
-    images, labels = pictures(12, (3, 32, 32)), np.arange(12, dtype=np.uint8) % 10
+    images, labels = random_images(12, (3, 32, 32)), np.arange(12, dtype=np.uint8) % 10
     rows = np.column_stack([labels, images.reshape(12, -1)])
     for i, name in enumerate(["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"]):
         (tmp_path / f"{name}.bin").write_bytes(rows[2 * i : 2 * i + 2].tobytes())
@@ -176,7 +176,7 @@ def test_cifar(tmp_path, backend):
 
 
 def test_a_survey_counts_what_there_is(tmp_path):
-    images = pictures(5)
+    images = random_images(5)
     values = [record(image, i % 2) for i, image in enumerate(images)]
     values.append(
         caffe.Datum(data=cv2.imencode(".png", images[0][0])[1].tobytes(), encoded=True, label=7).SerializeToString()
@@ -196,15 +196,15 @@ def test_a_survey_counts_what_there_is(tmp_path):
     assert (first.records, first.examined, first.labels) == (9, 2, {0: 1, 1: 1})
 
 
-def test_a_contact_sheet_shows_the_pictures(tmp_path):
+def test_a_contact_sheet_shows_the_images(tmp_path):
     images = np.zeros((9, 3, 7, 9), np.uint8)
     images[:, 2] = 255
     images[4, 2], images[4, 0] = 0, 255
     assert contact_sheet(database(tmp_path / "db", images), tmp_path / "sheet.png") == 9
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape == (3 * 118 + 6, 3 * 102 + 6, 3)
-    centres = sheet[6 + 48 :: 118, 6 + 48 :: 102].reshape(9, 3)
-    assert [tuple(map(int, c)) for c in centres] == [(255, 0, 0) if i == 4 else (0, 0, 255) for i in range(9)]
+    centers = sheet[6 + 48 :: 118, 6 + 48 :: 102].reshape(9, 3)
+    assert [tuple(map(int, c)) for c in centers] == [(255, 0, 0) if i == 4 else (0, 0, 255) for i in range(9)]
     assert contact_sheet(tmp_path / "db", tmp_path / "few.png", 3) == 3
 
 

@@ -1,4 +1,4 @@
-"""Bad pictures, lists and files: an error that names them, or a count of what was left out; never half a database."""
+"""Bad images, lists and files: an error that names them, or a count of what was left out; never half a database."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from netc.data.tools.mean_image import mean_image
 from netc.data.tools.mnist_and_cifar import cifar10
 from netc.diagnostics import NetcError
 from netc.schema import caffe
-from tests.data.databases import database, fault, pictures, record, write
+from tests.data.databases import database, fault, random_images, record, write
 from tests.data.real_images import write_class_folders, write_list
 
 
 @pytest.fixture
 def listed(tmp_path):
-    """A list of ten pictures, one of them truncated, one missing."""
+    """A list of ten images, one of them truncated, one missing."""
     entries = write_class_folders(tmp_path / "photos")
     listing = write_list(tmp_path / "list.txt", entries)
     broken = tmp_path / "photos" / entries[2][0]
@@ -34,7 +34,7 @@ def names(folder):
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
-def test_a_bad_picture_ends_a_conversion_and_nothing_is_left(listed, backend):
+def test_a_bad_image_ends_a_conversion_and_nothing_is_left(listed, backend):
     folder, listing, entries = listed
     before = names(folder)
     with fault("E504", entries[2][0], "ends early"):
@@ -42,7 +42,7 @@ def test_a_bad_picture_ends_a_conversion_and_nothing_is_left(listed, backend):
     assert names(folder) == before
 
 
-def test_bad_pictures_are_left_out_and_named(listed):
+def test_bad_images_are_left_out_and_named(listed):
     folder, listing, entries = listed
     done = convert_images(listing, f"{folder}/photos/", folder / "out", skip_bad=True)
     assert done.written == 8
@@ -51,9 +51,9 @@ def test_bad_pictures_are_left_out_and_named(listed):
     assert inspect_database(folder / "out").records == 8
 
 
-def test_nothing_but_bad_pictures(tmp_path):
+def test_nothing_but_bad_images(tmp_path):
     (tmp_path / "list").write_text("a.png 1\nb.png 2\n")
-    with fault("E502", "none of 2 pictures"):
+    with fault("E502", "none of 2 images"):
         convert_images(tmp_path / "list", "", tmp_path / "out", skip_bad=True)
     assert names(tmp_path) == ["list"]
 
@@ -66,14 +66,14 @@ def test_bad_lines_are_numbered_all_at_once(tmp_path):
     assert "line 2 is not a path and a whole number" in caught.value.diagnostics[0].message
 
 
-def test_lists_and_folders_without_pictures(tmp_path):
+def test_lists_and_folders_without_images(tmp_path):
     (tmp_path / "list").write_text("\n \n")
     with fault("E502", "is empty"):
         convert_images(tmp_path / "list", "", tmp_path / "out")
     with fault("E501", "cannot be read"):
         convert_images(tmp_path / "none", "", tmp_path / "out")
     (tmp_path / "classes" / "one").mkdir(parents=True)
-    with fault("E502", "holds no pictures"):
+    with fault("E502", "holds no images"):
         convert_folder(tmp_path / "classes", tmp_path / "out")
     with fault("E501", "cannot be read"):
         convert_folder(tmp_path / "none", tmp_path / "out")
@@ -149,27 +149,27 @@ def test_outputs_that_exist_or_cannot_be(tmp_path):
 
 
 def test_a_mean_needs_one_size(tmp_path):
-    write(tmp_path / "db", [record(pictures(1)[0]), record(pictures(1, (3, 7, 8))[0])])
+    write(tmp_path / "db", [record(random_images(1)[0]), record(random_images(1, (3, 7, 8))[0])])
     with fault("E505", "record `00000001`", "is 3x7x8, those before it are 3x7x9"):
         mean_image(tmp_path / "db", tmp_path / "mean")
     assert names(tmp_path) == ["db"]
 
 
 def test_a_mean_without_the_bad_records(tmp_path):
-    images = pictures(2)
+    images = random_images(2)
     write(
         tmp_path / "db",
         [
             b"\xff",
             record(images[0]),
-            caffe.Datum(data=b"no picture", encoded=True).SerializeToString(),
+            caffe.Datum(data=b"no image", encoded=True).SerializeToString(),
             record(images[1]),
         ],
     )
     with fault("E503", "record `00000000`"):
         mean_image(tmp_path / "db")
     found = mean_image(tmp_path / "db", skip_bad=True)
-    assert (found.pictures, found.skipped) == (2, 2)
+    assert (found.images, found.skipped) == (2, 2)
     np.testing.assert_array_equal(found.mean, images.astype(np.float32).mean(0))
     write(tmp_path / "bad", [b"\xff"])
     with fault("E502", "no record that can be read, of 1"):
@@ -208,7 +208,7 @@ def test_files_that_are_no_cifar(tmp_path, name, content, code, part):
 
 
 def test_a_finished_database_is_not_overwritten(tmp_path):
-    database(tmp_path / "out", pictures(1))
+    database(tmp_path / "out", random_images(1))
     listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
     with fault("E511", "exists"):
         convert_images(listing, f"{tmp_path}/", tmp_path / "out")
@@ -235,7 +235,7 @@ def test_class_names_are_overwritten_only_where_they_were_asked_for(tmp_path):
 
 def test_class_names_of_before_stay_where_a_conversion_fails(tmp_path):
     (name, _, _), *_ = write_class_folders(tmp_path / "train")
-    (tmp_path / "train" / name).write_bytes(b"no picture")
+    (tmp_path / "train" / name).write_bytes(b"no image")
     (tmp_path / "names").write_text("mine")
     with fault("E504", name):
         convert_folder(tmp_path / "train", tmp_path / "out", labels=tmp_path / "names")

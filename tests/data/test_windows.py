@@ -13,14 +13,14 @@ from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import WindowData
 from netc.weights import write_blob
-from tests.data.databases import fault, labels, pictures
+from tests.data.databases import fault, labels, random_images
 
 SIZE = 16
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for i, image in enumerate(pictures(2, (3, 40, 50))):
+    for i, image in enumerate(random_images(2, (3, 40, 50))):
         cv2.imwrite(str(tmp_path / f"{i}.png"), image.transpose(1, 2, 0))
     (tmp_path / "windows.txt").write_text(
         "# 0\n0.png\n3\n40\n50\n3\n7 0.9 5 6 24 35\n8 0.5 0 0 9 9\n3 0.3 30 20 49 39\n"
@@ -57,7 +57,7 @@ def test_background_comes_first_then_the_share_of_foreground(folder, fraction, f
 
 
 def expected(image, label, mirror, mean, scale):
-    """What Caffe makes of a window that lies inside its picture."""
+    """What Caffe makes of a window that lies inside its image."""
     x1, y1, x2, y2 = {7: (5, 6, 24, 35), 8: (0, 0, 9, 9), 9: (0, 5, 49, 30), 0: (10, 10, 20, 20)}[label]
     warped = cv2.resize(image[y1 : y2 + 1, x1 : x2 + 1], (SIZE, SIZE))
     warped = warped[:, ::-1] if mirror else warped
@@ -66,7 +66,7 @@ def expected(image, label, mirror, mean, scale):
 
 @pytest.mark.parametrize("settings", [{}, {"mean_value": (10.0, 20.0, 30.0), "scale": 0.5}, {"mean_file": "mean"}])
 def test_warped_windows(folder, settings):
-    images = pictures(2, (3, 40, 50)).transpose(0, 2, 3, 1)
+    images = random_images(2, (3, 40, 50)).transpose(0, 2, 3, 1)
     mean = np.float32(settings.get("mean_value", (0, 0, 0))).reshape(3, 1, 1)
     if "mean_file" in settings:
         whole = np.random.default_rng(1).uniform(0, 255, (1, 3, 21, 21)).astype(np.float32)
@@ -85,13 +85,13 @@ def test_warped_windows(folder, settings):
     assert flips == {0, 1}
 
 
-def test_context_around_a_window_inside_its_picture():
+def test_context_around_a_window_inside_its_image():
     place = place_window(Corners(20, 15, 29, 24), (40, 50), SIZE, 3, False)
     assert place.corners == Corners(17, 12, 33, 28)  # 10 pixels become 16: center 25 and 20, half of 5 times 1.6
     assert (place.height, place.width, place.top, place.left) == (16, 16, 0, 0)
 
 
-def test_context_beyond_the_picture_is_padding():
+def test_context_beyond_the_image_is_padding():
     place = place_window(Corners(0, 0, 9, 9), (40, 50), SIZE, 3, False)
     assert place.corners == Corners(0, 0, 13, 13)  # from -3
     scale = SIZE / 17
@@ -127,7 +127,7 @@ def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror)
     ("text", "code", "part"),
     [
         ("", "E502", "is empty"),
-        ("0.png\n", "E506", "line 1: a picture begins with `#`"),
+        ("0.png\n", "E506", "line 1: an image begins with `#`"),
         ("# 0\n0.png\n3\n", "E506", "line 1: the file ends"),
         ("# 0\n0.png\n3\nx\n50\n0\n", "E506", "line 3: channels"),
         ("# 0\n0.png\n3\n40\n50\n3\n1 1 0 0 1 1\n", "E506", "line 6: 3 windows do not follow"),
@@ -152,14 +152,14 @@ def test_window_files_that_are_wrong(folder, text, code, part):
 @pytest.mark.parametrize(
     ("corners", "settings", "code", "part"),
     [
-        ("0 0 50 9", {}, "E509", "not inside a picture of 40x50"),
+        ("0 0 50 9", {}, "E509", "not inside an image of 40x50"),
         ("9 9 8 12", {}, "E509", "not inside"),
-        ("80 80 90 90", {"context_pad": 1}, "E509", "outside a picture of 40x50"),
+        ("80 80 90 90", {"context_pad": 1}, "E509", "outside an image of 40x50"),
         ("9 9 7 12", {"context_pad": 1}, "E509", "empty, or outside"),
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_windows_outside_their_picture(folder, corners, settings, code, part):
+def test_windows_outside_their_image(folder, corners, settings, code, part):
     (folder / "windows.txt").write_text(f"# 0\n0.png\n3\n40\n50\n1\n1 1 {corners}\n")
     source = open_source(layer(folder, fg_fraction=1.0, **settings), "TRAIN")
     with fault(code, f"window {corners} of", part):
@@ -184,7 +184,7 @@ def test_settings_that_make_no_sense(folder, settings, code, part, field):
 
 
 @pytest.mark.parametrize("described", ["1\n40\n50", "4\n0\n0"])
-def test_windows_are_in_colour_whatever_the_file_says(folder, described):
+def test_windows_are_in_color_whatever_the_file_says(folder, described):
     (folder / "windows.txt").write_text(f"# 0\n0.png\n{described}\n1\n5 1 0 10 9 25\n")
     made = layer(folder, {"mean_value": (1.0, 2.0, 3.0)}, fg_fraction=1.0)
     feed = DeviceFeed(open_source(made, "TRAIN"))
@@ -195,12 +195,12 @@ def test_windows_are_in_colour_whatever_the_file_says(folder, described):
 def test_a_mean_file_of_one_pixel_is_no_value(folder):
     write_blob(folder / "mean", np.full((1, 1, 1, 1), 5, np.float32))
     source = open_source(layer(folder, {"mean_file": str(folder / "mean"), "crop_size": 1}), "TRAIN")
-    with fault("E505", "is 3x1x1, but the mean picture is 1x1x1"):
+    with fault("E505", "is 3x1x1, but the mean image is 1x1x1"):
         source.next_batch()
     source.close()
 
 
-def test_pictures_and_means_that_do_not_fit(folder):
+def test_images_and_means_that_do_not_fit(folder):
     (folder / "1.png").unlink()
     source = open_source(layer(folder, fg_fraction=0.0), "TRAIN")
     with fault("E504", "1.png", "No such file"):

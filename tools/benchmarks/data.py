@@ -36,7 +36,7 @@ from netc.training.solver.update_rules.sgd import SGD
 MEAN = (104.0, 117.0, 123.0)
 CROP, BATCH, RECORDS = 227, 64, 512
 SQUARE, USUAL = (256, 256), (375, 500)
-"""Heights and widths: what Caffe's users resize to, and what most of ImageNet's pictures have."""
+"""Heights and widths: what Caffe's users resize to, and what most of ImageNet's images have."""
 BATCHES, AHEAD = 40, 2
 """Batches a round, and how many of them are read ahead."""
 
@@ -179,10 +179,10 @@ def _database(size: tuple[int, int], jpeg_quality: int | None) -> Iterator[Path]
         yield path
 
 
-def _datum(picture: Any, label: int, jpeg_quality: int | None) -> bytes:
+def _datum(image: Any, label: int, jpeg_quality: int | None) -> bytes:
     if jpeg_quality is None:
-        return write_datum((3, *picture.shape[:2]), picture.transpose(2, 0, 1).tobytes(), label, encoded=False)
-    packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1]
+        return write_datum((3, *image.shape[:2]), image.transpose(2, 0, 1).tobytes(), label, encoded=False)
+    packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1]
     return write_datum(data=packed.tobytes(), label=label, encoded=True)
 
 

@@ -1,4 +1,4 @@
-"""What forks do to a picture before it is cropped, done with OpenCV as they do it; see netc/ir/augmentation.py.
+"""What forks do to an image before it is cropped, done with OpenCV as they do it; see netc/ir/augmentation.py.
 
 Random numbers come from a record's own stream, so that a record is changed alike in any thread.
 """
@@ -18,7 +18,7 @@ from netc.data.pipeline.sampling import AUGMENT, generator
 from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, RandomResize, RandomStretch, Resize
 from netc.ir.noise import Noise
 
-Picture = npt.NDArray[Any]
+CvImage = npt.NDArray[Any]
 """Height, width, channels: OpenCV's order."""
 
 
@@ -46,7 +46,7 @@ class AugmentedTransform(Protocol):
 
 
 class Augmenter:
-    """Changes the pictures of records: a random size or part, colours, a frame, a set size, noise, a stretch."""
+    """Changes the images of records: a random size or part, colors, a frame, a set size, noise, a stretch."""
 
     def __init__(self, transform: AugmentedTransform) -> None:
         self._transform = transform
@@ -60,79 +60,79 @@ class Augmenter:
         return any(part is not None for part in parts) or t.stretch != RandomStretch()
 
     def __call__(self, image: Image, seed: int, number: int) -> Image:
-        """The planes (c, h, w) of a record, changed. Raises ValueError for a picture that cannot be changed so."""
+        """The planes (c, h, w) of a record, changed. Raises ValueError for an image that cannot be changed so."""
         import cv2
 
         t = self._transform
         random = np.random.Generator(generator(seed, AUGMENT, number << 64))
-        picture = np.ascontiguousarray(image.transpose(1, 2, 0))
+        image = np.ascontiguousarray(image.transpose(1, 2, 0))
         try:
-            picture = self._sized(picture, random)
+            image = self._sized(image, random)
             if t.noise_param is not None:
-                picture = noised(picture, t.noise_param, random)
-            picture = stretch(picture, t.stretch, t.crop, random)
+                image = noised(image, t.noise_param, random)
+            image = stretch(image, t.stretch, t.crop, random)
         except cv2.error as error:
             raise ValueError(f"OpenCV cannot change it: {error.err}") from None
-        return planes(picture)
+        return planes(image)
 
-    def _sized(self, picture: Picture, random: np.random.Generator) -> Picture:
+    def _sized(self, image: CvImage, random: np.random.Generator) -> CvImage:
         """What comes up to the resize, and it."""
         t = self._transform
         if t.random_resize_param is not None:
-            picture = random_resize(picture, t.random_resize_param, random)
+            image = random_resize(image, t.random_resize_param, random)
         elif t.random_aspect_ratio_param is not None:
-            picture = random_part(picture, t.random_aspect_ratio_param, t.crop[0], random)
+            image = random_part(image, t.random_aspect_ratio_param, t.crop[0], random)
         if t.distort_param is not None:
-            picture = distort(picture, t.distort_param, random)
+            image = distort(image, t.distort_param, random)
         if t.expand_param is not None:
-            picture = expand(picture, t.expand_param, t.mean_value, random)
-        return picture if t.resize_param is None else resize(picture, t.resize_param, random)
+            image = expand(image, t.expand_param, t.mean_value, random)
+        return image if t.resize_param is None else resize(image, t.resize_param, random)
 
 
-def resize(picture: Picture, wanted: Resize, random: np.random.Generator) -> Picture:
+def resize(image: CvImage, wanted: Resize, random: np.random.Generator) -> CvImage:
     """Warped, covering, or fitted and padded (`im_transforms.cpp`, ApplyResize)."""
     import cv2
 
     modes = wanted.interp_mode or ("LINEAR",)
     mode = getattr(cv2, f"INTER_{modes[int(random.integers(len(modes)))] if len(modes) > 1 else modes[0]}")
-    size = picture.shape[0], picture.shape[1]
+    size = image.shape[0], image.shape[1]
     if wanted.resize_mode == "WARP":
-        return cv2.resize(picture, (wanted.width, wanted.height), interpolation=mode)
+        return cv2.resize(image, (wanted.width, wanted.height), interpolation=mode)
     if wanted.resize_mode == "FIT_SMALL_SIZE":
-        return cv2.resize(picture, wanted.covering(size)[::-1], interpolation=mode)
+        return cv2.resize(image, wanted.covering(size)[::-1], interpolation=mode)
     height, width = wanted.within(size)
-    fitted = cv2.resize(picture, (width, height), interpolation=mode)
-    return _padded(fitted, wanted, 1 if picture.ndim == 2 else picture.shape[2])
+    fitted = cv2.resize(image, (width, height), interpolation=mode)
+    return _padded(fitted, wanted, 1 if image.ndim == 2 else image.shape[2])
 
 
-def _padded(picture: Picture, wanted: Resize, channels: int) -> Picture:
-    """The picture in the middle, half a pixel up or left where the padding is odd."""
+def _padded(image: CvImage, wanted: Resize, channels: int) -> CvImage:
+    """The image in the middle, half a pixel up or left where the padding is odd."""
     import cv2
 
     if len(wanted.pad_value) not in (0, 1, channels):
         raise ValueError(f"{len(wanted.pad_value)} values of `pad_value` for {channels} channels")
     values = wanted.pad_value * channels if len(wanted.pad_value) == 1 else wanted.pad_value or (0.0,) * channels
-    missing = wanted.height - picture.shape[0], wanted.width - picture.shape[1]
+    missing = wanted.height - image.shape[0], wanted.width - image.shape[1]
     top, left = missing[0] // 2, missing[1] // 2
     return cv2.copyMakeBorder(
-        picture, top, missing[0] - top, left, missing[1] - left, getattr(cv2, BORDERS[wanted.pad_mode]), value=values
+        image, top, missing[0] - top, left, missing[1] - left, getattr(cv2, BORDERS[wanted.pad_mode]), value=values
     )
 
 
 BORDERS = {"CONSTANT": "BORDER_CONSTANT", "MIRRORED": "BORDER_REFLECT_101", "REPEAT_NEAREST": "BORDER_REPLICATE"}
 
 
-def random_resize(picture: Picture, wanted: RandomResize, random: np.random.Generator) -> Picture:
+def random_resize(image: CvImage, wanted: RandomResize, random: np.random.Generator) -> CvImage:
     """The shorter side gets a length between two (Intel's RandomResizeImage)."""
-    size = picture.shape[0], picture.shape[1]
+    size = image.shape[0], image.shape[1]
     low, high = wanted.min_size or min(size), wanted.max_size or max(size)
     extent = int(random.integers(low, max(low, high) + 1))
-    return resize(picture, wanted.shorter(size, extent), random)
+    return resize(image, wanted.shorter(size, extent), random)
 
 
-def random_part(picture: Picture, wanted: RandomAspectRatio, crop: int, random: np.random.Generator) -> Picture:
+def random_part(image: CvImage, wanted: RandomAspectRatio, crop: int, random: np.random.Generator) -> CvImage:
     """A part of random area and proportions at the crop's size (Intel's RandomAlterAspectRatio)."""
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     least, most = sorted((wanted.aspect_ratio_change, 1 / wanted.aspect_ratio_change))
     for _ in range(wanted.max_attempt):
         side = math.sqrt(random.uniform(wanted.min_area_ratio, wanted.max_area_ratio) * h * w)
@@ -142,96 +142,96 @@ def random_part(picture: Picture, wanted: RandomAspectRatio, crop: int, random: 
             height, width = width, height
         if 0 < height <= h and 0 < width <= w:
             y, x = int(random.integers(h - height + 1)), int(random.integers(w - width + 1))
-            return resize(picture[y : y + height, x : x + width], wanted.resized((crop, crop)), random)
-    return resize(picture, wanted.shorter((h, w), crop), random)
+            return resize(image[y : y + height, x : x + width], wanted.resized((crop, crop)), random)
+    return resize(image, wanted.shorter((h, w), crop), random)
 
 
-def distort(picture: Picture, wanted: Distortion, random: np.random.Generator) -> Picture:
+def distort(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
     """Brightness, then contrast before or behind saturation and hue, then the channels (SSD's ApplyDistort)."""
-    if picture.dtype != np.uint8 or (wanted.needs_colour and (picture.ndim < 3 or picture.shape[2] != 3)):
-        raise ValueError("colours can be distorted only in pictures of three channels of bytes")
+    if image.dtype != np.uint8 or (wanted.needs_color and (image.ndim < 3 or image.shape[2] != 3)):
+        raise ValueError("colors can be distorted only in images of three channels of bytes")
     contrast_first = random.random() > 0.5
-    picture = _brightness(picture, wanted, random)
+    image = _brightness(image, wanted, random)
     if contrast_first:
-        picture = _contrast(picture, wanted, random)
-    picture = _hue(_saturation(picture, wanted, random), wanted, random)
+        image = _contrast(image, wanted, random)
+    image = _hue(_saturation(image, wanted, random), wanted, random)
     if not contrast_first:
-        picture = _contrast(picture, wanted, random)
+        image = _contrast(image, wanted, random)
     if random.random() < wanted.random_order_prob:
-        picture = picture[:, :, random.permutation(3)]
-    return picture
+        image = image[:, :, random.permutation(3)]
+    return image
 
 
-def _brightness(picture: Picture, wanted: Distortion, random: np.random.Generator) -> Picture:
+def _brightness(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
     if random.random() >= wanted.brightness_prob:
-        return picture
-    return _mapped(picture, 1, random.uniform(-wanted.brightness_delta, wanted.brightness_delta))
+        return image
+    return _mapped(image, 1, random.uniform(-wanted.brightness_delta, wanted.brightness_delta))
 
 
-def _contrast(picture: Picture, wanted: Distortion, random: np.random.Generator) -> Picture:
+def _contrast(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
     if random.random() >= wanted.contrast_prob:
-        return picture
-    return _mapped(picture, random.uniform(wanted.contrast_lower, wanted.contrast_upper), 0)
+        return image
+    return _mapped(image, random.uniform(wanted.contrast_lower, wanted.contrast_upper), 0)
 
 
-def _saturation(picture: Picture, wanted: Distortion, random: np.random.Generator) -> Picture:
+def _saturation(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
     if random.random() >= wanted.saturation_prob:
-        return picture
-    return _in_hsv(picture, 1, random.uniform(wanted.saturation_lower, wanted.saturation_upper), 0)
+        return image
+    return _in_hsv(image, 1, random.uniform(wanted.saturation_lower, wanted.saturation_upper), 0)
 
 
-def _hue(picture: Picture, wanted: Distortion, random: np.random.Generator) -> Picture:
+def _hue(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
     if random.random() >= wanted.hue_prob:
-        return picture
-    return _in_hsv(picture, 0, 1, random.uniform(-wanted.hue_delta, wanted.hue_delta))
+        return image
+    return _in_hsv(image, 0, 1, random.uniform(-wanted.hue_delta, wanted.hue_delta))
 
 
-def _mapped(picture: Picture, factor: float, offset: float) -> Picture:
+def _mapped(image: CvImage, factor: float, offset: float) -> CvImage:
     """Each byte times a factor plus an offset, rounded and kept within a byte."""
     import cv2
 
     table = np.clip(np.rint(np.arange(256, dtype=np.float32) * np.float32(factor) + np.float32(offset)), 0, 255)
-    return cv2.LUT(picture, table.astype(np.uint8)).reshape(picture.shape)
+    return cv2.LUT(image, table.astype(np.uint8)).reshape(image.shape)
 
 
-def _in_hsv(picture: Picture, channel: int, factor: float, offset: float) -> Picture:
+def _in_hsv(image: CvImage, channel: int, factor: float, offset: float) -> CvImage:
     """The same on hue (0) or saturation (1)."""
     import cv2
 
-    hsv = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_BGR2HSV)
+    hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2HSV)
     hsv[:, :, channel] = _mapped(np.ascontiguousarray(hsv[:, :, channel]), factor, offset)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 
-def expand(picture: Picture, wanted: Expansion, mean: Sequence[float], random: np.random.Generator) -> Picture:
-    """The picture at a random place of a larger one, filled with the mean (SSD's ExpandImage)."""
+def expand(image: CvImage, wanted: Expansion, mean: Sequence[float], random: np.random.Generator) -> CvImage:
+    """The image at a random place of a larger one, filled with the mean (SSD's ExpandImage)."""
     if not wanted.active or random.random() >= wanted.prob:
-        return picture
-    h, w = picture.shape[:2]
+        return image
+    h, w = image.shape[:2]
     ratio = random.uniform(1, wanted.max_expand_ratio)
     height, width = int(h * ratio), int(w * ratio)
     y, x = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
     fill = np.array(mean or (0.0,), np.float32)
-    result = np.empty((height, width, *picture.shape[2:]), picture.dtype)
-    result[...] = np.clip(np.rint(fill), 0, 255) if picture.dtype == np.uint8 else fill
-    result[y : y + h, x : x + w] = picture
+    result = np.empty((height, width, *image.shape[2:]), image.dtype)
+    result[...] = np.clip(np.rint(fill), 0, 255) if image.dtype == np.uint8 else fill
+    result[y : y + h, x : x + w] = image
     return result
 
 
-def stretch(picture: Picture, wanted: RandomStretch, crop: tuple[int, int], random: np.random.Generator) -> Picture:
+def stretch(image: CvImage, wanted: RandomStretch, crop: tuple[int, int], random: np.random.Generator) -> CvImage:
     """A random size, never below the crop (NVIDIA's image_random_resize)."""
     import cv2
 
     if wanted == RandomStretch():
-        return picture
-    old = picture.shape[0], picture.shape[1]
+        return image
+    old = image.shape[0], image.shape[1]
     new = [max(least, round(extent)) for least, extent in zip(crop, _stretched(old, wanted, random))]
     if not wanted.allow_upscale:
         new = [min(a, b) for a, b in zip(new, old)]
     shrinks = new[0] <= old[0] and new[1] <= old[1]
     mode = wanted.interpolation_algo_down if shrinks else wanted.interpolation_algo_up
     same = tuple(new) == old
-    return picture if same else cv2.resize(picture, (new[1], new[0]), interpolation=getattr(cv2, mode))
+    return image if same else cv2.resize(image, (new[1], new[0]), interpolation=getattr(cv2, mode))
 
 
 def _stretched(size: tuple[int, int], wanted: RandomStretch, random: np.random.Generator) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from netc.diagnostics import NetcError
 SMALLEST_CHUNK, SMALLEST_VALUES = 8, 1 << 18
 """Records, and values in them: fewer are not worth another thread."""
 TOGETHER = 1 << 18
-"""Values of small pictures that are read at once: as many as stay in a core's cache."""
+"""Values of small images that are read at once: as many as stay in a core's cache."""
 _SPACES = threading.local()
 
 
@@ -156,11 +156,11 @@ class BatchChunk:
         if height < h or width < w:
             crop = f"the crop of {h}x{w}" if builder.crop.width else f"`crop_size` {h}"
             raise self._wrong(index, image, f"is smaller than {crop}", "transform_param.crop_size")
-        if builder.normalization.whole:
+        if builder.normalization.per_pixel:
             builder.normalization.check(image.shape, lambda: builder.records.describe(index))
         if not builder.accepts_shape(image.shape):
             usual = "x".join(map(str, builder.record_shapes[0]))
-            raise self._wrong(index, image, f"is skipped: pictures of the source are {usual}", None)
+            raise self._wrong(index, image, f"is skipped: images of the source are {usual}", None)
         batch = self._batch = self._batch or self._opened(slot, record)
         data, labels = batch.tops
         if (channels, h, w) != data.shape[1:] or not (builder.normalize_on_host or image.dtype == data.dtype):
@@ -199,21 +199,21 @@ class BatchChunk:
             f"{self.builder.records.describe(index)} {what}",
             code="E505",
             field=field,
-            notes=[f"its picture is {_text(image.shape, image.dtype)}"],
-            help=None if field else "crop or resize the pictures, or set `batch_size: 1`",
+            notes=[f"its image is {_text(image.shape, image.dtype)}"],
+            help=None if field else "crop or resize the images, or set `batch_size: 1`",
         )
 
 
 def _cropped(images: Array, offsets: Array, size: tuple[int, int]) -> Array:
-    """A part of each picture (n, c, h, w), from its row and column in `offsets` (n, 2) on."""
+    """A part of each image (n, c, h, w), from its row and column in `offsets` (n, 2) on."""
     windows = np.lib.stride_tricks.sliding_window_view(images, size, (2, 3))
     return np.ascontiguousarray(windows[np.arange(len(images)), :, offsets[:, 0], offsets[:, 1]])
 
 
 def _arranged(image: Image, mirror: bool) -> Image:
-    """The picture with its planes apart, mirrored or not, in space that each thread uses again.
+    """The image with its planes apart, mirrored or not, in space that each thread uses again.
 
-    Fresh memory costs more than filling it, and work on strided pictures many times more than a copy.
+    Fresh memory costs more than filling it, and work on strided images many times more than a copy.
     """
     if not mirror and not interleaved(image):
         return image

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Cropping:
-    """Where pictures are cropped, and whether some are mirrored."""
+    """Where images are cropped, and whether some are mirrored."""
 
     size: int = 0
-    """Height and width of the crop; 0 takes the whole picture."""
+    """Height and width of the crop; 0 takes the whole image."""
     random: bool = False
     mirror: bool = False
     width: int = 0
@@ -37,9 +37,9 @@ class Cropping:
         return rows // 2, columns // 2
 
     def extents(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of what is taken of a picture."""
+        """Height and width of what is taken of an image."""
         return (self.size, self.width or self.size) if self.size else (height, width)
 
     def mirrored(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_] | None:
-        """Which of a batch's pictures are flipped, None where none can be."""
+        """Which of a batch's images are flipped, None where none can be."""
         return (draws[:, 2] & np.uint64(1)).astype(bool) if self.mirror else None

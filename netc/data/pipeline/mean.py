@@ -37,7 +37,7 @@ class TransformParameters(Protocol):
 
 
 def load_mean(transform: TransformParameters, channels: int, resolve: ResolvePath) -> Mean | None:
-    """What is subtracted: of a mean file a picture (c, h, w), else values (c, 1, 1) or (1, 1, 1); None for nothing.
+    """What is subtracted: of a mean file an image (c, h, w), else values (c, 1, 1) or (1, 1, 1); None for nothing.
 
     Raises NetcError E505 where values or channels do not fit the source, and E401 to E406 (see netc.weights) for a mean
     file that cannot be read.
@@ -56,7 +56,7 @@ def load_mean(transform: TransformParameters, channels: int, resolve: ResolvePat
 
 
 def read_mean(path: Path, name: str) -> Mean:
-    """The mean picture (c, h, w) of a .binaryproto file. Raises NetcError E505 where it holds something else."""
+    """The mean image (c, h, w) of a .binaryproto file. Raises NetcError E505 where it holds something else."""
     try:
         blob = read_blob(path)
     except NetcError as error:
@@ -64,7 +64,7 @@ def read_mean(path: Path, name: str) -> Mean:
     shape = blob.shape[1:] if blob.ndim == 4 and len(blob) == 1 else blob.shape
     if len(shape) != 3:
         raise NetcError(
-            f"mean file `{name}` holds an array {'x'.join(map(str, blob.shape))}, not one picture",
+            f"mean file `{name}` holds an array {'x'.join(map(str, blob.shape))}, not one image",
             code="E505",
             field="transform_param.mean_file",
         )
@@ -72,7 +72,7 @@ def read_mean(path: Path, name: str) -> Mean:
 
 
 def window_mean(transform: TransformParameters, channels: int, resolve: ResolvePath) -> Mean | None:
-    """The mean of windows: of a mean picture its middle, found by its width (`window_data_layer.cpp`)."""
+    """The mean of windows: of a mean image its middle, found by its width (`window_data_layer.cpp`)."""
     if not transform.mean_file:
         return load_mean(transform, channels, resolve)
     mean, size = read_mean(resolve(transform.mean_file), transform.mean_file), transform.crop_size

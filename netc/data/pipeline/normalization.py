@@ -1,6 +1,6 @@
 """What is left of a transform after cropping: mean, scale, mirror and the conversion to float32.
 
-Rules from `data_transformer.cpp`, Transform. For a GPU it runs there, on the batch, so that pictures cross as bytes;
+Rules from `data_transformer.cpp`, Transform. For a GPU it runs there, on the batch, so that images cross as bytes;
 for a CPU it runs in the reader threads.
 """
 
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
 
 
 class CropPlacement(NamedTuple):
-    """How a picture came into its batch."""
+    """How an image came into its batch."""
 
     offset: tuple[int, int]
     """Row and column in the record of the crop's first pixel."""
     mirror: bool = False
     valid: tuple[int, int, int, int] | None = None
-    """Top, left, bottom, right of what is picture; the rest becomes 0. None: all of it is."""
+    """Top, left, bottom, right of what is image; the rest becomes 0. None: all of it is."""
 
 
 class Normalization:
     """`(x - mean) * scale` in float32, mirrored where a batch says so.
 
-    `mean` is None, values (c, 1, 1) or (1, 1, 1), or a picture (c, h, w) of the records' size, of which each
-    picture loses the part it was cropped from. `picture` says that a mean is one whatever its size: a file may hold a
+    `mean` is None, values (c, 1, 1) or (1, 1, 1), or an image (c, h, w) of the records' size, of which each
+    image loses the part it was cropped from. `image` says that a mean is one whatever its size: a file may hold a
     single pixel, which is no value for all of them.
     """
 
-    def __init__(self, scale: float = 1.0, mean: Mean | None = None, picture: bool = False) -> None:
+    def __init__(self, scale: float = 1.0, mean: Mean | None = None, per_pixel: bool = False) -> None:
         self.scale, self.mean = scale, mean
         self._factor = np.float32(scale)
-        self.whole = mean is not None and (picture or mean.shape[1:] != (1, 1))
+        self.per_pixel = mean is not None and (per_pixel or mean.shape[1:] != (1, 1))
         self._on: dict[torch.device, Tensor] = {}
 
     def fits(self, shape: Shape) -> bool:
-        """Whether a record (c, h, w) has the size of the mean picture, where there is one."""
-        return not self.whole or self.mean is None or shape == self.mean.shape
+        """Whether a record (c, h, w) has the size of the mean image, where there is one."""
+        return not self.per_pixel or self.mean is None or shape == self.mean.shape
 
     def check(self, shape: Shape, describe: Callable[[], str]) -> None:
-        """Raises NetcError E505 for a record whose size differs from the mean picture's."""
+        """Raises NetcError E505 for a record whose size differs from the mean image's."""
         if not self.fits(shape):
             assert self.mean is not None
             mean, found = ("x".join(map(str, s)) for s in (self.mean.shape, shape))
             raise NetcError(
-                f"{describe()} is {found}, but the mean picture is {mean}",
+                f"{describe()} is {found}, but the mean image is {mean}",
                 code="E505",
                 field="transform_param.mean_file",
             )
@@ -68,7 +68,7 @@ class Normalization:
         valid: npt.NDArray[np.int64] | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """The finished pictures (n, c, h, w), on the device where `images` (uint8 or float32) are, in `out` if given.
+        """The finished images (n, c, h, w), on the device where `images` (uint8 or float32) are, in `out` if given.
 
         `mirror` (n), `offsets` (n, 2) and `valid` (n, 4) are as in Batch.
         """
@@ -78,13 +78,13 @@ class Normalization:
         result.copy_(_flip(images, mirror))
         if self.mean is not None:
             mean = self._mean(result.device)
-            result.sub_(_parts(mean, mirror, offsets, result.shape) if self.whole else mean)
+            result.sub_(_parts(mean, mirror, offsets, result.shape) if self.per_pixel else mean)
         if self.scale != 1:
             result.mul_(self.scale)
         return result if valid is None else result.mul_(_mask(valid, result))
 
     def host(self, target: Array, images: Array, places: Sequence[CropPlacement]) -> None:
-        """The same without torch, for pictures (n, c, h, w) that are mirrored already; `target` is float32."""
+        """The same without torch, for images (n, c, h, w) that are mirrored already; `target` is float32."""
         if self.mean is None and self.scale != 1:
             np.multiply(images, self._factor, out=target)
         else:
@@ -95,22 +95,22 @@ class Normalization:
                 np.multiply(target, self._factor, out=target)
         for i, place in enumerate(places):
             if place.valid is not None:
-                picture, (top, left, bottom, right) = target[i], place.valid
-                picture[:, :top], picture[:, bottom:], picture[:, :, :left], picture[:, :, right:] = 0, 0, 0, 0
+                image, (top, left, bottom, right) = target[i], place.valid
+                image[:, :top], image[:, bottom:], image[:, :, :left], image[:, :, right:] = 0, 0, 0, 0
 
     def _subtract(self, target: Array, places: Sequence[CropPlacement]) -> None:
-        """Take the mean away; of a mean picture the part under each crop."""
+        """Take the mean away; of a mean image the part under each crop."""
         assert self.mean is not None
-        if not self.whole:
+        if not self.per_pixel:
             np.subtract(target, self.mean, out=target)
         elif places.count(places[0]) == len(places):
             np.subtract(target, self._part(places[0], target.shape), out=target)
         else:
-            for picture, place in zip(target, places):
-                np.subtract(picture, self._part(place, target.shape), out=picture)
+            for image, place in zip(target, places):
+                np.subtract(image, self._part(place, target.shape), out=image)
 
     def _part(self, place: CropPlacement, shape: Shape) -> Mean:
-        """The part of the mean picture that is under a crop, mirrored with it."""
+        """The part of the mean image that is under a crop, mirrored with it."""
         assert self.mean is not None
         (y, x), (h, w) = place.offset, shape[2:]
         part = self.mean[:, y : y + h, x : x + w]
@@ -126,7 +126,7 @@ class Normalization:
 
 
 def _flip(images: Tensor, mirror: Array | None) -> Tensor:
-    """Some pictures flipped left to right; a GPU is not asked which."""
+    """Some images flipped left to right; a GPU is not asked which."""
     import torch
 
     if mirror is None or not mirror.any():
@@ -156,7 +156,7 @@ def _parts(mean: Tensor, mirror: Array | None, offsets: Array | None, shape: Sha
 
 
 def _mask(valid: Array, result: Tensor) -> Tensor:
-    """1 where a picture is, 0 in the padding (n, 1, h, w)."""
+    """1 where an image is, 0 in the padding (n, 1, h, w)."""
     import torch
 
     top, left, bottom, right = torch.from_numpy(valid).to(result.device)[:, :, None].unbind(1)

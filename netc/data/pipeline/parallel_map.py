@@ -47,7 +47,7 @@ def parallel_map(function: Callable[[T], R], items: Iterable[T], threads: int | 
 
 
 def read_in_parallel(records: Records, count: int, threads: int | None = None) -> Iterator[Record | NetcError]:
-    """The first `count` records in order, with pictures of their own, or what is wrong with them."""
+    """The first `count` records in order, with images of their own, or what is wrong with them."""
 
     def read_chunk(start: int) -> list[Record | NetcError]:
         with records.reading() as read:

@@ -18,7 +18,7 @@ Numbers = npt.NDArray[np.int64]
 Draws = npt.NDArray[np.uint64]
 
 RECORD, EPOCH, SKIP, AUGMENT = 0, 1, 2, 3
-"""Streams of random numbers: for a record, for an epoch's order, for `rand_skip`, for what is done to a picture."""
+"""Streams of random numbers: for a record, for an epoch's order, for `rand_skip`, for what is done to an image."""
 PLANNED = 1024
 """Records planned at a time: one batch costs as much as many."""
 

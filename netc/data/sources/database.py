@@ -67,9 +67,9 @@ class KeyIndex:
 
 
 class DatumRecords:
-    """The pictures and labels of a database; see `Records`.
+    """The images and labels of a database; see `Records`.
 
-    `color` and `gray` are `force_color` and `force_gray`: they concern compressed pictures only, as in Caffe.
+    `color` and `gray` are `force_color` and `force_gray`: they concern compressed images only, as in Caffe.
     Raises NetcError E502 for an empty database.
     """
 
@@ -91,7 +91,7 @@ class DatumRecords:
         return len(self._keys)
 
     def packing(self, index: int) -> tuple[int, bool]:
-        """Bytes of a record, and whether it holds a compressed picture; False for what is no Datum."""
+        """Bytes of a record, and whether it holds a compressed image; False for what is no Datum."""
         with self.store.reading() as get:
             value = get(self._keys[index]) or b""
             try:
@@ -118,7 +118,7 @@ class DatumRecords:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Read]:
-        """`read(index)`. Raises NetcError E503 for a record that is no Datum, E504 for a picture that is none."""
+        """`read(index)`. Raises NetcError E503 for a record that is no Datum, E504 for an image that is none."""
         with self.store.reading() as get:
 
             def read(index: int) -> Record:
@@ -128,7 +128,7 @@ class DatumRecords:
             yield read
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """Raw pictures of one size; None for others."""
+        """Raw images of one size; None for others."""
         with self.store.reading() as get:
             try:
                 found = read_alike([get(self._keys[index]) for index in indices])
@@ -136,11 +136,11 @@ class DatumRecords:
                 return None
             if found is None:
                 return None
-            extents, pictures, labels = found
-        images = np.frombuffer(pictures, np.uint8)
-        if min(extents) < 1 or len(images) != math.prod((len(indices), *extents)):
+            extents, data, labels = found
+        pixels = np.frombuffer(data, np.uint8)
+        if min(extents) < 1 or len(pixels) != math.prod((len(indices), *extents)):
             return None
-        return RecordBatch(images.reshape(len(indices), *extents), labels)
+        return RecordBatch(pixels.reshape(len(indices), *extents), labels)
 
     def close(self) -> None:
         """Close the store."""
@@ -165,7 +165,7 @@ class DatumRecords:
 
 
 def open_records(path: Path | str) -> DatumRecords:
-    """The records of a database, pictures decoded as they are. Raises NetcError E501, E507, E502 for an empty one."""
+    """The records of a database, images decoded as they are. Raises NetcError E501, E507, E502 for an empty one."""
     return DatumRecords(open_store(path))
 
 
@@ -178,5 +178,5 @@ def raw_image(datum: Datum) -> images.Image:
     values: Any = np.frombuffer(datum.data, np.uint8) if len(datum.data) else datum.floats
     count = 0 if values is None else len(values)
     if min(shape) < 1 or count != shape[0] * shape[1] * shape[2]:
-        raise ValueError(f"{count} values for a picture of {'x'.join(map(str, shape))}")
+        raise ValueError(f"{count} values for an image of {'x'.join(map(str, shape))}")
     return values.reshape(shape)  # type: ignore[no-any-return]

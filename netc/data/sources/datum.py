@@ -1,8 +1,8 @@
 """Caffe's database record, read straight from its bytes.
 
 A Datum is a protobuf message of seven fields (`caffe.proto`): channels, height, width, data, label,
-float_data, encoded. Parsing it as a message copies the picture and costs more than all else a reader
-does, so the few fields are picked from the wire here, and the picture stays a view of the database.
+float_data, encoded. Parsing it as a message copies the image and costs more than all else a reader
+does, so the few fields are picked from the wire here, and the image stays a view of the database.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def read_datum(buffer: Any) -> Datum:
 
 
 def read_alike(values: Sequence[Any]) -> tuple[Extents, bytearray, list[int]] | None:
-    """Extents, pictures and labels of raw records (bytes or memoryviews) that differ in pictures and labels only.
+    """Extents, images and labels of raw records (bytes or memoryviews) that differ in images and labels only.
 
-    The first alone is parsed whole; of the others, what stands before the picture is compared with it. None for records
+    The first alone is parsed whole; of the others, what stands before the image is compared with it. None for records
     of another kind. Raises ValueError where one that is parsed is no Datum.
 
     >>> one, two = (write_datum((1, 1, 2), bytes([i, i]), i, encoded=False) for i in (8, 9))
-    >>> extents, pictures, labels = read_alike([one, two])
-    >>> extents, list(pictures), labels
+    >>> extents, images, labels = read_alike([one, two])
+    >>> extents, list(images), labels
     ((1, 1, 2), [8, 8, 9, 9], [8, 9])
     """
     first = memoryview(values[0])
@@ -83,7 +83,7 @@ def read_alike(values: Sequence[Any]) -> tuple[Extents, bytearray, list[int]] | 
     start, end = datum.start, datum.start + len(datum.data)
     if start == end or datum.encoded or read_datum(first[:end]).label:
         return None
-    head, pictures, labels, known = bytes(first[:start]), [], [], dict[bytes, int | None]()
+    head, images, labels, known = bytes(first[:start]), [], [], dict[bytes, int | None]()
     for value in values:
         if len(value) < end or value[:start] != head:
             return None
@@ -93,9 +93,9 @@ def read_alike(values: Sequence[Any]) -> tuple[Extents, bytearray, list[int]] | 
         label = known[tail]
         if label is None:
             return None
-        pictures.append(value[start:end])
+        images.append(value[start:end])
         labels.append(label)
-    return (datum.channels, datum.height, datum.width), bytearray().join(pictures), labels
+    return (datum.channels, datum.height, datum.width), bytearray().join(images), labels
 
 
 def _only_label(tail: bytes) -> int | None:

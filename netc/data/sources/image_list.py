@@ -1,4 +1,4 @@
-"""ImageData: picture files and labels from a list (`image_data_layer.cpp`)."""
+"""ImageData: image files and labels from a list (`image_data_layer.cpp`)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ImageListParameters(Protocol):
 
 
 class ImageListRecords:
-    """The pictures that a list names; see `Records`.
+    """The images that a list names; see `Records`.
 
     A line is a path and a number, apart at the last space, so that paths may hold spaces. Where the first line that
     names a file does so only with more numbers taken off its end, every line has so many labels. Labels may be
@@ -63,7 +63,7 @@ class ImageListRecords:
             raise NetcError(f"list `{self.name}` is empty", code="E502", field=FIELD)
 
     def shapes(self, index: int = 0) -> tuple[Shape, ...]:
-        """Planes of a picture, resized, and its label or labels."""
+        """Planes of an image, resized, and its label or labels."""
         with self.reading() as read:
             return read(index).image.shape, self._labels.shape[1:]
 
@@ -72,7 +72,7 @@ class ImageListRecords:
         return random.permutation(len(self._names))
 
     def describe(self, index: int) -> str:
-        """The picture, for a message."""
+        """The image, for a message."""
         return f"`{self._root}{self._names[index % len(self._names)]}` of `{self.name}`"
 
     def next_index(self, index: int) -> int:
@@ -81,7 +81,7 @@ class ImageListRecords:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Read]:
-        """`read(index)`. Raises NetcError E504 for a picture that is missing or cannot be decoded."""
+        """`read(index)`. Raises NetcError E504 for an image that is missing or cannot be decoded."""
         yield self._read
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:

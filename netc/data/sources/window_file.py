@@ -1,4 +1,4 @@
-"""R-CNN's window files: pictures, and windows in them with the object each overlaps.
+"""R-CNN's window files: images, and windows in them with the object each overlaps.
 
 # 0
 path
@@ -23,15 +23,15 @@ from netc.diagnostics import NetcError, Source, Span
 
 FIELD = "window_data_param.source"
 Windows = npt.NDArray[np.int32]
-"""Picture, label, x1, y1, x2, y2 in each row."""
+"""WindowImage, label, x1, y1, x2, y2 in each row."""
 
 
 LIMIT = np.float32(2**31)
 """Beyond all numbers of a window."""
 
 
-class Picture(NamedTuple):
-    """A picture as the window file describes it."""
+class WindowImage(NamedTuple):
+    """An image as the window file describes it."""
 
     path: str
     shape: Shape
@@ -41,7 +41,7 @@ class Picture(NamedTuple):
 class WindowFile(NamedTuple):
     """What a window file holds."""
 
-    pictures: list[Picture]
+    images: list[WindowImage]
     background: Windows
     foreground: Windows
 
@@ -54,27 +54,27 @@ def read_windows(path: Path, name: str, fg_threshold: float, bg_threshold: float
     """
     source = Source(name, read_text(path, name, FIELD))
     lines = [line.strip() for line in source.text.split("\n")]
-    pictures: list[Picture] = []
+    images: list[WindowImage] = []
     blocks: list[npt.NDArray[np.float32]] = []
     at = 0
     while at < len(lines):
         if not lines[at]:
             at += 1
             continue
-        picture, rows, at = _picture(source, lines, at)
-        blocks.append(np.column_stack([np.full(len(rows), len(pictures), np.float32), rows]))
-        pictures.append(picture)
-    if not pictures:
+        image, rows, at = _image(source, lines, at)
+        blocks.append(np.column_stack([np.full(len(rows), len(images), np.float32), rows]))
+        images.append(image)
+    if not images:
         raise NetcError(f"window file `{name}` is empty", code="E502", field=FIELD)
-    return _parted(pictures, np.concatenate(blocks), name, fg_threshold, bg_threshold)
+    return _parted(images, np.concatenate(blocks), name, fg_threshold, bg_threshold)
 
 
-def _picture(source: Source, lines: list[str], at: int) -> tuple[Picture, npt.NDArray[np.float32], int]:
-    """One picture, its windows as label, overlap, x1, y1, x2, y2, and the line behind them."""
+def _image(source: Source, lines: list[str], at: int) -> tuple[WindowImage, npt.NDArray[np.float32], int]:
+    """One image, its windows as label, overlap, x1, y1, x2, y2, and the line behind them."""
     if not lines[at].startswith("#"):
-        raise _bad(source, at, "a picture begins with `#` and its number")
+        raise _bad(source, at, "an image begins with `#` and its number")
     if at + 6 > len(lines):
-        raise _bad(source, at, "the file ends inside this picture")
+        raise _bad(source, at, "the file ends inside this image")
     try:
         channels, height, width, count = (int(line) for line in lines[at + 2 : at + 6])
     except ValueError:
@@ -96,11 +96,11 @@ def _picture(source: Source, lines: list[str], at: int) -> tuple[Picture, npt.ND
     if not within.all():
         row, column = map(int, np.argwhere(~within)[0])
         raise _bad(source, low + row, f"`{words[row][column]}` is no number that a window can have")
-    return Picture(lines[at + 1], (channels, height, width)), rows, high
+    return WindowImage(lines[at + 1], (channels, height, width)), rows, high
 
 
 def _parted(
-    pictures: list[Picture], rows: npt.NDArray[np.float32], name: str, fg_threshold: float, bg_threshold: float
+    images: list[WindowImage], rows: npt.NDArray[np.float32], name: str, fg_threshold: float, bg_threshold: float
 ) -> WindowFile:
     overlap = rows[:, 2]
     is_foreground = overlap >= np.float32(fg_threshold)
@@ -113,10 +113,10 @@ def _parted(
             f"`{name}` has a foreground window of label {worst[1]}: labels of objects begin at 1",
             code="E509",
             field=FIELD,
-            notes=[f"it is in `{pictures[worst[0]].path}`"],
+            notes=[f"it is in `{images[worst[0]].path}`"],
         )
     background[:, 1] = 0
-    return WindowFile(pictures, background, foreground)
+    return WindowFile(images, background, foreground)
 
 
 def _bad(source: Source, index: int, what: str) -> NetcError:

@@ -1,4 +1,4 @@
-"""WindowData: windows of pictures, around objects and background, as R-CNN is trained (`window_data_layer.cpp`)."""
+"""WindowData: windows of images, around objects and background, as R-CNN is trained (`window_data_layer.cpp`)."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class WindowRecords:
         )
 
     def shapes(self, index: int = 0) -> tuple[Shape, ...]:
-        """Planes of a window, whatever the file says of its picture: always in colour, and a label, a scalar."""
+        """Planes of a window, whatever the file says of its image: always in color, and a label, a scalar."""
         size = self._parameters.transform.crop_size
         return (3, size, size), ()
 
@@ -121,8 +121,8 @@ class WindowRecords:
 
     def describe(self, index: int) -> str:
         """The window, for a message."""
-        picture, _, *corners = self._window(index)
-        return f"window {' '.join(map(str, corners))} of `{self._name(picture)}`"
+        image, _, *corners = self._window(index)
+        return f"window {' '.join(map(str, corners))} of `{self._name(image)}`"
 
     def next_index(self, index: int) -> int:
         """The next window of its kind."""
@@ -133,7 +133,7 @@ class WindowRecords:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Read]:
-        """`read(index)`. Raises NetcError E504 for a picture that cannot be read, E509 for a window outside it."""
+        """`read(index)`. Raises NetcError E504 for an image that cannot be read, E509 for a window outside it."""
         yield self._read
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:
@@ -141,7 +141,7 @@ class WindowRecords:
         return None
 
     def close(self) -> None:
-        """Forget cached pictures."""
+        """Forget cached images."""
         self._cache = {}
 
     def _window(self, index: int) -> list[int]:
@@ -149,10 +149,10 @@ class WindowRecords:
         rows = background if number < len(background) else self.file.foreground
         return rows[number if number < len(background) else number - len(background)].tolist()  # type: ignore[no-any-return]
 
-    def _name(self, picture: int) -> str:
-        return self._parameters.root_folder + self.file.pictures[picture].path
+    def _name(self, image: int) -> str:
+        return self._parameters.root_folder + self.file.images[image].path
 
-    def _picture(self, number: int) -> Any:
+    def _image(self, number: int) -> Any:
         data = self._cache.get(number)
         if data is None:
             name = self._name(number)
@@ -166,15 +166,15 @@ class WindowRecords:
         p = self._parameters
         size = p.transform.crop_size
         try:
-            picture = self._picture(number)
+            image = self._image(number)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise NetcError(f"{self.describe(index)}: {reason}", code="E504", field=FIELD) from None
         try:
-            place = place_window(Corners(*corners), picture.shape[:2], size, p.context_pad, p.crop_mode == "square")
+            place = place_window(Corners(*corners), image.shape[:2], size, p.context_pad, p.crop_mode == "square")
         except ValueError as error:
             raise NetcError(f"{self.describe(index)}: {error}", code="E509", field=FIELD) from None
-        return Record(*_warped(picture, place, size, bool(index % 2), label))
+        return Record(*_warped(image, place, size, bool(index % 2), label))
 
 
 def _check(parameters: WindowParameters) -> None:
@@ -213,23 +213,23 @@ class WindowPlacement(NamedTuple):
     right: int
 
 
-def place_window(corners: Corners, picture: tuple[int, int], size: int, context: int, square: bool) -> WindowPlacement:
+def place_window(corners: Corners, image: tuple[int, int], size: int, context: int, square: bool) -> WindowPlacement:
     """How a window is scaled to a crop of `size`, in Caffe's float32 and with its rounding.
 
-    With `context` pixels around it, or made `square`, it may reach outside the picture: that part is padding. Raises
+    With `context` pixels around it, or made `square`, it may reach outside the image: that part is padding. Raises
     ValueError for a window that is empty or, as it stands, outside.
     """
-    height, width = picture
+    height, width = image
     if not (context or square):
         if not (0 <= corners.x1 <= corners.x2 < width and 0 <= corners.y1 <= corners.y2 < height):
-            raise ValueError(f"it is not inside a picture of {height}x{width}")
+            raise ValueError(f"it is not inside an image of {height}x{width}")
         return WindowPlacement(corners, size, size, 0, 0, 0)
     wide = _widened(corners, size, context, square)
     left, top = max(0, -wide.x1), max(0, -wide.y1)
     right, bottom = max(0, wide.x2 - width + 1), max(0, wide.y2 - height + 1)
     inside = Corners(wide.x1 + left, wide.y1 + top, wide.x2 - right, wide.y2 - bottom)
     if inside.x1 > inside.x2 or inside.y1 > inside.y2:
-        raise ValueError(f"it is empty, or outside a picture of {height}x{width}")
+        raise ValueError(f"it is empty, or outside an image of {height}x{width}")
     scale_x, scale_y = (np.float32(size) / np.float32(b - a + 1) for a, b in ((wide.x1, wide.x2), (wide.y1, wide.y2)))
     return WindowPlacement(
         inside,
@@ -262,14 +262,14 @@ def _rounded(value: Any) -> int:
     return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))
 
 
-def _warped(picture: Any, place: WindowPlacement, size: int, mirror: bool, label: int) -> tuple[Any, int, Any]:
+def _warped(image: Any, place: WindowPlacement, size: int, mirror: bool, label: int) -> tuple[Any, int, Any]:
     import cv2
 
     left = place.right if mirror else place.left
     height, width = min(place.height, size - place.top), min(place.width, size - left)
-    crop = np.zeros((size, size, picture.shape[2]), np.uint8)
+    crop = np.zeros((size, size, image.shape[2]), np.uint8)
     if height > 0 and width > 0:
         x1, y1, x2, y2 = place.corners
-        warped = cv2.resize(picture[y1 : y2 + 1, x1 : x2 + 1], (width, height), interpolation=cv2.INTER_LINEAR)
+        warped = cv2.resize(image[y1 : y2 + 1, x1 : x2 + 1], (width, height), interpolation=cv2.INTER_LINEAR)
         crop[place.top : place.top + height, left : left + width] = cv2.flip(warped, 1) if mirror else warped
     return images.planes(crop), label, (place.top, left, place.top + max(0, height), left + max(0, width))

@@ -1,4 +1,4 @@
-"""A contact sheet: small pictures of a database, with their labels, on one page."""
+"""A contact sheet: small images of a database, with their labels, on one page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from netc.diagnostics import NetcError
 from netc.weights import atomic_write
 
 CELL, TEXT, GAP = 96, 16, 6
-"""Pixels of a picture's square, of the line below it, and between."""
+"""Pixels of an image's square, of the line below it, and between."""
 PAPER, INK = 255, (40, 40, 40)
 
 
@@ -55,13 +55,13 @@ def _page(cells: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
 
 
 def _cell(image: Image, label: str) -> npt.NDArray[np.uint8]:
-    """The picture as large as it fits, in the middle, and its label."""
+    """The image as large as it fits, in the middle, and its label."""
     import cv2
 
-    picture = _colours(image)
-    scale = CELL / max(picture.shape[:2])
-    size = [max(1, round(extent * scale)) for extent in picture.shape[:2]]
-    shrunk = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    image = _colors(image)
+    scale = CELL / max(image.shape[:2])
+    size = [max(1, round(extent * scale)) for extent in image.shape[:2]]
+    shrunk = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     cell = np.full((CELL + TEXT, CELL, 3), PAPER, np.uint8)
     y, x = ((CELL - extent) // 2 for extent in size)
     cell[y : y + size[0], x : x + size[1]] = shrunk
@@ -69,8 +69,8 @@ def _cell(image: Image, label: str) -> npt.NDArray[np.uint8]:
     return cell
 
 
-def _colours(image: Image) -> npt.NDArray[np.uint8]:
-    """Any planes as OpenCV's picture: three planes are colours, of others the first is shown as grey.
+def _colors(image: Image) -> npt.NDArray[np.uint8]:
+    """Any planes as OpenCV's image: three planes are colors, of others the first is shown as gray.
 
     Floats are stretched from black to white.
     """

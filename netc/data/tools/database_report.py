@@ -29,9 +29,9 @@ class DatabaseReport:
     bytes: int
     """Of all values, in the records looked at."""
     encoded: int = 0
-    """Records that hold a compressed picture."""
+    """Records that hold a compressed image."""
     shapes: Counter[Shape] = field(default_factory=Counter)
-    """Planes, height, width of the pictures."""
+    """Planes, height, width of the images."""
     labels: Counter[int] = field(default_factory=Counter)
     floats: int = 0
     """Records that hold floats."""
@@ -47,7 +47,7 @@ class DatabaseReport:
 def inspect_database(
     database: Path | str, *, limit: int | None = None, threads: int | None = None, progress: Progress = no_progress
 ) -> DatabaseReport:
-    """Look at every record of a database, or at the first `limit`, decoding each picture.
+    """Look at every record of a database, or at the first `limit`, decoding each image.
 
     A record that cannot be read is one of the report's errors. Raises NetcError E501, E502, E507 for the
     database itself.

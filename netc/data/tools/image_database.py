@@ -1,4 +1,4 @@
-"""Databases of picture files, as Caffe's convert_imageset makes them."""
+"""Databases of image files, as Caffe's convert_imageset makes them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.weights import atomic_write
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
-"""Files that count as pictures in class folders."""
+"""Files that count as images in class folders."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """What becomes of each picture; the flags of convert_imageset."""
+    """What becomes of each image; the flags of convert_imageset."""
 
     gray: bool = False
     """One plane, not three."""
@@ -35,9 +35,9 @@ class ImageSettings:
     """Resize to this height and width; 0 leaves the size."""
     width: int = 0
     check_size: bool = False
-    """All pictures must come out in one size."""
+    """All images must come out in one size."""
     encoded: bool = False
-    """Keep pictures compressed: the file as it is where nothing changes it."""
+    """Keep images compressed: the file as it is where nothing changes it."""
     encode_type: str = ""
     """Compress as `png`, `jpg`, ...; implies `encoded`, whose default is each file's own kind."""
 
@@ -46,11 +46,11 @@ class ImageSettings:
         if min(self.height, self.width) < 0 or (self.height > 0) != (self.width > 0):
             raise NetcError(f"height {self.height} and width {self.width} must be given together", code="E512")
         if self.encode_type and not _can_encode(self.encode_type):
-            raise NetcError(f"OpenCV cannot write pictures of type `{self.encode_type}`", code="E512")
+            raise NetcError(f"OpenCV cannot write images of type `{self.encode_type}`", code="E512")
 
 
 class ImageEntry(NamedTuple):
-    """A picture file and its label."""
+    """An image file and its label."""
 
     name: str
     label: int
@@ -62,7 +62,7 @@ class Conversion(NamedTuple):
     written: int
     """Records."""
     skipped: tuple[Diagnostic, ...] = ()
-    """What is wrong with the pictures that were left out."""
+    """What is wrong with the images that were left out."""
 
 
 def convert_images(
@@ -78,12 +78,12 @@ def convert_images(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> Conversion:
-    """Make a database of the pictures that a list names, a path and a label a line (`convert_imageset.cpp`).
+    """Make a database of the images that a list names, a path and a label a line (`convert_imageset.cpp`).
 
     `root` stands before each path as it is. Keys are the number of the line, eight digits, and the path. `shuffle`
     changes the order of lines, by `seed`.
 
-    Raises NetcError E501, E502, E506 for the list, E504 for a picture that cannot be read (`skip_bad` leaves it out),
+    Raises NetcError E501, E502, E506 for the list, E504 for an image that cannot be read (`skip_bad` leaves it out),
     E505 for one of another size where `check_size` asks for one size, E511, E512 for output and settings.
     """
     settings = settings or ImageSettings()
@@ -111,9 +111,9 @@ def convert_folder(
 ) -> tuple[Conversion, list[str]]:
     """Make a database of class folders, as ImageNet is laid out; gives what was done, and the classes by label.
 
-    Each folder in `folder` is a class, and labels count the classes in the order of their names; pictures may lie
+    Each folder in `folder` is a class, and labels count the classes in the order of their names; images may lie
     deeper. Class names are written to `labels`, one a line, by default to a new file, `labels_beside(out)`. Shuffled,
-    for classes must mix within a batch. Raises NetcError as `convert_images` does, E502 where there are no pictures,
+    for classes must mix within a batch. Raises NetcError as `convert_images` does, E502 where there are no images,
     E408 for a labels file that cannot be written, E511 for a default one that exists.
     """
     settings = settings or ImageSettings()
@@ -164,7 +164,7 @@ def read_entries(list_file: Path | str) -> list[ImageEntry]:
 
 
 def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
-    """The pictures in class folders, in order, and the classes. Raises NetcError E501, E502."""
+    """The images in class folders, in order, and the classes. Raises NetcError E501, E502."""
     try:
         classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
@@ -176,13 +176,13 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
         if path.suffix.lower() in SUFFIXES and path.is_file()
     ]
     if not entries:
-        notes = [f"{len(classes)} class folders", f"pictures end in {' '.join(sorted(SUFFIXES))}"]
-        raise NetcError(f"folder `{folder}` holds no pictures in class folders", code="E502", notes=notes)
+        notes = [f"{len(classes)} class folders", f"images end in {' '.join(sorted(SUFFIXES))}"]
+        raise NetcError(f"folder `{folder}` holds no images in class folders", code="E502", notes=notes)
     return entries, classes
 
 
 class _Run:
-    """One conversion: pictures are read and changed in threads, records written in order."""
+    """One conversion: images are read and changed in threads, records written in order."""
 
     def __init__(self, settings: ImageSettings, root: str, skip_bad: bool, progress: Progress) -> None:
         self.settings, self.root, self.skip_bad, self.progress = settings, root, skip_bad, progress
@@ -190,7 +190,7 @@ class _Run:
         self.size = (settings.height, settings.width) if settings.height else None
 
     def write(self, entries: Sequence[ImageEntry], put: Put, threads: int | None) -> Conversion:
-        """Write a record an entry. Raises NetcError E502 where every picture was left out."""
+        """Write a record an entry. Raises NetcError E502 where every image was left out."""
         skipped: list[Diagnostic] = []
         first: Shape | None = None
         for number, result in enumerate(parallel_map(self._attempt, entries, threads)):
@@ -204,7 +204,7 @@ class _Run:
                 raise self._other_size(entries[number].name, shape, first)
             put(f"{number:08d}_{entries[number].name}".encode("utf-8", "surrogateescape"), record)
         if first is None:
-            raise NetcError(f"none of {len(entries)} pictures can be read", code="E502", notes=[skipped[0].message])
+            raise NetcError(f"none of {len(entries)} images can be read", code="E502", notes=[skipped[0].message])
         return Conversion(len(entries) - len(skipped), tuple(skipped))
 
     def _attempt(self, entry: ImageEntry) -> tuple[bytes, Shape] | NetcError:
@@ -216,7 +216,7 @@ class _Run:
             return error
 
     def _record(self, entry: ImageEntry) -> tuple[bytes, Shape]:
-        """The record of a picture and the picture's shape (`io.cpp`, ReadImageToDatum). Raises NetcError E504."""
+        """The record of an image and the image's shape (`io.cpp`, ReadImageToDatum). Raises NetcError E504."""
         try:
             data = images.read(self._candidates(entry.name))
             decoded = images.decode(memoryview(data), self.flag)
@@ -229,11 +229,11 @@ class _Run:
             packed = data if same else images.encode(image, kind)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise NetcError(f"picture `{self.root}{entry.name}`: {reason}", code="E504") from None
+            raise NetcError(f"image `{self.root}{entry.name}`: {reason}", code="E504") from None
         return write_datum(data=packed, label=entry.label, encoded=True), image.shape
 
     def _kind(self, name: str) -> str | None:
-        """How a picture is to be compressed, None for not at all. Raises ValueError where its name does not tell."""
+        """How an image is to be compressed, None for not at all. Raises ValueError where its name does not tell."""
         if self.settings.encode_type or not self.settings.encoded:
             return self.settings.encode_type or None
         kind = Path(name).suffix[1:].lower()
@@ -248,7 +248,7 @@ class _Run:
     def _other_size(self, name: str, shape: Shape, first: Shape) -> NetcError:
         found, wanted = ("x".join(map(str, s)) for s in (shape, first))
         return NetcError(
-            f"picture `{self.root}{name}` is {found}, those before it are {wanted}",
+            f"image `{self.root}{name}` is {found}, those before it are {wanted}",
             code="E505",
             help="give `--resize_height` and `--resize_width`",
         )

@@ -1,4 +1,4 @@
-"""The mean picture of a database, as Caffe's compute_image_mean makes it."""
+"""The mean image of a database, as Caffe's compute_image_mean makes it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from netc.weights import write_blob
 
 
 class MeanImage(NamedTuple):
-    """What the pictures of a database have in common."""
+    """What the images of a database have in common."""
 
     mean: Mean
     """Planes (c, h, w)."""
-    pictures: int
+    images: int
     """How many there are."""
     skipped: int
     """Records left out because they could not be read."""
@@ -42,11 +42,11 @@ def mean_image(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> MeanImage:
-    """The mean of all pictures of a database, written to the .binaryproto file `out` where that is given.
+    """The mean of all images of a database, written to the .binaryproto file `out` where that is given.
 
-    Sums are float32, taken in the order of the records: the numbers are Caffe's (`compute_image_mean.cpp`). Pictures
+    Sums are float32, taken in the order of the records: the numbers are Caffe's (`compute_image_mean.cpp`). Images
     are decoded as they are. Raises NetcError E501, E502 for the database, E503, E504 for a record (`skip_bad` leaves it
-    out), E505 for pictures of different sizes, E408 where `out` cannot be written.
+    out), E505 for images of different sizes, E408 where `out` cannot be written.
     """
     with contextlib.closing(open_records(database)) as records:
         result = _mean(records, skip_bad, threads, progress)

@@ -15,7 +15,7 @@ from netc.diagnostics import NetcError
 
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_RECORD = 1 + 3 * 32 * 32
-"""A label and a picture (README of the binary version)."""
+"""A label and an image (README of the binary version)."""
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 
 
@@ -33,12 +33,10 @@ def mnist(
     output exists or cannot be written.
     """
     checked_target(out, backend)
-    pictures, labels = read_idx(images_idx, 3), read_idx(labels_idx, 1)
-    if len(pictures) != len(labels):
-        raise NetcError(
-            f"`{images_idx}` holds {len(pictures)} images, `{labels_idx}` {len(labels)} labels", code="E510"
-        )
-    return write_planes(out, zip(pictures[:, None], labels.tolist()), backend, progress=progress, total=len(labels))
+    images, labels = read_idx(images_idx, 3), read_idx(labels_idx, 1)
+    if len(images) != len(labels):
+        raise NetcError(f"`{images_idx}` holds {len(images)} images, `{labels_idx}` {len(labels)} labels", code="E510")
+    return write_planes(out, zip(images[:, None], labels.tolist()), backend, progress=progress, total=len(labels))
 
 
 def cifar10(
