@@ -7,15 +7,17 @@ from typing import NoReturn
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, known, text
 from netc.ir.graph import Graph, Node
+from netc.ir.layer import Layer
 
 
-def cannot_export(node: Node, format_name: str, *notes: str) -> NetcError:
+def cannot_export(node: Node, format_name: str, *notes: str, help: str | None = None) -> NetcError:
     """E801 for a layer that cannot be exported to a format (`ONNX`, `a .py file`)."""
     return NetcError(
         f"a layer of type `{node.layer.type}` cannot be exported to {format_name}",
         code="E801",
         span=node.span,
-        notes=[f"layer `{node.name}`", *notes],
+        notes=[f"layer `{node.name}`", *dict.fromkeys(notes)],
+        help=help,
     )
 
 
@@ -26,6 +28,20 @@ def unsupported(reason: str, field: str | None = None) -> NoReturn:
     layer and its place where that fails too.
     """
     raise NetcError(reason, code="E801", field=field)
+
+
+def check_traceable(layer: Layer, bottoms: int, tops: int) -> None:
+    """Raise NetcError E801 for a layer that is more than a function from its bottoms to its tops."""
+    if layer.role == "opaque":
+        unsupported("it runs code of the user")
+    if layer.is_data or not tops:
+        unsupported("it reads or writes files" if layer.is_data else "it has no top")
+    if layer.constants(bottoms):
+        unsupported("it reads a constant from a file")
+
+
+ANY_AXES = 32
+"""More axes than a blob may have."""
 
 
 def known_shape(graph: Graph, name: str, free: int = 0) -> Shape:

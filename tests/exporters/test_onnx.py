@@ -16,6 +16,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 ONE = """layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 4 dim: 9 dim: 7 }} }} }}
 layer {{ name: "one" bottom: "data" top: "one" {} }}
 """
+DUMP = """layer {{ name: "dump" type: "HDF5Output" bottom: "{0}" bottom: "{0}"
+  hdf5_output_param {{ file_name: "out.h5" }} }}
+"""
 LAYERS = {
     "dilated": 'type: "Convolution" convolution_param { num_output: 3 kernel_size: 2 dilation: 2 stride: 3 }',
     "transposed product": 'type: "InnerProduct" inner_product_param { num_output: 5 transpose: true }',
@@ -108,9 +111,11 @@ def test_half_precision(tmp_path):
     assert close(net_of(model).run(feed)["prob"], found["prob"].astype(np.float32), 0.03)
 
 
-def test_what_has_no_form_is_told(tmp_path):
-    text = ONE.format('type: "Pooling" pooling_param { kernel_size: 2 stride: 3 pool: STOCHASTIC }')
+def test_a_layer_that_cannot_be_exported_is_an_error_at_its_line(tmp_path):
+    text = ONE.format('type: "Power"') + DUMP.format("one")
     model = trained(write(tmp_path, text))
-    with pytest.raises(NetcError, match="`Pooling` cannot be exported to ONNX") as caught:
+    with pytest.raises(NetcError, match="`HDF5Output` cannot be exported to ONNX") as caught:
         model_of(model)
-    assert caught.value.diagnostics[0].line == 2
+    (found,) = caught.value.diagnostics
+    assert found.line == 3
+    assert found.notes[0] == "layer `dump`"

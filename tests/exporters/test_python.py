@@ -88,17 +88,17 @@ def test_hostile_names_are_comments_and_keys(tmp_path):
     assert text.isprintable() or all(line.isprintable() for line in text.split("\n"))
 
 
-def test_a_layer_without_a_rule_is_told_with_its_place(tmp_path):
-    parameters = "pooling_param { kernel_size: 2 stride: 3 pool: STOCHASTIC }"
-    text = MIXED + f'layer {{ name: "chance" type: "Pooling" bottom: "sum" top: "chance" {parameters} }}\n'
+def test_a_layer_that_cannot_be_exported_is_an_error_at_its_line(tmp_path):
+    dump = 'bottom: "sum" bottom: "prob" hdf5_output_param { file_name: "out.h5" }'
+    text = MIXED + f'layer {{ name: "dump" type: "HDF5Output" {dump} }}\n'
     model = trained(write(tmp_path, text))
     with pytest.raises(NetcError) as caught:
         source_of(model, "w.safetensors")
     (found,) = caught.value.diagnostics
     assert found.code == "E801"
-    assert "`Pooling`" in found.message
+    assert "`HDF5Output`" in found.message
     assert found.line == text.count("\n")
-    assert "layer `chance`" in found.notes
+    assert "layer `dump`" in found.notes
 
 
 def test_the_input_stage_makes_the_nets_input_of_pictures(tmp_path):

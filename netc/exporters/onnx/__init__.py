@@ -9,7 +9,7 @@ plain padding, the same in every runtime.
     model.py    the model, and its optional input stage
 """
 
-from netc.exporters.onnx.model import OPSET, model_of
+from netc.exporters.onnx.model import model_of
 from netc.exporters.onnx.rules import OnnxCall, writes
 
-__all__ = ["OPSET", "OnnxCall", "model_of", "writes"]
+__all__ = ["OnnxCall", "model_of", "writes"]

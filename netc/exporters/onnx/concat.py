@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from netc.exporters.errors import unsupported
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.concat import Concat, Slice, Split
 
@@ -17,6 +18,8 @@ def concat(layer: Concat, call: OnnxCall) -> None:
 @writes(Slice)
 def slice_(layer: Slice, call: OnnxCall) -> None:
     """Split."""
+    if layer.axis % call.axes == 0 and 0 in call.free[0]:
+        unsupported("cuts the batch, whose size is free", "axis")
     parts = [shape[layer.axis] for shape in call.top_shapes]
     if len(parts) == 1:
         call.top("Identity", call.x)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netc.diagnostics import NetcError
-from netc.exporters.errors import cannot_export, known_shape
+from netc.exporters.errors import ANY_AXES, cannot_export, check_traceable, known_shape, unsupported
 from netc.exporters.input_stage import InputStage
 from netc.exporters.onnx.rules import RULES, OnnxCall, Sink
-from netc.ir.dims import known
+from netc.exporters.onnx.traced import OPSET, traced_layer
+from netc.exporters.symbolic_shapes import SymbolicShapes, with_free_extents
+from netc.ir.dtypes import is_floating
 from netc.ir.fusion import Step, steps
-from netc.ir.graph import Graph
+from netc.ir.graph import Graph, Node
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 22
-"""The version of ONNX's operators that is written."""
 IR_VERSION = 10
 """The file format that OPSET came with."""
-BATCH = "batch"
-"""The name of the extent that is free."""
 MAX_BYTES = 2**31 - 1
 """What protobuf can hold in one message."""
 
@@ -33,79 +31,119 @@ def model_of(
     dtype: str = "float32",
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """The model, checked. With a `stage` its first input takes RGB pictures (n, h, w, 3) of bytes.
+    """The model, checked. With a `stage` its first input takes RGB images (n, h, w, 3) of bytes.
 
     `dtype` is float32, float64 or float16. Raises NetcError E801 for layers that have no form in ONNX, E802 for inputs
     of unknown size, E407 for more than the 2 GB that one file can hold.
     """
-    import onnx
-
-    sink = Sink(np.dtype(dtype))
-    sink.names.update(graph.values)
-    inputs = [_input(graph, sink, name, stage if index == 0 else None) for index, name in enumerate(graph.inputs)]
-    for step in steps(graph):
-        _write(graph, sink, step)
-    size = sum(array.nbytes for array in sink.constants.values())
-    if size > MAX_BYTES:
-        raise NetcError(f"the weights need {size} bytes, an ONNX file can hold {MAX_BYTES}", code="E407")
-    outputs = [_value(name, graph, sink.dtype) for name in graph.outputs]
-    nodes = sink.nodes()
-    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in sink.constants.items()]
-    made = onnx.helper.make_graph(nodes, graph.name or "net", inputs, outputs, tensors)
-    opsets = [onnx.helper.make_opsetid("", opset)]
-    model = onnx.helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="netc")
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return with_free_extents(graph, lambda symbolic: _Model(graph, symbolic, dtype).proto(stage, opset))
 
 
-def _value(name: str, graph: Graph, dtype: np.dtype[Any]) -> onnx.ValueInfoProto:
-    import onnx
+class _Model:
+    def __init__(self, graph: Graph, symbolic: SymbolicShapes, dtype: str) -> None:
+        self.graph, self.symbolic = graph, symbolic
+        self.sink = Sink(np.dtype(dtype))
+        self.sink.names.update(graph.values)
 
-    shape = graph.shape(name)
-    first = BATCH if shape and known(shape[0]) else None  # a Filter gives as many items as it pleases
-    extents: list[str | int | None] | None = None if shape is None else [first, *shape[1:]] if shape else []
-    return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(dtype), extents)
+    def proto(self, stage: InputStage | None, opset: int) -> onnx.ModelProto:
+        """The model of the graph."""
+        import onnx
 
+        graph, sink = self.graph, self.sink
+        inputs = [self._input(name, stage if index == 0 else None) for index, name in enumerate(graph.inputs)]
+        for step in steps(graph):
+            self._write(step)
+        size = sum(array.nbytes for array in sink.constants.values())
+        if size > MAX_BYTES:
+            raise NetcError(f"the weights need {size} bytes, an ONNX file can hold {MAX_BYTES}", code="E407")
+        outputs = [self._value(name) for name in graph.outputs]
+        tensors = [onnx.numpy_helper.from_array(array, name) for name, array in sink.constants.items()]
+        made = onnx.helper.make_graph(sink.nodes(), graph.name or "net", inputs, outputs, tensors)
+        opsets = [onnx.helper.make_opsetid("", opset)]
+        model = onnx.helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="netc")
+        onnx.checker.check_model(model, full_check=True)
+        return model
 
-def _input(graph: Graph, sink: Sink, name: str, stage: InputStage | None) -> onnx.ValueInfoProto:
-    shape = known_shape(graph, name, free=1)
-    if stage is None:
-        return _value(name, graph, sink.dtype)
-    import onnx
+    def _value(self, name: str) -> onnx.ValueInfoProto:
+        import onnx
 
-    if len(shape) != 4 or shape[1] != 3:
-        raise NetcError(f"`{graph.values[name].blob}` takes no pictures of three colours", code="E802")
-    pictures = sink.fresh("images")
-    call = OnnxCall(sink, "input", (pictures,), (shape,), (name,), (shape,), (), ())
-    planes = call.op("Transpose", pictures, perm=(0, 3, 1, 2))
-    if stage.bgr:
-        planes = call.op("Gather", planes, call.constant([2, 1, 0], "order", np.int64), axis=1)
-    numbers = call.op("Cast", planes, to_type="float32")
-    centred = call.op("Sub", numbers, call.constant(stage.mean, "mean", np.float32))
-    scaled = call.op("Mul", centred, call.constant(stage.scale, "scale", np.float32))
-    call.top("Cast", scaled, to_type="net")
-    return onnx.helper.make_tensor_value_info(pictures, onnx.TensorProto.UINT8, [BATCH, *shape[2:], 3])
+        kind = self.graph.values[name].dtype
+        dtype = self.sink.dtype if is_floating(kind) else np.dtype(kind)
+        return onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(dtype), self.symbolic.extents[name]
+        )
 
+    def _input(self, name: str, stage: InputStage | None) -> onnx.ValueInfoProto:
+        shape = known_shape(self.graph, name, free=1)
+        if stage is None:
+            return self._value(name)
+        import onnx
 
-def _write(graph: Graph, sink: Sink, step: Step) -> None:
-    node = step.node
-    rule = RULES.rule_for(node.layer)
-    if rule is None:
-        raise cannot_export(node, "ONNX")
-    for name in node.bottoms:
-        known_shape(graph, name, free=1)
-    call = OnnxCall(
-        sink=sink,
-        name=node.name or node.layer.type,
-        bottoms=node.bottoms,
-        shapes=graph.shapes(node.bottoms),
-        tops=step.tops,
-        top_shapes=graph.shapes(step.tops),
-        blobs=tuple(blob for one in step.nodes for blob in graph.arrays(one)),
-        blob_names=tuple(weight.name for one in step.nodes for weight in graph.weights(one)),
-        absorbed=None if step.absorbed is None else step.absorbed.layer,
-    )
-    try:
-        rule(node.layer, call)
-    except NetcError as error:
-        raise cannot_export(node, "ONNX", *(d.message for d in error.diagnostics)) from None
+        if len(shape) != 4 or shape[1] != 3:
+            raise NetcError(f"`{self.graph.values[name].blob}` does not take images of three channels", code="E802")
+        images = self.sink.fresh("images")
+        call = OnnxCall(self.sink, "input", (images,), (shape,), (name,), (shape,), (), ())
+        planes = call.op("Transpose", images, perm=(0, 3, 1, 2))
+        if stage.bgr:
+            planes = call.op("Gather", planes, call.constant([2, 1, 0], "order", np.int64), axis=1)
+        numbers = call.op("Cast", planes, to_type="float32")
+        centered = call.op("Sub", numbers, call.constant(stage.mean, "mean", np.float32))
+        scaled = call.op("Mul", centered, call.constant(stage.scale, "scale", np.float32))
+        call.top("Cast", scaled, to_type="net")
+        first = (self.symbolic.extents[name] or shape)[0]
+        return onnx.helper.make_tensor_value_info(images, onnx.TensorProto.UINT8, [first, *shape[2:], 3])
+
+    def _write(self, step: Step) -> None:
+        """Add a step by its rule; by the general path where there is none, or where it cannot express the layer."""
+        try:
+            self._by_rule(step)
+        except NetcError as error:
+            if any(found.code != "E801" for found in error.diagnostics):
+                raise
+            reasons = [found.message for found in error.diagnostics]
+            for node in step.nodes:
+                self._by_trace(node, reasons)
+
+    def _by_rule(self, step: Step) -> None:
+        rule = RULES.rule_for(step.node.layer)
+        if rule is None:
+            unsupported("it has no rule of its own")
+        if any(set(self.symbolic.free_axes(name)) - {0} for name in (*step.node.bottoms, *step.tops)):
+            unsupported("an extent beyond the first axis depends on the batch")
+        draft = self.sink.draft()
+        rule(step.node.layer, self._call(step.nodes, draft))
+        self.sink.keep(draft)
+
+    def _by_trace(self, node: Node, reasons: list[str]) -> None:
+        draft = self.sink.draft()
+        try:
+            check_traceable(node.layer, len(node.bottoms), len(node.tops))
+            traced_layer(node.layer, self._call((node,), draft))
+        except NetcError as error:
+            found = error.diagnostics[0]
+            if found.code != "E801":
+                raise
+            raise cannot_export(node, "ONNX", *reasons, found.message, help=found.help) from None
+        self.sink.keep(draft)
+
+    def _call(self, nodes: tuple[Node, ...], sink: Sink) -> OnnxCall:
+        """The use of a layer, or of two that are computed together."""
+        graph, first = self.graph, nodes[0]
+        for name in first.bottoms:
+            known_shape(graph, name, free=1)
+        weights = [weight for node in nodes for weight in graph.weights(node)]
+        return OnnxCall(
+            sink=sink,
+            name=first.name or first.layer.type,
+            bottoms=first.bottoms,
+            shapes=graph.shapes(first.bottoms),
+            tops=nodes[-1].tops,
+            top_shapes=tuple(known_shape(graph, name, free=ANY_AXES) for name in nodes[-1].tops),
+            blobs=tuple(blob for node in nodes for blob in graph.arrays(node)),
+            blob_names=tuple(weight.name for weight in weights),
+            absorbed=nodes[1].layer if len(nodes) > 1 else None,
+            sample=self.symbolic.sample_shapes(first.bottoms),
+            free=tuple(map(self.symbolic.free_axes, first.bottoms)),
+            dtypes=tuple(graph.values[name].dtype for name in first.bottoms),
+            module_shapes=tuple(weight.module_shape for weight in weights),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from netc.exporters.errors import unsupported
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.reduction import ArgMax, Reduction
 
@@ -24,6 +25,8 @@ def reduction(layer: Reduction, call: OnnxCall) -> None:
 def arg_max(layer: ArgMax, call: OnnxCall) -> None:
     """TopK of what is turned round, as of equals the last comes first."""
     if layer.axis is not None:
+        if layer.axis % call.axes == 0 and 0 in call.free[0]:
+            unsupported("chooses among the items of a batch, whose size is free", "axis")
         places, values = _greatest(call, call.x, layer.axis % call.axes, call.shapes[0][layer.axis], layer.top_k)
         call.top("Identity", values if layer.out_max_val else places)
         return

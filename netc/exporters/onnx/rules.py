@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.exporters.registry import Rules
+from netc.ir.dims import Shape
+from netc.ir.dtypes import DType
 from netc.ir.layer import Layer, Shapes
 
 if TYPE_CHECKING:
@@ -33,6 +35,15 @@ class Sink:
     names: set[str] = field(default_factory=set)
     """Of values and constants."""
     operator_names: set[str] = field(default_factory=set)
+
+    def draft(self) -> Sink:
+        """A sink for a layer that may turn out to be inexpressible: names are taken in both, the rest is apart."""
+        return replace(self, operators=[], constants={})
+
+    def keep(self, draft: Sink) -> None:
+        """Add what a draft holds."""
+        self.operators += draft.operators
+        self.constants.update(draft.constants)
 
     def inner(self) -> Sink:
         """Where the operators of a loop's body go: names and constants are those of the whole model."""
@@ -88,6 +99,14 @@ class OnnxCall:
     """In Caffe's shapes; those of an absorbed layer follow."""
     blob_names: tuple[str, ...]
     absorbed: Layer | None = None
+    sample: Shapes = ()
+    """Shapes of the bottoms with other numbers, 3 or more, on the axes that are free."""
+    free: tuple[tuple[int, ...], ...] = ()
+    """For each bottom the axes whose extents are free when the model runs."""
+    dtypes: tuple[DType, ...] = ()
+    """Of the bottoms."""
+    module_shapes: tuple[Shape, ...] = ()
+    """The shapes in which the layer's forward pass takes the blobs."""
 
     @property
     def x(self) -> str:
@@ -102,9 +121,13 @@ class OnnxCall:
     def op(self, kind: str, *inputs: str, to: str | Sequence[str] | None = None, **attributes: Any) -> str:
         """Add an operator; `to` names its results (default: a new name). Gives the first result's name."""
         outputs = (to,) if isinstance(to, str) else tuple(to or (self.sink.fresh(f"{self.name}/{kind}"),))
-        name = _fresh(self.name, self.sink.operator_names)
-        self.sink.operators.append((kind, inputs, outputs, name, attributes))
+        self.add(kind, inputs, outputs, attributes)
         return outputs[0]
+
+    def add(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: dict[str, Any]) -> None:
+        """Add an operator between named values."""
+        name = _fresh(self.name, self.sink.operator_names)
+        self.sink.operators.append((kind, tuple(inputs), tuple(outputs), name, attributes))
 
     def top(self, kind: str, *inputs: str, **attributes: Any) -> None:
         """Add the operator that gives the first top."""
@@ -115,6 +138,10 @@ class OnnxCall:
         name = self.sink.fresh(f"{self.name}/{word}")
         self.sink.constants[name] = np.ascontiguousarray(values, dtype or self.sink.dtype)
         return name
+
+    def tensor(self, values: Array) -> str:
+        """An array as an initializer, in its own type."""
+        return self.constant(values, dtype=values.dtype)
 
     def blob(self, index: int, shape: Sequence[int] | None = None) -> str:
         """A blob as an initialiser, perhaps in another shape."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netc.exporters.errors import unsupported
 from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.layers.concat import Concat, Slice, Split
 
@@ -15,6 +16,8 @@ def concat(layer: Concat, call: PythonCall) -> Code:
 @writes(Slice)
 def slice_(layer: Slice, call: PythonCall) -> Code:
     """Parted along an axis."""
+    if layer.axis % call.axes == 0 and 0 in call.free[0]:
+        unsupported("cuts the batch, whose size is free", "axis")
     parts = [top[layer.axis] for top in layer.infer(call.shapes, call.tops)]
     made = f"{call.x}.split({parts}, {layer.axis})"
     return Code(made if call.tops > 1 else call.x)

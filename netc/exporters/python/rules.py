@@ -10,19 +10,30 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.exporters.registry import Rules
+from netc.ir.dtypes import DType
 from netc.ir.layer import Layer, Shapes
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Array = npt.NDArray[Any]
 L = TypeVar("L", bound=Layer)
+
+
+class Scope(Protocol):
+    """What a rule may add to the file besides its line."""
+
+    def function(self, like: str, lines: Sequence[str]) -> str:
+        """Add a function, from its parameter list on, unless the file has it; returns its name, made of `like`."""
+
+    def constant(self, tensor: Tensor) -> str:
+        """Add a buffer with these values; returns the expression that reads it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +49,20 @@ class PythonCall:
     """`self.conv1`: what `Code.module` is assigned to."""
     weights: tuple[str, ...]
     """Expressions of the layer's blobs, for rules that make no module."""
+    scope: Scope
+    """The file."""
     absorbed: Layer | None = None
     """A layer that is computed along with this one; its blobs follow in `weights`."""
+    weight_names: tuple[str, ...] = ()
+    """The names of the blobs in the layer."""
+    sample: Shapes = ()
+    """Shapes of the bottoms with other numbers, 3 or more, on the axes that are free."""
+    free: tuple[tuple[int, ...], ...] = ()
+    """For each bottom the axes whose extents are free when the file runs."""
+    dtypes: tuple[DType, ...] = ()
+    """Of the bottoms."""
+    dtype: str = "float32"
+    """Torch's name of what the net computes in."""
 
     @property
     def x(self) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 
 from netc.diagnostics import NetcError
-from netc.exporters.errors import cannot_export, known_shape
+from netc.exporters.errors import cannot_export, known_shape, unsupported
 from netc.exporters.input_stage import InputStage
 from netc.exporters.python import functions
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import RULES, Array, Code, PythonCall, stock_module
+from netc.exporters.python.traced import traced_layer
+from netc.exporters.symbolic_shapes import SymbolicShapes, with_free_extents
 from netc.ir.fusion import Step, steps
 from netc.ir.graph import Graph
 
@@ -41,12 +44,16 @@ class _File:
     """What is written, by part."""
 
     graph: Graph
+    symbolic: SymbolicShapes
+    dtype: str
     modules: list[str] = field(default_factory=list)
     forward: list[str] = field(default_factory=list)
     functions: dict[str, None] = field(default_factory=dict)
     state: dict[str, Array] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     """Variables of the net's inputs."""
+    traced: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """Functions of traced layers: parameters and body, and the name."""
 
     def __post_init__(self) -> None:
         self.attributes = Identifiers([*dir(nn.Module()), "prepare", "input_mean"])
@@ -54,6 +61,30 @@ class _File:
         self.variables: dict[str, str] = {}
         self.steps = list(steps(self.graph))
         self.last_use = {name: step for step in self.steps for name in step.node.bottoms}
+
+    def apart(self, step: Step) -> list[Step]:
+        """A step's two layers as two steps."""
+        parts = [Step(node) for node in step.nodes]
+        for part in parts:
+            for name in part.node.bottoms:
+                if self.last_use.get(name, step) is step or self.last_use[name] in parts:
+                    self.last_use[name] = part
+        return parts
+
+    def function(self, like: str, lines: Sequence[str]) -> str:
+        """The name of a function with these parameters and this body."""
+        key = tuple(lines)
+        if key not in self.traced:
+            self.traced[key] = self.names.make(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", like).lower(), "traced")
+        return self.traced[key]
+
+    def constant(self, tensor: Tensor) -> str:
+        """A buffer."""
+        name = self.attributes.make("constant")
+        kind = "" if tensor.is_floating_point() else f", dtype={tensor.dtype}"
+        self.modules.append(f"self.register_buffer({name!r}, torch.empty({tuple(tensor.shape)}{kind}))")
+        self.state[name] = tensor.detach().numpy()
+        return f"self.{name}"
 
 
 def source_of(
@@ -65,7 +96,11 @@ def source_of(
     with a `stage` the class has a method that makes its input of RGB pictures. Raises NetcError E801, E802 for layers
     that have no form in plain torch.
     """
-    file = _File(graph)
+    return with_free_extents(graph, lambda symbolic: _written(_File(graph, symbolic, dtype), weights, stage))
+
+
+def _written(file: _File, weights: str, stage: InputStage | None) -> tuple[str, dict[str, Array]]:
+    graph = file.graph
     for name in graph.inputs:
         known_shape(graph, name, free=1)
         file.variables[name] = file.names.make(graph.values[name].blob, "input")
@@ -74,7 +109,7 @@ def source_of(
         _write(file, step)
     if stage is not None and stage.plain_mean is None:
         file.state["input_mean"] = stage.mean
-    body = [*_class(file, stage), *_tail(dtype)]
+    body = [*_class(file, stage), *_tail(file.dtype)]
     return "\n".join([*_head(file, weights, body), *body]) + "\n", file.state
 
 
@@ -83,7 +118,12 @@ def _write(file: _File, step: Step) -> None:
     label, layers = label_of(step), ", ".join(repr(node.name) for node in step.nodes)
     attribute = file.attributes.make(step.node.name)
     loose = _loose(file, step, attribute)
-    code = _code(file, step, attribute, [name for name, _, _ in loose])
+    try:
+        code = _code(file, step, attribute, [name for name, _, _ in loose])
+    except _ApartError:
+        for part in file.apart(step):
+            _write(file, part)
+        return
     blobs = tuple(blob for node in step.nodes for blob in file.graph.arrays(node))
     if code.module:
         file.modules.append(f"self.{attribute} = {code.module}  # {layers}")
@@ -114,21 +154,44 @@ def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
     node, graph = step.node, file.graph
     if any(graph.shape(name) is None for name in node.bottoms):
         raise cannot_export(node, "a .py file", "the number of axes of its bottom is not known")
+    known = [known_shape(graph, name, free=1) for name in node.bottoms]
     call = PythonCall(
         bottoms=tuple(file.variables[name] for name in node.bottoms),
-        shapes=graph.shapes(node.bottoms),
+        shapes=tuple(known),
         tops=len(node.tops),
         module=f"self.{attribute}",
         weights=tuple(f"self.{name}" for name in loose),
+        scope=file,
         absorbed=None if step.absorbed is None else step.absorbed.layer,
+        weight_names=tuple(weight.name for weight in graph.weights(node)),
+        sample=file.symbolic.sample_shapes(node.bottoms),
+        free=tuple(map(file.symbolic.free_axes, node.bottoms)),
+        dtypes=tuple(graph.values[name].dtype for name in node.bottoms),
+        dtype=file.dtype,
     )
-    rule = stock_module(node.layer, call) or RULES.rule_for(node.layer)
-    if rule is None:
-        raise cannot_export(node, "a .py file")
     try:
-        return rule(node.layer, call)
+        return _by_rule(file, step, call)
     except NetcError as error:
-        raise cannot_export(node, "a .py file", *(d.message for d in error.diagnostics)) from None
+        reasons = [found.message for found in error.diagnostics]
+    if step.absorbed is not None:
+        raise _ApartError
+    try:
+        return traced_layer(node.layer, call)
+    except NetcError as error:
+        raise cannot_export(node, "a .py file", *reasons, *(d.message for d in error.diagnostics)) from None
+
+
+class _ApartError(Exception):
+    """Two layers that are computed together have no rule for both: each is written on its own."""
+
+
+def _by_rule(file: _File, step: Step, call: PythonCall) -> Code:
+    rule = stock_module(step.node.layer, call) or RULES.rule_for(step.node.layer)
+    if rule is None:
+        unsupported("it has no rule of its own")
+    if any(set(file.symbolic.free_axes(name)) - {0} for name in (*step.node.bottoms, *step.tops)):
+        unsupported("an extent beyond the first axis depends on the batch")
+    return rule(step.node.layer, call)
 
 
 def _state(file: _File, step: Step, code: Code, blobs: tuple[Array, ...]) -> Mapping[str, Array]:
@@ -172,7 +235,7 @@ def _targets(file: _File, step: Step) -> str:
 
 def _head(file: _File, weights: str, body: list[str]) -> list[str]:
     copied = [inspect.getsource(getattr(functions, name)).rstrip() for name in _FUNCTIONS if name in file.functions]
-    code = "\n".join([*copied, *body])
+    code = "\n".join([*copied, *(line for text in file.traced for line in text), *body])
     lines = [
         '"""A Caffe net in plain PyTorch, written by netc.',
         "",
@@ -191,7 +254,8 @@ def _head(file: _File, weights: str, body: list[str]) -> list[str]:
         "",
         *["Pair = tuple[int, int]", ""] * ("Pair" in code),
     ]
-    return lines + [line for source in copied for line in ("", *source.split("\n"), "")]
+    defined = [f"def {name}" + "\n".join(text) for text, name in file.traced.items()]
+    return lines + [line for source in [*copied, *defined] for line in ("", *source.split("\n"), "")]
 
 
 def _class(file: _File, stage: InputStage | None) -> list[str]:
@@ -200,7 +264,7 @@ def _class(file: _File, stage: InputStage | None) -> list[str]:
     outputs = [(graph.values[name].blob, file.variables[name]) for name in graph.outputs]
     single = len(outputs) == 1
     result = outputs[0][1] if single else "{" + ", ".join(f"{name!r}: {value}" for name, value in outputs) + "}"
-    shapes = [f"{graph.values[name].blob!r}: {('n', *known_shape(graph, name, 1)[1:])!r}" for name in graph.inputs]
+    shapes = [f"{graph.values[name].blob!r}: {_extents(file, name)!r}" for name in graph.inputs]
     lines = [
         "",
         "class Net(nn.Module):",
@@ -217,6 +281,12 @@ def _class(file: _File, stage: InputStage | None) -> list[str]:
         "",
     ]
     return lines + (_prepare(stage) if stage else [])
+
+
+def _extents(file: _File, name: str) -> tuple[int | str, ...]:
+    """An input's extents as the comment shows them."""
+    shape = known_shape(file.graph, name, free=1)
+    return ("n", *shape[1:]) if 0 in file.symbolic.free_axes(name) else shape
 
 
 def _mean(stage: InputStage | None) -> list[str]:
