@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netc.cli.output import parse_shapes
+from netc.cli.options import parse_shapes
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontends import NetDefinition, read
 from netc.inspection.net_check import check_net

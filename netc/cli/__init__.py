@@ -1,66 +1,65 @@
-"""The command line: one file a verb, which parses arguments, calls the library and prints.
+"""The command line: one file per verb, which parses arguments, calls the library and prints.
 
-Exit status: 0 success, 1 a fault of the input, 2 wrong usage. A verb's module is imported when it is called, so that
-`netc check` never waits for torch.
+A module of this package is a verb if its first line is its usage and one line of help:
+
+    '''`netc check FILE...`: Find all errors in nets and solvers.
+
+and `command` is its click command. Verbs are listed by these lines and imported only when they are called, so that
+`netc check` never waits for torch. Exit status: 0 success, 1 an error in the input, 2 wrong usage.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from netc.cli.output import show
+from netc.cli.terminal import show
 from netc.diagnostics import NetcError
 
-VERBS = {
-    "check": "find everything that is wrong with nets and solvers",
-    "classify": "tell the classes of pictures",
-    "convert": "write a net for others to run",
-    "data": "make and look at databases",
-    "diff": "compare two nets by what they mean",
-    "explain": "tell what the code of a finding means",
-    "features": "keep blobs of a net in databases",
-    "fmt": "lay prototxts out alike",
-    "log": "a training's log as tables",
-    "plot": "draw loss, accuracy and learning rate from logs",
-    "summary": "shapes, parameters, multiply-adds and memory of a net",
-    "surgery": "change a trained net",
-    "test": "score a net with trained weights",
-    "time": "time each layer, forward and backward",
-    "train": "train a net from its solver",
-    "upgrade": "write an old net or solver in today's format",
-    "verify": "compare two forms of one net, value by value",
-    "weights": "list what a weights file holds",
-}
+_USAGE = re.compile(r'"""`netc (\w+)[^`]*`: (.+?)\.?(?:""")?\s*$')
+
+
+def verb_help(path: Path) -> str | None:
+    """Return the one-line help of the verb in a file, None for a file without a verb."""
+    with path.open(encoding="utf-8") as file:
+        match = _USAGE.match(file.readline())
+    return match[2] if match and match[1] == path.stem else None
 
 
 class _Verbs(click.Group):
     """Finds a verb in the module of its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return sorted(path.stem for path in _files() if verb_help(path))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
+        if not any(path.stem == name and verb_help(path) for path in _files()):
             return None
         command: click.Command = importlib.import_module(f"netc.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List verbs without importing them."""
+        found = {path.stem: verb_help(path) for path in _files()}
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([(name, text) for name, text in sorted(found.items()) if text])
+
+
+def _files() -> list[Path]:
+    return list(Path(__file__).parent.glob("[!_]*.py"))
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="netc", prog_name="netc")
 def netc() -> None:
-    """Caffe and Caffe2 networks, checked, trained and converted with PyTorch."""
+    """Check, train, run and convert Caffe and Caffe2 networks with PyTorch."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`netc check FILE...`: everything that is wrong, in one run."""
+"""`netc check FILE...`: Find all errors in nets and solvers."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ from typing import Any
 
 import click
 
-from netc.cli.output import option, parse_shapes, show
-from netc.cli.streams import parse_values, read_input, set_option
+from netc.cli.options import (
+    format_option,
+    level_option,
+    option,
+    parse_shapes,
+    parse_values,
+    set_option,
+    shape_option,
+    stage_option,
+)
+from netc.cli.streams import read_input
+from netc.cli.terminal import show
 from netc.diagnostics import Diagnostic, NetcError
 from netc.inspection import check
 
 
 @click.command(name="check")
 @click.argument("files", nargs=-1, required=True)
-@option("--level", default=0, show_default=True, help="Level of the net's state.")
-@option("--stage", multiple=True, help="A stage of the net's state; may be repeated.")
-@option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
-@option("--strict", is_flag=True, help="BVLC's schema only, and every file that is named must be there.")
-@option("--ignore", multiple=True, metavar="W101", help="A warning that is not wanted; may be repeated.")
-@option("--dialect", metavar="NAME", help="The fork of Caffe that the nets are for, where their content does not tell.")
+@level_option()
+@stage_option()
+@shape_option()
+@option("--strict", is_flag=True, help="Accept only BVLC's schema, and report files that are named but missing.")
+@option("--ignore", multiple=True, metavar="CODE", help="Warning to suppress, such as W101; may be repeated.")
+@option("--dialect", metavar="NAME", help="Fork of Caffe that the nets are for; detected by default.")
 @set_option()
-@option("--format", "style", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
+@format_option("text", "json", "github")
 def command(
     files: tuple[str, ...],
     level: int,
@@ -36,16 +46,16 @@ def command(
     set_: tuple[str, ...],
     style: str,
 ) -> int:
-    """Find everything that is wrong with nets and solvers; `-` is standard input.
+    """Find all errors in nets and solvers, in one run.
 
-    Both phases, and every stage that a file names, are looked at. Exit status 1 where there is an error; warnings
-    alone leave it 0.
+    Checks both phases and every stage that a file names. `-` is standard input. The exit status is 1 if there is an
+    error, and 0 if there are only warnings.
     """
     shapes, ignored = parse_shapes(shape), _codes(ignore)
     settings: dict[str, Any] = {"level": level, "stages": stage, "shapes": shapes, "strict": strict, "ignore": ignored}
     settings["dialect"] = dialect
     values = parse_values(set_)
-    found = [_found(file, values=values, **settings) for file in files]
+    found = [_check(file, values=values, **settings) for file in files]
     everything = [d for one in found for d in one]
     if style == "json":
         click.echo(json.dumps([_plain(d) for d in everything], indent=2))
@@ -57,19 +67,19 @@ def command(
     return int(any(d.severity == "error" for d in everything))
 
 
-def _found(file: str, **settings: Any) -> list[Diagnostic]:
+def _check(file: str, **settings: Any) -> list[Diagnostic]:
     try:
         return check(read_input(file) if file == "-" else file, **settings)
-    except NetcError as error:  # no text on standard input
+    except NetcError as error:  # standard input is not text
         return list(error.diagnostics)
 
 
-def _codes(given: Sequence[str]) -> list[str]:
-    """Codes of `--ignore W101 --ignore W102`, or `--ignore W101,W102`."""
-    codes = [code.strip().upper() for one in given for code in one.split(",") if code.strip()]
+def _codes(values: Sequence[str]) -> list[str]:
+    """Parse `--ignore W101 --ignore W102` or `--ignore W101,W102`."""
+    codes = [code.strip().upper() for value in values for code in value.split(",") if code.strip()]
     for code in codes:
         if not re.fullmatch(r"W\d{3}", code):
-            raise click.BadParameter(f"`{code}`: write the code of a warning, like W101", param_hint="--ignore")
+            raise click.BadParameter(f"`{code}`: expected the code of a warning, such as W101", param_hint="--ignore")
     return codes
 
 
@@ -93,7 +103,7 @@ def _plain(found: Diagnostic) -> dict[str, Any]:
 
 
 def _github(found: Diagnostic) -> str:
-    """A workflow command of GitHub Actions, which marks the line in a pull request."""
+    """Return a workflow command of GitHub Actions, which annotates the line in a pull request."""
     place = {"file": found.file, "line": found.line, "col": found.column, "title": found.code}
     properties = ",".join(f"{name}={_escaped(str(v), ':,')}" for name, v in place.items() if v is not None)
     text = "\n".join([found.message, *found.notes, *([found.help] if found.help else [])])

@@ -1,4 +1,4 @@
-"""`netc classify IMAGE... --model NET --weights W --labels L`: what is in pictures."""
+"""`netc classify IMAGE... --model NET --weights W --labels L`: Classify images."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import click
 
-from netc.cli.image_options import parse_told, preprocess_options
-from netc.cli.output import option, parse_shapes
+from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
+from netc.cli.preprocessing_options import parse_preprocessing, preprocess_options
 
 
 @click.command(name="classify")
 @click.argument("images", nargs=-1, required=True)
-@option("--model", required=True, metavar="FILE", help="The net; a .caffemodel that Caffe wrote holds one.")
-@option("--weights", multiple=True, metavar="FILE", help="Trained weights; may be repeated.")
-@option("--labels", metavar="FILE", help="The classes' names, one a line.")
-@option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes are shown.")
-@option("--blob", metavar="NAME", help="The scores, where the net has several outputs.")
-@option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
-@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How classes are printed.")
+@option("--model", required=True, metavar="FILE", help="The net: a prototxt, or a .caffemodel written by Caffe.")
+@weights_option()
+@option("--labels", metavar="FILE", help="File with the class names, one per line.")
+@option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to print.")
+@option("--blob", metavar="NAME", help="Output blob with the scores; required if the net has several outputs.")
+@shape_option()
+@format_option()
 @preprocess_options
 def command(
     images: tuple[str, ...],
@@ -30,15 +30,18 @@ def command(
     top: int,
     blob: str | None,
     shape: tuple[str, ...],
-    format_: str,
-    **told: Any,
+    style: str,
+    **preprocessing: Any,
 ) -> None:
-    """Print the most likely classes of pictures, with the preprocessing that the net's own files tell."""
-    shapes, flags = parse_shapes(shape), parse_told(**told)
+    """Print the most likely classes of images.
+
+    Images are preprocessed as described by the files next to the net, unless options override it.
+    """
+    shapes, flags = parse_shapes(shape), parse_preprocessing(**preprocessing)
     from netc.conversion.classify import classify
 
     found = classify(images, model, weights, labels=labels, top=top, blob=blob, told=flags, shapes=shapes)
-    if format_ == "json":
+    if style == "json":
         rows = [{"image": image, "classes": [asdict(one) for one in best]} for image, best in zip(images, found)]
         click.echo(json.dumps(rows, indent=2))
         return

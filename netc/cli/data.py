@@ -1,4 +1,4 @@
-"""`netc data VERB`: make databases, and look at them."""
+"""`netc data VERB`: Create and inspect databases."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netc.cli.output import SwitchCommand, option, show, switch
-from netc.cli.progress_bar import counting
+from netc.cli.options import SwitchCommand, option, switch
+from netc.cli.terminal import progress_bar, show
 
 if TYPE_CHECKING:
     from netc.data.tools.database_report import DatabaseReport
@@ -29,7 +29,7 @@ def command() -> None:
 
 
 def _backend() -> Callable[[Any], Any]:
-    return option("--backend", type=BACKENDS, default="lmdb", show_default=True)
+    return option("--backend", type=BACKENDS, default="lmdb", show_default=True, help="Kind of database to write.")
 
 
 def _threads() -> Callable[[Any], Any]:
@@ -83,7 +83,7 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
     if os.path.isdir(list_file) and not os.path.isdir(root):
         list_file, root = root, list_file
     settings = _settings(options)
-    with counting("converting") as progress:
+    with progress_bar("converting") as progress:
         done = convert_images(list_file, root, output, settings, progress=progress, **options)
     _report(output, done)
 
@@ -102,7 +102,7 @@ def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
     from netc.data.tools.image_database import convert_folder, labels_beside
 
     settings = _settings(options)
-    with counting("converting") as progress:
+    with progress_bar("converting") as progress:
         done, classes = convert_folder(folder, output, settings, seed=seed or 0, progress=progress, **options)
     _report(output, done)
     click.echo(f"{options['labels'] or labels_beside(output)}: {len(classes)} classes")
@@ -124,7 +124,7 @@ def mean(database: str, output: str | None, threads: int | None, skip_bad: bool)
     """Write the mean image of DATABASE to the .binaryproto file OUTPUT, as compute_image_mean does."""
     from netc.data.tools.mean_image import mean_image
 
-    with counting("adding up") as progress:
+    with progress_bar("adding up") as progress:
         found = mean_image(database, output, skip_bad=skip_bad, threads=threads, progress=progress)
     click.echo(f"Processed {found.images} files.")
     if found.skipped:
@@ -145,7 +145,7 @@ def mnist(images: str, labels: str, output: str, backend: str) -> None:
     """Make a database of a pair of MNIST's IDX files, gzipped or not, as convert_mnist_data does."""
     from netc.data.tools.mnist_and_cifar import mnist as convert
 
-    with counting("converting") as progress:
+    with progress_bar("converting") as progress:
         count = convert(images, labels, output, backend, progress)
     click.echo(f"{output}: {count} records")
 
@@ -163,7 +163,7 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
     from netc.data.tools.mnist_and_cifar import cifar10 as convert
 
     backend = kind or backend
-    with counting("converting") as progress:
+    with progress_bar("converting") as progress:
         counts = convert(folder, output_folder, backend, progress)
     for part, count in counts.items():
         click.echo(f"{os.path.join(output_folder, f'cifar10_{part}_{backend}')}: {count} records")
@@ -180,7 +180,7 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
     from netc.data.tools.contact_sheet import contact_sheet
     from netc.data.tools.database_report import inspect_database
 
-    with counting("looking") as progress:
+    with progress_bar("looking") as progress:
         found = inspect_database(database, limit=limit, threads=threads, progress=progress)
     click.echo("\n".join(_described(found)))
     if sheet:
@@ -212,7 +212,7 @@ def check(database: str, threads: int | None) -> int:
     """Decode every record, and list what is wrong. Exit status 1 where something is."""
     from netc.data.tools.database_report import inspect_database
 
-    with counting("checking") as progress:
+    with progress_bar("checking") as progress:
         found = inspect_database(database, threads=threads, progress=progress)
     show(found.faults)
     bad = f"{len(found.faults)} cannot be read" if found.faults else "all can be read"

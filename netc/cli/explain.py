@@ -1,10 +1,10 @@
-"""`netc explain WORD`: the page of a code or of a layer type."""
+"""`netc explain WORD`: Explain an error code or a layer type."""
 
 from __future__ import annotations
 
 import click
 
-from netc.cli.output import option
+from netc.cli.options import option
 from netc.inspection import explain
 from netc.inspection.error_pages import codes
 from netc.inspection.layer_pages import layer_types

@@ -1,4 +1,4 @@
-"""`netc features WEIGHTS NET BLOBS DATABASES ITERATIONS`: keep blobs of a net in databases, as extract_features."""
+"""`netc features WEIGHTS NET BLOBS DATABASES ITERATIONS`: Extract features into databases."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from netc.cli.output import option
-from netc.cli.progress_bar import counting
+from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
+from netc.cli.terminal import progress_bar
 
 
 @click.command(name="features")
@@ -20,7 +20,7 @@ from netc.cli.python_layer_option import preparation, python_layers
 @click.argument("backend", type=click.Choice(["lmdb", "leveldb"]), default="lmdb")
 @click.argument("mode", type=click.Choice(["CPU", "GPU"]), required=False)
 @click.argument("device", type=click.IntRange(0), default=0)
-@option("--gpu", metavar="N", help="The GPU to run on; without it the CPU does.")
+@option("--gpu", metavar="N", help="Index of the GPU to run on; by default the CPU is used.")
 @python_layers
 def command(
     weights: str,
@@ -34,15 +34,16 @@ def command(
     gpu: str | None,
     allow_python_layers: bool,
 ) -> None:
-    """Run ITERATIONS batches of a net's test phase, and write each of BLOBS to its one of DATABASES.
+    """Extract features: run ITERATIONS batches of a net's test phase and write BLOBS to DATABASES.
 
-    Several blobs and databases are given with commas. Arguments are those of Caffe's extract_features.
+    Each blob is written to a database of its own; separate several blobs and databases by commas. The arguments are
+    those of Caffe's extract_features.
     """
     from netc.training.feature_extraction import extract
     from netc.training.log.caffe_log import GlogWriter
 
     gpu = str(device) if mode == "GPU" and gpu is None else gpu
-    with counting("extracting") as progress:
+    with progress_bar("extracting") as progress:
         counts = extract(
             weights.split(","),
             net,

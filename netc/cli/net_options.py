@@ -1,36 +1,41 @@
-"""The options that `netc test` and `netc time` share: a net, weights, how often, where."""
+"""Options that `netc test` and `netc time` share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from netc.cli.output import option
+from netc.cli.options import level_option, option, split_names, stage_option
 from netc.cli.python_layer_option import preparation, python_layers
 
 if TYPE_CHECKING:
     from netc.training.log.events import Listener
     from netc.training.solver.runnable_net import RunnableNet
 
+STAGES = "Stage of the net's state; may be repeated or contain commas."
 _OPTIONS = (
     click.argument("net", required=False),
-    option("--model", metavar="FILE", help="The net, in Caffe's spelling."),
-    option("--weights", metavar="FILE[,FILE]", help="Weights, copied by layer name; what they lack the fillers give."),
-    option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="How many batches to run."),
-    option("--gpu", metavar="N", help="The GPU to run on; without it the CPU does."),
-    option("--level", default=0, help="Level of the net's state."),
-    option("--stage", multiple=True, help="A stage of the net's state; may be repeated, or hold commas."),
+    option("--model", metavar="FILE", help="The net, as in Caffe."),
+    option(
+        "--weights",
+        metavar="FILE[,FILE]",
+        help="Weights, copied by layer name; other layers are filled.",
+    ),
+    option("--iterations", type=click.IntRange(1), default=50, show_default=True, help="Number of batches to run."),
+    option("--gpu", metavar="N", help="Index of the GPU to run on; by default the CPU is used."),
+    level_option(),
+    stage_option(STAGES),
     python_layers,
 )
 
 
 @dataclass(frozen=True)
-class NetArguments:
-    """What these options say."""
+class NetOptions:
+    """The values of these options."""
 
     net: str
     """A path."""
@@ -42,7 +47,7 @@ class NetArguments:
     allow_python_layers: bool
 
     def open(self, phase: str, listener: Listener, skip_bad: bool = False) -> RunnableNet:
-        """The net in a phase, with its weights and data. Raises NetcError."""
+        """Open the net in a phase, with its weights and data. Raises NetcError."""
         from netc.compiler import phase_of
         from netc.training.evaluation import open_net
 
@@ -60,7 +65,7 @@ class NetArguments:
 
 
 def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command these options. It is called with what they say, `asked`, and the values of its own options."""
+    """Decorator that adds these options; the command is called with a NetOptions and its own options."""
 
     @wraps(function)
     def call(
@@ -75,20 +80,11 @@ def net_options(function: Callable[..., Any]) -> Callable[..., Any]:
         **own: Any,
     ) -> Any:
         if bool(net) == bool(model):
-            raise click.UsageError("give one net: its path, or `--model=NET`")
+            raise click.UsageError("expected one net: NET or `--model=NET`")
         files = weights.split(",") if weights else []
         path = net or model or ""
-        return function(NetArguments(path, files, iterations, gpu, level, parts(stage), allow_python_layers), **own)
+        return function(NetOptions(path, files, iterations, gpu, level, split_names(stage), allow_python_layers), **own)
 
     for add in reversed(_OPTIONS):
         call = add(call)
     return call
-
-
-def parts(values: Iterable[str]) -> list[str]:
-    """The names in options that may be repeated or hold commas.
-
-    >>> parts(["a,b", "c"])
-    ['a', 'b', 'c']
-    """
-    return [name for value in values for name in value.split(",")]

@@ -1,19 +1,26 @@
-"""`netc plot LOG... -o PICTURE`: draw loss, accuracy and learning rate of one or several runs."""
+"""`netc plot LOG... -o IMAGE`: Plot loss, accuracy and learning rate of training runs."""
 
 from __future__ import annotations
 
 import click
 
-from netc.cli.output import option
+from netc.cli.options import option
 
 
 @click.command(name="plot")
 @click.argument("logs", metavar="LOG...", nargs=-1, required=True)
-@option("-o", "--output", default="training.png", show_default=True, metavar="FILE", help="PNG, SVG or PDF.")
-@option("--seconds", is_flag=True, help="Draw over time, in place of iterations.")
-@option("--logarithmic", is_flag=True, help="Give the loss a logarithmic axis.")
+@option(
+    "-o",
+    "--output",
+    default="training.png",
+    show_default=True,
+    metavar="FILE",
+    help="A .png, .svg or .pdf.",
+)
+@option("--seconds", is_flag=True, help="Plot over time instead of iterations.")
+@option("--logarithmic", is_flag=True, help="Use a logarithmic axis for the loss.")
 def command(logs: tuple[str, ...], output: str, seconds: bool, logarithmic: bool) -> None:
-    """Draw the training runs that logs tell of, Caffe's or netc's, finished or running, into one picture."""
+    """Plot the training runs of one or several logs, of Caffe or netc, finished or running, into one image."""
     from netc.training.log.parse_log import read_log
     from netc.training.log.plots import draw
 

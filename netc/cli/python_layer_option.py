@@ -1,19 +1,19 @@
-"""The option that lets layers of type Python run their code."""
+"""The option that allows Python layers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netc.cli.output import option
+from netc.cli.options import option
 
 if TYPE_CHECKING:
     from netc.compiler import Prepare
 
-python_layers = option("--allow-python-layers", is_flag=True, help="Run the code that layers of type Python name.")
+python_layers = option("--allow-python-layers", is_flag=True, help="Allow layers of type Python to run their code.")
 
 
 def preparation(allowed: bool) -> Prepare:
-    """The change of graphs that binds Python layers to the objects that run them, where that is allowed."""
+    """Return the graph transformation that creates the objects of Python layers, if they are allowed."""
     from netc.compiler import unprepared
 
     if not allowed:

@@ -1,20 +1,15 @@
-"""Files that verbs read and write, `-` for standard input and output; and `--set`."""
+"""Files that verbs read and write; `-` is standard input and output."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
 
-import click
-
-from netc.cli.output import option
 from netc.diagnostics import NetcError, Source
 from netc.text import MAX_BYTES, read_source
 
 
 def read_input(name: str) -> Source:
-    """The text of a file, or of standard input. Raises NetcError E001 where there is no text."""
+    """Read the text of a file or of standard input. Raises NetcError E001 if it is not text."""
     if name != "-":
         return read_source(name)
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -34,24 +29,7 @@ def write_output(name: str, text: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    from netc.weights.atomic import atomic_write  # imports NumPy, which verbs that only read need not wait for
+    from netc.weights.atomic import atomic_write  # imports NumPy, which reading does not need
 
     with atomic_write(name) as file:
         file.write(data)
-
-
-def set_option() -> Callable[[Any], Any]:
-    """The option `--set NAME=VALUE`, which fills a template; `parse_values` reads it."""
-    help = "A value for a place of a template; may be repeated."
-    return option("--set", "set_", multiple=True, metavar="NAME=VALUE", help=help)
-
-
-def parse_values(given: Sequence[str]) -> dict[str, str]:
-    """The values of `--set x=21` as {name: value}. Raises click.BadParameter."""
-    values = {}
-    for one in given:
-        name, equals, value = one.partition("=")
-        if not equals or not name.isidentifier():
-            raise click.BadParameter(f"`{one}`: write NAME=VALUE", param_hint="--set")
-        values[name] = value
-    return values

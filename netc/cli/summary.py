@@ -1,11 +1,20 @@
-"""`netc summary NET`: shapes, parameters, multiply-adds, memory and receptive fields."""
+"""`netc summary NET`: Print shapes, parameters, multiply-adds and memory."""
 
 from __future__ import annotations
 
 import click
 
-from netc.cli.output import option, parse_shapes
-from netc.cli.streams import parse_values, read_input, set_option
+from netc.cli.options import (
+    format_option,
+    level_option,
+    option,
+    parse_shapes,
+    parse_values,
+    set_option,
+    shape_option,
+    stage_option,
+)
+from netc.cli.streams import read_input
 from netc.inspection import summary
 
 FORMATS = {"text": "__str__", "json": "to_json", "csv": "to_csv", "markdown": "to_markdown"}
@@ -13,13 +22,13 @@ FORMATS = {"text": "__str__", "json": "to_json", "csv": "to_csv", "markdown": "t
 
 @click.command(name="summary")
 @click.argument("net")
-@option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True)
-@option("--level", default=0, show_default=True, help="Level of the net's state.")
-@option("--stage", multiple=True, help="A stage of the net's state; may be repeated.")
-@option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
-@option("--batch", type=click.IntRange(min=1), help="Batch size, instead of the file's.")
+@option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Phase of the net.")
+@level_option()
+@stage_option()
+@shape_option()
+@option("--batch", type=click.IntRange(min=1), help="Batch size; by default the one in the file.")
 @set_option()
-@option("--format", "style", type=click.Choice(list(FORMATS)), default="text", show_default=True)
+@format_option(*FORMATS)
 def command(
     net: str,
     phase: str,
@@ -30,9 +39,9 @@ def command(
     set_: tuple[str, ...],
     style: str,
 ) -> None:
-    """Print a net's layers with shapes, receptive fields, parameters, multiply-adds and memory, and the totals.
+    """Print the layers of a net with shapes, receptive fields, parameters, multiply-adds and memory, and totals.
 
-    NET may be `-` for standard input.
+    NET is a prototxt; `-` is standard input.
     """
     found = summary(
         read_input(net),

@@ -1,4 +1,4 @@
-"""`netc surgery VERB NET --weights W --output OUT`: trained nets changed."""
+"""`netc surgery VERB NET --weights W --output OUT`: Modify a trained net."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netc.cli.output import option, parse_shapes
+from netc.cli.options import option, parse_shapes, shape_option, weights_option
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 @click.group(name="surgery")
 def command() -> None:
-    """Change a trained net; OUT is a .prototxt, its .caffemodel stands beside it."""
+    """Modify a trained net.
+
+    OUT is a .prototxt; its .caffemodel is written next to it.
+    """
 
 
 def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A verb with the arguments that all have."""
+    """Register a sub-command with the arguments that all share."""
 
     def add(function: Callable[..., Any]) -> click.Command:
         for decorate in (
-            option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell."),
+            shape_option(),
             option("--output", required=True, metavar="OUT", help="The .prototxt to write."),
-            option("--weights", multiple=True, metavar="FILE", help="Trained weights; may be repeated."),
+            weights_option(),
             click.argument("net"),
         ):
             function = decorate(function)
@@ -50,19 +53,24 @@ def _write(model: Graph, output: str) -> None:
 
 
 @_verb("fc-to-conv")
-@option("--layer", multiple=True, metavar="NAME", help="An inner product; without any, all that read pictures.")
+@option(
+    "--layer",
+    multiple=True,
+    metavar="NAME",
+    help="Layer to convert; by default all that read images.",
+)
 def fc_to_conv(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], layer: tuple[str, ...]) -> None:
-    """Turn inner products into convolutions, so that larger pictures give maps of scores."""
+    """Convert inner products to convolutions, so that larger images produce maps of scores."""
     from netc.conversion import surgery
 
     _write(surgery.fc_to_conv(_open(net, weights, shape), layer), output)
 
 
 @_verb("classes")
-@option("--layer", required=True, metavar="NAME", help="The layer that gives a score for each class.")
-@option("--count", required=True, type=click.IntRange(1), help="How many classes there are to be.")
-@option("--rename", metavar="NAME", help="A new name for the layer, so that old weights are not copied into it.")
-@option("--seed", type=int, help="Of the layer's new weights.")
+@option("--layer", required=True, metavar="NAME", help="Layer that outputs one score per class.")
+@option("--count", required=True, type=click.IntRange(1), help="New number of classes.")
+@option("--rename", metavar="NAME", help="New name of the layer, so that old weights are not copied into it.")
+@option("--seed", type=int, help="Random seed of the layer's new weights.")
 def classes(
     net: str,
     weights: tuple[str, ...],
@@ -73,7 +81,7 @@ def classes(
     rename: str | None,
     seed: int | None,
 ) -> None:
-    """Give a layer another number of outputs; it starts afresh."""
+    """Change the number of outputs of a layer and reinitialize its weights."""
     from netc.conversion import surgery
 
     _write(surgery.classes(_open(net, weights, shape), layer, count, rename, seed), output)
@@ -81,38 +89,38 @@ def classes(
 
 @_verb("fold")
 def fold(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...]) -> None:
-    """Fold BatchNorm and Scale into the layers before them, and take dropout out."""
+    """Fold BatchNorm and Scale into the preceding layers, and remove dropout."""
     from netc.conversion import surgery
 
     _write(surgery.fold(_open(net, weights, shape)), output)
 
 
 @_verb("drop")
-@option("--layer", multiple=True, required=True, metavar="NAME", help="A layer to take out; may be repeated.")
+@option("--layer", multiple=True, required=True, metavar="NAME", help="Layer to remove; may be repeated.")
 def drop(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], layer: tuple[str, ...]) -> None:
-    """Take layers out: who read them reads what they read."""
+    """Remove layers: the layers that read them are connected to their inputs."""
     from netc.conversion import surgery
 
     _write(surgery.drop(_open(net, weights, shape), layer), output)
 
 
 @_verb("rename")
-@option("--layer", multiple=True, required=True, metavar="OLD=NEW", help="A layer and its new name; may be repeated.")
+@option("--layer", multiple=True, required=True, metavar="OLD=NEW", help="Layer and its new name; may be repeated.")
 def rename(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], layer: tuple[str, ...]) -> None:
-    """Give layers other names."""
+    """Rename layers."""
     from netc.conversion import surgery
 
-    pairs = [one.partition("=") for one in layer]
+    pairs = [pair.partition("=") for pair in layer]
     if any(not old or not new for old, _, new in pairs):
-        raise click.BadParameter("write OLD=NEW", param_hint="--layer")
+        raise click.BadParameter("expected OLD=NEW", param_hint="--layer")
     names = {old: new for old, _, new in pairs}
     _write(surgery.rename(_open(net, weights, shape), names), output)
 
 
 @_verb("crop")
-@option("--blob", required=True, metavar="NAME", help="The blob that is to be the net's output.")
+@option("--blob", required=True, metavar="NAME", help="Blob that becomes the output of the net.")
 def crop(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], blob: str) -> None:
-    """Cut a net off behind a blob."""
+    """Remove all layers after a blob."""
     from netc.conversion import surgery
 
     _write(surgery.crop(_open(net, weights, shape), blob), output)

@@ -1,4 +1,4 @@
-"""`netc test NET --weights W`: score a net, as `caffe test`."""
+"""`netc test NET --weights W`: Score a net with trained weights."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import sys
 
 import click
 
-from netc.cli.net_options import NetArguments, net_options
-from netc.cli.output import option
+from netc.cli.net_options import NetOptions, net_options
+from netc.cli.options import option
 
 
 @click.command(name="test")
 @net_options
-@option("--skip-bad", is_flag=True, help="Pass over bad records; the log counts them.")
-def command(asked: NetArguments, skip_bad: bool) -> None:
-    """Run a net's test phase over batches of its own data, and print the mean of each output."""
-    if not asked.weights:
-        raise click.UsageError("give the weights to score: `--weights=FILE`")
+@option("--skip-bad", is_flag=True, help="Skip records that cannot be read; the log counts them.")
+def command(options: NetOptions, skip_bad: bool) -> None:
+    """Run the test phase of a net over batches of its own data and print the mean of each output.
+
+    This is Caffe's `caffe test`.
+    """
+    if not options.weights:
+        raise click.UsageError("missing weights: pass `--weights=FILE`")
     from netc.training.evaluation import score
     from netc.training.log.caffe_log import GlogWriter
 
     listener = GlogWriter(sys.stderr)
-    with asked.open("TEST", listener, skip_bad) as opened:
-        score(opened, asked.iterations, listener)
+    with options.open("TEST", listener, skip_bad) as opened:
+        score(opened, options.iterations, listener)

@@ -1,4 +1,4 @@
-"""`netc time NET`: time each layer, forward and backward, as `caffe time`."""
+"""`netc time NET`: Time each layer, forward and backward."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import sys
 
 import click
 
-from netc.cli.net_options import NetArguments, net_options
-from netc.cli.output import option
+from netc.cli.net_options import NetOptions, net_options
+from netc.cli.options import option
+
+PHASES = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
 
 
 @click.command(name="time")
 @net_options
-@option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
-def command(asked: NetArguments, phase: str) -> None:
-    """Time each layer of a net, forward and backward."""
+@option(
+    "--phase",
+    type=click.Choice(["TRAIN", "TEST"], case_sensitive=False),
+    default="TRAIN",
+    show_default=True,
+    help="Phase of the net.",
+)
+def command(options: NetOptions, phase: str) -> None:
+    """Time each layer of a net, forward and backward, as Caffe's `caffe time`."""
     from netc.training.evaluation import time_layers
     from netc.training.log.caffe_log import GlogWriter
 
     listener = GlogWriter(sys.stderr)
-    with asked.open(phase, listener) as opened:
-        time_layers(opened, asked.iterations, listener)
+    with options.open(phase, listener) as opened:
+        time_layers(opened, options.iterations, listener)

@@ -1,4 +1,4 @@
-"""`netc train SOLVER`: train a net as its solver says, with Caffe's log lines on stderr."""
+"""`netc train SOLVER`: Train a net."""
 
 from __future__ import annotations
 
@@ -7,33 +7,58 @@ from typing import Any
 
 import click
 
-from netc.cli.output import option
+from netc.cli.options import level_option, option, split_names, stage_option
 from netc.cli.python_layer_option import preparation, python_layers
 
 UNSET: tuple[object, ...] = (None, ())
-"""Values of options that were not given: what the solver's file says holds."""
+"""Values of options that were not passed: the solver's file decides."""
 EFFECTS = click.Choice(["snapshot", "stop", "none"])
 
 
-def own_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Flags for the settings of netc's own (`netc_param` of a solver), which they overrule."""
+def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator that adds options for netc's own settings; they override `netc_param` of the solver."""
     flags = (
-        option("--rename", multiple=True, metavar="OLD=NEW", help="Layer OLD of the weights is the net's layer NEW."),
-        option("--allow-mismatch", is_flag=True, default=None, help="Layers that do not fit the weights start afresh."),
-        option("--freeze", multiple=True, metavar="PATTERN", help="Layers that do not learn: 'conv*'."),
-        option("--watch", metavar="OUTPUT", help="A test output: keep the snapshot with its best value."),
-        option("--better", type=click.Choice(["higher", "lower"]), help="Which values of it are better."),
-        option("--patience", type=int, metavar="N", help="Stop after N tests without a better one."),
-        option("--keep", type=int, metavar="N", help="Keep the newest N snapshots."),
-        option("--ema-decay", type=float, metavar="D", help="Average the weights, and test the average."),
-        option("--mix-up", type=float, metavar="ALPHA", help="Mix pairs of images, and their losses."),
-        option("--amp", type=click.Choice(["bf16", "fp16"]), help="Mixed precision."),
-        option("--precision", type=click.Choice(["ieee", "tf32", "bf16"]), help="Of float32 products."),
+        option(
+            "--rename",
+            multiple=True,
+            metavar="OLD=NEW",
+            help="Copy the weights of layer OLD to layer NEW.",
+        ),
+        option(
+            "--allow-mismatch",
+            is_flag=True,
+            default=None,
+            help="Ignore weights with other shapes than the net's.",
+        ),
+        option("--freeze", multiple=True, metavar="PATTERN", help="Layers to freeze: 'conv*'; may be repeated."),
+        option("--watch", metavar="OUTPUT", help="Keep the snapshot with the best value of a test output."),
+        option("--better", type=click.Choice(["higher", "lower"]), help="Whether higher or lower values are better."),
+        option("--patience", type=int, metavar="N", help="Stop after N tests without improvement."),
+        option("--keep", type=int, metavar="N", help="Keep only the newest N snapshots."),
+        option(
+            "--ema-decay",
+            type=float,
+            metavar="D",
+            help="Test a moving average of the weights, with decay D.",
+        ),
+        option(
+            "--mix-up",
+            type=float,
+            metavar="ALPHA",
+            help="Mix pairs of images, by Beta(ALPHA, ALPHA).",
+        ),
+        option("--amp", type=click.Choice(["bf16", "fp16"]), help="Train in mixed precision."),
+        option("--precision", type=click.Choice(["ieee", "tf32", "bf16"]), help="Precision of float32 products."),
         option("--compile", is_flag=True, default=None, help="Compile the nets with torch.compile."),
-        option("--channels-last", is_flag=True, default=None, help="Lay pictures out channels last."),
-        option("--deterministic", is_flag=True, default=None, help="Give the same bits each time."),
-        option("--sync-batch-norm", is_flag=True, default=None, help="BatchNorm over the batches of all processes."),
-        option("--skip-bad", is_flag=True, default=None, help="Pass over bad records; the log counts them."),
+        option("--channels-last", is_flag=True, default=None, help="Use the channels-last memory format."),
+        option("--deterministic", is_flag=True, default=None, help="Use deterministic algorithms only."),
+        option(
+            "--sync-batch-norm",
+            is_flag=True,
+            default=None,
+            help="Share BatchNorm statistics among processes.",
+        ),
+        option("--skip-bad", is_flag=True, default=None, help="Skip records that cannot be read; the log counts them."),
     )
     for flag in reversed(flags):
         function = flag(function)
@@ -42,20 +67,25 @@ def own_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(name="train")
 @click.argument("solver", required=False)
-@option("--solver", "solver_option", metavar="FILE", help="The solver, in Caffe's spelling.")
+@option("--solver", "solver_option", metavar="FILE", help="The solver, as in Caffe.")
 @option("--weights", metavar="FILE[,FILE]", help="Weights to start from, copied by layer name.")
-@option("--snapshot", metavar="FILE|auto", help="A .solverstate to go on from; auto is the newest whole one, if any.")
-@option("--gpu", metavar="0|0,1|all", help="The GPUs to train on; without it the solver's mode decides.")
-@option("--iterations", type=click.IntRange(1), help="Make so many updates, in place of the solver's max_iter.")
-@option("--level", default=0, help="Level of the train net's state.")
-@option("--stage", multiple=True, help="A stage of the train net's state; may be repeated, or hold commas.")
-@option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
-@option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What a hangup does.")
-@option("--debug", is_flag=True, default=None, help="Run node by node, up to the first value that is NaN or infinite.")
+@option("--snapshot", metavar="FILE|auto", help="The .solverstate to resume from; auto: the newest complete one.")
+@option("--gpu", metavar="0|0,1|all", help="GPUs to train on; by default the solver's solver_mode decides.")
+@option("--iterations", type=click.IntRange(1), help="Number of updates; by default train up to the solver's max_iter.")
+@level_option()
+@stage_option("Stage of the train net's state; may be repeated or contain commas.")
+@option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="Effect of Ctrl-C (SIGINT).")
+@option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="Effect of SIGHUP.")
+@option(
+    "--debug",
+    is_flag=True,
+    default=None,
+    help="Run layer by layer; stop at the first NaN or infinite value.",
+)
 @python_layers
-@option("--log-json", metavar="FILE", help="Write each iteration's numbers to a file, a JSON object a line.")
-@option("--tensorboard", metavar="FOLDER", help="Write TensorBoard's files.")
-@own_options
+@option("--log-json", metavar="FILE", help="Path of a log with one JSON object per line.")
+@option("--tensorboard", metavar="FOLDER", help="Folder for TensorBoard files.")
+@netc_options
 def command(
     solver: str | None,
     solver_option: str | None,
@@ -66,21 +96,24 @@ def command(
     allow_python_layers: bool,
     log_json: str | None,
     tensorboard: str | None,
-    **given: Any,
+    **options: Any,
 ) -> int:
-    """Train a net as its solver says, from the start, from weights, or from a snapshot."""
+    """Train a net as described by its solver: from the start, from weights, or from a snapshot.
+
+    The log is written to standard error, in Caffe's format.
+    """
     if bool(solver) == bool(solver_option):
-        raise click.UsageError("give one solver: `netc train SOLVER` or `--solver=SOLVER`")
+        raise click.UsageError("expected one solver: SOLVER or `--solver=SOLVER`")
     if weights and snapshot and snapshot != "auto":
-        raise click.UsageError("give a snapshot to resume from or weights to fine-tune from, not both")
+        raise click.UsageError("`--snapshot` and `--weights` exclude each other")
     from netc.cli.training_listeners import training_listener
     from netc.training.distributed.launcher import launch, processes_for
     from netc.training.run import train
     from netc.training.solver.settings import read_settings
 
     settings = read_settings(solver or solver_option or "")
-    settings = settings.with_state(level, tuple(name for value in stage for name in value.split(",")))
-    if (processes := processes_for(given["gpu"])) > 1:
+    settings = settings.with_state(level, tuple(split_names(stage)))
+    if (processes := processes_for(options["gpu"])) > 1:
         return launch(click.get_current_context().obj, processes)
     with training_listener(log_json, tensorboard) as listener:
         train(
@@ -89,6 +122,6 @@ def command(
             snapshot=snapshot,
             listener=listener,
             prepare=preparation(allow_python_layers),
-            **{name: value for name, value in given.items() if value not in UNSET},
+            **{name: value for name, value in options.items() if value not in UNSET},
         )
     return 0

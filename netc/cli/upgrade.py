@@ -1,4 +1,4 @@
-"""`netc upgrade IN OUT`: an old net or solver in today's format."""
+"""`netc upgrade IN OUT`: Upgrade a net or solver to the current format."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import click
 
-from netc.cli.output import show
-from netc.cli.streams import parse_values, read_input, set_option, write_output
+from netc.cli.options import parse_values, set_option
+from netc.cli.streams import read_input, write_output
+from netc.cli.terminal import show
 from netc.rewriting import upgraded
 
 
@@ -16,10 +17,10 @@ from netc.rewriting import upgraded
 @click.argument("target", metavar="OUT")
 @set_option()
 def command(source: str, target: str, set_: tuple[str, ...]) -> None:
-    """Write a net or a solver in the format of Caffe 1.0, its comments and layout kept.
+    """Upgrade a net or solver to the format of Caffe 1.0; comments and layout are kept.
 
-    `-` is standard input or output, IN and OUT may be the same file. What was changed is told on standard error; a file
-    in today's format is copied.
+    `-` is standard input or output, and IN and OUT may be the same file. Changes are reported on standard error; a file
+    in the current format is copied.
     """
     values = parse_values(set_)
     text, report = upgraded(read_input(source), values)

@@ -1,4 +1,4 @@
-"""`netc verify ONE OTHER`: two forms of one net, value by value."""
+"""`netc verify ONE OTHER`: Compare two forms of a net, value by value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netc.cli.output import option, parse_shapes
+from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
 
 if TYPE_CHECKING:
     from netc.conversion.verify import ValueDifference, Verification
@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 @click.command(name="verify")
 @click.argument("one")
 @click.argument("other")
-@option("--weights", multiple=True, metavar="FILE", help="Weights of a prototxt; may be repeated.")
-@option("--other-weights", multiple=True, metavar="FILE", help="Weights of OTHER, where they are not the same.")
-@option("--input", "input_", metavar="FILE", help="A .npz with the inputs by name, or a .npy of the only one.")
-@option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Items of the random input.")
-@option("--seed", type=int, default=0, show_default=True, help="Of the random input.")
-@option("--tolerance", type=float, default=1e-4, show_default=True, help="Relative to the largest value.")
-@option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
-@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How values are printed.")
+@weights_option("Weights of a prototxt; may be repeated.")
+@option("--other-weights", multiple=True, metavar="FILE", help="Weights of OTHER, if they differ; may be repeated.")
+@option("--input", "input_", metavar="FILE", help="Inputs: a .npz with arrays by name, or a .npy of the only input.")
+@option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Batch size of the random input.")
+@option("--seed", type=int, default=0, show_default=True, help="Seed of the random input.")
+@option(
+    "--tolerance",
+    type=float,
+    default=1e-4,
+    show_default=True,
+    help="Allowed relative difference.",
+)
+@shape_option()
+@format_option()
 def command(
     one: str,
     other: str,
@@ -36,11 +42,12 @@ def command(
     seed: int,
     tolerance: float,
     shape: tuple[str, ...],
-    format_: str,
+    style: str,
 ) -> int:
-    """Run the same input through two of: a prototxt with weights, .onnx, a .py of `netc convert`, a .npz of blobs.
+    """Run the same input through two forms of a net and compare every value.
 
-    Without `--input` a dump's own inputs are taken, or random numbers. Exit status 1 where a value departs.
+    A form is a prototxt with weights, an .onnx file, a .py file of `netc convert`, or a .npz with blobs. Without
+    `--input` the inputs come from the .npz, or are random. The exit status is 1 if a value differs.
     """
     shapes = parse_shapes(shape)
     from netc.conversion.inputs import read_inputs
@@ -58,7 +65,7 @@ def command(
         tolerance=tolerance,
         shapes=shapes,
     )
-    click.echo(json.dumps(_plain(found), indent=2) if format_ == "json" else _table(found, tolerance))
+    click.echo(json.dumps(_plain(found), indent=2) if style == "json" else _table(found, tolerance))
     return int(not found.agrees)
 
 
@@ -68,7 +75,7 @@ def _plain(found: Verification) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """Represent NaN and infinities, which JSON lacks, as strings."""
     return value if not isinstance(value, float) or math.isfinite(value) else str(value)
 
 
@@ -80,11 +87,11 @@ def _table(found: Verification, tolerance: float) -> str:
     if found.first is None:
         lines.append(f"all {count} values agree to {tolerance:g}")
     else:
-        departing = sum(row.departs for row in found.differences)
-        lines.append(f"{departing} of {count} values depart, first `{found.first.name}`")
+        differing = sum(row.departs for row in found.differences)
+        lines.append(f"{differing} of {count} values differ, first `{found.first.name}`")
     return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 
 def _line(row: ValueDifference, width: int) -> str:
-    mark = "  departs" if row.departs else ""
+    mark = "  differs" if row.departs else ""
     return f"{row.name.ljust(width)}  {row.absolute:10.3g}  {row.relative:10.3g}{mark}  {row.note}".rstrip()

@@ -1,4 +1,4 @@
-"""`netc weights FILE [NET]`: what a weights file holds, and whether it fits a net."""
+"""`netc weights FILE [NET]`: List the contents of a weights file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from netc.cli.output import option, parse_shapes, show
+from netc.cli.options import format_option, option, parse_shapes, shape_option
+from netc.cli.terminal import show
 from netc.conversion.embedded_net import write_prototxt
 from netc.conversion.weights_report import BlobRow, Listing, list_weights
 from netc.ir.dims import text
@@ -18,11 +19,11 @@ from netc.ir.dims import text
 @click.command(name="weights")
 @click.argument("file")
 @click.argument("net", required=False)
-@option("--stats", is_flag=True, help="Read the values: extremes, mean, deviation, NaN, nothing but zeros.")
-@option("--prototxt", metavar="OUT", help="Write the net that the file holds, its data layers as inputs.")
-@option("--dialect", metavar="NAME", help="Whose Caffe wrote the file, where the guess is wrong.")
-@option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help="Shape of a blob that only data would tell.")
-@option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="How blobs are printed.")
+@option("--stats", is_flag=True, help="Print statistics: extremes, mean, standard deviation, NaN, all zeros.")
+@option("--prototxt", metavar="OUT", help="Write the net in the file, with inputs in place of data layers.")
+@option("--dialect", metavar="NAME", help="Fork of Caffe that wrote the file; detected by default.")
+@shape_option()
+@format_option()
 def command(
     file: str,
     net: str | None,
@@ -30,21 +31,22 @@ def command(
     prototxt: str | None,
     dialect: str | None,
     shape: tuple[str, ...],
-    format_: str,
+    style: str,
 ) -> int:
     """List the layers and blobs of a .caffemodel or .caffemodel.h5.
 
-    With `--prototxt` the net in a binary file is written instead: Caffe puts it there, many other programs do not.
-    With a NET each blob is compared with the net's; exit status 1 where one of its own is missing or has another shape.
+    With NET, each blob is compared with the net's, and the exit status is 1 if a blob of the net is missing or has
+    another shape. With `--prototxt`, the net in the file is written instead; Caffe stores it there, many other programs
+    do not.
     """
     if dialect is not None and prototxt is None:
-        raise click.UsageError("`--dialect` goes with `--prototxt`")
+        raise click.UsageError("`--dialect` requires `--prototxt`")
     if prototxt is not None:
         show(write_prototxt(file, prototxt, dialect=dialect, shapes=parse_shapes(shape)))
         click.echo(f"wrote {prototxt}")
         return 0
     found = list_weights(file, net, stats=stats, shapes=parse_shapes(shape))
-    click.echo(json.dumps(_plain(found), indent=2) if format_ == "json" else _table(found))
+    click.echo(json.dumps(_plain(found), indent=2) if style == "json" else _table(found))
     return int(not found.fits)
 
 
@@ -58,7 +60,7 @@ def _plain(found: Listing) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | str:
-    """JSON has no NaN and no infinity."""
+    """Represent NaN and infinities, which JSON lacks, as strings."""
     return value if math.isfinite(value) else str(value)
 
 
@@ -87,5 +89,5 @@ def _cells(row: BlobRow, index: int, rows: tuple[BlobRow, ...]) -> list[str]:
 
 
 def _visible(line: str) -> str:
-    """Names are strangers': control characters must not steer a terminal."""
+    """Escape control characters: names come from files, and must not control a terminal."""
     return "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in line)

@@ -39,7 +39,7 @@ def test_convert_then_verify(mixed, capsys):
     np.save("x.npy", np.zeros((2, 3, 23, 19), np.float32))
     status, out, _ = run(capsys, "verify", "net.prototxt", "m.onnx", "--input", "x.npy")
     assert status == 1, "random weights are not those of the file"
-    assert "depart, first `conv1.2`" in out
+    assert "differ, first `conv1.2`" in out
 
 
 def test_weights_lists_and_compares(mixed, capsys):

@@ -36,7 +36,7 @@ def test_in_place(files, capsys):
 def test_check_writes_nothing(files, capsys):
     assert main(["fmt", "--check", *files]) == 1
     assert text(files[0]) == MESSY
-    assert capsys.readouterr().err == f"{files[0]}: not in canonical layout\n"
+    assert capsys.readouterr().err == f"{files[0]}: not formatted\n"
     assert main(["fmt", "--check", files[1]]) == 0
 
 
