@@ -38,7 +38,7 @@ from netc.text import Message, Scalar, Tree
 
 __all__ = ["is_solver_tree", "upgrade_net", "upgrade_solver", "upgrade_tree"]
 
-_LOOKED_AT = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES.values()))
+_LOOKED_AT = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES))
 _NETS = ("net_param", "train_net_param", "test_net_param")
 
 
@@ -116,5 +116,5 @@ def _tell(kind: str, name: str, message: Message, findings: Findings) -> None:
     """Of fields in the parameters of a layer that stay as they are."""
     if name in deprecated.RENAMED:
         deprecated.find_deprecated(name, message, findings)
-    elif transforms.SOURCES.get(kind) == name:
+    elif name in transforms.SOURCES and transforms.source_of(kind) == name:
         transforms.find_unread(name, message, findings)

@@ -7,15 +7,30 @@ from __future__ import annotations
 
 from netc.frontends.caffe.upgrade.edits import first_word, message_of, substitute
 from netc.frontends.caffe.upgrade.findings import Findings
+from netc.layers import layer_classes
+from netc.schema import caffe
 from netc.text import Message
 
-SOURCES = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
 FIELDS = ("scale", "mean_file", "crop_size", "mirror")
+SOURCES = frozenset(
+    field.name
+    for field in caffe.LayerParameter.DESCRIPTOR.fields
+    if field.name != "transform_param"
+    and field.message_type is not None
+    and all(name in field.message_type.fields_by_name for name in FIELDS)
+)
+"""The parameters of layers that read images, which once held transforms too."""
+
+
+def source_of(kind: str) -> str | None:
+    """The parameters in which a layer type names its source and once its transforms; None for any other type."""
+    messages = (getattr(cls, "message", None) for cls in layer_classes(kind))
+    return next((name for name in messages if name in SOURCES), None)
 
 
 def upgrade_layer(layer: Message, findings: Findings) -> None:
     """Move the transforms of one layer that was V1; its type is V2's already."""
-    name = SOURCES.get(first_word(layer, "type") or "")
+    name = source_of(first_word(layer, "type") or "")
     if name is None:
         return
     for source in layer.messages(name):
