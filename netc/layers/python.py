@@ -40,9 +40,9 @@ class Python(Layer):
     class_name: str = ""
     """The class in it, with `setup`, `reshape`, `forward` and `backward`."""
     param_str: str = ""
-    """Any text; the layer finds it as `self.param_str`."""
+    """Text that the object reads as `self.param_str`."""
     share_in_parallel: bool = False
-    """One instance for all solvers of a parallel training; without effect here."""
+    """One instance for all solvers of a parallel training. Has no effect."""
 
     caffe_fields: ClassVar[CaffeFields] = {name: (f"python_param.{own}",) for name, own in _CAFFE_NAMES.items()}
     bottom_count: ClassVar[Count] = Count(0, None)
@@ -51,7 +51,7 @@ class Python(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `python_param`. Raises NetcError E101 without a module or a class."""
+        """Read `python_param`. Raises NetcError E101 if the module or the class is missing."""
         p = layer.message("python_param")
         for name in ("module", "layer"):
             if not p.get(name, ""):
@@ -89,7 +89,7 @@ class HostedPython(Python):
     host: LayerHost = field(kw_only=True, repr=False)
 
     def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
-        """What `reshape` makes of the tops; unknown where an extent of a bottom is."""
+        """The shapes that `reshape` gives the tops; unknown if an extent of a bottom is."""
         if not all(known(extent) for shape in bottoms for extent in shape):
             return (None,) * tops
         return self.host.shapes(bottoms, tops)

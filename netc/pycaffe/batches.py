@@ -1,4 +1,4 @@
-"""Arrays of any length in batches of a net's size."""
+"""Splits arrays of any length into batches of a net's size."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 
 def batches(arrays: Mapping[str, Any], size: int) -> Iterator[dict[str, NDArray[Any]]]:
-    """The arrays, cut alike along their first axis; the last batch is filled up with zeros.
+    """The arrays, split along their first axis; the last batch is padded with zeros.
 
     >>> [batch["x"].tolist() for batch in batches({"x": [1, 2, 3]}, 2)]
     [[1, 2], [3, 0]]
     """
-    whole = {name: np.asarray(array) for name, array in arrays.items()}
-    for start in range(0, max(map(len, whole.values()), default=0), size):
-        yield {name: _padded(array[start : start + size], size) for name, array in whole.items()}
+    arrays_by_name = {name: np.asarray(array) for name, array in arrays.items()}
+    for start in range(0, max(map(len, arrays_by_name.values()), default=0), size):
+        yield {name: _padded(array[start : start + size], size) for name, array in arrays_by_name.items()}
 
 
-def trimmed(found: Sequence[Mapping[str, NDArray[Any]]], count: int) -> dict[str, NDArray[Any]]:
-    """The results of all batches, one behind the other, without what was computed from filled-up zeros.
+def trimmed(results: Sequence[Mapping[str, NDArray[Any]]], count: int) -> dict[str, NDArray[Any]]:
+    """The results of all batches, concatenated, without what was computed from padding.
 
-    A result without axes, such as a loss, gives one element a batch.
+    A result without axes, such as a loss, becomes one element per batch.
     """
-    joined = {name: np.concatenate([np.atleast_1d(batch[name]) for batch in found]) for name in found[0]}
+    joined = {name: np.concatenate([np.atleast_1d(batch[name]) for batch in results]) for name in results[0]}
     return {name: array[:count] for name, array in joined.items()}
 
 

@@ -1,4 +1,4 @@
-"""Weights of a net in files."""
+"""Reads and writes the weights of a net."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Path = str | os.PathLike[str]
 
 
 def copy_from(net: Net, path: Path) -> None:
-    """Take the weights of a file, layer by layer, by name.
+    """Copy the weights of a file into the layers of the same name.
 
-    Raises NetcError E306 for layers of other shapes, E401 to E406 for a file that holds no weights.
+    Raises NetcError E306 for blobs of other shapes, E401 to E406 for a file that is not a weights file.
     """
     layers = read(path).layers
     arrays = ((layer.name, [blob.data if blob else None for blob in layer.blobs]) for layer in layers)
@@ -31,12 +31,12 @@ def save(net: Net, path: Path) -> None:
 
 
 def save_hdf5(net: Net, path: Path, diffs: bool) -> None:
-    """Write a .caffemodel.h5, with gradients where `diffs` is set. Raises NetcError E408, E409."""
+    """Write a .caffemodel.h5, with gradients if `diffs` is set. Raises NetcError E408, E409."""
     write_caffemodel_hdf5(path, _weights(net, diffs, shared=False))
 
 
 def _weights(net: Net, diffs: bool, shared: bool = True) -> Weights:
-    """What a file holds of a net; blobs that share another's memory only where `shared` is set."""
+    """The contents of a weights file; blobs that share another's memory are included if `shared` is set."""
     by_layer: dict[str, list[LayerBlob]] = {node.key: [] for node in net.graph.nodes}
     for blob in net.blobs:
         by_layer[blob.key].append(blob)

@@ -37,7 +37,7 @@ _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[np.float32]:
     """An image file as float32 (h, w, 3), RGB from 0 to 1; with `color=False` as (h, w, 1), grey.
 
-    Transparency is left out. Raises NetcError E308 for a file that OpenCV cannot read.
+    The alpha channel is dropped. Raises NetcError E308 for a file that OpenCV cannot read.
     """
     image: Array | None = cv2.imread(os.fspath(filename), cv2.IMREAD_UNCHANGED)
     if image is None:
@@ -83,7 +83,7 @@ def blobproto_to_array(blob: Message, return_diff: bool = False) -> Array:
 
 
 def array_to_blobproto(array: Array, diff: Array | None = None) -> caffe.BlobProto:
-    """A BlobProto of an array of any number of axes, with its gradient where one is given.
+    """A BlobProto of an array of any number of axes, with its gradient if given.
 
     Raises NetcError E307 for a gradient of another shape.
     """
@@ -92,7 +92,7 @@ def array_to_blobproto(array: Array, diff: Array | None = None) -> caffe.BlobPro
     blob.data.extend(array.astype(float).flat)
     if diff is not None:
         if diff.shape != array.shape:
-            raise NetcError(f"a diff of shape {text(diff.shape)} for an array of {text(array.shape)}", code="E307")
+            raise NetcError(f"expected a diff of shape {text(array.shape)}, got {text(diff.shape)}", code="E307")
         blob.diff.extend(diff.astype(float).flat)
     return blob
 
@@ -113,10 +113,10 @@ def blobprotovector_str_to_arraylist(data: bytes) -> list[Array]:
 def array_to_datum(array: Array, label: int | None = None) -> caffe.Datum:
     """A Datum of an array (channels, height, width): uint8 as bytes, anything else as floats.
 
-    Raises NetcError E307 for other numbers of axes.
+    Raises NetcError E307 for another number of axes.
     """
     if array.ndim != 3:
-        raise NetcError(f"a datum has 3 axes, not {text(array.shape)}", code="E307")
+        raise NetcError(f"expected an array of 3 axes, got shape {text(array.shape)}", code="E307")
     datum = caffe.Datum(channels=array.shape[0], height=array.shape[1], width=array.shape[2])
     if array.dtype == np.uint8:
         datum.data = array.tobytes()

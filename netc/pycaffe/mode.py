@@ -1,10 +1,11 @@
-"""Which device nets run on, and what is random: Caffe's global state, for its Python interface alone."""
+"""Caffe's global state for its Python interface: the device that nets run on, the seed, the number of solvers."""
 
 from __future__ import annotations
 
 import torch
 
 from netc.diagnostics import NetcError
+from netc.ir.layer import counted
 
 TRAIN = 0
 """The training phase, as Caffe numbers it."""
@@ -24,13 +25,13 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    """Run all nets on the GPU of `set_device`. Raises NetcError E310 where there is none."""
+    """Run all nets on the GPU of `set_device`. Raises NetcError E310 if it does not exist."""
     _require(_Mode.device)
     _Mode.gpu = True
 
 
 def set_device(number: int) -> None:
-    """Choose the GPU, counted from 0. Raises NetcError E310 where there is none of that number."""
+    """Choose the GPU, counted from 0. Raises NetcError E310 if it does not exist."""
     _require(number)
     _Mode.device = number
 
@@ -41,12 +42,12 @@ def device() -> torch.device:
 
 
 def set_random_seed(seed: int) -> None:
-    """From here on the same weights, dropout and random data on every run, on one device."""
+    """Make weights, dropout and random data reproducible from here on, on one device."""
     torch.manual_seed(seed)
 
 
 def set_solver_count(count: int) -> None:
-    """How many solvers train together; kept for `solver_count`, training on several devices is torchrun's."""
+    """Set what `solver_count` returns; training on several devices is started with torchrun."""
     _Mode.solvers = count
 
 
@@ -56,11 +57,11 @@ def solver_count() -> int:
 
 
 def solver_rank() -> int:
-    """Which of the solvers this process is: its rank in torch.distributed, else 0."""
+    """The rank of this process in torch.distributed; 0 without it."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 def _require(number: int) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not 0 <= number < count:
-        raise NetcError(f"there is no GPU {number}: torch sees {count or 'none'}", code="E310")
+        raise NetcError(f"GPU {number} does not exist: torch finds {counted(count, 'GPU')}", code="E310")

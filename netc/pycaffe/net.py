@@ -44,7 +44,7 @@ class Net(NetNames):
         Net("deploy.prototxt", "weights.caffemodel", caffe.TEST)
         Net("deploy.prototxt", caffe.TEST, weights="weights.caffemodel", level=0, stages=["deploy"])
 
-    Raises NetcError, with every fault of the file, for a net that is not sound.
+    Raises NetcError, with every error of the file, for an invalid net.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class Net(NetNames):
         """Run the layers `start` to `end`, both included (default: all).
 
         `inputs` are written into the input blobs first: all of them or none. Returns the data of the outputs (of the
-        tops of `end`) and of `blobs`: the blobs' own arrays. Raises NetcError E302 for names that the net does not have
-        and for inputs that do not fit.
+        tops of `end`, if given) and of `blobs`: the blobs' own arrays. Raises NetcError E302 for unknown names and for
+        inputs of another shape.
         """
         first, last = self._span(start, end)
         wanted = [*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())]
@@ -111,8 +111,8 @@ class Net(NetNames):
         """Run the layers `start` down to `end`, both included (default: all), for gradients.
 
         `tops` are written into the `diff` of the outputs first: all of them or none. Returns the diffs of the inputs
-        (of the bottoms of `end`) and of `diffs`. Raises NetcError E302 as `forward`, and E303 for a layer that has not
-        gone forward.
+        (of the bottoms of `end`, if given) and of `diffs`. Raises NetcError E302 as `forward`, and E303 for a layer
+        that has not run forward.
         """
         last, first = self._span(end, start)
         wanted = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
@@ -121,7 +121,7 @@ class Net(NetNames):
         return {name: self._blob(name).diff for name in wanted}
 
     def run_forward(self, start: int = 0, end: int | None = None) -> float:
-        """Run the layers of these indices (default: all); the loss. Raises NetcError as the layers do."""
+        """Run the layers of these indices (default: all); returns the loss. Raises NetcError as the layers do."""
         self._place()
         if self._ready != self._shapes():
             self.reshape()
@@ -143,7 +143,7 @@ class Net(NetNames):
         return self._executor.memory
 
     def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, NDArray[Any]]:
-        """`forward` for any number of items, in batches of the net's size; the arrays of all batches together."""
+        """`forward` for any number of items, in batches of the net's size; returns the joined arrays."""
         count = len(next(iter(inputs.values())))
         found = [
             {name: array.copy() for name, array in self.forward(blobs, None, None, **batch).items()}
@@ -154,7 +154,7 @@ class Net(NetNames):
     def forward_backward_all(
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **arrays: Any
     ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-        """`forward` and `backward` for any number of items: inputs by name, and diffs of outputs by name."""
+        """`forward` and `backward` for any number of items; `arrays` are inputs and diffs of outputs by name."""
         count = len(next(iter(arrays.values())))
         data: list[Arrays] = []
         gradients: list[Arrays] = []
@@ -171,32 +171,32 @@ class Net(NetNames):
         self._executor.clear_gradients()
 
     def reshape(self) -> None:
-        """Give every blob the shape that follows from the inputs' shapes. Raises NetcError where they do not fit."""
+        """Set the shape of every blob from those of the inputs. Raises NetcError if a layer does not take its own."""
         reshape(self._executor)
         self._ready = self._shapes()
 
     def before_forward(self, callback: Callable[[int], None]) -> None:
-        """Call `callback(index)` before each layer goes forward."""
+        """Call `callback(index)` before each layer runs forward."""
         self._executor.before["forward"].append(callback)
 
     def after_forward(self, callback: Callable[[int], None]) -> None:
-        """Call `callback(index)` after each layer went forward."""
+        """Call `callback(index)` after each layer has run forward."""
         self._executor.after["forward"].append(callback)
 
     def before_backward(self, callback: Callable[[int], None]) -> None:
-        """Call `callback(index)` before each layer goes backward."""
+        """Call `callback(index)` before each layer runs backward."""
         self._executor.before["backward"].append(callback)
 
     def after_backward(self, callback: Callable[[int], None]) -> None:
-        """Call `callback(index)` after each layer went backward."""
+        """Call `callback(index)` after each layer has run backward."""
         self._executor.after["backward"].append(callback)
 
-    def debug_lines(self, tell: Listener, wanted: Callable[[], bool]) -> DebugInfoLogger:
-        """Tell the lines of `debug_info` of each pass while `wanted` says so."""
-        return DebugInfoLogger(self._executor, tell, wanted)
+    def debug_lines(self, listener: Listener, wanted: Callable[[], bool]) -> DebugInfoLogger:
+        """Send the lines of `debug_info` of each pass to `listener` while `wanted` returns True."""
+        return DebugInfoLogger(self._executor, listener, wanted)
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
-        """Hand data (n, c, h, w) and n labels to the net's first layer, a MemoryData. Raises NetcError E305."""
+        """Set data (n, c, h, w) and n labels of the net's first layer, a MemoryData. Raises NetcError E305."""
         feed = self._feeds.get(self.graph.nodes[0].key) if self.graph.nodes else None
         if not isinstance(feed, MemoryFeed):
             raise NetcError("the net's first layer is not `MemoryData`: it takes no arrays", code="E305")
@@ -205,28 +205,28 @@ class Net(NetNames):
     # ------------------------------------------------------------------ weights
 
     def copy_from(self, path: Path) -> None:
-        """Take the weights of a .caffemodel or .h5 file, layer by layer, by name. Raises NetcError."""
+        """Copy the weights of a .caffemodel or .h5 file into the layers of the same name. Raises NetcError."""
         write_back()
         files.copy_from(self._executor.net, path)
 
     def save(self, path: Path) -> None:
-        """Write the weights to a .caffemodel file. Raises NetcError E408 where it cannot be written."""
+        """Write the weights to a .caffemodel file. Raises NetcError E408 if it cannot be written."""
         write_back()
         files.save(self._executor.net, path)
 
     def save_hdf5(self, path: Path, write_diff: bool = False) -> None:
-        """Write the weights, and their gradients where `write_diff` is set, to an HDF5 file."""
+        """Write the weights, and their gradients if `write_diff` is set, to an HDF5 file."""
         write_back()
         files.save_hdf5(self._executor.net, path, write_diff)
 
     load_hdf5 = copy_from
 
     def share_with(self, other: Net) -> None:
-        """Use the weights of `other`, in layers of the same name: one memory from here on. Raises NetcError E204."""
+        """Share the memory of `other`'s weights in layers of the same name. Raises NetcError E204."""
         write_back()
         self._executor.share(other._executor)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internals
 
     def _write_constants(self) -> None:
         """Write the constant tops of DummyData layers, which no pass fills."""
@@ -252,8 +252,7 @@ class Net(NetNames):
     def _fill(self, given: Mapping[str, Any], names: Sequence[str], what: str, array: Callable[[Blob], Array]) -> None:
         if given and set(given) != set(names):
             raise NetcError(
-                f"{what} {', '.join(f'`{name}`' for name in sorted(given))} given, "
-                f"the net has {', '.join(f'`{name}`' for name in names) or 'none'}",
+                f"expected {what} {_listed(names)}, got {_listed(sorted(given))}",
                 code="E302",
             )
         for name, values in given.items():
@@ -262,13 +261,13 @@ class Net(NetNames):
                 array(blob)[...] = values
             except ValueError:
                 raise NetcError(
-                    f"`{name}` has shape {text(blob.shape)}, but an array of shape {text(values.shape)} is given",
+                    f"expected an array of shape {text(blob.shape)} for `{name}`, got {text(values.shape)}",
                     code="E302",
                     help=f"`net.blobs[{name!r}].reshape(...)` changes the net's batch or image size",
                 ) from None
 
     def _place(self) -> None:
-        """Bring the net, and what was written into arrays, to the mode's device."""
+        """Move the net, and what was written into arrays, to the mode's device."""
         write_back()
         if self._executor.place[0] != device():
             self._executor.to(device())
@@ -279,6 +278,10 @@ class Net(NetNames):
     @property
     def _batch_size(self) -> int:
         return next(iter(self.blobs.values())).shape[0]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "(none)"
 
 
 def _close(feeds: Sequence[Feed]) -> None:

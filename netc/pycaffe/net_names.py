@@ -1,4 +1,4 @@
-"""What is in a net, by name."""
+"""Names of a net's layers and blobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netc.runtime.array_blobs import Blob
 
 
 class NetNames:
-    """The part of Net that only looks: layers, blobs and how they hang together."""
+    """The read-only part of Net: its layers and blobs, and how they are connected."""
 
     graph: Graph
     blobs: OrderedDict[str, Blob]
@@ -41,7 +41,7 @@ class NetNames:
 
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
-        """How much each blob counts in the loss."""
+        """The loss weight of each blob."""
         weights = {self._blob_name(name): weight for name, weight in self.graph.losses}
         return OrderedDict((name, weights.get(name, 0.0)) for name in self.blobs)
 

@@ -36,12 +36,14 @@ class Top:
 
 
 class Function:
-    """A layer with its inputs (Tops of others) and parameters; `ntop` and `in_place` are taken out of the latter."""
+    """A layer with its inputs (Tops of others) and parameters; `ntop` and `in_place` are removed from the latter."""
 
     def __init__(self, type_name: str, inputs: tuple[Top, ...], params: dict[str, Any]) -> None:
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
-                raise NetcError(f"input {index} of `{type_name}` is no top, but a {type(given).__name__}", code="E309")
+                raise NetcError(
+                    f"expected a top as input {index} of `{type_name}`, got {type(given).__name__}", code="E309"
+                )
         self.type_name, self.inputs, self.params = type_name, inputs, dict(params)
         self.ntop: int = self.params.pop("ntop", 1)
         self.in_place: bool = self.params.pop("in_place", False)
@@ -98,7 +100,7 @@ class _Writer:
         self._blobs: dict[Function, list[str]] = {}
 
     def add(self, fn: Function) -> list[str]:
-        """The names of a layer's tops; the layer is written the first time, behind those it needs."""
+        """The names of a layer's tops; the layer is written at the first call, after those that it reads."""
         if fn not in self._blobs:
             bottoms = [self.add(top.fn)[top.n] for top in fn.inputs]
             tops = bottoms[: fn.ntop] if fn.in_place else [self._name(top, fn) for top in fn.tops]
@@ -172,7 +174,7 @@ class Parameters:
         try:
             return getattr(caffe, f"{name}Parameter")
         except AttributeError:
-            raise AttributeError(f"there are no parameters of {name!r}") from None
+            raise AttributeError(f"unknown parameters {name!r}") from None
 
 
 layers = Layers()

@@ -12,8 +12,8 @@ from netc.runtime.array_blobs import Blob, BlobVec
 class Layer:
     """A layer of a net, and the base of those written in Python.
 
-    A subclass overrides `setup`, `reshape`, `forward` and `backward`, which get lists of blobs. It finds its parameters
-    as `param_str`, the phase as `phase`, and keeps weights in `blobs`.
+    A subclass overrides `setup`, `reshape`, `forward` and `backward`, which take lists of blobs. `param_str` has its
+    parameters, `phase` the phase, and `blobs` its weights.
     """
 
     type: str
@@ -26,7 +26,7 @@ class Layer:
     """TRAIN or TEST."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
-        """Give each layer what its users rely on, whether or not a subclass calls `__init__` of this class."""
+        """Set the attributes that subclasses rely on, even if they do not call `__init__` of this class."""
         layer = super().__new__(cls)
         layer.type, layer.blobs, layer.param_str, layer.phase = "Python", BlobVec(), "", TEST
         return layer
@@ -38,10 +38,10 @@ class Layer:
         """Read `param_str`, check the bottoms, add weights. Nothing by default."""
 
     def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Give the tops their shapes; run before each forward pass. Nothing by default."""
+        """Set the shapes of the tops; run before each forward pass. Nothing by default."""
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        """Compute `data` of the tops. Raises NotImplementedError unless a subclass does it."""
+        """Compute `data` of the tops. Raises NotImplementedError by default."""
         raise NotImplementedError(f"{type(self).__name__} has no forward(bottom, top)")
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:

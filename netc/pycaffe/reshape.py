@@ -1,4 +1,4 @@
-"""Shapes of all blobs from those of the inputs, without a pass (`net.cpp`, Reshape)."""
+"""Computes the shapes of all blobs from those of the inputs, without a pass (`net.cpp`, Reshape)."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from netc.runtime.memory import Memory, memory_key
 from netc.runtime.node_executor import NodeExecutor
 
 
-def reshape(stepper: NodeExecutor) -> None:
-    """Give the blobs behind the data layers the shapes that follow; what data alone will tell stays as it is.
+def reshape(executor: NodeExecutor) -> None:
+    """Set the shapes of blobs from those of the data layers' tops; shapes that only data determines stay as they are.
 
-    Raises NetcError with the layer where shapes do not fit it, or would need other weights than it has.
+    Raises NetcError, with the layer, for bottoms that the layer does not take or that need weights of another shape.
     """
-    for node in stepper.graph.nodes:
+    for node in executor.graph.nodes:
         if node.layer.is_data:
             continue
-        bottoms = tuple(_memory(stepper, name).shape for name in node.bottoms)
+        bottoms = tuple(_memory(executor, name).shape for name in node.bottoms)
         try:
             tops = node.layer.infer(bottoms, len(node.tops))
-            _same_weights(stepper, node, bottoms)
+            _same_weights(executor, node, bottoms)
         except NetcError as error:
             shown = ", ".join(f"{name}{text(shape)}" for name, shape in zip(node.bottoms, bottoms))
             raise error.at(node.span, f"in layer `{node.name}`, bottoms: {shown}") from None
         for name, shape in zip(node.tops, tops):
             if shape is not None and all(map(known, shape)):
-                _memory(stepper, name).resize(shape)
+                _memory(executor, name).resize(shape)
 
 
-def _memory(stepper: NodeExecutor, value: str) -> Memory:
-    return stepper.memory[memory_key(stepper.graph, value)]
+def _memory(executor: NodeExecutor, value: str) -> Memory:
+    return executor.memory[memory_key(executor.graph, value)]
 
 
-def _same_weights(stepper: NodeExecutor, node: Node, bottoms: Shapes) -> None:
-    for blob, weight in zip(stepper.blobs(node), node.layer.weights(bottoms)):
+def _same_weights(executor: NodeExecutor, node: Node, bottoms: Shapes) -> None:
+    for blob, weight in zip(executor.blobs(node), node.layer.weights(bottoms)):
         if tuple(weight.shape) != tuple(blob.shape):
             raise NetcError(
-                f"blob {blob.index} would need shape {text(weight.shape)}, it has {text(blob.shape)}", code="E102"
+                f"blob {blob.index} has shape {text(blob.shape)}, the bottoms require {text(weight.shape)}", code="E102"
             )

@@ -1,4 +1,4 @@
-"""Caffe's solver objects for Python: netc.train's loop over pycaffe nets."""
+"""Caffe's solver objects for Python: the solver of netc.train over pycaffe nets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from netc.data.feeds.feed import LayerFeed
 from netc.ir.graph import Graph
 from netc.pycaffe.build import NetParts
-from netc.pycaffe.glog import tell
+from netc.pycaffe.glog import log_event
 from netc.pycaffe.mode import device
 from netc.pycaffe.net import Net
 from netc.pycaffe.net_feeds import feeds_of
@@ -19,18 +19,18 @@ from netc.runtime import lower
 from netc.runtime.memory import memory_key
 from netc.runtime.python_host import bind_python_layers
 from netc.training.solver.settings import SolverSettings, read_settings
-from netc.training.solver.solver import Solver as Loop
+from netc.training.solver.solver import Solver as CaffeSolver
 
 Path = str | os.PathLike[str]
 
 
-class Passes:
-    """Runs a solver's net node by node: what was written into its blobs between steps counts in the next."""
+class FacadeExecutor:
+    """Runs a solver's net as a pycaffe net: values written into its blobs between two steps are used in the next."""
 
     def __init__(self, net: lower.Net, graph: Graph, feeds: Mapping[str, LayerFeed]) -> None:
         self.facade = Net.of_parts(NetParts(graph, net, {**feeds_of(graph, excluded=feeds), **feeds}))
         self.debug_info = False
-        self._lines = self.facade.debug_lines(tell, lambda: self.debug_info)
+        self._lines = self.facade.debug_lines(log_event, lambda: self.debug_info)
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self.outputs: Sequence[Tensor] = ()
         self._graph = graph
@@ -62,68 +62,70 @@ class Solver:
 
     `net` and `test_nets` are pycaffe nets that share weights. They run on the device of `set_mode_cpu` or
     `set_mode_gpu`, whatever the file's `solver_mode`. What Caffe logs goes to stderr; see `init_log`. Raises NetcError
-    for settings and nets that are not sound.
+    for invalid settings and nets.
     """
 
     type: ClassVar[str] = ""
-    """The solver's type; empty where the file tells it."""
+    """The solver's type; empty to use the type in the file."""
 
     def __init__(self, solver_file: Path) -> None:
         settings = read_settings(os.fspath(solver_file))
         if self.type:
             settings = settings.with_values(type=self.type)
-        self._loop = Loop(settings, device=device(), listener=tell, executor=Passes, prepare=bind_python_layers)
-        self._loop.state.optimizer.keep_updates = True
+        self._solver = CaffeSolver(
+            settings, device=device(), listener=log_event, executor=FacadeExecutor, prepare=bind_python_layers
+        )
+        self._solver.state.optimizer.keep_updates = True
 
     @property
     def param(self) -> SolverSettings:
         """The settings: `max_iter`, `base_lr`, ..."""
-        return self._loop.settings
+        return self._solver.settings
 
     @property
     def net(self) -> Net:
         """The train net."""
-        return _facade(self._loop.state.train.executor)
+        return _facade(self._solver.state.train.executor)
 
     @property
     def test_nets(self) -> list[Net]:
         """The test nets."""
-        return [_facade(test.executor) for test in self._loop.state.tests]
+        return [_facade(test.executor) for test in self._solver.state.tests]
 
     @property
     def iter(self) -> int:
-        """Iterations done."""
-        return self._loop.iteration
+        """The number of completed iterations."""
+        return self._solver.iteration
 
     def step(self, iterations: int) -> None:
-        """Train for so many iterations, with the tests and snapshots that fall due.
+        """Train for a number of iterations, with the tests and snapshots that are due.
 
-        After it, the diff of a weight is what was subtracted from it.
+        Afterwards the diff of a weight is what was subtracted from it.
         """
-        self._loop.step(iterations)
+        self._solver.step(iterations)
 
     def solve(self, resume_file: Path | None = None) -> None:
-        """Train to the end, from a solver state where one is given."""
+        """Train to the last iteration, from a solver state if one is given."""
         if resume_file is not None:
             self.restore(resume_file)
-        self._loop.solve()
+        self._solver.solve()
 
     def restore(self, state_file: Path) -> None:
-        """Go on where a snapshot stopped; `state_file` is its .solverstate, ours or Caffe's."""
-        self._loop.restore(os.fspath(state_file))
+        """Continue from a snapshot; `state_file` is a .solverstate of netc or of Caffe."""
+        self._solver.restore(os.fspath(state_file))
 
     def snapshot(self) -> None:
         """Write weights and solver state under `snapshot_prefix`."""
-        self._loop.snapshot()
+        self._solver.snapshot()
 
     def share_weights(self, net: Net) -> None:
-        """Let another net use the weights of the train net."""
+        """Share the train net's weights with another net."""
         net.share_with(self.net)
 
     def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
         """Call `on_start` before the passes of each iteration, `on_gradients_ready` between them and the update."""
-        self._loop.on_start.append(on_start)
-        self._loop.on_gradients_ready.append(on_gradients_ready)
+        self._solver.on_start.append(on_start)
+        self._solver.on_gradients_ready.append(on_gradients_ready)
 
 
 class SGDSolver(Solver):
@@ -178,5 +180,5 @@ def solver_class(name: str) -> type[Solver]:
 
 
 def _facade(executor: object) -> Net:
-    assert isinstance(executor, Passes), "the loop runs the executor that it was given"
+    assert isinstance(executor, FacadeExecutor), "the solver uses the executor that it was given"
     return executor.facade

@@ -1,4 +1,4 @@
-"""From an image as Python programs hold it to the input of a net, and back."""
+"""Converts images from the layout of Python programs to the input of a net, and back."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
+from netc.ir.layer import counted
 
 Array = NDArray[Any]
 
 _INTERPOLATION = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
 _PLANES = 4
-"""How many channels OpenCV resizes at once."""
+"""Number of channels that OpenCV resizes at once."""
 
 
 def resize_image(image: Array, new_dims: Sequence[int], interp_order: int = 1) -> NDArray[np.float32]:
-    """An image (h, w, k) in another size (height, width), float32.
+    """An image (h, w, k) resized to (height, width), float32.
 
     `interp_order` is 0 (nearest), 1 (linear) or 3 (cubic); raises NetcError E307 for any other.
     """
     if interp_order not in _INTERPOLATION:
-        raise NetcError(f"interpolation of order {interp_order}: there is 0, 1 and 3", code="E307")
+        raise NetcError(f"unknown interpolation order {interp_order}: expected 0, 1 or 3", code="E307")
     height, width = (int(extent) for extent in new_dims)
     source = np.ascontiguousarray(np.atleast_3d(image), np.float32)
     parts = [source[:, :, first : first + _PLANES] for first in range(0, source.shape[2], _PLANES)]
@@ -35,12 +36,12 @@ def resize_image(image: Array, new_dims: Sequence[int], interp_order: int = 1) -
 
 
 class Transformer:
-    """Brings images into the form that a net's inputs have.
+    """Converts images to the layout of a net's inputs.
 
     In this order: float32; resized to the input's height and width; axes transposed (`set_transpose`), channels
-    swapped (`set_channel_swap`), times `raw_scale`, minus `mean`, times `input_scale`. What is not set is not done.
+    swapped (`set_channel_swap`), times `raw_scale`, minus `mean`, times `input_scale`. Unset steps are left out.
     `inputs` are shapes (n, c, h, w) by blob: `{"data": net.blobs["data"].shape}`. Raises NetcError E307 for a blob
-    that is not among them and for settings that do not fit its shape.
+    that is not among them and for settings that do not match its shape.
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
@@ -52,7 +53,7 @@ class Transformer:
         self.input_scale: dict[str, float] = {}
 
     def preprocess(self, in_: str, data: Array) -> NDArray[np.float32]:
-        """An image (h, w, k) as one item of input `in_`; `data` is left as it is."""
+        """An image (h, w, k) as one item of input `in_`; `data` is not changed."""
         height_width = self._shape(in_)[2:]
         image = np.array(data, np.float32)
         if image.shape[:2] != height_width:
@@ -81,43 +82,49 @@ class Transformer:
         return image
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
-        """The order of an image's axes in the net: (2, 0, 1) brings (h, w, k) to (k, h, w)."""
+        """Set the order of an image's axes in the net: (2, 0, 1) turns (h, w, k) into (k, h, w)."""
         if len(order) != len(self._shape(in_)) - 1:
-            raise NetcError(f"{len(order)} axes for items of {text(self.inputs[in_][1:])}", code="E307")
+            raise NetcError(f"expected {len(self.inputs[in_]) - 1} axes for `{in_}`, got {len(order)}", code="E307")
         self.transpose[in_] = tuple(order)
 
     def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
-        """The order of the channels in the net, after `set_transpose`: (2, 1, 0) brings RGB to BGR."""
+        """Set the order of the channels in the net, after `set_transpose`: (2, 1, 0) turns RGB into BGR."""
         if len(order) != self._shape(in_)[1]:
-            raise NetcError(f"{len(order)} channels in the order, `{in_}` has {self.inputs[in_][1]}", code="E307")
+            raise NetcError(
+                f"expected {counted(self.inputs[in_][1], 'channel')} for `{in_}`, got {len(order)}", code="E307"
+            )
         self.channel_swap[in_] = tuple(order)
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
-        """A factor before the mean is taken away: 255 for nets of images from 0 to 255, where Python has 0 to 1."""
+        """Set the factor before the mean is subtracted: 255 for a net of values up to 255, where Python has 0 to 1."""
         self._shape(in_)
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_: str, mean: Array) -> None:
-        """What is taken away: one value a channel, or an item (c, h, w), which is resized where it has another size."""
+        """Set the mean to subtract: one value per channel, or an item (c, h, w), resized to the input's size."""
         shape = self._shape(in_)
         if mean.ndim == 1:
             if len(mean) != shape[1]:
-                raise NetcError(f"{len(mean)} mean values, `{in_}` has {shape[1]} channels", code="E307")
+                raise NetcError(
+                    f"expected one mean value per channel of `{in_}` ({shape[1]}), got {len(mean)}", code="E307"
+                )
             mean = mean[:, np.newaxis, np.newaxis]
         elif mean.ndim == 3 and mean.shape[0] == shape[1] and mean.shape != shape[1:]:
             mean = resize_image(mean.transpose(1, 2, 0), shape[2:]).transpose(2, 0, 1)
         elif mean.ndim not in (2, 3) or (1, *mean.shape)[-3:] != shape[1:]:
-            raise NetcError(f"a mean of shape {text(mean.shape)} for items of {text(shape[1:])}", code="E307")
+            raise NetcError(
+                f"expected a mean of shape {text(shape[1:])} for `{in_}`, got {text(mean.shape)}", code="E307"
+            )
         self.mean[in_] = mean
 
     def set_input_scale(self, in_: str, scale: float) -> None:
-        """A factor after the mean is taken away."""
+        """Set the factor after the mean is subtracted."""
         self._shape(in_)
         self.input_scale[in_] = scale
 
     def _shape(self, in_: str) -> tuple[int, ...]:
         if in_ not in self.inputs:
             raise NetcError(
-                f"`{in_}` is none of the inputs {', '.join(f'`{name}`' for name in self.inputs)}", code="E307"
+                f"unknown input `{in_}`: the inputs are {', '.join(f'`{name}`' for name in self.inputs)}", code="E307"
             )
         return self.inputs[in_]

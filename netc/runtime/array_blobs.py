@@ -35,7 +35,7 @@ class BlobStorage(Protocol):
         """Extents."""
 
     def resize(self, shape: tuple[int, ...]) -> None:
-        """Take another shape."""
+        """Change the shape."""
 
 
 class WeightStorage:
@@ -63,13 +63,13 @@ class WeightStorage:
         return tuple(self._blob.shape)
 
     def resize(self, shape: tuple[int, ...]) -> None:
-        """Raises NetcError E304 for any other shape: a module's weights keep theirs."""
+        """Raises NetcError E304 for another shape: a module's weights keep theirs."""
         if shape != self.shape:
             raise NetcError(
                 f"blob {self._blob.index} of layer `{self._blob.layer}` has shape {text(self._blob.shape)}, "
                 f"which cannot become {text(shape)}",
                 code="E304",
-                help="change the net file, and load it again",
+                help="change the net file and load it again",
             )
 
 
@@ -107,7 +107,7 @@ class Blob:
 
     @property
     def num(self) -> int:
-        """The first of four extents; 1 where there is none."""
+        """The first of four extents; 1 if the blob has no such axis."""
         return self._legacy(0)
 
     @property
@@ -126,7 +126,7 @@ class Blob:
         return self._legacy(3)
 
     def reshape(self, *shape: int) -> None:
-        """Take another shape; values are kept where their number stays, else lost.
+        """Change the shape; the values are kept if their number stays the same, and lost otherwise.
 
         Raises NetcError E304 for a blob of weights.
         """

@@ -31,7 +31,7 @@ _PHASES = {"TRAIN": 0, "TEST": 1}
 def bind_python_layers(graph: Graph) -> Graph:
     """The graph with an object of the named class in each Python layer.
 
-    Raises NetcError E211 for modules and classes that Python does not find.
+    Raises NetcError E211 for modules and classes that do not exist.
     """
     return graph.replace(nodes=tuple(_bound(node, _PHASES[graph.state.phase]) for node in graph.nodes))
 
@@ -50,11 +50,11 @@ def _class(layer: PythonCode, node: Node) -> Any:
         found = getattr(importlib.import_module(layer.module_name), layer.class_name, None)
     except ModuleNotFoundError as error:
         raise NetcError(
-            f"Python module `{error.name}` is not found",
+            f"cannot find Python module `{error.name}`",
             code="E211",
             span=node.span,
             notes=[f"layer `{node.name}` is class `{layer.class_name}` of module `{layer.module_name}`"],
-            help="put its folder on PYTHONPATH",
+            help="add its directory to PYTHONPATH",
         ) from error
     if found is None:
         raise NetcError(
@@ -64,7 +64,7 @@ def _class(layer: PythonCode, node: Node) -> Any:
 
 
 class PythonHost:
-    """Runs one object of a user's class on blobs in the CPU's memory."""
+    """Runs one object of a user's class, on blobs in CPU memory."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -72,20 +72,20 @@ class PythonHost:
         self._tops: list[Memory] = []
         self._weights: list[Memory] = []
         self._own_blobs: list[Blob] = []
-        """What `setup` put into `blobs`; a net shows its own blobs there afterwards."""
+        """What `setup` added to `blobs`, which a net later replaces with its own blobs."""
         self._ready = False
 
     def shapes(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Shapes of the tops, as `setup` (the first time) and `reshape` make them."""
+        """Shapes of the tops, from `reshape` (and from `setup` at the first call)."""
         self._bottoms = [_memory(shape) for shape in bottoms]
         return self._reshape(tops)
 
     def weights(self) -> Weights:
-        """The blobs that `setup` added, with the values that it gave them."""
+        """The blobs that `setup` added, with the values that it wrote."""
         return tuple(Weight(f"blob{i}", blob.shape, array=blob.data) for i, blob in enumerate(self._own_blobs))
 
     def run(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
-        """The tops; where autograd goes back through them, it calls the object's `backward`."""
+        """The tops; autograd computes their gradients with the object's `backward`."""
         apply: Callable[..., tuple[Tensor, ...]] = _HostFunction.apply
         return apply(self, tops, len(bottoms), *bottoms, *weights)
 
@@ -105,7 +105,7 @@ class PythonHost:
         diffs: Sequence[Tensor],
         wanted: Sequence[bool],
     ) -> tuple[Tensor, ...]:
-        """Gradients of the bottoms, zero where they are not wanted, then of the weights."""
+        """Gradients of the bottoms, zero for those not in `wanted`, then of the weights."""
         with self._placed(bottoms, weights):
             for memory, top, diff in zip(self._tops, tops, diffs):
                 memory.write(top.detach())
@@ -116,7 +116,7 @@ class PythonHost:
 
     @contextlib.contextmanager
     def _placed(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Iterator[None]:
-        """Blobs over these tensors; the layer's own, while it runs, are over `weights`, with diffs of zero."""
+        """Set up blobs of these tensors; while the object runs, its blobs are `weights`, with diffs of zero."""
         self._bottoms = [_memory_of(tensor) for tensor in bottoms]
         self._weights = [_memory_of(tensor) for tensor in weights]
         kept = self.layer.blobs

@@ -23,8 +23,8 @@ def test_a_legacy_blobproto_has_four_extents():
     np.testing.assert_array_equal(caffe.io.blobproto_to_array(blob), np.arange(6).reshape(1, 2, 1, 3))
 
 
-def test_a_diff_of_another_shape_is_refused():
-    with pytest.raises(NetcError, match=r"a diff of shape \[3\] for an array of \[2\]"):
+def test_a_diff_of_another_shape_is_an_error():
+    with pytest.raises(NetcError, match=r"expected a diff of shape \[2\], got \[3\]"):
         caffe.io.array_to_blobproto(np.zeros(2), np.zeros(3))
 
 
@@ -151,17 +151,17 @@ def test_a_mean_image_is_resized_to_the_input():
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("set_transpose", (1, 0), "2 axes"),
-        ("set_channel_swap", (1, 0), "2 channels in the order, `data` has 3"),
-        ("set_mean", np.zeros(4), "4 mean values, `data` has 3 channels"),
-        ("set_mean", np.zeros((2, 6, 5)), r"a mean of shape \[2,6,5\] for items of \[3,6,5\]"),
+        ("set_transpose", (1, 0), "expected 3 axes for `data`, got 2"),
+        ("set_channel_swap", (1, 0), "expected 3 channels for `data`, got 2"),
+        ("set_mean", np.zeros(4), r"expected one mean value per channel of `data` \(3\), got 4"),
+        ("set_mean", np.zeros((2, 6, 5)), r"expected a mean of shape \[3,6,5\] for `data`, got \[2,6,5\]"),
     ],
 )
-def test_settings_that_do_not_fit_are_refused(setting, value, message):
+def test_settings_that_do_not_match_the_input_are_rejected(setting, value, message):
     with pytest.raises(NetcError, match=message):
         getattr(transformer(), setting)("data", value)
 
 
 def test_only_inputs_are_transformed():
-    with pytest.raises(NetcError, match="`label` is none of the inputs `data`"):
+    with pytest.raises(NetcError, match="unknown input `label`: the inputs are `data`"):
         transformer().set_raw_scale("label", 2)

@@ -7,7 +7,7 @@ from netc.diagnostics import NetcError
 from tests.pycaffe.nets import CONV, MLP, error, fill
 
 
-def test_what_is_in_a_net(load):
+def test_names_and_properties_of_a_net(load):
     net = load(MLP)
     assert net.inputs == ["data", "label"]
     assert net.outputs == ["accuracy", "loss"]
@@ -40,7 +40,7 @@ def test_level_and_stages_choose_layers(load):
     assert "prob" in load(CONV, level=1, stages=["deploy"]).blobs
 
 
-def test_a_loss_without_a_name_is_no_output(load):
+def test_a_loss_without_a_name_is_not_an_output(load):
     net = load(MLP.replace('top: "loss"', ""), caffe.TRAIN)
     assert net.outputs == []
     assert "(automatic)" in net.blobs
@@ -48,7 +48,7 @@ def test_a_loss_without_a_name_is_no_output(load):
     assert net.blobs["(automatic)"].data > 0
 
 
-def test_blobs_tell_their_extents(load):
+def test_extents_of_blobs(load):
     blob = load(CONV).blobs["conv"]
     assert (blob.num, blob.channels, blob.height, blob.width, blob.count) == (2, 5, 6, 4, 240)
     assert blob.shape == blob.data.shape == blob.diff.shape == (2, 5, 6, 4)
@@ -59,13 +59,13 @@ def test_blobs_of_fewer_axes_have_legacy_extents_of_one(load):
     assert (blob.num, blob.channels, blob.height, blob.width) == (6, 3, 1, 1)
 
 
-def test_arguments_that_are_no_phase_are_refused(load, tmp_path):
+def test_a_missing_phase_is_an_error(load, tmp_path):
     load(MLP)
     with pytest.raises(TypeError, match="phase is TRAIN or TEST"):
         caffe.Net(str(tmp_path / "net1.prototxt"))
 
 
-def test_every_fault_of_the_file_is_told(load):
+def test_every_error_of_the_file_is_reported(load):
     text = MLP.replace("num_output: 6", "num_output: 0").replace('type: "Accuracy"', 'type: "Accurate"')
     with pytest.raises(NetcError) as caught:
         load(text)
@@ -96,7 +96,7 @@ def test_a_size_that_a_layer_does_not_take_is_an_error_that_names_it(load):
     net = load(MLP)
     net.blobs["data"].reshape(4, 7)
     found = error(net.reshape)
-    assert found.message == "blob 0 would need shape [6,7], it has [6,3]"
+    assert found.message == "blob 0 has shape [6,3], the bottoms require [6,7]"
     assert found.notes == ("in layer `ip1`, bottoms: data[4,7]",)
     assert found.line == 6
 
@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_weights_and_dropout(load):
     assert (fill(load(text)).forward(end="relu1")["ip1"] != 0).all()
 
 
-def test_a_gpu_that_is_not_there_is_an_error():
+def test_a_gpu_that_does_not_exist_is_an_error():
     assert error(caffe.set_device, 99).code == "E310"
 
 

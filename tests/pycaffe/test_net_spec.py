@@ -93,8 +93,8 @@ def test_a_misspelt_parameter_is_an_error(make, message, help):
     assert caught.value.diagnostics[0].help == help
 
 
-def test_a_bottom_that_is_no_top_is_an_error():
-    with pytest.raises(NetcError, match="input 1 of `Concat` is no top, but a str"):
+def test_a_bottom_that_is_not_a_top_is_an_error():
+    with pytest.raises(NetcError, match="expected a top as input 1 of `Concat`, got str"):
         L.Concat(L.ReLU(), "data")
 
 

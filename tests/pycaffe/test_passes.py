@@ -24,10 +24,10 @@ def test_forward_takes_inputs(load):
 def test_an_input_that_is_missing_unknown_or_misshapen_is_an_error(load):
     net = load(MLP)
     data, label = np.zeros((4, 3)), np.zeros(4)
-    assert "inputs `data` given, the net has `data`, `label`" in error(net.forward, data=data).message
+    assert "expected inputs `data`, `label`, got `data`" in error(net.forward, data=data).message
     assert error(net.forward, data=data, label=label, mask=label).code == "E302"
     found = error(net.forward, data=np.zeros((5, 3)), label=label)
-    assert found.message == "`data` has shape [4,3], but an array of shape [5,3] is given"
+    assert found.message == "expected an array of shape [4,3] for `data`, got [5,3]"
     assert "no blob `ip9`" in error(net.forward, blobs=["ip9"]).message
 
 

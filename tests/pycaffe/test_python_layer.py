@@ -100,7 +100,7 @@ def scaled(load):
     return net
 
 
-def test_a_python_layer_tells_its_shapes_before_it_runs(load):
+def test_shapes_are_known_before_the_layer_runs(load):
     net = load(SCALED)
     assert net.blobs["y"].shape == (2, 3)
     assert net.params["ip"][0].shape == (4, 3)
@@ -238,11 +238,11 @@ def test_the_test_net_of_a_solver_runs_an_object_of_its_own_on_the_train_nets_we
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("my_layers", "nobodys_layers", "Python module `nobodys_layers` is not found"),
+        ("my_layers", "missing_layers", "cannot find Python module `missing_layers`"),
         ("Scaled", "Shrunk", "Python module `my_layers` has no class `Shrunk`"),
     ],
 )
-def test_code_that_is_not_there_is_an_error_with_its_place(load, old, new, message):
+def test_a_missing_module_or_class_is_an_error_at_its_line(load, old, new, message):
     with pytest.raises(NetcError) as caught:
         load(SCALED.replace(old, new))
     found = caught.value.diagnostics[0]
