@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from netc.ir.cost import BYTES, CostRow, rows
-from netc.ir.dims import known
+from netc.ir.cost import CostRow, rows
+from netc.ir.dims import known, product
+from netc.ir.dtypes import ITEM_BYTES
 from netc.ir.graph import Graph
 from netc.ir.liveness import Liveness
 
@@ -60,8 +61,9 @@ class NetCost:
 
     @property
     def parameter_bytes(self) -> int:
-        """Bytes of all blobs as float32."""
-        return self.parameters * BYTES
+        """Bytes of all blobs."""
+        entries = self.live.graph.parameters.values()
+        return _sum(product(entry.shape) * (ITEM_BYTES[entry.dtype] or 0) for entry in entries)
 
     @property
     def inference_peak_bytes(self) -> int | None:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from netc.ir.dims import Shape, known, product
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Cost
-from netc.ir.liveness import BYTES, Liveness
+from netc.ir.liveness import Liveness
 from netc.ir.receptive import receptive_fields
 from netc.ir.receptive_field import ReceptiveFields
-
-__all__ = ["BYTES", "CostRow", "rows"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from netc.ir.dtypes import is_floating
 from netc.ir.graph import Graph, Node
 
 
@@ -83,7 +84,7 @@ class _Analysis:
         self.weights[node.key] = learned
         self.layers[node.key] = any(learned) or any(carried)
         if self.layers[node.key]:
-            self.values.update(node.tops)
+            self.values.update(filter(self._is_real, node.tops))
 
     def backward(self, node: Node) -> None:
         """From the last layer: what counts in no loss, or is cut off by `propagate_down`, is left out."""
@@ -102,9 +103,16 @@ class _Analysis:
         self.bottoms[node.key] = [True] * len(node.bottoms)
         self.weights[node.key] = (True,) * len(self.weights[node.key])
 
+    def _is_real(self, name: str) -> bool:
+        """Only real numbers have a gradient."""
+        return is_floating(self.graph.values[name].dtype)
+
     def needs(self, node: Node) -> GradientNeeds:
         """The result for a node."""
         run = self.layers[node.key] and not node.layer.is_data
         never = bottoms_without_gradient(node)
-        bottoms = tuple(run and need and index not in never for index, need in enumerate(self.bottoms[node.key]))
+        bottoms = tuple(
+            run and need and index not in never and self._is_real(node.bottoms[index])
+            for index, need in enumerate(self.bottoms[node.key])
+        )
         return GradientNeeds(run, bottoms, tuple(run and need for need in self.weights[node.key]))

@@ -139,6 +139,12 @@ class Graph:
             (top, weight) for node in self.nodes for top, weight in zip(node.tops, node.loss_weights) if weight
         )
 
+    def is_index(self, name: str) -> bool:
+        """Whether a value is read, and by every reader as indices only: labels and ids. See `Traits.indices`."""
+        readers = (node for node in self.readers[name] if node.layer.role != "sink")
+        uses = [(node, i) for node in readers for i, bottom in enumerate(node.bottoms) if bottom == name]
+        return bool(uses) and all(i in node.layer.indices for node, i in uses)
+
     def shape(self, name: str) -> Shape | None:
         """The shape of a value."""
         return self.values[name].shape

@@ -1,6 +1,7 @@
 """When each value is needed, and what that asks of memory: the peaks of inference and of training.
 
-Values are float32. An in-place layer's top is its bottom's memory; every other top is memory of its own.
+Elements have the sizes of their types. An in-place layer's top is its bottom's memory; every other top is memory of its
+own.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from netc.ir.dims import known, product
+from netc.ir.dtypes import ITEM_BYTES
 from netc.ir.gradients import values_with_gradient
 from netc.ir.graph import Graph
-
-BYTES = 4
-"""Of a float32 element."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Liveness:
         return values_with_gradient(self.graph)
 
     def bytes(self, names: Iterable[str]) -> int | None:
-        """Bytes of the memory that begins with these values, None where an extent is not known."""
+        """Bytes of the memory that begins with these values; None where an extent or an element's size is unknown."""
         total = 0
         for name in names:
             shape = self.graph.shape(name)
@@ -49,7 +48,10 @@ class Liveness:
                 continue
             if shape is None or not all(map(known, shape)):
                 return None
-            total += product(shape) * BYTES
+            size = ITEM_BYTES[self.graph.values[name].dtype]
+            if size is None:
+                return None
+            total += product(shape) * size
         return total
 
     @cached_property

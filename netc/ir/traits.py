@@ -43,6 +43,9 @@ class Traits:
 
     no_gradient: ClassVar[tuple[int, ...]] = ()
     """Bottoms that never get a gradient, by index (labels)."""
+    indices: ClassVar[tuple[int, ...]] = ()
+    """Bottoms, by index, whose elements are never computed with: they select something (labels, ids), each cut off to a
+    whole number, or only their shape counts. Integers may stay integers there."""
     in_place: ClassVar[bool] = False
     """Caffe's backward pass is right if the top overwrote the bottom: it needs nothing of the bottom, or keeps it."""
     shares_memory: ClassVar[bool] = False

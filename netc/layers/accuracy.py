@@ -42,6 +42,7 @@ class Accuracy(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
+    indices: ClassVar[tuple[int, ...]] = (1,)
     role: ClassVar[Role] = "metric"
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"

@@ -36,6 +36,7 @@ class Crop(Layer):
 
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    indices: ClassVar[tuple[int, ...]] = (1,)
     rearranges: ClassVar[bool] = True
     elements: ClassVar[Elements] = "moved"
     sees: ClassVar[Sees] = "place"

@@ -74,6 +74,7 @@ class SoftmaxWithLoss(Layer):
     top_count: ClassVar[Count] = Count(1, 2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    indices: ClassVar[tuple[int, ...]] = (1,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 
@@ -176,6 +177,7 @@ class InfogainLoss(Layer):
     top_count: ClassVar[Count] = Count(1, 2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1, 2)
+    indices: ClassVar[tuple[int, ...]] = (1,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.dims import UNKNOWN, differ, text
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import Cost, Count, DTypes, Layer, Mode, Shapes, counted, fail
 from netc.ir.traits import Elements, Sees
 from netc.layers._registry import register
 
@@ -30,6 +30,7 @@ class BatchReindex(Layer):
 
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient = (1,)
+    indices: ClassVar[tuple[int, ...]] = (1,)
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
     elements: ClassVar[Elements] = "moved"
@@ -89,6 +90,10 @@ class Filter(Layer):
             if not bottom or differ(bottom[0], selector[0]):
                 fail(f"bottom {index} is {text(bottom)}, but the selector has {selector[0]} items", field="bottom")
         return tuple((UNKNOWN, *bottom[1:]) for bottom in items)
+
+    def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
+        """Each top has the type of its bottom."""
+        return bottoms[:tops]
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """A comparison for each item."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from netc.ir.dims import product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.layer import Cost, DTypes, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.ir.traits import Sees
 from netc.layers._axes import axis_of
 from netc.layers._registry import register
@@ -116,6 +116,7 @@ class Embed(Layer):
     """How the bias is initialized."""
 
     no_gradient: ClassVar[tuple[int, ...]] = (0,)
+    indices: ClassVar[tuple[int, ...]] = (0,)
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
@@ -130,6 +131,10 @@ class Embed(Layer):
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class."""
         return ((*bottoms[0], self.num_output),)
+
+    def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
+        """Real numbers, whatever the type of the indices."""
+        return ("float32",)
 
     def weights(self, bottoms: Shapes) -> Weights:
         """`weight` (input_dim, num_output) and `bias` (num_output)."""

@@ -83,6 +83,7 @@ class ContrastiveLoss(Layer):
     bottom_count: ClassVar[Count] = Count(3)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (2,)
+    indices: ClassVar[tuple[int, ...]] = (2,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 
@@ -142,6 +143,7 @@ class HingeLoss(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    indices: ClassVar[tuple[int, ...]] = (1,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 
@@ -183,6 +185,7 @@ class MultinomialLogisticLoss(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     is_loss: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    indices: ClassVar[tuple[int, ...]] = (1,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 

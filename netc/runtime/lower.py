@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.layer import Layer, Weights
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
+from netc.runtime.dtypes import fed_tensor
 from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
 from netc.runtime.modules import LayerModule, module_for
@@ -73,17 +73,17 @@ class Net(nn.Module):
     ) -> dict[str, NDArray[Any]]:
         """`evaluate` on NumPy arrays: in, and out, on the net's device, without gradients.
 
-        `inputs` may be the array of the net's first input alone.
+        `inputs` may be the array of the net's first input alone. Arrays take the types of their blobs; labels and ids
+        that are integers stay so (see `runtime.dtypes.fed_tensor`). Real numbers come back as float32, others in their
+        own type. Raises NetcError E302, E102 as `evaluate` does, and E302 for a value that its blob cannot hold.
         """
         blobs = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {self.inputs[0]: inputs}
         given = {**blobs, **arrays}
-        device, dtype = self._place()
-        tensors = {
-            name: torch.as_tensor(np.asarray(value), dtype=dtype, device=device) for name, value in given.items()
-        }
+        place = self._place()
+        tensors = {name: self._tensor(name, array, *place) for name, array in given.items()}
         with torch.no_grad():
             results = self.evaluate(tensors, outputs)
-        return {name: tensor.float().cpu().numpy() for name, tensor in results.items()}
+        return {name: (t.float() if t.is_floating_point() else t).cpu().numpy() for name, t in results.items()}
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -169,6 +169,11 @@ class Net(nn.Module):
         if not versions:
             raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, self.graph.blobs))
         return versions[0 if first else -1]
+
+    def _tensor(self, blob: str, array: ArrayLike, device: torch.device, reals: torch.dtype) -> Tensor:
+        """What the blob is fed for an array."""
+        name = self._value(blob, first=True)
+        return fed_tensor(blob, array, self.graph.values[name].dtype, self.graph.is_index(name), device, reals)
 
     def _place(self) -> tuple[torch.device, torch.dtype]:
         first = next((t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()), torch.empty(0))

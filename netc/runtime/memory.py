@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from netc.ir.dims import Shape, known
+from netc.ir.dtypes import DType
 from netc.ir.graph import AUTOMATIC, Graph
+from netc.runtime.dtypes import torch_dtype
 
 
 class Buffer:
@@ -27,17 +29,18 @@ class Buffer:
             self.lent = True
         return self.tensor
 
-    def write(self, values: Tensor, own: bool) -> None:
-        """Take new values; `own` says that nobody else will ever write into `values`.
+    def write(self, values: Tensor, own: bool, dtype: torch.dtype | None = None) -> None:
+        """Take new values, as `dtype` (default: the type of those before).
 
-        Tensors that autograd saved see what is overwritten, as Caffe's backward passes do.
+        `own` says that nothing else will ever write into `values`. Tensors that autograd saved see what is overwritten,
+        as Caffe's backward passes do.
         """
-        if self.lent and values.shape == self.tensor.shape:
+        device, dtype = self.tensor.device, dtype or self.tensor.dtype
+        if self.lent and values.shape == self.tensor.shape and dtype == self.tensor.dtype:
             self.tensor.data.copy_(values)
             return
-        place = (self.tensor.device, self.tensor.dtype)
         self.tensor = values.detach() if own else values.detach().clone()
-        self.tensor = self.tensor.to(*place)
+        self.tensor = self.tensor.to(device, dtype)
         self.lent = False
 
     def reshape(self, shape: Shape) -> None:
@@ -46,10 +49,17 @@ class Buffer:
 
 
 class Memory:
-    """`data` and `diff` of one blob."""
+    """`data` and `diff` of one blob.
 
-    def __init__(self, shape: Shape, weight: float, device: torch.device, dtype: torch.dtype) -> None:
-        self.values = Buffer(torch.zeros(shape, device=device, dtype=dtype))
+    `reals` is the precision of real numbers, `dtype` the declared type of the value that the blob holds at the moment:
+    versions of one blob may have different types.
+    """
+
+    def __init__(
+        self, shape: Shape, weight: float, device: torch.device, reals: torch.dtype, dtype: DType = "float32"
+    ) -> None:
+        self.reals, self.dtype = reals, dtype
+        self.values = Buffer(torch.zeros(shape, device=device, dtype=torch_dtype(dtype, reals)))
         """What `data` lends; the executor looks at it without borrowing."""
         self.weight = weight
         """What a new gradient is filled with: the blob's loss weight."""
@@ -76,7 +86,7 @@ class Memory:
     def gradient(self) -> Buffer:
         """What `diff` lends, made when first asked for."""
         if self._gradient is None:
-            self._gradient = Buffer(torch.full_like(self.values.tensor, self.weight))
+            self._gradient = Buffer(torch.full_like(self.values.tensor, self.weight, dtype=self.reals))
         return self._gradient
 
     @property
@@ -94,20 +104,25 @@ class Memory:
             self.values = Buffer(self.values.tensor.new_zeros(shape))
         self._follow()
 
-    def write(self, values: Tensor, own: bool = False) -> None:
-        """Overwrite `data`, and take the shape of `values`; `own` as in Buffer."""
-        self.values.write(values, own)
+    def write(self, values: Tensor, own: bool = False, dtype: DType | None = None) -> None:
+        """Overwrite `data` with a value of a declared type (default: that of the last), and take its shape.
+
+        `own` as in Buffer.
+        """
+        self.dtype = dtype or self.dtype
+        self.values.write(values, own, torch_dtype(self.dtype, self.reals))
         self._follow()
 
     def write_diff(self, values: Tensor, own: bool = False) -> None:
         """Overwrite `diff`; `own` as in Buffer."""
         self.gradient.write(values, own)
 
-    def move(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Go to another device."""
-        for buffer in (self.values, self._gradient):
-            if buffer is not None:
-                buffer.tensor = buffer.tensor.to(device, dtype)
+    def move(self, device: torch.device, reals: torch.dtype) -> None:
+        """Go to a device, with real numbers of this precision; what is there already stays."""
+        self.reals = reals
+        self.values.tensor = self.values.tensor.to(device, torch_dtype(self.dtype, reals))
+        if self._gradient is not None:
+            self._gradient.tensor = self._gradient.tensor.to(device, reals)
 
     def _follow(self) -> None:
         """Give the gradient the shape of the values."""
@@ -126,13 +141,13 @@ def memory_key(graph: Graph, value: str) -> str:
     return value if blob == AUTOMATIC else blob
 
 
-def memories(graph: Graph, device: torch.device, dtype: torch.dtype) -> dict[str, Memory]:
+def memories(graph: Graph, device: torch.device, reals: torch.dtype) -> dict[str, Memory]:
     """The memory of each blob, in the order they first appear. Extents that nobody knows yet are 0."""
     weights = dict(graph.losses)
     found: dict[str, Memory] = {}
     for name, value in graph.values.items():
         shape = (0,) if value.shape is None else tuple(extent if known(extent) else 0 for extent in value.shape)
-        memory = found.setdefault(memory_key(graph, name), Memory(shape, 0.0, device, dtype))
+        memory = found.setdefault(memory_key(graph, name), Memory(shape, 0.0, device, reals, value.dtype))
         memory.resize(shape)
         memory.weight = weights.get(name, memory.weight)
     return found

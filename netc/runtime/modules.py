@@ -11,6 +11,7 @@ from netc.diagnostics import NetcError, Span
 from netc.ir.dims import Shape
 from netc.ir.graph import Node
 from netc.ir.layer import Layer, Mode, Shapes, Weights
+from netc.runtime.dtypes import torch_dtype
 
 
 class LayerModule(nn.Module):
@@ -41,7 +42,7 @@ class LayerModule(nn.Module):
         self.faults, self.fault_name = None, ""
         self.holder = holder
         for weight in weights if holder is None else ():
-            tensor = torch.empty(weight.module_shape)
+            tensor = torch.empty(weight.module_shape, dtype=torch_dtype(weight.dtype))
             if weight.learnable:
                 self.register_parameter(weight.name, nn.Parameter(tensor))
             else:

@@ -46,7 +46,7 @@ class NodeExecutor:
         self.sources = dict(sources or {})
         self.needs = gradient_needs(self.graph)
         self.place = _place(net, (torch.device("cpu"), torch.float32))
-        """Device and type of the blobs: those of the weights, where there are weights."""
+        """Device and precision of the blobs: those of the weights, where there are weights."""
         self.memory = memories(self.graph, *self.place)
         self.before: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
         """Called with a node's index before it is run."""
@@ -141,13 +141,13 @@ class NodeExecutor:
             source = self.sources.get(node.key)
             for name, top in zip(node.tops, source() if source else ()):
                 if top is not None:
-                    self._of(name).write(top)
+                    self._write(name, top, own=False)
             return
         bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
         tops = self._run(node, bottoms)
         others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
         for name, top in zip(node.tops, tops):
-            self._of(name).write(top, own=_storage(top) not in others)
+            self._write(name, top, own=_storage(top) not in others)
 
     def _run(self, node: Node, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         needs = self.needs[node.key]
@@ -202,13 +202,15 @@ class NodeExecutor:
     def _of(self, value: str) -> Memory:
         return self.memory[memory_key(self.graph, value)]
 
+    def _write(self, value: str, tensor: Tensor, own: bool) -> None:
+        """Let a value be what a layer or a source returned, in the type that the graph declares."""
+        self._of(value).write(tensor, own, self.graph.values[value].dtype)
+
     def _move(self) -> None:
         """Follow the net to its device."""
         self.place = _place(self.net, self.place)
         for memory in self.memory.values():
-            tensor = memory.values.tensor
-            if (tensor.device, tensor.dtype) != self.place:
-                memory.move(*self.place)
+            memory.move(*self.place)
         self._link()
 
     def _link(self) -> None:

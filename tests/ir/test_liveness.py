@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from netc.ir.dims import UNKNOWN
-from netc.ir.liveness import BYTES, Liveness
+from netc.ir.dtypes import ITEM_BYTES
+from netc.ir.liveness import Liveness
 
 
 def layer(name: str, type: str, bottoms: str = "", tops: str = "", more: str = "") -> str:
@@ -23,6 +24,9 @@ def fc(bottom: str, top: str, outputs: int, more: str = "") -> str:
 
 
 CHAIN = data((1, 10)) + fc("data", "a", 20) + fc("a", "b", 30) + fc("b", "c", 5)
+
+
+BYTES = ITEM_BYTES["float32"]
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""The types of the IR as torch's, and arrays as the tensors that a value takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from netc.diagnostics import NetcError
+from netc.ir.dtypes import DType, is_floating
+
+_TORCH: dict[DType, torch.dtype] = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int64": torch.int64,
+    "int32": torch.int32,
+    "int16": torch.int16,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "bool": torch.bool,
+}
+
+
+def torch_dtype(dtype: DType, reals: torch.dtype = torch.float32) -> torch.dtype:
+    """The type of the tensors that hold values of a declared type.
+
+    `reals` is the precision that the net computes in: what `float32` becomes with `net.double()`. Raises NetcError E302
+    for strings, which no tensor holds.
+    """
+    if dtype == "float32":
+        return reals
+    if dtype not in _TORCH:
+        raise NetcError(f"no tensor holds values of type `{dtype}`", code="E302")
+    return _TORCH[dtype]
+
+
+def fed_tensor(
+    name: str, array: ArrayLike, dtype: DType, indices: bool, device: torch.device, reals: torch.dtype
+) -> Tensor:
+    """The tensor of an array that a net is fed as its blob `name`, of a declared type.
+
+    An array for a blob of whole numbers must hold whole numbers of its range. For a blob of real numbers it takes the
+    precision that the net computes in, which rounds whole numbers beyond 2**24 in float32, as Caffe's blobs do; but
+    where all readers use it as indices (`indices`), an array of integers stays one of integers, so that no label or id
+    is rounded. Raises NetcError E302.
+    """
+    given = np.asarray(array)
+    if not is_floating(dtype):
+        return _exact(name, given, torch_dtype(dtype)).to(device)
+    if indices and given.dtype.kind in "iu":
+        return _exact(name, given, torch.int64).to(device)
+    return torch.as_tensor(given, dtype=torch_dtype(dtype, reals), device=device)
+
+
+def _exact(name: str, array: NDArray[Any], wanted: torch.dtype) -> Tensor:
+    """The array in a type of whole numbers. Raises NetcError E302 for values that the type does not have."""
+    target = np.dtype(str(wanted).removeprefix("torch."))
+    with np.errstate(invalid="ignore"):
+        made = array.astype(target)
+    same = made == array
+    if not np.all(same):
+        found = np.asarray(array)[~same].flat[0]
+        raise NetcError(f"input `{name}` holds {found}, which is not a value of type `{target}`", code="E302")
+    return torch.from_numpy(np.ascontiguousarray(made).reshape(array.shape))
