@@ -27,6 +27,7 @@ def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
 def upgraded(source: Source, values: Mapping[str, str] | None = None) -> tuple[str, Report]:
     """As `upgrade`, with what was changed as warnings."""
     tree, report = read_tree(source, values)
+    report.raise_errors()
     report.extend(upgrade_tree(tree).diagnostics)
     report.raise_errors()
     return print_tree(tree), report
@@ -44,7 +45,9 @@ def fmt(text: str, name: str = "<string>") -> str:
     }  # first
     """
     try:
-        return canonical(read_tree(Source(name, text))[0])
+        tree, report = read_tree(Source(name, text))
+        report.raise_errors()
+        return canonical(tree)
     except NetcError as error:
         fill = "lay out what comes of it: `netc upgrade` with `--set` writes it filled in"
         raise NetcError(replace(d, help=fill) if d.code == "E033" else d for d in error.diagnostics) from None

@@ -135,7 +135,7 @@ def python_layer(bottom: str) -> str:
 
 @files("E001")
 def _() -> None:
-    save_weights("bvlc_alexnet.caffemodel", conv1=np.zeros((2, 3), np.float32))
+    Path("mean.binaryproto").write_bytes(b"\x08\x01\x10\x03\x18\x01\x20\x01\x2a\x04\x00\x00\x80\x3f")
 
 
 @files("E005")

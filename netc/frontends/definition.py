@@ -39,6 +39,8 @@ class Definition(ABC):
     """What was found when the file was read."""
     source: Source
     """The text, or for a binary file the text that says the same."""
+    has_syntax_errors: bool = False
+    """Whether only a part of the text was read: it is broken, or a template that is not filled."""
 
     @property
     @abstractmethod
@@ -116,8 +118,8 @@ class NetDefinition(Definition):
 
     @cached_property
     def is_complete(self) -> bool:
-        """Whether every error in `report` is within a layer, so that no layer is missing."""
-        return all(self.layer_of(d) is not None for d in self.report.errors)
+        """Whether no layer, bottom or top is missing: every error in `report` is in a layer, none is of the syntax."""
+        return not self.has_syntax_errors and all(self.layer_of(d) is not None for d in self.report.errors)
 
 
 class SolverDefinition(Definition):

@@ -17,8 +17,9 @@ from netc.ir.fields import Fields
 
 STRICT = frozenset(("W001", "W002", "W003", "W020", "W021"))
 """Warnings that `strict` makes errors: what BVLC's schema does not have, and what is named and not here."""
-TEMPLATE = "E033"
-"""A template with places that nothing fills: no net yet, of which more could be said."""
+
+NO_NET = ("E005", "E033")
+"""A file that is damaged or hostile, and a template that nothing fills: no net of which more could be said."""
 
 
 def check(
@@ -46,8 +47,7 @@ def check(
     try:
         definition = read(path, values, strict, dialect)
         found = list(definition.report.diagnostics)
-        if not any(d.code == TEMPLATE for d in found):
-            found += _check(definition, level, tuple(stages), shapes, strict, dialect)
+        found += _check(definition, level, tuple(stages), shapes, strict, dialect)
     except NetcError as error:
         found = list(error.diagnostics)
     finally:
@@ -67,8 +67,15 @@ def _check(
     strict: bool,
     dialect: str | None,
 ) -> list[Diagnostic]:
+    if any(d.code in NO_NET for d in definition.report.diagnostics):
+        return []
     if isinstance(definition, SolverDefinition):
+        if definition.has_syntax_errors:
+            return []
         return check_solver(definition, shapes, strict, dialect)
     base = definition.state("TEST", Fields({"level": level, "stage": stages} if level or stages else {}))
     asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else definition.states(base)
-    return [*check_net(definition, (), asked, shapes)[0], *unused_shapes(definition, shapes or {})]
+    found = [*check_net(definition, (), asked, shapes)[0], *unused_shapes(definition, shapes or {})]
+    if definition.has_syntax_errors:  # what is missing gives rise to warnings that are none
+        found = [d for d in found if d.severity == "error"]
+    return found

@@ -99,6 +99,8 @@ class _Reader:
             self.found += error.diagnostics
             return None
         self.found += net.report.diagnostics
+        if net.has_syntax_errors:
+            return None
         return net
 
 

@@ -2,6 +2,7 @@
 
     source = read_source("net.prototxt")                   # E001
     tree = parse(source)                                   # E002 to E005, all at once
+    tree, errors = parse_with_errors(source)               # the same for a broken file: what can be read, and errors
     message, found = to_message(tree, "caffe.NetParameter")
     print_tree(tree) == source.text                        # until the tree is changed
     from_message(message)                                  # canonical text
@@ -26,7 +27,7 @@ unknown escapes, which the Python one lets pass, are errors, and `- 1` is a numb
 
 from netc.text.convert import to_message
 from netc.text.dump import from_message
-from netc.text.parser import MAX_DEPTH, parse
+from netc.text.parser import MAX_DEPTH, parse, parse_with_errors
 from netc.text.printer import print_tree
 from netc.text.reading import MAX_BYTES, read_source
 from netc.text.tree import Field, Message, Scalar, Tree
@@ -40,6 +41,7 @@ __all__ = [
     "Tree",
     "from_message",
     "parse",
+    "parse_with_errors",
     "print_tree",
     "read_source",
     "to_message",

@@ -29,6 +29,22 @@ def parse(source: Source) -> Tree:
     >>> parse(Source("net", 'layer { name: "a" }')).root.messages("layer")[0].get("name")
     [Scalar("a")]
     """
+    tree, errors = parse_with_errors(source)
+    if errors:
+        raise NetcError(errors)
+    return tree
+
+
+def parse_with_errors(source: Source) -> tuple[Tree, list[Diagnostic]]:
+    """Read a prototxt that may be broken: the tree of what can be read, and the syntax errors of `parse`.
+
+    What stands before and after an error is in the tree. A message without its closing brace ends where the next field
+    is not indented within it, or where a field with its own name follows.
+
+    >>> tree, errors = parse_with_errors(Source("net", 'layer { name: "a" layer { name: "b" }'))
+    >>> [layer.get("name") for layer in tree.root.messages("layer")], [error.code for error in errors]
+    ([[Scalar("a")], [Scalar("b")]], ['E003'])
+    """
     collecting = gc.isenabled()
     gc.disable()  # a tree has no cycles: the collector would walk it again and again as it grows, all in vain
     try:
@@ -44,10 +60,6 @@ class _Open(NamedTuple):
     closing: str
 
 
-class _StopError(Exception):
-    """Enough errors, or nothing sensible to read on from."""
-
-
 class _Parser:
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -58,18 +70,15 @@ class _Parser:
         self.stack: list[_Open] = []
         self.errors: list[Diagnostic] = []
         self.error_end = -1
+        self.too_deep = False
 
-    def run(self) -> Tree:
+    def run(self) -> tuple[Tree, list[Diagnostic]]:
         root = self.root
-        try:
-            end = self.items(1 if self.text.startswith("\ufeff") else 0)
-            self.unclosed()
-        except _StopError:
-            end = len(self.text)
-        if self.errors:
-            raise NetcError(in_order(self.errors))
+        end = self.items(1 if self.text.startswith("\ufeff") else 0)
         root.tail, root.end = end, len(self.text)
-        return Tree(self.source, root)
+        if self.stack:
+            self.unclosed()
+        return Tree(self.source, root), in_order(self.errors)
 
     def items(self, at: int) -> int:
         """Read fields and braces up to the end of the file; the hot loop."""
@@ -103,12 +112,14 @@ class _Parser:
 
     def open(self, field: Field, start: int, home: int) -> int:
         """Begin a message of `field` at a brace."""
-        if len(self.stack) >= MAX_DEPTH:
-            self.error("E005", f"messages nest more than {MAX_DEPTH} deep", start, start + 1)
-            raise _StopError
         message = Message([], self.source, start)
-        message.home = home
+        message.home = message.tail = home
+        message.end = len(self.text)
         field.values.append(message)
+        if len(self.stack) >= MAX_DEPTH:
+            self.too_deep = True
+            self.error("E005", f"messages nest more than {MAX_DEPTH} deep", start, start + 1)
+            message = Message([], self.source, start)  # whose fields are in no tree
         self.stack.append(_Open(message, field, CLOSING[self.text[start]]))
         self.message = message
         return home
@@ -253,18 +264,50 @@ class _Parser:
         return at if character in "}>" else end
 
     def unclosed(self) -> None:
-        """Report the outermost message that is still open at the end of the file."""
-        if not self.stack:
-            return
-        message, field, closing = self.stack[0]
-        column = self.source.position(field.start)[1]
-        inside = (f for f in message.fields if "\n" in f.lead_source and self.source.position(f.start)[1] <= column)
-        suspect = next(inside, None)
+        """Report the messages that are open at the end of the file, and end each where it seems to end.
+
+        Of messages within each other only the outermost is reported: which of them lacks its end is not known.
+        """
+        holders = [self.root, *(opened.message for opened in self.stack)]
+        suspects: dict[int, Field | None] = {}
+        for holder, opened in reversed(list(zip(holders, self.stack))):
+            suspects[opened.message.start] = first = self.first_outside(opened)
+            self.end_early(holder, opened, first)
+        for holder, opened in zip(holders, self.stack):
+            if holder is self.root or opened.field not in holder.fields:
+                self.report_unclosed(opened, suspects[opened.message.start])
+
+    def report_unclosed(self, opened: _Open, suspect: Field | None) -> None:
+        """Report a message without its closing brace; `suspect` is what is probably behind it."""
+        if self.too_deep:
+            return  # a damaged or hostile file, whose braces mean nothing
+        message, field, closing = opened
         note = "the file ends before it"
-        if suspect is not None:
+        if suspect is not None and self.is_dedented(suspect, field):
             line = self.source.position(suspect.start)[0]
             note = f"`{suspect.name}` on line {line} stands inside it, but is not indented"
         self.error("E003", f"`{field.name}` is not closed: no `{closing}`", message.start, message.start + 1, note)
+
+    def first_outside(self, opened: _Open) -> Field | None:
+        """The first field of an unclosed message that is probably behind it: one not indented, or of its own name."""
+        fields, name = opened.message.fields, opened.field.name
+        dedented = next((inner for inner in fields if self.is_dedented(inner, opened.field)), None)
+        return dedented or next((inner for inner in fields if inner.name == name), None)
+
+    def is_dedented(self, inner: Field, field: Field) -> bool:
+        """Whether a field begins a line without being indented within `field`."""
+        column = self.source.position(field.start)[1]
+        return "\n" in inner.lead_source and self.source.position(inner.start)[1] <= column
+
+    def end_early(self, holder: Message, opened: _Open, first: Field | None) -> None:
+        """End an unclosed message before the field `first`, which moves to the message that holds it with the rest."""
+        message, field, _ = opened
+        end = len(self.text) if first is None else first.lead
+        message.tail = message.end = field.end = field.stop = end
+        if first is not None and field in holder.fields:
+            at, behind = message.fields.index(first), holder.fields.index(field) + 1
+            holder.fields[behind:behind] = message.fields[at:]
+            del message.fields[at:]
 
     def error(self, code: str, message: str, start: int, end: int, *notes: str) -> None:
         """Note a syntax error, one a line: what follows on the line is mostly its consequence."""
@@ -272,6 +315,5 @@ class _Parser:
         self.error_end = max(end, behind)
         if behind >= 0 and "\n" not in self.text[behind:start] and code != "E003":
             return
-        self.errors.append(Diagnostic(code, message, Span(self.source, start, end), notes))
-        if len(self.errors) >= MAX_SHOWN:
-            raise _StopError
+        if len(self.errors) < MAX_SHOWN:
+            self.errors.append(Diagnostic(code, message, Span(self.source, start, end), notes))

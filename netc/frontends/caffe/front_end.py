@@ -28,9 +28,11 @@ class CaffeFrontEnd(FrontEnd):
             _check_dialect(request.dialect)
         reader = {"net": read_net, "solver": read_solver}.get(request.kind or "", read)
         fields, report = reader(source, request.values, request.strict)
-        if is_solver(fields):
-            return CaffeSolver(fields, report, source)
-        return CaffeNet(fields, report, source, dialect=request.dialect)
+        found = CaffeSolver(fields, report, source) if is_solver(fields) else CaffeNet(fields, report, source)
+        found.has_syntax_errors = report.is_broken
+        if isinstance(found, CaffeNet):
+            found.dialect = request.dialect
+        return found
 
     def read_binary(self, path: Path, request: ReadRequest) -> CaffeNet:
         """The net that stands in a weights file, rebuilt as text, with W803, which says how it was read."""

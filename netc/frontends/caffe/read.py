@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,21 @@ from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_net, upgrade_so
 from netc.ir.fields import Fields
 from netc.schema import Message, as_dict, defaults, descriptor
 from netc.text import Message as MessageNode
-from netc.text import Scalar, Tree, parse, read_source, to_message
+from netc.text import Scalar, Tree, parse_with_errors, read_source, to_message
 from netc.text.templates import blanked, fill, is_template, places, unfilled
+
+
+@dataclass
+class TextReport(Report):
+    """What was found when a text was read."""
+
+    is_broken: bool = False
+    """Whether it has syntax errors or is a template that is not filled, so that only a part of it was read."""
 
 
 def read(
     path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
-) -> tuple[Fields, Report]:
+) -> tuple[Fields, TextReport]:
     """NetParameter or SolverParameter, whichever the file's own fields speak of; see `is_solver` and `read_net`."""
     with without_collector():
         tree, report = read_tree(path, values)
@@ -38,13 +47,13 @@ def is_solver(fields: Fields) -> bool:
 
 def read_net(
     path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
-) -> tuple[Fields, Report]:
+) -> tuple[Fields, TextReport]:
     """NetParameter of a prototxt file, or of a Source in memory, in today's format.
 
-    `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats) and errors
-    of single fields; what is left without these is in the Fields. Raises NetcError for a file that cannot be read, for
-    text that has no structure, and for a template with places that nothing fills. With `strict` all that BVLC's schema
-    does not have is W001, what forks have too. A solver is E100.
+    `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats), syntax
+    errors and errors of single fields; what can be read without these is in the Fields. In a text with a syntax error
+    only errors of messages that it does not touch are reported besides. Raises NetcError for a file that cannot be read
+    and, E100, for a solver. With `strict` all that BVLC's schema does not have is W001, what forks have too.
     """
     with without_collector():
         tree, report = read_tree(path, values)
@@ -57,7 +66,7 @@ def read_net(
 
 def read_solver(
     path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
-) -> tuple[Fields, Report]:
+) -> tuple[Fields, TextReport]:
     """SolverParameter of a prototxt file, as `read_net`; a net is E100."""
     with without_collector():
         tree, report = read_tree(path, values)
@@ -78,37 +87,46 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
+def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Tree, TextReport]:
     """The tree of a file before any upgrade, and what was found when its places were filled. Raises as `read_net`."""
     source = path if isinstance(path, Source) else read_source(path)
-    report = Report()
+    report = TextReport()
     if values:
         source, unused = fill(source, values)
         report.extend(unused)
-    try:
-        return parse(source), report
-    except NetcError as error:
-        template = unfilled(source)
-        if template is None or not is_template(source):
-            raise
-        raise NetcError([template, *_other_errors(source)]) from error
+    tree, errors = parse_with_errors(source)
+    template = unfilled(source) if errors and is_template(source) else None
+    if template is not None:
+        errors = [template, *parse_with_errors(blanked(source))[1]]  # those that are not of its places
+    report.extend(errors)
+    report.is_broken = bool(errors)
+    return tree, report
 
 
-def _other_errors(template: Source) -> tuple[Diagnostic, ...]:
-    """Syntax errors of a template that are not of its places."""
-    try:
-        parse(blanked(template))
-    except NetcError as error:
-        return error.diagnostics
-    return ()
-
-
-def _message(tree: Tree, report: Report, name: str, strict: bool = False) -> tuple[Fields, Report]:
+def _message(tree: Tree, report: TextReport, name: str, strict: bool = False) -> tuple[Fields, TextReport]:
+    intact = _intact(tree, report.errors)  # before an upgrade moves fields
     upgraded = upgrade_net(tree) if name == "NetParameter" else upgrade_solver(tree)
-    report.extend(upgraded.diagnostics)
     message, diagnostics = to_message(tree, name)
-    report.diagnostics += explained(_templates(tree.source, diagnostics), strict)
+    found = explained(_templates(tree.source, diagnostics), strict)
+    if report.is_broken:
+        found = [d for d in found if d.severity == "error" and _within(d, intact)]
+    else:
+        report.extend(upgraded.diagnostics)
+    report.diagnostics += found
     return fields_of(message, tree.root), report
+
+
+def _intact(tree: Tree, errors: list[Diagnostic]) -> list[Span]:
+    """The messages at the top of a broken file that no syntax error is in; none in a template or a hostile file."""
+    if any(d.code in ("E005", "E033") for d in errors):
+        return []
+    at = [d.span.start for d in errors if d.span]
+    messages = (value.span for field in tree.root.fields for value in field.values if isinstance(value, MessageNode))
+    return [span for span in messages if span and not any(span.start <= place < span.end for place in at)]
+
+
+def _within(found: Diagnostic, spans: list[Span]) -> bool:
+    return found.span is not None and any(span.start <= found.span.start < span.end for span in spans)
 
 
 def _templates(source: Source, found: list[Diagnostic]) -> list[Diagnostic]:
