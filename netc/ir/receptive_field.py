@@ -9,11 +9,10 @@ be larger than the input.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
+from dataclasses import dataclass, replace
+from math import gcd
 
-from netc.ir.dims import Shape, agree, known
+from netc.ir.dims import Shape, agree, ceil_div, known
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +21,30 @@ class ReceptiveField:
 
     size: int = 1
     """Input elements from the first to the last that change it."""
-    jump: Fraction = Fraction(1)
-    """Input elements between two neighboring elements of the value."""
+    jump: int = 1
+    """Input elements between two neighboring elements of the value, times `jump_divisor`."""
+    jump_divisor: int = 1
+    """How many elements of the value lie in a distance of `jump` input elements, where a deconvolution brings them
+    nearer. Whole numbers: the modules of Python's fractions would take `netc check` longer to load than to run."""
 
     def window(self, kernel: int, stride: int = 1, dilation: int = 1) -> ReceptiveField:
         """The field after a window.
 
         >>> ReceptiveField().window(7, 2).window(3, 2)
-        ReceptiveField(size=11, jump=Fraction(4, 1))
+        ReceptiveField(size=11, jump=4, jump_divisor=1)
         """
-        return ReceptiveField(ceil(self.size + dilation * (kernel - 1) * self.jump), self.jump * stride)
+        return self._moved(dilation * (kernel - 1), stride, 1)
 
     def spread(self, kernel: int, stride: int = 1, dilation: int = 1) -> ReceptiveField:
         """The field after a deconvolution, whose elements each see one in `stride` of the kernel's places."""
-        seen = ceil(Fraction(dilation * (kernel - 1) + 1, stride))
-        return ReceptiveField(ceil(self.size + (seen - 1) * self.jump), self.jump / stride)
+        return self._moved(ceil_div(dilation * (kernel - 1) + 1, stride) - 1, 1, stride)
+
+    def _moved(self, elements: int, factor: int, divisor: int) -> ReceptiveField:
+        """The field that reaches so many elements further, with another jump."""
+        jump, per = self.jump * factor, self.jump_divisor * divisor
+        common = gcd(jump, per)
+        size = self.size + ceil_div(elements * self.jump, self.jump_divisor)
+        return ReceptiveField(size, jump // common, per // common)
 
     def whole(self, extent: int) -> ReceptiveField:
         """The field of all `extent` elements together."""
@@ -59,7 +67,7 @@ def largest(fields: Sequence[ReceptiveFields]) -> ReceptiveFields | None:
     """The largest of the fields of several bottoms; elements lie as in the first."""
     if any(len(one) != len(fields[0]) for one in fields):
         return None
-    return tuple(ReceptiveField(max(field.size for field in axis), axis[0].jump) for axis in zip(*fields))
+    return tuple(replace(axis[0], size=max(field.size for field in axis)) for axis in zip(*fields))
 
 
 def by_shape(fields: ReceptiveFields, bottom: Shape, top: Shape) -> ReceptiveFields | None:
