@@ -23,7 +23,7 @@ from netc.ir.receptive_field import ReceptiveField
 from netc.ir.traits import Traits
 from netc.ir.transform import Transform
 from netc.pycaffe.net_feeds import feeds_of as pycaffe_feeds_of
-from tests.data.databases import database, pictures
+from tests.data.databases import database, random_images
 from tests.layers.behavior import accepts, behavior, on_planes
 from tests.layers.cases import CASES, SEQUENCE, TYPES, Case, alike, made
 
@@ -319,14 +319,14 @@ def test_a_python_layer_is_opaque():
 
 def _files(folder: Path) -> dict[str, Layer]:
     """Data layers that read records, each with its own kind of source."""
-    for i, image in enumerate(pictures(3, (3, 20, 20))):
+    for i, image in enumerate(random_images(3, (3, 20, 20))):
         cv2.imwrite(str(folder / f"{i}.png"), image.transpose(1, 2, 0))
     (folder / "list.txt").write_text("".join(f"{folder}/{i}.png {i}\n" for i in range(3)))
     (folder / "windows.txt").write_text(f"# 0\n{folder}/0.png\n3\n20\n20\n2\n7 0.9 2 2 12 12\n2 0.1 5 5 15 15\n")
     with h5py.File(folder / "rows.h5", "w") as file:
         file["a"], file["b"] = np.zeros((4, 2, 5), np.float32), np.arange(4, dtype=np.float32)
     (folder / "files.txt").write_text(f"{folder}/rows.h5\n")
-    database(folder / "db", pictures(3, (3, 7, 9)))
+    database(folder / "db", random_images(3, (3, 7, 9)))
     return {
         "Data": made("Data", 2, source=str(folder / "db"), backend="LMDB"),
         "ImageData": made("ImageData", 2, source=str(folder / "list.txt")),
