@@ -107,13 +107,13 @@ def command(
     if weights and snapshot and snapshot != "auto":
         raise click.UsageError("`--snapshot` and `--weights` exclude each other")
     from netc.cli.training_listeners import training_listener
-    from netc.training.distributed.launcher import launch, processes_for
+    from netc.training.distributed.launcher import launch, process_count
     from netc.training.run import train
     from netc.training.solver.settings import read_settings
 
     settings = read_settings(solver or solver_option or "")
     settings = settings.with_state(level, tuple(split_names(stage)))
-    if (processes := processes_for(options["gpu"])) > 1:
+    if (processes := process_count(options["gpu"])) > 1:
         return launch(click.get_current_context().obj, processes)
     with training_listener(log_json, tensorboard) as listener:
         train(

@@ -1,43 +1,41 @@
-"""Caffe's solvers: settings, update rules, loop, snapshots, log.
+"""Training as in Caffe: the solver, its snapshots and logs, recipes, and training with several processes.
 
-    train("solver.prototxt", listener=GlogWriter(sys.stderr))     what `netc train` does (netc.training.run)
-    settings_of(fields), read_settings(path)                  SolverParameter as a value (no torch)
-    Solver(settings, device=, listener=, ...)                     .net .test_nets .iteration .step(n) .solve() .test(i)
-                                                              .snapshot() .restore(path) .optimizer .schedule
-                                                              .checkpoints .average .watch .requested .stopping
-    options.Options                                           `netc_param`, settings of netc's own
-    optimizers.SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam    torch optimizers over a net's blobs
-    lr_policy.Schedule, events, log.GlogWriter, sidecar, snapshot
-    distributed.join_world, launching.launch                      several processes, over torch.distributed
-    seeing.JsonWriter, tensorboard.TensorBoardWriter          listeners for whoever looks later
-    parse_log.read_log, plotting.draw                         logs as tables and as pictures (no torch)
+    run.py                  train(): one call for a whole run, `netc.train` and `netc train`
+    solver/                 settings, nets, optimizer, training loop, tests; update_rules/ has one file per solver type
+    snapshots/              snapshots in Caffe's formats, and netc's sidecar
+    distributed/            several processes over torch.distributed
+    log/                    events, and what is made of them: Caffe's log, JSON, TensorBoard; parsing and plotting logs
+    recipes/                fine-tuning, mix-up, moving averages, loss scaling, LARC
+    evaluation.py           a net with its data but without a solver: `netc test`, `netc time`
+    feature_extraction.py   blobs written to databases: `netc features`
+    data_monitor.py         reports slow data and skipped records
+    device.py, numerics.py  where and how a process computes
 
-The loop tells a listener what happens (`events`), and prints nothing. What runs the nets is an `executor.Executor`: the
-straight-line code, or another one that goes node by node.
+The solver sends events to a listener (`log.events`) and prints nothing. An `executor.Executor` runs each net.
 
 Codes:
 
-    E601  the solver's nets: none, several, or not as many as `test_iter` and `test_state` say; a net without weights
-    E602  the learning rate policy: missing, unknown, or without a field that it needs; `max_iter` missing
-    E603  a value that makes no sense: a negative rate, `test_iter: 0`, ...
-    E604  the solver's type: unknown, or with a momentum that it does not take
-    E605  the folder for snapshots is missing, or may not be written to
-    E606  there is no such GPU
+    E601  the solver's nets: none, several, or a number that contradicts `test_iter` or `test_state`; no weights
+    E602  the learning rate policy: missing, unknown, or without a field that it requires; missing `max_iter`
+    E603  an invalid value: a negative rate, `test_iter: 0`, ...
+    E604  the solver's type: unknown, or with a field that it does not support
+    E605  the folder for snapshots is missing or not writable
+    E606  unknown GPU
     E607  a data layer that only a program can feed
-    E608  both a snapshot to resume and weights to start from
+    E608  both a snapshot to resume from and weights to start from
     E609  a watched output that no test net has
-    E610  layers to rename or to freeze that there are not
+    E610  unknown layers to rename or to freeze
     E611  mix-up of inputs that are indices
-    E621  a process of a training with several is gone
-    E631  a log that tells of no iteration
-    E632  a file for what is told of a run cannot be written
-    E633  a package that only pictures or TensorBoard need is not installed
-    E634  a picture's file name without one of the known endings
-    E701  the loss is NaN or infinite: which iteration, which blob
-    E702  a snapshot without its weight file
-    E703  a snapshot of another net, of another solver, or of another PyTorch
-    E704  batches of a test give outputs of different sizes
-    E705  weights and a solver's state that do not go together
+    E621  a process of a distributed run has ended
+    E631  a log without iterations
+    E632  a log file that cannot be written
+    E633  a missing package for plots or TensorBoard
+    E634  an unknown file extension of a plot
+    E701  the loss is NaN or infinite: the iteration and the blob
+    E702  a snapshot without its weights file
+    E703  a snapshot of another net, another solver or another PyTorch
+    E704  batches of a test with outputs of different sizes
+    E705  weights and a solver state that do not belong together
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ __all__ = ["Solver", "SolverSettings", "read_settings", "settings_of", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Whatever needs torch is imported on first use: checking a solver must not wait for it."""
+    """Import what requires torch on first use: checking a solver must not wait for it."""
     if name == "Solver":
         from netc.training.solver.solver import Solver
 

@@ -1,4 +1,4 @@
-"""A net with its data outside of a solver: what `caffe test` and `caffe time` do."""
+"""Runs a net with its data but without a solver: Caffe's `caffe test` and `caffe time`."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def open_net(
     prepare: Prepare = unprepared,
     listener: Listener = ignore,
 ) -> RunnableNet:
-    """A net of one phase with its weights, on its device, with the sources of its data layers.
+    """Open a net of one phase with its weights, on its device, with the feeds of its data layers.
 
-    With `skip_bad` the next good record stands in for one that cannot be used.
+    With `skip_bad`, records that cannot be used are replaced by the next good ones.
 
-    Raises NetcError for files, nets and data that are at fault.
+    Raises NetcError for invalid files, nets and data.
     """
     definition = read_net(path)
     definition.report.raise_errors()
@@ -55,9 +55,9 @@ def open_net(
 
 
 def score(net: RunnableNet, iterations: int, listener: Listener = ignore) -> tuple[Output, ...]:
-    """Run so many batches; the mean of each element of the outputs (`caffe.cpp`, test).
+    """Run `iterations` batches; return the mean of each element of the outputs (`caffe.cpp`, test).
 
-    Tells Caffe's lines, and how many records were skipped. Raises NetcError for bad data.
+    Logs Caffe's lines, and how many records were skipped. Raises NetcError for bad data.
     """
     listener(LogNote("caffe.cpp:281", f"Running for {iterations} iterations."))
     total, sums = 0.0, [0.0]
@@ -78,7 +78,7 @@ def score(net: RunnableNet, iterations: int, listener: Listener = ignore) -> tup
 
 @dataclass(frozen=True)
 class LayerTime:
-    """Milliseconds of one layer, averaged over the iterations."""
+    """The time of one layer in milliseconds, averaged over the iterations."""
 
     layer: str
     forward: float
@@ -86,38 +86,38 @@ class LayerTime:
 
 
 def time_layers(net: RunnableNet, iterations: int, listener: Listener = ignore) -> list[LayerTime]:
-    """Time each layer forward and backward, node by node (`caffe.cpp`, time); tells Caffe's lines.
+    """Time each layer forward and backward, node by node (`caffe.cpp`, time), and log Caffe's lines.
 
-    The device is waited for around each layer, so that the sum is more than a pass takes.
+    The device is synchronized before and after each layer, so that the sum exceeds the time of a pass.
     """
     sources: dict[str, Source] = {key: feed.next for key, feed in net.feeds.items()}
     executor = NodeExecutor(net.net, net.graph, sources)
     executor.training = True
-    clock = _Clock(executor)
+    timer = _NodeTimer(executor)
     listener(LogNote("caffe.cpp:355", "Performing Forward"))
     loss = executor.forward()
     listener(LogNote("caffe.cpp:357", f"Initial loss: {number(float(loss))}"))
     listener(LogNote("caffe.cpp:359", "Performing Backward"))
     executor.backward()
-    clock.reset()
+    timer.reset()
     listener(LogNote("caffe.cpp:369", "*** Benchmark begins ***"))
     listener(LogNote("caffe.cpp:370", f"Testing for {iterations} iterations."))
     start = time.perf_counter()
     forward = backward = 0.0
     for iteration in range(iterations):
-        forward += clock.measure(executor.forward)
-        backward += clock.measure(executor.backward)
+        forward += timer.measure(executor.forward)
+        backward += timer.measure(executor.backward)
         pace = (time.perf_counter() - start) * 1000 / (iteration + 1)
         listener(LogNote("caffe.cpp:398", f"Iteration: {iteration + 1} forward-backward time: {number(pace)} ms."))
     rows = [
         LayerTime(node.name, f * 1000 / iterations, b * 1000 / iterations)
-        for node, f, b in zip(net.graph.nodes, clock.spent["forward"], clock.spent["backward"])
+        for node, f, b in zip(net.graph.nodes, timer.spent["forward"], timer.spent["backward"])
     ]
-    _tell_times(rows, forward * 1000, backward * 1000, iterations, listener)
+    _log_times(rows, forward * 1000, backward * 1000, iterations, listener)
     return rows
 
 
-def _tell_times(rows: list[LayerTime], forward: float, backward: float, iterations: int, listener: Listener) -> None:
+def _log_times(rows: list[LayerTime], forward: float, backward: float, iterations: int, listener: Listener) -> None:
     listener(LogNote("caffe.cpp:405", "Average time per layer: "))
     for row in rows:
         listener(LogNote("caffe.cpp:408", f"{row.layer:>10}\tforward: {number(row.forward)} ms."))
@@ -129,38 +129,38 @@ def _tell_times(rows: list[LayerTime], forward: float, backward: float, iteratio
     listener(LogNote("caffe.cpp:423", "*** Benchmark ends ***"))
 
 
-class _Clock:
-    """Sums up what each node of a executor takes."""
+class _NodeTimer:
+    """Accumulates the time of each node of an executor."""
 
     def __init__(self, executor: NodeExecutor) -> None:
         self.cuda = executor.place[0].type == "cuda"
         self.count = len(executor.graph.nodes)
-        self.began = 0.0
+        self.started = 0.0
         self.reset()
-        for way in ("forward", "backward"):
-            executor.before[way].append(self.start)
-            executor.after[way].append(functools.partial(self.stop, way))
+        for direction in ("forward", "backward"):
+            executor.before[direction].append(self.start)
+            executor.after[direction].append(functools.partial(self.stop, direction))
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget all measurements."""
         self.spent = {"forward": [0.0] * self.count, "backward": [0.0] * self.count}
 
     def now(self) -> float:
-        """Seconds, when the device has done what it was told."""
+        """Synchronize the device and return the time in seconds."""
         if self.cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
 
     def start(self, index: int) -> None:
-        """A node begins."""
-        self.began = self.now()
+        """Start timing a node."""
+        self.started = self.now()
 
-    def stop(self, way: str, index: int) -> None:
-        """A node ends."""
-        self.spent[way][index] += self.now() - self.began
+    def stop(self, direction: str, index: int) -> None:
+        """Stop timing a node."""
+        self.spent[direction][index] += self.now() - self.started
 
     def measure(self, run: Callable[[], object]) -> float:
-        """Seconds that a call takes."""
-        began = self.now()
+        """Return the seconds that a call takes."""
+        started = self.now()
         run()
-        return self.now() - began
+        return self.now() - started

@@ -1,4 +1,4 @@
-"""Blobs of a net over its own data, kept in databases: Caffe's extract_features."""
+"""Writes blobs of a net over its own data to databases: Caffe's extract_features."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from netc.training.evaluation import open_net
 from netc.training.log.events import Listener, LogNote, ignore
 from netc.training.solver.runnable_net import RunnableNet
 
-PLACE = "extract_features.cpp"
-TOLD = 1000
-"""Records between two lines of the log."""
+LOCATION = "extract_features.cpp"
+LOG_INTERVAL = 1000
+"""Records between two log lines."""
 
 
 def extract(
@@ -36,11 +36,11 @@ def extract(
     listener: Listener = ignore,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
-    """Run so many batches of a net's test phase, and write each blob to a database; gives records by blob.
+    """Run `iterations` batches of a net's test phase and write each blob to a database; return records per blob.
 
     A record is one item of the batch: a Datum of floats without a label, its channels, height and width those of the
-    blob, under keys of ten digits (`extract_features.cpp`). Databases appear when all is written. Raises NetcError E302
-    for a blob that the net does not have, E304 for one of more than four axes, E511, E512 for databases, and what
+    blob, under keys of ten digits (`extract_features.cpp`). Databases appear when they are complete. Raises NetcError
+    E302 for a blob that the net lacks, E304 for one of more than four axes, E511, E512 for databases, and what
     nets, weights and data raise.
     """
     if len(blobs) != len(databases):
@@ -64,8 +64,8 @@ def extract(
             progress(iteration + 1, iterations)
         counts = {blob: writer.count for blob, writer in writers.items()}
     for blob, count in counts.items():
-        listener(LogNote(PLACE, f"Extracted features of {count} query images for feature blob {blob}"))
-    listener(LogNote(PLACE, "Successfully extracted the features!"))
+        listener(LogNote(LOCATION, f"Extracted features of {count} query images for feature blob {blob}"))
+    listener(LogNote(LOCATION, "Successfully extracted the features!"))
     return counts
 
 
@@ -73,8 +73,8 @@ def _one_batch(opened: RunnableNet, writers: dict[str, _FeatureWriter]) -> None:
     batch = [top for feed in opened.feeds.values() for top in feed.next()]
     with torch.no_grad():
         found = opened.net.evaluate(dict(zip(opened.net.inputs, batch)), writers)
-    for fault in opened.net.faults():
-        raise fault
+    for error in opened.net.faults():
+        raise error
     for blob, tensor in found.items():
         writers[blob].add(tensor.float().cpu().numpy())
 
@@ -96,6 +96,6 @@ class _FeatureWriter:
         for item in values.reshape(n, channels * height * width):
             self.put(b"%010d" % self.count, write_datum((channels, height, width), floats=item))
             self.count += 1
-            if self.count % TOLD == 0:
+            if self.count % LOG_INTERVAL == 0:
                 text = f"Extracted features of {self.count} query images for feature blob {self.blob}"
-                self.listener(LogNote(PLACE, text))
+                self.listener(LogNote(LOCATION, text))

@@ -1,4 +1,4 @@
-"""How the device computes: precision of products, deterministic algorithms."""
+"""How the device computes: precision of float32 products, deterministic algorithms."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextlib.contextmanager
 def numerics(options: NetcOptions, listener: Listener) -> Iterator[None]:
-    """Compute as the options ask while the context lasts; the log names the precision.
+    """Apply the options inside the context, and log the precision.
 
-    Convolutions take part in `ieee` and `tf32`; cuDNN knows no `bf16` for float32 tensors, and takes TF32 there.
+    cuDNN has no `bf16` mode for float32 tensors: its convolutions use TF32 then.
     """
     kept = (
         torch.get_float32_matmul_precision(),

@@ -76,9 +76,12 @@ def test_json_lines_of_a_run_and_of_the_run_that_goes_on(work, capsys):
     lines = [json.loads(line) for line in Path("run.jsonl").read_text().splitlines()]
     iterations = [line for line in lines if line["event"] == "iteration"]
     assert [line["iteration"] for line in iterations] == [0, 1, 2, 3, 4, 5]
-    assert all(line["rate"] == pytest.approx(0.1) and line["loss"] > 0 for line in iterations)
+    assert all(line["learning_rate"] == pytest.approx(0.1) and line["loss"] > 0 for line in iterations)
     started = [line for line in lines if line["event"] == "run_started"]
-    assert [(line["iteration"], line["max_iter"], line["images"]) for line in started] == [(0, 4, 8), (4, 6, 8)]
+    assert [(line["iteration"], line["max_iter"], line["images_per_iteration"]) for line in started] == [
+        (0, 4, 8),
+        (4, 6, 8),
+    ]
 
 
 def test_a_folder_for_json_lines_that_is_not_there(work, capsys):

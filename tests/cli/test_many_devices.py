@@ -78,7 +78,7 @@ def test_a_process_that_torchrun_started_starts_no_others(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert (launching.processes_for("all"), launching.processes_for(None)) == (1, 1)
+    assert (launching.process_count("all"), launching.process_count(None)) == (1, 1)
 
 
 def test_the_children_of_a_process_are_found():

@@ -147,7 +147,7 @@ def test_a_solver_that_asks_for_a_gpu_says_once_that_there_is_none(solver, capsy
     solver.write_text(SOLVER.replace("solver_mode: CPU", ""))
     assert main(["train", "solver.prototxt", "--iterations=1"]) == 0
     said = [line for line in messages(capsys) if "CPU" in line]
-    assert len([line for line in said if "there is none" in line]) == 1
+    assert len([line for line in said if "none was found" in line]) == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "--solver=b"], ["a", "--snapshot=s", "--weights=w"], ["a", "--nope"]])

@@ -88,7 +88,7 @@ def test_early_stopping(solver, capsys):
     solver.write_text(SOLVER.replace("test_interval: 5", "test_interval: 1").replace("max_iter: 6", "max_iter: 60"))
     assert main(run) == 0
     log = messages(capsys)
-    assert any(line.startswith("accuracy has not become better for 1 tests: the best was") for line in log)
+    assert any(line.startswith("accuracy has not improved for 1 test: the best was") for line in log)
     assert "Optimization stopped early." in log
     assert Path("snap_best.solverstate").exists()
 

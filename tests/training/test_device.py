@@ -54,5 +54,5 @@ def test_each_process_has_a_gpu_of_its_own(gpus):
         told = []
         rank = ProcessRank(rank=5, world_size=8, local_rank=local_rank, from_torchrun=True)
         assert choose_device(SolverSettings(), gpu, told.append, rank) == torch.device("cuda", index)
-    with pytest.raises(NetcError, match="no GPU for rank 5 of 8: 2 for all of this machine"):
+    with pytest.raises(NetcError, match="no GPU left for rank 5 of 8: this machine has 2 for all processes"):
         choose_device(SolverSettings(), "0,1", told.append, rank)

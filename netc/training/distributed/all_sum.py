@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class AllSum(torch.autograd.Function):
-    """What each process gets is the sum of what all gave; so each one's gradient is the sum of all gradients."""
+    """All processes receive the sum, so each one's gradient is the sum of all gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -26,6 +26,6 @@ class AllSum(torch.autograd.Function):
 
 
 def all_sum(x: Tensor) -> Tensor:
-    """The sum of `x`, of one shape everywhere, over the processes of torch.distributed's default group."""
+    """Return the sum of `x`, of equal shape everywhere, over torch.distributed's default group."""
     total: Tensor = AllSum.apply(x)  # type: ignore[no-untyped-call]
     return total

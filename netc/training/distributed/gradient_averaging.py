@@ -1,7 +1,7 @@
-"""Gradients averaged over the processes of a world, while backward still computes those of the layers below.
+"""Averages gradients over all processes, while backward still computes those of earlier layers.
 
-As Caffe's NCCL path has it (`parallel.cpp`, on_gradients_ready, layer_wise_reduce): the sum over all processes of each
-gradient, times one over their number, before clipping, weight decay and update. Gradients travel together, in buckets
+As in Caffe's NCCL path (`parallel.cpp`, on_gradients_ready, layer_wise_reduce): the sum over all processes of each
+gradient, times one over their number, before clipping, weight decay and update. Gradients are sent in buckets
 of up to 25 MB, in the reverse order of the parameters, which is about the order in which backward completes them.
 """
 
@@ -18,18 +18,18 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError
 
-BUCKET = 25 << 20
-"""Bytes."""
-FIRST = 1 << 20
-"""Bytes of the first bucket: the sooner it goes, the sooner the wire is busy."""
+BUCKET_BYTES = 25 << 20
+"""Size of a bucket."""
+FIRST_BUCKET_BYTES = 1 << 20
+"""Size of the first bucket, smaller so that communication starts early."""
 
 
-class Averaging:
+class GradientAveraging:
     """Averages the gradients of `parameters` over all processes; `finish` is called between backward and update.
 
-    A bucket goes when each of its gradients was added to `passes` times (`iter_size`), and all buckets before it went,
-    so that all processes send in the same order; what is left goes in `finish`. A missing gradient counts as zeros.
-    All raise NetcError E621 where another process is gone.
+    A bucket is sent when each of its gradients was added to `passes` times (`iter_size`) and all previous buckets were
+    sent, so that all processes send in the same order; `finish` sends the rest. A missing gradient counts as zeros.
+    Raises NetcError E621 if another process has ended.
     """
 
     def __init__(self, parameters: Sequence[Tensor], passes: int = 1) -> None:
@@ -65,7 +65,7 @@ class Averaging:
 
 
 class _Bucket:
-    """Gradients that travel together, in memory of their own, which then is that of the averaged gradients."""
+    """Gradients that are sent together, in one buffer, which then holds the averaged gradients."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = parameters
@@ -85,11 +85,11 @@ class _Bucket:
                 gradients.append(parameter.grad.reshape(-1))
         if pieces:
             torch._foreach_copy_(pieces, gradients)
-        with connected():
+        with connection_errors():
             self._work = dist.all_reduce(self.memory, async_op=True)
 
     def receive(self, scale: float) -> None:
-        with connected():
+        with connection_errors():
             self._work.wait()
         self.memory.mul_(scale)
         for parameter, piece in zip(self.parameters, self.pieces):
@@ -101,28 +101,28 @@ class _Bucket:
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[None]:
-    """Turns what torch says of a broken connection into NetcError E621."""
+def connection_errors() -> Iterator[None]:
+    """Convert torch's errors for a broken connection to NetcError E621."""
     try:
         yield
     except RuntimeError as error:
         raise NetcError(
-            "a process of this training is gone",
+            "a process of this run has ended",
             code="E621",
             notes=[str(error).splitlines()[0].split(". ")[0]],
-            help="its own error, or a signal that ended it, is what to look for",
+            help="look for an error message of that process, or for a signal that ended it",
         ) from error
 
 
 def _split(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Runs of parameters of one type on one device, of a limited size together."""
+    """Yield groups of parameters of one dtype and device, up to the bucket size."""
     bucket: list[Tensor] = []
-    size, limit = 0, FIRST
+    size, limit = 0, FIRST_BUCKET_BYTES
     for parameter in parameters:
         other = bucket and (bucket[0].dtype, bucket[0].device) != (parameter.dtype, parameter.device)
         if bucket and (other or size >= limit):
             yield bucket
-            bucket, size, limit = [], 0, BUCKET
+            bucket, size, limit = [], 0, BUCKET_BYTES
         bucket.append(parameter)
         size += parameter.numel() * parameter.element_size()
     if bucket:

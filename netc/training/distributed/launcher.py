@@ -1,4 +1,4 @@
-"""Starts the processes that train one net together, with the launcher behind `torchrun`."""
+"""Starts the processes that train one net together, with torchrun's launcher."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from netc.diagnostics import NetcError
 from netc.training.distributed.process_rank import rank_from_environment
 
 SECONDS_TO_STOP = "600"
-"""How long processes that were told to stop may take over their last iteration and their snapshot."""
+"""The time that processes have for their last iteration and snapshot after a signal to stop."""
 
 
-def processes_for(gpu: str | None) -> int:
-    """How many processes are to be started for `--gpu`: 1 is none, as in a process that torchrun started.
+def process_count(gpu: str | None) -> int:
+    """Return the number of processes to start for `--gpu`; 1, that is none, in a process started by torchrun.
 
-    Raises NetcError E606 for GPUs that are not there.
+    Raises NetcError E606 for GPUs that do not exist.
     """
     from netc.training.device import gpus_of
 
@@ -31,11 +31,11 @@ def processes_for(gpu: str | None) -> int:
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
-    """Run `python -m netc ARGUMENTS` in so many processes of this machine, and wait for them; the exit status.
+    """Run `python -m netc ARGUMENTS` in several processes on this machine; return the exit status.
 
-    Each finds its rank in its environment. The first that fails ends the others; one that ended with status 1 or 2 has
-    told why. SIGINT and SIGHUP go on to the processes, which do what they do to a process alone. Raises NetcError E621
-    for a process that a signal or an error of ours ended.
+    Each process finds its rank in its environment. The first one that fails ends the others; with status 1 or 2 it has
+    reported its error itself. SIGINT and SIGHUP are forwarded to the processes. Raises NetcError E621 for a process
+    that was ended by a signal or an internal error.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -44,7 +44,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SECONDS_TO_STOP)
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say repeats what the processes say
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the processes report their errors themselves
     try:
         with _forwarding_hangups():
             elastic_launch(_configuration(processes), sys.executable)("-m", "netc", *arguments)
@@ -62,7 +62,7 @@ def _configuration(processes: int) -> Any:
     from torch.distributed.launcher.api import LaunchConfig
 
     known = {field.name for field in dataclasses.fields(LaunchConfig)}
-    newer: dict[str, Any] = {"signals_to_handle": "SIGTERM,SIGINT,SIGQUIT"}  # not in all releases of torch that will do
+    newer: dict[str, Any] = {"signals_to_handle": "SIGTERM,SIGINT,SIGQUIT"}  # not in all supported releases of torch
     return LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -77,7 +77,7 @@ def _configuration(processes: int) -> Any:
 
 @contextlib.contextmanager
 def _forwarding_hangups() -> Iterator[None]:
-    """Hand SIGHUP on to the processes, where this system has it and lets this thread see it."""
+    """Forward SIGHUP to the processes, if the system has it and this is the main thread."""
     try:
         before = signal.signal(signal.SIGHUP, _forward)
     except (AttributeError, ValueError):
@@ -96,7 +96,7 @@ def _forward(number: int, frame: FrameType | None) -> None:
 
 
 def _children() -> Iterator[int]:
-    """The processes that this one started, as /proc tells (proc(5): the fourth field of `stat`)."""
+    """Yield the child processes, from /proc (proc(5): the fourth field of `stat`)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
@@ -104,9 +104,9 @@ def _children() -> Iterator[int]:
 
 
 def _ended(rank: int, status: int, processes: int) -> NetcError:
-    """What to say of a process that could not say it itself."""
+    """Return the error for a process that could not report it itself."""
     how = f"with status {status}" if status >= 0 else f"by signal {_signal(-status)}"
-    help = "the system may have run out of memory: `dmesg` tells" if -status == signal.SIGKILL else None
+    help = "the system may have run out of memory: see `dmesg`" if -status == signal.SIGKILL else None
     return NetcError(f"rank {rank} of {processes} was ended {how}", code="E621", help=help)
 
 

@@ -1,9 +1,9 @@
-"""Events as Caffe's log lines, with the prefix that glog writes.
+"""Formats events as Caffe's log lines, with glog's prefix.
 
     I1120 21:46:35.002187 19748 solver.cpp:239] Iteration 10 (37.7 iter/s, 0.265s/10 iters), loss = 1.92106
 
-Severity and date, time, process, the place in Caffe's source, message. Scripts that read Caffe's logs go by these.
-Places are those of Caffe 1.0.
+Severity and date, time, process, location in the source of Caffe 1.0, message. Scripts that parse Caffe's logs rely on
+this format.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TextIO
 
+from netc.ir.layer import counted
 from netc.training.log.events import (
     Event,
     FinalLoss,
@@ -39,7 +40,7 @@ from netc.training.log.events import (
 )
 
 Line = tuple[str, str]
-"""Place in Caffe's source, and text."""
+"""Location in Caffe's source, and text."""
 
 
 class GlogWriter:
@@ -50,27 +51,27 @@ class GlogWriter:
 
     def __call__(self, event: Event) -> None:
         """Write the lines of an event."""
-        for place, text in lines(event):
-            self.stream.write(f"{prefix(self.now(), self.process, place, severity(event))}{text}\n")
+        for location, text in lines(event):
+            self.stream.write(f"{prefix(self.now(), self.process, location, severity(event))}{text}\n")
         self.stream.flush()
 
 
 def severity(event: Event) -> str:
-    """Glog's letter for how serious an event is: I, W or E."""
+    """Return glog's letter for the severity of an event: I, W or E."""
     return "W" if isinstance(event, WarningIssued) else str(getattr(event, "severity", "I"))
 
 
-def prefix(now: datetime, process: int, place: str, severity: str = "I") -> str:
-    """What glog writes before a message.
+def prefix(now: datetime, process: int, location: str, severity: str = "I") -> str:
+    """Return what glog writes before a message.
 
     >>> prefix(datetime(2026, 11, 20, 21, 46, 35, 2187), 19748, "solver.cpp:239")
     'I1120 21:46:35.002187 19748 solver.cpp:239] '
     """
-    return f"{severity}{now:%m%d %H:%M:%S.%f} {process:5d} {place}] "
+    return f"{severity}{now:%m%d %H:%M:%S.%f} {process:5d} {location}] "
 
 
 def number(value: float) -> str:
-    """A number as a C++ stream writes it: six digits at most.
+    """Format a number as C++ streams do, with at most six digits.
 
     >>> number(0.01), number(1e-5), number(2409951.0), number(float("nan"))
     ('0.01', '1e-05', '2.40995e+06', 'nan')
@@ -79,14 +80,14 @@ def number(value: float) -> str:
 
 
 def lines(event: Event) -> Iterator[Line]:
-    """Caffe's lines for an event, none for what it says nothing about."""
+    """Yield Caffe's lines for an event; some events have none."""
     writer = _LINES.get(type(event))
     if writer is not None:
         yield from writer(event)
 
 
 def output_text(output: Output) -> str:
-    """A value as every command shows it.
+    """Format an output as in Caffe's logs.
 
     >>> output_text(Output("loss", 2.5, 0.5))
     'loss = 2.5 (* 0.5 = 1.25 loss)'
@@ -98,7 +99,7 @@ def output_text(output: Output) -> str:
 
 
 def _note(event: LogNote) -> Iterator[Line]:
-    yield event.place, event.text
+    yield event.location, event.text
 
 
 def _warned(event: WarningIssued) -> Iterator[Line]:
@@ -118,8 +119,8 @@ def _displayed(event: IterationDisplayed) -> Iterator[Line]:
         yield "solver.cpp:258", f"    Train net output #{index}: {output_text(output)}"
 
 
-def _rated(event: LearningRateDisplayed) -> Iterator[Line]:
-    yield "sgd_solver.cpp:112", f"Iteration {event.iteration}, lr = {number(event.rate)}"
+def _learning_rate(event: LearningRateDisplayed) -> Iterator[Line]:
+    yield "sgd_solver.cpp:112", f"Iteration {event.iteration}, lr = {number(event.learning_rate)}"
 
 
 def _stepped(event: LearningRateStepped) -> Iterator[Line]:
@@ -153,29 +154,29 @@ def _interrupted(event: TestInterrupted) -> Iterator[Line]:
     yield "solver.cpp:390", "Test interrupted."
 
 
-def _bettered(event: NewBest) -> Iterator[Line]:
+def _new_best(event: NewBest) -> Iterator[Line]:
     yield "netc:1", f"Iteration {event.iteration}, best {event.output} so far: {number(event.value)}"
 
 
 def _exhausted(event: PatienceExhausted) -> Iterator[Line]:
     best = f"{number(event.best)} in iteration {event.best_iteration}"
-    yield "netc:1", f"{event.output} has not become better for {event.tests} tests: the best was {best}"
+    yield "netc:1", f"{event.output} has not improved for {counted(event.tests, 'test')}: the best was {best}"
 
 
 def _skipped(event: UpdateSkipped) -> Iterator[Line]:
-    text = f"Iteration {event.iteration}: gradients overflow, no update; loss scale {number(event.scale)}"
+    text = f"Iteration {event.iteration}: gradients overflowed, update skipped; loss scale {number(event.scale)}"
     yield "netc:1", text
 
 
 def _snapshotting(event: SnapshotStarted) -> Iterator[Line]:
     kind = "HDF5" if event.hdf5 else "binary proto"
-    if event.what == "average":
+    if event.kind == "average":
         yield "netc:1", f"Snapshotting averaged weights to {kind} file {event.path}"
-    elif event.what == "model":
+    elif event.kind == "model":
         yield f"solver.cpp:{474 if event.hdf5 else 464}", f"Snapshotting to {kind} file {event.path}"
     else:
-        place = f"sgd_solver.cpp:{296 if event.hdf5 else 284}"
-        yield place, f"Snapshotting solver state to {kind} file {event.path}"
+        location = f"sgd_solver.cpp:{296 if event.hdf5 else 284}"
+        yield location, f"Snapshotting solver state to {kind} file {event.path}"
 
 
 def _restoring(event: RestoreStarted) -> Iterator[Line]:
@@ -201,7 +202,7 @@ def _final_loss(event: FinalLoss) -> Iterator[Line]:
 
 
 def _finished(event: RunFinished) -> Iterator[Line]:
-    if event.early:
+    if event.stopped_early:
         yield "solver.cpp:309", "Optimization stopped early."
     else:
         yield "solver.cpp:332", "Optimization Done."
@@ -212,13 +213,13 @@ _LINES: dict[type[Event], Callable[..., Iterator[Line]]] = {
     WarningIssued: _warned,
     RunStarted: _started,
     IterationDisplayed: _displayed,
-    LearningRateDisplayed: _rated,
+    LearningRateDisplayed: _learning_rate,
     LearningRateStepped: _stepped,
     GradientsClipped: _clipped,
     TestStarted: _testing,
     TestFinished: _tested,
     TestInterrupted: _interrupted,
-    NewBest: _bettered,
+    NewBest: _new_best,
     PatienceExhausted: _exhausted,
     NewLowestLoss: _lowest,
     UpdateSkipped: _skipped,

@@ -1,7 +1,7 @@
-"""What happens in a training run, as values: the loop tells whoever listens, and knows nobody.
+"""The events of a training run.
 
-A listener is any function of one event. The command line prints Caffe's log lines (`netc.training.log.caffe_log`); a
-progress bar or a file of numbers takes the same events.
+The training loop sends them to a listener, which is any function of one event. The command line prints Caffe's log
+lines (`netc.training.log.caffe_log`); a progress bar and the JSON log receive the same events. Iterations count from 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Event:
-    """Anything that happened."""
+    """The base of all events."""
 
 
 Listener = Callable[[Event], None]
@@ -39,51 +39,51 @@ class Output:
     blob: str
     value: float
     loss_weight: float = 0.0
-    """Of the blob; 0 for what is no loss."""
+    """The `loss_weight` of the blob; 0 if it is not a loss."""
 
 
 @dataclass(frozen=True)
 class LogNote(Event):
-    """Something that is told in words only, and where Caffe's source tells it."""
+    """A line of Caffe's log without an event of its own."""
 
-    place: str
-    """File and line: `solver.cpp:57`."""
+    location: str
+    """File and line in Caffe's source, `solver.cpp:57`; `netc:1` for lines that Caffe lacks."""
     text: str
     severity: str = "I"
-    """glog's letter: `I`, `W`, `E`."""
+    """glog's letter: `I`, `W` or `E`."""
 
 
 @dataclass(frozen=True)
 class WarningIssued(Event):
-    """Something that the user should know."""
+    """A warning."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """A run begins."""
+    """A run starts."""
 
     net: str
     lr_policy: str
     iteration: int
     max_iter: int
-    images: int = 0
-    """Rows of all batches of an iteration, over all ranks; 0 where that is not known."""
+    images_per_iteration: int = 0
+    """Images in all batches of an iteration, over all ranks; 0 if unknown."""
 
 
 @dataclass(frozen=True)
 class IterationFinished(Event):
-    """An iteration is done."""
+    """An iteration is complete."""
 
     iteration: int
-    rate: float = 0.0
+    learning_rate: float = 0.0
     """The learning rate of its update."""
 
 
 @dataclass(frozen=True)
 class LossMeasured(Event):
-    """The loss of one iteration is known: as it ends, or on a device that nobody waits for some iterations later."""
+    """The loss of one iteration is known: on a CPU as it ends, on a GPU some iterations later."""
 
     iteration: int
     loss: float
@@ -91,31 +91,31 @@ class LossMeasured(Event):
 
 @dataclass(frozen=True)
 class IterationDisplayed(Event):
-    """A training iteration that is due for the log: before its update."""
+    """An iteration that is due for display, before its update."""
 
     iteration: int
     loss: float
-    """Averaged over the last iterations."""
+    """Averaged over the last `average_loss` iterations."""
     seconds: float
-    """Since the last one of these."""
+    """Since the previous event of this type."""
     iterations: int
-    """Since the last one of these."""
+    """Since the previous event of this type."""
     display: int
-    """The interval that the solver asks for."""
+    """The `display` interval of the solver."""
     outputs: tuple[Output, ...]
 
 
 @dataclass(frozen=True)
 class LearningRateDisplayed(Event):
-    """The learning rate of an iteration that is due for the log."""
+    """The learning rate of an iteration that is due for display."""
 
     iteration: int
-    rate: float
+    learning_rate: float
 
 
 @dataclass(frozen=True)
 class LearningRateStepped(Event):
-    """The learning rate begins another step."""
+    """The learning rate enters the next step."""
 
     iteration: int
     step: int
@@ -124,7 +124,7 @@ class LearningRateStepped(Event):
 
 @dataclass(frozen=True)
 class NewLowestLoss(Event):
-    """Policy `plateau` saw a new least loss, or stepped, since the last log line."""
+    """Policy `plateau` found a new lowest loss, or stepped, since the last display."""
 
     iteration: int
     loss: float
@@ -132,7 +132,7 @@ class NewLowestLoss(Event):
 
 @dataclass(frozen=True)
 class GradientsClipped(Event):
-    """Gradients were too large together, and were scaled down."""
+    """The norm of all gradients exceeded `clip_gradients`, and they were scaled down."""
 
     iteration: int
     norm: float
@@ -142,7 +142,7 @@ class GradientsClipped(Event):
 
 @dataclass(frozen=True)
 class TestStarted(Event):
-    """A test begins."""
+    """A test starts."""
 
     iteration: int
     net: int
@@ -151,7 +151,7 @@ class TestStarted(Event):
 
 @dataclass(frozen=True)
 class TestFinished(Event):
-    """A test is done."""
+    """A test is complete."""
 
     iteration: int
     net: int
@@ -162,7 +162,7 @@ class TestFinished(Event):
 
 @dataclass(frozen=True)
 class TestInterrupted(Event):
-    """A test was broken off: somebody asked the solver to stop."""
+    """A test was interrupted by a request to stop."""
 
     iteration: int
     net: int
@@ -170,7 +170,7 @@ class TestInterrupted(Event):
 
 @dataclass(frozen=True)
 class NewBest(Event):
-    """The watched output of a test is the best so far."""
+    """The watched output of a test has its best value so far."""
 
     iteration: int
     output: str
@@ -179,7 +179,7 @@ class NewBest(Event):
 
 @dataclass(frozen=True)
 class PatienceExhausted(Event):
-    """The watched output has not become better for so many tests: the solver stops."""
+    """The watched output has not improved for `tests` tests: the solver stops."""
 
     iteration: int
     output: str
@@ -190,11 +190,11 @@ class PatienceExhausted(Event):
 
 @dataclass(frozen=True)
 class UpdateSkipped(Event):
-    """An update was left out: a gradient was not finite under the loss scale."""
+    """An update was skipped: a gradient overflowed under the loss scale."""
 
     iteration: int
     scale: float
-    """Of the next iteration."""
+    """The loss scale of the next iteration."""
 
 
 @dataclass(frozen=True)
@@ -203,39 +203,39 @@ class SnapshotStarted(Event):
 
     iteration: int
     path: str
-    what: str
+    kind: str
     """`model`, `state`, or `average` for the averaged weights."""
     hdf5: bool
 
 
 @dataclass(frozen=True)
 class RestoreStarted(Event):
-    """A run goes on from a file."""
+    """A run resumes from a solver state."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class FinetuningStarted(Event):
-    """Weights are copied in from a file."""
+    """Weights will be copied from a file."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class FinetuningLoaded(Event):
-    """Weights were copied in."""
+    """Weights were copied from a file."""
 
     path: str
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
-    """Layers in the file, and not in the net."""
+    """Layers in the file that the net lacks."""
     missing: tuple[str, ...]
-    """Layers in the net, and not in the file: they start as their fillers say."""
+    """Layers of the net that the file lacks: their fillers initialize them."""
     test_net: int | None = None
-    """Index of the test net; None is the train net."""
+    """Index of the test net; None for the train net."""
     table: tuple[str, ...] = ()
-    """The same as lines to read."""
+    """The same as a table, line by line."""
 
 
 @dataclass(frozen=True)
@@ -248,8 +248,8 @@ class FinalLoss(Event):
 
 @dataclass(frozen=True)
 class RunFinished(Event):
-    """The run is over."""
+    """A run ends."""
 
     iteration: int
-    early: bool = False
-    """It was told to stop."""
+    stopped_early: bool = False
+    """Whether it was requested to stop."""

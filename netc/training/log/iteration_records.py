@@ -16,7 +16,7 @@ class IterationRecord(Event):
     iteration: int
     loss: float
     """The loss of this iteration alone."""
-    rate: float
+    learning_rate: float
     """The learning rate of its update."""
 
 
@@ -37,7 +37,7 @@ class IterationRecorder:
         if isinstance(event, LossMeasured):
             self._losses.append(event)
         elif isinstance(event, IterationFinished):
-            self._rates[event.iteration - 1] = event.rate
+            self._rates[event.iteration - 1] = event.learning_rate
         else:
             return
         while self._losses and self._losses[0].iteration in self._rates:

@@ -1,13 +1,13 @@
-"""Caffe's log, and netc's, as tables: what `tools/extra/parse_log.py` makes of one. Never imports torch.
+"""Parses logs of Caffe and netc into tables, as Caffe's `tools/extra/parse_log.py`. Never imports torch.
 
     log = read_log("lenet.log")
     log.train, log.tests[0]           rows: iteration, seconds, learning rate, outputs
     log.losses                        the averaged loss of each display
     write_tables(log, "tables")       tables/lenet.log.train, tables/lenet.log.test
 
-Lines of other programs, a line that is cut off at the end, and runs that were resumed into the same file do no harm:
-what a resumed run does again takes the place of what was lost. Unlike parse_log.py's, a row has the learning rate of
-its own iteration, not of the row before, and outputs of the same name have columns of their own.
+Lines of other programs and a truncated last line are ignored. If a resumed run appended to the same file, the
+iterations that it repeated replace the earlier ones. Unlike in parse_log.py, a row has the learning rate of its own
+iteration, not of the previous row, and outputs of the same name have columns of their own.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ HALF_A_YEAR = 183
 
 @dataclass
 class LogRow:
-    """What the log says of one iteration, or of one test."""
+    """One training iteration or one test in a log."""
 
     iteration: int
     seconds: float
     """Since the start of the run."""
     rate: float = float("nan")
-    """Learning rate of the iteration; where the log does not say, the last one before it, else the first after it."""
+    """Learning rate of the iteration; if the log lacks it, the last one before, else the first one after."""
     outputs: dict[str, float] = field(default_factory=dict)
     """By column: the blob's name, and for its further elements `NAME.1`, `NAME.2`, ..."""
 
 
 @dataclass
 class ParsedLog:
-    """A training run, as its log tells it."""
+    """A training run, reconstructed from its log."""
 
     name: str
-    """The file's."""
+    """The name of the file."""
     train: list[LogRow] = field(default_factory=list)
     tests: dict[int, list[LogRow]] = field(default_factory=dict)
     """By index of the test net."""
@@ -66,7 +66,7 @@ class ParsedLog:
 
 
 def read_log(path: str | Path) -> ParsedLog:
-    """The tables in a log. Raises NetcError E001 where it cannot be read, E631 where it tells of no iteration."""
+    """Read the tables in a log. Raises NetcError E001 if it cannot be read, E631 if it contains no iteration."""
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8", "replace")
@@ -76,17 +76,17 @@ def read_log(path: str | Path) -> ParsedLog:
     log = parse(text.splitlines(keepends=True), path.name, changed)
     if not (log.train or log.tests or log.losses):
         raise NetcError(
-            f"`{path}` is no log of a training: no line tells of an iteration",
+            f"`{path}` is not a training log: no line contains an iteration",
             code="E631",
-            help="give what `caffe train` or `netc train` wrote on stderr, with the prefixes of its lines",
+            help="pass what `caffe train` or `netc train` wrote to stderr, including the prefix of each line",
         )
     return log
 
 
 def parse(lines: Iterable[str], name: str = "", changed: datetime | None = None) -> ParsedLog:
-    r"""The tables in the lines of a log, which end in newlines: a last one without is cut off, and is passed over.
+    r"""Parse the lines of a log, which end in newlines: a last line without one is truncated, and ignored.
 
-    `changed` is when the log was last written to, and gives the year that a prefix of four digits leaves out.
+    `changed` is the time of the last write to the log; it provides the year, which prefixes of four digits lack.
 
     >>> first = "I1120 21:46:35.0 7 solver.cpp:289] Solving tiny\n"
     >>> loss = "I1120 21:46:37.5 7 solver.cpp:239] Iteration 20 (8 iter/s, 2.5s/20 iters), loss = 0.25\n"
@@ -96,7 +96,9 @@ def parse(lines: Iterable[str], name: str = "", changed: datetime | None = None)
     """
     parser = _Parser(ParsedLog(name), _Clock(changed or datetime.now()))
     for line in lines:
-        for match in list(PREFIX.finditer(line))[-1:] if line.endswith("\n") else ():  # the last: killed in mid-line
+        for match in (
+            list(PREFIX.finditer(line))[-1:] if line.endswith("\n") else ()
+        ):  # the last one: a killed run leaves half a line
             parser.take(line[match.end() :].rstrip(), parser.clock.seconds(match))
     log = parser.log
     for table in (log.train, *log.tests.values()):
@@ -107,9 +109,9 @@ def parse(lines: Iterable[str], name: str = "", changed: datetime | None = None)
 
 
 def write_tables(log: ParsedLog, folder: str | Path, delimiter: str = ",") -> list[tuple[Path, int]]:
-    """Write LOG.train, LOG.test, and LOG.test1, ... for further test nets; the files with their numbers of rows.
+    """Write LOG.train, LOG.test, and LOG.test1, ... for further test nets; return the files with their row counts.
 
-    The columns are NumIters, Seconds, LearningRate and the outputs; a table without rows is not written. Raises
+    The columns are NumIters, Seconds, LearningRate and the outputs. A table without rows is not written. Raises
     NetcError E408.
     """
     from netc.weights.atomic import atomic_write  # imports NumPy
@@ -127,7 +129,7 @@ def write_tables(log: ParsedLog, folder: str | Path, delimiter: str = ",") -> li
 
 
 def table_text(rows: list[LogRow], delimiter: str = ",") -> str:
-    r"""Rows as comma-separated values; an output that a row does not have is left empty.
+    r"""Format rows as comma-separated values; an output that a row lacks is empty.
 
     >>> table_text([LogRow(10, 0.5, 0.01, {"loss": 2.0})])
     'NumIters,Seconds,LearningRate,loss\n10.0,0.5,0.01,2.0\n'
@@ -143,7 +145,7 @@ def table_text(rows: list[LogRow], delimiter: str = ",") -> str:
 
 
 class _Parser:
-    """Takes messages one after another."""
+    """Processes the messages of a log in order."""
 
     def __init__(self, log: ParsedLog, clock: _Clock) -> None:
         self.log, self.clock, self.start = log, clock, 0.0
@@ -175,7 +177,7 @@ class _Parser:
             self.log.rates[iteration] = float(match[1])
 
     def _forget(self, iteration: int) -> None:
-        """A resumed run does `iteration` and what follows again."""
+        """Drop `iteration` and later ones, which a resumed run repeats."""
         log = self.log
         for values in (log.losses, log.rates):
             for late in [key for key in values if key >= iteration]:
@@ -186,7 +188,7 @@ class _Parser:
     def _output(self, match: re.Match[str], seconds: float) -> None:
         which, index, name, value, rest = match[1], int(match[2]), match[3], match[4], match[5]
         if self._iteration < 0:
-            return  # the log's beginning is missing
+            return  # the beginning of the log is missing
         row = self._rows[which]
         if row is None or index == 0:
             row = self._rows[which] = LogRow(self._iteration, seconds)
@@ -202,7 +204,7 @@ class _Parser:
 
 
 class _Clock:
-    """Time of each line, in seconds from an arbitrary moment on."""
+    """The time of each line, in seconds since the epoch."""
 
     def __init__(self, changed: datetime) -> None:
         self.changed, self.lines = changed, 0
@@ -225,7 +227,7 @@ class _Clock:
 
 
 def _moment(year: int, *rest: int) -> datetime:
-    """A moment; 29 February of a year that has none (the file was changed after its year) is 1 March."""
+    """Return a date; 29 February of a common year (the file was changed in a later year) is 1 March."""
     month, day, hour, minute, second, micro = rest
     try:
         return datetime(year, month, day, hour, minute, second, micro)

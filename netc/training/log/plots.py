@@ -1,4 +1,4 @@
-"""Pictures of training runs: loss, accuracy and learning rate over iterations or time, from logs.
+"""Plots of training runs: loss, accuracy and learning rate over iterations or time, from logs.
 
 Needs the package `matplotlib` (extra `plot`). Never imports torch.
 """
@@ -14,33 +14,33 @@ from netc.diagnostics import NetcError
 from netc.extras import import_extra
 from netc.training.log.parse_log import LogRow, ParsedLog
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, which those who see few colours can tell apart."""
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""The palette of Okabe and Ito, which is distinguishable with color vision deficiency."""
 STYLES = ("-", "--", ":", "-.")
 FORMATS = (".png", ".svg", ".pdf")
 PANELS = ("loss", "accuracy", "learning rate")
-FEW = 40
-"""Points up to which each is marked."""
+MAX_MARKERS = 40
+"""The largest number of points that are drawn with markers."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a picture."""
+    """One line of a plot."""
 
     panel: str
-    """One of PANELS: `accuracy` is any output that is no loss."""
+    """One of PANELS; `accuracy` holds all outputs that are not losses."""
     net: int
-    """0 is the train net, then come the test nets."""
+    """0 is the train net, 1 and up are the test nets."""
     label: str
     x: tuple[float, ...]
     y: tuple[float, ...]
 
 
 def series_of(log: ParsedLog, seconds: bool = False) -> Iterator[Series]:
-    """The lines of one run, over iterations, or over seconds where a row has its own.
+    """Yield the lines of one run, over iterations or over seconds.
 
-    Only displays and tests are rows: without a display the averaged loss and the rate have no time, and are left out of
-    a picture over time.
+    Only displays and tests have a time: without displays, the averaged loss and the learning rate are left out of a
+    plot over time.
     """
     times = {row.iteration: row.seconds for row in log.train}
 
@@ -60,20 +60,20 @@ def series_of(log: ParsedLog, seconds: bool = False) -> Iterator[Series]:
 def draw(
     logs: Sequence[ParsedLog], path: str | Path, *, seconds: bool = False, logarithmic: bool = False
 ) -> list[Series]:
-    """Draw runs into one picture, a colour a run, PNG, SVG or PDF by the file's ending; the lines that were drawn.
+    """Plot runs into one PNG, SVG or PDF, one color per run; return the lines that were drawn.
 
-    A picture of one run has a colour for each of its nets. `seconds` puts time on the x axis, `logarithmic` gives the
-    loss a logarithmic axis. Raises NetcError E633 without matplotlib, E634 for another ending, E631 for logs with
-    nothing to draw, E408 for a file that cannot be written.
+    A plot of a single run has one color per net. `seconds` puts time on the x axis, `logarithmic` uses a logarithmic
+    axis for the loss. Raises NetcError E633 without matplotlib, E634 for another file extension, E631 for logs with
+    nothing to plot, E408 for a file that cannot be written.
     """
     if Path(path).suffix.lower() not in FORMATS:
         known = ", ".join(f"`{ending}`" for ending in FORMATS)
-        raise NetcError(f"`{path}`: a picture's file ends in one of {known}", code="E634")
+        raise NetcError(f"`{path}`: the file extension of a plot must be one of {known}", code="E634")
     figure_module = import_extra("matplotlib.figure", "plot", "drawing", "matplotlib")
     runs = [list(series_of(log, seconds)) for log in logs]
     panels = [panel for panel in PANELS if any(line.panel == panel for lines in runs for line in lines)]
     if not panels:
-        raise NetcError("the logs hold nothing to draw", code="E631")
+        raise NetcError("the logs contain nothing to plot", code="E631")
     figure = figure_module.Figure(figsize=(9, 1.2 + 2.8 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for panel, axis in zip(panels, axes):
@@ -91,7 +91,7 @@ def _outputs(log: ParsedLog, rows: Sequence[LogRow], net: int, name: str, second
     for column in dict.fromkeys(column for row in rows for column in row.outputs):
         is_loss = column in log.weighted
         if is_loss and not net and len(log.weighted) == 1 and log.losses:
-            continue  # the averaged loss says the same
+            continue  # the averaged loss shows the same
         points = [(row.seconds if seconds else float(row.iteration), row.outputs[column])
                   for row in rows if column in row.outputs]  # fmt: skip
         x, y = zip(*points)
@@ -107,10 +107,10 @@ def _panel(axis: Any, panel: str, runs: Sequence[Sequence[Series]], names: Seque
             axis.plot(
                 line.x,
                 line.y,
-                color=COLOURS[(line.net if single else run) % len(COLOURS)],
+                color=COLORS[(line.net if single else run) % len(COLORS)],
                 linestyle=STYLES[(again if single else number) % len(STYLES)],
                 linewidth=1.4,
-                marker="o" if len(line.x) <= FEW else None,
+                marker="o" if len(line.x) <= MAX_MARKERS else None,
                 markersize=3,
                 label=label,
             )
@@ -122,7 +122,7 @@ def _panel(axis: Any, panel: str, runs: Sequence[Sequence[Series]], names: Seque
 
 
 def _names(logs: Sequence[ParsedLog]) -> list[str]:
-    """The files' names; several of one name are numbered."""
+    """Return the names of the files; equal names are numbered."""
     names = [log.name for log in logs]
     return [f"{name} ({index + 1})" if names.count(name) > 1 else name for index, name in enumerate(names)]
 

@@ -1,4 +1,4 @@
-"""Events as TensorBoard's scalars: `train/loss`, `train/learning_rate`, `train/OUTPUT`, `test0/OUTPUT`, ...
+"""Writes events as TensorBoard scalars: `train/loss`, `train/learning_rate`, `train/OUTPUT`, `test0/OUTPUT`, ...
 
 Needs the package `tensorboard` (extra `tensorboard`).
 """
@@ -19,8 +19,8 @@ from netc.training.log.iteration_records import IterationRecord, IterationRecord
 class TensorBoardWriter:
     """A listener that writes scalars into a folder, which `tensorboard --logdir` shows.
 
-    The step of a scalar is its iteration; a run that goes on from a snapshot hides what an earlier one wrote from there
-    on. Raises NetcError E633 where `tensorboard` is not installed, E632 where the folder cannot be written to.
+    The step of a scalar is its iteration. A run that resumes from a snapshot replaces what an earlier run wrote after
+    it. Raises NetcError E633 if `tensorboard` is not installed, E632 if the folder cannot be written to.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -34,10 +34,10 @@ class TensorBoardWriter:
         self._open(None)
 
     def __call__(self, event: Event) -> None:
-        """Write the event's scalars, if it has some."""
+        """Write the scalars of an event, if it has any."""
         self._recorder(event)
         if isinstance(event, RunStarted):
-            self._images = event.images
+            self._images = event.images_per_iteration
             if event.iteration:
                 self._open(event.iteration)
         elif isinstance(event, IterationDisplayed):
@@ -46,11 +46,11 @@ class TensorBoardWriter:
             self._tested(event)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the file."""
         self._writer.close()
 
     def _open(self, iteration: int | None) -> None:
-        """Begin a file; one that goes on from an iteration says so."""
+        """Start a file, which replaces later steps if it resumes from an iteration."""
         if self._writer is not None:
             self._writer.close()
         try:
@@ -61,7 +61,7 @@ class TensorBoardWriter:
 
     def _recorded(self, record: IterationRecord) -> None:
         self._writer.add_scalar("train/loss", record.loss, record.iteration)
-        self._writer.add_scalar("train/learning_rate", record.rate, record.iteration)
+        self._writer.add_scalar("train/learning_rate", record.learning_rate, record.iteration)
 
     def _displayed(self, event: IterationDisplayed) -> None:
         self._writer.add_scalar("train/average_loss", event.loss, event.iteration)
@@ -80,7 +80,7 @@ class TensorBoardWriter:
 
 
 def columns(outputs: Sequence[Output]) -> Iterator[tuple[str, float]]:
-    """A name of its own for each element: `accuracy`, `accuracy.1`, ...
+    """Yield a unique name for each element: `accuracy`, `accuracy.1`, ...
 
     >>> list(columns([Output("accuracy", 0.5), Output("accuracy", 0.75)]))
     [('accuracy', 0.5), ('accuracy.1', 0.75)]

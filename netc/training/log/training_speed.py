@@ -22,7 +22,7 @@ class TrainingSpeed:
     """Seconds to average over: short enough for tests and snapshots to show."""
 
     def __init__(self, started: RunStarted, now: Callable[[], float] = time.monotonic) -> None:
-        self.images, self.max_iter, self.now = started.images, started.max_iter, now
+        self.images, self.max_iter, self.now = started.images_per_iteration, started.max_iter, now
         self.iteration = started.iteration
         self._marks: deque[tuple[float, int]] = deque([(now(), started.iteration)])
 

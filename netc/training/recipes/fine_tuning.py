@@ -1,4 +1,4 @@
-"""Starting from weights of another net: copied by layer name, renamed on the way; layers that stay as they are."""
+"""Fine-tuning: weights of another net, copied by layer name, and frozen layers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from netc.runtime.net_weights import CopyReport, Layers, copy_weights, named_blo
 def start_from(
     net: Net, path: str | Path, rename: Mapping[str, str] | None = None, allow_mismatch: bool = False
 ) -> CopyReport:
-    """Copy a weights file into a net by layer name; `rename` gives the net's name for layers of the file.
+    """Copy a weights file into a net by layer name; `rename` maps layer names of the file to the net's.
 
-    Raises NetcError E401 to E406 for the file, E306 for layers that do not fit unless `allow_mismatch`, and E610 for
-    a name to change that the file does not have, or whose new name the net does not have.
+    Raises NetcError E401 to E406 for the file, E306 for layers whose shapes differ unless `allow_mismatch`, and E610
+    for a name that the file lacks, or a new name that the net lacks.
     """
     layers = [
         (layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in files.read(path).layers
@@ -42,7 +42,7 @@ def _renamed(layers: Layers, net: Net, rename: Mapping[str, str], path: str | Pa
 
 
 def report_table(path: str, report: CopyReport) -> Iterator[str]:
-    """What became of each layer, as lines of a table.
+    """Yield a table of what happened to each layer, line by line.
 
     >>> list(report_table("a.caffemodel", CopyReport(("conv1",), ("fc8",), ("new",))))
     ['weights from a.caffemodel: 1 loaded, 1 skipped, 1 missing, 0 mismatched', \
@@ -62,19 +62,19 @@ def report_table(path: str, report: CopyReport) -> Iterator[str]:
 
 
 def freeze(graph: Graph, patterns: Sequence[str]) -> Graph:
-    """The graph with `lr_mult` and `decay_mult` 0 in the layers that patterns match, as in a shell (`conv*`).
+    """Return the graph with `lr_mult` and `decay_mult` 0 in the layers that match the shell patterns (`conv*`).
 
-    BatchNorm layers among them use, and keep, the statistics that they have. Raises NetcError E610 for a pattern that
+    Frozen BatchNorm layers use their stored statistics and do not update them. Raises NetcError E610 for a pattern that
     matches no layer with weights.
     """
-    learning = [node.name for node in graph.nodes if node.parameters]
+    learnable = [node.name for node in graph.nodes if node.parameters]
     for pattern in patterns:
-        if not fnmatch.filter(learning, pattern):
+        if not fnmatch.filter(learnable, pattern):
             raise NetcError(
                 f"`freeze`: no layer with weights matches `{pattern}`",
                 code="E610",
-                notes=[f"layers with weights: {', '.join(f'`{name}`' for name in learning[:20])}"],
-                help=did_you_mean(pattern, learning),
+                notes=[f"layers with weights: {', '.join(f'`{name}`' for name in learnable[:20])}"],
+                help=did_you_mean(pattern, learnable),
             )
     if not patterns:
         return graph

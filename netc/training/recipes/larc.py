@@ -1,4 +1,4 @@
-"""Layer-wise adaptive rates: each blob's own, after the norms of its weights and its gradient.
+"""Layer-wise adaptive rate control (LARC): a learning rate per blob, from the norms of its weights and gradient.
 
 Reference: You, Gitman, Ginsburg, Large Batch Training of Convolutional Networks, 2017; `sgd_solver.cpp` of NVIDIA's
 Caffe (GetLocalRate, ComputeUpdateValue).
@@ -14,19 +14,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Larc:
-    """A blob's rate: `eta` |w| / |g| times the solver's (`scale`), or that alone where it is the smaller one (`clip`).
+    """A blob's learning rate is `eta` |w| / |g| times the solver's (`scale`), or the smaller of the two (`clip`).
 
-    It takes the place of `lr_mult`, which counts only where it is 0. A blob, or a gradient, of norm 0 counts as if the
-    quotient were 1.
+    It replaces `lr_mult`, of which only 0 has an effect. If the norm of a blob or of its gradient is 0, the local rate
+    is 1.
     """
 
     policy: str
     eta: float
 
     def apply(self, gradients: list[Tensor], parameters: list[Tensor], rate: float, decay: float) -> None:
-        """Scale gradients, with weight decay added to them, so that an update with `rate` has the blobs' own rates.
+        """Add weight decay to gradients and scale them, so that an update with `rate` uses each blob's own rate.
 
-        Norms are of gradients without weight decay.
+        Norms are those of the gradients without weight decay.
         """
         weights, norms = torch._foreach_norm(parameters), torch._foreach_norm(gradients)
         if decay:
@@ -34,7 +34,7 @@ class Larc:
         torch._foreach_mul_(gradients, [self.factor(w, g, rate) for w, g in zip(weights, norms)])
 
     def factor(self, weight: Tensor, gradient: Tensor, rate: float) -> Tensor:
-        """What a blob's rate is of the solver's.
+        """Return the ratio of a blob's rate to the solver's.
 
         >>> Larc("scale", 0.5).factor(torch.tensor(3.0), torch.tensor(2.0), 0.1)
         tensor(0.7500)

@@ -1,4 +1,4 @@
-"""Loss scaling: float16 gradients that are too small to be told from 0 are made larger, and updates made smaller."""
+"""Loss scaling, which keeps small float16 gradients from underflowing."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.optimizer import CaffeOptimizer
 
-FIRST, GROWTH, PATIENCE = 65536.0, 2.0, 2000
-"""The scale at the start; by what it grows; after how many good updates in a row (torch.amp's numbers)."""
+INITIAL_SCALE, GROWTH_FACTOR, GROWTH_INTERVAL = 65536.0, 2.0, 2000
+"""The defaults of torch.amp; the interval is in updates without overflow."""
 
 
 class LossScale:
-    """Scales the loss before the backward pass and gradients back after it.
+    """Multiplies the loss before the backward pass and divides the gradients after it.
 
-    Where a gradient is not finite the update is left out and the scale halved (Micikevicius et al. 2018, section 3.2).
-    The device is waited for in each iteration.
+    If a gradient is not finite, the update is skipped and the scale is halved (Micikevicius et al. 2018, section 3.2).
+    The device is synchronized in each iteration.
     """
 
     def __init__(self, executor: StraightLineExecutor, optimizer: CaffeOptimizer) -> None:
         self.executor, self.optimizer = executor, optimizer
-        self.good = 0
-        self.executor.scale = FIRST
+        self.good_updates = 0
+        self.executor.scale = INITIAL_SCALE
 
     @property
     def value(self) -> float:
@@ -31,7 +31,7 @@ class LossScale:
         return self.executor.scale
 
     def unscale(self) -> bool:
-        """Divide the gradients by the scale, and choose the next one; whether all gradients are finite."""
+        """Divide the gradients by the scale and choose the next scale; return whether all gradients are finite."""
         finite = self._unscale()
         self.adapt(finite)
         return finite
@@ -48,16 +48,16 @@ class LossScale:
     def adapt(self, finite: bool) -> None:
         """Choose the scale of the next iteration."""
         if not finite:
-            self.executor.scale, self.good = max(1.0, self.executor.scale / GROWTH), 0
+            self.executor.scale, self.good_updates = max(1.0, self.executor.scale / GROWTH_FACTOR), 0
             return
-        self.good += 1
-        if self.good == PATIENCE:
-            self.executor.scale, self.good = self.executor.scale * GROWTH, 0
+        self.good_updates += 1
+        if self.good_updates == GROWTH_INTERVAL:
+            self.executor.scale, self.good_updates = self.executor.scale * GROWTH_FACTOR, 0
 
     def state(self) -> dict[str, Any]:
-        """For a snapshot; plain JSON."""
-        return {"scale": self.executor.scale, "good": self.good}
+        """Return the state for a snapshot, as plain JSON."""
+        return {"scale": self.executor.scale, "good": self.good_updates}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where another one gave this state."""
-        self.executor.scale, self.good = state["scale"], state["good"]
+        """Restore a state that `state` returned."""
+        self.executor.scale, self.good_updates = state["scale"], state["good"]

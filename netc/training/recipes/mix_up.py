@@ -1,4 +1,4 @@
-"""Mix-up: images are mixed in pairs, and the loss is that of both labels, in the same proportion.
+"""Mix-up: images are mixed in pairs, and so are the losses of their labels.
 
 Zhang, Cisse, Dauphin, Lopez-Paz, mixup: Beyond Empirical Risk Minimization, 2018.
 """
@@ -16,48 +16,48 @@ from netc.ir.graph import Graph, Node
 from netc.runtime.lower import Net
 from netc.runtime.straight_line import Straight
 
-Maker = Callable[[Sequence[str], Sequence[str]], Straight]
+ProgramFactory = Callable[[Sequence[str], Sequence[str]], Straight]
 
 
 class MixUp:
-    """Straight-line code for a graph's inputs and these fetches, whose inputs are mixed with others of the batch.
+    """A program that mixes each image of a batch with another one.
 
-    Labels stay whole numbers: what depends on them is computed twice, once with each pair's labels, and the results
-    are mixed. Labels are the inputs that are read only where no gradient ever goes, as by a loss; all other inputs are
-    mixed. For a batch a proportion of Beta(alpha, alpha) and an order are drawn, from torch's generator of the CPU.
-    `program` makes straight-line code of names of feeds and fetches. Raises NetcError E611 for inputs that are indices.
+    Labels are not mixed: what depends on them is computed twice, once with each label of a pair, and the results are
+    mixed. An input is a label if it is read only where no gradient flows, as by a loss; all other inputs are mixed. For
+    each batch a proportion from Beta(alpha, alpha) and a permutation are drawn from torch's CPU generator. `program`
+    makes straight-line code from the names of feeds and fetches. Raises NetcError E611 for inputs that are indices.
     """
 
-    def __init__(self, graph: Graph, fetches: Sequence[str], alpha: float, program: Maker) -> None:
+    def __init__(self, graph: Graph, fetches: Sequence[str], alpha: float, program: ProgramFactory) -> None:
         _check(graph)
         self.labels = [name for name in graph.inputs if is_label(graph, name)]
         self.beta = torch.distributions.Beta(alpha, alpha)
-        behind = _behind(graph, self.labels)
-        self._doubled = [name in behind for name in fetches]
+        dependents = _dependents(graph, self.labels)
+        self._doubled = [name in dependents for name in fetches]
         self._is_label = [name in self.labels for name in graph.inputs]
-        cut = _cut(graph, behind, self.labels) if any(self._doubled) else []
-        first = [name for name in fetches if name not in behind]
+        cut = _cut(graph, dependents, self.labels) if any(self._doubled) else []
+        first = [name for name in fetches if name not in dependents]
         images = [name for name in graph.inputs if name not in self.labels]
         self._head = program(images, [*cut, *first])
-        self._tail = program([*cut, *self.labels], [name for name in fetches if name in behind])
+        self._tail = program([*cut, *self.labels], [name for name in fetches if name in dependents])
         self._cut = len(cut)
 
     def __call__(self, net: Net, *batch: Tensor) -> tuple[Tensor, ...]:
-        """The fetched values."""
-        share = float(self.beta.sample())
+        """Return the fetched values."""
+        proportion = float(self.beta.sample())
         order = torch.randperm(batch[0].shape[0]).to(batch[0].device)
-        images = [_mixed(t, t[order], share) for t, label in zip(batch, self._is_label) if not label]
+        images = [_mixed(t, t[order], proportion) for t, label in zip(batch, self._is_label) if not label]
         labels = [t for t, label in zip(batch, self._is_label) if label]
         head = self._head(net, *images)
         cut, first = head[: self._cut], iter(head[self._cut :])
         mine = self._tail(net, *cut, *labels)
         theirs = self._tail(net, *cut, *(label[order] for label in labels))
-        both = (_mixed(a, b, share) for a, b in zip(mine, theirs))
+        both = (_mixed(a, b, proportion) for a, b in zip(mine, theirs))
         return tuple(next(both) if doubled else next(first) for doubled in self._doubled)
 
 
 def is_label(graph: Graph, name: str) -> bool:
-    """Whether an input is read by losses and accuracies only, where no gradient ever goes."""
+    """Whether an input is read only by losses and accuracies, at bottoms without a gradient."""
     readers = graph.readers[name]
     return bool(readers) and all(_scores(node) and _takes_no_gradient(node, name) for node in readers)
 
@@ -75,14 +75,13 @@ def _check(graph: Graph) -> None:
     for name in graph.inputs:
         for node in graph.readers[name]:
             if _takes_no_gradient(node, name) and not _scores(node):
-                fault = (
-                    f"`mix_up`: blob `{graph.values[name].blob}` cannot be mixed, layer `{node.name}` takes it as it is"
-                )
-                raise NetcError(fault, code="E611", span=node.span)
+                blob = graph.values[name].blob
+                problem = f"`mix_up`: blob `{blob}` cannot be mixed: layer `{node.name}` requires exact values"
+                raise NetcError(problem, code="E611", span=node.span)
 
 
-def _behind(graph: Graph, names: Sequence[str]) -> set[str]:
-    """What depends on these values, and they themselves."""
+def _dependents(graph: Graph, names: Sequence[str]) -> set[str]:
+    """Return these values and all values that depend on them."""
     found = set(names)
     for node in graph.nodes:
         if not found.isdisjoint(node.bottoms):
@@ -90,11 +89,11 @@ def _behind(graph: Graph, names: Sequence[str]) -> set[str]:
     return found
 
 
-def _cut(graph: Graph, behind: set[str], labels: Sequence[str]) -> list[str]:
-    """What the part behind the labels reads of the part before it."""
-    read = (name for node in graph.nodes if not behind.isdisjoint(node.bottoms) for name in node.bottoms)
-    return list(dict.fromkeys(name for name in read if name not in behind and name not in labels))
+def _cut(graph: Graph, dependents: set[str], labels: Sequence[str]) -> list[str]:
+    """Return the values that the part after the labels reads from the part before it."""
+    read = (name for node in graph.nodes if not dependents.isdisjoint(node.bottoms) for name in node.bottoms)
+    return list(dict.fromkeys(name for name in read if name not in dependents and name not in labels))
 
 
-def _mixed(one: Tensor, other: Tensor, share: float) -> Tensor:
-    return one * share + other * (1 - share)
+def _mixed(one: Tensor, other: Tensor, proportion: float) -> Tensor:
+    return one * proportion + other * (1 - proportion)

@@ -173,7 +173,7 @@ class Checkpoints:
 
     def _restore_average(self, average: WeightAverage, path: str, content: dict[str, Any] | None) -> None:
         """Restore the averaged weights next to a snapshot; without them the average restarts from the weights."""
-        file = SnapshotPaths.beside(path).average
+        file = SnapshotPaths.of_state(path).average
         if content is None or content["ema"] is None or not Path(file).exists():
             self.state.listener(WarningIssued(f"`{path}` has no averaged weights: the average restarts"))
             average.restart()

@@ -1,4 +1,4 @@
-"""Fields to protobuf messages: for the log, and for the net that a .caffemodel holds beside the weights."""
+"""Converts fields to protobuf messages, for the log and for the net inside a .caffemodel."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from netc.training.solver.settings import SolverSettings
 
 
 def message_of(name: str, fields: Fields) -> Message:
-    """The message of type `name` (`caffe.LayerParameter`) with the fields that are set."""
+    """Return the message of type `name` (`caffe.LayerParameter`) with the fields that are set."""
     message = new(name)
     _fill(message, fields.values)
     return message
 
 
 def text_of(settings: SolverSettings) -> str:
-    """The solver's settings as canonical text, as Caffe logs them."""
+    """Return the solver's settings as canonical text, as Caffe logs them."""
     return from_message(message_of("caffe.SolverParameter", settings.fields))
 
 
@@ -70,7 +70,7 @@ def _values(value: Any) -> Mapping[str, Any]:
 
 
 def _scalar(field: Any, value: Any) -> Any:
-    """The value itself, or the number of an enum's value that is given by name."""
+    """Return the value, or the number of an enum value's name."""
     if field.enum_type is not None and isinstance(value, str):
         return field.enum_type.values_by_name[value].number
     return value

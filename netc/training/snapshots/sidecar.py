@@ -1,14 +1,14 @@
-"""PREFIX_iter_N.netc.json: what a snapshot needs beyond Caffe's two files, so that a resumed run is the same run.
+"""PREFIX_iter_N.netc.json: what a snapshot needs beyond Caffe's two files to resume a run exactly.
 
-    iteration, model       which snapshot it belongs to; `model` is the CRC-32 of its weights
+    iteration, model       the snapshot that it belongs to; `model` is the CRC-32 of its weights
     loss                   the window of the averaged loss
     random                 states of torch's generators, by rank and device
     train, test            states of the data layers, by node key; one object a test net
-    world_size             how many processes trained
-    schedule               what a learning rate policy keeps
+    world_size             number of processes
+    schedule               state of the learning rate policy
     watch, ema, loss_scale the best test so far, updates of the averaged weights, the loss scale; null where not used
 
-Caffe never looks at it, and without it a run goes on from iterations x iter_size x batch_size records.
+Caffe ignores it. Without it a run resumes at record iterations x iter_size x batch_size.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FORMAT = 2
 
 
 def sidecar_path(state: str | Path) -> Path:
-    """The sidecar beside a solver state.
+    """Return the path of a solver state's sidecar.
 
     >>> sidecar_path("lenet_iter_10.solverstate.h5").name
     'lenet_iter_10.netc.json'
@@ -44,13 +44,13 @@ def sidecar_path(state: str | Path) -> Path:
 
 
 def write_sidecar(path: Path, content: dict[str, Any]) -> None:
-    """Write it, whole or not at all. Raises NetcError E408."""
+    """Write the sidecar atomically. Raises NetcError E408."""
     with atomic_write(path) as file:
         file.write(json.dumps({"format": FORMAT, **content}, indent=1).encode())
 
 
 def read_sidecar(path: Path, iteration: int, model: int) -> tuple[dict[str, Any] | None, str | None]:
-    """The content, or None and, where there is a file that is of no use, why."""
+    """Return the content, or None and the reason if the file exists but cannot be used."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -58,14 +58,14 @@ def read_sidecar(path: Path, iteration: int, model: int) -> tuple[dict[str, Any]
     except (OSError, ValueError) as error:
         return None, f"`{path}` cannot be read: {error}"
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return None, f"`{path}` is of another version"
+        return None, f"`{path}` has another format version"
     if (content.get("iteration"), content.get("model")) != (iteration, model):
         return None, f"`{path}` belongs to another snapshot"
     return content, None
 
 
 def checksum(arrays: Iterable[Array]) -> int:
-    """CRC-32 of weights, in order, as float32."""
+    """Return the CRC-32 of weights, in order, as float32."""
     result = 0
     for array in arrays:
         result = zlib.crc32(np.ascontiguousarray(array, dtype="<f4").data.cast("B"), result)
@@ -73,16 +73,18 @@ def checksum(arrays: Iterable[Array]) -> int:
 
 
 def random_state() -> dict[str, Any]:
-    """States of torch's global generators, which draw for dropout."""
+    """Return the states of torch's global random generators."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {"cpu": encoded(torch.get_rng_state()), "cuda": [encoded(state) for state in cuda]}
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """The inverse of `random_state`. Raises NetcError E703 for states that torch does not take."""
+    """The inverse of `random_state`. Raises NetcError E703 for states that torch rejects."""
     try:
         torch.set_rng_state(decoded(state["cpu"]))
         for index, text in enumerate(state["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(decoded(text), index)
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise NetcError("the snapshot's random state is not this PyTorch's", code="E703", notes=[str(error)]) from error
+        raise NetcError(
+            "the snapshot's random state is of another PyTorch version", code="E703", notes=[str(error)]
+        ) from error

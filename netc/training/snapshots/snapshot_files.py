@@ -1,7 +1,7 @@
-"""Snapshots: PREFIX_iter_N.caffemodel, .netc.json and .solverstate, in Caffe's formats and our sidecar.
+"""Reads and writes snapshots: PREFIX_iter_N.caffemodel, .netc.json and .solverstate.
 
-Each file is written beside its place and renamed into it. The .solverstate comes last: where there is one, the others
-are complete. Caffe resumes from ours, and we from Caffe's.
+Each file is written under a temporary name and renamed. The .solverstate comes last: if it exists, the others are
+complete. Caffe can resume from netc's snapshots, and netc from Caffe's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from netc.training.solver.optimizer import CaffeOptimizer
 
 @dataclass(frozen=True)
 class SnapshotPaths:
-    """Names of a snapshot's files."""
+    """The paths of a snapshot's files."""
 
     model: str
     state: str
@@ -36,7 +36,7 @@ class SnapshotPaths:
 
     @staticmethod
     def of(prefix: str, iteration: int, snapshot_format: str) -> SnapshotPaths:
-        """As Caffe names them.
+        """Return the paths that Caffe uses.
 
         >>> SnapshotPaths.of("lenet", 10, "BINARYPROTO").state
         'lenet_iter_10.solverstate'
@@ -45,16 +45,16 @@ class SnapshotPaths:
 
     @staticmethod
     def named(stem: str, snapshot_format: str) -> SnapshotPaths:
-        """Files of which only the endings differ."""
+        """Return the paths with a common stem."""
         hdf5 = snapshot_format == "HDF5"
         ending = ".h5" * hdf5
         return SnapshotPaths(f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}", hdf5)
 
     @staticmethod
-    def beside(state: str) -> SnapshotPaths:
-        """The snapshot of a solver state.
+    def of_state(state: str) -> SnapshotPaths:
+        """Return the paths that belong to a solver state.
 
-        >>> SnapshotPaths.beside("lenet_iter_10.solverstate.h5").average
+        >>> SnapshotPaths.of_state("lenet_iter_10.solverstate.h5").average
         'lenet_iter_10.ema.caffemodel.h5'
         """
         stem = str(sidecar_path(state)).removesuffix(".netc.json")
@@ -67,9 +67,9 @@ class SnapshotPaths:
 
 
 def write_model(path: str, net: Net, graph: Graph, hdf5: bool, diff: bool = False) -> None:
-    """Write a net's weights, with gradients beside them where `diff`. Raises NetcError E406 to E409.
+    """Write a net's weights, with gradients if `diff`. Raises NetcError E406 to E409.
 
-    A binary file holds the whole net, as Caffe's do; HDF5 holds each shared blob once, in the layer that owns it.
+    A binary file contains the net, as Caffe's do; an HDF5 file contains each shared blob once, in its owner.
     """
     layers = tuple(
         files.LayerBlobs(name, graph.by_key[blobs[0].key].layer.type, tuple(_blob(b, hdf5, diff) for b in blobs))
@@ -90,8 +90,8 @@ def write_state(path: str, optimizer: CaffeOptimizer, model: str, current_step: 
 
 
 @dataclass(frozen=True, eq=False)
-class Restored:
-    """What a solver's state said."""
+class RestoredState:
+    """The content of a restored solver state."""
 
     iteration: int
     current_step: int
@@ -100,11 +100,11 @@ class Restored:
     notes: tuple[str, ...] = ()
 
 
-def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> Restored:
-    """Put a snapshot's weights and history into a net and its optimizer; nothing is changed where a file is at fault.
+def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> RestoredState:
+    """Load a snapshot's weights and history into a net and its optimizer; on an error nothing is changed.
 
-    Raises NetcError E401 to E406 for files that cannot be read or are something else, E702 where the weight file is
-    nowhere, E703 where weights or history are of another net or another solver.
+    Raises NetcError E401 to E406 for files that cannot be read or have another format, E702 if the weights file is
+    missing, E703 if weights or history are of another net or another solver.
     """
     state = files.read_solverstate(path)
     _check_history(path, state.history, optimizer)
@@ -112,23 +112,23 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> Restored:
     copy_weights(net, _layers(model, net), str(model))
     optimizer.load_history([_tensor(blob.data) for blob in state.history])
     optimizer.iteration = state.iter
-    return Restored(state.iter, state.current_step, model_checksum(net), notes)
+    return RestoredState(state.iter, state.current_step, model_checksum(net), notes)
 
 
 def check_complete(path: str, net: Net, optimizer: CaffeOptimizer) -> None:
-    """Raises NetcError as `read_snapshot`, and E705 for weights that are not those the sidecar tells of."""
+    """Raise NetcError as `read_snapshot`, and E705 if the weights do not match the sidecar."""
     state = files.read_solverstate(path)
     _check_history(path, state.history, optimizer)
     model, _ = _find_model(path, state.learned_net)
     found = _model_checksum_of(_layers(model, net), net)
-    beside = sidecar_path(path)
-    content, note = read_sidecar(beside, state.iter, found)
-    if beside.exists() and content is None:
-        raise NetcError(f"{note}; weights and solver state do not go together", code="E705")
+    file = sidecar_path(path)
+    content, note = read_sidecar(file, state.iter, found)
+    if file.exists() and content is None:
+        raise NetcError(f"{note}; weights and solver state do not belong together", code="E705")
 
 
 def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
-    """Layers of a weight file. Raises NetcError E703 where some of the net's are not among them."""
+    """Read the layers of a weights file. Raises NetcError E703 if a layer of the net is missing."""
     layers = [
         (layer.name, [None if blob is None else blob.data for blob in layer.blobs])
         for layer in files.read(model).layers
@@ -141,7 +141,7 @@ def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
 
 
 def _model_checksum_of(layers: list[tuple[str, list[Array | None]]], net: Net) -> int:
-    """What `model_checksum` gives when the layers have been copied in; of repeated names the k-th goes to the k-th."""
+    """Return what `model_checksum` returns after copying the layers; equal names are matched in order."""
     kept: dict[str, list[list[Array | None]]] = {}
     for name, arrays in layers:
         kept.setdefault(name, []).append(arrays)
@@ -151,7 +151,7 @@ def _model_checksum_of(layers: list[tuple[str, list[Array | None]]], net: Net) -
 
 
 def model_checksum(net: Net) -> int:
-    """A number that tells one state of the weights from another."""
+    """Return a checksum of the weights."""
     return checksum(array_of(blob.tensor, blob.shape) for blob in net.blobs if blob.is_owner)
 
 
@@ -171,15 +171,15 @@ def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: Caf
     if len(history) != wanted:
         solver = optimizer.rule.type
         raise NetcError(
-            f"`{path}` holds a history of {len(history)} blobs, {solver} for {len(blobs)} blobs keeps {wanted}",
+            f"`{path}` has a history of {len(history)} blobs, expected {wanted}: {solver} with {len(blobs)} blobs",
             code="E703",
             notes=[f"{solver} keeps {optimizer.rule.histories} for each learnable blob"],
             help="the state is of another solver `type`, or of another net",
         )
-    for index, given in enumerate(history):
+    for index, array in enumerate(history):
         blob = blobs[index % len(blobs)]
-        if not same_shape(given.shape, blob.shape):
-            found = f"history blob {index} has shape {text(given.shape)}, blob {blob.index} of layer `{blob.layer}`"
+        if not same_shape(array.shape, blob.shape):
+            found = f"history blob {index} has shape {text(array.shape)}, blob {blob.index} of layer `{blob.layer}`"
             raise NetcError(
                 f"`{path}` is of another net: {found} has {text(blob.shape)}",
                 code="E703",
@@ -187,19 +187,19 @@ def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: Caf
 
 
 def _find_model(state: str, learned_net: str | None) -> tuple[Path, tuple[str, ...]]:
-    """The weight file: where the state says, else of that name beside the state."""
+    """Find the weights file: at the path in the state, else next to the state."""
     if not learned_net:
-        raise NetcError(f"`{state}` does not say which weights belong to it", code="E702")
+        raise NetcError(f"`{state}` does not name its weights file", code="E702")
     if Path(learned_net).exists():
         return Path(learned_net), ()
-    beside = Path(state).parent / Path(learned_net.replace("\\", "/")).name
-    if beside.exists():
-        return beside, (f"`{learned_net}` is not here; took `{beside}`",)
+    local = Path(state).parent / Path(learned_net.replace("\\", "/")).name
+    if local.exists():
+        return local, (f"`{learned_net}` does not exist; using `{local}`",)
     raise NetcError(
-        f"the weights of `{state}`, `{learned_net}`, are not here",
+        f"the weights file of `{state}`, `{learned_net}`, does not exist",
         code="E702",
-        notes=[f"looked for `{beside}` as well"],
-        help="put the .caffemodel beside the .solverstate",
+        notes=[f"`{local}` does not exist either"],
+        help="put the .caffemodel next to the .solverstate",
     )
 
 

@@ -1,6 +1,6 @@
-"""Passes node by node, for whoever looks inside: `debug_info`'s lines, and which value is the first NaN.
+"""Runs nets node by node to log `debug_info` and to find the first NaN.
 
-Lines and their places are those of Caffe 1.0 (`net.cpp`, ForwardDebugInfo, BackwardDebugInfo, Backward).
+Lines and their locations are those of Caffe 1.0 (`net.cpp`, ForwardDebugInfo, BackwardDebugInfo, Backward).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from netc.training.solver.executor import ExecutorFactory, straight_line_executo
 from netc.training.solver.settings import SolverSettings
 
 _Lines = Callable[[NodeExecutor, Node], Iterator[tuple[str, str]]]
-"""Places and texts of a node's lines."""
+"""Yields the location and text of each line of a node."""
 
 
 class DebugExecutor:
@@ -42,7 +42,7 @@ class DebugExecutor:
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self.outputs: Sequence[Tensor] = ()
         if check:
-            checks = _Checks(self.executor)
+            checks = _FiniteChecks(self.executor)
             self.executor.before["forward"].append(checks.weights)
             self.executor.after["forward"].append(checks.tops)
             self.executor.after["backward"].append(checks.gradients)
@@ -68,55 +68,55 @@ class DebugExecutor:
 
 
 class DebugInfoLogger:
-    """Tells `debug_info`'s lines of a executor's passes, as they come, while `wanted` says so."""
+    """Logs the lines of `debug_info` during the passes of an executor, while `enabled` returns True."""
 
-    def __init__(self, executor: NodeExecutor, listener: Listener, wanted: Callable[[], bool]) -> None:
-        self.executor, self.listener, self.wanted = executor, listener, wanted
-        for way, lines in (("forward", _forward_lines), ("backward", _backward_lines)):
-            executor.after[way].append(functools.partial(self._say, lines))
+    def __init__(self, executor: NodeExecutor, listener: Listener, enabled: Callable[[], bool]) -> None:
+        self.executor, self.listener, self.enabled = executor, listener, enabled
+        for direction, lines in (("forward", _forward_lines), ("backward", _backward_lines)):
+            executor.after[direction].append(functools.partial(self._log, lines))
 
     def norms(self) -> None:
-        """After a whole backward pass: the norms of all weights and of their gradients."""
-        if self.wanted():
+        """Log the norms of all weights and gradients, after a complete backward pass."""
+        if self.enabled():
             self.listener(LogNote("net.cpp:789", _norms(self.executor.net.blobs), "E"))
 
-    def _say(self, lines: _Lines, index: int) -> None:
-        if self.wanted():
-            for place, text in lines(self.executor, self.executor.graph.nodes[index]):
-                self.listener(LogNote(place, text))
+    def _log(self, lines: _Lines, index: int) -> None:
+        if self.enabled():
+            for location, text in lines(self.executor, self.executor.graph.nodes[index]):
+                self.listener(LogNote(location, text))
 
 
-class _Checks:
+class _FiniteChecks:
     """Raises E701 for the first value that is NaN or infinite."""
 
     def __init__(self, executor: NodeExecutor) -> None:
         self.executor = executor
 
     def weights(self, index: int) -> None:
-        """Before a node runs: its weights."""
+        """Check a node's weights before it runs."""
         node = self.executor.graph.nodes[index]
         for blob in self.executor.blobs(node):
-            self._look(blob.tensor, node, f"blob {blob.index} of layer `{node.name}`")
+            self._check(blob.tensor, node, f"blob {blob.index} of layer `{node.name}`")
 
     def tops(self, index: int) -> None:
-        """After a node ran forward."""
+        """Check a node's tops after its forward pass."""
         node, graph = self.executor.graph.nodes[index], self.executor.graph
         for name in node.tops:
-            self._look(_value(self.executor, name), node, f"top `{graph.values[name].blob}` of layer `{node.name}`")
+            self._check(_value(self.executor, name), node, f"top `{graph.values[name].blob}` of layer `{node.name}`")
 
     def gradients(self, index: int) -> None:
-        """After a node ran backward."""
+        """Check a node's gradients after its backward pass."""
         node, graph = self.executor.graph.nodes[index], self.executor.graph
         needs = self.executor.needs[node.key]
         for name, need in zip(node.bottoms, needs.bottoms):
             if need:
                 what = f"the gradient of bottom `{graph.values[name].blob}` of layer `{node.name}`"
-                self._look(_gradient(self.executor, name), node, what)
+                self._check(_gradient(self.executor, name), node, what)
         for blob in self.executor.blobs(node):
             if blob.tensor.grad is not None:
-                self._look(blob.tensor.grad, node, f"the gradient of blob {blob.index} of layer `{node.name}`")
+                self._check(blob.tensor.grad, node, f"the gradient of blob {blob.index} of layer `{node.name}`")
 
-    def _look(self, tensor: Tensor, node: Node, what: str) -> None:
+    def _check(self, tensor: Tensor, node: Node, what: str) -> None:
         bad = ~torch.isfinite(tensor)
         if bad.any():
             value, count = tensor[bad][0].item(), int(bad.sum())
@@ -185,7 +185,7 @@ def _mean(tensor: Tensor) -> str:
 
 
 def executor_for(settings: SolverSettings, listener: Listener, debug: bool) -> ExecutorFactory:
-    """Straight-line code, or node by node where every value is looked at; what that cannot do is warned of."""
+    """Return straight-line executors, or node-by-node ones for `debug` and `debug_info`; warn of ignored options."""
     options = settings.options
     if not (debug or settings.debug_info):
         return straight_line_executor(options)
@@ -193,7 +193,7 @@ def executor_for(settings: SolverSettings, listener: Listener, debug: bool) -> E
         if getattr(options, name):
             listener(
                 WarningIssued(
-                    f"`{name}` is not used: with `{'--debug' if debug else 'debug_info'}` nets run node by node"
+                    f"`{name}` is ignored: with `{'--debug' if debug else 'debug_info'}` nets run node by node"
                 )
             )
     return lambda net, graph, feeds: DebugExecutor(net, graph, feeds, listener, debug)

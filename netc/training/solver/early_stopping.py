@@ -1,4 +1,4 @@
-"""Watches an output of the test nets: which snapshot is the best, and when to stop."""
+"""Early stopping: the best value of a test output so far, and when to stop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from netc.training.solver.settings import SolverSettings
 
 
 class EarlyStopping:
-    """The best value so far of `options.watch`, of the first test net that has such an output.
+    """The best value so far of `options.watch`, in the first test net that has this output.
 
-    A blob of several elements counts with its first. Raises NetcError E609 where no test net has the output.
+    Of a blob with several elements the first one counts. Raises NetcError E609 if no test net has the output.
     """
 
     def __init__(self, settings: SolverSettings, tests: Sequence[Graph]) -> None:
@@ -37,7 +37,7 @@ class EarlyStopping:
         self.best, self.iteration, self.misses = math.nan, 0, 0
 
     def update(self, outputs: Sequence[Output], iteration: int) -> bool:
-        """Note a test of net `net`; whether it was the best so far."""
+        """Record the outputs of a test of net `net`; return whether it is the best so far."""
         value = next(output.value for output in outputs if output.blob == self.name)
         better = math.isnan(self.best) or (value < self.best if self.lower else value > self.best)
         if better and not math.isnan(value):
@@ -48,16 +48,16 @@ class EarlyStopping:
 
     @property
     def exhausted(self) -> bool:
-        """Whether `patience` tests in a row were not better."""
+        """Whether there was no improvement in the last `patience` tests."""
         return 0 < self.patience <= self.misses
 
     def state(self) -> dict[str, Any]:
-        """For a snapshot; plain JSON."""
+        """Return the state for a snapshot, as plain JSON."""
         best = None if math.isnan(self.best) else self.best
         return {"name": self.name, "best": best, "iteration": self.iteration, "misses": self.misses}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where another watch over the same output gave this state."""
+        """Restore a state that `state` returned; it is ignored if it is of another output."""
         if state["name"] == self.name:
             self.best = math.nan if state["best"] is None else state["best"]
             self.iteration, self.misses = state["iteration"], state["misses"]

@@ -1,4 +1,4 @@
-"""Forward and backward passes, as the solver asks for them."""
+"""Executors: forward and backward passes of a net for the solver."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Executor(Protocol):
-    """Runs a net over its next batch. pycaffe has one of its own, which goes node by node."""
+    """Runs a net over its next batch. pycaffe has an executor of its own, which runs node by node."""
 
     losses: tuple[str, ...]
-    """Names of the blobs that add to the loss, in the order of what the passes return."""
+    """Names of the blobs that contribute to the loss, in the order in which the passes return them."""
     outputs: Sequence[Tensor]
-    """The net's output blobs (`Graph.outputs`) after a pass, apart from autograd."""
+    """The net's output blobs (`Graph.outputs`) after a pass, detached."""
     debug_info: bool
-    """Whether to tell the lines of `debug_info`; only who runs node by node can."""
+    """Whether to log the lines of `debug_info`; only executors that run node by node can."""
 
     def clear_gradients(self) -> None:
-        """Begin an iteration: all gradients are zero."""
+        """Reset all gradients, at the start of an iteration."""
 
     def forward(self) -> Sequence[Tensor]:
-        """Run the net; what each blob of `losses` adds to the loss, weighted, as scalars apart from autograd."""
+        """Run the net; return what each blob of `losses` adds to the loss, weighted, as detached scalars."""
 
     def forward_backward(self) -> Sequence[Tensor]:
-        """As `forward`, and add gradients to `grad` of the parameters."""
+        """Do the same as `forward`, and add gradients to `grad` of the parameters."""
 
 
 ExecutorFactory = Callable[[Net, Graph, Mapping[str, LayerFeed]], Executor]
@@ -47,7 +47,7 @@ ExecutorFactory = Callable[[Net, Graph, Mapping[str, LayerFeed]], Executor]
 class StraightLineExecutor:
     """Runs the straight-line code. Raises NetcError E607 for a data layer without a feed.
 
-    Of the options it follows `amp`, `compile`, `channels_last` and, in training, `mix_up`.
+    It applies the options `amp`, `compile`, `channels_last` and, in training, `mix_up`.
     """
 
     debug_info = False
@@ -58,7 +58,7 @@ class StraightLineExecutor:
         self.net, self.options = net, options or NetcOptions()
         self.feeds = [feed for _, feed in with_feed(graph, feeds)]
         self.scale = 1.0
-        """What the loss is multiplied by before the backward pass, and gradients are therefore too large by."""
+        """The factor of the loss in the backward pass, and thus of all gradients."""
         self.outputs: Sequence[Tensor] = ()
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self._weights = [weight for _, weight in graph.losses]
@@ -66,14 +66,14 @@ class StraightLineExecutor:
         fetches = list(dict.fromkeys([*self._loss_names, *graph.outputs]))
         self._loss_at = [fetches.index(name) for name in self._loss_names]
         self._output_at = [fetches.index(name) for name in graph.outputs]
-        self._program = self._learning = self._mixed_precision(self._made(net.graph.inputs, fetches))
+        self._program = self._training_program = self._mixed_precision(self._compiled(net.graph.inputs, fetches))
         if self.options.mix_up and graph.state.phase == "TRAIN":
-            mixed = MixUp(net.graph, fetches, self.options.mix_up, self._made)
-            self._learning = self._mixed_precision(mixed)
+            mixed = MixUp(net.graph, fetches, self.options.mix_up, self._compiled)
+            self._training_program = self._mixed_precision(mixed)
         self._parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
 
     def clear_gradients(self) -> None:
-        """Drop the gradients: the first backward pass makes new ones, which is cheaper than adding to zeros."""
+        """Drop the gradients: the first backward pass creates new ones, which is cheaper than adding to zeros."""
         for parameter in self._parameters:
             parameter.grad = None
 
@@ -84,12 +84,12 @@ class StraightLineExecutor:
 
     def forward_backward(self) -> list[Tensor]:
         """See Executor."""
-        losses = self._losses(self._run(self._learning))
-        learning = [loss for loss in losses if loss.requires_grad]
+        losses = self._losses(self._run(self._training_program))
+        trainable = [loss for loss in losses if loss.requires_grad]
         if self.scale != 1:
-            learning = [loss * self.scale for loss in learning]
-        if learning:
-            torch.autograd.backward(learning)
+            trainable = [loss * self.scale for loss in trainable]
+        if trainable:
+            torch.autograd.backward(trainable)
         return [loss.detach() for loss in losses]
 
     def _run(self, program: Straight) -> tuple[Tensor, ...]:
@@ -101,7 +101,7 @@ class StraightLineExecutor:
         return results
 
     def _losses(self, results: Sequence[Tensor]) -> list[Tensor]:
-        """Each loss as a scalar; a blob of several elements counts with their sum (`layer.hpp`, Forward)."""
+        """Return each loss as a scalar; the elements of a blob are summed (`layer.hpp`, Forward)."""
         losses = []
         for at, weight in zip(self._loss_at, self._weights):
             loss = results[at]
@@ -109,7 +109,7 @@ class StraightLineExecutor:
             losses.append(loss if weight == 1 else loss * weight)
         return losses
 
-    def _made(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
+    def _compiled(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
         program = self.net.program(feeds, fetches)
         compiled: Straight = torch.compile(program) if self.options.compile else program
         return compiled
@@ -128,12 +128,12 @@ class StraightLineExecutor:
 
 
 def straight_line_executor(options: NetcOptions) -> ExecutorFactory:
-    """Makes executors that follow the options."""
+    """Return a factory of executors with these options."""
     return lambda net, graph, feeds: StraightLineExecutor(net, graph, feeds, options)
 
 
 def with_feed(graph: Graph, feeds: Mapping[str, LayerFeed]) -> Iterator[tuple[Node, LayerFeed]]:
-    """The data layers of a graph, each with its feed. Raises NetcError E607 for one without."""
+    """Yield the data layers of a graph with their feeds. Raises NetcError E607 for a layer without a feed."""
     for node in graph.nodes:
         if node.layer.is_data and node.key not in feeds:
             raise NetcError(

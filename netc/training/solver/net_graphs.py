@@ -27,15 +27,15 @@ class SolverNets:
     def train(self) -> Graph:
         """The train net. Raises NetcError with all its errors, E601 where there is none."""
         settings = self.settings
-        for name, place in (("train_net_param", 85), ("train_net", 90), ("net_param", 96), ("net", 102)):
+        for name, line in (("train_net_param", 85), ("train_net", 90), ("net_param", 96), ("net", 102)):
             if given := getattr(settings, name):
                 text = f"from {name} file: {given}" if isinstance(given, str) else f"specified in {name}."
-                self.listener(LogNote(f"solver.cpp:{place}", f"Creating training net {text}"))
+                self.listener(LogNote(f"solver.cpp:{line}", f"Creating training net {text}"))
                 return freeze(self._graph(given, "TRAIN", settings.train_state), settings.options.freeze)
         raise NetcError("the solver names no train net", code="E601", span=settings.fields.span())
 
     def tests(self) -> Iterator[Graph]:
-        """The test nets, each told of before it is built. Raises NetcError with all errors of a net."""
+        """Yield the test nets; each is logged before it is built. Raises NetcError with all errors of a net."""
         settings = self.settings
         for index, (name, given) in enumerate(self._test_nets()):
             text = f"{name} file: {given}" if isinstance(given, str) else name

@@ -1,4 +1,4 @@
-"""Settings of netc's own, `netc_param` of a solver: what people add to Caffe's training by hand.
+"""netc's own solver settings, in `netc_param`: common additions to Caffe's training.
 
 Never imports torch.
 """
@@ -14,56 +14,56 @@ from typing import Any
 from netc.diagnostics import Diagnostic
 from netc.ir.fields import Fields
 
-WORDS = {"amp": ("bf16", "fp16"), "precision": ("ieee", "tf32", "bf16"), "better": ("higher", "lower")}
-"""What fields of words may say."""
-Fault = tuple[str, str, "str | None"]
-"""The field, what is wrong with it, and what helps."""
+CHOICES = {"amp": ("bf16", "fp16"), "precision": ("ieee", "tf32", "bf16"), "better": ("higher", "lower")}
+"""The values of fields that accept only some strings."""
+Problem = tuple[str, str, "str | None"]
+"""The field, the message, and the help."""
 
 
 @dataclass(frozen=True)
 class NetcOptions:
-    """NetcParameter's fields (proto/caffe.proto tells of each); `netc train` has a flag for each as well."""
+    """NetcParameter's fields, see proto/caffe.proto; `netc train` has an option for each."""
 
     watch: str = ""
-    """An output of a test net. The snapshot with its best value is kept as PREFIX_best."""
+    """An output of a test net; the snapshot with its best value is kept as PREFIX_best."""
     better: str = ""
-    """`higher` or `lower`; empty is lower for a loss, else higher."""
+    """`higher` or `lower`; by default lower for a loss, else higher."""
     patience: int = 0
-    """Stop after so many tests in a row without a better `watch`; 0 is never."""
+    """Stop after this number of consecutive tests without a better `watch`; 0 is never."""
     keep: int = 0
-    """How many of the newest snapshots stay; 0 is all."""
+    """The number of newest snapshots to keep; 0 is all."""
     ema_decay: float = 0.0
-    """Of an exponential moving average of the weights, which tests use; 0 is none."""
+    """The decay of an exponential moving average of the weights, which is then tested; 0 is off."""
     mix_up: float = 0.0
-    """Both parameters of the Beta distribution that pairs of images are mixed by (Zhang et al. 2018); 0 is off."""
+    """Both parameters of the Beta distribution of mix-up (Zhang et al. 2018); 0 is off."""
     freeze: tuple[str, ...] = ()
-    """Patterns of layer names, as in a shell: these layers do not learn."""
+    """Shell patterns of the names of layers to freeze."""
     rename: tuple[str, ...] = ()
-    """`old=new`: layer `old` of a weights file is the net's layer `new`."""
+    """`old=new`: copy layer `old` of a weights file to layer `new` of the net."""
     allow_mismatch: bool = False
-    """Layers whose blobs do not fit those of the weights file start afresh."""
+    """Initialize layers by their fillers if their shapes differ from those in the weights file."""
     amp: str = ""
     """Mixed precision: `bf16` or `fp16`."""
     precision: str = ""
-    """Of float32 products: `ieee`, `tf32` or `bf16`; empty is PyTorch's own."""
+    """Precision of float32 products: `ieee`, `tf32` or `bf16`; by default PyTorch's."""
     compile: bool = False
     channels_last: bool = False
     deterministic: bool = False
     sync_batch_norm: bool = False
-    """BatchNorm normalises by the batches of all processes."""
+    """Normalize by the batches of all processes in BatchNorm."""
     skip_bad: bool = False
-    """The next good record stands in for one that cannot be used; the log counts them."""
+    """Replace records that cannot be used by the next good ones; the log counts them."""
 
     @staticmethod
     def of(message: Fields) -> NetcOptions:
-        """The options in a NetcParameter."""
+        """Return the options of a NetcParameter message."""
         values: dict[str, Any] = {name: message[name] for name in NAMES if name in message}
         values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return NetcOptions(**values)
 
     @property
     def renames(self) -> dict[str, str]:
-        """New names by old ones.
+        """The new names by old name.
 
         >>> NetcOptions(rename=("fc8=fc8-flickr",)).renames
         {'fc8': 'fc8-flickr'}
@@ -75,13 +75,13 @@ NAMES = tuple(field.name for field in dataclasses.fields(NetcOptions))
 
 
 def check_options(options: NetcOptions, fields: Fields, tests: int) -> Iterator[Diagnostic]:
-    """Every fault of the options of a solver with so many test nets: E603."""
-    for name, text, help in (*_values(options), *_watching(options, tests)):
+    """Yield all errors in the options of a solver with `tests` test nets: E603."""
+    for name, text, help in (*_values(options), *_early_stopping(options, tests)):
         yield Diagnostic("E603", text, fields.span(name) or fields.span(), help=help)
 
 
-def _values(options: NetcOptions) -> Iterator[Fault]:
-    for name, known in WORDS.items():
+def _values(options: NetcOptions) -> Iterator[Problem]:
+    for name, known in CHOICES.items():
         value = getattr(options, name)
         if value and value not in known:
             choices = ", ".join(f"`{choice}`" for choice in known)
@@ -97,9 +97,9 @@ def _values(options: NetcOptions) -> Iterator[Fault]:
             yield "rename", f"`rename` is `{pair}`: it must be OLD=NEW", None
 
 
-def _watching(options: NetcOptions, tests: int) -> Iterator[Fault]:
+def _early_stopping(options: NetcOptions, tests: int) -> Iterator[Problem]:
     for name in ("patience", "better"):
         if getattr(options, name) and not options.watch:
-            yield name, f"`{name}` without `watch`", "name the output of a test net as `watch`"
+            yield name, f"`{name}` without `watch`", "set `watch` to an output of a test net"
     if options.watch and not tests:
-        yield "watch", "`watch` without a test net", "give `test_iter` and `test_interval`"
+        yield "watch", "`watch` without a test net", "set `test_iter` and `test_interval`"

@@ -78,7 +78,7 @@ class CaffeOptimizer(Optimizer):
 
     @property
     def iteration(self) -> int:
-        """Updates done; whoever restores a run sets it."""
+        """Updates done; restoring a run sets it."""
         return int(self.param_groups[0]["iteration"])
 
     @iteration.setter
@@ -170,7 +170,7 @@ class CaffeOptimizer(Optimizer):
             active = [p for p in options["params"] if self._changes(p, options)]
             for fused in (False, True):
                 parameters = [p for p in active if _has_fused(p) == fused]
-                histories = [[self._kept(p, which) for p in parameters] for which in range(self.rule.histories)]
+                histories = [[self._history_of(p, which) for p in parameters] for which in range(self.rule.histories)]
                 if parameters:
                     self._active.append(ParameterGroup(options, parameters, histories, fused))
         return self._active
@@ -179,7 +179,7 @@ class CaffeOptimizer(Optimizer):
         decays = self.rule.decays_frozen_blobs and bool(self.weight_decay * options["decay_mult"])
         return bool(options["lr_mult"]) or decays or bool(self.state.get(parameter))
 
-    def _kept(self, parameter: Tensor, which: int) -> Tensor:
+    def _history_of(self, parameter: Tensor, which: int) -> Tensor:
         """A history, in the memory layout of its parameter, which the fused kernels take for granted."""
         state, name = self.state[parameter], f"history{which}"
         if name not in state:

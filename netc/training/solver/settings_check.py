@@ -1,4 +1,4 @@
-"""What can be said against a solver's settings before the first iteration."""
+"""Checks a solver's settings before the first iteration."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ AT_LEAST = {
     "min_lr": 0,
     "larc_eta": 0,
 }
-"""Smallest values."""
+"""The smallest valid values."""
 FRACTIONS = ("momentum", "momentum2", "rms_decay")
-"""Parts of what is kept from one iteration to the next: 0 or more, below 1."""
+"""Decay factors: at least 0, and less than 1."""
 
 
 def check(settings: SolverParameters, report: Report) -> None:
-    """Add every fault of the settings to the report: E601 nets, E602 policy, E603 values, E604 type."""
+    """Report all errors in the settings: E601 nets, E602 policy, E603 values, E604 type."""
     _nets(settings, report)
     _tests(settings, report)
     _policy(settings, report)
@@ -48,19 +48,19 @@ def check(settings: SolverParameters, report: Report) -> None:
 
 
 def check_prefix(settings: SolverParameters) -> None:
-    """Raises NetcError E605 where snapshots could not be written: before the first iteration, not after the last."""
+    """Raise NetcError E605 if snapshots cannot be written: before the first iteration, not after the last."""
     folder = Path(settings.prefix).parent
     problem = None
     if not folder.is_dir():
-        problem = "does not exist" if not folder.exists() else "is no folder"
+        problem = "does not exist" if not folder.exists() else "is not a folder"
     elif not os.access(folder, os.W_OK):
-        problem = "may not be written to"
+        problem = "is not writable"
     if problem:
         raise NetcError(
             f"`{folder}`, the folder for snapshots, {problem}",
             code="E605",
             span=settings.fields.span("snapshot_prefix"),
-            help=f"make it: `mkdir -p {folder}`" if "exist" in problem else None,
+            help=f"create it: `mkdir -p {folder}`" if "exist" in problem else None,
         )
 
 
@@ -71,7 +71,7 @@ def _nets(settings: SolverParameters, report: Report) -> None:
             "E601",
             "the solver names no train net",
             settings.fields.span(),
-            help=f"give one of {', '.join(f'`{name}`' for name in NET_FIELDS)}",
+            help=f"set one of {', '.join(f'`{name}`' for name in NET_FIELDS)}",
         )
     elif len(given) > 1:
         names = " and ".join(f"`{name}`" for name in given)
@@ -90,10 +90,10 @@ def _tests(settings: SolverParameters, report: Report) -> None:
         report.error("E601", found, settings.fields.span("test_state"))
     for index, count in enumerate(settings.test_iter):
         if count <= 0:
-            found = f"`test_iter` is {count}: a test needs a batch"
+            found = f"`test_iter` is {count}: it must be positive"
             report.error("E603", found, settings.fields.span("test_iter", index))
     if settings.test_iter and settings.test_interval == 0:
-        help = "give `test_interval`, or take `test_iter` out"
+        help = "set `test_interval`, or remove `test_iter`"
         report.error("E601", "`test_iter` without `test_interval`", place, help=help)
 
 
@@ -108,7 +108,7 @@ def _policy(settings: SolverParameters, report: Report) -> None:
         return
     for name in policy.required:
         if not getattr(settings, name) and name not in settings.fields:
-            report.error("E602", f"learning rate policy `{settings.lr_policy}` needs `{name}`", span)
+            report.error("E602", f"learning rate policy `{settings.lr_policy}` requires `{name}`", span)
     if settings.lr_policy == "step" and settings.stepsize <= 0 and "stepsize" in settings.fields:
         found = f"`stepsize` is {settings.stepsize}: it must be positive"
         report.error("E603", found, settings.fields.span("stepsize"))

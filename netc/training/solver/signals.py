@@ -1,4 +1,4 @@
-"""What signals ask of a running solver (`caffe.cpp`, train; `signal_handler.cpp`)."""
+"""Signals as requests to a running solver (`caffe.cpp`, train; `signal_handler.cpp`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 
 class Request(Enum):
-    """What a solver is asked to do after its iteration."""
+    """What a solver should do after its current iteration."""
 
     NONE = "none"
     SNAPSHOT = "snapshot"
@@ -19,12 +19,12 @@ class Request(Enum):
 
 
 def no_request() -> Request:
-    """Nobody asks for anything."""
+    """Request nothing."""
     return Request.NONE
 
 
 class Requests:
-    """The oldest request that no call has given yet; SIGHUP goes before SIGINT, as in Caffe.
+    """Pending requests; each call returns one of them, SIGHUP's before SIGINT's as in Caffe.
 
     >>> requests = Requests({signal.SIGINT: Request.STOP})
     >>> requests.note(signal.SIGINT)
@@ -37,7 +37,7 @@ class Requests:
         self._pending: set[int] = set()
 
     def __call__(self) -> Request:
-        """What to do now. Each signal is told once."""
+        """Return the next request. Each signal is returned once."""
         for number, effect in self.effects.items():
             if number in self._pending:
                 self._pending.discard(number)
@@ -45,7 +45,7 @@ class Requests:
         return Request.NONE
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """A signal has come. A second Ctrl-C before the first one was obeyed interrupts at once."""
+        """Record a signal. A second Ctrl-C before the first one was handled interrupts at once."""
         if number == signal.SIGINT and number in self._pending and self.effects[signal.SIGINT] is Request.STOP:
             raise KeyboardInterrupt
         self._pending.add(number)
@@ -53,9 +53,9 @@ class Requests:
 
 @contextlib.contextmanager
 def requests_of_signals(sigint: Request, sighup: Request) -> Iterator[Requests]:
-    """Requests of SIGINT and SIGHUP while the context lasts; then the handlers of before are put back.
+    """Handle SIGINT and SIGHUP inside the context, then restore the previous handlers.
 
-    Only the main thread can listen to signals: in another one there are no requests.
+    Only the main thread can handle signals: in other threads there are no requests.
     """
     effects = {signal.SIGINT: sigint}
     if hasattr(signal, "SIGHUP"):

@@ -109,10 +109,10 @@ def small_net():
 
 def gradients(world, passes=1, unused=False):
     """Of the last of two iterations, by parameter; the buckets are so small that there are several."""
-    averaging.FIRST = averaging.BUCKET = 200
+    averaging.FIRST_BUCKET_BYTES = averaging.BUCKET_BYTES = 200
     net = small_net()
     parameters = [*net.parameters(), *[nn.Parameter(torch.ones(3))] * unused]
-    average = averaging.Averaging(parameters, passes)
+    average = averaging.GradientAveraging(parameters, passes)
     for _ in range(2):
         net.zero_grad()
         for part in BATCH[world.rank :: 2].chunk(passes):

@@ -80,7 +80,7 @@ def test_prefix():
         ),
         (events.FinalLoss(300, 0.02630541), [("solver.cpp:327", "Iteration 300, loss = 0.0263054")]),
         (events.RunFinished(300), [("solver.cpp:332", "Optimization Done.")]),
-        (events.RunFinished(300, early=True), [("solver.cpp:309", "Optimization stopped early.")]),
+        (events.RunFinished(300, stopped_early=True), [("solver.cpp:309", "Optimization stopped early.")]),
     ],
 )
 def test_caffes_lines(event, wanted):

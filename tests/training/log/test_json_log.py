@@ -36,7 +36,7 @@ def test_json_lines(tmp_path):
         "test_finished",
         "run_finished",
     ]
-    assert lines[2] == {"event": "iteration", "time": 12.5, "iteration": 4, "loss": 0.5, "rate": 0.01}
+    assert lines[2] == {"event": "iteration", "time": 12.5, "iteration": 4, "loss": 0.5, "learning_rate": 0.01}
     assert lines[1]["loss"] is None
     assert lines[3]["outputs"] == [{"blob": "accuracy", "value": 0.75, "loss_weight": 0.0}]
 

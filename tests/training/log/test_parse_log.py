@@ -188,7 +188,7 @@ def test_lines_of_forks():
 def test_what_is_no_log(tmp_path, content):
     path = tmp_path / "x.log"
     path.write_bytes(content)
-    with pytest.raises(NetcError, match="no log of a training") as caught:
+    with pytest.raises(NetcError, match="is not a training log") as caught:
         read_log(path)
     assert caught.value.diagnostics[0].code == "E631"
 

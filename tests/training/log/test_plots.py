@@ -76,13 +76,13 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_another_ending(tmp_path):
-    with pytest.raises(NetcError, match=r"ends in one of `\.png`, `\.svg`") as caught:
+    with pytest.raises(NetcError, match=r"must be one of `\.png`, `\.svg`") as caught:
         draw([read_log(CAFFE)], tmp_path / "x.doc")
     assert caught.value.diagnostics[0].code == "E634"
 
 
 def test_nothing_to_draw(tmp_path):
     pytest.importorskip("matplotlib")
-    with pytest.raises(NetcError, match="nothing to draw"):
+    with pytest.raises(NetcError, match="nothing to plot"):
         draw([ParsedLog("empty")], tmp_path / "x.png")
     assert not (tmp_path / "x.png").exists()

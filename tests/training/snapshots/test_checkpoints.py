@@ -164,7 +164,7 @@ def test_patience_stops_the_run_with_a_snapshot(solver_from):
     solver.solve()
     (exhausted,) = told(solver, events.PatienceExhausted)
     assert exhausted == events.PatienceExhausted(3, "accuracy", 2, 0.4, 1)
-    assert told(solver, events.RunFinished) == [events.RunFinished(3, early=True)]
+    assert told(solver, events.RunFinished) == [events.RunFinished(3, stopped_early=True)]
     assert Path("small_iter_3.solverstate").exists()
     assert json.loads(Path("small_iter_3.netc.json").read_text())["watch"]["misses"] == 2
 

@@ -148,9 +148,9 @@ def test_the_weights_are_found_beside_the_state(solver_from, work):
     other.restore("moved/small_iter_1.solverstate")
     assert torch.equal(other.net.blobs[0].data, solver.net.blobs[0].data)
     (warning,) = [e for e in other.events if isinstance(e, events.WarningIssued)]
-    assert warning.text == "`small_iter_1.caffemodel` is not here; took `moved/small_iter_1.caffemodel`"
+    assert warning.text == "`small_iter_1.caffemodel` does not exist; using `moved/small_iter_1.caffemodel`"
     (work / "moved" / "small_iter_1.caffemodel").unlink()
-    assert "are not here" in fault(solver_from(), "moved/small_iter_1.solverstate", "E702")
+    assert "does not exist" in fault(solver_from(), "moved/small_iter_1.solverstate", "E702")
 
 
 def test_wrong_files(solver_from, work):
@@ -163,7 +163,7 @@ def test_wrong_files(solver_from, work):
     Path("cut.solverstate").write_bytes(whole[: len(whole) // 2])
     fault(solver_from(), "cut.solverstate", "E403")
     text = fault(solver_from('type: "Adam"'), "small_iter_1.solverstate", "E703")
-    assert text == "`small_iter_1.solverstate` holds a history of 7 blobs, Adam for 7 blobs keeps 14"
+    assert text == "`small_iter_1.solverstate` has a history of 7 blobs, expected 14: Adam with 7 blobs"
     net = work / "net.prototxt"
     net.write_text(net.read_text().replace("num_output: 4", "num_output: 5"))
     assert "history blob 5 has shape [4,27]" in fault(solver_from(), "small_iter_1.solverstate", "E703")

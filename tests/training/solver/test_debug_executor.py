@@ -13,7 +13,7 @@ from tests.training.conftest import NET
 
 
 def debug_lines(solver):
-    return [e.text.strip() for e in solver.events if isinstance(e, events.LogNote) and e.place.startswith("net.cpp")]
+    return [e.text.strip() for e in solver.events if isinstance(e, events.LogNote) and e.location.startswith("net.cpp")]
 
 
 def test_it_computes_what_straight_line_code_does(solver_from):
@@ -134,8 +134,8 @@ def test_what_does_not_go_node_by_node_is_warned_of(solver_from):
     solver = solver_from('netc_param { amp: "bf16" mix_up: 0.2 }', debug=True)
     warnings = [e.text for e in solver.events if isinstance(e, events.WarningIssued)]
     assert warnings == [
-        "`amp` is not used: with `--debug` nets run node by node",
-        "`mix_up` is not used: with `--debug` nets run node by node",
+        "`amp` is ignored: with `--debug` nets run node by node",
+        "`mix_up` is ignored: with `--debug` nets run node by node",
     ]
 
 

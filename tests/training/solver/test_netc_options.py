@@ -10,7 +10,7 @@ from netc import train
 from netc.diagnostics import NetcError
 from netc.training.log import events
 from netc.training.numerics import numerics
-from netc.training.recipes.loss_scale import FIRST, PATIENCE
+from netc.training.recipes.loss_scale import GROWTH_INTERVAL, INITIAL_SCALE
 from netc.training.recipes.mix_up import MixUp
 from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.netc_options import NetcOptions
@@ -151,7 +151,7 @@ def test_mix_up_leaves_tests_alone_and_runs_batch_norm_once(solver_from):
     solver.step(1)
     factor = next(b for b in solver.net.blobs if b.layer == "bn" and b.index == 2)
     assert factor.data.item() == 1
-    assert solver.state.tests[0].executor._learning is solver.state.tests[0].executor._program
+    assert solver.state.tests[0].executor._training_program is solver.state.tests[0].executor._program
 
 
 def test_mix_up_of_a_regression_mixes_targets(solver_from, work):
@@ -185,7 +185,7 @@ def test_indices_cannot_be_mixed(solver_from, work):
         'layer { name: "words" type: "Embed" bottom: "x" top: "z" embed_param { num_output: 3 input_dim: 5 } }'
         'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "z" bottom: "y" top: "loss" }'
     )
-    with pytest.raises(NetcError, match="blob `x` cannot be mixed, layer `words` takes it as it is") as caught:
+    with pytest.raises(NetcError, match="blob `x` cannot be mixed: layer `words` requires exact values") as caught:
         solver_from("netc_param { mix_up: 1 }")
     assert caught.value.diagnostics[0].code == "E611"
 
@@ -210,18 +210,20 @@ def test_mixed_precision_is_close_and_weights_stay_single(solver_from, work, amp
 def test_the_loss_scale_falls_where_gradients_overflow_and_grows_after(solver_from):
     solver = solver_from('netc_param { amp: "fp16" }')
     scale, before = solver.state.loss_scale, weights_of(solver)
-    assert scale.value == FIRST
+    assert scale.value == INITIAL_SCALE
     solver.on_gradients_ready.append(lambda: solver.net.blobs[5].tensor.grad[0, 0].fill_(float("inf")))
     solver.step(1)
-    assert scale.value == FIRST / 2
+    assert scale.value == INITIAL_SCALE / 2
     learnable = [i for i, blob in enumerate(solver.net.blobs) if blob.weight.learnable]
     assert all(torch.equal(solver.net.blobs[i].data, before[i]) for i in learnable)
-    assert [e for e in solver.events if isinstance(e, events.UpdateSkipped)] == [events.UpdateSkipped(0, FIRST / 2)]
+    assert [e for e in solver.events if isinstance(e, events.UpdateSkipped)] == [
+        events.UpdateSkipped(0, INITIAL_SCALE / 2)
+    ]
     assert solver.iteration == 1
     solver.on_gradients_ready.clear()
-    scale.good = PATIENCE - 1
+    scale.good_updates = GROWTH_INTERVAL - 1
     solver.step(1)
-    assert (scale.value, scale.good) == (FIRST, 0)
+    assert (scale.value, scale.good_updates) == (INITIAL_SCALE, 0)
     assert not torch.equal(solver.net.blobs[5].data, before[5])
     other = solver_from('netc_param { amp: "fp16" }')
     other.state.loss_scale.adapt(False)

@@ -76,7 +76,7 @@ def test_a_policy_without_its_fields(settings_from, policy, missing):
     given = {"gamma": "0.5", "stepsize": "3", "power": "2", "stepvalue": "4", "max_iter": "9"}
     rest = " ".join(f"{name}: {value}" for name, value in given.items() if name != missing)
     found = faults(settings_from, GOOD.replace("fixed", policy) + rest)
-    assert found == [("E602", f"learning rate policy `{policy}` needs `{missing}`", 1)]
+    assert found == [("E602", f"learning rate policy `{policy}` requires `{missing}`", 1)]
 
 
 @pytest.mark.parametrize(
