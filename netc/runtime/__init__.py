@@ -1,11 +1,16 @@
 """Graph -> torch: modules, fillers, the straight-line net and the node-by-node executor.
 
-modules.py    one node's torch module: a stock one, or a LayerModule around the layer's function
-fillers.py    Caffe's seven fillers
-lower.py      Graph -> Net, one module a node
-straight.py   the straight-line code over them, ReLUs in place where nobody sees it
-fitting.py    whether the layers take the shapes that a net is fed
-inference.py  nets made faster for inference: folded, channels-last, compiled
-stepper.py    the same nodes one at a time, with gradients, for whoever looks inside
-blobs.py      the list of learnable blobs in Caffe's order, apart from torch parameters
+modules.py          one node's torch module: a stock one, or a LayerModule that calls the layer's function
+fillers.py          Caffe's seven fillers
+lower.py            Graph -> Net, one module per node
+straight_line.py    generated code that runs the modules in order; a ReLU overwrites a bottom that nothing else reads
+input_check.py      checks the shapes of a net's inputs by the layers' rules
+inference.py        faster nets for inference: folded, channels-last, compiled
+node_executor.py    runs the same modules one node at a time, forward and backward
+fan_out.py          sums the gradients of a value's readers
+memory.py           `data` and `diff` of each blob
+python_host.py      runs layers written in Python
+array_blobs.py      blobs as NumPy arrays
+blobs.py            the list of learnable blobs in Caffe's order, apart from torch parameters
+net_weights.py      copies weights by layer name, from and to arrays
 """

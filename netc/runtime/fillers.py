@@ -25,8 +25,8 @@ def generator_of(seed: int | None) -> Generator:
 def fill(tensor: Tensor, filler: Filler, shape: Shape, generator: Generator | None = None) -> None:
     """Overwrite `tensor` (in place, without gradient) as Caffe fills a blob of `shape`.
 
-    `shape` is Caffe's, whose first two extents give the fans; the tensor has its elements in the same order.
-    Raises NetcError E105 where the filler does not go with the shape.
+    `shape` is Caffe's, whose first two extents determine the fans; the tensor has its elements in the same order.
+    Raises NetcError E105 for a shape that the filler does not support.
     """
     with torch.no_grad():
         values = torch.empty(shape, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""A net made faster for inference: put together again on a rewritten graph, in another order of memory, compiled."""
+"""Faster nets for inference: rebuilt from a rewritten graph, in channels-last memory, compiled."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from netc.runtime.straight_line import Straight, straight
 
 
 def rebuilt(net: Net, before: Graph, after: Graph) -> Net:
-    """The net of the graph that a pass made of `before`, the net's own with arrays, in eval().
+    """The net of `after`, a graph that a pass returned for `before` (the net's graph with arrays), in eval().
 
-    Layers whose parameters are others get modules of their own; the others keep theirs, with all that these hold.
+    Layers whose parameters changed get new modules; the others keep theirs, with everything that these hold.
     """
     modules, fresh = {}, set()
     for node in after.nodes:
@@ -31,7 +31,7 @@ def rebuilt(net: Net, before: Graph, after: Graph) -> Net:
 
 
 def to_channels_last(net: Net) -> None:
-    """Hold the kernels of 2-D convolutions channels-last, and with them what they compute: only strides change."""
+    """Store the kernels of 2-D convolutions channels-last; their outputs follow, and only strides change."""
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
@@ -45,11 +45,11 @@ def compile_main(net: Net) -> None:
 
 
 class Compiled:
-    """A program that torch compiles; with weights as constants it arranges them once, and computes with them ahead.
+    """A program that torch compiles; with weights as constants their layouts and expressions are computed once.
 
-    It gives no gradients: in train(), and for inputs that ask for one, the plain program runs, and also where somebody
-    traces it. Where weights were written, moved or converted since, it is compiled again; what was written through
-    `.data` or NumPy, which torch does not count, it does not see.
+    It computes no gradients: in train(), for inputs that require a gradient, and while it is traced, the plain program
+    runs. It is compiled again after weights were written, moved or converted. It does not detect values written through
+    `.data` or NumPy, which bypass torch's version counters.
     """
 
     def __init__(self, plain: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:
@@ -81,7 +81,7 @@ class Compiled:
 
 
 def _held(net: Net) -> list[Tensor]:
-    """Parameters and buffers, by a way several times shorter than `parameters()`: each call looks at them."""
+    """Parameters and buffers, several times faster than `parameters()`: each call compares them."""
     held: list[Tensor | None] = []
     for module in map(net.module, net._modules):
         inner = module.modules() if module._modules else (module,)

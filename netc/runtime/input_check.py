@@ -1,6 +1,6 @@
-"""Whether the layers take what a net is fed, told by the rules of the shapes before and after torch is asked.
+"""Checks by the layers' shape rules whether they take a net's inputs.
 
-torch's errors name no layer, and some of its modules take other numbers of axes than Caffe's layers do.
+torch's errors do not name the layer, and some of its modules take other numbers of axes than Caffe's layers do.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from netc.ir.graph import Graph, Node
 from netc.ir.layer import Shapes
 
 Given = Mapping[str, Shape]
-"""Shapes of what is fed, by name of value."""
+"""Shapes of the fed values, by name."""
 
 
 def check_fit(graph: Graph, given: Given, fetches: Sequence[str], weights: bool = False) -> None:
-    """Raises NetcError E102 of the first layer on the way to `fetches` that does not take its bottoms.
+    """Raises NetcError E102 for the first layer on the way to `fetches` that does not take its bottoms.
 
-    With `weights` also where they would need other weights than the graph has. What only running tells is passed over.
+    With `weights` also for bottoms that require weights of another shape. Shapes known only at run time are skipped.
     """
     shapes: dict[str, Shape | None] = dict(given)
     for node in _on_the_way(graph, given, fetches):
@@ -51,5 +51,5 @@ def _tops(graph: Graph, node: Node, bottoms: Shapes, weights: bool) -> tuple[Sha
 def _check_weights(graph: Graph, node: Node, bottoms: Shapes) -> None:
     for index, (needed, there) in enumerate(zip(node.layer.weights(bottoms), graph.weights(node))):
         if differ(needed.shape, there.shape):
-            found = f"blob {index} would need shape {text(needed.shape)}, it has {text(there.shape)}"
+            found = f"blob {index} has shape {text(there.shape)}, the bottoms require {text(needed.shape)}"
             raise NetcError(found, code="E102")

@@ -140,7 +140,7 @@ def _refused(mismatched: Sequence[Mismatch], source: str) -> Iterator[Diagnostic
         yield Diagnostic(
             "E306",
             f"the weights in `{source}` do not fit layer {mismatch}",
-            help="rename the layer, so that it starts afresh",
+            help="rename the layer to initialize it with its fillers",
         )
 
 

@@ -1,8 +1,8 @@
 """Straight-line code for some feeds and fetches of a graph: Python source, compiled.
 
-Nothing in the source comes from a file but layer names as repr() literals; torch.fx would paste them in unescaped.
-Values are dropped after their last use, and a ReLU overwrites what nobody else reads, so that memory and speed are
-those of code written by hand.
+Only layer names come from a file, as repr() literals; torch.fx would paste them in unescaped. Values are deleted after
+their last use, and a ReLU overwrites a bottom that nothing else reads, so that memory and speed are those of code
+written by hand.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ def _call(graph: Graph, step: Step, variable: dict[str, str], in_place: bool) ->
 
 
 def _in_place(graph: Graph, node: Node, makers: dict[str, Node], fetches: tuple[str, ...]) -> bool:
-    """Whether a ReLU may overwrite its bottom, which `makers` tells the maker of unless it was fed.
+    """Whether a ReLU may overwrite its bottom; `makers` has the node that computes it, unless it was fed.
 
-    Caffe's own rule is for `layer.in_place`: backward reads the sign off the top, which a negative slope turns round.
+    Caffe's own rule, `layer.in_place`, is stricter: its backward pass reads the sign of the top, which a negative slope
+    reverses.
     """
     if not node.layer.overwrites or not all(node.propagate_down):
         return False
@@ -70,7 +71,7 @@ def _in_place(graph: Graph, node: Node, makers: dict[str, Node], fetches: tuple[
 
 
 def _needed(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> list[Node]:
-    """The nodes that lead to `fetches` without going behind `feeds`."""
+    """The nodes that `fetches` depend on, without those that only `feeds` depend on."""
     fed, wanted, nodes = set(feeds), set(fetches) - set(feeds), []
     for node in reversed(graph.nodes):
         if not wanted.isdisjoint(node.tops) or (set(fetches) >= set(graph.outputs) and not node.tops):
