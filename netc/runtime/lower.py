@@ -1,4 +1,4 @@
-"""Graph -> Net: one torch module a node, and straight-line code over them (straight.py)."""
+"""Graph -> Net: one torch module per node, and straight-line code that calls them (straight_line.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir.dims import differ, known, text
 from netc.ir.graph import Graph, Node
-from netc.ir.layer import Layer, Weights
+from netc.ir.layer import Layer, Weights, counted
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.dtypes import fed_tensor
@@ -22,13 +22,13 @@ from netc.runtime.modules import LayerModule, module_for
 from netc.runtime.straight_line import Straight, straight
 
 KEPT_SHAPES = 1000
-"""Of so many shapes of inputs a net remembers that its layers take them."""
+"""Number of input shapes that a net remembers as valid."""
 
 
 class Net(nn.Module):
     """A net as a torch module; its children carry the layers' names.
 
-    `net(x)` or `net(data=x, label=y)` gives {output blob: tensor}. Inputs are tensors in Caffe's layout (n, c, h, w);
+    `net(x)` or `net(data=x, label=y)` returns {output blob: tensor}. Inputs are tensors in Caffe's layout (n, c, h, w);
     only the weights' shapes are fixed, so that batch and image sizes may change from call to call.
     """
 
@@ -39,7 +39,7 @@ class Net(nn.Module):
             self._modules[node.key] = modules[node.key]
         self._made = dict(self._modules)
         self._fits: set[tuple[object, ...]] = set()
-        """Names and shapes that the layers were found to take."""
+        """Names and shapes that the layers take."""
         self._programs: dict[tuple[tuple[str, ...], tuple[str, ...]], Straight] = {}
         self._main = self.program(graph.inputs, graph.outputs)
         self._output_blobs = tuple(graph.values[name].blob for name in graph.outputs)
@@ -115,7 +115,7 @@ class Net(nn.Module):
         return self._programs[key]
 
     def replace_program(self, feeds: Sequence[str], fetches: Sequence[str], program: Straight) -> None:
-        """Let `program`, which gives the same, run whenever these fetches are asked of these feeds."""
+        """Run `program`, whose results must be the same, for these feeds and fetches."""
         self._programs[tuple(feeds), tuple(fetches)] = program
         self._main = self.program(self.graph.inputs, self.graph.outputs)
 
@@ -127,7 +127,7 @@ class Net(nn.Module):
     def _fed(
         self, program: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], tensors: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        """Run a program; shapes that are new are looked at first, unless somebody exchanged modules."""
+        """Run a program; new shapes are checked first, unless modules were replaced."""
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return program(self, *tensors)
         shapes = tuple(tensor.shape for tensor in tensors)
@@ -147,12 +147,12 @@ class Net(nn.Module):
         given = dict(zip(self.inputs, args))
         if len(args) > len(self.inputs):
             raise NetcError(
-                f"{len(args)} inputs given, the net has {len(self.inputs)}: {_listed(self.inputs)}", code="E302"
+                f"expected {counted(len(self.inputs), 'input')} ({_listed(self.inputs)}), got {len(args)}", code="E302"
             )
         for name, tensor in kwargs.items():
             if name in given or name not in self.inputs:
-                problem = "is given twice" if name in given else "is no input of the net"
-                raise NetcError(f"`{name}` {problem}, which are {_listed(self.inputs)}", code="E302")
+                problem = "repeated" if name in given else "unknown"
+                raise NetcError(f"{problem} input `{name}`: the inputs are {_listed(self.inputs)}", code="E302")
             given[name] = tensor
         missing = [name for name in self.inputs if name not in given]
         if missing:
@@ -164,14 +164,14 @@ class Net(nn.Module):
         return tuple(given[name] for name in self.inputs)
 
     def _value(self, blob: str, first: bool = False) -> str:
-        """The value that answers to a blob's name: what is fed is its first version, what is read its last."""
+        """The value of a blob's name: its first version to feed, its last to read."""
         versions = [value.name for value in self.graph.values.values() if value.blob == blob]
         if not versions:
             raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, self.graph.blobs))
         return versions[0 if first else -1]
 
     def _tensor(self, blob: str, array: ArrayLike, device: torch.device, reals: torch.dtype) -> Tensor:
-        """What the blob is fed for an array."""
+        """The tensor that is fed to a blob for an array."""
         name = self._value(blob, first=True)
         return fed_tensor(blob, array, self.graph.values[name].dtype, self.graph.is_index(name), device, reals)
 
@@ -186,13 +186,13 @@ def lower(
     share: Net | None = None,
     unfilled: Collection[str] = (),
 ) -> Net:
-    """The net of a graph whose data layers were turned into inputs, weights filled as the net says.
+    """The net of a graph whose data layers were turned into inputs, with its weights filled.
 
-    Parameters with an array take it; `generator` draws the others (on the CPU, so that a seed means the same
-    everywhere). With `share`, layers of
-    the same name use that net's weights, as Caffe's test nets use the train net's. Layers named in `unfilled` get no
-    values: the caller writes them, and drawing them first takes longer than reading a file. Raises NetcError E203 where
-    a weight's shape depends on an extent that is not known, E204 where shared weights differ in shape.
+    Parameters with an array take its values; `generator` draws the others (on the CPU, so that a seed has the same
+    result everywhere). With `share`, layers of the same name use that net's weights, as Caffe's test nets use the train
+    net's. Layers named in `unfilled` are left without values, which the caller writes: drawing them takes longer than
+    reading a file. Raises NetcError E203 if the shape of a weight depends on an unknown extent, E204 if shared weights
+    differ in shape.
     """
     verify(graph)
     modules: dict[str, nn.Module] = {}
@@ -208,7 +208,7 @@ def lower(
 
 
 def _empty(graph: Graph, node: Node) -> nn.Module:
-    """A node's module with memory and no values, where its weights are all that it holds."""
+    """A node's module with uninitialized weights, if it holds nothing but weights."""
     with torch.device("meta"):
         module = made(graph, node)
     held = dict((*module.named_parameters(), *module.named_buffers()))
@@ -221,13 +221,13 @@ def _empty(graph: Graph, node: Node) -> nn.Module:
 
 
 def made(graph: Graph, node: Node) -> nn.Module:
-    """A node's module, its weights not yet filled. Raises NetcError E203 where their shapes are not known."""
+    """A node's module, its weights not yet filled. Raises NetcError E203 if their shapes are unknown."""
     weights = graph.weights(node)
     unknown = any(graph.shape(name) is None for name in node.bottoms)
     learns = type(node.layer).weights is not Layer.weights
     if (unknown and learns) or any(not known(extent) for weight in weights for extent in weight.shape):
         raise NetcError(
-            f"weights of layer `{node.name}` depend on an extent that is not known",
+            f"weights of layer `{node.name}` depend on an unknown extent",
             code="E203",
             span=node.span,
             help="give the data's shape: `--shape data=n,c,h,w`",
@@ -244,7 +244,7 @@ def _reshapes(graph: Graph, node: Node) -> bool:
 
 
 def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
-    """The other net's module of this layer, or one that uses its weights where the parameters differ."""
+    """The other net's module of this layer, or one that uses its weights if the parameters differ."""
     twin = share.graph.by_key.get(node.key) if share else None
     weights = graph.weights(node)
     if share is None or twin is None or not weights:

@@ -1,7 +1,7 @@
 """Caffe's blobs: the memory that all versions of one blob share, for the node-by-node executor.
 
-Nothing is copied for a blob that nobody looks at: its memory is the tensor that its layer gave. Whoever asks for `data`
-or `diff` gets memory of its own, and from then on results are copied there, so that what he holds stays true.
+The memory of a blob is the tensor that its layer returned, without a copy, until a program reads `data` or `diff`: that
+returns memory which stays the same, and later results are copied into it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Buffer:
         self.lent = False
 
     def reshape(self, shape: Shape) -> None:
-        """Take another shape of as many elements."""
+        """Change the shape; the number of elements stays the same."""
         self.tensor = self.tensor.reshape(shape)
 
 
@@ -60,14 +60,14 @@ class Memory:
     ) -> None:
         self.reals, self.dtype = reals, dtype
         self.values = Buffer(torch.zeros(shape, device=device, dtype=torch_dtype(dtype, reals)))
-        """What `data` lends; the executor looks at it without borrowing."""
+        """What `data` lends; the executor reads it without lending it."""
         self.weight = weight
-        """What a new gradient is filled with: the blob's loss weight."""
+        """The value that fills a new gradient: the blob's loss weight."""
         self._gradient: Buffer | None = None
 
     @classmethod
     def over(cls, tensor: Tensor) -> Memory:
-        """The memory that is a given tensor."""
+        """The memory of an existing tensor."""
         memory = cls((), 0.0, tensor.device, tensor.dtype)
         memory.values = Buffer(tensor, lent=True)
         return memory
@@ -84,7 +84,7 @@ class Memory:
 
     @property
     def gradient(self) -> Buffer:
-        """What `diff` lends, made when first asked for."""
+        """What `diff` lends, created when it is first read."""
         if self._gradient is None:
             self._gradient = Buffer(torch.full_like(self.values.tensor, self.weight, dtype=self.reals))
         return self._gradient
@@ -95,7 +95,7 @@ class Memory:
         return tuple(self.values.tensor.shape)
 
     def resize(self, shape: Shape) -> None:
-        """Take another shape. What was in there is kept where the number of elements stays, else lost."""
+        """Change the shape. The values are kept if their number stays the same, and lost otherwise."""
         if self.shape == tuple(shape):
             return
         if self.values.tensor.numel() == torch.Size(shape).numel():
@@ -118,7 +118,7 @@ class Memory:
         self.gradient.write(values, own)
 
     def move(self, device: torch.device, reals: torch.dtype) -> None:
-        """Go to a device, with real numbers of this precision; what is there already stays."""
+        """Move to a device, with real numbers of this precision."""
         self.reals = reals
         self.values.tensor = self.values.tensor.to(device, torch_dtype(self.dtype, reals))
         if self._gradient is not None:
@@ -136,13 +136,13 @@ class Memory:
 
 
 def memory_key(graph: Graph, value: str) -> str:
-    """The blob whose memory a value lives in."""
+    """The blob that holds a value."""
     blob = graph.values[value].blob
     return value if blob == AUTOMATIC else blob
 
 
 def memories(graph: Graph, device: torch.device, reals: torch.dtype) -> dict[str, Memory]:
-    """The memory of each blob, in the order they first appear. Extents that nobody knows yet are 0."""
+    """The memory of each blob, in the order they first appear. Unknown extents are 0."""
     weights = dict(graph.losses)
     found: dict[str, Memory] = {}
     for name, value in graph.values.items():

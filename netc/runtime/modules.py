@@ -1,4 +1,4 @@
-"""One node's torch module: a stock one where the semantics agree, else a LayerModule around its function."""
+"""One node's torch module: a stock one if the semantics agree, else a LayerModule that calls its function."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LayerModule(nn.Module):
                 self.register_buffer(weight.name, tensor)
 
     def forward(self, *bottoms: Tensor) -> Any:
-        """The tops: a tensor where there is one, else a tuple of `tops` tensors."""
+        """The tops: one tensor, or a tuple of `tops` tensors."""
         mode = Mode(self.training, self.tops, self.state, None if torch.compiler.is_compiling() else self._check)
         holder = self if self.holder is None else self.holder
         weights = [getattr(holder, name) for name in self.weight_names]
@@ -86,7 +86,7 @@ class LayerModule(nn.Module):
 
 
 class InPlaceReLU(nn.ReLU):
-    """torch's, which `overwrite` may tell for one call to compute in place."""
+    """torch's module, which `overwrite` can call in place."""
 
     def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
         """The positive part."""
@@ -94,7 +94,7 @@ class InPlaceReLU(nn.ReLU):
 
 
 class InPlaceLeakyReLU(nn.LeakyReLU):
-    """torch's, which `overwrite` may tell for one call to compute in place."""
+    """torch's module, which `overwrite` can call in place."""
 
     def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
         """The positive part, and the negative one times the slope."""
@@ -102,10 +102,7 @@ class InPlaceLeakyReLU(nn.LeakyReLU):
 
 
 def overwrite(module: nn.Module, bottom: Tensor) -> Any:
-    """The module's top, in the memory of its bottom where the module is one of the two that can.
-
-    A module that somebody put in its place is called as usual.
-    """
+    """The module's top, computed in the memory of its bottom; a module that replaced it is called as usual."""
     return module(bottom, inplace=True) if isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) else module(bottom)
 
 

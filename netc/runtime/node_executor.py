@@ -1,8 +1,8 @@
 """The node-by-node executor: Caffe's forward and backward over a net's own modules.
 
-Every node reads its bottoms from the memory of their blobs and writes its tops there, so that whoever looks may stop
-between two nodes, change what is in there, and go on. Gradients are taken one node at a time, and summed where
-several nodes read one value; those of weights add up in `.grad` until they are cleared.
+Every node reads its bottoms from the memory of their blobs and writes its tops there, so that a program can stop
+between two nodes, change values, and continue. Gradients are computed one node at a time and summed over the nodes that
+read a value; those of weights accumulate in `.grad` until they are cleared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Source = Callable[[], Sequence[Tensor | None]]
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """What a forward pass of one node leaves for its backward pass."""
+    """What the forward pass of a node keeps for its backward pass."""
 
     bottoms: tuple[Tensor, ...]
     tops: tuple[Tensor, ...]
@@ -36,8 +36,8 @@ class _Run:
 class NodeExecutor:
     """Runs a net node by node.
 
-    `graph` may hold data layers, which the net of `lower` does not: its nodes are those of the net, and the data
-    layers are run by `sources`, by node key; one without a source leaves its tops as they are.
+    `graph` may have data layers in addition to the net's nodes. Their tops are read from `sources`, by node key; those
+    of a data layer without a source stay as they are.
     """
 
     def __init__(self, net: Net, graph: Graph | None = None, sources: Mapping[str, Source] | None = None) -> None:
@@ -49,14 +49,14 @@ class NodeExecutor:
         """Device and precision of the blobs: those of the weights, where there are weights."""
         self.memory = memories(self.graph, *self.place)
         self.before: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
-        """Called with a node's index before it is run."""
+        """Called with a node's index before it runs."""
         self.after: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
-        """Called with a node's index after it was run."""
+        """Called with a node's index after it has run."""
         self._blobs: dict[str, list[LayerBlob]] = {node.key: [] for node in self.graph.nodes}
         for blob in net.blobs:
             self._blobs[blob.key].append(blob)
         self.training = self.graph.state.phase == "TRAIN"
-        """The mode of the modules in a pass; a net that shares them may have left them in another."""
+        """The mode of the modules in a pass; a net that shares the modules may have set another."""
         self._shared: list[tuple[NodeExecutor, LayerBlob, LayerBlob]] = []
         self._runs: dict[str, _Run] = {}
         self._fan_out = FanOut(self.graph, self.needs)
@@ -66,7 +66,7 @@ class NodeExecutor:
     # ------------------------------------------------------------------ passes
 
     def forward(self, start: int = 0, end: int | None = None) -> Tensor:
-        """Run the nodes `start` to `end`, both included (default: all); the sum of the losses among their tops."""
+        """Run the nodes `start` to `end`, both included (default: all); returns the sum of their losses."""
         self._move()
         self.net.train(self.training)
         loss = torch.zeros((), device=self.place[0], dtype=self.place[1])
@@ -83,7 +83,7 @@ class NodeExecutor:
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the nodes `start` (default: the last) down to `end`, both included, for gradients.
 
-        Each starts from what is in `diff` of its tops. Raises NetcError E303 for a node that never ran forward.
+        Each starts from the `diff` of its tops. Raises NetcError E303 for a node that has not run forward.
         """
         self._move()
         for index in reversed(self._range(end, start)):
@@ -94,7 +94,7 @@ class NodeExecutor:
                 self._call(self.after["backward"], index)
 
     def to(self, device: torch.device) -> None:
-        """Take net and blobs to another device; what forward passes left for backward ones is lost."""
+        """Move net and blobs to another device; results of earlier forward passes are lost for backward."""
         self._runs.clear()
         self._fan_out.clear()
         self.net.to(device)
@@ -102,9 +102,9 @@ class NodeExecutor:
         self._move()
 
     def share(self, other: NodeExecutor) -> None:
-        """Use the weights of another net in layers of the same name; gradients stay apart (ShareTrainedLayersWith).
+        """Share another net's weights in layers of the same name, not their gradients (ShareTrainedLayersWith).
 
-        Raises NetcError E204 where such a layer has other blobs there.
+        Raises NetcError E204 for a layer whose blobs have other shapes there.
         """
         theirs = {node.name: other.blobs(node) for node in reversed(other.graph.nodes)}
         for node in self.graph.nodes:
@@ -112,7 +112,9 @@ class NodeExecutor:
             if given is None:
                 continue
             if [blob.shape for blob in mine] != [blob.shape for blob in given]:
-                raise NetcError(f"layer `{node.name}` has other weights in the other net", code="E204", span=node.span)
+                raise NetcError(
+                    f"layer `{node.name}` has weights of other shapes in the other net", code="E204", span=node.span
+                )
             self._shared += [(other, *pair) for pair in zip(mine, given)]
         self._link()
 
@@ -128,7 +130,7 @@ class NodeExecutor:
         return self._blobs[node.key]
 
     def index(self, name: str) -> int:
-        """The index of the first layer of that name. Raises NetcError E302 where there is none."""
+        """The index of the first layer of that name. Raises NetcError E302 if there is none."""
         for index, node in enumerate(self.graph.nodes):
             if node.name == name:
                 return index
@@ -161,7 +163,7 @@ class NodeExecutor:
         return tops
 
     def _bottom(self, node: Node, name: str) -> Tensor:
-        """A tensor of its own over the blob's memory; a copy where an in-place layer overwrites what backward needs."""
+        """A new tensor that shares the blob's memory; a copy if an in-place layer overwrites what backward needs."""
         values = self._of(name).values
         copied = values.lent and name in self._overwritten and self.needs[node.key].layer
         return values.tensor.detach().clone() if copied else values.tensor.detach()
@@ -169,14 +171,16 @@ class NodeExecutor:
     def _backward(self, node: Node) -> None:
         run = self._runs.get(node.key)
         if run is None:
-            raise NetcError(f"layer `{node.name}` goes backward, but has not gone forward", code="E303", span=node.span)
+            raise NetcError(
+                f"layer `{node.name}` has not run forward, which backward requires", code="E303", span=node.span
+            )
         needs = self.needs[node.key]
         weights = [blob.tensor for blob, need in zip(self._blobs[node.key], needs.weights) if need]
         weights = [weight for weight in weights if weight.requires_grad]
         bottoms = [bottom for bottom, need in zip(run.bottoms, needs.bottoms) if need]
         gradients = self._gradients(node, run, [*bottoms, *weights])
         for weight, gradient in zip(weights, gradients[len(bottoms) :]):
-            _accumulate(weight, gradient, afresh=node.layer.top_is_blob)
+            _accumulate(weight, gradient, replace=node.layer.top_is_blob)
         given = iter(gradients[: len(bottoms)])
         for position, need in enumerate(needs.bottoms):
             if need:
@@ -193,7 +197,7 @@ class NodeExecutor:
         return [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found)]
 
     def _top_gradient(self, name: str) -> Tensor:
-        """What a backward pass starts from: a copy of what is lent, for others may keep it as their gradient."""
+        """The gradient of a top; a copy if it is lent, since layers may return it as the gradient of a bottom."""
         gradient = self._of(name).gradient
         return gradient.tensor.clone() if gradient.lent else gradient.tensor
 
@@ -207,14 +211,14 @@ class NodeExecutor:
         self._of(value).write(tensor, own, self.graph.values[value].dtype)
 
     def _move(self) -> None:
-        """Follow the net to its device."""
+        """Move the blobs to the net's device."""
         self.place = _place(self.net, self.place)
         for memory in self.memory.values():
             memory.move(*self.place)
         self._link()
 
     def _link(self) -> None:
-        """Let shared weights be one memory, again after one of the nets went to another device."""
+        """Share the memory of shared weights, again after one of the nets moved to another device."""
         for other, mine, theirs in self._shared:
             if theirs.tensor.device != self.place[0]:
                 other.to(self.place[0])
@@ -240,9 +244,9 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _accumulate(weight: Tensor, gradient: Tensor, afresh: bool) -> None:
+def _accumulate(weight: Tensor, gradient: Tensor, replace: bool) -> None:
     if weight.grad is None:
         weight.grad = torch.zeros_like(weight)
-    elif afresh:
+    elif replace:
         weight.grad.zero_()
     weight.grad.add_(gradient)

@@ -57,9 +57,9 @@ def inputs_of(net, seed=3, scale=1):
     return given
 
 
-def fill(stepper, given):
+def fill(executor, given):
     for name, tensor in given.items():
-        stepper.memory[name].write(tensor)
+        executor.memory[name].write(tensor)
 
 
 def double(net_from, text, phase="TEST"):
@@ -71,7 +71,7 @@ def double(net_from, text, phase="TEST"):
 @pytest.mark.parametrize("text", [FANOUT, NORMALISED, SHARED], ids=["fanout", "normalised", "shared"])
 @pytest.mark.parametrize("scale", [1, 2])
 def test_both_executors_agree(net_from, text, phase, scale):
-    net, stepper = double(net_from, text, phase)
+    net, executor = double(net_from, text, phase)
     start = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     given = inputs_of(net, scale=scale)
     blobs = [name for name in net.graph.blobs if name not in given]
@@ -82,12 +82,12 @@ def test_both_executors_agree(net_from, text, phase, scale):
     after = {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
     net.load_state_dict(start)
-    fill(stepper, given)
-    loss = stepper.forward()
-    stepper.backward()
+    fill(executor, given)
+    loss = executor.forward()
+    executor.backward()
     torch.testing.assert_close(loss, expected.detach())
     for name in blobs:
-        torch.testing.assert_close(stepper.memory[name].data, values[name].detach())
+        torch.testing.assert_close(executor.memory[name].data, values[name].detach())
     for name, parameter in parameters.items():
         torch.testing.assert_close(parameter.grad, gradients[name])
     for name, tensor in net.state_dict().items():
@@ -95,117 +95,117 @@ def test_both_executors_agree(net_from, text, phase, scale):
 
 
 def test_the_gradient_of_a_value_with_several_readers_is_their_sum(net_from):
-    net, stepper = double(net_from, FANOUT)
+    net, executor = double(net_from, FANOUT)
     given = inputs_of(net)
-    fill(stepper, given)
-    stepper.forward()
-    stepper.backward(end=stepper.index("d"))
+    fill(executor, given)
+    executor.forward()
+    executor.backward(end=executor.index("d"))
     # c is read by d, twice by s, and by n: its diff is complete when d, the first of them, went backward.
-    behind_relu = net.evaluate(given, ["c"])["c"].detach().requires_grad_()
-    losses = net.program(("c.1", *given), ("l", "p", "n"))(net, behind_relu, *given.values())
+    after_relu = net.evaluate(given, ["c"])["c"].detach().requires_grad_()
+    losses = net.program(("c.1", *given), ("l", "p", "n"))(net, after_relu, *given.values())
     loss = sum(weight * value for weight, value in zip((0.5, 3, 0.25), losses))
-    torch.testing.assert_close(stepper.memory["c"].diff, torch.autograd.grad(loss, behind_relu)[0])
+    torch.testing.assert_close(executor.memory["c"].diff, torch.autograd.grad(loss, after_relu)[0])
 
 
 def test_stops_between_an_in_place_layer_and_the_one_before(net_from):
-    net, stepper = double(net_from, FANOUT)
-    fill(stepper, inputs_of(net))
-    stepper.forward(end=stepper.index("c"))
-    before = stepper.memory["c"].data.clone()
+    net, executor = double(net_from, FANOUT)
+    fill(executor, inputs_of(net))
+    executor.forward(end=executor.index("c"))
+    before = executor.memory["c"].data.clone()
     assert (before < 0).any()
-    stepper.forward(start=stepper.index("r"))
-    torch.testing.assert_close(stepper.memory["c"].data, torch.where(before < 0, before * 0.1, before))
-    stepper.backward(end=stepper.index("d"))
-    behind = stepper.memory["c"].diff.clone()
-    stepper.backward(start=stepper.index("r"))
-    torch.testing.assert_close(stepper.memory["c"].diff, torch.where(before < 0, behind * 0.1, behind))
+    executor.forward(start=executor.index("r"))
+    torch.testing.assert_close(executor.memory["c"].data, torch.where(before < 0, before * 0.1, before))
+    executor.backward(end=executor.index("d"))
+    after = executor.memory["c"].diff.clone()
+    executor.backward(start=executor.index("r"))
+    torch.testing.assert_close(executor.memory["c"].diff, torch.where(before < 0, after * 0.1, after))
 
 
 def test_what_is_changed_between_two_nodes_counts(net_from):
-    net, stepper = double(net_from, FANOUT)
-    fill(stepper, inputs_of(net))
-    stepper.forward()
-    stepper.memory["f"].data.copy_(stepper.memory["t"].data)
-    loss = stepper.forward(start=stepper.index("l"))
-    n = stepper.memory["n"].data
+    net, executor = double(net_from, FANOUT)
+    fill(executor, inputs_of(net))
+    executor.forward()
+    executor.memory["f"].data.copy_(executor.memory["t"].data)
+    loss = executor.forward(start=executor.index("l"))
+    n = executor.memory["n"].data
     torch.testing.assert_close(loss, 0.25 * n)
 
 
 def test_gradients_of_weights_add_up_until_they_are_cleared(net_from):
-    net, stepper = double(net_from, FANOUT)
-    fill(stepper, inputs_of(net))
-    stepper.forward()
-    stepper.backward()
+    net, executor = double(net_from, FANOUT)
+    fill(executor, inputs_of(net))
+    executor.forward()
+    executor.backward()
     weight = net.module("d").weight
     once = weight.grad.clone()
     assert once.abs().max() > 0
-    stepper.backward()
+    executor.backward()
     torch.testing.assert_close(weight.grad, 2 * once)
-    stepper.clear_gradients()
+    executor.clear_gradients()
     assert not weight.grad.any()
-    stepper.forward()
-    stepper.backward()
+    executor.forward()
+    executor.backward()
     torch.testing.assert_close(weight.grad, once)
 
 
 def test_a_diff_that_the_user_sets_is_where_a_backward_pass_starts(net_from):
-    net, stepper = double(net_from, FANOUT)
-    fill(stepper, inputs_of(net))
-    stepper.forward()
+    net, executor = double(net_from, FANOUT)
+    fill(executor, inputs_of(net))
+    executor.forward()
     given = torch.randn(3, 7, generator=torch.Generator().manual_seed(5)).double()
-    stepper.memory["f"].write_diff(given)
-    stepper.backward(start=stepper.index("f"), end=stepper.index("f"))
-    s = stepper.memory["s"].data
+    executor.memory["f"].write_diff(given)
+    executor.backward(start=executor.index("f"), end=executor.index("f"))
+    s = executor.memory["s"].data
     torch.testing.assert_close(net.module("f").weight.grad, given.T @ s.flatten(1))
 
 
 def test_losses_have_their_weight_as_diff_at_every_size(net_from):
-    net, stepper = double(net_from, FANOUT)
-    assert stepper.memory["n"].diff.item() == 0.25
-    assert stepper.memory["p"].diff.item() == 3
-    assert stepper.memory["l"].weight == 0.5
-    fill(stepper, inputs_of(net, scale=3))
-    stepper.forward()
-    stepper.backward()
+    net, executor = double(net_from, FANOUT)
+    assert executor.memory["n"].diff.item() == 0.25
+    assert executor.memory["p"].diff.item() == 3
+    assert executor.memory["l"].weight == 0.5
+    fill(executor, inputs_of(net, scale=3))
+    executor.forward()
+    executor.backward()
     # What l gets from p, (3 p')(l) = 6 l, comes to its own weight.
-    expected = 0.5 + 6 * stepper.memory["l"].data
-    torch.testing.assert_close(stepper.memory["l"].diff, expected)
+    expected = 0.5 + 6 * executor.memory["l"].data
+    torch.testing.assert_close(executor.memory["l"].diff, expected)
 
 
 def test_weights_that_do_not_learn_get_no_gradient(net_from):
     text = NORMALISED.replace('top: "f"\n', 'top: "f" param { lr_mult: 0 }\n')
-    net, stepper = double(net_from, text, "TRAIN")
-    fill(stepper, inputs_of(net))
-    stepper.forward()
-    stepper.backward()
+    net, executor = double(net_from, text, "TRAIN")
+    fill(executor, inputs_of(net))
+    executor.forward()
+    executor.backward()
     assert net.module("f").weight.grad is None
     assert net.module("f").bias.grad.any()
     assert net.module("c").weight.grad.any()
 
 
-def test_a_node_that_never_went_forward_is_named(net_from):
-    _, stepper = double(net_from, FANOUT)
-    with pytest.raises(NetcError, match="`n` goes backward, but has not gone forward") as caught:
-        stepper.backward()
+def test_backward_of_a_node_that_has_not_run_forward_is_an_error(net_from):
+    _, executor = double(net_from, FANOUT)
+    with pytest.raises(NetcError, match="`n` has not run forward, which backward requires") as caught:
+        executor.backward()
     assert caught.value.diagnostics[0].code == "E303"
 
 
 def test_an_unknown_layer_is_an_error(net_from):
-    _, stepper = double(net_from, FANOUT)
+    _, executor = double(net_from, FANOUT)
     with pytest.raises(NetcError, match="no layer `conv9`"):
-        stepper.index("conv9")
+        executor.index("conv9")
 
 
 def test_callbacks_see_each_node_in_order(net_from):
-    net, stepper = double(net_from, SHARED)
+    net, executor = double(net_from, SHARED)
     seen = []
     for direction in ("forward", "backward"):
-        stepper.before[direction].append(lambda index, d=direction: seen.append((d, "before", index)))
-        stepper.after[direction].append(lambda index, d=direction: seen.append((d, "after", index)))
-    fill(stepper, inputs_of(net))
-    stepper.forward(end=0)
-    stepper.forward(start=1)
-    stepper.backward()
+        executor.before[direction].append(lambda index, d=direction: seen.append((d, "before", index)))
+        executor.after[direction].append(lambda index, d=direction: seen.append((d, "after", index)))
+    fill(executor, inputs_of(net))
+    executor.forward(end=0)
+    executor.forward(start=1)
+    executor.backward()
     assert seen == [
         *((("forward", when, index)) for index in range(len(net.graph.nodes)) for when in ("before", "after")),
         *((("backward", when, index)) for index in (2, 1, 0) for when in ("before", "after")),
@@ -232,57 +232,57 @@ def test_shared_weights_are_one_memory_and_keep_their_own_gradients(net_from):
 def test_sharing_with_a_net_of_other_weights_is_an_error(net_from):
     _, first = double(net_from, NORMALISED)
     _, second = double(net_from, NORMALISED.replace("num_output: 5", "num_output: 6"))
-    with pytest.raises(NetcError, match="`f` has other weights in the other net"):
+    with pytest.raises(NetcError, match="`f` has weights of other shapes in the other net"):
         second.share(first)
 
 
-def test_the_mode_is_the_phases_whatever_others_left(net_from):
-    net, stepper = double(net_from, NORMALISED, "TRAIN")
+def test_the_mode_of_a_pass_is_that_of_the_phase(net_from):
+    net, executor = double(net_from, NORMALISED, "TRAIN")
     net.eval()
-    fill(stepper, inputs_of(net))
-    stepper.forward()
+    fill(executor, inputs_of(net))
+    executor.forward()
     assert net.module("b").training
 
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
 def test_batch_sizes_change_from_pass_to_pass(net_from, phase):
-    net, stepper = double(net_from, NORMALISED, phase)
+    net, executor = double(net_from, NORMALISED, phase)
     for scale in (1, 3, 2):
-        fill(stepper, inputs_of(net, scale=scale))
-        stepper.forward()
-        stepper.backward()
-        assert stepper.memory["c"].diff.shape == stepper.memory["c"].data.shape == (4 * scale, 8, 3, 4)
+        fill(executor, inputs_of(net, scale=scale))
+        executor.forward()
+        executor.backward()
+        assert executor.memory["c"].diff.shape == executor.memory["c"].data.shape == (4 * scale, 8, 3, 4)
 
 
-def test_a_blob_that_nobody_looks_at_is_not_copied(net_from):
-    net, stepper = double(net_from, NORMALISED)
+def test_a_blob_that_no_program_reads_is_not_copied(net_from):
+    net, executor = double(net_from, NORMALISED)
     given = inputs_of(net)
-    fill(stepper, given)
+    fill(executor, given)
     tops = {}
     net.module("f").register_forward_hook(lambda module, bottoms, top: tops.update(f=top))
-    stepper.forward()
-    assert stepper.memory["f"].values.tensor.data_ptr() == tops["f"].data_ptr()
-    held = stepper.memory["f"].data
+    executor.forward()
+    assert executor.memory["f"].values.tensor.data_ptr() == tops["f"].data_ptr()
+    held = executor.memory["f"].data
     assert held.data_ptr() != tops["f"].data_ptr()
-    stepper.memory["x"].data.mul_(2)
-    stepper.forward()
-    assert stepper.memory["f"].data is held
+    executor.memory["x"].data.mul_(2)
+    executor.forward()
+    assert executor.memory["f"].data is held
     torch.testing.assert_close(held, tops["f"].detach())
 
 
 @pytest.mark.parametrize("held", [(), ("c",), ("s", "d"), ("x", "c", "d", "s", "f", "l", "p", "n")])
-def test_who_looks_does_not_change_what_comes_out(net_from, held):
-    net, stepper = double(net_from, FANOUT)
+def test_reading_blobs_does_not_change_results(net_from, held):
+    net, executor = double(net_from, FANOUT)
     looked, looking = double(net_from, FANOUT)
     for name in held:
         assert looking.memory[name].data.shape == looking.memory[name].diff.shape
-    for one in (stepper, looking):
+    for one in (executor, looking):
         for seed in (1, 2):
             fill(one, inputs_of(one.net, seed))
             one.forward()
             one.backward()
     for name in ("c", "d", "s", "f", "l"):
-        torch.testing.assert_close(stepper.memory[name].data, looking.memory[name].data)
-        torch.testing.assert_close(stepper.memory[name].diff, looking.memory[name].diff)
+        torch.testing.assert_close(executor.memory[name].data, looking.memory[name].data)
+        torch.testing.assert_close(executor.memory[name].diff, looking.memory[name].diff)
     for mine, theirs in zip(net.parameters(), looked.parameters()):
         torch.testing.assert_close(mine.grad, theirs.grad)
