@@ -281,14 +281,14 @@ def test_an_in_place_layer_on_data_must_not_rearrange_it():
     convolution = "convolution_param { num_output: 3 kernel_size: 1 }"
     (found,) = check(DATA + layer("conv", "Convolution", "data", "data", convolution) + fc() + LOSS)
     assert (found.code, found.message) == (
-        "W102", "layer `conv` must not work in place: `Convolution` needs its bottom"
+        "W102", "layer `conv` cannot run in place: `Convolution` needs its bottom"
     )  # fmt: skip
 
 
 def test_a_blob_that_is_read_before_it_is_overwritten():
     (found,) = check(DATA + fc() + fc("fc", "side") + layer("r", "ReLU", "fc", "fc") + layer(
         "sum", "Eltwise", "fc side", "sum") + layer("loss", "SoftmaxWithLoss", "sum label", "loss"))  # fmt: skip
-    assert (found.code, found.message) == ("W102", "layer `r` must not work in place: layer `side` reads `fc` before")
+    assert (found.code, found.message) == ("W102", "layer `r` cannot run in place: layer `side` reads `fc` before")
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from netc.ir.liveness import Liveness
 
 RESULTS = ("metric", "score", "opaque")
 """Roles of layers whose tops are for the user of the net."""
-RIGHT = "here the gradient is right either way; Caffe's is not"
+RIGHT = "netc computes the correct gradient in either case, Caffe does not"
 
 
 def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """W101 for tops that no layer reads, where they do not look like the net's purpose.
+    """W101 for tops that no layer reads, where they do not look like results of the net.
 
-    Never for losses and measures, nor in a net of data alone. In a net with a loss, for every other layer; in a net
-    without, for data, and for layers in the middle whose type a net rarely ends in.
+    Never for losses and metrics, nor in a net of data layers only. In a net with a loss, for every other layer; in a
+    net without one, for data layers and for inner layers whose type rarely ends a net.
     """
     last = max((i for i, node in enumerate(graph.nodes) if _learned(graph, node)), default=-1)
     weighted = {name for name, _ in graph.losses}
@@ -31,7 +31,7 @@ def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
         for place, top in enumerate(node.tops):
             blob = graph.values[top].blob
             if not graph.readers[top] and blob not in lost and top not in weighted and not ends:
-                help = "remove it from the layer, or give it to a `Silence` layer"
+                help = "remove it from the layer, or feed it to a `Silence` layer"
                 yield Diagnostic(
                     "W101",
                     f"nothing uses the top `{blob}`",
@@ -49,7 +49,7 @@ def _learned(graph: Graph, node: Node) -> bool:
 
 def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """W102 for in-place layers that Caffe refuses, or computes wrong gradients for."""
-    makers = {top: node for node in graph.nodes for top in node.tops}
+    producers = {top: node for node in graph.nodes for top in node.tops}
     order = {node.key: index for index, node in enumerate(graph.nodes)}
     live = Liveness(graph)
     for node in graph.nodes:
@@ -57,12 +57,12 @@ def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic
             if live.memory[top] == top:
                 continue
             bottom = node.bottoms[index]
-            problem = _problem(graph, node, makers.get(bottom), bottom, order, live)
+            problem = _problem(graph, node, producers.get(bottom), bottom, order, live)
             if problem:
                 message, *notes = problem
                 yield Diagnostic(
                     "W102",
-                    f"layer `{node.name}` must not work in place: {message}",
+                    f"layer `{node.name}` cannot run in place: {message}",
                     node.origin.span("top", index) or node.span,
                     tuple(notes),
                     "give its top a name of its own",
@@ -70,52 +70,52 @@ def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic
 
 
 def _problem(
-    graph: Graph, node: Node, maker: Node | None, bottom: str, order: dict[str, int], live: Liveness
+    graph: Graph, node: Node, producer: Node | None, bottom: str, order: dict[str, int], live: Liveness
 ) -> tuple[str, ...] | None:
-    """What is wrong with overwriting a bottom, and notes that tell why."""
+    """What is wrong with overwriting a bottom, and notes with the reason."""
     blob = graph.values[bottom].blob
     others = [r for r in graph.readers[bottom] if r.key != node.key]
     if others:
         where = "before" if order[others[0].key] < order[node.key] else "too"
         return (
             f"layer `{others[0].name}` reads `{blob}` {where}",
-            "Caffe takes no net in which a blob has two sources",
+            "Caffe rejects a net in which a blob has two sources",
         )
     if node.layer.role == "opaque":
         return None
-    if not _works_backward(maker, live):
-        return _mixed(node, blob)
+    if not _gets_gradient(producer, live):
+        return _rearranged(node, blob)
     if not node.layer.in_place:
         return (
             f"`{node.layer.type}` needs its bottom",
             f"its backward pass reads `{blob}`, which it has overwritten",
             RIGHT,
         )
-    if maker is not None and _needs_top(maker, node, live):
+    if producer is not None and _needs_top(producer, node, live):
         return (
-            f"layer `{maker.name}` needs `{blob}`",
-            f"the backward pass of `{maker.layer.type}` reads its own top",
+            f"layer `{producer.name}` needs `{blob}`",
+            f"the backward pass of `{producer.layer.type}` reads its own top",
             RIGHT,
         )
     return None
 
 
-def _mixed(node: Node, blob: str) -> tuple[str, ...] | None:
-    """What is wrong with overwriting a bottom that no gradient comes to."""
+def _rearranged(node: Node, blob: str) -> tuple[str, ...] | None:
+    """What is wrong with overwriting a bottom that gets no gradient."""
     if not node.layer.rearranges:
         return None
-    note = f"its forward pass writes to `{blob}` what it still reads: here the values are right, Caffe's are not"
-    return (f"`{node.layer.type}` needs its bottom", note)
+    note = f"its forward pass overwrites elements of `{blob}` that it has yet to read"
+    return (f"`{node.layer.type}` needs its bottom", f"{note}: netc computes the correct values, Caffe does not")
 
 
-def _works_backward(maker: Node | None, live: Liveness) -> bool:
-    """Whether a gradient comes to the layer that gave the bottom, so that overwriting it does harm."""
-    return maker is not None and not live.gradients.isdisjoint(maker.tops)
+def _gets_gradient(producer: Node | None, live: Liveness) -> bool:
+    """Whether a gradient reaches the layer that computed the bottom, so that overwriting it matters."""
+    return producer is not None and not live.gradients.isdisjoint(producer.tops)
 
 
-def _needs_top(maker: Node, reader: Node, live: Liveness) -> bool:
-    """Whether the backward pass of `maker` reads what `reader` overwrites."""
-    read = maker.layer.reads_top(in_place=live.memory[maker.tops[0]] != maker.tops[0])
+def _needs_top(producer: Node, reader: Node, live: Liveness) -> bool:
+    """Whether the backward pass of `producer` reads what `reader` overwrites."""
+    read = producer.layer.reads_top(in_place=live.memory[producer.tops[0]] != producer.tops[0])
     return read == "values" or (read == "sign" and not reader.layer.keeps_sign)
 
 

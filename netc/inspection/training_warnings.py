@@ -1,4 +1,4 @@
-"""Warnings about layers that learn or tell how well: BatchNorm without Scale, losses without weight, odd labels."""
+"""Warnings about training: BatchNorm without Scale, losses without weight, labels of an unexpected shape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnosti
         node
         for node in graph.nodes
         if node.layer.batch_statistics and node.tops and not node.origin.said("scale_bias")
-        if graph.values[node.tops[0]].blob not in lost and not _has_scale_behind(graph, node.tops[0])
+        if graph.values[node.tops[0]].blob not in lost and not _has_scale_after(graph, node.tops[0])
     ]
     if lone:
         others = f" and {len(lone) - 1} more" if len(lone) > 1 else ""
@@ -24,12 +24,12 @@ def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnosti
             "W103",
             f"no `Scale` follows the BatchNorm layer `{lone[0].name}`{others}",
             lone[0].span,
-            ("Caffe's BatchNorm only normalizes: the learned factor and offset are a `Scale` layer's",),
-            "add a `Scale` layer with `scale_param { bias_term: true }` behind each",
+            ("Caffe's BatchNorm only normalizes: the learned factor and offset belong to a `Scale` layer",),
+            "add a `Scale` layer with `scale_param { bias_term: true }` after each",
         )
 
 
-def _has_scale_behind(graph: Graph, value: str) -> bool:
+def _has_scale_after(graph: Graph, value: str) -> bool:
     """Whether a Scale reads a value, or what layers that only rearrange make of it (C.ReLU: its negation beside it)."""
     waiting, seen = [value], {value}
     while waiting:
@@ -55,7 +55,7 @@ def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnost
 
 
 def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """W105 for labels whose count fits and whose shape does not: each would belong to another place."""
+    """W105 for labels that match the predictions in number but not in shape: each label is read for another place."""
     for node in graph.nodes:
         if len(node.bottoms) < 2:
             continue
@@ -66,9 +66,9 @@ def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
         if expected is not None and _squeezed(labels) != _squeezed(expected) and not _is_flat(labels):
             yield Diagnostic(
                 "W105",
-                f"labels {text(labels)} for predictions {text(scores)}: their number fits, their shape does not",
+                f"labels {text(labels)} match predictions {text(scores)} in number, but not in shape",
                 node.origin.span("bottom", 1) or node.span,
-                (f"in layer `{node.name}`: shape {text(expected)} would agree, place by place",),
+                (f"in layer `{node.name}`: expected shape {text(expected)}",),
             )
 
 
@@ -77,7 +77,7 @@ def _squeezed(shape: Shape) -> Shape:
 
 
 def _is_flat(shape: Shape) -> bool:
-    """Whether all behind the batch is one axis: (n, c), whatever it was made of."""
+    """Whether all extents after the batch are one axis, (n, c)."""
     return len(_squeezed(shape[1:])) < 2
 
 

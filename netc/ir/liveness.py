@@ -1,4 +1,4 @@
-"""When each value is needed, and what that asks of memory: the peaks of inference and of training.
+"""When each value is needed, and the peak memory of inference and of training.
 
 Elements have the sizes of their types. An in-place layer's top is its bottom's memory; every other top is memory of its
 own.
@@ -24,7 +24,7 @@ class Liveness:
 
     @cached_property
     def memory(self) -> dict[str, str]:
-        """For each value, the first value of its memory: its own name but for an in-place layer's top."""
+        """For each value, the first value of its memory: its own name, except for the top of an in-place layer."""
         values = self.graph.values
         memory = {name: name for name in self.graph.inputs}
         for node in self.graph.nodes:
@@ -56,23 +56,23 @@ class Liveness:
 
     @cached_property
     def inference_peak(self) -> int | None:
-        """Most bytes of values at one time, each given up behind its last reader; outputs stay."""
+        """Most bytes of values at one time, each freed after its last reader; outputs stay."""
         return self._peak(self._inference())
 
     @cached_property
     def training_peak(self) -> int | None:
         """Most bytes of values and gradients at one time of a forward and backward pass.
 
-        A value that the backward pass may look at stays until that has passed the layer that made it; a gradient
-        lives from the last reader's turn to the maker's.
+        A value that the backward pass may read stays until the pass is through the layer that computed it; a gradient
+        lives from the backward pass of its last reader to that of its producer.
         """
         return self._peak(self._training())
 
     def _peak(self, steps: Iterator[tuple[list[str], list[str]]]) -> int | None:
-        """The largest sum, over steps of what comes and what goes then."""
+        """The largest sum over steps, each with the values that begin and end in it."""
         held = peak = 0
-        for come, go in steps:
-            more, less = self.bytes(come), self.bytes(go)
+        for begin, end in steps:
+            more, less = self.bytes(begin), self.bytes(end)
             if more is None or less is None:
                 return None
             held += more
@@ -115,11 +115,11 @@ class Liveness:
             new = [name for name in touched if name in with_gradient and name not in begun]
             begun.update(new)
             own = self._fresh(node.tops)
-            done = [name for name in own if name in begun]  # the gradient, and the value behind it
+            done = [name for name in own if name in begun]  # the gradient, and its value
             yield new, [*done, *(name for name in own if name in kept)]
 
     def _kept(self) -> set[str]:
-        """Memory that the backward pass may look at."""
+        """Memory that the backward pass may read."""
         kept: set[str] = set()
         for node in self.graph.nodes:
             if not self.gradients.isdisjoint(node.tops):

@@ -26,7 +26,7 @@ bottom element at the same place."""
 Sees = Literal["unknown", "place", "all"]
 """Which places of the bottoms a top element depends on: its own (across all channels), or all of them."""
 FedBy = Literal["", "database", "image list", "windows", "hdf5", "fillers", "memory", "input"]
-"""Where a data layer's tops come from: `memory` is arrays that a program hands over, `input` the user of the net."""
+"""Where a data layer's tops come from: `memory` is arrays that a program passes, `input` the caller of the net."""
 
 
 class Traits:

@@ -24,18 +24,18 @@ Straight = Callable[..., tuple[Tensor, ...]]
 
 
 def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Straight:
-    """The function that runs what `fetches` need, both given as names of values.
+    """The function that computes `fetches` from `feeds`, both names of values.
 
     Raises NetcError E302 for an input that is needed and not among `feeds`.
     """
     in_order = list(steps(graph, _needed(graph, feeds, fetches), kept=fetches))
-    makers = {top: step.node for step in in_order for top in step.tops}
+    producers = {top: step.node for step in in_order for top in step.tops}
     variable = {name: f"v{i}" for i, name in enumerate(graph.values)}
     last_use = {name: step for step in in_order for name in step.node.bottoms}
     lines = [f"def straight(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
     for step in in_order:
         tops = ", ".join(variable[name] for name in step.tops)
-        in_place = step.absorbed is None and _in_place(graph, step.node, makers, fetches)
+        in_place = step.absorbed is None and _in_place(graph, step.node, producers, fetches)
         lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable, in_place)}")
         dead = {name for name in (*step.node.bottoms, *step.tops) if last_use.get(name, step) is step} - set(fetches)
         if dead:
@@ -55,8 +55,8 @@ def _call(graph: Graph, step: Step, variable: dict[str, str], in_place: bool) ->
     return f"m[{node.key!r}]({', '.join(arguments)})"
 
 
-def _in_place(graph: Graph, node: Node, makers: dict[str, Node], fetches: tuple[str, ...]) -> bool:
-    """Whether a ReLU may overwrite its bottom; `makers` has the node that computes it, unless it was fed.
+def _in_place(graph: Graph, node: Node, producers: dict[str, Node], fetches: tuple[str, ...]) -> bool:
+    """Whether a layer may overwrite its bottom; `producers` has the node that computes each value that is not fed.
 
     Caffe's own rule, `layer.in_place`, is stricter: its backward pass reads the sign of the top, which a negative slope
     reverses.
@@ -64,14 +64,14 @@ def _in_place(graph: Graph, node: Node, makers: dict[str, Node], fetches: tuple[
     if not node.layer.overwrites or not all(node.propagate_down):
         return False
     bottom = node.bottoms[0]
-    maker = makers.get(bottom)
-    if maker is None or not maker.layer.overwritable or len(maker.tops) > 1:
+    producer = producers.get(bottom)
+    if producer is None or not producer.layer.overwritable or len(producer.tops) > 1:
         return False
     return len(graph.readers[bottom]) == 1 and bottom not in fetches
 
 
 def _needed(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> list[Node]:
-    """The nodes that `fetches` depend on, without those that only `feeds` depend on."""
+    """The nodes that `fetches` depend on, up to `feeds`."""
     fed, wanted, nodes = set(feeds), set(fetches) - set(feeds), []
     for node in reversed(graph.nodes):
         if not wanted.isdisjoint(node.tops) or (set(fetches) >= set(graph.outputs) and not node.tops):
