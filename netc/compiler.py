@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, did_you_mean
 from netc.frontends import NetDefinition, read_net
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph, Node, Phase, State
-from netc.ir.layer import Shapes
+from netc.ir.layer import Constant, Shapes
 from netc.ir.shapes import Probe, infer, no_probe
 from netc.ir.verify import verify
 from netc.passes.data_to_inputs import data_to_inputs
@@ -152,23 +152,24 @@ def lowered(
 
     net = lower(data_to_inputs(graph), generator, share, unfilled)
     for node in net.graph.nodes:
-        for name, file in node.layer.constants(len(node.bottoms)).items():
-            _read_constant(net, node, name, file)
+        for constant in node.layer.constants(len(node.bottoms)):
+            if constant.file:
+                _read_constant(net, node, constant)
     return net
 
 
-def _read_constant(net: Net, node: Node, name: str, file: str) -> None:
-    """Hand a layer what its `forward` finds in `mode.state`."""
+def _read_constant(net: Net, node: Node, constant: Constant) -> None:
+    """Register a constant that a layer has in a file with its module."""
     import torch
 
+    from netc.runtime.modules import register_constant
     from netc.weights import read_blob
 
     try:
-        array = read_blob(resolver(node)(file))
+        array = read_blob(resolver(node)(constant.file))
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None
-    state = cast("dict[str, torch.Tensor]", net.module(node.key).state)
-    state[name] = torch.from_numpy(array.astype("float32"))
+    register_constant(net.module(node.key), constant.name, torch.tensor(array, dtype=torch.float32))
 
 
 def load(

@@ -36,7 +36,7 @@ def check_traceable(layer: Layer, bottoms: int, tops: int) -> None:
         unsupported("it runs code of the user")
     if layer.is_data or not tops:
         unsupported("it reads or writes files" if layer.is_data else "it has no top")
-    if layer.constants(bottoms):
+    if any(constant.file for constant in layer.constants(bottoms)):
         unsupported("it reads a constant from a file")
 
 

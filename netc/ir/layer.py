@@ -113,6 +113,27 @@ class Cost:
         return Cost(self.macs + other.macs, self.operations + other.operations)
 
 
+@dataclass(frozen=True)
+class Constant:
+    """A tensor that a layer computes with and nothing changes: a buffer of its module, not one of its blobs."""
+
+    name: str
+    file: str = ""
+    """The .binaryproto file that holds it, as the net file names it; empty where `values` holds it."""
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class StateEntry:
+    """A tensor that a layer keeps from one pass to the next; the runtime owns it."""
+
+    name: str
+    shape: Shape
+    dtype: DType = "float32"
+    by_mode: bool = True
+    """Training and testing have one each."""
+
+
 @dataclass
 class Mode:
     """What a layer's `forward` may ask of the moment; made and owned by the runtime."""
@@ -121,10 +142,27 @@ class Mode:
     """As nn.Module.training: dropout drops, BatchNorm gathers statistics."""
     tops: int
     """How many tops the net wants of this layer."""
-    state: dict[str, Any] = field(default_factory=dict)
-    """What the layer keeps from one pass to the next (a recurrent layer's hidden state); not a weight."""
+    state: dict[str, Tensor] = field(default_factory=dict)
+    """What the layer kept in earlier passes. Use `kept` and `keep`."""
     check: Callable[[torch.Tensor, torch.Tensor, str], None] | None = None
     """`check(values, bad, "label")`: values where `bad` is true are out of range. Use `check_range`."""
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
+    """The layer's constants, by name."""
+    all_sum: Callable[[torch.Tensor], torch.Tensor] | None = None
+    """Sums a tensor over all processes of a training, differentiably; None where each normalizes by its own batch."""
+
+    def kept(self, name: str, by_mode: bool = True) -> Tensor | None:
+        """What an entry of the layer's state holds, None before the first `keep`; `by_mode` as the entry says."""
+        return self.state.get(self._slot(name, by_mode))
+
+    def keep(self, name: str, tensor: Tensor, by_mode: bool = True) -> None:
+        """Let an entry of the layer's state hold a tensor for later passes."""
+        self.state[self._slot(name, by_mode)] = tensor
+
+    def _slot(self, name: str, by_mode: bool) -> str:
+        if not by_mode:
+            return name
+        return f"{name}.train" if self.training else f"{name}.test"
 
     def check_range(self, values: Tensor, low: int, high: int, what: str, ignore: int | None = None) -> None:
         """Report values not in low <= value < high, NaN too: at once on a CPU, at the next synchronisation on a GPU.
@@ -212,12 +250,13 @@ class Layer(Traits):
 
         return Cost(operations=product(tops[0]) if tops else 0)
 
-    def constants(self, bottoms: int) -> Mapping[str, str]:
-        """The .binaryproto files of constants, by the names under which `forward` finds them in `mode.state`.
+    def constants(self, bottoms: int) -> tuple[Constant, ...]:
+        """The constants that `forward` finds in `mode.constants`; `bottoms` is how many bottoms the layer has."""
+        return ()
 
-        `bottoms` is how many the layer has.
-        """
-        return {}
+    def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
+        """The tensors that `forward` keeps from pass to pass with `mode.keep`; none by default."""
+        return ()
 
     # ------------------------------------------------------------------ the arithmetic
 

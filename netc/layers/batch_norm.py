@@ -104,8 +104,8 @@ class BatchNorm(Layer):
         factor, addend, *_ = *bottoms[1:], None, None
         batch = mode.training if self.use_global_stats is None else not self.use_global_stats
         normalize = self._by_batch if batch else self._by_blobs
-        if batch and mode.training and "all_sum" in mode.state:  # put there by netc.training.distributed.torch_world
-            normalize = functools.partial(self._by_all_batches, mode.state["all_sum"])
+        if batch and mode.training and mode.all_sum is not None:
+            normalize = functools.partial(self._by_all_batches, mode.all_sum)
         if x.dim() > 1:
             return normalize(x, factor, addend, weights)
         return normalize(x.unsqueeze(1), factor, addend, weights).squeeze(1)

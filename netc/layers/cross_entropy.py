@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import CaffeFields, Constant, Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees, without_axis
 from netc.layers._labels import (
     LOG_THRESHOLD,
@@ -108,6 +108,10 @@ class SoftmaxWithLoss(Layer):
         """Maximum, difference, exponential and sum of each score, and one operation a label."""
         return Cost(operations=4 * product(bottoms[0]) + product(bottoms[1]))
 
+    def constants(self, bottoms: int) -> tuple[Constant, ...]:
+        """The class weights, on the net's device."""
+        return (Constant("class_weights", values=self.class_weights),) if self.class_weights else ()
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Backward is probability - 1 at the label and probability elsewhere, also where the loss is at its bound."""
         import torch.nn.functional as F
@@ -132,11 +136,8 @@ class SoftmaxWithLoss(Layer):
         return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
 
     def _weights(self, scores: Tensor, mode: Mode) -> Tensor:
-        """The class weights on the scores' device, sent there once."""
-        kept: Tensor | None = mode.state.get("class weights")
-        if kept is None or (kept.device, kept.dtype) != (scores.device, scores.dtype):
-            kept = mode.state["class weights"] = scores.new_tensor(self.class_weights)
-        return kept
+        held = mode.constants.get("class_weights")
+        return scores.new_tensor(self.class_weights) if held is None else held.to(scores)
 
 
 @register("InfogainLoss", v1="INFOGAIN_LOSS")
@@ -146,7 +147,7 @@ class InfogainLoss(Layer):
 
     loss = - sum over labels and classes k of H[label, k] log(max(probability of k, 1e-20)), normalized. The identity
     for H gives SoftmaxWithLoss. H is the third bottom, else the BlobProto in `source`, which whoever builds
-    the net puts into the state under `infogain`.
+    the net registers as the constant `infogain`.
 
     Shapes: scores (n, c, ...), a label for each place off `axis`, c x c elements to a scalar, and the scores' shape.
 
@@ -219,9 +220,9 @@ class InfogainLoss(Layer):
             _check_matrix(product(bottoms[2]), text(bottoms[2]), bottoms[0][axis])
         return ((), bottoms[0])
 
-    def constants(self, bottoms: int) -> dict[str, str]:
+    def constants(self, bottoms: int) -> tuple[Constant, ...]:
         """The matrix in `source`, where no third bottom is the matrix (LayerSetUp)."""
-        return {"infogain": self.source} if self.source and bottoms < 3 else {}
+        return (Constant("infogain", self.source),) if self.source and bottoms < 3 else ()
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """The softmax, its logarithm, and a multiply-add of each with the matrix."""
@@ -248,9 +249,9 @@ class InfogainLoss(Layer):
     def _matrix(self, bottoms: Sequence[Tensor], classes: int, mode: Mode) -> Tensor:
         if len(bottoms) > 2:
             return bottoms[2].detach().reshape(classes, classes)
-        if "infogain" not in mode.state:
+        if "infogain" not in mode.constants:
             fail(f"the infogain matrix `{self.source}` was not read", code="E206", field="infogain_loss_param.source")
-        matrix: Tensor = mode.state["infogain"]
+        matrix = mode.constants["infogain"]
         _check_matrix(matrix.numel(), text(tuple(matrix.shape)), classes)
         return matrix.to(bottoms[0]).reshape(classes, classes)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, StateEntry, counted, fail
 from netc.ir.traits import FedBy
 from netc.layers._registry import register
 
@@ -111,15 +111,21 @@ class HDF5Output(Layer):
             fail(f"{data[0]} items of data, but {label[0]} of labels: the first axes must agree", field="bottom")
         return ()
 
+    def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
+        """Whether a pass has begun the file."""
+        return (StateEntry("written", (), "bool", by_mode=False),)
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Opens, writes and closes the file in each pass, so that it is whole between two.
 
         Raises NetcError E408 where it cannot be written.
         """
+        import torch
+
         arrays = [bottom.detach().float().cpu().numpy() for bottom in bottoms]
         arrays = [rows.reshape((*rows.shape, 1, 1, 1)[:4]) for rows in arrays]
         try:
-            _write(self.file_name, arrays, first=not mode.state.get("written", False))
+            _write(self.file_name, arrays, first=mode.kept("written", by_mode=False) is None)
         except (OSError, RuntimeError, KeyError) as error:  # the last two are h5py's for a file that others changed
             number = error.errno if isinstance(error, OSError) else None
             reason = os.strerror(number) if number else str(error)
@@ -128,7 +134,7 @@ class HDF5Output(Layer):
                 code="E408",
                 field="hdf5_output_param.file_name",
             )
-        mode.state["written"] = True
+        mode.keep("written", torch.ones((), dtype=torch.bool), by_mode=False)
         return ()
 
 

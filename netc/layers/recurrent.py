@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, StateEntry, Weight, Weights, fail
 from netc.ir.traits import Sees, TopRead
 from netc.layers._registry import register
 
@@ -129,13 +129,18 @@ class Recurrent(Layer):
             given = given + F.linear(bottoms[2].flatten(1), weights[2])
         return given.unbind(0)
 
+    def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
+        """The states after the last step, where they are not tops."""
+        shape = (bottoms[0][1], self.num_output)
+        return () if self.expose_hidden else tuple(StateEntry(name, shape) for name in self.states)
+
     def _start(self, bottoms: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """The states before the first step, each (n, num_output)."""
         if self.expose_hidden:
             return tuple(bottom.detach()[0] for bottom in bottoms[-len(self.states) :])
         n = bottoms[0].shape[1]
-        kept: tuple[Tensor, ...] | None = mode.state.get(_key(mode))
-        if kept is not None and kept[0].shape[0] == n:
+        kept = [state for name in self.states if (state := mode.kept(name)) is not None]
+        if len(kept) == len(self.states) and kept[0].shape[0] == n:
             return tuple(state.to(bottoms[0]) for state in kept)
         return (bottoms[0].new_zeros(n, self.num_output),) * len(self.states)
 
@@ -147,12 +152,9 @@ class Recurrent(Layer):
         if self.expose_hidden:
             return (outputs, *(state.unsqueeze(0) for state in states))
         if not torch.compiler.is_exporting():
-            mode.state[_key(mode)] = states
+            for name, state in zip(self.states, states):
+                mode.keep(name, state)
         return (outputs,)
-
-
-def _key(mode: Mode) -> str:
-    return "hidden in training" if mode.training else "hidden in testing"
 
 
 @register("RNN", field="recurrent_param")

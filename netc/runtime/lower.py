@@ -18,7 +18,7 @@ from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.dtypes import fed_tensor
 from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
-from netc.runtime.modules import LayerModule, module_for
+from netc.runtime.modules import LayerModule, module_for, register_constant
 from netc.runtime.straight_line import Straight, straight
 
 KEPT_SHAPES = 1000
@@ -204,6 +204,10 @@ def lower(
         if found is None:
             fresh[node.key] = not empty
     _fill(blobs_of(graph, modules), fresh, generator)
+    for node in graph.nodes:
+        for constant in node.layer.constants(len(node.bottoms)):
+            if constant.values:
+                register_constant(modules[node.key], constant.name, torch.tensor(constant.values))
     return Net(graph.without_arrays(), modules).train(graph.state.phase == "TRAIN")
 
 

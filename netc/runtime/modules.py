@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,7 +36,10 @@ class LayerModule(nn.Module):
     ) -> None:
         super().__init__()
         self.layer, self.tops, self.layer_name, self.span = layer, tops, name, span
-        self.state: dict[str, Any] = {}
+        self.state: dict[str, Tensor] = {}
+        """What the layer keeps from pass to pass; see `runtime.pass_state`."""
+        self.all_sum: Callable[[Tensor], Tensor] | None = None
+        self.constant_names: tuple[str, ...] = ()
         self.weight_names = tuple(weight.name for weight in weights)
         self.views: dict[str, Shape] = {} if holder is None else getattr(holder, "views", {})
         """Shapes in which the layer sees weights that it shares with a layer of other shapes."""
@@ -50,7 +54,14 @@ class LayerModule(nn.Module):
 
     def forward(self, *bottoms: Tensor) -> Any:
         """The tops: one tensor, or a tuple of `tops` tensors."""
-        mode = Mode(self.training, self.tops, self.state, None if torch.compiler.is_compiling() else self._check)
+        mode = Mode(
+            self.training,
+            self.tops,
+            self.state,
+            None if torch.compiler.is_compiling() else self._check,
+            {name: getattr(self, name) for name in self.constant_names},
+            self.all_sum,
+        )
         holder = self if self.holder is None else self.holder
         weights = [getattr(holder, name) for name in self.weight_names]
         if self.views:
@@ -104,6 +115,13 @@ class InPlaceLeakyReLU(nn.LeakyReLU):
 def overwrite(module: nn.Module, bottom: Tensor) -> Any:
     """The module's top, computed in the memory of its bottom; a module that replaced it is called as usual."""
     return module(bottom, inplace=True) if isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) else module(bottom)
+
+
+def register_constant(module: nn.Module, name: str, values: Tensor) -> None:
+    """Make a layer's constant a buffer of its module, of whichever kind; no state_dict holds it."""
+    module.register_buffer(name, values, persistent=False)
+    if isinstance(module, LayerModule) and name not in module.constant_names:
+        module.constant_names += (name,)
 
 
 def module_for(node: Node, bottoms: Shapes, weights: Weights) -> nn.Module:

@@ -7,6 +7,7 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.cross_entropy import LARGEST, InfogainLoss, SigmoidCrossEntropyLoss, SoftmaxWithLoss
+from netc.runtime.modules import register_constant
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
 
@@ -170,16 +171,16 @@ def test_gradients(layer, fixed):
     assert gradcheck(layer, (3, 5, 4, 2), *(tuple(f.shape) for f in fixed.values()), fixed=fixed)
 
 
-def test_infogain_matrix_from_the_state():
+def test_infogain_matrix_from_a_constant():
     layer = InfogainLoss(source="h.binaryproto", axis=-1)
     bottoms = values(3, 5), torch.tensor([1.0, 0.0, 4.0], dtype=torch.float64)
     module = module_of(layer, ((3, 5), (3,)))
     with raises("E206", "the infogain matrix `h.binaryproto` was not read"):
         module(*bottoms)
-    module.state["infogain"] = torch.ones(1, 1, 4, 4)
+    register_constant(module, "infogain", torch.ones(1, 1, 4, 4))
     with raises("E102", "an infogain matrix .1,1,4,4. of 16 elements for 5 classes"):
         module(*bottoms)
-    module.state["infogain"] = MATRIX.float().reshape(1, 1, 5, 5)
+    register_constant(module, "infogain", MATRIX.float().reshape(1, 1, 5, 5))
     (expected,) = run(InfogainLoss(), *bottoms, MATRIX.float().double())
     assert module(*bottoms).item() == expected
 

@@ -146,4 +146,4 @@ def synchronize(net: Net) -> None:
     """Let BatchNorm layers normalize by the batches of all processes in training."""
     for module in net.modules():
         if isinstance(module, LayerModule) and module.layer.batch_statistics:
-            module.state["all_sum"] = all_sum
+            module.all_sum = all_sum

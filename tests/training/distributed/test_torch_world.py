@@ -135,14 +135,16 @@ def normalised(world):
     """A batch of two sizes through a synchronised BatchNorm with a Scale's factor and addend."""
     from netc.training.distributed.all_sum import all_sum
 
-    return normalise(BATCH[:2] if world.rank == 0 else BATCH[2:], {"all_sum": all_sum})
+    return normalise(BATCH[:2] if world.rank == 0 else BATCH[2:], all_sum)
 
 
-def normalise(batch, state):
+def normalise(batch, all_sum=None):
     x = batch.clone().requires_grad_()
     blobs = [torch.full((3,), 0.5), torch.full((3,), 0.25), torch.ones(1)]
     factor, addend = torch.tensor([1.5, 2.0, -1.0]), torch.tensor([0.5, 0.0, 3.0])
-    top = BatchNorm(moving_average_fraction=0.9, eps=1e-3).forward([x, factor, addend], blobs, Mode(True, 1, state))
+    top = BatchNorm(moving_average_fraction=0.9, eps=1e-3).forward(
+        [x, factor, addend], blobs, Mode(True, 1, all_sum=all_sum)
+    )
     top.pow(3).sum().backward()
     return {"top": top.detach(), "gradient": x.grad, "blobs": blobs}
 
@@ -209,7 +211,7 @@ def test_gradients_keep_the_memory_layout_of_their_parameters(world):
 
 
 def test_a_synchronised_batch_norm_is_that_of_the_whole_batch(world):
-    whole = normalise(BATCH, {})
+    whole = normalise(BATCH)
     for rank, rows in zip(world.ranks, (slice(0, 2), slice(2, 6))):
         part = rank["normalised"]
         torch.testing.assert_close(part["top"], whole["top"][rows], rtol=1e-5, atol=1e-5)

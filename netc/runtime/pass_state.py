@@ -1,0 +1,41 @@
+"""What the layers of a net keep from one pass to the next: a recurrent layer's hidden state, for instance.
+
+A layer declares it (`Layer.state_entries`), its module holds it, and this is how others read and write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from netc.diagnostics import NetcError
+from netc.runtime.lower import Net
+from netc.runtime.modules import LayerModule
+
+
+def pass_state(net: Net) -> dict[str, Tensor]:
+    """Every tensor that a layer of the net keeps, by node key and slot (`lstm.h.train`); none before a first pass."""
+    return {f"{key}.{slot}": tensor for key, module in _keeping(net) for slot, tensor in module.state.items()}
+
+
+def restore_pass_state(net: Net, state: Mapping[str, Tensor]) -> None:
+    """Let the layers go on from what `pass_state` returned; from nothing where `state` is empty.
+
+    Raises NetcError E302 for a layer that the net does not have.
+    """
+    modules = dict(_keeping(net))
+    for module in modules.values():
+        module.state.clear()
+    for name, tensor in state.items():
+        key, slot = name.split(".", 1)  # a key has no dots, see `module_key`
+        if key not in modules:
+            raise NetcError(f"the net has no layer `{key}` that keeps state", code="E302")
+        modules[key].state[slot] = tensor.clone()
+
+
+def _keeping(net: Net) -> Iterator[tuple[str, LayerModule]]:
+    for node in net.graph.nodes:
+        module = net.module(node.key)
+        if isinstance(module, LayerModule):
+            yield node.key, module
