@@ -256,8 +256,24 @@ def render(diagnostics: Sequence[Diagnostic]) -> str:
         else:
             shown.append(diagnostic.render())
     if hidden:
-        shown.append(f"... and {hidden} more errors")
+        shown.append(f"... and {counted(hidden, 'more error')}")
     return "\n\n".join(shown)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and the noun that it counts, in the singular or plural.
+
+    >>> [counted(n, noun) for n, noun in ((1, "top"), (2, "top"), (0, "axis"), (3, "class"), (2, "param entry"))]
+    ['1 top', '2 tops', '0 axes', '3 classes', '2 param entries']
+    """
+    return f"{count} {noun if count == 1 else _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    for ending, plural in (("is", "es"), ("ss", "sses"), ("x", "xes"), ("ry", "ries"), ("ty", "ties")):
+        if noun.endswith(ending):
+            return noun.removesuffix(ending) + plural
+    return f"{noun}s"
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:

@@ -10,6 +10,7 @@ import click
 
 from netc.cli.options import SwitchCommand, option, switch
 from netc.cli.terminal import progress_bar, show
+from netc.diagnostics import counted
 
 if TYPE_CHECKING:
     from netc.data.tools.database_report import DatabaseReport
@@ -105,13 +106,13 @@ def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
     with progress_bar("converting") as progress:
         done, classes = convert_folder(folder, output, settings, seed=seed or 0, progress=progress, **options)
     _report(output, done)
-    click.echo(f"{options['labels'] or labels_beside(output)}: {len(classes)} classes")
+    click.echo(f"{options['labels'] or labels_beside(output)}: {counted(len(classes), 'class')}")
 
 
 def _report(output: str, done: Conversion) -> None:
     show(done.skipped)
     skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
-    click.echo(f"{output}: {done.written} records{skipped}")
+    click.echo(f"{output}: {counted(done.written, 'record')}{skipped}")
 
 
 @command.command(name="mean")
@@ -147,7 +148,7 @@ def mnist(images: str, labels: str, output: str, backend: str) -> None:
 
     with progress_bar("converting") as progress:
         count = convert(images, labels, output, backend, progress)
-    click.echo(f"{output}: {count} records")
+    click.echo(f"{output}: {counted(count, 'record')}")
 
 
 @command.command(name="cifar10")
@@ -166,7 +167,7 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
     with progress_bar("converting") as progress:
         counts = convert(folder, output_folder, backend, progress)
     for part, count in counts.items():
-        click.echo(f"{os.path.join(output_folder, f'cifar10_{part}_{backend}')}: {count} records")
+        click.echo(f"{os.path.join(output_folder, f'cifar10_{part}_{backend}')}: {counted(count, 'record')}")
 
 
 @command.command(name="show")
@@ -190,7 +191,7 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
 
 def _described(found: DatabaseReport) -> list[str]:
     looked = "" if found.examined == found.records else f", {found.examined} of them looked at"
-    lines = [f"{found.name}: {found.backend}, {found.records} records{looked}, {found.bytes:,} bytes"]
+    lines = [f"{found.name}: {found.backend}, {counted(found.records, 'record')}{looked}, {found.bytes:,} bytes"]
     readable = found.examined - len(found.faults)
     lines.append(f"images: {found.encoded} compressed, {found.floats} of floats, {len(found.faults)} not readable")
     lines += [f"shape {'x'.join(map(str, shape))}: {count}" for shape, count in found.shapes.most_common(10)]
@@ -216,6 +217,6 @@ def check(database: str, threads: int | None) -> int:
         found = inspect_database(database, threads=threads, progress=progress)
     show(found.faults)
     bad = f"{len(found.faults)} cannot be read" if found.faults else "all can be read"
-    sizes = f", of {len(found.shapes)} shapes" if len(found.shapes) > 1 else ""
-    click.echo(f"{database}: {found.records} records, {bad}{sizes}")
+    sizes = f", of {counted(len(found.shapes), 'shape')}" if len(found.shapes) > 1 else ""
+    click.echo(f"{database}: {counted(found.records, 'record')}, {bad}{sizes}")
     return int(bool(found.faults))

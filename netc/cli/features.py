@@ -9,6 +9,7 @@ import click
 from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
 from netc.cli.terminal import progress_bar
+from netc.diagnostics import counted
 
 
 @click.command(name="features")
@@ -57,4 +58,4 @@ def command(
             progress=progress,
         )
     for database, (blob, count) in zip(databases.split(","), counts.items()):
-        click.echo(f"{database}: {count} records of `{blob}`")
+        click.echo(f"{database}: {counted(count, 'record')} of `{blob}`")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
+from netc.diagnostics import counted
 
 if TYPE_CHECKING:
     from netc.conversion.verify import ValueDifference, Verification
@@ -85,10 +86,10 @@ def _table(found: Verification, tolerance: float) -> str:
     lines += [_line(row, width) for row in found.differences]
     count = len(found.differences)
     if found.first is None:
-        lines.append(f"all {count} values agree to {tolerance:g}")
+        lines.append(f"all {counted(count, 'value')} agree to {tolerance:g}")
     else:
         differing = sum(row.departs for row in found.differences)
-        lines.append(f"{differing} of {count} values differ, first `{found.first.name}`")
+        lines.append(f"{differing} of {counted(count, 'value')} differ, first `{found.first.name}`")
     return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 

@@ -13,6 +13,7 @@ from netc.cli.options import format_option, option, parse_shapes, shape_option
 from netc.cli.terminal import show
 from netc.conversion.embedded_net import write_prototxt
 from netc.conversion.weights_report import BlobRow, Listing, list_weights
+from netc.diagnostics import counted
 from netc.ir.dims import text
 
 
@@ -69,7 +70,7 @@ def _table(found: Listing) -> str:
     widths = [max(map(len, column)) for column in zip(*rows)] if rows else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     layers = len({(row.layer, row.type) for row in found.rows if row.file is not None})
-    title = f"{found.name or '(unnamed)'}: {layers} layers, {found.values:,} values"
+    title = f"{found.name or '(unnamed)'}: {counted(layers, 'layer')}, {found.values:,} values"
     return "\n".join([_visible(line) for line in (title, *lines)])
 
 

@@ -14,7 +14,7 @@ from netc.conversion.embedded_net import described
 from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
 from netc.conversion.preprocess import PreprocessOptions
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape
 from netc.passes.arrays import Array
 from netc.passes.drop_losses import drop_losses
@@ -75,13 +75,15 @@ def read_labels(path: str | Path) -> list[str]:
 def _only(outputs: Sequence[str]) -> str:
     if len(outputs) != 1:
         listed = ", ".join(f"`{name}`" for name in outputs)
-        raise NetcError(f"the net has {len(outputs)} outputs: {listed}", code="E302", help="name one: `--blob NAME`")
+        raise NetcError(
+            f"the net has {counted(len(outputs), 'output')}: {listed}", code="E302", help="name one: `--blob NAME`"
+        )
     return outputs[0]
 
 
 def _check_labels(names: Sequence[str], classes: int, path: str | Path | None) -> None:
     if names and len(names) != classes:
-        raise NetcError(f"`{path}` names {len(names)} classes, the net gives {classes}", code="E100")
+        raise NetcError(f"`{path}` names {counted(len(names), 'class')}, the net gives {classes}", code="E100")
 
 
 def _best(scores: Array, names: Sequence[str], top: int) -> list[Guess]:

@@ -12,7 +12,7 @@ from netc.conversion.embedded_net import described
 from netc.conversion.models import Files, Misfits, listed, open_net, read_state
 from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.conversion.writers import SUFFIXES, WRITERS, ExportOptions, Format, Half
-from netc.diagnostics import Diagnostic, NetcError, Source
+from netc.diagnostics import Diagnostic, NetcError, Source, counted
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph
 from netc.layers.cross_entropy import SoftmaxWithLoss
@@ -93,7 +93,7 @@ def _unfilled(model: Graph, weights: Files | None) -> tuple[Diagnostic, ...]:
     missing = [f"`{node.name}`" for node in model.nodes if model.arrays(node) and node.name not in given]
     if not missing:
         return ()
-    message = f"{len(missing)} layers have the weights that their fillers drew: no file gives them"
+    message = f"no file has the weights of {counted(len(missing), 'layer')}: the initial values are kept"
     return (Diagnostic("W802", message, notes=(", ".join(missing[:5]) + ", ..." * (len(missing) > 5),)),)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from netc.conversion.models import Files
 from netc.conversion.runners import open_runner
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape
 from netc.passes.arrays import Array
 
@@ -29,5 +29,7 @@ def read_inputs(
         return {name: loaded[name] for name in loaded.files}
     names = next((list(r.inputs) for side in sides if (r := open_runner(side, weights, shapes)).inputs), [])
     if len(names) != 1:
-        raise NetcError(f"the net has {len(names)} inputs, `{file}` holds one array", code="E302", help="give a .npz")
+        raise NetcError(
+            f"the net has {counted(len(names), 'input')}, `{file}` holds one array", code="E302", help="give a .npz"
+        )
     return {names[0]: loaded}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from netc import compiler
 from netc.conversion.embedded_net import described
-from netc.diagnostics import NetcError, Source, did_you_mean
+from netc.diagnostics import NetcError, Source, counted, did_you_mean
 from netc.ir.dims import Shape, text
 from netc.ir.graph import Graph
 from netc.passes.arrays import Array
@@ -158,7 +158,9 @@ def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
             raise NetcError(f"`{source}` has `{name}`, the net has not", code="E306", help=did_you_mean(name, own))
     missing = [name for name in own if name not in state]
     if missing:
-        raise NetcError(f"`{source}` lacks {len(missing)} tensors of the net, among them `{missing[0]}`", code="E306")
+        raise NetcError(
+            f"`{source}` lacks {counted(len(missing), 'tensor')} of the net, among them `{missing[0]}`", code="E306"
+        )
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             given, wanted = text(tuple(tensor.shape)), text(tuple(own[name].shape))

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from netc import compiler
-from netc.diagnostics import NetcError, Source, did_you_mean
+from netc.diagnostics import NetcError, Source, counted, did_you_mean
 from netc.exporters.caffe import net_text
 from netc.frontends import read_net
 from netc.ir.dims import differ, text
@@ -140,7 +140,10 @@ def drop(model: Graph, names: Sequence[str]) -> Graph:
     renamed = {}
     for node in gone:
         if node.tops and (len(node.tops) != 1 or not node.bottoms):
-            raise NetcError(f"`{node.name}` has {len(node.bottoms)} bottoms, {len(node.tops)} tops", code="E805")
+            raise NetcError(
+                f"`{node.name}` has {counted(len(node.bottoms), 'bottom')}, {counted(len(node.tops), 'top')}",
+                code="E805",
+            )
         for top in node.tops:
             before, after = model.shape(node.bottoms[0]), model.shape(top)
             if before is None or after is None or differ(before, after):

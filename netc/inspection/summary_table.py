@@ -7,6 +7,7 @@ import io
 import json
 from typing import Any
 
+from netc.diagnostics import counted
 from netc.inspection.net_cost import NetCost
 from netc.ir.cost import CostRow
 from netc.ir.dims import known, text
@@ -40,7 +41,7 @@ def as_text(summary: NetCost) -> str:
 
 def _caption(summary: NetCost) -> str:
     size = "?" if summary.batch is None else summary.batch
-    return f"total of {len(summary.rows)} layers, {summary.graph.state.phase} net, batch size {size}"
+    return f"total of {counted(len(summary.rows), 'layer')}, {summary.graph.state.phase} net, batch size {size}"
 
 
 def _aligned(cell: str, column: int, width: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape
 from netc.ir.dtypes import DType
 from netc.ir.fields import Fields
@@ -58,20 +58,10 @@ class Count:
         """The rule in words."""
         high = self.low if self.high == -1 else self.high
         if high is None:
-            return f"at least {self.low} {noun}{'s' * (self.low != 1)}"
+            return f"at least {counted(self.low, noun)}"
         if high == self.low:
-            return f"exactly {high} {noun}{'s' * (high != 1)}"
+            return f"exactly {counted(high, noun)}"
         return f"{self.low} {'or' if high == self.low + 1 else 'to'} {high} {noun}s"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and what it counts.
-
-    >>> counted(1, "top"), counted(2, "top"), counted(0, "top"), counted(2, "axis")
-    ('1 top', '2 tops', 'no top', '2 axes')
-    """
-    many = f"{noun[:-2]}es" if noun.endswith("is") else f"{noun}s"
-    return f"{count or 'no'} {many if count > 1 else noun}"
 
 
 @dataclass(frozen=True)

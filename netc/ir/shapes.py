@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from netc.diagnostics import Diagnostic, NetcError, Report
+from netc.diagnostics import Diagnostic, NetcError, Report, counted
 from netc.ir.dims import LIMIT, Shape, differ, known, product, text
 from netc.ir.graph import Graph, Node
-from netc.ir.layer import DataLayer, Shapes, Weights, counted
+from netc.ir.layer import DataLayer, Shapes, Weights
 from netc.ir.parameter_table import ParameterTable
 from netc.ir.parameters import ParamSpec
 
@@ -108,7 +108,7 @@ class _Driver:
     def _check_specs(self, node: Node, weights: Weights) -> None:
         if len(node.param_specs) > len(weights):
             raise NetcError(
-                f"{len(node.param_specs)} `param` entries, but the layer has {counted(len(weights), 'blob')}",
+                f"{counted(len(node.param_specs), '`param` entry')}, but the layer has {counted(len(weights), 'blob')}",
                 code="E021",
                 span=node.origin.span("param", len(weights)),
                 field="param",

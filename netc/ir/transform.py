@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.augmentation import (
     Augmentation,
     Distortion,
@@ -111,10 +111,11 @@ class Transform:
         channels = len(self.mean_value) if len(self.mean_value) > 1 else UNKNOWN
         c, h, w = (channels, UNKNOWN, UNKNOWN) if record is None else record
         if c < 1:
-            raise NetcError(f"a record of {c} channels", code="E102")
+            raise NetcError(f"a record of {counted(c, 'channel')}", code="E102")
         if len(self.mean_value) > 1 and len(self.mean_value) != c:
             raise NetcError(
-                f"{len(self.mean_value)} values of `mean_value` for {c} channels: give one, or one a channel",
+                f"{counted(len(self.mean_value), 'value')} of `mean_value` for "
+                f"{counted(c, 'channel')}: give one, or one a channel",
                 code="E102",
                 field="transform_param.mean_value",
             )

@@ -5,8 +5,9 @@ Rules from `blob.hpp` (CanonicalAxisIndex), `concat_layer.cpp` and `eltwise_laye
 
 from __future__ import annotations
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, canonical_axis, differ, known
-from netc.ir.layer import Shapes, counted, fail
+from netc.ir.layer import Shapes, fail
 
 
 def axis_of(axis: int, shape: Shape, field: str = "axis") -> int:

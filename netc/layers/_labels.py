@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, canonical_axis, differ, product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import CaffeFields, Mode, Shapes, counted, fail
+from netc.ir.layer import CaffeFields, Mode, Shapes, fail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +74,11 @@ def class_weights(loss: Fields) -> tuple[float, ...]:
 def check_weights(weights: tuple[float, ...], smoothing: float, classes: int) -> None:
     """Raises NetcError E101 for another number of weights than classes, and for a share outside 0 to 1."""
     if weights and len(weights) != classes:
-        fail(f"{len(weights)} class weights for {classes} classes", code="E101", field="loss_param.class_weighting")
+        fail(
+            f"{counted(len(weights), 'class weight')} for {counted(classes, 'class')}",
+            code="E101",
+            field="loss_param.class_weighting",
+        )
     if not 0 <= smoothing < 1:
         found = f"`label_smoothing` is {smoothing:g}: it must be 0 or more and less than 1"
         fail(found, code="E101", field="loss_param.label_smoothing")
@@ -92,7 +97,10 @@ def check_items(bottoms: Shapes) -> int:
     if not scores or not labels:
         fail(f"a bottom without axes: {text(scores)} and {text(labels)}", field="bottom")
     if differ(scores[0], labels[0]):
-        fail(f"{scores[0]} items of data, but {labels[0]} of labels: the first axes must agree", field="bottom")
+        fail(
+            f"{counted(scores[0], 'item')} of data, but {labels[0]} of labels: the first axes must agree",
+            field="bottom",
+        )
     return scores[0]
 
 
@@ -109,7 +117,8 @@ def check_label_count(scores: Shape, axis: int, labels: Shape) -> None:
     places = (*scores[:axis], *scores[axis + 1 :])
     if differ(product(places), product(labels)):
         fail(
-            f"{product(labels)} labels {text(labels)} for {product(places)} predictions {text(scores)}",
+            f"{counted(product(labels), 'label')} {text(labels)} for "
+            f"{counted(product(places), 'prediction')} {text(scores)}",
             "one label belongs to each place, whatever the extent of the class axis",
             field="bottom",
         )

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.documentation import LayerDocstring
 from netc.ir.fields import Fields
 from netc.ir.layer import Layer
@@ -113,7 +113,7 @@ def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] 
     holding = [cls for cls in classes if cls in _PREDICATES and _PREDICATES[cls](use)]
     fitting = holding or [cls for cls in classes if cls not in _PREDICATES]
     if len(fitting) > 1:
-        raise _ambiguous(name, f"{len(fitting)} meanings of layer type `{name}` fit this layer", fitting)
+        raise _ambiguous(name, f"{counted(len(fitting), 'meaning')} of layer type `{name}` fit this layer", fitting)
     if classes and not fitting:
         raise _ambiguous(name, f"no meaning of layer type `{name}` fits this layer", classes)
     return fitting[0] if fitting else None

@@ -5,6 +5,7 @@ Rules from `base_conv_layer.cpp` (LayerSetUp) and `pooling_layer.cpp` (LayerSetU
 
 from __future__ import annotations
 
+from netc.diagnostics import counted
 from netc.ir.dims import ceil_div
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, fail
@@ -52,7 +53,9 @@ def each_axis(values: Extents, axes: int, name: str) -> Extents:
     if not values:
         fail(f"`{name}` is missing", code="E101")
     if len(values) != 1:
-        fail(f"{len(values)} values of `{name}` for {axes} spatial axes", code="E101", field=name)
+        fail(
+            f"{counted(len(values), 'value')} of `{name}` for {counted(axes, 'spatial axis')}", code="E101", field=name
+        )
     return values * axes
 
 

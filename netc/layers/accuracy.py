@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Role, Sees, without_axis
@@ -57,7 +58,7 @@ class Accuracy(Layer):
         check_label_count(bottoms[0], axis, bottoms[1])
         classes = bottoms[0][axis]
         if self.top_k > classes:
-            fail(f"`top_k` {self.top_k} of {classes} classes", field="top_k")
+            fail(f"`top_k` {self.top_k} of {counted(classes, 'class')}", field="top_k")
         return ((), (classes,))
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:

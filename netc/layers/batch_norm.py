@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
@@ -100,7 +101,7 @@ class BatchNorm(Layer):
         x = bottoms[0]
         channels = self._channels(tuple(x.shape))
         if channels != weights[0].shape[0]:
-            fail(f"{channels} channels do not fit blobs of {weights[0].shape[0]}", field="bottom")
+            fail(f"expected {counted(weights[0].shape[0], 'channel')}, got {channels}", field="bottom")
         factor, addend, *_ = *bottoms[1:], None, None
         batch = mode.training if self.use_global_stats is None else not self.use_global_stats
         normalize = self._by_batch if batch else self._by_blobs

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import differ
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
@@ -121,13 +122,18 @@ class Slice(Layer):
         points = self.slice_point
         if not points:
             if differ(extent % tops, 0):
-                fail(f"{extent} at axis {self.axis} cannot be split into {tops} equal tops", field="top")
+                fail(f"{extent} at axis {self.axis} cannot be split into {counted(tops, 'equal top')}", field="top")
             return (extent // tops,) * tops
         if len(points) != tops - 1:
-            fail(f"{tops} tops need {tops - 1} of `slice_point`, not {len(points)}", code="E101", field="slice_point")
+            fail(
+                f"expected {counted(tops - 1, 'value')} of `slice_point` for {counted(tops, 'top')}, got {len(points)}",
+                code="E101",
+                field="slice_point",
+            )
         if tops > extent or points[-1] > extent:
             fail(
-                f"{tops} tops up to `slice_point` {points[-1]} do not fit {extent} at axis {self.axis}",
+                f"{extent} at axis {self.axis} cannot be split into "
+                f"{counted(tops, 'top')} at `slice_point` {points[-1]}",
                 field="slice_point",
             )
         return tuple(end - start for start, end in zip((0, *points), (*points, extent)))

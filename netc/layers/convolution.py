@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
@@ -88,7 +89,7 @@ class SlidingKernel(Layer):
         positive(self.stride, "stride")
         positive(self.dilation, "dilation")
         if self.num_output % self.group:
-            fail(f"`num_output` {self.num_output} is no multiple of `group` {self.group}", field="group")
+            fail(f"`num_output` {self.num_output} is not a multiple of `group` {self.group}", field="group")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """See the class. Raises NetcError E101, E102 where windows, groups or bottoms do not fit."""
@@ -96,7 +97,9 @@ class SlidingKernel(Layer):
             fail(f"bottoms of different shapes: {', '.join(map(text, bottoms))}", field="bottom")
         axis = axis_of(self.axis, bottoms[0])
         if differ(bottoms[0][axis] % self.group, 0):
-            fail(f"{bottoms[0][axis]} channels are no multiple of `group` {self.group}", field="group")
+            fail(
+                f"the number of channels, {bottoms[0][axis]}, is not a multiple of `group` {self.group}", field="group"
+            )
         top = (*bottoms[0][:axis], self.num_output, *self._extents(bottoms[0][axis + 1 :]))
         return (top,) * len(bottoms)
 
@@ -143,7 +146,10 @@ class SlidingKernel(Layer):
     def _one(self, bottom: Tensor, axis: int, weights: Sequence[Tensor]) -> Tensor:
         batch, rest = bottom.shape[:axis], bottom.shape[axis:]
         if self._channels(rest[0]) != tuple(weights[0].shape[:2]):
-            fail(f"a bottom with {rest[0]} channels does not fit weights of shape {text(tuple(weights[0].shape))}")
+            fail(
+                f"a bottom with {counted(rest[0], 'channel')} does not fit "
+                f"weights of shape {text(tuple(weights[0].shape))}"
+            )
         folded = bottom.reshape(product(batch), *rest)
         bias = weights[1] if self.bias_term else None
         top = self._compute(folded, weights[0], bias, self.windows(len(rest) - 1))

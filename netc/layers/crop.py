@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from netc.diagnostics import counted
 from netc.ir.dims import text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Elements, Sees
@@ -45,17 +46,27 @@ class Crop(Layer):
         """See the class. Raises NetcError E101, E102 where the part lies outside."""
         first, second = bottoms
         if len(first) != len(second):
-            fail(f"bottoms with {len(first)} and {len(second)} axes: {text(first)}, {text(second)}", field="bottom")
+            fail(
+                f"bottoms with {len(first)} and {counted(len(second), 'axis')}: {text(first)}, {text(second)}",
+                field="bottom",
+            )
         axis = axis_of(self.axis, first)
         for i, start in enumerate(self._offsets(len(first) - axis), axis):
             if first[i] - start < second[i]:
-                fail(f"{second[i]} elements from {start} on reach beyond the {first[i]} of axis {i}", field="offset")
+                fail(
+                    f"axis {i} of {counted(first[i], 'element')} is too short for {second[i]} from offset {start}",
+                    field="offset",
+                )
         return ((*first[:axis], *second[axis:]),)
 
     def _offsets(self, axes: int) -> tuple[int, ...]:
         """Where the part starts on each of the last `axes` axes."""
         if len(self.offset) > 1 and len(self.offset) != axes:
-            fail(f"{len(self.offset)} values of `offset` for {axes} axes", code="E101", field="offset")
+            fail(
+                f"{counted(len(self.offset), 'value')} of `offset` for {counted(axes, 'axis')}",
+                code="E101",
+                field="offset",
+            )
         return self.offset if len(self.offset) > 1 else (self.offset or (0,)) * axes
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Constant, Cost, Count, Layer, Mode, Shapes, fail
@@ -304,7 +305,10 @@ class SigmoidCrossEntropyLoss(Layer):
         check_items(bottoms)
         scores, targets = bottoms
         if differ(product(scores), product(targets)):
-            fail(f"{product(scores)} scores {text(scores)}, but {product(targets)} targets {text(targets)}")
+            fail(
+                f"{counted(product(scores), 'score')} {text(scores)}, but "
+                f"{counted(product(targets), 'target')} {text(targets)}"
+            )
         return ((),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -330,4 +334,4 @@ class SigmoidCrossEntropyLoss(Layer):
 
 def _check_matrix(count: int, shown: str, classes: int) -> None:
     if differ(count, classes * classes):
-        fail(f"an infogain matrix {shown} of {count} elements for {classes} classes: {classes}x{classes} are needed")
+        fail(f"expected an infogain matrix of {classes}x{classes} for {counted(classes, 'class')}, got {shown}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, DataLayer, Shapes, counted, fail
+from netc.ir.layer import Cost, DataLayer, Shapes, fail
 from netc.ir.traits import FedBy
 from netc.layers._registry import register
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from netc.diagnostics import counted
 from netc.ir.dims import product
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Role, Sees, TopRead
@@ -64,7 +65,7 @@ class Eltwise(Layer):
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 where bottoms differ in shape, E101 where `coeff` does not match them."""
         if self.coeff and len(self.coeff) != len(bottoms):
-            fail(f"{len(self.coeff)} of `coeff` for {len(bottoms)} bottoms", code="E101", field="coeff")
+            fail(f"{len(self.coeff)} of `coeff` for {counted(len(bottoms), 'bottom')}", code="E101", field="coeff")
         return (agreed(bottoms),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:

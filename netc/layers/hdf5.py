@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, StateEntry, counted, fail
+from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, StateEntry, fail
 from netc.ir.traits import FedBy
 from netc.layers._registry import register
 
@@ -62,7 +63,7 @@ class HDF5Data(DataLayer):
         if record is None:
             return (None,) * tops
         if len(record) < tops:
-            fail(f"{len(record)} datasets for {counted(tops, 'top')}", field="top")
+            fail(f"{counted(len(record), 'dataset')} for {counted(tops, 'top')}", field="top")
         return tuple((self.batch_size, *shape) for shape in record[:tops])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -105,10 +106,13 @@ class HDF5Output(Layer):
         """See the class. Raises NetcError E102."""
         for shape in bottoms:
             if not 1 <= len(shape) <= 4:
-                fail(f"a bottom {text(shape)} of {len(shape)} axes: 1 to 4 can be written", field="bottom")
+                fail(f"a bottom {text(shape)} of {counted(len(shape), 'axis')}: 1 to 4 can be written", field="bottom")
         data, label = bottoms
         if differ(data[0], label[0]):
-            fail(f"{data[0]} items of data, but {label[0]} of labels: the first axes must agree", field="bottom")
+            fail(
+                f"{counted(data[0], 'item')} of data, but {label[0]} of labels: the first axes must agree",
+                field="bottom",
+            )
         return ()
 
     def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:

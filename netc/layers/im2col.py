@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, canonical_axis, product
 from netc.ir.fields import Fields
-from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.receptive_field import ReceptiveField, ReceptiveFields
 from netc.layers._nd_convolution import Windows
 from netc.layers._registry import register

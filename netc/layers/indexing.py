@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from netc.diagnostics import counted
 from netc.ir.dims import UNKNOWN, differ, text
-from netc.ir.layer import Cost, Count, DTypes, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import Cost, Count, DTypes, Layer, Mode, Shapes, fail
 from netc.ir.traits import Elements, Sees
 from netc.layers._registry import register
 
@@ -83,12 +84,19 @@ class Filter(Layer):
         """Raises NetcError E101 for a wrong number of tops, E102 where selector and bottoms do not fit."""
         *items, selector = bottoms
         if tops != len(items):
-            fail(f"{len(bottoms)} bottoms make {counted(len(items), 'top')}, not {tops}", code="E101", field="top")
+            fail(
+                f"expected {counted(len(items), 'top')} for {counted(len(bottoms), 'bottom')}, got {tops}",
+                code="E101",
+                field="top",
+            )
         if not selector or any(differ(extent, 1) for extent in selector[1:]):
             fail(f"the selector {text(selector)} must have extents of 1 behind the first axis", field="bottom")
         for index, bottom in enumerate(items):
             if not bottom or differ(bottom[0], selector[0]):
-                fail(f"bottom {index} is {text(bottom)}, but the selector has {selector[0]} items", field="bottom")
+                fail(
+                    f"bottom {index} is {text(bottom)}, but the selector has {counted(selector[0], 'item')}",
+                    field="bottom",
+                )
         return tuple((UNKNOWN, *bottom[1:]) for bottom in items)
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:

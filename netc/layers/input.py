@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, Weight, Weights, counted, fail
+from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.ir.traits import FedBy, Role
 from netc.layers._registry import register
 

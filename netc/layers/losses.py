@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
@@ -43,7 +44,9 @@ class EuclideanLoss(Layer):
         check_items(bottoms)
         one, other = (product(shape[1:]) for shape in bottoms)
         if differ(one, other):
-            fail(f"{one} elements an item {text(bottoms[0])}, but {other} {text(bottoms[1])}", field="bottom")
+            fail(
+                f"{counted(one, 'element')} an item {text(bottoms[0])}, but {other} {text(bottoms[1])}", field="bottom"
+            )
         return ((),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -92,7 +95,7 @@ class ContrastiveLoss(Layer):
         check_items(bottoms)
         (_, c, *_), (_, other, *_) = map(_vectors, bottoms[:2])
         if differ(c, other):
-            fail(f"vectors of {c} elements, but of {other} in the second bottom", field="bottom")
+            fail(f"vectors of {counted(c, 'element')}, but of {other} in the second bottom", field="bottom")
         check_one_label_an_item(bottoms, 2)
         return ((),)
 

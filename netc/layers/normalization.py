@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
 from netc.ir.receptive_field import ReceptiveFields
 from netc.ir.traits import Role, Sees, TopRead
 from netc.layers._registry import register

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
-from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.receptive_field import ReceptiveField, ReceptiveFields, all_places
 from netc.ir.traits import Role
 from netc.layers._registry import register

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
@@ -81,9 +82,12 @@ class Recurrent(Layer):
         if len(x) < 3:
             fail(f"sequences {text(x)}: time steps, streams and at least one more axis are needed", field="bottom")
         if differ(cont, x[:2]):
-            fail(f"sequence markers {text(cont)} for {x[0]} time steps of {x[1]} streams", field="bottom")
+            fail(
+                f"sequence markers {text(cont)} for {counted(x[0], 'time step')} of {counted(x[1], 'stream')}",
+                field="bottom",
+            )
         if self._has_static(bottoms) and (len(bottoms[2]) < 2 or differ(bottoms[2][0], x[1])):
-            fail(f"a static input {text(bottoms[2])} for {x[1]} streams", field="bottom")
+            fail(f"a static input {text(bottoms[2])} for {counted(x[1], 'stream')}", field="bottom")
         state = (1, x[1], self.num_output)
         for name, shape in zip(self.states, bottoms[len(bottoms) - exposed :]):
             if differ(shape, state):

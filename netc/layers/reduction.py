@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
 from netc.ir.receptive_field import ReceptiveFields, by_shape
@@ -121,7 +122,7 @@ class ArgMax(Layer):
         axis = axis_of(0 if self.axis is None else self.axis, bottom)
         extent = product(bottom[1:]) if self.axis is None else bottom[axis]
         if self.top_k > extent:
-            fail(f"`top_k` {self.top_k} of {extent} elements", field="top_k")
+            fail(f"`top_k` {self.top_k} of {counted(extent, 'element')}", field="top_k")
         if self.axis is None:
             ones = (1,) * (len(bottom) - 3)
             return (bottom[0], 2 if self.out_max_val else 1, self.top_k, *ones)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
 from netc.ir.receptive_field import ReceptiveFields, by_shape
 from netc.ir.traits import Elements, Sees
 from netc.layers._axes import axis_of
@@ -119,8 +120,8 @@ class Reshape(Layer):
     def _misfit(self, bottom: Shape, new: int, old: int) -> None:
         notes = f"`shape` is {text(self.shape)}, the bottom is {text(bottom)}"
         if INFER in self.shape:
-            fail(f"{old} elements are no multiple of {new}", notes, field="shape")
-        fail(f"{old} elements cannot become {new}", notes, field="shape")
+            fail(f"the number of elements, {old}, is not a multiple of {new}", notes, field="shape")
+        fail(f"{counted(old, 'element')} cannot become {new}", notes, field="shape")
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """None: nothing is computed."""

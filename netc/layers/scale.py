@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import Shape, canonical_axis, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, counted, fail
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.diagnostics import counted
 from netc.ir.dims import agree, ceil_div, known, product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Layer, Mode, Shapes, counted, fail
+from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
 from netc.layers._registry import register
 from netc.layers._windows import positive
@@ -69,11 +70,16 @@ class SPP(Layer):
         pad = (kernel * bins - extent + 1) // 2
         if pad and pad >= kernel:
             fail(
-                f"{bins} bins of a plane of {extent}: padding of {pad} is not less than the kernel of {kernel}",
+                f"{counted(bins, 'bin')} of a plane of {extent}: padding of "
+                f"{pad} is not less than the kernel of {kernel}",
                 field="pyramid_height",
             )
         if pad and self.pool == "STOCHASTIC" and known(extent):
-            fail(f"{bins} bins of a plane of {extent} need padding, which `STOCHASTIC` does not take", field="pool")
+            fail(
+                f"dividing a plane of {extent} into {counted(bins, 'bin')} "
+                "needs padding, which `STOCHASTIC` does not support",
+                field="pool",
+            )
         return kernel, pad
 
     def level(self, h: int, w: int, level: int) -> Pooling:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from netc.diagnostics import NetcError
-from netc.ir.layer import counted
+from netc.diagnostics import NetcError, counted
 
 TRAIN = 0
 """The training phase, as Caffe numbers it."""

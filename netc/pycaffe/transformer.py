@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
-from netc.ir.layer import counted
 
 Array = NDArray[Any]
 

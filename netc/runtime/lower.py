@@ -9,10 +9,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from netc.diagnostics import NetcError, did_you_mean
+from netc.diagnostics import NetcError, counted, did_you_mean
 from netc.ir.dims import differ, known, text
 from netc.ir.graph import Graph, Node
-from netc.ir.layer import Layer, Weights, counted
+from netc.ir.layer import Layer, Weights
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.dtypes import fed_tensor

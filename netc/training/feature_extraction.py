@@ -13,7 +13,7 @@ import torch
 from netc.compiler import Prepare, unprepared
 from netc.data.sources.datum import write_datum
 from netc.data.stores.writers import Put, checked_target, new_database
-from netc.diagnostics import NetcError, did_you_mean
+from netc.diagnostics import NetcError, counted, did_you_mean
 from netc.training.evaluation import open_net
 from netc.training.log.events import Listener, LogNote, ignore
 from netc.training.solver.runnable_net import RunnableNet
@@ -44,7 +44,9 @@ def extract(
     nets, weights and data raise.
     """
     if len(blobs) != len(databases):
-        raise NetcError(f"{len(blobs)} blobs, but {len(databases)} databases to write them to", code="E512")
+        raise NetcError(
+            f"{counted(len(blobs), 'blob')}, but {counted(len(databases), 'database')} to write them to", code="E512"
+        )
     if len(set(map(str, databases))) < len(databases):
         raise NetcError("two blobs would go to one database", code="E512")
     for database in databases:
@@ -90,7 +92,8 @@ class _FeatureWriter:
         """Write a batch. Raises NetcError E304 for more than four axes."""
         if values.ndim > 4:
             raise NetcError(
-                f"blob `{self.blob}` has {values.ndim} axes: a record holds three, of each item", code="E304"
+                f"blob `{self.blob}` has {counted(values.ndim, 'axis')}: a record holds three, of each item",
+                code="E304",
             )
         n, channels, height, width = (*values.shape, 1, 1, 1, 1)[:4]
         for item in values.reshape(n, channels * height * width):

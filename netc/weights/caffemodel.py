@@ -17,7 +17,7 @@ import os
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.weights.atomic import atomic_write
 from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, nested, size_of
 from netc.weights.blobs import BlobArray, LayerBlobs, Weights
@@ -163,7 +163,7 @@ def _merged(weights: Weights, net: bytes) -> list[Piece]:
             pieces.append(net[field.start : field.end])
     if left := take.rest():
         names = ", ".join(f"`{name}`" for name in left[:5])
-        raise NetcError(f"{len(left)} layers with blobs are not in the net to write: {names}", code="E409")
+        raise NetcError(f"the net to write lacks {counted(len(left), 'layer')} with blobs: {names}", code="E409")
     return pieces
 
 

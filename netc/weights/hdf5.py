@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 import h5py
 import numpy as np
 
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.weights.atomic import atomic_path
 from netc.weights.blobproto import writable
 from netc.weights.blobs import Array, BlobArray, LayerBlobs, SolverState, Weights
@@ -66,7 +66,7 @@ def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
         history = [arrays for name, arrays in reader.tree("history") if not name]
     arrays = history[0] if history else {}
     if set(arrays) != set(range(len(arrays))):
-        reader.fail("E404", f"the {len(arrays)} blobs of the history are not numbered from 0")
+        reader.fail("E404", f"the blobs of the history ({len(arrays)} in all) are not numbered from 0")
     blobs = tuple(BlobArray(arrays[index]) for index in range(len(arrays)))
     return SolverState(done, learned_net, blobs, step)
 
@@ -164,5 +164,7 @@ def _unseen_by_caffe(names: Sequence[str]) -> tuple[Diagnostic, ...]:
     if not slashed:
         return ()
     shown = ", ".join(f"`{name}`" for name in slashed[:3])
-    message = f"Caffe will not find {len(slashed)} layers with a slash in their name in this HDF5 file: {shown}"
+    message = (
+        f"Caffe will not find {counted(len(slashed), 'layer')} in this HDF5 file, whose name contains a slash: {shown}"
+    )
     return (Diagnostic("W410", message, help="write a binary .caffemodel (`snapshot_format: BINARYPROTO`) for Caffe"),)

@@ -12,7 +12,7 @@ from typing import NoReturn
 import h5py
 import numpy as np
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.weights.blobproto import MAX_AXES, MAX_COUNT
 from netc.weights.blobs import Array
 
@@ -91,7 +91,7 @@ class Reader:
         """The datasets by number, with None in the gaps. Raises NetcError E404 for more gaps than sharing explains."""
         length = max(arrays, default=-1) + 1
         if length > 2 * len(arrays) + MAX_GAPS:
-            self.fail("E404", f"there is a blob `{length - 1}`, but there are only {len(arrays)} blobs")
+            self.fail("E404", f"a blob is numbered `{length - 1}`, but there are only {counted(len(arrays), 'blob')}")
         return [arrays.get(index) for index in range(length)]
 
     def integer(self, name: str) -> int:

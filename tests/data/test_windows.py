@@ -130,7 +130,7 @@ def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror)
         ("0.png\n", "E506", "line 1: an image begins with `#`"),
         ("# 0\n0.png\n3\n", "E506", "line 1: the file ends"),
         ("# 0\n0.png\n3\nx\n50\n0\n", "E506", "line 3: channels"),
-        ("# 0\n0.png\n3\n40\n50\n3\n1 1 0 0 1 1\n", "E506", "line 6: 3 windows do not follow"),
+        ("# 0\n0.png\n3\n40\n50\n3\n1 1 0 0 1 1\n", "E506", "line 6: expected 3 windows after this line"),
         ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1\n", "E506", "line 7: a window is"),
         ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 b\n", "E506", "line 7: windows are numbers"),
         ("# 0\n0.png\n3\n40\n50\n2\n1 1 0 0 1 1\n1 1 0 nan 1 1\n", "E506", "line 8: `nan` is no number"),

@@ -142,5 +142,5 @@ def test_statistics_that_a_solver_would_change():
 def test_what_does_not_fit():
     with raises("E102", "a scalar has no batch"):
         BatchNorm().infer(((),), 1)
-    with raises("E102", "4 channels do not fit blobs of 3"):
+    with raises("E102", "expected 3 channels, got 4"):
         module_of(BatchNorm(), ((2, 3),))(torch.ones(2, 4))

@@ -96,11 +96,11 @@ class TestSlice:
             Slice(2).infer(((2, 3),), 2)
         with raises("E102", "7 at axis 1 cannot be split into 3 equal tops"):
             Slice().infer(((2, 7),), 3)
-        with raises("E101", "3 tops need 2 of `slice_point`, not 1"):
+        with raises("E101", "expected 2 values of `slice_point` for 3 tops, got 1"):
             Slice(slice_point=(1,)).infer(((2, 7),), 3)
-        with raises("E102", "2 tops up to `slice_point` 8 do not fit 7 at axis 1"):
+        with raises("E102", "7 at axis 1 cannot be split into 2 tops at `slice_point` 8"):
             Slice(slice_point=(8,)).infer(((2, 7),), 2)
-        with raises("E102", "3 tops up to `slice_point` 2 do not fit 2 at axis 1"):
+        with raises("E102", "2 at axis 1 cannot be split into 3 tops at `slice_point` 2"):
             Slice(slice_point=(1, 2)).infer(((2, 2),), 3)
 
 

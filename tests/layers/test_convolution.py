@@ -167,7 +167,7 @@ def test_unknown_extents():
         ("E103", "`stride` is 0", {"kernel_size": [3], "stride": [0]}),
         ("E103", "`dilation` is 0", {"kernel_size": [3], "dilation": [0]}),
         ("E103", "`group` is 0", {"kernel_size": [3], "group": 0}),
-        ("E102", "`num_output` 4 is no multiple of `group` 3", {"kernel_size": [3], "group": 3}),
+        ("E102", "`num_output` 4 is not a multiple of `group` 3", {"kernel_size": [3], "group": 3}),
     ],
 )
 def test_wrong_parameters(code, text, parameters):
@@ -181,7 +181,12 @@ def test_wrong_parameters(code, text, parameters):
         ("E101", "`kernel_size` is missing", Convolution(2), ((2, 3, 4),)),
         ("E101", "2 values of `pad` for 3 spatial axes", Convolution(2, (1,), pad=(1, 2)), ((2, 3, 4, 5, 6),)),
         ("E102", "axis 4 of a bottom with 3 axes", Convolution(2, (1,), axis=4), ((2, 3, 4),)),
-        ("E102", "5 channels are no multiple of `group` 2", Convolution(2, (1,), group=2), ((2, 5, 4),)),
+        (
+            "E102",
+            "the number of channels, 5, is not a multiple of `group` 2",
+            Convolution(2, (1,), group=2),
+            ((2, 5, 4),),
+        ),
         ("E102", "kernel of 7 does not fit an input of 4 with padding 1", Convolution(2, (7,), pad=(1,)), ((2, 3, 4),)),
         ("E102", "kernel of 5 does not fit an input of 4", Convolution(2, (3,), dilation=(2,)), ((2, 3, 4),)),
         ("E102", r"different shapes: \[2,3,4\], \[2,3,5\]", Convolution(2, (1,)), ((2, 3, 4), (2, 3, 5))),

@@ -51,7 +51,7 @@ def test_file_names_and_cost():
         ("E102", "axis 4 of a bottom with 4 axes", Crop(4), ((2, 3, 7, 6), (2, 3, 4, 5))),
         ("E102", "bottoms with 3 and 2 axes", Crop(1), ((2, 3, 7), (2, 3))),
         ("E101", "3 values of `offset` for 2 axes", Crop(2, (1, 1, 1)), ((2, 3, 7, 6), (2, 3, 4, 5))),
-        ("E102", "5 elements from 2 on reach beyond the 6 of axis 3", Crop(2, (2,)), ((2, 3, 7, 6), (2, 3, 4, 5))),
+        ("E102", "axis 3 of 6 elements is too short for 5 from offset 2", Crop(2, (2,)), ((2, 3, 7, 6), (2, 3, 4, 5))),
     ],
 )
 def test_what_does_not_fit(code, text, layer, bottoms):

@@ -65,11 +65,11 @@ def test_names_and_cost():
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
-        (DummyData(), "no value of `shape` for 3 tops"),
+        (DummyData(), "0 values of `shape` for 3 tops"),
         (DummyData(((2,), (3,))), "2 values of `shape` for 3 tops"),
         (DummyData(((2,),), (GAUSS, SEVEN)), "2 values of `data_filler` for 3 tops"),
         (DummyData(num=(2,), channels=(3,), height=(5, 6), width=(7,)), "2 values of `height` for 3 tops"),
-        (DummyData(num=(2,), channels=(3,), height=(5,)), "no value of `width` for 3 tops"),
+        (DummyData(num=(2,), channels=(3,), height=(5,)), "0 values of `width` for 3 tops"),
     ],
 )
 def test_counts_that_do_not_fit(layer, text):

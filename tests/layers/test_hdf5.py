@@ -43,7 +43,7 @@ def test_data_is_not_transformed():
 
 
 def test_fewer_datasets_than_tops():
-    with raises("E102", "1 datasets for 2 tops"):
+    with raises("E102", "1 dataset for 2 tops"):
         HDF5Data("files.txt", 5).batch(((3,),), 2)
 
 

@@ -51,7 +51,7 @@ class TestReduction:
             Reduction("MAX")
         with raises("E102", "axis 2 of a bottom with 2 axes"):
             Reduction(axis=2).infer(((2, 3),), 1)
-        with raises("E102", "axis 0 of a bottom with no axis"):
+        with raises("E102", "axis 0 of a bottom with 0 axes"):
             Reduction().infer(((),), 1)
 
 
@@ -124,7 +124,7 @@ class TestArgMax:
             layer_from("ArgMax", top_k=0)
         with raises("E102", "axis 2 of a bottom with 2 axes"):
             ArgMax(axis=2).infer(((2, 3),), 1)
-        with raises("E102", "axis 0 of a bottom with no axis"):
+        with raises("E102", "axis 0 of a bottom with 0 axes"):
             ArgMax().infer(((),), 1)
         with raises("E102", "`top_k` 7 of 6 elements"):
             ArgMax(top_k=7).infer(((2, 3, 2),), 1)

@@ -77,7 +77,7 @@ class TestReshape:
             (Reshape((1,), axis=-4), "axis -4 of a bottom with 2 axes"),
             (Reshape((1,), axis=1, num_axes=2), "`num_axes` 2 from axis 1 of a bottom with 2 axes"),
             (Reshape((0, 0, 0)), "a 0 in `shape` keeps axis 2 of a bottom with 2 axes"),
-            (Reshape((-1, 5)), "24 elements are no multiple of 5"),
+            (Reshape((-1, 5)), "the number of elements, 24, is not a multiple of 5"),
             (Reshape((4, 5)), "24 elements cannot become 20"),
         ],
     )
@@ -89,7 +89,7 @@ class TestReshape:
 
     def test_nothing_is_shared_out_over_no_elements(self):
         assert Reshape((0, -1)).infer(((0, 3, 4),), 1) == ((0, 12),)
-        with raises("E102", "8 elements are no multiple of 0"):
+        with raises("E102", "the number of elements, 8, is not a multiple of 0"):
             Reshape((-1, 0), num_axes=1).infer(((8, 0),), 1)
 
 

@@ -64,7 +64,11 @@ def test_file_names_cost_and_unknown_extents():
         ("a bottom with 3 axes: SPP takes 4", SPP(2), (2, 3, 4)),
         ("a plane without elements", SPP(2), (2, 3, 0, 4)),
         ("4 bins of a plane of 5: padding of 2 is not less than the kernel of 2", SPP(3), (2, 3, 8, 5)),
-        ("2 bins of a plane of 5 need padding, which `STOCHASTIC` does not", SPP(2, "STOCHASTIC"), (2, 3, 4, 5)),
+        (
+            "dividing a plane of 5 into 2 bins needs padding, which `STOCHASTIC` does not",
+            SPP(2, "STOCHASTIC"),
+            (2, 3, 4, 5),
+        ),
     ],
 )
 def test_what_does_not_fit(text, layer, bottom):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
 from netc.ir.graph import Node
 
@@ -36,7 +36,7 @@ class MemoryFeed:
         if labels.size != len(data):
             self._fail(f"expected as many labels as items of data ({len(data)}), got {labels.size}")
         if not len(data) or len(data) % layer.batch_size:
-            self._fail(f"expected a multiple of the batch size {layer.batch_size}, got {len(data)} items")
+            self._fail(f"expected a multiple of the batch size {layer.batch_size}, got {counted(len(data), 'item')}")
         self._data, self._labels, self._position = data, labels.reshape(-1), 0
 
     def next(self) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from netc.data.images import Image, planes
 from netc.data.pipeline.noise import noised
 from netc.data.pipeline.sampling import AUGMENT, generator
+from netc.diagnostics import counted
 from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, RandomResize, RandomStretch, Resize
 from netc.ir.noise import Noise
 
@@ -110,7 +111,7 @@ def _padded(image: CvImage, wanted: Resize, channels: int) -> CvImage:
     import cv2
 
     if len(wanted.pad_value) not in (0, 1, channels):
-        raise ValueError(f"{len(wanted.pad_value)} values of `pad_value` for {channels} channels")
+        raise ValueError(f"{counted(len(wanted.pad_value), 'value')} of `pad_value` for {counted(channels, 'channel')}")
     values = wanted.pad_value * channels if len(wanted.pad_value) == 1 else wanted.pad_value or (0.0,) * channels
     missing = wanted.height - image.shape[0], wanted.width - image.shape[1]
     top, left = missing[0] // 2, missing[1] // 2

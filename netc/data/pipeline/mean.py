@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.paths import ResolvePath
 from netc.weights import read_blob
 
@@ -48,7 +48,8 @@ def load_mean(transform: TransformParameters, channels: int, resolve: ResolvePat
         return None
     if len(transform.mean_value) not in (1, channels):
         raise NetcError(
-            f"{len(transform.mean_value)} values of `mean_value` for {channels} channels: give one, or one a channel",
+            f"{counted(len(transform.mean_value), 'value')} of `mean_value` for "
+            f"{counted(channels, 'channel')}: give one, or one a channel",
             code="E505",
             field="transform_param.mean_value",
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from netc.diagnostics import counted
 from netc.ir.noise import Noise, SaltPepper
 
 CvImage = npt.NDArray[Any]
@@ -70,7 +71,9 @@ def _salt(image: CvImage, wanted: SaltPepper, random: np.random.Generator) -> No
     height, width = image.shape[:2]
     channels = image.size // (height * width)
     if len(wanted.value) not in (1, channels):
-        raise ValueError(f"{len(wanted.value)} values of `saltpepper_param` for {channels} channels")
+        raise ValueError(
+            f"{counted(len(wanted.value), 'value')} of `saltpepper_param` for {counted(channels, 'channel')}"
+        )
     count = int(np.float32(wanted.fraction) * np.float32(width) * np.float32(height))
     columns, rows = random.integers(width, size=count), random.integers(height, size=count)
     image.reshape(height, width, channels)[rows, columns] = np.array(wanted.value).astype(np.uint8)

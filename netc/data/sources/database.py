@@ -18,7 +18,7 @@ from netc.data.records import Read, Record, RecordBatch
 from netc.data.sources.datum import Datum, read_alike, read_datum
 from netc.data.stores import open_store
 from netc.data.stores.store import Store
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 
 
 class KeyIndex:
@@ -178,5 +178,5 @@ def raw_image(datum: Datum) -> images.Image:
     values: Any = np.frombuffer(datum.data, np.uint8) if len(datum.data) else datum.floats
     count = 0 if values is None else len(values)
     if min(shape) < 1 or count != shape[0] * shape[1] * shape[2]:
-        raise ValueError(f"{count} values for an image of {'x'.join(map(str, shape))}")
+        raise ValueError(f"{counted(count, 'value')} for an image of {'x'.join(map(str, shape))}")
     return values.reshape(shape)  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from netc.data import images
 from netc.data.batch import Shape
 from netc.data.records import Read, Record, RecordBatch
-from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.paths import ResolvePath
 
 FIELD = "image_data_param.source"
@@ -164,5 +164,5 @@ def _numbers(words: list[str]) -> list[float] | None:
 
 
 def _bad_line(span: Span, count: int) -> Diagnostic:
-    wanted = "a label" if count == 1 else f"{count} labels"
+    wanted = "a label" if count == 1 else counted(count, "label")
     return Diagnostic("E506", f"line {span.line} is not a path and {wanted}", span, field=FIELD)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from netc.data.batch import Shape
 from netc.data.sources.image_list import read_text
-from netc.diagnostics import NetcError, Source, Span
+from netc.diagnostics import NetcError, Source, Span, counted
 
 FIELD = "window_data_param.source"
 Windows = npt.NDArray[np.int32]
@@ -82,7 +82,7 @@ def _image(source: Source, lines: list[str], at: int) -> tuple[WindowImage, npt.
     low = at + 6
     high = low + count
     if count < 0 or len(lines) < high:
-        raise _bad(source, at + 5, f"{count} windows do not follow")
+        raise _bad(source, at + 5, f"expected {counted(count, 'window')} after this line")
     words = [line.split() for line in lines[low:high]]
     for i, line in enumerate(words):
         if len(line) != 6:

@@ -17,7 +17,7 @@ from netc.data.sources.datum import write_datum
 from netc.data.sources.image_list import read_text
 from netc.data.stores.writers import Put, checked_target, new_database
 from netc.data.tools.progress import Progress, no_progress
-from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.weights import atomic_write
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
@@ -176,7 +176,7 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
         if path.suffix.lower() in SUFFIXES and path.is_file()
     ]
     if not entries:
-        notes = [f"{len(classes)} class folders", f"images end in {' '.join(sorted(SUFFIXES))}"]
+        notes = [f"{counted(len(classes), 'class folder')}", f"images end in {' '.join(sorted(SUFFIXES))}"]
         raise NetcError(f"folder `{folder}` holds no images in class folders", code="E502", notes=notes)
     return entries, classes
 
@@ -204,7 +204,9 @@ class _Run:
                 raise self._other_size(entries[number].name, shape, first)
             put(f"{number:08d}_{entries[number].name}".encode("utf-8", "surrogateescape"), record)
         if first is None:
-            raise NetcError(f"none of {len(entries)} images can be read", code="E502", notes=[skipped[0].message])
+            raise NetcError(
+                f"none of {counted(len(entries), 'image')} can be read", code="E502", notes=[skipped[0].message]
+            )
         return Conversion(len(entries) - len(skipped), tuple(skipped))
 
     def _attempt(self, entry: ImageEntry) -> tuple[bytes, Shape] | NetcError:

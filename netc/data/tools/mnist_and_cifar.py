@@ -11,7 +11,7 @@ from netc.data.sources.datum import write_datum
 from netc.data.stores.writers import checked_target, new_database
 from netc.data.tools.idx import Bytes, read_idx
 from netc.data.tools.progress import Progress, no_progress
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_RECORD = 1 + 3 * 32 * 32
@@ -35,7 +35,10 @@ def mnist(
     checked_target(out, backend)
     images, labels = read_idx(images_idx, 3), read_idx(labels_idx, 1)
     if len(images) != len(labels):
-        raise NetcError(f"`{images_idx}` holds {len(images)} images, `{labels_idx}` {len(labels)} labels", code="E510")
+        raise NetcError(
+            f"`{images_idx}` holds {counted(len(images), 'image')}, `{labels_idx}` {counted(len(labels), 'label')}",
+            code="E510",
+        )
     return write_planes(out, zip(images[:, None], labels.tolist()), backend, progress=progress, total=len(labels))
 
 

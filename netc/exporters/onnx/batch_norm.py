@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.batch_norm import BatchNorm
@@ -15,7 +16,7 @@ def batch_norm(layer: BatchNorm, call: OnnxCall) -> None:
     if layer.use_global_stats is False:
         unsupported("normalizes by the statistics of the batch", "use_global_stats")
     if call.axes < 2:
-        unsupported(f"its bottom has {call.axes} axes, BatchNormalization takes at least 2")
+        unsupported(f"its bottom has {counted(call.axes, 'axis')}, BatchNormalization takes at least 2")
     mean, variance, count, *affine = call.blobs
     share = 0 if count[0] == 0 else 1 / count[0]
     factor = affine[0] if affine else np.ones_like(mean)

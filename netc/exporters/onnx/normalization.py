@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.normalization import LRN, MVN
@@ -35,7 +36,7 @@ def local_response(layer: LRN, call: OnnxCall) -> None:
 def mean_variance(layer: MVN, call: OnnxCall) -> None:
     """The mean of planes or pictures taken away, and their deviation divided by."""
     if call.axes != 4:
-        unsupported(f"its bottom has {call.axes} axes, 4 are needed")
+        unsupported(f"its bottom has {counted(call.axes, 'axis')}, 4 are needed")
     axes = call.constant([1, 2, 3] if layer.across_channels else [2, 3], "axes", np.int64)
     mean = call.op("ReduceMean", call.x, axes)
     if not layer.normalize_variance:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
 from netc.exporters.python.rules import Array, Code, PythonCall, number, writes
 from netc.layers.batch_norm import BatchNorm
@@ -16,7 +17,7 @@ def batch_norm(layer: BatchNorm, call: PythonCall) -> Code:
     if layer.use_global_stats is False:
         unsupported("normalizes by the statistics of the batch", "use_global_stats")
     if not 2 <= call.axes <= 5:
-        unsupported(f"its bottom has {call.axes} axes, nn.BatchNorm takes 2 to 5")
+        unsupported(f"its bottom has {counted(call.axes, 'axis')}, nn.BatchNorm takes 2 to 5")
     name = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}[call.axes]
     affine = "" if isinstance(call.absorbed, Scale) else ", affine=False"
     momentum = f", momentum={1 - layer.moving_average_fraction:.6g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
 from netc.exporters.python.rules import Code, PythonCall, number, writes
 from netc.layers.normalization import LRN, MVN
@@ -22,7 +23,7 @@ def local_response(layer: LRN, call: PythonCall) -> Code:
 def mean_variance(layer: MVN, call: PythonCall) -> Code:
     """The mean of planes or pictures taken away, and their deviation divided by."""
     if call.axes != 4:
-        unsupported(f"its bottom has {call.axes} axes, 4 are needed")
+        unsupported(f"its bottom has {counted(call.axes, 'axis')}, 4 are needed")
     axes = [1, 2, 3] if layer.across_channels else [2, 3]
     if not layer.normalize_variance:
         return Code(f"{call.x} - {call.x}.mean({axes}, keepdim=True)")

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
 
-from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, did_you_mean
+from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, counted, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
 from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
@@ -18,7 +18,7 @@ from netc.frontends.caffe.sharing import rates_of, with_rates
 from netc.frontends.graph_report import GraphReport
 from netc.ir.fields import Fields
 from netc.ir.graph import AUTOMATIC, Graph, Node, State, Value, module_key
-from netc.ir.layer import Layer, counted
+from netc.ir.layer import Layer
 from netc.ir.parameters import ParamSpec
 from netc.layers import LayerUse, choose, registry
 

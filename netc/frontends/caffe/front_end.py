@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from netc.diagnostics import Diagnostic, Report, Source
+from netc.diagnostics import Diagnostic, Report, Source, counted
 from netc.frontends.caffe.definition import CaffeNet, CaffeSolver
 from netc.frontends.caffe.read import is_solver, read, read_net, read_solver, read_tree, without_collector
 from netc.frontends.caffe.upgrade import upgrade_tree
@@ -68,6 +68,6 @@ def _note(path: Path, dialect: str, evidence: tuple[str, ...], skipped: int, tol
     how = "as told" if told else "; ".join(evidence) or plain
     notes = [f"read as `{dialect}`: {how}"]
     if skipped:
-        notes.append(f"{skipped} fields were passed over that this dialect does not have")
+        notes.append(f"skipped {counted(skipped, 'field')} that the dialect does not have")
     help = None if told else "`--dialect` reads the file as another fork's"
     return Diagnostic("W803", f"the net is the one in `{path}`, without a prototxt", notes=tuple(notes), help=help)

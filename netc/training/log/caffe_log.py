@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TextIO
 
-from netc.ir.layer import counted
+from netc.diagnostics import counted
 from netc.training.log.events import (
     Event,
     FinalLoss,

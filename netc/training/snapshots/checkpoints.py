@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.training.log.events import RestoreStarted, SnapshotStarted, WarningIssued
 from netc.training.recipes.ema import WeightAverage
 from netc.training.recipes.fine_tuning import start_from
@@ -167,7 +167,7 @@ class Checkpoints:
         if old_size == world.world_size:
             sidecar.restore_random_state(states[world.rank])
             return
-        found = f"the snapshot was written by {old_size} processes, and this run has {world.world_size}"
+        found = f"the snapshot was written by {counted(old_size, 'process')}, and this run has {world.world_size}"
         effect = "each process resumes at its share of the records, with different random numbers"
         self.state.listener(WarningIssued(f"{found}: {effect}"))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from netc import weights as files
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
 from netc.ir.graph import Graph
 from netc.runtime.blobs import LayerBlob
@@ -171,7 +171,8 @@ def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: Caf
     if len(history) != wanted:
         solver = optimizer.rule.type
         raise NetcError(
-            f"`{path}` has a history of {len(history)} blobs, expected {wanted}: {solver} with {len(blobs)} blobs",
+            f"`{path}` has a history of {counted(len(history), 'blob')}, expected "
+            f"{wanted}: {solver} with {counted(len(blobs), 'blob')}",
             code="E703",
             notes=[f"{solver} keeps {optimizer.rule.histories} for each learnable blob"],
             help="the state is of another solver `type`, or of another net",

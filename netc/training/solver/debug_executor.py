@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from netc.data.feeds.feed import LayerFeed
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.ir.graph import Graph, Node
 from netc.runtime.blobs import LayerBlob
 from netc.runtime.lower import Net
@@ -121,7 +121,7 @@ class _FiniteChecks:
         if bad.any():
             value, count = tensor[bad][0].item(), int(bad.sum())
             raise NetcError(
-                f"{what} is {value:g} in {count} of {tensor.numel()} elements",
+                f"{what} is {value:g} in {count} of {counted(tensor.numel(), 'element')}",
                 code="E701",
                 span=node.span,
                 notes=[self._bottoms(node)] if node.bottoms else [],

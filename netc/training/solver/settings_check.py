@@ -6,8 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from netc.diagnostics import NetcError, Report, did_you_mean
-from netc.ir.layer import counted
+from netc.diagnostics import NetcError, Report, counted, did_you_mean
 from netc.training.solver.lr_policy import POLICIES
 from netc.training.solver.netc_options import check_options
 from netc.training.solver.parameters import SolverParameters
@@ -75,7 +74,9 @@ def _nets(settings: SolverParameters, report: Report) -> None:
         )
     elif len(given) > 1:
         names = " and ".join(f"`{name}`" for name in given)
-        report.error("E601", f"the solver names {len(given)} train nets: {names}", settings.fields.span(given[1]))
+        report.error(
+            "E601", f"the solver names {counted(len(given), 'train net')}: {names}", settings.fields.span(given[1])
+        )
 
 
 def _tests(settings: SolverParameters, report: Report) -> None:
@@ -86,7 +87,7 @@ def _tests(settings: SolverParameters, report: Report) -> None:
         values, nets = counted(batches, "value"), counted(own, "test net")
         report.error("E601", f"`test_iter` has {values}, for {nets}", place)
     if settings.test_state and len(settings.test_state) != batches:
-        found = f"{len(settings.test_state)} values of `test_state` for {batches} test nets"
+        found = f"{counted(len(settings.test_state), 'value')} of `test_state` for {counted(batches, 'test net')}"
         report.error("E601", found, settings.fields.span("test_state"))
     for index, count in enumerate(settings.test_iter):
         if count <= 0:
@@ -151,7 +152,7 @@ def _forks(settings: SolverParameters, report: Report) -> None:
     """Fields of forks that do not go together."""
     stages, ends = len(settings.stagelr), len(settings.stageiter)
     if settings.lr_policy == "multifixed" and stages and ends and stages != ends:
-        found = f"{stages} values of `stagelr`, but {ends} of `stageiter`"
+        found = f"{counted(stages, 'value')} of `stagelr`, but {ends} of `stageiter`"
         report.error("E602", found, settings.fields.span("stageiter"))
     if settings.warmup_iter and settings.rampup_interval:
         found = "both `warmup_iter` and `rampup_interval`: the rate can rise in one way only"

@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from netc.diagnostics import counted
 from netc.frontends.caffe.binary.dialects import Dialect
 from netc.schema import descriptor, is_repeated
 from netc.text.literals import quote, spell_double, spell_float
@@ -108,7 +109,9 @@ class Decoder:
     def _room(self, found: WireField, count: int) -> None:
         """Refuse a list before it is made."""
         if count > self._left:
-            self.wire.fail("E405", f"field {found.number} at byte {found.start} holds {count} values: no net has these")
+            self.wire.fail(
+                "E405", f"field {found.number} at byte {found.start} holds {counted(count, 'value')}: no net has these"
+            )
 
     def _spelled(self, number: Any, field: FieldDescriptor) -> str | None:
         if field.enum_type is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 from netc.frontends.caffe.binary.decode import Decoder, Parts
 from netc.frontends.caffe.binary.dialects import Dialect, Evidence, guess, named
 from netc.frontends.caffe.binary.prototxt_text import as_written, text_of
@@ -48,7 +48,7 @@ def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt
     net = _net(decoder, top)
     read = [_layer(decoder, layer, old) for layer in layers]
     if not any("bottom" in layer for layer in read):
-        raise _no_net(name, f"of its {len(read)} layers none says what it reads")
+        raise _no_net(name, f"of its {counted(len(read), 'layer')} none says what it reads")
     net["layers" if old else "layer"] = list(as_written(read))
     return Rebuilt(text_of(net), spoken.name, tuple(_evidence(pair) for pair in pairs), decoder.skipped)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from netc.diagnostics import Diagnostic, Report, Span, in_order
+from netc.diagnostics import Diagnostic, Report, Span, counted, in_order
 
 REWRITE = "`netc upgrade` rewrites the file"
 
@@ -46,5 +46,5 @@ def _diagnostic(code: str, message: str, kind: _Kind) -> Diagnostic:
     notes = kind.notes
     if kind.count > 1:
         last = f", the last on line {kind.last.line}" if kind.last else ""
-        notes = (*notes, f"in {kind.count} places{last}")
+        notes = (*notes, f"in {counted(kind.count, 'place')}{last}")
     return Diagnostic(code, message, kind.first, notes, kind.help)

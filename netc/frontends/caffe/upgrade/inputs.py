@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netc.diagnostics import counted
 from netc.frontends.caffe.upgrade.edits import respelled, single, substitute
 from netc.frontends.caffe.upgrade.findings import Findings
 from netc.text import Field, Message, Scalar
@@ -55,7 +56,7 @@ def _fault(
     if shapes and len(shapes) != count:
         message = f"{len(shapes)} `input_shape` for {count} `input`"
     elif dims and not shapes and len(dims) != 4 * count:
-        message = f"{len(dims)} numbers of `input_dim` for {count} `input`"
+        message = f"{counted(len(dims), 'number')} of `input_dim` for {count} `input`"
     else:
         return False
     help = "`input_dim` takes four numbers an input" if not shapes else "each input takes an `input_shape`"
