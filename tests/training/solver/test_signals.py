@@ -154,12 +154,17 @@ def test_effects_of_signals(work, number, effects, last, end):
     assert at_two == (last == 2 or "snapshot" in effects.values())
 
 
-def test_without_effects_signals_do_what_they_did(work):
+def test_without_effects_handlers_are_left_alone(work):
+    """The handler is set here because a shell's background jobs ignore SIGINT."""
     (work / SOLVER_FILE).write_text(SOLVER)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def listener(event):
         if isinstance(event, events.IterationFinished):
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        train(SOLVER_FILE, listener=listener)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(SOLVER_FILE, listener=listener)
+    finally:
+        signal.signal(signal.SIGINT, before)
