@@ -51,8 +51,8 @@ def test_a_datum_has_three_axes():
 
 def test_images_are_rgb_from_0_to_1(tmp_path):
     bgra = RANDOM.integers(0, 255, (6, 5, 4), np.uint8)
-    for name, picture in (("color", bgra[..., :3]), ("alpha", bgra), ("gray", bgra[..., 0])):
-        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+    for name, image in (("color", bgra[..., :3]), ("alpha", bgra), ("gray", bgra[..., 0])):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
     color = caffe.io.load_image(tmp_path / "color.png")
     np.testing.assert_allclose(color, bgra[..., 2::-1] / 255.0, rtol=1e-6)
     assert color.dtype == np.float32
@@ -65,13 +65,13 @@ def test_images_are_rgb_from_0_to_1(tmp_path):
 
 
 def test_images_of_sixteen_bits(tmp_path):
-    picture = RANDOM.integers(0, 65535, (6, 5), np.uint16)
-    cv2.imwrite(str(tmp_path / "deep.png"), picture)
-    np.testing.assert_allclose(caffe.io.load_image(tmp_path / "deep.png", False)[..., 0], picture / 65535, rtol=1e-6)
+    image = RANDOM.integers(0, 65535, (6, 5), np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), image)
+    np.testing.assert_allclose(caffe.io.load_image(tmp_path / "deep.png", False)[..., 0], image / 65535, rtol=1e-6)
 
 
 def test_a_file_that_is_no_image_is_an_error(tmp_path):
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     with pytest.raises(NetcError, match=r"cannot read `.*` as an image"):
         caffe.io.load_image(tmp_path / "text.png")
 

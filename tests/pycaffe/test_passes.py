@@ -65,10 +65,10 @@ def test_after_a_whole_backward_pass_diff_is_that_before_the_in_place_layer(load
     closed = net.blobs["ip1"].data == 0
     diffs = net.backward(end="ip2")
     assert list(diffs) == ["ip1"]
-    behind = diffs["ip1"].copy()
-    assert behind[closed].any()
+    after = diffs["ip1"].copy()
+    assert after[closed].any()
     net.backward(start="relu1")
-    np.testing.assert_array_equal(net.blobs["ip1"].diff, np.where(closed, 0, behind))
+    np.testing.assert_array_equal(net.blobs["ip1"].diff, np.where(closed, 0, after))
 
 
 def test_backward_gives_the_diffs_of_the_inputs_and_what_is_asked_for(load):

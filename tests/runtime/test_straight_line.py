@@ -1,4 +1,4 @@
-"""A ReLU overwrites what nobody else needs, and nothing but that."""
+"""A ReLU overwrites a bottom that nothing else needs, and no other."""
 
 from __future__ import annotations
 

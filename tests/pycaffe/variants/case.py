@@ -25,7 +25,7 @@ class Case:
     given: dict = field(default_factory=dict)
     """How bottoms are made that are not plain numbers: integers below a number, or an array's maker."""
     still: tuple = ()
-    """Bottoms and, behind them, blobs without a gradient."""
+    """Bottoms followed by blobs without a gradient."""
     phase: int = caffe.TEST
     forward_only: bool = False
     no_diff: tuple = ()
