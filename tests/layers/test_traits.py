@@ -154,6 +154,13 @@ def test_no_gradient(case):
 
 
 @RUN
+def test_indices(case):
+    """tests/runtime/test_dtypes.py measures them; without bottoms or tops there is nothing to measure."""
+    if not case.first or case.layer.top_count == Count(0):
+        assert case.layer.indices == ()
+
+
+@RUN
 def test_loss_and_role(case):
     layer, found = case.layer, behavior(case)
     reached = found.is_scalar and any(found.gradients)
