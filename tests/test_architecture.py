@@ -177,12 +177,12 @@ def test_no_module_is_a_drawer():
 
 
 def test_only_the_front_ends_know_their_formats():
-    """`netc.frontends.caffe` and its like are known to `netc.frontends.reading`, which registers them, alone."""
+    """`netc.frontends.caffe` and its like are known to `netc.frontends.reading` and `.writing` alone."""
     dialects = [folder.name for folder in (PACKAGE / "frontends").iterdir() if (folder / "__init__.py").exists()]
     inside = tuple(f"netc.frontends.{dialect}" for dialect in dialects)
     tools = sorted((ROOT / "tools").rglob("*.py"))
     outside = [path for path in (*FILES, *tools) if PACKAGE / "frontends" not in path.parents]
     assert inside
     assert not {str(path): names for path in outside if (names := {n for n in imports(path) if n.startswith(inside)})}
-    generic = [path for path in (PACKAGE / "frontends").glob("*.py") if path.stem != "reading"]
+    generic = [path for path in (PACKAGE / "frontends").glob("*.py") if path.stem not in ("reading", "writing")]
     assert not {str(path): names for path in generic if (names := {n for n in imports(path) if n.startswith(inside)})}

@@ -29,7 +29,11 @@ from netc.cli.terminal import show
     is_flag=True,
     help="Reshape blobs of equal size to the net's shapes, as from fully connected to convolution.",
 )
-@option("--dialect", metavar="NAME", help="Fork of Caffe that wrote the .caffemodel NET; detected by default.")
+@option(
+    "--dialect",
+    metavar="NAME",
+    help="Fork of Caffe that NET is for (detected by default), and that `--to caffe` writes for (BVLC by default).",
+)
 @shape_option()
 @preprocess_options
 def command(

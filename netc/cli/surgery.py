@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,33 +23,46 @@ def command() -> None:
     """
 
 
-def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Register a sub-command with the arguments that all share."""
+def _verb(name: str) -> Callable[[Callable[..., Graph]], click.Command]:
+    """A verb with the arguments that all have; its function returns the changed net."""
 
-    def add(function: Callable[..., Any]) -> click.Command:
+    def add(function: Callable[..., Graph]) -> click.Command:
+        @functools.wraps(function)
+        def run(
+            net: str,
+            weights: tuple[str, ...],
+            output: str,
+            shape: tuple[str, ...],
+            dialect: str | None,
+            **settings: Any,
+        ) -> None:
+            _write(function(_open(net, weights, shape, dialect), **settings), output, dialect)
+
+        decorated: Callable[..., Any] = run
         for decorate in (
             shape_option(),
+            option("--dialect", metavar="NAME", help="Fork of Caffe that NET and OUT are for (default of OUT: BVLC)."),
             option("--output", required=True, metavar="OUT", help="The .prototxt to write."),
             weights_option(),
             click.argument("net"),
         ):
-            function = decorate(function)
-        return command.command(name=name)(function)
+            decorated = decorate(decorated)
+        return command.command(name=name)(decorated)
 
     return add
 
 
-def _open(net: str, weights: tuple[str, ...], shape: tuple[str, ...]) -> Graph:
+def _open(net: str, weights: tuple[str, ...], shape: tuple[str, ...], dialect: str | None) -> Graph:
     from netc.compiler import weighted
     from netc.conversion.models import open_net
 
-    return weighted(open_net(net, weights, shapes=parse_shapes(shape)))
+    return weighted(open_net(net, weights, shapes=parse_shapes(shape), dialect=dialect))
 
 
-def _write(model: Graph, output: str) -> None:
+def _write(model: Graph, output: str, dialect: str | None) -> None:
     from netc.conversion.writers import write_caffe
 
-    for file in write_caffe(model, Path(output)):
+    for file in write_caffe(model, Path(output), dialect):
         click.echo(f"wrote {file}")
 
 
@@ -59,11 +73,11 @@ def _write(model: Graph, output: str) -> None:
     metavar="NAME",
     help="Layer to convert; by default all that read images.",
 )
-def fc_to_conv(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], layer: tuple[str, ...]) -> None:
+def fc_to_conv(model: Graph, layer: tuple[str, ...]) -> Graph:
     """Convert inner products to convolutions, so that larger images produce maps of scores."""
     from netc.conversion import surgery
 
-    _write(surgery.fc_to_conv(_open(net, weights, shape), layer), output)
+    return surgery.fc_to_conv(model, layer)
 
 
 @_verb("classes")
@@ -72,41 +86,38 @@ def fc_to_conv(net: str, weights: tuple[str, ...], output: str, shape: tuple[str
 @option("--rename", metavar="NAME", help="New name of the layer, so that old weights are not copied into it.")
 @option("--seed", type=int, help="Random seed of the layer's new weights.")
 def classes(
-    net: str,
-    weights: tuple[str, ...],
-    output: str,
-    shape: tuple[str, ...],
+    model: Graph,
     layer: str,
     count: int,
     rename: str | None,
     seed: int | None,
-) -> None:
+) -> Graph:
     """Change the number of outputs of a layer and reinitialize its weights."""
     from netc.conversion import surgery
 
-    _write(surgery.classes(_open(net, weights, shape), layer, count, rename, seed), output)
+    return surgery.classes(model, layer, count, rename, seed)
 
 
 @_verb("fold")
-def fold(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...]) -> None:
+def fold(model: Graph) -> Graph:
     """Fold BatchNorm and Scale into the preceding layers, and remove dropout."""
     from netc.conversion import surgery
 
-    _write(surgery.fold(_open(net, weights, shape)), output)
+    return surgery.fold(model)
 
 
 @_verb("drop")
 @option("--layer", multiple=True, required=True, metavar="NAME", help="Layer to remove; may be repeated.")
-def drop(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], layer: tuple[str, ...]) -> None:
+def drop(model: Graph, layer: tuple[str, ...]) -> Graph:
     """Remove layers: the layers that read them are connected to their inputs."""
     from netc.conversion import surgery
 
-    _write(surgery.drop(_open(net, weights, shape), layer), output)
+    return surgery.drop(model, layer)
 
 
 @_verb("rename")
 @option("--layer", multiple=True, required=True, metavar="OLD=NEW", help="Layer and its new name; may be repeated.")
-def rename(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], layer: tuple[str, ...]) -> None:
+def rename(model: Graph, layer: tuple[str, ...]) -> Graph:
     """Rename layers."""
     from netc.conversion import surgery
 
@@ -114,13 +125,13 @@ def rename(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ..
     if any(not old or not new for old, _, new in pairs):
         raise click.BadParameter("expected OLD=NEW", param_hint="--layer")
     names = {old: new for old, _, new in pairs}
-    _write(surgery.rename(_open(net, weights, shape), names), output)
+    return surgery.rename(model, names)
 
 
 @_verb("crop")
 @option("--blob", required=True, metavar="NAME", help="Blob that becomes the output of the net.")
-def crop(net: str, weights: tuple[str, ...], output: str, shape: tuple[str, ...], blob: str) -> None:
+def crop(model: Graph, blob: str) -> Graph:
     """Remove all layers after a blob."""
     from netc.conversion import surgery
 
-    _write(surgery.crop(_open(net, weights, shape), blob), output)
+    return surgery.crop(model, blob)

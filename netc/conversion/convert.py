@@ -59,7 +59,7 @@ def convert(
     A JSON file beside the model tells what a picture goes through before it, where the files say so. Raises NetcError,
     among them E801 for a layer that the format has no word for.
     """
-    options = ExportOptions(fold, half, input_stage, scores, told or PreprocessOptions())
+    options = ExportOptions(fold, half, input_stage, scores, told or PreprocessOptions(), dialect)
     held = described(net, dialect)
     weights = weights or held.weights
     opened = open_net(held.source, weights, shapes={**(held.shapes or {}), **(shapes or {})}, misfits=misfits)

@@ -46,6 +46,7 @@ def open_net(
     shapes: Mapping[str, Shape] | None = None,
     seed: int | None = 0,
     misfits: Misfits = "refuse",
+    dialect: str | None = None,
 ) -> Net:
     """The test net of a prototxt, with weights of .caffemodel, HDF5, safetensors or .pt files.
 
@@ -53,7 +54,7 @@ def open_net(
     A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
     from `seed`. Raises NetcError.
     """
-    found = described(net)
+    found = described(net, dialect)
     net, shapes = found.source, {**(found.shapes or {}), **(shapes or {})}
     states = {file: read_state(file) for file in listed(weights or found.weights)}
     blobs = [file for file, state in states.items() if state is None]

@@ -15,32 +15,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from netc import compiler
-from netc.diagnostics import NetcError, Source, counted, did_you_mean
-from netc.exporters.caffe import net_text
-from netc.frontends import read_net
+from netc.diagnostics import NetcError, counted, did_you_mean
 from netc.ir.dims import differ, text
-from netc.ir.graph import Graph, Node, State, module_key
+from netc.ir.graph import Graph, Node, module_key
 from netc.ir.parameter_table import tabulated
 from netc.layers.convolution import Convolution
 from netc.layers.inner_product import InnerProduct
 from netc.passes.arrays import Array, rewired
-from netc.passes.data_to_inputs import data_to_inputs
 from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm
+from netc.passes.rebuild import rebuild
 from netc.runtime.fillers import fill, generator_of
 
 
-def again(graph: Graph) -> Graph:
-    """The graph as a file of it reads: names, keys and shapes anew. Raises NetcError where its parts no longer fit."""
-    definition = read_net(Source("<surgery>", net_text(graph)))
-    definition.report.raise_errors()
-    return data_to_inputs(compiler.graph_of(definition, State("TEST")))
+def _rebuilt(model: Graph, changed: Mapping[str, tuple[Array, ...]] | None = None) -> Graph:
+    """The model with names and shapes made anew, and other arrays for the nodes of `changed`; nodes keep their order.
 
-
-def _rekeyed(model: Graph, changed: Mapping[str, tuple[Array, ...]] | None = None) -> Graph:
-    """The model read again, with other arrays for the nodes of `changed`; nodes keep their order."""
-    graph, changed = again(model), changed or {}
+    Raises NetcError where its parts no longer fit.
+    """
+    graph, changed = rebuild(model), changed or {}
     held = [changed[node.key] if node.key in changed else model.arrays(node) for node in model.nodes]
     return graph.with_arrays({node.key: arrays for node, arrays in zip(graph.nodes, held)})
 
@@ -79,7 +72,7 @@ def fc_to_conv(model: Graph, names: Sequence[str] = ()) -> Graph:
             maps.update(node.tops)
     if not maps:
         raise NetcError("no inner product reads a picture: there is nothing to convert", code="E805")
-    return _rekeyed(model.replace(nodes=tuple(nodes)), arrays)
+    return _rebuilt(model.replace(nodes=tuple(nodes)), arrays)
 
 
 def _plane(graph: Graph, node: Node, maps: set[str]) -> tuple[int, ...]:
@@ -118,7 +111,7 @@ def classes(model: Graph, name: str, count: int, rename: str | None = None, seed
     made = replace(node, layer=replace(node.layer, num_output=count), name=rename or name)
     nodes = tuple(made if one is node else one for one in model.nodes)
     index = model.nodes.index(node)
-    changed = _rekeyed(model.replace(nodes=nodes), {node.key: ()})
+    changed = _rebuilt(model.replace(nodes=nodes), {node.key: ()})
     fresh = changed.nodes[index]
     return changed.with_arrays({fresh.key: _filled(changed, fresh, seed)})
 
@@ -150,7 +143,7 @@ def drop(model: Graph, names: Sequence[str]) -> Graph:
                 raise NetcError(f"`{node.name}` makes {text(after)} of {text(before)}: it cannot go", code="E805")
             renamed[top] = node.bottoms[0]
     kept = [node for node in model.nodes if node not in gone]
-    return _rekeyed(rewired(model, kept, renamed))
+    return _rebuilt(rewired(model, kept, renamed))
 
 
 def rename(model: Graph, names: Mapping[str, str]) -> Graph:
@@ -181,7 +174,7 @@ def crop(model: Graph, blob: str) -> Graph:
             kept.append(node)
     inputs = tuple(name for name in graph.inputs if name in wanted)
     cropped = rewired(graph.replace(inputs=inputs), kept[::-1], {})
-    return _rekeyed(cropped)
+    return _rebuilt(cropped)
 
 
 def fold(model: Graph) -> Graph:

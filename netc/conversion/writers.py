@@ -47,6 +47,8 @@ class ExportOptions:
     """A Softmax stands where the net has a SoftmaxWithLoss."""
     told: PreprocessOptions = field(default_factory=PreprocessOptions)
     """What flags say of the preprocessing."""
+    dialect: str | None = None
+    """The fork of Caffe that `caffe` is written for; None for BVLC's."""
 
 
 def _stage(found: Preprocess | None, options: ExportOptions) -> InputStage | None:
@@ -92,24 +94,33 @@ def _caffe(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     if options.half is not None:
-        raise NetcError("BVLC Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
-    return write_caffe(model, target)
+        raise NetcError("Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
+    return write_caffe(model, target, options.dialect)
 
 
-def write_caffe(model: Graph, target: Path) -> tuple[Path, ...]:
-    """Write a .prototxt, and beside it the .caffemodel. Raises NetcError E801 for what BVLC Caffe does not have."""
-    from netc.exporters.caffe import net_message, net_text
+def write_caffe(model: Graph, target: Path, dialect: str | None = None) -> tuple[Path, ...]:
+    """Write a .prototxt and the .caffemodel beside it, for BVLC Caffe or a fork.
 
-    message = net_message(model)
+    Raises NetcError E801 for what that Caffe does not have, E806 for a dialect that does not exist.
+    """
+    from netc.conversion.caffe_target import target_of
+    from netc.exporters.caffe import net_message
+    from netc.frontends.writing import encode
+    from netc.text import from_message
+
+    written_for = target_of(dialect)
+    message = net_message(model, written_for)
     layers = tuple(
         LayerBlobs(node.name, node.layer.type, tuple(BlobArray(np.asarray(blob)) for blob in model.arrays(node)))
         for node in model.nodes
         if model.arrays(node)
     )
     trained = target.with_suffix(".caffemodel")
-    write_caffemodel(trained, Weights(layers, model.name), message.SerializeToString())
+    fork = written_for.dialect
+    data = encode(message, fork) if fork else message.SerializeToString()
+    write_caffemodel(trained, Weights(layers, model.name), data)
     with atomic_write(target) as file:
-        file.write(net_text(model).encode("utf-8", "surrogateescape"))
+        file.write(from_message(message).encode("utf-8", "surrogateescape"))
     return target, trained
 
 

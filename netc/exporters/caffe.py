@@ -1,42 +1,81 @@
-"""A graph back to Caffe: the NetParameter that BVLC Caffe reads, and its text.
+"""A graph back to Caffe: the NetParameter that BVLC Caffe or a fork of it reads, and its text.
 
-Written is the net of one phase, without `include` rules. Parameters come from the layers (`Layer.to_caffe`), so that
-what passes and surgery changed is in the file; defaults are left out.
+Written is the net of one phase, without `include` rules. A layer that nothing changed since its file was read goes out
+with the fields that the file has, those that netc ignores among them; the parameters of others come from the layer
+(`Layer.to_caffe`), defaults left out. Fields of forks that the target lacks are written in BVLC's terms where these
+say the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
 from netc.diagnostics import NetcError
+from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Layer
 from netc.ir.parameters import ParamSpec
 from netc.layers.input import Input
-from netc.schema import Message, caffe, is_bvlc, is_repeated
+from netc.schema import caffe, fill, is_bvlc
 from netc.text import from_message
 
 
-def net_text(graph: Graph) -> str:
-    """The prototxt of a graph, its inputs as an Input layer. Raises NetcError E801."""
-    return from_message(net_message(graph))
+@dataclass(frozen=True)
+class Target:
+    """Whose Caffe is to read the net."""
+
+    dialect: str
+    """Empty for BVLC's."""
+    caffe: str
+    """Its name in a sentence."""
+    has_field: Callable[[Descriptor, FieldDescriptor], bool]
+    dialects_with: Callable[[str, str], tuple[str, ...]] = lambda message, field: ()
+    """The dialects that have a field of a message: the error for a field that this one lacks names them."""
 
 
-def net_message(graph: Graph) -> caffe.NetParameter:
-    """The NetParameter of a graph. Raises NetcError E801 for what BVLC Caffe has no field or layer for."""
+BVLC = Target("", "BVLC Caffe", lambda message, field: is_bvlc(field))
+"""The schema of BVLC's Caffe 1.0."""
+_OF_THE_NODE = ("name", "type", "bottom", "top", "param", "loss_weight", "propagate_down")
+"""Fields of LayerParameter that a node says itself."""
+_NOT_WRITTEN = ("include", "exclude", "phase", "blobs")
+"""Fields that tell phases apart, and weights: these are written beside the net."""
+
+
+def net_text(graph: Graph, target: Target = BVLC) -> str:
+    """The prototxt of a graph, its inputs as Input layers. Raises NetcError E801."""
+    return from_message(net_message(graph, target))
+
+
+def net_message(graph: Graph, target: Target = BVLC) -> caffe.NetParameter:
+    """The NetParameter of a graph. Raises NetcError E801 for a field or layer that the target lacks."""
     net = caffe.NetParameter()
     if graph.name:
         net.name = graph.name
-    if graph.force_backward:
-        net.force_backward = True
+    for flag in ("force_backward", "debug_info"):
+        if getattr(graph, flag):
+            setattr(net, flag, True)
     for name in graph.inputs:
         _input(net.layer.add(), graph, name)
+    current = {graph.values[name].blob: name for name in graph.inputs}
     for node in graph.nodes:
-        _layer(net.layer.add(), graph, node)
+        _check_versions(graph, node, current)
+        _layer(net.layer.add(), graph, node, target)
     return net
+
+
+def _check_versions(graph: Graph, node: Node, current: dict[str, str]) -> None:
+    """Raise NetcError E801 for a node that reads a blob as it was before an in-place layer."""
+    for bottom in node.bottoms:
+        blob = graph.values[bottom].blob
+        if current.get(blob) != bottom:
+            message = f"layer `{node.name}` reads `{blob}` as it was before an in-place layer overwrote it"
+            raise NetcError(message, code="E801", span=node.span)
+    current.update({graph.values[top].blob: top for top in node.tops})
 
 
 def _input(layer: caffe.LayerParameter, graph: Graph, name: str) -> None:
@@ -47,31 +86,62 @@ def _input(layer: caffe.LayerParameter, graph: Graph, name: str) -> None:
         layer.input_param.shape.add().dim.extend(value.shape)
 
 
-def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node) -> None:
-    if node.layer.dialect:
+def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node, target: Target) -> None:
+    if not _has_type(target, node.layer):
         raise NetcError(
-            f"BVLC Caffe has no layer type `{node.layer.type}`",
+            f"{target.caffe} has no layer type `{node.layer.type}`",
             code="E801",
             span=node.span,
             notes=[f"layer `{node.name}`"],
+            help=_help((node.layer.dialect,)),
         )
     layer.name, layer.type = node.name, node.layer.type
     layer.bottom.extend(graph.values[name].blob for name in node.bottoms)
     layer.top.extend(graph.values[name].blob for name in node.tops)
-    if node.loss_weights and node.loss_weights != _usual(node):
-        layer.loss_weight.extend(node.loss_weights)
     layer.propagate_down.extend(node.propagate_down)
-    for param in node.param_specs:
-        _param(layer.param.add(), param)
+    _training(layer, node)
     try:
-        for name, values in parameters(node.layer).items():
-            _fill(layer, name, values)
+        _parameters(layer, node, target)
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None
 
 
+def _has_type(target: Target, layer: Layer) -> bool:
+    """Whether the target has a layer type: BVLC's, its own, or one of a fork whose parameters it took over."""
+    if layer.dialect in ("", target.dialect):
+        return True
+    field = caffe.LayerParameter.DESCRIPTOR.fields_by_name.get(layer.param_field or "")
+    return bool(target.dialect) and field is not None and target.has_field(caffe.LayerParameter.DESCRIPTOR, field)
+
+
+def _help(dialects: tuple[str, ...]) -> str | None:
+    named = " or ".join(f"`--dialect {dialect}`" for dialect in dialects[:3] if dialect)
+    return f"{named} writes for a Caffe that has it" if named else None
+
+
+def _training(layer: caffe.LayerParameter, node: Node) -> None:
+    """Loss weights and the settings of blobs: as the file has them where they mean the same."""
+    entries = node.origin.entries if node.origin.dialect == "caffe" else {}
+    said = tuple(entries.get("loss_weight", ()))
+    if said and node.loss_weights[: len(said)] == said:
+        layer.loss_weight.extend(said)
+    elif node.loss_weights and node.loss_weights != _usual(node):
+        layer.loss_weight.extend(node.loss_weights)
+    params = entries.get("param", ())
+    if tuple(map(_spec, params)) == node.param_specs:
+        fill(layer, {"param": params})
+        return
+    for param in node.param_specs:
+        _param(layer.param.add(), param)
+
+
+def _spec(param: Fields) -> ParamSpec:
+    permissive = param["share_mode"] == "PERMISSIVE"
+    return ParamSpec(param["name"], param["lr_mult"], param["decay_mult"], permissive)
+
+
 def _usual(node: Node) -> tuple[float, ...]:
-    """The loss weights that the layer has where the file says nothing."""
+    """The loss weights that the layer has where the file does not set them."""
     return (1.0, *(0.0,) * (len(node.tops) - 1)) if node.layer.is_loss else ()
 
 
@@ -85,36 +155,50 @@ def _param(spec: caffe.ParamSpec, param: ParamSpec) -> None:
             setattr(spec, name, getattr(param, name))
 
 
+def _parameters(layer: caffe.LayerParameter, node: Node, target: Target) -> None:
+    """The layer's own fields: the file's where the layer is as the file describes it and the target has them all."""
+
+    def check(message: Descriptor, field: FieldDescriptor | None, name: str) -> None:
+        if field is None or not target.has_field(message, field):
+            found = f"{target.caffe} has no field `{name}` in `{message.name}`"
+            raise NetcError(found, code="E801", field=name, help=_help(target.dialects_with(message.name, name)))
+
+    try:
+        draft = caffe.LayerParameter()
+        fill(draft, _as_read(node), check)
+    except NetcError:
+        draft = caffe.LayerParameter()
+        fill(draft, plain(parameters(node.layer)), check)
+    layer.MergeFrom(draft)
+
+
+def _as_read(node: Node) -> Mapping[str, Any]:
+    """The fields of the layer that its file has. Raises NetcError where the layer changed since, or has no file."""
+    if node.origin.dialect != "caffe" or node.described != node.layer:
+        raise NetcError("the layer is not as a file describes it", code="E801")
+    left_out = (*_OF_THE_NODE, *_NOT_WRITTEN)
+    entries = {name: value for name, value in node.origin.entries.items() if name not in left_out}
+    unread = [value for value in entries.values() if isinstance(value, NetcError)]
+    if unread:
+        raise unread[0]
+    return entries
+
+
 def parameters(layer: Layer) -> dict[str, Any]:
-    """What `to_caffe` gives, by field of LayerParameter: a layer of one message gives that message's values alone."""
+    """What `to_caffe` returns, by field of LayerParameter: the values of a layer of one message are that message's."""
     values = layer.to_caffe()
     if layer.param_field is None or (set(values) <= {layer.param_field, "transform_param", "loss_param"} and values):
         return values
     return {layer.param_field: values} if values else {}
 
 
-def _fill(message: Message, name: str, value: Any) -> None:
-    """Set one field from a plain value. Raises NetcError E801 where BVLC's schema has no such field."""
-    field = message.DESCRIPTOR.fields_by_name.get(name)
-    if field is None or not is_bvlc(field):
-        raise NetcError(f"BVLC Caffe has no field `{name}` in `{message.DESCRIPTOR.name}`", code="E801", field=name)
-    if field.message_type is not None:
-        for one in value if is_repeated(field) else (value,):
-            target = getattr(message, name).add() if is_repeated(field) else getattr(message, name)
-            target.SetInParent()
-            for inner, held in _plain(one).items():
-                _fill(target, inner, held)
-    elif is_repeated(field):
-        getattr(message, name).extend(value if isinstance(value, (tuple, list)) else (value,))
-    else:
-        setattr(message, name, value[0] if isinstance(value, (tuple, list)) else value)
-
-
-def _plain(value: Any) -> Mapping[str, Any]:
-    """The values of a message: a dictionary, or a filler, whose defaults are left out."""
+def plain(value: Any) -> Any:
+    """Values with fillers and other dataclasses as mappings, their defaults left out."""
     if isinstance(value, Mapping):
-        return value
+        return {name: plain(held) for name, held in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(map(plain, value))
     if isinstance(value, Filler) or is_dataclass(value):
         held = ((f.name, getattr(value, f.name), f.default) for f in fields(value))
-        return {name: given for name, given, default in held if given != default}
-    raise TypeError(f"no message: {value!r}")
+        return {name: plain(given) for name, given, default in held if given != default}
+    return value

@@ -77,6 +77,8 @@ class Node:
     """Of each top; all 0 where the layer adds nothing to the loss."""
     propagate_down: tuple[bool, ...] = ()
     """For each bottom, where the file says whether it gets a gradient; empty where it does not say."""
+    described: Layer | None = field(default=None, repr=False, compare=False)
+    """The layer as its file describes it; passes that change `layer` leave it."""
     origin: Origin = field(default=NO_FILE, repr=False, compare=False)
     """Where the node stands in a file, and what the file says beyond this."""
 

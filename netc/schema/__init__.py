@@ -7,6 +7,7 @@
 hand: they hold what every generated module shares.
 
     as_dict(message)          the fields that are set, as plain values
+    fill(message, values)     the same back
     defaults("caffe.X")       what every field is where it is not set
     descriptor("caffe.X")     protobuf's description of a message
     new("caffe.X")            an empty message
@@ -25,6 +26,7 @@ from google.protobuf.descriptor import Descriptor, EnumValueDescriptor, FieldDes
 
 from netc.schema import caffe, caffe2
 from netc.schema._loader import POOL, Message, message_class
+from netc.schema.filling import fill, is_repeated
 
 __all__ = [
     "Message",
@@ -33,6 +35,7 @@ __all__ = [
     "caffe2",
     "defaults",
     "descriptor",
+    "fill",
     "is_bvlc",
     "is_repeated",
     "is_required",
@@ -59,12 +62,6 @@ def descriptor(name: str) -> Descriptor:
 def new(name: str) -> Message:
     """An empty message by its full name, as `descriptor` takes it."""
     return message_class(descriptor(name))()
-
-
-def is_repeated(field: FieldDescriptor) -> bool:
-    """Whether a field holds a list. Newer protobuf warns of `label`, older ones have nothing else."""
-    known = getattr(field, "is_repeated", None)
-    return field.label == FieldDescriptor.LABEL_REPEATED if known is None else bool(known)
 
 
 def is_required(field: FieldDescriptor) -> bool:

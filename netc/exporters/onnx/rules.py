@@ -140,8 +140,10 @@ class OnnxCall:
         return name
 
     def tensor(self, values: Array) -> str:
-        """An array as an initializer, in its own type."""
-        return self.constant(values, dtype=values.dtype)
+        """An array as an initializer, in its own type and shape (`constant` gives a number an axis)."""
+        name = self.sink.fresh(f"{self.name}/constant")
+        self.sink.constants[name] = values
+        return name
 
     def blob(self, index: int, shape: Sequence[int] | None = None) -> str:
         """A blob as an initialiser, perhaps in another shape."""

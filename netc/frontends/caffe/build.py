@@ -167,6 +167,7 @@ class _Builder:
             param_specs=tuple(map(_param, fields["param"])),
             loss_weights=(*weights, *(0.0,) * (len(tops) - len(weights))) if any(weights) else (),
             propagate_down=propagate,
+            described=layer,
             origin=LayerOrigin(fields, layer.param_field),
         )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node
-from netc.schema import Message, descriptor, is_repeated, new
+from netc.schema import Message, descriptor, fill, new
 from netc.text import from_message
 from netc.training.solver.settings import SolverSettings
 
@@ -15,7 +14,7 @@ from netc.training.solver.settings import SolverSettings
 def message_of(name: str, fields: Fields) -> Message:
     """Return the message of type `name` (`caffe.LayerParameter`) with the fields that are set."""
     message = new(name)
-    _fill(message, fields.values)
+    fill(message, fields.values)
     return message
 
 
@@ -24,8 +23,8 @@ def text_of(settings: SolverSettings) -> str:
     return from_message(message_of("caffe.SolverParameter", settings.fields))
 
 
-def net_message(graph: Graph) -> bytes:
-    """A NetParameter, serialised, with the layers of a graph as their file has them and without blobs.
+def snapshot_net(graph: Graph) -> bytes:
+    """Return a serialized NetParameter with the layers of a graph as their file has them and without blobs.
 
     Each layer is of the graph's phase, as in what Caffe writes (`net.cpp`, ToProto).
     """
@@ -38,39 +37,6 @@ def net_message(graph: Graph) -> bytes:
 
 
 def _add(layer: Any, node: Node, phase: str) -> None:
-    _fill(layer, {name: value for name, value in node.origin.entries.items() if name != "blobs"})
+    fill(layer, {name: value for name, value in node.origin.entries.items() if name != "blobs"})
     layer.name, layer.type = node.name, node.layer.type
     layer.phase = descriptor("caffe.LayerParameter").fields_by_name["phase"].enum_type.values_by_name[phase].number
-
-
-def _fill(message: Message, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        field = message.DESCRIPTOR.fields_by_name[name]
-        if is_repeated(field):
-            _extend(getattr(message, name), field, value)
-        elif field.message_type is not None:
-            part = getattr(message, name)
-            part.SetInParent()
-            _fill(part, _values(value))
-        else:
-            setattr(message, name, _scalar(field, value))
-
-
-def _extend(target: Any, field: Any, values: Sequence[Any]) -> None:
-    if field.message_type is None:
-        target.extend(_scalar(field, value) for value in values)
-        return
-    for value in values:
-        _fill(target.add(), _values(value))
-
-
-def _values(value: Any) -> Mapping[str, Any]:
-    values: Mapping[str, Any] = value.values if isinstance(value, Fields) else value
-    return values
-
-
-def _scalar(field: Any, value: Any) -> Any:
-    """Return the value, or the number of an enum value's name."""
-    if field.enum_type is not None and isinstance(value, str):
-        return field.enum_type.values_by_name[value].number
-    return value

@@ -21,7 +21,7 @@ from netc.ir.graph import Graph
 from netc.runtime.blobs import LayerBlob
 from netc.runtime.lower import Net
 from netc.runtime.net_weights import Array, array_of, copy_weights, named_blobs, same_shape
-from netc.training.snapshots.net_messages import net_message
+from netc.training.snapshots.net_messages import snapshot_net
 from netc.training.snapshots.sidecar import checksum, read_sidecar, sidecar_path
 from netc.training.solver.optimizer import CaffeOptimizer
 
@@ -79,7 +79,7 @@ def write_model(path: str, net: Net, graph: Graph, hdf5: bool, diff: bool = Fals
     if hdf5:
         files.write_caffemodel_hdf5(path, content)
     else:
-        files.write_caffemodel(path, content, net_message(graph))
+        files.write_caffemodel(path, content, snapshot_net(graph))
 
 
 def write_state(path: str, optimizer: CaffeOptimizer, model: str, current_step: int, hdf5: bool) -> None:

@@ -1,6 +1,6 @@
 from netc.frontends.caffe.read import fields_of
 from netc.schema import caffe
-from netc.training.snapshots.net_messages import message_of, net_message, text_of
+from netc.training.snapshots.net_messages import message_of, snapshot_net, text_of
 from tests.training.conftest import NET, SOLVER
 
 
@@ -12,7 +12,7 @@ def test_fields_and_back_again_are_the_same_message():
 
 
 def test_a_nets_message_is_its_file_with_the_phase(graph_from):
-    net = caffe.NetParameter.FromString(net_message(graph_from(NET.replace('"Data"', '"MemoryData"').replace(
+    net = caffe.NetParameter.FromString(snapshot_net(graph_from(NET.replace('"Data"', '"MemoryData"').replace(
         'data_param { source: "records" batch_size: 6 backend: LMDB }',
         "memory_data_param { batch_size: 6 channels: 2 height: 7 width: 7 }",
     ))))  # fmt: skip

@@ -1,0 +1,46 @@
+"""A changed graph made sound: names of values and modules, shapes and the table of parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netc.ir.graph import Graph, Node, Value, module_key
+from netc.ir.shapes import infer
+from netc.ir.verify import verify
+
+
+def rebuild(graph: Graph) -> Graph:
+    """The graph with new names and shapes, as if its layers were read from a file.
+
+    Values are renamed by blob and version (`conv1`, `conv1.1`), keys made of the layers' names, shapes and parameters
+    inferred; parameters have no arrays. The names of layers and blobs stay. Raises NetcError with every layer that no
+    longer fits, at its line.
+    """
+    renamed: dict[str, str] = {}
+    values: dict[str, Value] = {}
+    keys: set[str] = set()
+    nodes: list[Node] = []
+    for name in graph.inputs:
+        _version(graph.values[name], values, renamed)
+    for node in graph.nodes:
+        bottoms = tuple(renamed[name] for name in node.bottoms)
+        for top in node.tops:
+            _version(replace(graph.values[top], shape=None), values, renamed)
+        key = module_key(node.name, keys)
+        keys.add(key)
+        tops = tuple(renamed[name] for name in node.tops)
+        nodes.append(replace(node, key=key, bottoms=bottoms, tops=tops, parameters=()))
+    inputs = tuple(renamed[name] for name in graph.inputs)
+    inferred, report = infer(graph.replace(nodes=tuple(nodes), values=values, inputs=inputs, parameters={}))
+    report.raise_errors()
+    return verify(inferred)
+
+
+def _version(value: Value, values: dict[str, Value], renamed: dict[str, str]) -> None:
+    """Add the next version of a value's blob."""
+    name, version = value.blob, 0
+    while name in values:
+        version += 1
+        name = f"{value.blob}.{version}"
+    values[name] = replace(value, name=name)
+    renamed[value.name] = name
