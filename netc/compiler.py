@@ -91,7 +91,7 @@ def graph_of(
     report.raise_errors()
     inputs = {graph.values[top].blob for node in graph.nodes if not node.bottoms for top in node.tops}
     if unknown := sorted((shapes or {}).keys() - inputs):
-        found = f"a shape is given for `{unknown[0]}`, which is no input of the net"
+        found = f"shape given for `{unknown[0]}`, which is not an input of the net"
         raise NetcError(found, help=did_you_mean(unknown[0], inputs))
     return verify(graph)
 
@@ -100,7 +100,7 @@ def phase_of(name: str) -> Phase:
     """`train` or `test`, in any case. Raises NetcError E100 for anything else."""
     phases: dict[str, Phase] = {"TRAIN": "TRAIN", "TEST": "TEST"}
     if name.upper() not in phases:
-        raise NetcError(f"`{name}` is no phase: `train` or `test`")
+        raise NetcError(f"unknown phase `{name}`: expected `train` or `test`")
     return phases[name.upper()]
 
 

@@ -49,5 +49,5 @@ def fmt(text: str, name: str = "<string>") -> str:
         report.raise_errors()
         return canonical(tree)
     except NetcError as error:
-        fill = "lay out what comes of it: `netc upgrade` with `--set` writes it filled in"
+        fill = "format the result: `netc upgrade` with `--set` writes the filled file"
         raise NetcError(replace(d, help=fill) if d.code == "E033" else d for d in error.diagnostics) from None

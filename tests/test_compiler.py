@@ -52,7 +52,7 @@ def test_a_shape_for_what_is_no_input_is_an_error(tmp_path):
     )
     assert netc.load(tmp_path / "net.prototxt", shapes={"data": (2, 3)}).run(np.ones((2, 3)))["relu"].shape == (2, 3)
     for name, help in (("dta", "did you mean `data`?"), ("relu", None)):
-        with pytest.raises(netc.NetcError, match=f"a shape is given for `{name}`, which is no input") as caught:
+        with pytest.raises(netc.NetcError, match=f"shape given for `{name}`, which is not an input") as caught:
             netc.load(tmp_path / "net.prototxt", shapes={name: (2, 3)})
         assert caught.value.diagnostics[0].code == "E100"
         assert caught.value.diagnostics[0].help == help

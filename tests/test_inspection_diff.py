@@ -26,7 +26,7 @@ def changed(other: str, one: str = NET) -> list[str]:
     return str(diff(Source("one", one), Source("other", other))).splitlines()
 
 
-SAME = ["the nets mean the same"]
+SAME = ["the nets are equivalent"]
 
 
 @pytest.mark.parametrize(

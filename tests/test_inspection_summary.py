@@ -135,11 +135,11 @@ def test_names_that_would_break_a_table_are_kept_apart():
 
 
 def test_a_solver_is_no_net():
-    with pytest.raises(netc.NetcError, match="`solver` is a solver, and a net is needed"):
+    with pytest.raises(netc.NetcError, match="`solver` is a solver definition, expected a net"):
         netc.summary(Source("solver", 'net: "net.prototxt" base_lr: 0.1'))
 
 
 def test_a_shape_for_what_is_no_input():
     net = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }'
-    with pytest.raises(netc.NetcError, match="a shape is given for `dat`, which is no input of the net"):
+    with pytest.raises(netc.NetcError, match="shape given for `dat`, which is not an input of the net"):
         netc.summary(Source("net", net), shapes={"dat": (2, 3)})

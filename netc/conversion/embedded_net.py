@@ -95,7 +95,7 @@ def write_prototxt(
     """
     found = described(weights, dialect)
     if not isinstance(found.source, Source):
-        raise NetcError(f"`{weights}` is no Caffe weight file", code="E402")
+        raise NetcError(f"`{weights}` is not a Caffe weights file", code="E402")
     tree, _ = read_tree(found.source)
     upgrade_tree(tree).raise_errors()
     _data_to_inputs(tree, {**(found.shapes or {}), **(shapes or {})})

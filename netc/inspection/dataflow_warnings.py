@@ -65,7 +65,7 @@ def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic
                     f"layer `{node.name}` cannot run in place: {message}",
                     node.origin.span("top", index) or node.span,
                     tuple(notes),
-                    "give its top a name of its own",
+                    "use a different name for its top",
                 )
 
 

@@ -32,7 +32,7 @@ def _lone(what: str, named: list[tuple[str, Span | None]]) -> Iterator[Diagnosti
     for name, span in named:
         near = misspelling(name, shared) if counts[name] == 1 else None
         if near:
-            yield Diagnostic("W107", f"nothing else mentions the {what} `{name}`", span, (), f"did you mean `{near}`?")
+            yield Diagnostic("W107", f"the {what} `{name}` is mentioned only once", span, (), f"did you mean `{near}`?")
 
 
 def misspelling(name: str, known_names: Iterable[str]) -> str | None:
@@ -65,7 +65,7 @@ def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[N
         if name not in mentioned:
             near = misspelling(name, sorted(mentioned))
             help = f"did you mean `{near}`?" if near else None
-            yield Diagnostic("W107", f"no layer's rules mention the stage `{name}`", span, (), help)
+            yield Diagnostic("W107", f"no layer rule mentions the stage `{name}`", span, (), help)
 
 
 def one_sided(runs: Sequence[PhaseNet]) -> Iterator[Diagnostic]:
@@ -81,8 +81,8 @@ def one_sided(runs: Sequence[PhaseNet]) -> Iterator[Diagnostic]:
 def compare_learned(train: Graph, test: Graph) -> Iterator[Diagnostic]:
     """As `one_sided`, for two graphs."""
     ours, theirs = _learned(train), _learned(test)
-    yield from _missing(ours, theirs, "only the train net has", "no test looks at what it learns")
-    yield from _missing(theirs, ours, "only the test net has", "it is tested as it was filled: nothing trains it")
+    yield from _missing(ours, theirs, "only the train net has", "the test net does not use what it learns")
+    yield from _missing(theirs, ours, "only the test net has", "it is tested with its initial values")
     for name, node in theirs.items():
         if name in ours:
             yield from _reshaped(train, ours[name], test, node)
@@ -115,7 +115,7 @@ def _reshaped(train: Graph, ours: Node, test: Graph, theirs: Node) -> Iterator[D
         return
     yield Diagnostic(
         "E204",
-        f"layer `{ours.name}` has other weights in the test net than in the train net",
+        f"layer `{ours.name}` has different weights in the test net and in the train net",
         theirs.span,
         tuple(f"{phase}: {', '.join(map(text, blobs))}" for phase, blobs in zip(("train", "test"), shapes)),
     )
@@ -127,4 +127,4 @@ def unused_shapes(net: NetDefinition, shapes: Collection[str]) -> Iterator[Diagn
     for blob in shapes:
         if blob not in inputs:
             help = did_you_mean(blob, inputs)
-            yield Diagnostic("W039", f"a shape is given for `{blob}`, which is no input of the net", None, (), help)
+            yield Diagnostic("W039", f"shape given for `{blob}`, which is not an input of the net", None, (), help)

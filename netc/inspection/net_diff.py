@@ -62,7 +62,7 @@ class NetDifference:
 
     def __str__(self) -> str:
         shown = (f"{change}" + (f"\n    only in the {phase} net" if phase else "") for phase, change in self.changes)
-        return "\n".join(shown) or "the nets mean the same"
+        return "\n".join(shown) or "the nets are equivalent"
 
     def to_json(self) -> str:
         """A list of objects with the fields of Change, and `phase`."""

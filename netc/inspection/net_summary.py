@@ -64,7 +64,7 @@ def summary(
     graph, report = checked_graph(net, state, probe, shapes)
     if batch is not None:
         if batch < 1:
-            raise NetcError(f"a batch of {batch}: it must be positive")
+            raise NetcError(f"the batch size is {batch}: it must be positive")
         graph, report = checked_graph(net, state, probe, {**_resized(graph, batch), **(shapes or {})})
     report.raise_errors()
     return Summary(graph)

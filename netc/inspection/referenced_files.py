@@ -18,13 +18,13 @@ from netc.ir.origin import FileReference, Origin
 def check_path(found: FileReference) -> Iterator[Diagnostic]:
     """W020 where nothing is there, W108 where the path is absolute."""
     if found.what and not is_here(found.path, found.span):
-        yield Diagnostic("W020", f"the {found.what} `{found.path}` is not here", found.span)
+        yield Diagnostic("W020", f"the {found.what} `{found.path}` does not exist", found.span)
     if is_absolute(found.path):
         yield Diagnostic(
             "W108",
-            f"`{found.path}` is an absolute path: other machines do not have it",
+            f"`{found.path}` is an absolute path, which other machines may not have",
             found.span,
-            help="name it from the folder that the net is used in",
+            help="use a path relative to the working directory",
         )
 
 
@@ -78,7 +78,7 @@ class SourceProbe:
 def writable_folder(path: str) -> str | None:
     """What is wrong with a folder that is to be written to, None where nothing is."""
     if not os.path.exists(path):
-        return "is not here"
+        return "does not exist"
     if not os.path.isdir(path):
-        return "is no folder"
-    return None if os.access(path, os.W_OK) else "may not be written to"
+        return "is not a directory"
+    return None if os.access(path, os.W_OK) else "is not writable"

@@ -63,8 +63,8 @@ def _folder(solver: Fields) -> Iterator[Diagnostic]:
     folder = prefix if os.path.isdir(prefix) else os.path.dirname(prefix) or "."
     problem = writable_folder(folder)
     if problem:
-        help = f"make it: `mkdir -p {folder}`" if problem == "is not here" else None
-        yield Diagnostic("W021", f"the folder for snapshots, `{folder}`, {problem}", span, (), help)
+        help = f"create it: `mkdir -p {folder}`" if problem == "does not exist" else None
+        yield Diagnostic("W021", f"the snapshot directory `{folder}` {problem}", span, (), help)
     if is_absolute(prefix):
         yield from check_path(FileReference(prefix, "", span))
 

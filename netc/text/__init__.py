@@ -16,7 +16,7 @@ Codes:
     E005  messages nest too deep
     E006  a value is of the wrong kind: a word for a number, a message for a string
     E007  a number is out of its type's range
-    E009  a field that holds one value is given twice or as a list, or a required one is missing
+    E009  a field that holds one value is set twice or as a list, or a required one is missing
     W001  the schema has no field of this name; it stays in the tree and is left out of the message
     W002  a fork of Caffe has this field or value, BVLC's has not
     W003  an enum has no value of this name or number; it stays in the tree, and the field is not set

@@ -122,7 +122,7 @@ class _Filler:
     def single(self, message: ProtobufMessage, field: Field, how: _Known) -> None:
         """A field that holds one value."""
         if field.listed:
-            self.report("E009", f"`{field.name}` takes one value, not a list", field.span)
+            self.report("E009", f"`{field.name}` expects one value, got a list", field.span)
             return
         value = field.values[0]
         if how.convert is None:
@@ -143,7 +143,7 @@ class _Filler:
     def again(self, message: ProtobufMessage, first: Field, field: Field, how: _Known) -> None:
         """A further value of a field that BVLC may not repeat: a fault, or all go to `how.every`, as a fork may."""
         if how.every is None:
-            self.report("E009", f"`{field.name}` is given twice", field.name_span, _line_note("first", first))
+            self.report("E009", f"`{field.name}` is set twice", field.name_span, _line_note("first", first))
             return
         self.foreign(message, field, how.every)
         if not getattr(message, how.every):
@@ -154,7 +154,7 @@ class _Filler:
         """A field that holds any number of values."""
         target: Any = getattr(message, field.name)
         if how.convert is not None and not field.values and ":" not in field.gap:
-            self.report("E006", f"`{field.name}` takes single values: it needs a `:`", field.span)
+            self.report("E006", f"`{field.name}` expects scalar values: `:` is missing", field.span)
         for value in field.values:
             if how.convert is None:
                 self.part(target.add(), value, field)
@@ -172,18 +172,16 @@ class _Filler:
             self.fill(message, value, field.name_span)
         else:
             help = f"write `{field.name} {{ ... }}`"
-            self.report("E006", f"`{field.name}` is a message, not a single value", value.span, help=help)
+            self.report("E006", f"`{field.name}` is a message, not a scalar", value.span, help=help)
 
     def no_message(self, value: Message, field: Field) -> None:
         help = f"write `{field.name}: ...`"
-        self.report(
-            "E006", f"`{field.name}` is a single value, not a message", field.name_span or value.span, help=help
-        )
+        self.report("E006", f"`{field.name}` is a scalar, not a message", field.name_span or value.span, help=help)
 
     def fault(self, fault: FaultError, value: Scalar, message: ProtobufMessage, field: Field) -> None:
         """A value that the field cannot hold; one that an enum does not have is a warning."""
         if fault.code == "E008":
-            notes = (*fault.notes, "a layer that needs it is in error")
+            notes = (*fault.notes, "it is an error for a layer that needs it")
             self.warn("W003", fault.message, value.span, message, field.name, notes, fault.help)
         else:
             self.report(fault.code, fault.message, value.span, *fault.notes, help=fault.help)
@@ -197,8 +195,8 @@ class _Filler:
         """A field, or a value of an enum, that BVLC's schema does not have."""
         shown = f"`{name}`" if name == field.name else f"`{field.name}: {name}`"
         if name.endswith(LISTED):
-            shown = f"`{field.name}`, given several times,"
-        text = f"{shown} in `{message.DESCRIPTOR.name}` is not of BVLC's Caffe"
+            shown = f"`{field.name}`, set several times,"
+        text = f"{shown} in `{message.DESCRIPTOR.name}` is not part of BVLC's Caffe"
         self.warn("W002", text, place or field.name_span or field.span, message, name, (), None)
 
     def report(self, code: str, message: str, span: Span | None, *notes: str, help: str | None = None) -> None:

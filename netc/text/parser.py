@@ -118,7 +118,7 @@ class _Parser:
         field.values.append(message)
         if len(self.stack) >= MAX_DEPTH:
             self.too_deep = True
-            self.error("E005", f"messages nest more than {MAX_DEPTH} deep", start, start + 1)
+            self.error("E005", f"messages are nested more than {MAX_DEPTH} deep", start, start + 1)
             message = Message([], self.source, start)  # whose fields are in no tree
         self.stack.append(_Open(message, field, CLOSING[self.text[start]]))
         self.message = message
@@ -128,7 +128,7 @@ class _Parser:
         """End the innermost message at a closing brace."""
         found = self.text[brace]
         if not self.stack:
-            self.error("E003", f"`{found}` closes nothing: no message is open here", brace, brace + 1)
+            self.error("E003", f"unexpected `{found}`: no message is open here", brace, brace + 1)
             return brace + 1
         message, field, closing = self.stack.pop()
         if found != closing:
@@ -185,7 +185,7 @@ class _Parser:
         at = self.skip(at + 1) if colon else at
         character = self.text[at : at + 1]
         if character == "=" and not colon:
-            self.error("E002", f"expected `:` behind `{field.name}`, found `=`", at, at + 1)
+            self.error("E002", f"expected `:` after `{field.name}`, found `=`", at, at + 1)
             at, colon = self.skip(at + 1), True
             character = self.text[at : at + 1]
         field.value_start = at
@@ -197,9 +197,9 @@ class _Parser:
             return self.list_of(field, at, colon)
         scalar = SCALAR.match(self.text, at)
         if scalar is None:
-            return self.unexpected(at, "a value" if colon else f"`:` or `{{` behind `{field.name}`")
+            return self.unexpected(at, "a value" if colon else f"`:` or `{{` after `{field.name}`")
         if not colon:
-            self.error("E002", f"expected `:` or `{{` behind `{field.name}`", at, scalar.end())
+            self.error("E002", f"expected `:` or `{{` after `{field.name}`", at, scalar.end())
         field.values.append(Scalar(scalar[0], self.source, at, scalar.end()))
         self.message.fields.append(field)
         return self.finish(field, scalar.end())
@@ -209,7 +209,7 @@ class _Parser:
         field.listed = True
         first = self.skip(at + 1)
         if not colon and self.text[first : first + 1] not in ("{", "<", "]"):
-            self.error("E002", f"expected `:` behind `{field.name}`", at, at + 1)
+            self.error("E002", f"expected `:` after `{field.name}`", at, at + 1)
         self.message.fields.append(field)
         if self.text.startswith("]", first):
             return self.finish(field, first + 1)
@@ -249,7 +249,7 @@ class _Parser:
     def unexpected(self, at: int, wanted: str) -> int:
         """Report what stands at `at`; where to read on."""
         if at >= len(self.text):
-            self.error("E002", f"the file ends where {wanted} should follow", at, at)
+            self.error("E002", f"expected {wanted}, found the end of the file", at, at)
             return at
         character = self.text[at]
         if character in "\"'" and not SCALAR.match(self.text, at):
@@ -285,8 +285,8 @@ class _Parser:
         note = "the file ends before it"
         if suspect is not None and self.is_dedented(suspect, field):
             line = self.source.position(suspect.start)[0]
-            note = f"`{suspect.name}` on line {line} stands inside it, but is not indented"
-        self.error("E003", f"`{field.name}` is not closed: no `{closing}`", message.start, message.start + 1, note)
+            note = f"`{suspect.name}` on line {line} is inside it, but is not indented"
+        self.error("E003", f"`{field.name}` is not closed: missing `{closing}`", message.start, message.start + 1, note)
 
     def first_outside(self, opened: _Open) -> Field | None:
         """The first field of an unclosed message that is probably behind it: one not indented, or of its own name."""

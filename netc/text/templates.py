@@ -160,7 +160,7 @@ def _value(place: Placeholder, values: Mapping[str, str], used: set[str]) -> str
 
 def _unused(name: str, source: Source, seen: list[str]) -> Diagnostic:
     help = did_you_mean(name, seen)
-    return Diagnostic("W039", f"`{source.name}` has no place for `{name}`", None, (), help)
+    return Diagnostic("W039", f"`{source.name}` has no placeholder `{name}`", None, (), help)
 
 
 def blanked(source: Source) -> Source:
@@ -199,10 +199,10 @@ def unfilled(source: Source, wanted: Callable[[Placeholder], bool] = lambda plac
     for place in found:
         by_name.setdefault(place.name, []).append(place)
     names = ", ".join(f"`{name}`" for name in list(by_name)[:8]) + ", ..." * (len(by_name) > 8)
-    message = f"the file is a template: nothing fills {names}"
+    message = f"the file is a template without values for {names}"
     notes = tuple(_note(source, all_of_one) for all_of_one in list(by_name.values())[:8])
     first = found[0]
-    help = "give values: " + " ".join(f"`--set {name}=...`" for name in list(by_name)[:8])
+    help = "pass values: " + " ".join(f"`--set {name}=...`" for name in list(by_name)[:8])
     return Diagnostic("E033", message, Span(source, first.start, first.end), notes, help)
 
 

@@ -64,9 +64,9 @@ def _integer(name: str, kind: str, raw: str) -> int:
         return int(raw)
     value = integer(raw)
     if value is None:
-        raise FaultError("E006", f"`{name}` takes a whole number, not {_shown(raw)}", None, f"it is of type {kind}")
+        raise FaultError("E006", f"`{name}` expects an integer, got {_shown(raw)}", None, f"its type is {kind}")
     if not lowest <= value <= highest:
-        raise FaultError("E007", f"`{name}` cannot hold {value}", None, f"it is of type {kind}: {lowest} to {highest}")
+        raise FaultError("E007", f"`{name}` cannot hold {value}", None, f"its type is {kind}: {lowest} to {highest}")
     return value
 
 
@@ -75,7 +75,7 @@ def _real(name: str, raw: str) -> float:
     if value is None:
         number = integer(raw)
         help = f"write `{number}`" if number is not None else None
-        raise FaultError("E006", f"`{name}` takes a number, not {_shown(raw)}", help)
+        raise FaultError("E006", f"`{name}` expects a number, got {_shown(raw)}", help)
     return value
 
 
@@ -84,7 +84,7 @@ def _truth(name: str, raw: str) -> bool:
     if value is None:
         plain = WORDS.get(raw.strip("\"'").capitalize())
         help = "write `true` or `false`" if plain is None else f"write `{str(plain).lower()}`"
-        raise FaultError("E006", f"`{name}` takes `true` or `false`, not {_shown(raw)}", help)
+        raise FaultError("E006", f"`{name}` expects `true` or `false`, got {_shown(raw)}", help)
     return value
 
 
@@ -96,10 +96,10 @@ def _enum(name: str, names: dict[str, int], told: list[str], raw: str) -> int:
     number = integer(raw)
     if number is not None and number in names.values():
         return number
-    note = "it takes " + ", ".join(told) if len(told) <= 12 else f"it takes one of {counted(len(told), 'name')}"
+    note = "expected one of " + ", ".join(told) if len(told) <= 12 else f"it has {len(told)} values"
     bare = raw.strip("\"'")
     help = f"write `{bare}` without quotes" if bare in names and bare != raw else did_you_mean(bare, names)
-    raise FaultError("E008", f"`{name}` has no value {_shown(raw)}", help, note)
+    raise FaultError("E008", f"unknown value {_shown(raw)} of `{name}`", help, note)
 
 
 def _text(name: str, raw: str) -> str:
@@ -108,7 +108,7 @@ def _text(name: str, raw: str) -> str:
     except UnicodeDecodeError as error:
         raise FaultError(
             "E004",
-            f"`{name}` takes UTF-8 text",
+            f"`{name}` expects UTF-8 text",
             None if raw.isascii() else "save the file as UTF-8",
             f"byte {error.start} is {error.object[error.start]:#04x}",
         ) from None
@@ -117,14 +117,14 @@ def _text(name: str, raw: str) -> str:
 def _data(name: str, raw: str) -> bytes:
     if raw[0] not in "\"'":
         raise FaultError(
-            "E006", f"`{name}` takes a string, not {_shown(raw)}", f'write `"{raw}"`' if len(raw) < 40 else None
+            "E006", f"`{name}` expects a string, got {_shown(raw)}", f'write `"{raw}"`' if len(raw) < 40 else None
         )
     try:
         return unquote(raw)
     except ValueError as error:
         fault = str(error)
         help = f"write `\\\\{fault[1:]}` for a backslash" if fault.startswith("\\") else None
-        raise FaultError("E004", f"the string of `{name}` holds {fault}, which is no escape", help) from None
+        raise FaultError("E004", f"the string of `{name}` holds {fault}, not an escape sequence", help) from None
 
 
 def _shown(raw: str) -> str:

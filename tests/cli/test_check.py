@@ -126,7 +126,7 @@ def test_strict(capsys):
     assert run(capsys, "data.prototxt")[0] == 0
     status, out = run(capsys, "data.prototxt", "--strict")
     assert status == 1
-    assert "error[W020]: the database `nowhere` is not here" in out
+    assert "error[W020]: the database `nowhere` does not exist" in out
     assert run(capsys, "warned.prototxt", "--strict")[0] == 0
 
 

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_0_where_the_nets_mean_the_same(capsys):
     assert main(["diff", "one.prototxt", "same.prototxt"]) == 0
-    assert capsys.readouterr().out == "the nets mean the same\n"
+    assert capsys.readouterr().out == "the nets are equivalent\n"
 
 
 def test_1_where_they_do_not(capsys):

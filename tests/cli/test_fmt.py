@@ -76,7 +76,7 @@ def test_a_template_is_called_one(tmp_path, capsys):
     path.write_text("layer { input_param { shape { dim: ${batch} } } }\n")
     assert main(["fmt", str(path)]) == 1
     told = capsys.readouterr().err
-    assert "error[E033]: the file is a template: nothing fills `batch`" in told
+    assert "error[E033]: the file is a template without values for `batch`" in told
     assert "`netc upgrade` with `--set`" in told
     assert "`--set batch=...`" not in told
     assert "${batch}" in text(path)

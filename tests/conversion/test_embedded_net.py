@@ -57,7 +57,7 @@ def test_a_net_is_converted_without_its_prototxt(mixed, tmp_path):
         done = convert(weights, to=to, output=tmp_path / f"alone.{to}")
         assert verify(prototxt, done.files[0], weights=weights, batch=3).agrees
         (note,) = (one for one in done.warnings if one.code == "W803")
-        assert note.notes == ("read as `bvlc`: every number is BVLC's",)
+        assert note.notes == ("read as `bvlc`: all field numbers are BVLC's",)
     assert verify(prototxt, weights, weights=weights).agrees
 
 
@@ -107,7 +107,7 @@ def test_shapes_that_are_told_fill_in(snapshot, tmp_path):
 def test_the_command_line(snapshot, tmp_path, capsys):
     target = tmp_path / "net.prototxt"
     assert main(["weights", str(snapshot), "--prototxt", str(target), "--dialect", "ssd"]) == 0
-    assert "read as `ssd`: as told" in capsys.readouterr().err
+    assert "read as `ssd`: as requested" in capsys.readouterr().err
     assert "read as `ssd`" in target.read_text()
     arguments = ["convert", str(snapshot), "--scores", "--to", "onnx", "--output", str(tmp_path / "n.onnx")]
     assert main(arguments) == 0

@@ -155,7 +155,7 @@ def test_rules_that_nobody_has_applied_stay(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "why"),
-    [(delimited(100, delimited(1, b"a") + delimited(2, b"ReLU")), "says what it reads"),
+    [(delimited(100, delimited(1, b"a") + delimited(2, b"ReLU")), "has a bottom"),
      ((REFERENCE / "weights" / "sgd.caffemodel.h5").read_bytes(), "HDF5")],
 )  # fmt: skip
 def test_a_file_without_a_net_is_told(data, why, tmp_path):

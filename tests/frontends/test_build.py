@@ -110,7 +110,7 @@ def test_a_layer_that_caffe_never_runs_in_place(type):
 
 def test_a_missing_bottom_tells_where_the_blob_is():
     notes = {
-        relu("late", "a") + DATA + relu("data", "late"): "which stands further down",
+        relu("late", "a") + DATA + relu("data", "late"): "which comes later",
         DATA + relu("data", "train", "include { phase: TRAIN }") + relu("train", "a"): "which is not in the TEST net",
     }
     for text, note in notes.items():
@@ -124,7 +124,7 @@ def test_a_surplus_value_is_marked_itself():
     text = DATA + relu("data", "out", "loss_weight: 1 loss_weight: 7")
     (found,) = built(text)[1].diagnostics
     assert (found.code, found.span.text) == ("E021", "7")
-    assert found.message == "2 values of `loss_weight` for 1 top"
+    assert found.message == "`loss_weight` has 2 values for 1 top"
 
 
 def sharing(name: str, rates: str) -> str:
@@ -145,7 +145,7 @@ def test_layers_that_share_a_blob_must_agree_on_its_rates(rate):
     )
     (found,) = built(text)[1].diagnostics
     assert (found.code, found.line) == ("E022", 4)
-    assert found.message == f"`{rate}` of the shared parameter `w` is 3 here and 2 before"
+    assert found.message == f"`{rate}` of the shared parameter `w` is 3, but 2 before"
 
 
 def test_a_fault_of_a_layer_does_not_hide_a_missing_bottom():

@@ -30,9 +30,9 @@ def test_content_chooses_between_nets_and_solvers():
     assert isinstance(read(Source("net", NET)), NetDefinition)
     assert isinstance(read(Source("solver", "base_lr: 0.1")), SolverDefinition)
     assert [read(Source("s", text)).kind for text in (NET, "max_iter: 1")] == ["net", "solver"]
-    with pytest.raises(NetcError, match="is a solver, and a net is needed"):
+    with pytest.raises(NetcError, match="is a solver definition, expected a net"):
         read_net(Source("solver", "base_lr: 0.1"))
-    with pytest.raises(NetcError, match="is a net, and a solver is needed"):
+    with pytest.raises(NetcError, match="is a net definition, expected a solver"):
         read_solver(Source("net", NET))
 
 

@@ -168,19 +168,33 @@ def test_what_changes_nothing_is_not_told():
 def test_what_is_read_otherwise_is_told_once():
     text = layer("Pooling", "pooling_param { ceil_mode: false }") * 2
     assert [(d.code, d.line, d.message, d.notes, d.severity) for d in told(text)] == [
-        ("W002", 1, "`ceil_mode` is of soeaver's Caffe: read as `round_mode`", ("and at 1 more place",), "warning")
+        (
+            "W002",
+            1,
+            "`ceil_mode` is specific to soeaver's Caffe: read as `round_mode`",
+            ("and at 1 more place",),
+            "warning",
+        )
     ]
     (found,) = told(layer("SoftmaxWithLoss", "loss_param { normalization: PRE_FIXED }"))
-    assert found.message == "`PRE_FIXED` is of R-FCN's Caffe: divides the loss by `pre_fixed_normalizer`"
+    assert found.message == "`PRE_FIXED` is specific to R-FCN's Caffe: divides the loss by `pre_fixed_normalizer`"
 
 
 def test_strictly_only_bvlcs_schema_counts():
     text = layer("PriorBox", "prior_box_param { min_size: 30 } pooling_param { ceil_mode: true engine: MKLDNN }")
     found = told(text, strict=True)
     assert [(d.code, d.message, d.notes) for d in found] == [
-        ("W001", "`prior_box_param` in `LayerParameter` is not of BVLC's Caffe", ("it is of SSD's Caffe",)),
-        ("W001", "`ceil_mode` in `PoolingParameter` is not of BVLC's Caffe", ("it is of soeaver's Caffe",)),
-        ("W001", "`engine: MKLDNN` in `PoolingParameter` is not of BVLC's Caffe", ()),
+        (
+            "W001",
+            "`prior_box_param` in `LayerParameter` is not part of BVLC's Caffe",
+            ("it is specific to SSD's Caffe",),
+        ),
+        (
+            "W001",
+            "`ceil_mode` in `PoolingParameter` is not part of BVLC's Caffe",
+            ("it is specific to soeaver's Caffe",),
+        ),
+        ("W001", "`engine: MKLDNN` in `PoolingParameter` is not part of BVLC's Caffe", ()),
     ]
 
 
@@ -211,7 +225,7 @@ def test_an_unknown_value_of_an_enum_is_an_error_for_who_asks_only():
         with pytest.raises(NetcError) as raised:
             ask()
         (found,) = raised.value.diagnostics
-        assert (found.code, found.message, found.line) == ("E008", "`pool` has no value `MEDIAN`", 1)
+        assert (found.code, found.message, found.line) == ("E008", "unknown value `MEDIAN` of `pool`", 1)
         assert found.notes == ("it takes MAX, AVE, STOCHASTIC",)
     assert {name for name, value in pooling.values.items() if not isinstance(value, (int, str))} == {"pool", "engine"}
 
@@ -292,7 +306,7 @@ def test_dropout_of_forks():
     ],
 )
 def test_what_changes_results_and_is_not_supported_is_an_error(type, parameters, shown, fork, place):
-    assert errors(layer(type, parameters)) == [("E106", f"{shown} of {fork}'s Caffe and not supported", place)]
+    assert errors(layer(type, parameters)) == [("E106", f"{shown} specific to {fork}'s Caffe and not supported", place)]
 
 
 def test_a_default_changes_nothing():
@@ -315,8 +329,8 @@ def test_several_sources_are_named_by_what_they_are():
     parameters = 'data_param { source: "a"\nsource: "b" batch_size: 2 backend: LMDB side: 7 }'
     text = f'layer {{ name: "under" type: "Data" top: "top" {parameters} }}\n'
     assert [(d.code, d.message) for d in graph(text)[1].errors] == [
-        ("E106", "`side` is of YOLO ports and not supported"),
-        ("E106", "several values of `source` are of caffe-face's Caffe and not supported"),
+        ("E106", "`side` is specific to YOLO ports and not supported"),
+        ("E106", "several values of `source` are specific to caffe-face's Caffe and not supported"),
     ]
 
 
@@ -325,8 +339,8 @@ def test_settings_of_solvers_that_are_not_supported():
     tree = parse(Source("solver", text))
     solver = fields_of(to_message(tree, "caffe.SolverParameter")[0], tree.root)
     assert [(d.code, d.line, d.message) for d in unsupported(solver, "SolverParameter")] == [
-        ("E106", 5, "`disabled_update` is of Intel's Caffe and not supported"),
-        ("E106", 1, "`max_epoch` is of NVIDIA's Caffe and not supported"),
+        ("E106", 5, "`disabled_update` is specific to Intel's Caffe and not supported"),
+        ("E106", 1, "`max_epoch` is specific to NVIDIA's Caffe and not supported"),
     ]
 
 
@@ -340,13 +354,13 @@ def test_bvlcs_layers_are_left_as_they_are():
 @pytest.mark.parametrize(
     ("type", "parameters", "note"),
     [
-        ("PriorBox", "", "`PriorBox` is a layer of SSD's Caffe; netc does not compute it yet"),
-        ("Axpy", "", "`Axpy` is a layer of SENet's Caffe; netc does not compute it yet"),
-        ("Yolov3", "", "`Yolov3` is a layer of YOLO ports; netc does not compute it yet"),
+        ("PriorBox", "", "`PriorBox` is a layer of SSD's Caffe; netc does not support it yet"),
+        ("Axpy", "", "`Axpy` is a layer of SENet's Caffe; netc does not support it yet"),
+        ("Yolov3", "", "`Yolov3` is a layer of YOLO ports; netc does not support it yet"),
         (
             "Filter",
             "filter_param { num_output: 3 }",
-            "`Filter` with `filter_param` is a layer of channel pruning's Caffe; netc does not compute it yet",
+            "`Filter` with `filter_param` is a layer of channel pruning's Caffe; netc does not support it yet",
         ),
     ],
 )

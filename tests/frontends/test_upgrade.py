@@ -195,7 +195,7 @@ class TestV0:
         printed, found = upgraded(self.net("pool", "group: 2 pool: AVE new_num: 1"))
         assert "pooling_param {\n    pool: AVE\n  }" in printed
         assert "group" not in printed
-        assert [d.message.split(" means")[0] for d in found if d.code == "W038"] == ["`group`", "`new_num`"]
+        assert [d.message.split(" has")[0] for d in found if d.code == "W038"] == ["`group`", "`new_num`"]
 
     def test_padding_goes_into_its_readers(self):
         text = self.net("padding", "pad: 3", 'bottom: "a" top: "p"')
@@ -239,9 +239,9 @@ class TestInputs:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ('input: "a" input_dim: [1, 2, 3]', "3 numbers of `input_dim` for 1 `input`"),
-            ('input: "a" input: "b" input_dim: [1, 2, 3, 4]', "4 numbers of `input_dim` for 2 `input`"),
-            ('input: "a" input: "b" input_shape { }', "1 `input_shape` for 2 `input`"),
+            ('input: "a" input_dim: [1, 2, 3]', "expected 4 values of `input_dim`, got 3"),
+            ('input: "a" input: "b" input_dim: [1, 2, 3, 4]', "expected 8 values of `input_dim`, got 4"),
+            ('input: "a" input: "b" input_shape { }', "expected 2 `input_shape`, got 1"),
         ],
     )
     def test_numbers_that_do_not_agree(self, text, message):
@@ -291,7 +291,7 @@ class TestSolver:
         with pytest.raises(NetcError) as raised:
             netc.upgrade('base_lr: 1\nsolver_type: ADAM\ntype: "Adam"')
         (found,) = raised.value.diagnostics
-        assert (found.code, found.line, found.notes) == ("E030", 2, ("`type` stands on line 3",))
+        assert (found.code, found.line, found.notes) == ("E030", 2, ("`type` is on line 3",))
 
     def test_the_first_solvers(self):
         text = 'train_net: "a"\ntest_net: "b"\nsolver_mode: 1\nlr_policy: "step"\n'

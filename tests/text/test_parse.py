@@ -81,9 +81,9 @@ def test_grammar(text, fields):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("a 1", ["E002 1:3 expected `:` or `{` behind `a`"]),
-        ("a: 1\nb =2\nc: 3", ["E002 2:3 expected `:` behind `b`, found `=`"]),
-        ("a:", ["E002 1:3 the file ends where a value should follow"]),
+        ("a 1", ["E002 1:3 expected `:` or `{` after `a`"]),
+        ("a: 1\nb =2\nc: 3", ["E002 2:3 expected `:` after `b`, found `=`"]),
+        ("a:", ["E002 1:3 expected a value, found the end of the file"]),
         ("m { a: }\nb: 1", ["E002 1:8 expected a value, found `}`"]),
         ("a: 1.2.3", ["E002 1:4 expected a value, found `1.2.3`"]),
         ("a: 1,, b: 2", ["E002 1:6 expected a field, found `,`"]),
@@ -93,16 +93,16 @@ def test_grammar(text, fields):
         ('a: "x', ['E004 1:4 the string has no closing `"` on its line']),
         ("a: [1, ]", ["E002 1:8 expected a value, found `]`"]),
         ("a: [1 2]", ["E002 1:7 expected `,` or `]`, found `2`"]),
-        ("a [1]", ["E002 1:3 expected `:` behind `a`"]),
-        ("a: [1", ["E002 1:6 the file ends where `,` or `]` should follow"]),
-        ("a: 1 }", ["E003 1:6 `}` closes nothing: no message is open here"]),
+        ("a [1]", ["E002 1:3 expected `:` after `a`"]),
+        ("a: [1", ["E002 1:6 expected `,` or `]`, found the end of the file"]),
+        ("a: 1 }", ["E003 1:6 unexpected `}`: no message is open here"]),
         ("m { a: 1 >", ["E003 1:10 expected `}`, found `>`"]),
-        ("m {\n  a: 1\n", ["E003 1:3 `m` is not closed: no `}`"]),
+        ("m {\n  a: 1\n", ["E003 1:3 `m` is not closed: missing `}`"]),
         ("a: 1 \x01", ["E002 1:6 expected a field, found `\x01`"]),
         ("é: 1", ["E002 1:1 expected a field, found `é`"]),
         (
             'a: "x\ny: 2\nz 3\n',
-            ['E004 1:4 the string has no closing `"` on its line', "E002 3:3 expected `:` or `{` behind `z`"],
+            ['E004 1:4 the string has no closing `"` on its line', "E002 3:3 expected `:` or `{` after `z`"],
         ),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_missing_brace_is_traced_to_the_message_that_lacks_it():
         parse(Source("net", text))
     (fault,) = raised.value.diagnostics
     assert (fault.code, fault.line) == ("E003", 1)
-    assert fault.notes == ("`layer` on line 6 stands inside it, but is not indented",)
+    assert fault.notes == ("`layer` on line 6 is inside it, but is not indented",)
 
 
 @pytest.mark.parametrize("opening", ["m {", "m: <", "m [{"])

@@ -25,9 +25,9 @@ class TestMarked:
         _, report = read_net(Source("net", NET % spelling + NET % spelling))
         (found,) = report.diagnostics
         assert (found.code, found.line, found.column) == ("E033", 2, 37)
-        assert found.message == "the file is a template: nothing fills `n`"
+        assert found.message == "the file is a template without values for `n`"
         assert found.notes == (f"`{spelling}` on lines 2, 4",)
-        assert found.help == "give values: `--set n=...`"
+        assert found.help == "pass values: `--set n=...`"
 
     def test_it_is_filled(self, spelling):
         net, report = read_net(Source("net", NET % spelling), {"n": "21"})
@@ -41,7 +41,7 @@ class TestMarked:
     def test_in_a_comment_it_is_none(self, spelling):
         text = NET % 3 + f"# {spelling}\n"
         assert not is_template(Source("net", text))
-        assert filled(text, n="1") == (text, ["`net` has no place for `n`"])
+        assert filled(text, n="1") == (text, ["`net` has no placeholder `n`"])
 
 
 class TestFill:
@@ -49,7 +49,7 @@ class TestFill:
         text = "a: cls6x b: cls_1x c: cls3x d: cls6 e: cls0x name: cls2xx"
         assert filled(text, cls="21") == ("a: 126 b: 21 c: 63 d: cls6 e: cls0x name: cls2xx", [])
         assert filled("a: cls6x b: cls3x", cls6x="1", cls="2") == ("a: 1 b: 6", [])
-        assert filled("a: cls6x", cls="many") == ("a: cls6x", ["`net` has no place for `cls`"])
+        assert filled("a: cls6x", cls="many") == ("a: cls6x", ["`net` has no placeholder `cls`"])
 
     def test_bare_words_need_a_value(self):
         assert filled("pool: MAX n: N type: N2", N="3") == ("pool: MAX n: 3 type: N2", [])

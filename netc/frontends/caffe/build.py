@@ -128,7 +128,7 @@ class _Builder:
         few = len(self.report.diagnostics) < MAX_SHOWN  # a search among all blobs is slow
         help = did_you_mean(name, self.current) if few and not later else None
         return Diagnostic(
-            "E011", f"no layer before gives the bottom `{name}`", fields.span("bottom", index), notes, help
+            "E011", f"no earlier layer produces the bottom `{name}`", fields.span("bottom", index), notes, help
         )
 
     def _repeated_name(self, fields: Fields) -> None:
@@ -137,10 +137,10 @@ class _Builder:
             place = first.span("name")
             self.report.warning(
                 "W010",
-                f"another layer is called `{fields['name']}`" if fields["name"] else "another layer has no name either",
+                f"another layer is named `{fields['name']}`" if fields["name"] else "several layers have no name",
                 fields.span("name"),
-                [f"the first stands in line {place.line}"] if place else [],
-                "weights are found by name: give each layer its own",
+                [f"the first is on line {place.line}"] if place else [],
+                "weights are matched by layer name: use a unique name",
             )
 
     def _node(self, fields: Fields, layer: Layer, bottoms: tuple[str, ...]) -> Node:
@@ -148,7 +148,7 @@ class _Builder:
         propagate = tuple(fields["propagate_down"])
         if len(propagate) not in (0, len(bottoms)):
             raise NetcError(
-                f"{counted(len(propagate), 'value')} of `propagate_down` for {counted(len(bottoms), 'bottom')}",
+                f"`propagate_down` has {counted(len(propagate), 'value')} for {counted(len(bottoms), 'bottom')}",
                 code="E021",
                 span=fields.span("propagate_down", len(bottoms)),
                 field="propagate_down",
@@ -179,16 +179,16 @@ class _Builder:
                 f"`{fields['type']}` does not work in place",
                 code="E023",
                 span=fields.span("top", index),
-                help="give its top a name of its own",
+                help="use a different name for its top",
             )
         if (blob in self.current or blob in self.broken) and not in_place:
             writers = [node.name for node in self.nodes if any(self.values[t].blob == blob for t in node.tops)]
             raise NetcError(
-                f"the top `{blob}` has a source already",
+                f"the top `{blob}` is produced more than once",
                 code="E012",
                 span=fields.span("top", index),
-                notes=[f"layer `{writers[-1]}` gives it"] if writers else (),
-                help="an in-place layer names it as the bottom of the same position" if blob in bottoms else None,
+                notes=[f"layer `{writers[-1]}` produces it"] if writers else (),
+                help="an in-place layer lists it as the bottom at the same position" if blob in bottoms else None,
             )
         return self._fresh(blob)
 
@@ -207,7 +207,7 @@ def _unknown_type(fields: Fields) -> NetcError:
     name, place = fields["type"], fields.span("type")
     fork = owner_of_type(name)
     if fork:
-        note = f"`{name}` is a layer of {called(fork)}; netc does not compute it yet"
+        note = f"`{name}` is a layer of {called(fork)}; netc does not support it yet"
         return NetcError(f"unsupported layer type `{name}`", code="E010", span=place, notes=[note])
     problem = f"unknown layer type `{name}`" if name else "a layer without `type`"
     return NetcError(problem, code="E010", span=place, help=did_you_mean(name, registry()))
@@ -215,9 +215,9 @@ def _unknown_type(fields: Fields) -> NetcError:
 
 def _why_not(layer: Fields, state: State) -> str:
     try:
-        return "which stands further down" if included(layer, state) else f"which is not in the {state.phase} net"
+        return "which comes later" if included(layer, state) else f"which is not in the {state.phase} net"
     except NetcError:
-        return "which has a fault of its own"
+        return "which has an error of its own"
 
 
 def _loss_weights(fields: Fields, layer: Layer) -> tuple[float, ...]:
@@ -226,7 +226,7 @@ def _loss_weights(fields: Fields, layer: Layer) -> tuple[float, ...]:
         return (1.0,) if layer.is_loss else ()
     if len(given) != len(fields["top"]) and not (layer.is_loss and not fields["top"]):
         raise NetcError(
-            f"{counted(len(given), 'value')} of `loss_weight` for {counted(len(fields['top']), 'top')}",
+            f"`loss_weight` has {counted(len(given), 'value')} for {counted(len(fields['top']), 'top')}",
             code="E021",
             span=fields.span("loss_weight", len(fields["top"])),
             field="loss_weight",

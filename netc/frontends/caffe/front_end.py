@@ -10,6 +10,7 @@ from netc.frontends.caffe.definition import CaffeNet, CaffeSolver
 from netc.frontends.caffe.read import is_solver, read, read_net, read_solver, read_tree, without_collector
 from netc.frontends.caffe.upgrade import upgrade_tree
 from netc.frontends.front_end import FrontEnd, ReadRequest
+from netc.ir.layer import counted
 from netc.text import Tree
 
 
@@ -64,10 +65,10 @@ def _check_dialect(name: str) -> None:
 
 
 def _note(path: Path, dialect: str, evidence: tuple[str, ...], skipped: int, told: bool) -> Diagnostic:
-    plain = "no fork's numbers explain more" if skipped else "every number is BVLC's"
-    how = "as told" if told else "; ".join(evidence) or plain
+    plain = "no fork explains more of its field numbers" if skipped else "all field numbers are BVLC's"
+    how = "as requested" if told else "; ".join(evidence) or plain
     notes = [f"read as `{dialect}`: {how}"]
     if skipped:
-        notes.append(f"skipped {counted(skipped, 'field')} that the dialect does not have")
-    help = None if told else "`--dialect` reads the file as another fork's"
-    return Diagnostic("W803", f"the net is the one in `{path}`, without a prototxt", notes=tuple(notes), help=help)
+        notes.append(f"skipped {counted(skipped, 'field')} unknown to this dialect")
+    help = None if told else "use `--dialect` to read the file as that of another fork"
+    return Diagnostic("W803", f"the net was read from `{path}`, without a prototxt", notes=tuple(notes), help=help)

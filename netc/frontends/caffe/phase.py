@@ -24,7 +24,7 @@ def included(layer: Fields, state: State) -> bool:
     include, exclude = layer["include"], layer["exclude"]
     if include and exclude:
         raise NetcError(
-            "a layer takes either `include` or `exclude` rules, not both", code="E013", span=layer.span("exclude")
+            "a layer has either `include` or `exclude` rules, not both", code="E013", span=layer.span("exclude")
         )
     if include:
         return any(meets(state, rule) for rule in include)

@@ -59,7 +59,7 @@ def read_net(
         tree, report = read_tree(path, values)
         if is_solver_tree(tree.root):
             raise NetcError(
-                f"`{tree.source.name}` is a solver, and a net is needed", span=tree.root.fields[0].name_span
+                f"`{tree.source.name}` is a solver definition, expected a net", span=tree.root.fields[0].name_span
             )
         return _message(tree, report, "NetParameter", strict)
 
@@ -71,7 +71,7 @@ def read_solver(
     with without_collector():
         tree, report = read_tree(path, values)
         for layer in (*tree.root.named("layer"), *tree.root.named("layers")):
-            raise NetcError(f"`{tree.source.name}` is a net, and a solver is needed", span=layer.name_span)
+            raise NetcError(f"`{tree.source.name}` is a net definition, expected a solver", span=layer.name_span)
         return _message(tree, report, "SolverParameter", strict)
 
 

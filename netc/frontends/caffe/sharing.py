@@ -25,8 +25,8 @@ def rates_of(nodes: Sequence[Node]) -> tuple[Given, list[Diagnostic]]:
     for node, param, rate in _told(nodes):
         value, first = given.setdefault((param["name"], rate), (param[rate], node))
         if value != param[rate]:
-            message = f"`{rate}` of the shared parameter `{param['name']}` is {param[rate]:g} here and {value:g} before"
-            notes = (f"layer `{first.name}` gives it {value:g}", node.origin.note())
+            message = f"`{rate}` of the shared parameter `{param['name']}` is {param[rate]:g}, but {value:g} before"
+            notes = (f"layer `{first.name}` sets it to {value:g}", node.origin.note())
             found.append(Diagnostic("E022", message, param.span(rate) or node.span, notes))
     return given, found
 

@@ -35,7 +35,7 @@ class SolverSettings(SolverParameters):
         Raises NetcError E603, and TypeError for a name that there is not.
         """
         if unknown := values.keys() - set(OPTIONS):
-            raise TypeError(f"no options of netc: {', '.join(sorted(unknown))}")
+            raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
         empty, default = EMPTY.message("netc_param"), NetcOptions()
         merged = {**self.netc_param.values, **values}
         told = {name: merged[name] for name in OPTIONS if name in merged and merged[name] != getattr(default, name)}

@@ -56,7 +56,7 @@ def check_prefix(settings: SolverParameters) -> None:
         problem = "is not writable"
     if problem:
         raise NetcError(
-            f"`{folder}`, the folder for snapshots, {problem}",
+            f"the snapshot directory `{folder}` {problem}",
             code="E605",
             span=settings.fields.span("snapshot_prefix"),
             help=f"create it: `mkdir -p {folder}`" if "exist" in problem else None,
@@ -68,7 +68,7 @@ def _nets(settings: SolverParameters, report: Report) -> None:
     if not given:
         report.error(
             "E601",
-            "the solver names no train net",
+            "the solver does not name a train net",
             settings.fields.span(),
             help=f"set one of {', '.join(f'`{name}`' for name in NET_FIELDS)}",
         )
@@ -155,7 +155,7 @@ def _forks(settings: SolverParameters, report: Report) -> None:
         found = f"{counted(stages, 'value')} of `stagelr`, but {ends} of `stageiter`"
         report.error("E602", found, settings.fields.span("stageiter"))
     if settings.warmup_iter and settings.rampup_interval:
-        found = "both `warmup_iter` and `rampup_interval`: the rate can rise in one way only"
+        found = "both `warmup_iter` and `rampup_interval`: only one of them can raise the rate"
         report.error("E602", found, settings.fields.span("rampup_interval"))
     if settings.larc_policy not in ("scale", "clip"):
         found = f"unknown `larc_policy` `{settings.larc_policy}`"

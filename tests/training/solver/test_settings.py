@@ -45,7 +45,7 @@ def test_everything_wrong_is_told_at_once(settings_from):
         ("E601", 1), ("E602", 1), ("E603", 2), ("E604", 3), ("E603", 4), ("E603", 5), ("E603", 6),
     ]  # fmt: skip
     messages = " ".join(message for _, message, _ in found)
-    for part in ("names no train net", "`multstep`", "`base_lr` is -1", "`Adm`", "`momentum` is 1.5", "`L3`"):
+    for part in ("does not name a train net", "`multstep`", "`base_lr` is -1", "`Adm`", "`momentum` is 1.5", "`L3`"):
         assert part in messages
 
 
@@ -89,7 +89,7 @@ def test_a_policy_without_its_fields(settings_from, policy, missing):
         ('train_net: "b"', "2 train nets: `net` and `train_net`"),
         ('type: "AdaGrad" momentum: 0.9', "solver type `AdaGrad` does not support `momentum`, which is 0.9"),
         ('type: "SGD" solver_type: SGD', "`type` or `solver_type`, not both"),
-        ("base_lr: nan", "given twice"),
+        ("base_lr: nan", "set twice"),
     ],
 )
 def test_one_fault(settings_from, text, part):

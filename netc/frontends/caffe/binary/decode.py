@@ -40,7 +40,7 @@ class Decoder:
         """
         parts: Parts = {}
         if depth > MAX_DEPTH:
-            self.wire.fail("E405", f"the message at byte {start} is the {depth}th within another")
+            self.wire.fail("E405", f"messages are nested {depth} deep at byte {start}")
         for found in self.wire.fields(start, end):
             field = _fields(kind).get(name(found.number) or "")
             if field is None:
@@ -56,12 +56,12 @@ class Decoder:
             return
         held = parts.setdefault(field.name, [])
         if not is_repeated(field):
-            held.clear()  # of a field that is given twice the last counts, as in protobuf
+            held.clear()  # of a field that is set twice the last counts, as in protobuf
             values = values[-1:]
         held.extend(values)
         self._left -= sum(len(value) + len(field.name) + 4 for value in values)
         if self._left < 0:
-            self.wire.fail("E405", f"the net at byte {found.start} is longer than {MAX_TEXT} characters: no net is")
+            self.wire.fail("E405", f"the net at byte {found.start} is longer than the limit of {MAX_TEXT} characters")
 
     def _values(self, found: WireField, field: FieldDescriptor, depth: int) -> list[Any] | None:
         """The values of a field, None where its bytes are not of its type."""
@@ -109,9 +109,7 @@ class Decoder:
     def _room(self, found: WireField, count: int) -> None:
         """Refuse a list before it is made."""
         if count > self._left:
-            self.wire.fail(
-                "E405", f"field {found.number} at byte {found.start} holds {counted(count, 'value')}: no net has these"
-            )
+            self.wire.fail("E405", f"field {found.number} at byte {found.start} holds too many values: {count}")
 
     def _spelled(self, number: Any, field: FieldDescriptor) -> str | None:
         if field.enum_type is not None:

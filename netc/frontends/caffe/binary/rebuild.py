@@ -38,7 +38,7 @@ def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt
     """
     data, name = map_file(path), os.fspath(path)
     if expect(data, name, "caffemodel", "hdf5") == "hdf5":
-        raise _no_net(name, "an HDF5 file holds blobs by layer and nothing else")
+        raise _no_net(name, "an HDF5 file contains only the blobs of layers")
     wire = Wire(data, name)
     top = [field for field in wire.fields(0, len(data)) if field.wire == LENGTH or field.number in _NET]
     layers = [field for field in top if field.number == 2] or [field for field in top if field.number == 100]
@@ -48,13 +48,13 @@ def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt
     net = _net(decoder, top)
     read = [_layer(decoder, layer, old) for layer in layers]
     if not any("bottom" in layer for layer in read):
-        raise _no_net(name, f"of its {counted(len(read), 'layer')} none says what it reads")
+        raise _no_net(name, f"none of its {counted(len(read), 'layer')} has a bottom")
     net["layers" if old else "layer"] = list(as_written(read))
     return Rebuilt(text_of(net), spoken.name, tuple(_evidence(pair) for pair in pairs), decoder.skipped)
 
 
 def _no_net(name: str, why: str) -> NetcError:
-    return NetcError(f"no net stands in `{name}`: {why}", code="E806", help="give the net's prototxt")
+    return NetcError(f"`{name}` does not contain a net: {why}", code="E806", help="pass the prototxt of the net")
 
 
 def _evidence(pair: tuple[str, int]) -> str:

@@ -38,10 +38,10 @@ def _explain(found: Diagnostic, strict: bool) -> Iterator[Diagnostic]:
 def _foreign(found: Diagnostic, message: str, name: str, strict: bool) -> Iterator[Diagnostic]:
     known = KNOWN.get((message, name))
     if strict and not _wholly_private(message):
-        note = (f"it is of {called(known.fork)}",) if known else ()
+        note = (f"it is specific to {called(known.fork)}",) if known else ()
         yield replace(found, code="W001", notes=(*note, *found.notes), field=None)
     elif known and known.meaning and not strict:
-        yield replace(found, message=f"`{name}` is of {called(known.fork)}: {known.meaning}", field=None)
+        yield replace(found, message=f"`{name}` is specific to {called(known.fork)}: {known.meaning}", field=None)
 
 
 def _elsewhere(message: str, name: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
 def _check_namesake(layer: Fields) -> None:
     parameters, fork = NAMESAKES.get(layer.get("type", ""), (None, ""))
     if parameters and parameters in layer:
-        note = f"`{layer['type']}` with `{parameters}` is a layer of {called(fork)}; netc does not compute it yet"
+        note = f"`{layer['type']}` with `{parameters}` is a layer of {called(fork)}; netc does not support it yet"
         place = layer.span("type")
         raise NetcError(f"unsupported layer type `{layer['type']}`", code="E010", span=place, notes=[note])
 
@@ -60,7 +60,7 @@ def _refused(message: Fields, message_name: str, field: str, member: str) -> Dia
     shown = f"`{base}` is" if member == base else f"several values of `{base}` are"
     if member not in (field, base):
         shown = f"`{base}: {member}` is"
-    text = f"{shown} of {called(KNOWN[message_name, member].fork)} and not supported"
+    text = f"{shown} specific to {called(KNOWN[message_name, member].fork)} and not supported"
     return Diagnostic("E106", text, message.span(base) or message.span(), field=f"{message_name}.{member}")
 
 

@@ -15,5 +15,5 @@ def find_deprecated(name: str, message: Message, findings: Findings) -> None:
     for field in message.fields:
         new = renamed.get(field.name)
         if new is not None:
-            text = f"`{field.name}` in `{name}` is called `{new}` today"
+            text = f"`{field.name}` in `{name}` is now called `{new}`"
             findings.note("W037", text, field.name_span, help=f"write `{new}`; the values mean the same")

@@ -30,7 +30,7 @@ def upgrade_inputs(root: Message, findings: Findings) -> None:
     blobs = [shape.values[0] for shape in shapes] or [_shape(dims[i : i + 4]) for i in range(0, len(dims), 4)]
     if not blobs and _given(root) & {top.raw.strip("\"'") for top in tops if isinstance(top, Scalar)}:
         substitute(root, dict.fromkeys(old, ()))
-        findings.note("W033", "`input` of a net, without a shape, that a layer gives too: left out", old[0].name_span)
+        findings.note("W033", "`input` without a shape that is also the top of a layer: ignored", old[0].name_span)
         return
     _replace(root, old, _layer(old, tops, blobs))
     names = ("input", "input_shape" if shapes else "input_dim")
@@ -54,12 +54,12 @@ def _fault(
     """Whether shapes are missing or left over: Caffe stops, or reads beyond the last number."""
     count = len(tops)
     if shapes and len(shapes) != count:
-        message = f"{len(shapes)} `input_shape` for {count} `input`"
+        message = f"expected {count} `input_shape`, got {len(shapes)}"
     elif dims and not shapes and len(dims) != 4 * count:
-        message = f"{counted(len(dims), 'number')} of `input_dim` for {count} `input`"
+        message = f"expected {4 * count} values of `input_dim`, got {len(dims)}"
     else:
         return False
-    help = "`input_dim` takes four numbers an input" if not shapes else "each input takes an `input_shape`"
+    help = "`input_dim` takes four values per input" if not shapes else "each input needs one `input_shape`"
     findings.note("E031", message, old[0].name_span, help=help)
     return True
 

@@ -46,5 +46,5 @@ def upgrade_settings(root: Message, findings: Findings) -> None:
 
 
 def _both(old: Span | None, new: Span | None, findings: Findings) -> None:
-    notes = (f"`type` stands on line {new.line}",) if new else ()
-    findings.note("E030", "a solver takes `type` or `solver_type`, not both", old, notes, "remove `solver_type`")
+    notes = (f"`type` is on line {new.line}",) if new else ()
+    findings.note("E030", "a solver has either `type` or `solver_type`, not both", old, notes, "remove `solver_type`")

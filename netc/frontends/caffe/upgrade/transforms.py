@@ -51,4 +51,4 @@ def find_unread(source_name: str, source: Message, findings: Findings) -> None:
     for field in source.fields:
         if field.name in FIELDS:
             message = f"Caffe does not read `{field.name}` in `{source_name}` of a `layer`"
-            findings.note("W038", message, field.name_span, help="put it into `transform_param`")
+            findings.note("W038", message, field.name_span, help="move it to `transform_param`")

@@ -149,7 +149,7 @@ class _Layer:
         name, messages = FIELDS[field.name]
         target = messages.get(self.kind)
         if target is None and self.kind in TYPES:
-            message = f"`{field.name}` means nothing to a V0 layer of type `{self.kind}`: it is left out"
+            message = f"`{field.name}` has no effect in a V0 layer of type `{self.kind}`: ignored"
             self.findings.note("W038", message, field.name_span, help=None)
         elif target is None:
             self.outer.fields.append(field)

@@ -40,7 +40,7 @@ def upgrade_layers(root: Message, done: Container[Message], findings: Findings) 
                 if isinstance(message, Message):
                     _upgrade_layer(message, message in done, field, findings)
     if modern:
-        note = f"Caffe leaves out each `layer` of such a file, {len(modern)} here; netc takes all, in the file's order"
+        note = f"Caffe ignores each `layer` of such a file ({len(modern)} here); netc reads all of them in file order"
         findings.note("W032", "the file mixes `layer` and `layers`", modern[0].name_span, (note,))
 
 
@@ -57,7 +57,7 @@ def upgrade_layer(layer: Message, findings: Findings) -> None:
     for field in layer.named("type"):
         value = field.values[0] if field.values else None
         if isinstance(value, Scalar) and not value.is_string and value.raw in types() and value.raw[0].isalpha():
-            findings.note("W032", "a type from the V1 enum in a `layer`, which takes one by name", value.span)
+            findings.note("W032", "a value of the V1 enum in a `layer`, which expects a type name", value.span)
             field.values[0] = respelled(value, f'"{types()[value.raw]}"')
     for field in _old_specs(layer):
         message = f"`{field.name}` of the V1 format in a `layer`: read as `{SPEC[field.name]}` in `param`"
@@ -71,7 +71,7 @@ def _type(field: Field, findings: Findings) -> None:
     if name is None or not isinstance(value, Scalar):
         return
     if value.is_string:
-        findings.note("W032", "a type by name in `layers`, which take one from an enum", value.span)
+        findings.note("W032", "a type name in `layers`, which expects an enum value", value.span)
         if name not in types():
             return
     field.values[0] = respelled(value, f'"{types().get(name, name)}"')
