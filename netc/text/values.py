@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from netc.diagnostics import counted, did_you_mean
+from netc.diagnostics import did_you_mean
 from netc.schema import is_bvlc
 from netc.text.literals import integer, real, unquote
 

@@ -226,7 +226,7 @@ def test_an_unknown_value_of_an_enum_is_an_error_for_who_asks_only():
             ask()
         (found,) = raised.value.diagnostics
         assert (found.code, found.message, found.line) == ("E008", "unknown value `MEDIAN` of `pool`", 1)
-        assert found.notes == ("it takes MAX, AVE, STOCHASTIC",)
+        assert found.notes == ("expected one of MAX, AVE, STOCHASTIC",)
     assert {name for name, value in pooling.values.items() if not isinstance(value, (int, str))} == {"pool", "engine"}
 
 

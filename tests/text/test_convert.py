@@ -99,10 +99,10 @@ def test_what_protobuf_prints_is_read_as_it_was(message):
         ("state { } state { }", "E009 1:11 `state` is set twice"),
         ('name: ["a"]', "E009 1:1 `name` expects one value, got a list"),
         ("layer { clip_param { min: 1 } }", "E009 1:9 `max` is missing in `ClipParameter`"),
-        (r'name: "C:\data"', r"E004 1:7 the string of `name` holds \d, which is not an escape sequence"),
+        (r'name: "C:\data"', r"E004 1:7 the string of `name` holds \d, not an escape sequence"),
         (r'name: "\351"', "E004 1:7 `name` expects UTF-8 text"),
         ('name: "\udce9"', "E004 1:7 `name` expects UTF-8 text"),
-        ('name: "\ud800"', "E004 1:7 the string of `name` holds a lone surrogate, which is not an escape sequence"),
+        ('name: "\ud800"', "E004 1:7 the string of `name` holds a lone surrogate, not an escape sequence"),
     ],
 )
 def test_findings_with_their_places(text, found):

@@ -59,7 +59,7 @@ def test_every_file_is_counted(tool, folder, capsys):
         "faulty": 1,
         "tracebacks": 0,
     }
-    assert f"E011 {folder / 'faulty.prototxt'}:2: no layer before gives the bottom `date`" in out
+    assert f"E011 {folder / 'faulty.prototxt'}:2: no earlier layer produces the bottom `date`" in out
 
 
 def test_shapes_can_be_given(tool, folder, capsys):

@@ -10,7 +10,6 @@ from netc.frontends.caffe.definition import CaffeNet, CaffeSolver
 from netc.frontends.caffe.read import is_solver, read, read_net, read_solver, read_tree, without_collector
 from netc.frontends.caffe.upgrade import upgrade_tree
 from netc.frontends.front_end import FrontEnd, ReadRequest
-from netc.ir.layer import counted
 from netc.text import Tree
 
 

@@ -85,7 +85,7 @@ def test_a_policy_without_its_fields(settings_from, policy, missing):
         ("test_iter: 3", "`test_iter` without `test_interval`"),
         ("test_interval: 2 test_iter: 0", "`test_iter` is 0"),
         ('test_interval: 2 test_net: "b" test_net: "c" test_iter: 1', "`test_iter` has 1 value, for 2 test nets"),
-        ("test_interval: 2 test_iter: 1 test_iter: 1 test_state { }", "1 values of `test_state` for 2 test nets"),
+        ("test_interval: 2 test_iter: 1 test_iter: 1 test_state { }", "1 value of `test_state` for 2 test nets"),
         ('train_net: "b"', "2 train nets: `net` and `train_net`"),
         ('type: "AdaGrad" momentum: 0.9', "solver type `AdaGrad` does not support `momentum`, which is 0.9"),
         ('type: "SGD" solver_type: SGD', "`type` or `solver_type`, not both"),

@@ -10,7 +10,6 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from netc.diagnostics import counted
 from netc.frontends.caffe.binary.dialects import Dialect
 from netc.schema import descriptor, is_repeated
 from netc.text.literals import quote, spell_double, spell_float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netc.diagnostics import counted
 from netc.frontends.caffe.upgrade.edits import respelled, single, substitute
 from netc.frontends.caffe.upgrade.findings import Findings
 from netc.text import Field, Message, Scalar
