@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from netc.ir.dims import Shape
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Weight
 from netc.ir.parameters import Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class ParameterTable:
@@ -29,17 +34,15 @@ class ParameterTable:
         name = spec.name or self._own_name(node, weight)
         if name not in self.entries:
             self.first[name] = node
-            self.entries[name] = self._with_array(
-                Parameter(
-                    name,
-                    weight.shape,
-                    weight.dtype,
-                    weight.filler,
-                    weight.array,
-                    lr_mult=spec.lr_mult,
-                    decay_mult=spec.decay_mult,
-                    learnable=weight.learnable,
-                )
+            self.entries[name] = Parameter(
+                name,
+                weight.shape,
+                weight.dtype,
+                weight.filler,
+                self._array(name, weight.shape),
+                spec.lr_mult,
+                spec.decay_mult,
+                weight.learnable,
             )
         return name
 
@@ -50,11 +53,10 @@ class ParameterTable:
             name += "%"
         return name
 
-    def _with_array(self, entry: Parameter) -> Parameter:
-        """The entry with the array that the table before had for it."""
-        before = self._before.get(entry.name)
-        kept = before is not None and before.shape == entry.shape
-        return replace(entry, array=before.array) if before is not None and kept else entry
+    def _array(self, name: str, shape: Shape) -> NDArray[Any] | None:
+        """The array that the table before had for an entry of this name and shape."""
+        before = self._before.get(name)
+        return before.array if before is not None and before.shape == shape else None
 
 
 def tabulated(graph: Graph) -> Graph:

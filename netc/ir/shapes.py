@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NoReturn
 
 from netc.diagnostics import Diagnostic, NetcError, Report, counted
 from netc.ir.dims import LIMIT, Shape, differ, known, product, text
@@ -141,13 +142,17 @@ def _shareable(spec: ParamSpec, shape: Shape, first: Shape) -> bool:
 
 def _bounded(shape: Shape, node: Node) -> None:
     """Raises NetcError E104 for extents that Caffe cannot hold; unknown ones count as 1."""
-    field = "num_output" if max(filter(known, shape), default=0) == getattr(node.layer, "num_output", None) else "shape"
     if any(extent < 0 for extent in shape):
-        raise NetcError(f"a blob of shape {text(shape)} has a negative extent", code="E104", field=field)
-    count = product(filter(known, shape))
+        _refuse(f"a blob of shape {text(shape)} has a negative extent", shape, node)
+    count = 1
+    for extent in shape:
+        count *= extent if known(extent) else 1
     if count > LIMIT:
-        raise NetcError(
-            f"a blob of shape {text(shape)} has {count:,} elements: more than Caffe's {LIMIT:,}",
-            code="E104",
-            field=field,
-        )
+        _refuse(f"a blob of shape {text(shape)} has {count:,} elements: more than Caffe's {LIMIT:,}", shape, node)
+
+
+def _refuse(message: str, shape: Shape, node: Node) -> NoReturn:
+    """Raise NetcError E104 at the field that is to blame."""
+    largest = max(filter(known, shape), default=0)
+    field = "num_output" if largest == getattr(node.layer, "num_output", None) else "shape"
+    raise NetcError(message, code="E104", field=field)
