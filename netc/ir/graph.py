@@ -1,14 +1,14 @@
 """Value, Node, Graph: a net for one phase, every tensor assigned once.
 
     Graph
-      .inputs    values that come from outside (tops of data layers that a pass took out)
+      .inputs    values that come from outside (tops of data layers that a pass removed)
       .nodes     in the order of the file, which is the order they run in
       .values    every tensor by name, with its blob, shape and dtype
       .parameters  every learned or gathered blob by name; nodes name them, and two that name one share it
       .outputs   values of blobs that nothing reads, as Caffe lists them (by name)
 
 An in-place layer makes a new version of its blob: `conv1`, then `conv1.1`. The last version answers to
-the blob's name. Nothing here changes after it was made: a pass returns a new Graph.
+the blob's name. All of these are immutable: a pass returns a new Graph.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Phase = Literal["TRAIN", "TEST"]
 
 AUTOMATIC = "(automatic)"
-"""What Caffe calls the top of a loss that the file gives no name (`net.cpp`, AppendTop); two of them are two blobs."""
+"""Caffe's name for the top of a loss that the file does not name (`net.cpp`, AppendTop); two of them are two blobs."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Node:
     """Names of values."""
     tops: tuple[str, ...]
     param_specs: tuple[ParamSpec, ...] = ()
-    """As the file gives them; blobs beyond them have the defaults. Use `param_spec(i)`."""
+    """As the file has them; further blobs have the defaults. Use `param_spec(i)`."""
     parameters: tuple[str, ...] = ()
     """Names of the graph's parameters that are the layer's blobs, in .caffemodel order; none until inferred."""
     loss_weights: tuple[float, ...] = ()
@@ -180,7 +180,7 @@ class Graph:
         return tuple(_shaped(a, w.shape) for a, w in pairs if a is not None)
 
     def with_arrays(self, arrays: Mapping[str, Sequence[NDArray[Any]]]) -> Graph:
-        """The graph with values of blobs, given by node key in .caffemodel order; shared ones are those of the last."""
+        """The graph with arrays for nodes' blobs, by key in .caffemodel order; of a shared blob, the last."""
         entries = dict(self.parameters)
         for node in self.nodes:
             for name, array in zip(node.parameters, arrays.get(node.key, ())):

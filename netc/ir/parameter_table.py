@@ -1,4 +1,4 @@
-"""Makes the table of a graph's parameters, node by node, in the order in which nodes first name them."""
+"""Builds the table of a graph's parameters, node by node, in the order in which nodes first name them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class ParameterTable:
-    """A table in the making. Nodes of one name in their specs share an entry, which is that of the first."""
+    """A table under construction. Blobs with one name in their specs share an entry, which the first node defines."""
 
     def __init__(self, nodes: Iterable[Node], before: Mapping[str, Parameter] | None = None) -> None:
         self.entries: dict[str, Parameter] = {}
         self.first: dict[str, Node] = {}
-        """The node that brought an entry in."""
+        """The first node that names each entry."""
         self._named = {spec.name for node in nodes for spec in node.param_specs if spec.name}
         self._before = before or {}
 
@@ -47,7 +47,7 @@ class ParameterTable:
         return name
 
     def _own_name(self, node: Node, weight: Weight) -> str:
-        """`conv1.weight`, as the module's state_dict has it, unless a file calls a shared blob so."""
+        """`conv1.weight`, as in the module's state_dict, with a suffix if a shared blob has that name."""
         name = f"{node.key}.{weight.name}"
         while name in self._named:
             name += "%"
@@ -60,7 +60,7 @@ class ParameterTable:
 
 
 def tabulated(graph: Graph) -> Graph:
-    """The graph with its table made from its layers and from what the file says, for nodes that a pass changed.
+    """The graph with its table rebuilt from its layers and specs, after a pass changed nodes.
 
     Entries of unchanged shape keep their arrays. Shapes must be inferred.
     """

@@ -1,7 +1,7 @@
 """Parameters: the learned and gathered blobs of a graph, by name.
 
-A front end says what a file says of each blob (`ParamSpec`); shape inference makes the table of it, for only then are
-shapes known. Two nodes that name one parameter share it. A weights file and a filler fill the same entry.
+A front end records what a file says about each blob (`ParamSpec`); shape inference builds the table from that, since it
+determines the shapes. Two nodes that name one parameter share it. A weights file and a filler fill the same entry.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """What a file says of one blob of a layer: Caffe's message of the same name."""
+    """What a file says about one blob of a layer: Caffe's message of the same name."""
 
     name: str = ""
     """Blobs of one name are one parameter; empty for a blob that is not shared."""
@@ -34,18 +34,18 @@ class Parameter:
     """One entry of a graph's table of parameters."""
 
     name: str
-    """Unique in the graph: the name that the file gives, else the node's key and the blob's name (`conv1.weight`)."""
+    """Unique in the graph: the name in the file, else the node's key and the blob's name (`conv1.weight`)."""
     shape: Shape
     """In Caffe's order of axes; that of the first node which names it."""
     dtype: DType = "float32"
     filler: Filler = field(default_factory=Filler)
-    """How it starts where it has no array."""
+    """Initial values if there is no array."""
     array: NDArray[Any] | None = field(default=None, compare=False, repr=False)
-    """Its values, of this shape, in the place of what the filler gives."""
+    """Its values, of this shape; they replace those of the filler."""
     lr_mult: float = 1.0
     decay_mult: float = 1.0
     learnable: bool = True
-    """False for what no solver changes (BatchNorm's statistics)."""
+    """False for a blob that no solver changes (BatchNorm's statistics)."""
 
     @property
     def rate_factor(self) -> float:

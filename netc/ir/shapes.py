@@ -1,7 +1,7 @@
 """Infers the shape of every value, and reports every independent fault at once.
 
-A layer whose bottom is broken is not looked at: its fault may be another's. A layer whose bottom has an
-unknown number of axes gives tops of which nothing is known.
+A layer whose bottom is broken is skipped: its error may follow from another. The tops of a layer whose bottom has an
+unknown number of axes are unknown.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Probe = Callable[[Node], "Shapes | None"]
 
 
 def no_probe(node: Node) -> Shapes | None:
-    """The probe of whoever has no data: shapes that depend on it stay unknown."""
+    """The probe where no data is at hand: shapes that depend on it stay unknown."""
     return None
 
 
 def infer(graph: Graph, probe: Probe = no_probe, given: Mapping[str, Shape] | None = None) -> tuple[Graph, Report]:
-    """The graph with shapes, types and parameters, and what was found wrong; values behind a fault keep shape None.
+    """The graph with shapes, types and parameters, and the errors found; values after an error keep shape None.
 
-    `given` are shapes of data layers' tops, by blob, that hold instead of what the file and the source say.
+    `given` are shapes of data layers' tops, by blob, which override those of the file and the source.
     """
     driver = _Driver(graph, probe, given or {})
     nodes = tuple(map(driver.visit, graph.nodes))

@@ -1,4 +1,4 @@
-"""What holds for every graph; run before and after each pass and in the tests."""
+"""Invariants of every graph, checked before and after each pass and in the tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from netc.ir.graph import Graph, Node
 
 
 def verify(graph: Graph) -> Graph:
-    """The graph itself, if it is sound.
+    """The graph itself, if it is valid.
 
     Raises AssertionError, with the node, for a value used before it is assigned, assigned twice or unlisted, for
     a repeated key, for counts that a layer does not take, for a parameter that no node names or the graph does not
-    list, and for an array or a blob that does not fit its parameter: faults of the program, not of a file.
+    list, and for an array or a blob that does not fit its parameter: these are bugs in netc, not errors in a file.
     """
     assigned: set[str] = set()
     for name in graph.inputs:

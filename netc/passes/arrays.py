@@ -1,4 +1,4 @@
-"""What passes share: which parameters they may rewrite, and graphs of fewer nodes."""
+"""Shared by passes: which parameters they may rewrite, and graphs with fewer nodes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from netc.passes.arrays import rewired
 def drop_identities(graph: Graph) -> Graph:
     """The graph without layers that are identities in test, for a net that is only tested.
 
-    A layer stays where it gives an output of the net under another name than its bottom's.
+    A layer stays if its top is an output of the net with another name than its bottom.
     """
     verify(graph)
     renamed: dict[str, str] = {}

@@ -8,9 +8,9 @@ from netc.passes.arrays import rewired
 
 
 def drop_losses(graph: Graph) -> Graph:
-    """The graph without losses and accuracies; what they read are outputs, and inputs that nobody reads are gone.
+    """The graph without losses and accuracies: their bottoms become outputs, inputs that no layer reads are removed.
 
-    A layer whose results only a dropped one reads stays: they are then what the net gives.
+    A layer whose results only a dropped one reads stays: they are then outputs of the net.
     """
     verify(graph)
     kept = [node for node in graph.nodes if not (node.layer.is_loss or node.layer.role in ("metric", "sink"))]

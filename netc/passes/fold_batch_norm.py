@@ -1,4 +1,4 @@
-"""BatchNorm, with the Scale behind it, folded into the weights of the layer before, for a net that is only tested.
+"""BatchNorm, with the Scale after it, folded into the weights of the layer before it, for inference.
 
 In test a BatchNorm is a factor and an addend for each channel (`batch_norm_layer.cpp`, Forward_cpu), and so is a Scale.
 A convolution or inner product whose top they alone read can do both: its rows are multiplied by the factors.
@@ -30,7 +30,7 @@ class Affine(NamedTuple):
     addend: Array
 
     def then(self, other: Affine) -> Affine:
-        """Both in one, the other behind."""
+        """Both as one: this, then the other."""
         return Affine(self.factor * other.factor, self.addend * other.factor + other.addend)
 
 
@@ -55,14 +55,14 @@ class _Folder:
         """Entries of the layers that are no longer what they were."""
         self.parameters = dict(graph.parameters)
         self.before: dict[str, str] = {}
-        """For a value, the key of the layer that took over giving it."""
+        """For a value, the key of the layer that now produces it."""
 
     def visit(self, node: Node) -> None:
-        """Keep a node, or fold it into the one that gives its bottom."""
+        """Keep a node, or fold it into the producer of its bottom."""
         affine = self._affine(node)
-        giver = self._giver(node) if affine else None
-        if affine and giver is not None and self._takes(giver, affine):
-            folded, blobs = _folded(giver, self._arrays(giver), affine)
+        producer = self._producer(node) if affine else None
+        if affine and producer is not None and self._takes(producer, affine):
+            folded, blobs = _folded(producer, self._arrays(producer), affine)
             self._put(replace(folded, tops=node.tops), blobs)
         elif affine and isinstance(node.layer, BatchNorm):
             scale = replace(node, layer=Scale(bias_term=True), param_specs=())
@@ -95,18 +95,18 @@ class _Folder:
             return Affine(blobs[0].astype(np.float64), blobs[1].astype(np.float64) if layer.bias_term else np.zeros(1))
         return None
 
-    def _giver(self, node: Node) -> Node | None:
-        """The layer that gives the node's bottom to it alone."""
-        giver = self.nodes.get(self.before.get(node.bottoms[0], ""))
-        if giver is None or giver.tops != node.bottoms or len(self.graph.readers[node.bottoms[0]]) != 1:
+    def _producer(self, node: Node) -> Node | None:
+        """The producer of the node's bottom, if nothing else reads it."""
+        producer = self.nodes.get(self.before.get(node.bottoms[0], ""))
+        if producer is None or producer.tops != node.bottoms or len(self.graph.readers[node.bottoms[0]]) != 1:
             return None
-        return giver
+        return producer
 
-    def _takes(self, giver: Node, affine: Affine) -> bool:
-        layer = giver.layer
-        if not unshared(self.graph, giver) or not self._arrays(giver) or len(giver.bottoms) != 1:
+    def _takes(self, producer: Node, affine: Affine) -> bool:
+        layer = producer.layer
+        if not unshared(self.graph, producer) or not self._arrays(producer) or len(producer.bottoms) != 1:
             return False
-        if isinstance(layer, Scale):  # a BatchNorm without a layer before it, and the Scale behind it
+        if isinstance(layer, Scale):  # a BatchNorm that no layer can take, and the Scale after it
             return layer.bias_term and layer.num_axes == 1 and layer.axis == 1
         return isinstance(layer, (Convolution, Deconvolution, InnerProduct)) and layer.axis == 1
 
@@ -118,20 +118,23 @@ def _of_batch_norm(layer: BatchNorm, blobs: tuple[Array, ...]) -> Affine:
     return Affine(factor, -mean * share * factor)
 
 
-def _folded(giver: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[Node, tuple[Array, ...]]:
+def _folded(producer: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[Node, tuple[Array, ...]]:
     """The layer with its blobs multiplied, and with a bias."""
-    layer = cast("Producer | Scale", giver.layer)
+    layer = cast("Producer | Scale", producer.layer)
     dtype = blobs[0].dtype
     old = blobs[1].astype(np.float64) if len(blobs) > 1 else np.zeros(1)
     bias = (old * affine.factor + affine.addend).astype(dtype)
     weight = _rows(layer, blobs[0].astype(np.float64), affine.factor).astype(dtype)
     bias = np.broadcast_to(bias, affine.factor.shape)
-    specs = giver.param_specs if layer.bias_term else giver.param_specs[:1]
-    return replace(giver, layer=replace(layer, bias_term=True), param_specs=specs), (weight, np.ascontiguousarray(bias))
+    specs = producer.param_specs if layer.bias_term else producer.param_specs[:1]
+    return replace(producer, layer=replace(layer, bias_term=True), param_specs=specs), (
+        weight,
+        np.ascontiguousarray(bias),
+    )
 
 
 def _rows(layer: Producer | Scale, weight: Array, factor: Array) -> Array:
-    """The weight with what gives each channel multiplied by its factor."""
+    """The weight with the rows of each channel multiplied by its factor."""
     if isinstance(layer, Deconvolution):  # (c, outputs / group, ...): outputs of group g stand beside its inputs
         parts = weight.reshape(layer.group, -1, *weight.shape[1:])
         spread = factor.reshape(layer.group, 1, -1, *[1] * (weight.ndim - 2))

@@ -1,4 +1,4 @@
-"""A Softmax where a training net has a SoftmaxWithLoss: what its deploy.prototxt would have."""
+"""A Softmax in place of each SoftmaxWithLoss of a training net, as in its deploy.prototxt."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.layers.softmax import Softmax
 
 NAME = "prob"
-"""What Caffe's own deploy nets call the layer and its top."""
+"""The name of the layer and of its top in Caffe's own deploy nets."""
 
 
 def losses_to_scores(graph: Graph) -> Graph:
-    """The graph with a Softmax in the place of each SoftmaxWithLoss, called `prob` where the name is free.
+    """The graph with a Softmax in place of each SoftmaxWithLoss, called `prob` if that name is free.
 
     Scores that several losses read get one Softmax; a loss's own top of probabilities keeps its name. Inputs that only
     the losses read (the labels) are gone.
@@ -41,7 +41,7 @@ def losses_to_scores(graph: Graph) -> Graph:
 
 
 def _softmax(loss: Node, names: set[str], keys: set[str]) -> Node:
-    """The layer, under a name that nobody has; it is added to the names that are taken."""
+    """The layer, under an unused name, which is added to the names that are taken."""
     name, number = NAME, 0
     while name in names:
         number += 1

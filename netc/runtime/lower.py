@@ -234,7 +234,7 @@ def made(graph: Graph, node: Node) -> nn.Module:
             f"weights of layer `{node.name}` depend on an unknown extent",
             code="E203",
             span=node.span,
-            help="give the data's shape: `--shape data=n,c,h,w`",
+            help="set the data's shape: `--shape data=n,c,h,w`",
         )
     if unknown or _reshapes(graph, node):
         return LayerModule(node.layer, weights, len(node.tops), node.name, node.span)

@@ -125,7 +125,7 @@ class Memory:
             self._gradient.tensor = self._gradient.tensor.to(device, reals)
 
     def _follow(self) -> None:
-        """Give the gradient the shape of the values."""
+        """Reshape the gradient to the shape of the values."""
         buffer = self._gradient
         if buffer is None or tuple(buffer.tensor.shape) == self.shape:
             return

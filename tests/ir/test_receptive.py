@@ -114,3 +114,9 @@ def test_an_unknown_extent_does_not_prove_that_elements_stay_in_place(graph_from
 def test_an_unknown_extent_is_not_seen_whole(graph_from):
     text = unknown_planes() + layer("g", "Pooling", "data", "g", "pooling_param { pool: AVE global_pooling: true }")
     assert sizes(graph_from(text), "g") is None
+
+
+def test_elements_that_stay_in_place_keep_their_field_over_unknown_extents(graph_from):
+    graph = graph_from(unknown_planes() + conv("data", "c", 5) + layer("r", "ReLU", "c", "r") + conv("r", "d", 3))
+    assert sizes(graph, "r") == [5, 5]
+    assert sizes(graph, "d") == [7, 7]
