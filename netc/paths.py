@@ -1,7 +1,7 @@
-"""Files that a prototxt names: found as Caffe finds them, then helpfully.
+"""Finds the files that a prototxt names: as Caffe does, then in the directories around the prototxt.
 
-Caffe takes every path from the working directory. A net that moved to another machine rarely lies where its paths say,
-so the folders around the file that names it are searched as well, and a note says so.
+In Caffe every path is relative to the working directory. The paths of a net from another machine rarely exist,
+so the directories around the file that names them are searched as well, and a note reports it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ ResolvePath = Callable[[str], Path]
 
 
 def find(name: str, near: str | Path | None = None) -> tuple[Path, str | None]:
-    """Where `name` is, and a note where that is not where Caffe would look.
+    """The path of `name`, and a note if Caffe would not find it there.
 
-    `near` is the file that names it. Searched in order: the working directory; the folder of `near` and the folders
-    above it; the base name beside `near`. What is nowhere is returned as it was given.
+    `near` is the file that names it. Searched in order: the working directory; the directory of `near` and those
+    above it; the base name next to `near`. A name that is not found is returned unchanged.
     """
     path = Path(name)
     if path.exists() or near is None:
         return path, None
     for candidate in _candidates(path, Path(near)):
         if candidate.exists():
-            return candidate, f"`{name}` is not here; took `{candidate}`"
+            return candidate, f"`{name}` not found; using `{candidate}`"
     return path, None
 
 
@@ -39,7 +39,7 @@ def _candidates(path: Path, near: Path) -> Iterator[Path]:
 
 
 def _short(path: Path) -> Path:
-    """The path from the working directory where it lies below it."""
+    """The path relative to the working directory, if it is below it."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from netc.data.tools.image_database import Conversion, ImageSettings
 
 SHOWN_LABELS = 20
-"""Lines of a label histogram."""
+"""Lines of the label histogram."""
 BACKENDS = click.Choice(["lmdb", "leveldb"])
 
 
 @click.group(name="data")
 def command() -> None:
-    """Make databases, and look at them.
+    """Create and inspect databases of images.
 
-    What is made is what Caffe's tools make, and appears under its name when it is complete.
+    Databases equal those of Caffe's tools, and appear under their name when they are complete.
     """
 
 
@@ -34,23 +34,23 @@ def _backend() -> Callable[[Any], Any]:
 
 
 def _threads() -> Callable[[Any], Any]:
-    return option("--threads", type=click.IntRange(1), help="Threads that work; one a core without it.")
+    return option("--threads", type=click.IntRange(1), help="Worker threads.  [default: number of cores]")
 
 
 def _skip_bad() -> Callable[[Any], Any]:
-    return option("--skip-bad", is_flag=True, help="Leave out what cannot be read, and say how much that was.")
+    return option("--skip-bad", is_flag=True, help="Skip what cannot be read, and report how much that was.")
 
 
 def _image_options(function: Any) -> Any:
-    """The flags of convert_imageset."""
+    """The options that are flags of convert_imageset."""
     for one in (
-        switch("--gray", help="One plane an image."),
-        option("--resize-height", type=click.IntRange(0), default=0, help="Resize to this height."),
-        option("--resize-width", type=click.IntRange(0), default=0, help="Resize to this width."),
-        switch("--check-size", help="All images must come out in one size."),
-        switch("--encoded", help="Keep images compressed."),
-        option("--encode-type", default="", metavar="png|jpg|...", help="Compress as this; implies --encoded."),
-        option("--seed", type=int, help="What --shuffle goes by."),
+        switch("--gray", help="Store one channel."),
+        option("--resize-height", type=click.IntRange(0), default=0, help="Resize to this height; 0 keeps it."),
+        option("--resize-width", type=click.IntRange(0), default=0, help="Resize to this width; 0 keeps it."),
+        switch("--check-size", help="Require that all images have the same size."),
+        switch("--encoded", help="Store images encoded."),
+        option("--encode-type", default="", metavar="png|jpg|...", help="Encoding of images; implies --encoded."),
+        option("--seed", type=int, help="Random seed of --shuffle."),
         _backend(),
         _threads(),
         _skip_bad(),
@@ -71,13 +71,13 @@ def _settings(options: dict[str, Any]) -> ImageSettings:
 @click.argument("list_file", metavar="LISTFILE")
 @click.argument("root")
 @click.argument("output")
-@switch("--shuffle", help="Take the list in another order.")
+@switch("--shuffle", help="Randomize the order of the list.")
 @_image_options
 def images(list_file: str, root: str, output: str, **options: Any) -> None:
-    """Make a database of the images that LISTFILE names, as convert_imageset does.
+    """Create a database of the images in LISTFILE, as convert_imageset does.
 
-    A line is a path and a whole number; ROOT stands before each path. Caffe's order, ROOT LISTFILE OUTPUT, is
-    understood where ROOT is a folder.
+    A line is a path and an integer label; ROOT is prepended to each path. Caffe's order, ROOT LISTFILE OUTPUT, is
+    accepted if ROOT is a directory.
     """
     from netc.data.tools.image_database import convert_images
 
@@ -92,13 +92,15 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
 @command.command(name="folder", cls=SwitchCommand)
 @click.argument("folder")
 @click.argument("output")
-@option("--labels", metavar="FILE", help="Where class names go, one a line; OUTPUT_labels.txt without it.")
-@option("--shuffle/--no-shuffle", default=True, help="Mix the classes, or keep them in order.", show_default=True)
+@option("--labels", metavar="FILE", help="File for class names, one per line.  [default: OUTPUT_labels.txt]")
+@option(
+    "--shuffle/--no-shuffle", default=True, help="Randomize the order, or keep classes in order.", show_default=True
+)
 @_image_options
 def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
-    """Make a database of class folders, as ImageNet is laid out.
+    """Create a database from class folders, the layout of ImageNet.
 
-    Classes count from 0 in the order of their names.
+    Labels number the classes from 0 in the order of their names.
     """
     from netc.data.tools.image_database import convert_folder, labels_beside
 
@@ -118,14 +120,14 @@ def _report(output: str, done: Conversion) -> None:
 @command.command(name="mean")
 @click.argument("database")
 @click.argument("output", required=False)
-@option("--backend", type=BACKENDS, help="Understood, and not needed: the files tell.", expose_value=False)
+@option("--backend", type=BACKENDS, help="Accepted for compatibility; detected from the files.", expose_value=False)
 @_threads()
 @_skip_bad()
 def mean(database: str, output: str | None, threads: int | None, skip_bad: bool) -> None:
-    """Write the mean image of DATABASE to the .binaryproto file OUTPUT, as compute_image_mean does."""
+    """Compute the mean image of DATABASE and write it to the .binaryproto file OUTPUT, as compute_image_mean does."""
     from netc.data.tools.mean_image import mean_image
 
-    with progress_bar("adding up") as progress:
+    with progress_bar("computing the mean") as progress:
         found = mean_image(database, output, skip_bad=skip_bad, threads=threads, progress=progress)
     click.echo(f"Processed {found.images} files.")
     if found.skipped:
@@ -143,7 +145,7 @@ def mean(database: str, output: str | None, threads: int | None, skip_bad: bool)
 @click.argument("output")
 @_backend()
 def mnist(images: str, labels: str, output: str, backend: str) -> None:
-    """Make a database of a pair of MNIST's IDX files, gzipped or not, as convert_mnist_data does."""
+    """Create a database from a pair of MNIST's IDX files, gzipped or not, as convert_mnist_data does."""
     from netc.data.tools.mnist_and_cifar import mnist as convert
 
     with progress_bar("converting") as progress:
@@ -157,9 +159,9 @@ def mnist(images: str, labels: str, output: str, backend: str) -> None:
 @click.argument("kind", metavar="[BACKEND]", required=False, type=BACKENDS)
 @_backend()
 def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> None:
-    """Make databases of CIFAR-10's binary version, as convert_cifar_data does.
+    """Create databases from CIFAR-10's binary version, as convert_cifar_data does.
 
-    BACKEND is Caffe's way to write --backend.
+    BACKEND is equivalent to --backend, as in Caffe.
     """
     from netc.data.tools.mnist_and_cifar import cifar10 as convert
 
@@ -172,16 +174,16 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
 
 @command.command(name="show")
 @click.argument("database")
-@option("--limit", type=click.IntRange(1), help="Look at so many records only.")
-@option("--sheet", metavar="PNG", help="Write a contact sheet.")
-@option("--count", type=click.IntRange(1), default=64, show_default=True, help="Images on the sheet.")
+@option("--limit", type=click.IntRange(1), help="Read only this many records.")
+@option("--sheet", metavar="PNG", help="Write a contact sheet to this file.")
+@option("--count", type=click.IntRange(1), default=64, show_default=True, help="Images on the contact sheet.")
 @_threads()
 def show_(database: str, limit: int | None, sheet: str | None, count: int, threads: int | None) -> int:
-    """Print what a database holds: records, shapes, labels. Exit status 1 where records cannot be read."""
+    """Print the number of records, shapes and labels of a database. Exit status 1 if records cannot be read."""
     from netc.data.tools.contact_sheet import contact_sheet
     from netc.data.tools.database_report import inspect_database
 
-    with progress_bar("looking") as progress:
+    with progress_bar("reading") as progress:
         found = inspect_database(database, limit=limit, threads=threads, progress=progress)
     click.echo("\n".join(_described(found)))
     if sheet:
@@ -190,10 +192,10 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
 
 
 def _described(found: DatabaseReport) -> list[str]:
-    looked = "" if found.examined == found.records else f", {found.examined} of them looked at"
+    looked = "" if found.examined == found.records else f", {found.examined} examined"
     lines = [f"{found.name}: {found.backend}, {counted(found.records, 'record')}{looked}, {found.bytes:,} bytes"]
     readable = found.examined - len(found.faults)
-    lines.append(f"images: {found.encoded} compressed, {found.floats} of floats, {len(found.faults)} not readable")
+    lines.append(f"images: {found.encoded} encoded, {found.floats} of floats, {len(found.faults)} unreadable")
     lines += [f"shape {'x'.join(map(str, shape))}: {count}" for shape, count in found.shapes.most_common(10)]
     if len(found.shapes) > 10:
         lines.append(f"and {len(found.shapes) - 10} more shapes")
@@ -210,13 +212,13 @@ def _described(found: DatabaseReport) -> list[str]:
 @click.argument("database")
 @_threads()
 def check(database: str, threads: int | None) -> int:
-    """Decode every record, and list what is wrong. Exit status 1 where something is."""
+    """Decode every record and list errors. Exit status 1 if there are any."""
     from netc.data.tools.database_report import inspect_database
 
     with progress_bar("checking") as progress:
         found = inspect_database(database, threads=threads, progress=progress)
     show(found.faults)
-    bad = f"{len(found.faults)} cannot be read" if found.faults else "all can be read"
-    sizes = f", of {counted(len(found.shapes), 'shape')}" if len(found.shapes) > 1 else ""
+    bad = f"{len(found.faults)} unreadable" if found.faults else "all readable"
+    sizes = f", {counted(len(found.shapes), 'shape')}" if len(found.shapes) > 1 else ""
     click.echo(f"{database}: {counted(found.records, 'record')}, {bad}{sizes}")
     return int(bool(found.faults))

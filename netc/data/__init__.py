@@ -1,32 +1,32 @@
-"""Sources that feed nets: databases, lists and files, read ahead in threads.
+"""Batches for nets from databases, lists and files, read ahead in threads.
 
     source = open_source(layer, "TRAIN", seed=1)     what a data layer's parameters describe
     source.record_shapes                             shapes of one record, before the transform
-    feed = Feed(source, device)                      its batches, finished, as tensors (netc.data.pipeline.device_feed)
+    feed = DeviceFeed(source, device)                its batches as tensors (netc.data.pipeline.device_feed)
     data, label = feed.next()
-    source.state(), source.restore(state)            where it stands, as plain JSON
-    source.skipped                                   bad records that others stand in for (`skip_bad=True`)
+    source.state(), source.restore(state)            its position, as plain JSON
+    source.skipped                                   bad records that others replace (`skip_bad=True`)
 
     image_set.convert_images, convert_folder         databases of image files, as convert_imageset makes them
     convert.mnist, convert.cifar10                   databases of MNIST's and CIFAR-10's files
     mean_image.mean_image                            compute_image_mean
-    inspect_database.inspect_database, sheet.contact_sheet               what a database holds, and what is wrong in it
+    database_report.inspect_database, contact_sheet  what a database holds, and what is wrong in it
     writing.new_database                             `put(key, value)` of an LMDB or LevelDB, whole or not there
 
-What is random depends on a seed and the number of the record, never on threads or on where a run was resumed.
+Random choices depend on a seed and the number of the record, never on threads or on where a run was resumed.
 
-    E501  a source that is not there, cannot be read, is something else, or is damaged as a whole
+    E501  a source that does not exist, cannot be read, is of another kind, or is damaged as a whole
     E502  a source without records
-    E503  a record that is no Datum, or whose size contradicts itself
+    E503  a record that is not a Datum, or whose size contradicts its content
     E504  an image that is missing, cannot be decoded, or ends early
-    E505  sizes that do not fit: within a batch, a crop, a mean, context, arrays handed over
+    E505  sizes that do not agree: of the images of a batch, a crop, a mean, a context
     E506  a bad line of an image list or window file
     E507  a LevelDB that another process has open
-    E508  HDF5 datasets that are missing, hold no numbers, or differ in length or shape
-    E509  windows outside their image, or a share of a kind that a batch cannot have
-    E510  files that are no MNIST or CIFAR-10 files, or do not belong together
-    E511  a database, or the file of its class names, that exists already or cannot be written
-    E512  an unknown kind of database, or settings of a conversion that contradict each other
+    E508  HDF5 datasets that are missing, are not numeric, or differ in length or shape
+    E509  windows outside their image, or a fraction of windows that a batch cannot have
+    E510  files that are not MNIST or CIFAR-10 files, or do not belong together
+    E511  a database, or the file of its class names, that already exists or cannot be written
+    E512  an unknown backend, or settings of a conversion that contradict each other
 """
 
 from __future__ import annotations

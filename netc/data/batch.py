@@ -17,21 +17,21 @@ Allocate = Callable[[Shape, Any], Array]
 
 @dataclass
 class Batch:
-    """The tops of one pass. `tops[0]` of an image source is as stored, and `Finish` completes it on the device."""
+    """The tops of one pass. `tops[0]` of an image source is as stored; `Normalization` completes it on the device."""
 
     tops: tuple[Array, ...]
     """Data (n, c, h, w), uint8 or float32, cropped; then labels, float32."""
     mirror: npt.NDArray[np.bool_] | None = None
-    """Which images are to be flipped left to right (n)."""
+    """Which images are to be flipped horizontally (n)."""
     offsets: npt.NDArray[np.int64] | None = None
-    """Row and column in the record of each crop's first pixel (n, 2), where a mean image asks for them."""
+    """Row and column in the record of each crop's first pixel (n, 2), which a mean image needs."""
     valid: npt.NDArray[np.int64] | None = None
-    """Top, left, bottom, right of what is image (n, 4); the rest becomes 0. None: all of it is."""
+    """Top, left, bottom, right of each image within padding (n, 4), which becomes 0; None without padding."""
     release: Callable[[], None] = lambda: None
-    """Give the arrays back for another batch; nobody may read them after that."""
+    """Return the arrays for use in another batch; they must not be read afterwards."""
 
     def note(self, slot: int | slice, offset: Any, valid: tuple[int, int, int, int] | None) -> None:
-        """Note what the device must know of an image, or of several that are alike in it."""
+        """Store what the device needs to know about one image, or about several with equal values."""
         if self.offsets is not None:
             self.offsets[slot] = offset
         if self.valid is not None and valid is not None:

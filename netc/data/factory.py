@@ -1,4 +1,4 @@
-"""From a data layer to its source."""
+"""Opens the source of batches that a data layer describes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from netc.paths import ResolvePath
 
 @dataclass(frozen=True)
 class _Request:
-    """What `open_source` was asked for."""
+    """The arguments of `open_source`."""
 
     layer: Any
     train: bool
@@ -49,10 +49,10 @@ def open_source(
 ) -> BatchSource:
     """The source that a data layer's parameters describe; `layer` says what feeds it (`fed_by`).
 
-    `phase` is `"TRAIN"` or `"TEST"`: only in TRAIN are crops random and records shared out among ranks, as in Caffe.
-    `seed` settles all that is random; `resolve_path` finds the files that the layer names; `tops` are the names of the
-    layer's tops, by which HDF5Data finds its datasets; `threads` read, by default one a core. With `skip_bad` the place
-    of a record that cannot be used is taken by the next that can, and `source.skipped` tells which those were.
+    `phase` is `"TRAIN"` or `"TEST"`: only in TRAIN are crops random and records divided among ranks, as in Caffe.
+    `seed` determines all random choices; `resolve_path` finds the files that the layer names; `tops` are the names of
+    the layer's tops, by which HDF5Data finds its datasets; `threads` is by default the number of cores. With `skip_bad`
+    the next usable record replaces one that cannot be used, and `source.skipped` lists those that were replaced.
 
     Raises NetcError E501 to E509 (see the package), and KeyError for a layer type that has no source of its own
     (`MemoryData` and `DummyData` are handed their batches: see handed.py).
@@ -79,7 +79,7 @@ def _image_data(request: _Request) -> BatchSource:
 
 
 def _image_source(request: _Request, records: Records, prefetch: int = 4) -> BatchSource:
-    """A source of images, with the layer's transform."""
+    """A source of images with the layer's transform."""
     transform, sampler = request.layer.transform, request.sampler
     sampler.permute = records.permute
     try:
@@ -122,7 +122,7 @@ def _window_data(request: _Request) -> BatchSource:
     transform = request.layer.transform
     mean = window_mean(transform, records.shapes()[0][0], request.resolve)
     normalization = Normalization(transform.scale, mean, per_pixel=bool(transform.mean_file))
-    # Windows come cropped and mirrored: their padding and rounding depend on it.
+    # The records are already cropped and mirrored, because padding and rounding depend on it.
     return _record_source(
         request, records, records.sampler(request.sampler), Cropping(transform.crop_size), normalization, 4
     )

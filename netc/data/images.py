@@ -1,4 +1,4 @@
-"""Images: decoding, reading, resizing and copying, all by OpenCV as Caffe does (`io.cpp`), so that pixels agree."""
+"""Decoding, reading, resizing and copying images with OpenCV, as Caffe does (`io.cpp`), so that pixels agree."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Image = npt.NDArray[Any]
 """Planes (c, h, w) in B, G, R order, uint8 or float32; any strides."""
 
 IMREAD_UNCHANGED, IMREAD_GRAYSCALE, IMREAD_COLOR = -1, 0, 1
-"""OpenCV's flags, by its names: who only asks for a record's shape need not wait for it to be imported."""
+"""OpenCV's flags under its names, so that a query for the shape of a record need not import it."""
 
 
 def flags(color: bool, gray: bool) -> int:
-    """How OpenCV is to decode. Raises NetcError E505 where both are request."""
+    """The flag for decoding. Raises NetcError E505 if both are set."""
     if color and gray:
         raise NetcError(
             "`force_color` and `force_gray` exclude each other", code="E505", field="transform_param.force_gray"
@@ -31,7 +31,7 @@ def decode(data: memoryview, flag: int) -> Image:
     """The planes of a compressed image (JPEG, PNG, ...).
 
     Raises ValueError for bytes that OpenCV cannot decode, an image that ends early (OpenCV would fill the rest
-    with gray), and one of more than 8 bits a channel, which Caffe refuses.
+    with gray), and an image of more than 8 bits per channel, which Caffe refuses.
     """
     import cv2
 
@@ -49,7 +49,7 @@ def decode(data: memoryview, flag: int) -> Image:
 
 
 def encode(image: Image, kind: str) -> bytes:
-    """Compress planes as `png`, `jpg`, ... with OpenCV's settings. Raises ValueError where it cannot."""
+    """Compress planes as `png`, `jpg`, ... with OpenCV's default settings. Raises ValueError if that fails."""
     import cv2
 
     try:
@@ -62,7 +62,7 @@ def encode(image: Image, kind: str) -> bytes:
 
 
 def read(paths: Iterable[Path]) -> bytes:
-    """The bytes of the first of these files that is there. Raises OSError where none can be read."""
+    """The bytes of the first of these files that exists. Raises OSError if none can be read."""
     missing: OSError | None = None
     for path in paths:
         try:
@@ -74,7 +74,7 @@ def read(paths: Iterable[Path]) -> bytes:
 
 
 def resize(image: Image, size: tuple[int, int] | None) -> Image:
-    """Bilinearly, to (height, width); None leaves it (`io.cpp`, ReadImageToCVMat)."""
+    """Resize bilinearly to (height, width); None keeps the size (`io.cpp`, ReadImageToCVMat)."""
     import cv2
 
     if size is None or image.shape[1:] == size:
@@ -88,9 +88,9 @@ def planes(image: Image) -> Image:
 
 
 def copy(target: Image, image: Image, mirror: bool = False) -> None:
-    """Copy planes into contiguous ones of the same type, flipped left to right on demand.
+    """Copy planes into contiguous ones of the same type, optionally flipped horizontally.
 
-    Interleaved images go through OpenCV, which is many times faster than a strided copy.
+    Interleaved images are split by OpenCV, which is many times faster than a strided copy.
     """
     if interleaved(image) and len(image) == 3:
         import cv2
@@ -103,7 +103,7 @@ def copy(target: Image, image: Image, mirror: bool = False) -> None:
 
 
 def flip(image: Image) -> None:
-    """Turn contiguous planes left to right, where they are."""
+    """Flip contiguous planes horizontally, in place."""
     import cv2
 
     rows = image.reshape(-1, image.shape[2])
@@ -111,7 +111,7 @@ def flip(image: Image) -> None:
 
 
 def interleaved(image: Image) -> bool:
-    """Whether the colors of a pixel stand side by side, as OpenCV keeps them."""
+    """Whether the channels of a pixel are adjacent in memory, as in OpenCV."""
     return len(image) > 1 and image.strides[0] == image.itemsize and image.shape[2] > 1
 
 
@@ -128,7 +128,7 @@ def truncated(data: Any) -> bool:
 
 
 def _scan(data: Any) -> int:
-    """Where a JPEG's first scan begins; its size where it has none."""
+    """The offset of a JPEG's first scan; the size of the data if it has none."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == 0xDA:

@@ -15,9 +15,9 @@ from netc.data.images import Image
 from netc.diagnostics import NetcError
 
 EXAMINED = 9
-"""Good records that tell the usual size of images, where others are skipped."""
+"""Good records that determine the expected shape, where bad ones are skipped."""
 MAX_SKIPS = 1000
-"""Bad records in a row after which skipping gives up: nothing is good there."""
+"""Consecutive bad records after which skipping gives up."""
 
 
 class Record(NamedTuple):
@@ -28,14 +28,14 @@ class Record(NamedTuple):
     label: Any
     """A number, or an array where a record has several."""
     valid: tuple[int, int, int, int] | None = None
-    """Top, left, bottom and right of the part that is image; the rest is padding. None: all of it is."""
+    """Top, left, bottom and right of the image within padding; None without padding."""
 
 
 class RecordBatch(NamedTuple):
-    """Records that are alike."""
+    """Several records of one shape."""
 
     images: Image
-    """Planes (n, c, h, w), uint8, of the caller's own."""
+    """Planes (n, c, h, w), uint8, owned by the caller."""
     labels: list[int]
 
 
@@ -57,22 +57,22 @@ class Records(Protocol):
         """A record by name, for a message."""
 
     def next_index(self, index: int) -> int:
-        """The record that stands in for one that cannot be read."""
+        """The record that replaces one that cannot be read."""
 
     def reading(self) -> contextlib.AbstractContextManager[Read]:
-        """`read(index)`, whose arrays live until the context ends; an index past the end wraps round."""
+        """`read(index)`, whose arrays are valid until the context ends; an index past the end wraps around."""
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """Several records at once; None where each must be read by itself, be it to find out what is wrong with it."""
+        """Several records at once; None where each must be read by itself, also to report what is wrong with it."""
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Release files and environments."""
 
 
 def first_shapes(records: Records, skip_bad: bool = False) -> tuple[Shape, ...]:
     """Shapes of the first record, or with `skip_bad` those that most of the first good ones have.
 
-    Raises NetcError E503 to E505 where there is none.
+    Raises NetcError E503 to E505 if no record is good.
     """
     if not skip_bad:
         return records.shapes()

@@ -16,7 +16,7 @@ from netc.diagnostics import NetcError
 class ReadStatistics:
     """How long the consumer waited for data.
 
-    The first batch does not count: starting up is not what limits a long run.
+    The first batch does not count: startup does not limit a long run.
     """
 
     records: int = 0
@@ -25,7 +25,7 @@ class ReadStatistics:
     started: float | None = None
 
     def count(self, records: int, waited: float) -> None:
-        """Note a batch."""
+        """Count a batch."""
         if self.started is None:
             self.restart()
             return
@@ -39,35 +39,35 @@ class ReadStatistics:
 
     @property
     def limiting(self) -> bool:
-        """Whether the source held the consumer up for more than a tenth of the time."""
+        """Whether the consumer waited for the source for more than a tenth of the time."""
         return self.waited > 0.1 * self.elapsed
 
     @property
     def records_per_second(self) -> float:
-        """Records delivered a second; where the source is limiting, all that it can."""
+        """Records delivered per second; the rate of the source itself where it is limiting."""
         return self.records / max(self.elapsed, 1e-9)
 
     def restart(self) -> None:
-        """Count afresh."""
+        """Reset all counts."""
         self.records, self.waited, self.started = 0, 0.0, time.perf_counter()
 
 
 class BatchSource(Protocol):
-    """A data layer's batches, one after another without end."""
+    """The batches of a data layer, without end."""
 
     record_shapes: tuple[Shape, ...]
-    """Shapes of one record as the source holds it, a shape for each top."""
+    """Shapes of one record as stored, one for each top."""
     position: int
     """Records read so far, by this rank."""
     statistics: ReadStatistics
 
     @property
     def skipped(self) -> Mapping[str, NetcError]:
-        """Records that could not be used and for which others stand in, by what they are called, with what is wrong."""
+        """Records that could not be used and were replaced by others: error by description of the record."""
 
     @property
     def normalization(self) -> Normalization | None:
-        """What the device does with `tops[0]`; None where the tops are complete from the start."""
+        """What the device does with `tops[0]`; None if the tops are complete as they are."""
 
     def configure(self, allocate: Allocate, normalize_on_host: bool) -> None:
         """Set how arrays of a batch are allocated, and whether the reader threads normalize; before the first batch.
@@ -76,16 +76,16 @@ class BatchSource(Protocol):
         """
 
     def next_batch(self) -> Batch:
-        """The next batch. Raises NetcError, as often as it is called, for a batch that cannot be read."""
+        """The next batch. Raises NetcError, on every call, for a batch that cannot be read."""
 
     def seek(self, position: int) -> None:
-        """Go on with another record."""
+        """Continue with another record."""
 
     def state(self) -> dict[str, int]:
-        """What `restore` needs to go on from here with the same batches; plain JSON."""
+        """What `restore` needs to continue from here with the same batches; plain JSON."""
 
     def restore(self, state: dict[str, int]) -> None:
-        """Go on where another source, of the same layer, gave this `state`."""
+        """Continue where another source of the same layer returned this `state`."""
 
     def close(self) -> None:
-        """Stop reading and give back threads, files and environments. May be called twice."""
+        """Stop reading and release threads, files and environments. May be called twice."""

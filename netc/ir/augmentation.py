@@ -1,8 +1,8 @@
-"""What forks of Caffe do to an image before it is cropped: sizes, cuts and colors, as values.
+"""The augmentation of forks of Caffe, before an image is cropped: sizes, parts and colors, as values.
 
 SSD's ResizeParameter, DistortionParameter and ExpansionParameter (weiliu89/caffe, `im_transforms.cpp` and
 `data_transformer.cpp`; its noise is in noise.py), Intel's random sizes and aspect ratios (`data_transformer.cpp`),
-NVIDIA's random resizing (`data_transformer.cpp`). The data package does the work; the layers take shapes from here.
+NVIDIA's random resizing (`data_transformer.cpp`). The data package applies it; layers infer shapes from it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A message of TransformationParameter as a value; its fields have the message's names."""
+    """A message within TransformationParameter as a value; its fields have the names of the message."""
 
     message: ClassVar[str]
-    """The field of TransformationParameter, dotted where it lies deeper."""
+    """The field of TransformationParameter, with dots if nested."""
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
-        """The values of a message. Raises NetcError E103 for values that make no sense."""
+        """The values of a message. Raises NetcError E103 for invalid values."""
         made = cls(**{f.name: _value(f, fields) for f in dataclasses.fields(cls)})
         made.check()
         return made
 
     def to_caffe(self) -> dict[str, Any]:
-        """The message as plain values; defaults left out."""
+        """The message as plain values, without defaults."""
         result = {}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
@@ -53,7 +53,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Resize(Augmentation):
-    """Another size: the image warped to it, as small as it covers it, or as large as it fits, padded.
+    """Resize: warp to a size, cover it (FIT_SMALL_SIZE), or fit into it and pad (FIT_LARGE_SIZE_AND_PAD).
 
     >>> Resize(height=30, width=40, resize_mode="FIT_SMALL_SIZE").size((60, 120))
     (30, 60)
@@ -64,15 +64,15 @@ class Resize(Augmentation):
     height: int = 0
     width: int = 0
     prob: float = 1.0
-    """SSD reads it and always resizes; anything but 1 is refused."""
+    """SSD reads it and always resizes; values other than 1 are rejected."""
     pad_mode: str = "CONSTANT"
     """`CONSTANT`, `MIRRORED` or `REPEAT_NEAREST`."""
     pad_value: tuple[float, ...] = ()
-    """One, or one a channel; black without."""
+    """One value, or one per channel; black by default."""
     interp_mode: tuple[str, ...] = ()
-    """`LINEAR`, `AREA`, `NEAREST`, `CUBIC`, `LANCZOS4`; one of them by chance, linear without."""
+    """`LINEAR`, `AREA`, `NEAREST`, `CUBIC`, `LANCZOS4`; one of those given at random; linear by default."""
     height_scale: int = 0
-    """What detections are scaled to, not the image."""
+    """Scale of detections, not of the image."""
     width_scale: int = 0
 
     message: ClassVar[str] = "resize_param"
@@ -82,23 +82,23 @@ class Resize(Augmentation):
         if self.height < 1 or self.width < 1:
             self.fail("width" if self.height else "height", "must be given, and positive")
         if self.prob != 1:
-            self.fail("prob", f"{self.prob:g} would give images of two sizes: SSD resizes them all")
+            self.fail("prob", f"must be 1, got {self.prob:g}: SSD resizes every image")
 
     def size(self, image: Size) -> Size:
-        """What an image's size becomes; unknown extents where the image's are."""
+        """The size of an image after the resize; unknown extents if those of the image are unknown."""
         if self.resize_mode != "FIT_SMALL_SIZE":
             return self.height, self.width
         return self.covering(image) if all(map(known, image)) else (UNKNOWN, UNKNOWN)
 
     def covering(self, image: Size) -> Size:
-        """The smallest size of the image's proportions that covers height and width."""
+        """The smallest size with the aspect ratio of the image that covers height and width."""
         aspect = single(image[1] / image[0])
         if aspect < single(self.width / self.height):
             return int(single(self.width / aspect)), self.width
         return self.height, int(single(aspect * self.height))
 
     def within(self, image: Size) -> Size:
-        """The largest size of the image's proportions that height and width hold."""
+        """The largest size with the aspect ratio of the image that fits into height and width."""
         aspect = single(image[1] / image[0])
         if aspect > single(self.width / self.height):
             return max(1, int(single(self.width / aspect))), self.width
@@ -107,17 +107,17 @@ class Resize(Augmentation):
 
 @dataclass(frozen=True)
 class _Shorter(Augmentation):
-    """A resize whose height and width come from elsewhere."""
+    """A resize whose height and width are determined elsewhere."""
 
     resize_param: Resize = Resize()
-    """How; its extents do not count."""
+    """How to resize; its extents are ignored."""
 
     def resized(self, size: Size) -> Resize:
         """The resize to a size."""
         return dataclasses.replace(self.resize_param, height=size[0], width=size[1])
 
     def shorter(self, image: Size, extent: int) -> Resize:
-        """The resize that makes the image's shorter side so long."""
+        """The resize that gives the shorter side of the image this length."""
         h, w = image
         longer = int(single(single(max(h, w) / min(h, w)) * extent))
         return self.resized((extent, longer) if h < w else (longer, extent))
@@ -125,12 +125,12 @@ class _Shorter(Augmentation):
 
 @dataclass(frozen=True)
 class RandomResize(_Shorter):
-    """The shorter side gets a random length (Intel)."""
+    """Resizes the shorter side to a random length (Intel)."""
 
     min_size: int = 0
-    """0 is the image's shorter side."""
+    """Smallest length; 0 is the shorter side of the image."""
     max_size: int = 0
-    """0 is the image's longer side."""
+    """Largest length; 0 is the longer side of the image."""
 
     message: ClassVar[str] = "random_resize_param"
 
@@ -142,52 +142,55 @@ class RandomResize(_Shorter):
 
 @dataclass(frozen=True)
 class RandomAspectRatio(_Shorter):
-    """A random part of the image, of random proportions, is resized to the crop (Intel; Szegedy et al. 2015)."""
+    """Resizes a part of random area and aspect ratio to the crop (Intel; Szegedy et al. 2015)."""
 
     min_area_ratio: float = 0.5
-    """The part's share of the image's area, at least."""
+    """Smallest fraction of the area of the image."""
     max_area_ratio: float = 1.0
     aspect_ratio_change: float = 1.0
-    """Height by this factor, width by its inverse, at most."""
+    """Largest factor of the height; that of the width is its inverse."""
     max_attempt: int = 10
-    """Parts that are tried; when none fits, the whole image is resized."""
+    """Attempts to find a part; if none fits, the whole image is resized."""
 
     message: ClassVar[str] = "random_aspect_ratio_param"
 
     def check(self) -> None:
         """Raises NetcError E103."""
         if not 0 < self.min_area_ratio <= self.max_area_ratio:
-            self.fail("max_area_ratio", f"{self.max_area_ratio:g}: the least is {self.min_area_ratio:g}, above 0")
+            self.fail(
+                "max_area_ratio",
+                f"must be at least `min_area_ratio` {self.min_area_ratio:g}, and both must be positive",
+            )
         if self.aspect_ratio_change <= 0:
             self.fail("aspect_ratio_change", "must be positive")
 
 
 @dataclass(frozen=True)
 class Distortion(Augmentation):
-    """Random brightness, contrast, hue, saturation, and order of channels (SSD; Howard 2013)."""
+    """Random brightness, contrast, hue, saturation and order of channels (SSD; Howard 2013)."""
 
     brightness_prob: float = 0.0
     brightness_delta: float = 0.0
-    """Added to each value: up to this much, up or down."""
+    """Largest absolute offset of each value."""
     contrast_prob: float = 0.0
     contrast_lower: float = 0.0
-    """Factor of each value, at least."""
+    """Smallest factor of each value."""
     contrast_upper: float = 0.0
     hue_prob: float = 0.0
     hue_delta: float = 0.0
-    """Added to OpenCV's hue (0 to 179): up to this much, up or down."""
+    """Largest absolute offset of OpenCV's hue (0 to 179)."""
     saturation_prob: float = 0.0
     saturation_lower: float = 0.0
-    """Factor of the saturation, at least."""
+    """Smallest factor of the saturation."""
     saturation_upper: float = 0.0
     random_order_prob: float = 0.0
-    """That channels change places."""
+    """Probability of a random order of channels."""
 
     message: ClassVar[str] = "distort_param"
 
     @property
     def needs_color(self) -> bool:
-        """Whether something is done that gray images cannot take."""
+        """Whether a step needs a color image."""
         return max(self.hue_prob, self.saturation_prob, self.random_order_prob) > 0
 
     def check(self) -> None:
@@ -195,7 +198,9 @@ class Distortion(Augmentation):
         for name in ("contrast", "saturation"):
             low, high = getattr(self, f"{name}_lower"), getattr(self, f"{name}_upper")
             if not 0 <= low <= high:
-                self.fail(f"{name}_upper", f"{high:g}: `{name}_lower` is {low:g}, and neither is below 0")
+                self.fail(
+                    f"{name}_upper", f"must be at least `{name}_lower`, and both must be at least 0: {high:g}, {low:g}"
+                )
         for name in ("brightness_delta", "hue_delta"):
             if getattr(self, name) < 0:
                 self.fail(name, "must not be negative")
@@ -203,48 +208,48 @@ class Distortion(Augmentation):
 
 @dataclass(frozen=True)
 class Expansion(Augmentation):
-    """The image at a random place of a larger one, which is `mean_value` or black elsewhere (SSD; Liu et al. 2016).
+    """Puts the image at a random position in a larger one filled with `mean_value` or black (SSD; Liu et al. 2016).
 
-    SSD compresses what comes of it as a JPEG anew, in between; that is left out.
+    SSD also compresses the result as a JPEG and decodes it again; that step is omitted.
     """
 
     prob: float = 1.0
     max_expand_ratio: float = 1.0
-    """Height and width by a random factor from 1 on up to this; less than 1.01 leaves them."""
+    """Largest random factor of height and width; below 1.01 nothing is done."""
 
     message: ClassVar[str] = "expand_param"
 
     @property
     def active(self) -> bool:
-        """Whether any image grows."""
+        """Whether any image is expanded."""
         return self.prob > 0 and self.max_expand_ratio >= 1.01
 
     def check(self) -> None:
         """Raises NetcError E103."""
         if not 0 <= self.prob <= 1:
-            self.fail("prob", f"{self.prob:g} is no probability: it must be from 0 to 1")
+            self.fail("prob", f"must be from 0 to 1, got {self.prob:g}")
         if self.max_expand_ratio < 1:
-            self.fail("max_expand_ratio", f"{self.max_expand_ratio:g} is below 1")
+            self.fail("max_expand_ratio", f"must be at least 1, got {self.max_expand_ratio:g}")
 
 
 @dataclass(frozen=True)
 class RandomStretch(Augmentation):
-    """Random sizes as NVIDIA's fork has them, straight in TransformationParameter."""
+    """Random sizes of NVIDIA's fork, whose fields are fields of TransformationParameter itself."""
 
     img_rand_resize_lower: int = 0
-    """Length of the shorter side, at least; 0, with `img_rand_resize_upper`, leaves it."""
+    """Smallest length of the shorter side; 0, with `img_rand_resize_upper`, keeps it."""
     img_rand_resize_upper: int = 0
     rand_resize_ratio_lower: float = 0.0
-    """The longer side is made the shorter one times a random ratio from here on."""
+    """Smallest random ratio of the longer to the shorter side."""
     rand_resize_ratio_upper: float = 0.0
     vertical_stretch_lower: float = 1.0
-    """Factor of the height, at least."""
+    """Smallest factor of the height."""
     vertical_stretch_upper: float = 1.0
     horizontal_stretch_lower: float = 1.0
-    """Factor of the width, at least."""
+    """Smallest factor of the width."""
     horizontal_stretch_upper: float = 1.0
     allow_upscale: bool = False
-    """Whether extents may grow."""
+    """Whether extents may become larger."""
     interpolation_algo_up: str = "INTER_CUBIC"
     interpolation_algo_down: str = "INTER_NEAREST"
 
@@ -262,7 +267,7 @@ class RandomStretch(Augmentation):
 
 
 def single(value: float) -> float:
-    """A value rounded to float32, in which the forks compute sizes.
+    """A value rounded to float32, the precision in which forks compute sizes.
 
     >>> single(0.1) == 0.1
     False
@@ -273,7 +278,7 @@ def single(value: float) -> float:
 
 def _value(f: dataclasses.Field[Any], fields: Fields) -> Any:
     value = fields.get(f.name, f.default)
-    if isinstance(value, Fields):  # the outer message checks what lies within: a resize needs no extents there
+    if isinstance(value, Fields):  # checked by the outer message: a nested resize needs no extents
         kind: Any = type(f.default)
         return kind(**{inner.name: _value(inner, value) for inner in dataclasses.fields(kind)})
     return tuple(value) if isinstance(value, list) else value

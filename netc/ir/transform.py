@@ -1,6 +1,6 @@
-"""What a data layer does to each record before it leaves: Caffe's TransformationParameter as a value.
+"""What a data layer does to each record: Caffe's TransformationParameter as a value.
 
-The layers take shapes from it, the data package takes the arithmetic; neither needs torch for that.
+Layers infer shapes from it, the data package computes with it; neither needs torch for that.
 Rules from `data_transformer.cpp` (constructor, InferBlobShape, Transform); what forks add is in augmentation.py.
 """
 
@@ -34,22 +34,22 @@ UNSTRETCHED = RandomStretch()
 
 @dataclass(frozen=True)
 class Transform:
-    """Crop, mirror, take the mean away and scale, in this order; before that, what forks do.
+    """Crop, mirror, subtract the mean and scale, in this order; before that the augmentation of forks.
 
     >>> Transform(crop_size=227).shape((3, 256, 300))
     (3, 227, 227)
     """
 
     scale: float = 1.0
-    """Factor, applied after the mean is taken away."""
+    """Factor, applied after the mean is subtracted."""
     mirror: bool = False
-    """Turn left to right, by chance."""
+    """Flip images horizontally at random."""
     crop_size: int = 0
-    """Height and width of the crop: at a random place in training, the middle in testing; 0 does not crop."""
+    """Height and width of the crop: at a random position in training, centered in testing; 0 does not crop."""
     mean_file: str | None = None
-    """A BlobProto of the record's shape; excludes `mean_value`."""
+    """File of the mean to subtract, a BlobProto of the record's shape; excludes `mean_value`."""
     mean_value: tuple[float, ...] = ()
-    """One for all channels, or one a channel."""
+    """Mean to subtract: one value for all channels, or one per channel."""
     force_color: bool = False
     """Decode encoded images to three channels."""
     force_gray: bool = False
@@ -58,25 +58,25 @@ class Transform:
     """Height of the crop, with `crop_w`, in place of `crop_size` (SSD)."""
     crop_w: int = 0
     resize_param: Resize | None = None
-    """Another size, before the crop (SSD)."""
+    """Resize before the crop (SSD)."""
     distort_param: Distortion | None = None
-    """Random colors (SSD)."""
+    """Random color distortion (SSD)."""
     expand_param: Expansion | None = None
-    """A larger image around it, before the resize (SSD)."""
+    """Random expansion of the canvas, before the resize (SSD)."""
     noise_param: Noise | None = None
-    """Steps on the pixels, after the resize (SSD)."""
+    """Noise and other changes of pixels, after the resize (SSD)."""
     random_resize_param: RandomResize | None = None
-    """A random size (Intel)."""
+    """Random size (Intel)."""
     random_aspect_ratio_param: RandomAspectRatio | None = None
-    """A random part of the image, resized to the crop (Intel)."""
+    """Random part of the image, resized to the crop (Intel)."""
     stretch: RandomStretch = UNSTRETCHED
-    """A random size (NVIDIA); its fields stand in TransformationParameter itself."""
+    """Random size (NVIDIA); its fields are fields of TransformationParameter itself."""
 
     @staticmethod
     def read(layer: Fields) -> Transform:
         """The `transform_param` of a LayerParameter.
 
-        Raises NetcError E101 for settings that exclude or lack each other, E103 for values that make no sense.
+        Raises NetcError E101 for settings that exclude or require each other, E103 for invalid values.
         """
         values = layer.message("transform_param")
         given: dict[str, Any] = {
@@ -90,7 +90,7 @@ class Transform:
         return made
 
     def to_caffe(self) -> dict[str, Any]:
-        """The TransformationParameter as plain values; defaults left out."""
+        """The TransformationParameter as plain values, without defaults."""
         changed = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self) if f.name != "stretch")
         plain = {name: value for name, value, default in changed if value != default}
         nested = {name: value.to_caffe() for name, value in plain.items() if isinstance(value, Augmentation)}
@@ -98,24 +98,24 @@ class Transform:
 
     @property
     def crop(self) -> tuple[int, int]:
-        """Height and width of the crop; zeros where there is none."""
+        """Height and width of the crop; zeros without a crop."""
         return (self.crop_size, self.crop_size) if self.crop_size else (self.crop_h, self.crop_w)
 
     def shape(self, record: Shape | None) -> Shape:
-        """Shape (c, h, w) of what leaves, given that of a decoded record, or None where no record can be seen.
+        """Shape (c, h, w) of the result, given that of a decoded record, or None if no record can be read.
 
-        Raises NetcError E102 for a crop that is larger than the record, a record without channels, and for as many
-        `mean_value`s as fit neither one nor every channel.
+        Raises NetcError E102 for a crop larger than the record, a record without channels, and for a number of
+        `mean_value`s other than one or one per channel.
         """
-        # Several mean values tell the channels of a record that nobody can look at.
+        # The number of mean values determines the channels of a record that cannot be read.
         channels = len(self.mean_value) if len(self.mean_value) > 1 else UNKNOWN
         c, h, w = (channels, UNKNOWN, UNKNOWN) if record is None else record
         if c < 1:
-            raise NetcError(f"a record of {counted(c, 'channel')}", code="E102")
+            raise NetcError(f"the record has {counted(c, 'channel')}, expected at least 1", code="E102")
         if len(self.mean_value) > 1 and len(self.mean_value) != c:
             raise NetcError(
-                f"{counted(len(self.mean_value), 'value')} of `mean_value` for "
-                f"{counted(c, 'channel')}: give one, or one a channel",
+                f"{counted(len(self.mean_value), 'value')} of `mean_value` for {counted(c, 'channel')}: "
+                f"expected {' or '.join(map(str, sorted({1, c})))}",
                 code="E102",
                 field="transform_param.mean_value",
             )
@@ -130,7 +130,7 @@ class Transform:
         return (c, height, width)
 
     def _augmented(self, h: int, w: int) -> tuple[int, int]:
-        """Height and width before the crop, unknown where they are random."""
+        """Height and width before the crop, unknown if they are random."""
         grows = self.expand_param is not None and self.expand_param.active
         if self.random_resize_param or self.random_aspect_ratio_param or grows:
             h, w = UNKNOWN, UNKNOWN

@@ -29,7 +29,7 @@ def test_images(tmp_path, capsys, backend, caffes_order):
     out = tmp_path / "out"
     places = places[::-1] if caffes_order else places
     assert run(capsys, "images", *SIZE, f"-backend={backend}", *places, out) == (0, f"{out}: 9 records\n", "")
-    assert run(capsys, "check", out) == (0, f"{out}: 9 records, all can be read\n", "")
+    assert run(capsys, "check", out) == (0, f"{out}: 9 records, all readable\n", "")
     status, shown, _ = run(capsys, "mean", "-backend", backend, out, tmp_path / "mean")
     assert status == 0
     assert shown.splitlines() == [
@@ -65,7 +65,7 @@ def test_folder(tmp_path, capsys):
     assert status == 0
     lines = out.splitlines()
     assert lines[0].startswith(f"{tmp_path / 'out'}: LMDB, 10 records, ")
-    assert lines[1] == "images: 10 compressed, 0 of floats, 0 not readable"
+    assert lines[1] == "images: 10 encoded, 0 of floats, 0 unreadable"
     assert all(line.startswith("shape 1x") for line in lines[2 : lines.index("labels: 2")])
     assert "labels: 2" in lines
     assert [line.split()[:3] for line in lines if line.endswith("#" * 40)] == [["0", "5", "50.0%"], ["1", "5", "50.0%"]]
@@ -77,18 +77,18 @@ def test_what_is_wrong_is_listed(tmp_path, capsys):
     write(tmp_path / "db", [record(random_images(1)[0]), b"\xff", record(random_images(1, (1, 2, 3))[0]), b"\x0a"])
     status, out, err = run(capsys, "check", tmp_path / "db")
     assert status == 1
-    assert out == f"{tmp_path / 'db'}: 4 records, 2 cannot be read, of 2 shapes\n"
+    assert out == f"{tmp_path / 'db'}: 4 records, 2 unreadable, 2 shapes\n"
     assert err.count("error[E503]") == 2
     assert "record `00000001`" in err
     assert "record `00000003`" in err
     status, out, _ = run(capsys, "show", tmp_path / "db")
     assert status == 1
-    assert "images: 0 compressed, 0 of floats, 2 not readable" in out
+    assert "images: 0 encoded, 0 of floats, 2 unreadable" in out
     assert run(capsys, "mean", tmp_path / "db", "--skip-bad")[0] == 1
     status, out, _ = run(capsys, "show", tmp_path / "db", "--limit", 1)
     assert (status, out.splitlines()[0]) == (
         0,
-        f"{tmp_path / 'db'}: LMDB, 4 records, 1 of them looked at, {size} bytes",
+        f"{tmp_path / 'db'}: LMDB, 4 records, 1 examined, {size} bytes",
     )
 
 

@@ -230,7 +230,7 @@ def test_databases_that_are_none(tmp_path, opened):
     with fault("E501", "it has no data.mdb"):
         opened(data_layer(tmp_path / "empty"), "TEST")
     (tmp_path / "empty" / "data.mdb").write_bytes(b"not a database" * 1000)
-    with fault("E501", "is no LMDB"):
+    with fault("E501", "is not an LMDB"):
         opened(data_layer(tmp_path / "empty"), "TEST")
     with fault("E502", "is empty"):
         opened(data_layer(write(tmp_path / "none", [])), "TEST")
@@ -266,5 +266,5 @@ def test_a_record_that_is_gone(tmp_path, opened):
     records = opened(data_layer(path, 1), "TEST").builder.records
     assert len(records) == 3
     records._keys._known[1] = b"gone"
-    with records.reading() as read, fault("E503", "record `gone`", "is not there any more"):
+    with records.reading() as read, fault("E503", "record `gone`", "it no longer exists"):
         read(1)

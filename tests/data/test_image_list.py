@@ -158,7 +158,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_path(folder):
 
 @pytest.mark.parametrize("label", ["nan", "-inf", "1_0", "\u0663", "0x1p3", "1e39", "1e999"])
 def test_labels_that_are_no_decimal_numbers(folder, label):
-    with fault("E506", "line 2 is not a path and a label"):
+    with fault("E506", "line 2 is not a path followed by a label"):
         open_source(layer(folder, f"images/0.png 1\nimages/1.png {label}\n"), "TEST")
 
 

@@ -46,13 +46,13 @@ def test_an_idx_pair_becomes_what_caffe_would_make(files):
     ("broken", "part"),
     [
         (idx(np.zeros((2, 3, 3), np.uint8), magic=0x0D03), "magic number 3331, expected 2051"),
-        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "claims 18 bytes and holds 17"),
+        (idx(np.zeros((2, 3, 3), np.uint8))[:-1], "declares 18 bytes and holds only 17"),
         (idx(np.zeros((2, 3, 3), np.uint8)) + b"x", "holds more"),
         (struct.pack(">4I", 0x803, 2**31, 2**31, 2**31), "more than"),
         (b"", "magic number 0"),
         (struct.pack(">IH", 0x803, 2), "ends within its header, after 6 bytes"),
-        (idx(np.zeros((0, 5, 4), np.uint8)), "holds no images: it claims 0x5x4 bytes"),
-        (idx(np.zeros((1203, 0, 4), np.uint8)), "holds no images: it claims 1203x0x4 bytes"),
+        (idx(np.zeros((0, 5, 4), np.uint8)), "holds no images: its shape is 0x5x4"),
+        (idx(np.zeros((1203, 0, 4), np.uint8)), "holds no images: its shape is 1203x0x4"),
     ],
 )
 def test_files_that_are_no_idx(files, broken, part):

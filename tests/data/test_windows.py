@@ -127,19 +127,19 @@ def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror)
     ("text", "code", "part"),
     [
         ("", "E502", "is empty"),
-        ("0.png\n", "E506", "line 1: an image begins with `#`"),
+        ("0.png\n", "E506", "line 1: an image must begin with `#`"),
         ("# 0\n0.png\n3\n", "E506", "line 1: the file ends"),
-        ("# 0\n0.png\n3\nx\n50\n0\n", "E506", "line 3: channels"),
-        ("# 0\n0.png\n3\n40\n50\n3\n1 1 0 0 1 1\n", "E506", "line 6: expected 3 windows after this line"),
-        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1\n", "E506", "line 7: a window is"),
-        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 b\n", "E506", "line 7: windows are numbers"),
-        ("# 0\n0.png\n3\n40\n50\n2\n1 1 0 0 1 1\n1 1 0 nan 1 1\n", "E506", "line 8: `nan` is no number"),
-        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 inf\n", "E506", "line 7: `inf` is no number"),
-        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 1e60\n", "E506", "line 7: `1e60` is no number"),
-        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 -3000000000 1 1\n", "E506", "line 7: `-3000000000` is no number"),
-        ("# 0\n0.png\n3\n40\n50\n1\n1 nan 0 0 1 1\n", "E506", "line 7: `nan` is no number"),
+        ("# 0\n0.png\n3\nx\n50\n0\n", "E506", "line 3: expected channels"),
+        ("# 0\n0.png\n3\n40\n50\n3\n1 1 0 0 1 1\n", "E506", "line 6: expected 3 windows"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1\n", "E506", "line 7: expected `label overlap"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 b\n", "E506", "line 7: the windows of this image are not numbers"),
+        ("# 0\n0.png\n3\n40\n50\n2\n1 1 0 0 1 1\n1 1 0 nan 1 1\n", "E506", "line 8: `nan` is out of range"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 inf\n", "E506", "line 7: `inf` is out of range"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 1e60\n", "E506", "line 7: `1e60` is out of range"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 -3000000000 1 1\n", "E506", "line 7: `-3000000000` is out of range"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 nan 0 0 1 1\n", "E506", "line 7: `nan` is out of range"),
         ("# 0\n0.png\n3\n40\n50\n1\n0 1 0 0 1 1\n", "E509", "label 0"),
-        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 1\n", "E509", "no background windows, but a batch takes 6"),
+        ("# 0\n0.png\n3\n40\n50\n1\n1 1 0 0 1 1\n", "E509", "no background windows, but a batch needs 6"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -170,11 +170,11 @@ def test_windows_outside_their_image(folder, corners, settings, code, part):
 @pytest.mark.parametrize(
     ("settings", "code", "part", "field"),
     [
-        ({"context_pad": 8}, "E505", "`context_pad` 8 on both sides leaves nothing of `crop_size` 16", "context_pad"),
-        ({"context_pad": 9}, "E505", "`context_pad` 9 on both sides leaves nothing of `crop_size` 16", "context_pad"),
-        ({"fg_fraction": 1.5}, "E509", "`fg_fraction` 1.5 is no share", "fg_fraction"),
-        ({"fg_fraction": -0.1}, "E509", "`fg_fraction` -0.1 is no share", "fg_fraction"),
-        ({"fg_fraction": float("nan")}, "E509", "`fg_fraction` nan is no share", "fg_fraction"),
+        ({"context_pad": 8}, "E505", "`context_pad` 8 on both sides fills the `crop_size` 16", "context_pad"),
+        ({"context_pad": 9}, "E505", "`context_pad` 9 on both sides fills the `crop_size` 16", "context_pad"),
+        ({"fg_fraction": 1.5}, "E509", "`fg_fraction` 1.5 must be from 0 to 1", "fg_fraction"),
+        ({"fg_fraction": -0.1}, "E509", "`fg_fraction` -0.1 must be from 0 to 1", "fg_fraction"),
+        ({"fg_fraction": float("nan")}, "E509", "`fg_fraction` nan must be from 0 to 1", "fg_fraction"),
     ],
 )
 def test_settings_that_make_no_sense(folder, settings, code, part, field):

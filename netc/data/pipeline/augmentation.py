@@ -1,6 +1,6 @@
 """What forks do to an image before it is cropped, done with OpenCV as they do it; see netc/ir/augmentation.py.
 
-Random numbers come from a record's own stream, so that a record is changed alike in any thread.
+Random numbers come from a stream of the record, so that a record is changed in the same way in any thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CvImage = npt.NDArray[Any]
 
 
 class AugmentedTransform(Protocol):
-    """The part of a transform that is done here."""
+    """The fields of a transform that are applied here."""
 
     @property
     def crop(self) -> tuple[int, int]: ...
@@ -47,21 +47,21 @@ class AugmentedTransform(Protocol):
 
 
 class Augmenter:
-    """Changes the images of records: a random size or part, colors, a frame, a set size, noise, a stretch."""
+    """Changes images: random size or part, color distortion, expansion, resize, noise, stretch."""
 
     def __init__(self, transform: AugmentedTransform) -> None:
         self._transform = transform
 
     @property
     def active(self) -> bool:
-        """Whether anything is done at all."""
+        """Whether any step is set."""
         t = self._transform
         sizes = (t.resize_param, t.random_resize_param, t.random_aspect_ratio_param, t.expand_param)
         parts = (*sizes, t.distort_param, t.noise_param)
         return any(part is not None for part in parts) or t.stretch != RandomStretch()
 
     def __call__(self, image: Image, seed: int, number: int) -> Image:
-        """The planes (c, h, w) of a record, changed. Raises ValueError for an image that cannot be changed so."""
+        """The augmented planes (c, h, w) of a record. Raises ValueError for an image that a step cannot process."""
         import cv2
 
         t = self._transform
@@ -73,11 +73,11 @@ class Augmenter:
                 image = noised(image, t.noise_param, random)
             image = stretch(image, t.stretch, t.crop, random)
         except cv2.error as error:
-            raise ValueError(f"OpenCV cannot change it: {error.err}") from None
+            raise ValueError(f"OpenCV cannot augment it: {error.err}") from None
         return planes(image)
 
     def _sized(self, image: CvImage, random: np.random.Generator) -> CvImage:
-        """What comes up to the resize, and it."""
+        """The steps up to and including the resize."""
         t = self._transform
         if t.random_resize_param is not None:
             image = random_resize(image, t.random_resize_param, random)
@@ -107,7 +107,7 @@ def resize(image: CvImage, wanted: Resize, random: np.random.Generator) -> CvIma
 
 
 def _padded(image: CvImage, wanted: Resize, channels: int) -> CvImage:
-    """The image in the middle, half a pixel up or left where the padding is odd."""
+    """The image centered, half a pixel up or left if the padding is odd."""
     import cv2
 
     if len(wanted.pad_value) not in (0, 1, channels):
@@ -124,7 +124,7 @@ BORDERS = {"CONSTANT": "BORDER_CONSTANT", "MIRRORED": "BORDER_REFLECT_101", "REP
 
 
 def random_resize(image: CvImage, wanted: RandomResize, random: np.random.Generator) -> CvImage:
-    """The shorter side gets a length between two (Intel's RandomResizeImage)."""
+    """Resizes the shorter side to a random length (Intel's RandomResizeImage)."""
     size = image.shape[0], image.shape[1]
     low, high = wanted.min_size or min(size), wanted.max_size or max(size)
     extent = int(random.integers(low, max(low, high) + 1))
@@ -132,7 +132,7 @@ def random_resize(image: CvImage, wanted: RandomResize, random: np.random.Genera
 
 
 def random_part(image: CvImage, wanted: RandomAspectRatio, crop: int, random: np.random.Generator) -> CvImage:
-    """A part of random area and proportions at the crop's size (Intel's RandomAlterAspectRatio)."""
+    """A part of random area and aspect ratio, resized to the crop (Intel's RandomAlterAspectRatio)."""
     h, w = image.shape[:2]
     least, most = sorted((wanted.aspect_ratio_change, 1 / wanted.aspect_ratio_change))
     for _ in range(wanted.max_attempt):
@@ -148,9 +148,9 @@ def random_part(image: CvImage, wanted: RandomAspectRatio, crop: int, random: np
 
 
 def distort(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
-    """Brightness, then contrast before or behind saturation and hue, then the channels (SSD's ApplyDistort)."""
+    """Brightness, then contrast before or after saturation and hue, then the channels (SSD's ApplyDistort)."""
     if image.dtype != np.uint8 or (wanted.needs_color and (image.ndim < 3 or image.shape[2] != 3)):
-        raise ValueError("colors can be distorted only in images of three channels of bytes")
+        raise ValueError("color distortion needs three channels of bytes")
     contrast_first = random.random() > 0.5
     image = _brightness(image, wanted, random)
     if contrast_first:
@@ -188,7 +188,7 @@ def _hue(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvI
 
 
 def _mapped(image: CvImage, factor: float, offset: float) -> CvImage:
-    """Each byte times a factor plus an offset, rounded and kept within a byte."""
+    """Each byte times a factor plus an offset, rounded and clipped."""
     import cv2
 
     table = np.clip(np.rint(np.arange(256, dtype=np.float32) * np.float32(factor) + np.float32(offset)), 0, 255)
@@ -196,7 +196,7 @@ def _mapped(image: CvImage, factor: float, offset: float) -> CvImage:
 
 
 def _in_hsv(image: CvImage, channel: int, factor: float, offset: float) -> CvImage:
-    """The same on hue (0) or saturation (1)."""
+    """`_mapped` on hue (0) or saturation (1)."""
     import cv2
 
     hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2HSV)
@@ -205,7 +205,7 @@ def _in_hsv(image: CvImage, channel: int, factor: float, offset: float) -> CvIma
 
 
 def expand(image: CvImage, wanted: Expansion, mean: Sequence[float], random: np.random.Generator) -> CvImage:
-    """The image at a random place of a larger one, filled with the mean (SSD's ExpandImage)."""
+    """The image at a random position in a larger one, filled with the mean (SSD's ExpandImage)."""
     if not wanted.active or random.random() >= wanted.prob:
         return image
     h, w = image.shape[:2]
@@ -236,7 +236,7 @@ def stretch(image: CvImage, wanted: RandomStretch, crop: tuple[int, int], random
 
 
 def _stretched(size: tuple[int, int], wanted: RandomStretch, random: np.random.Generator) -> tuple[float, float]:
-    """Height and width by the three rules of RandomStretch, one after another."""
+    """Height and width after the three rules of RandomStretch in turn."""
     shorter = min(size)
     if wanted.img_rand_resize_lower > 0 and wanted.img_rand_resize_upper > 0:
         shorter = int(random.integers(wanted.img_rand_resize_lower, wanted.img_rand_resize_upper + 1))

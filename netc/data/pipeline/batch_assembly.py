@@ -1,7 +1,7 @@
-"""Batches on their way: each is cut into chunks, which threads read, crop and, for a CPU, finish.
+"""Assembles batches from records: threads read and crop the chunks of each batch and, for a CPU, normalize them.
 
-The first chunk reads the first record, whose size gives the batch its shape (as in `data_layer.cpp`, where each batch
-may have another), and makes the arrays that the others wait for.
+The first chunk reads the first record, whose size determines the shape of the batch (as in `data_layer.cpp`, where each
+batch may have another), and allocates the arrays that the others wait for.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from netc.data.records import Read, Record
 from netc.diagnostics import NetcError
 
 SMALLEST_CHUNK, SMALLEST_VALUES = 8, 1 << 18
-"""Records, and values in them: fewer are not worth another thread."""
+"""Records, and their values: fewer are not worth another thread."""
 TOGETHER = 1 << 18
-"""Values of small images that are read at once: as many as stay in a core's cache."""
+"""Values of small images that are read at once: as many as fit in the cache of a core."""
 _SPACES = threading.local()
 
 
 class PendingBatch:
-    """A batch on its way: the futures of its chunks, and of its arrays."""
+    """A batch that is being read: the futures of its chunks and of its arrays."""
 
     def __init__(self, builder: BatchBuilder, plan: BatchPlan) -> None:
         self.builder, self.plan = builder, plan
@@ -40,7 +40,7 @@ class PendingBatch:
         self._chunks: list[Future[None]] = []
 
     def submit(self, pool: ThreadPoolExecutor, threads: int) -> None:
-        """Start reading. Chunks start in order, so none waits for a first one that found no thread."""
+        """Start reading. Chunks start in order, so that none waits for a first one that has no thread."""
         count = len(self.plan.indices)
         values = count * math.prod(self.builder.record_shapes[0])
         chunks = max(1, min(threads, count // SMALLEST_CHUNK, values // SMALLEST_VALUES))
@@ -48,13 +48,13 @@ class PendingBatch:
         self._chunks = [pool.submit(BatchChunk(self, low, high).read) for low, high in itertools.pairwise(edges)]
 
     def result(self) -> Batch:
-        """The batch, or the fault of its first bad record."""
+        """The batch. Raises the error of its first bad record."""
         for chunk in self._chunks:
             chunk.result()
         return self.opened.result()
 
     def cancel(self) -> None:
-        """Let go of the batch: chunks that wait for its arrays are released, the others not begun."""
+        """Abandon the batch: release chunks that wait for its arrays, do not start the others."""
         with contextlib.suppress(InvalidStateError):
             self.opened.set_exception(CancelledError())
         for chunk in self._chunks:
@@ -62,14 +62,14 @@ class PendingBatch:
 
 
 class BatchChunk:
-    """Successive records of a batch, read by one thread."""
+    """Consecutive records of a batch, read by one thread."""
 
     def __init__(self, pending: PendingBatch, low: int, high: int) -> None:
         self.pending, self.builder, self.low, self.high = pending, pending.builder, low, high
         self._batch: Batch | None = None
 
     def read(self) -> None:
-        """Fill the chunk's slots. Raises what the first bad record raises."""
+        """Fill the slots of the chunk. Raises the error of its first bad record."""
         builder, low = self.builder, self.low
         step = TOGETHER // math.prod(builder.record_shapes[0])
         try:
@@ -84,14 +84,14 @@ class BatchChunk:
             raise
 
     def _fill_together(self, low: int, high: int) -> bool:
-        """Fill some slots at once, and tell whether their records are of a kind for which that can be."""
+        """Fill some slots at once, if their records allow that; returns whether they do."""
         builder, plan, mirror = self.builder, self.pending.plan, self.pending.mirror
         read_many = builder.records.read_many(plan.indices[low:high].tolist())
         if read_many is None:
             return False
         images, numbers = read_many
         if not builder.accepts_shape(images.shape[1:]):
-            return False  # one by one they are found out
+            return False  # reading them one by one finds the bad ones
         batch = self._batch = self._batch or self._opened(low, Record(images[0], numbers[0]))
         data, labels = batch.tops
         count, channels, height, width = images.shape
@@ -117,14 +117,14 @@ class BatchChunk:
     def _fill_each(self, low: int, high: int) -> None:
         """Fill slots one by one."""
         plan = self.pending.plan
-        # Plain numbers, all at once: taking them out of an array one by one costs each record more.
+        # Converted to Python numbers at once: indexing an array for each record costs more.
         rows = zip(range(low, high), plan.indices[low:high].tolist(), plan.draws[low:high].tolist())
         with self.builder.records.reading() as read:
             for slot, index, draw in rows:
                 self._fill(read, slot, index, draw)
 
     def _fill(self, read: Read, slot: int, index: int, draw: list[int]) -> None:
-        """Put a record into its slot; where that is bad and bad ones are skipped, one behind it."""
+        """Put a record into its slot; a bad record is replaced by a following one, if bad ones are skipped."""
         builder = self.builder
         for attempt in range(1, builder.max_attempts + 1):
             if builder.closed.is_set():
@@ -141,7 +141,7 @@ class BatchChunk:
                 return
 
     def _failed_with(self, error: NetcError) -> bool:
-        """Whether it is the whole batch that failed, in the thread that began it."""
+        """Whether the whole batch failed, in the thread that allocates it."""
         opened = self.pending.opened
         return opened.done() and opened.exception() is error
 
@@ -160,11 +160,11 @@ class BatchChunk:
             builder.normalization.check(image.shape, lambda: builder.records.describe(index))
         if not builder.accepts_shape(image.shape):
             usual = "x".join(map(str, builder.record_shapes[0]))
-            raise self._wrong(index, image, f"is skipped: images of the source are {usual}", None)
+            raise self._wrong(index, image, f"is skipped: the images of the source are {usual}", None)
         batch = self._batch = self._batch or self._opened(slot, record)
         data, labels = batch.tops
         if (channels, h, w) != data.shape[1:] or not (builder.normalize_on_host or image.dtype == data.dtype):
-            raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)}", None)
+            raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)} images", None)
         y, x = offset = builder.crop.offset(height - h, width - w, draw)
         image = image[:, y : y + h, x : x + w]
         labels[slot] = record.label
@@ -188,7 +188,7 @@ class BatchChunk:
             raise NetcError(what, code="E505", field="transform_param") from None
 
     def _opened(self, slot: int, record: Record) -> Batch:
-        """The batch, whose arrays its first record makes."""
+        """The batch, allocated for its first record."""
         pending, builder = self.pending, self.builder
         if slot == 0 and not pending.opened.done():
             pending.opened.set_result(builder.allocate_batch(pending.mirror, record))
@@ -205,15 +205,15 @@ class BatchChunk:
 
 
 def _cropped(images: Array, offsets: Array, size: tuple[int, int]) -> Array:
-    """A part of each image (n, c, h, w), from its row and column in `offsets` (n, 2) on."""
+    """The crop of each image (n, c, h, w) at its row and column in `offsets` (n, 2)."""
     windows = np.lib.stride_tricks.sliding_window_view(images, size, (2, 3))
     return np.ascontiguousarray(windows[np.arange(len(images)), :, offsets[:, 0], offsets[:, 1]])
 
 
 def _arranged(image: Image, mirror: bool) -> Image:
-    """The image with its planes apart, mirrored or not, in space that each thread uses again.
+    """The image as separate planes, optionally mirrored, in a buffer that each thread reuses.
 
-    Fresh memory costs more than filling it, and work on strided images many times more than a copy.
+    Allocation costs more than filling, and work on strided images many times more than a copy.
     """
     if not mirror and not interleaved(image):
         return image

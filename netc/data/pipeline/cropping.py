@@ -15,19 +15,19 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Cropping:
-    """Where images are cropped, and whether some are mirrored."""
+    """Where images are cropped, and whether they are mirrored at random."""
 
     size: int = 0
-    """Height and width of the crop; 0 takes the whole image."""
+    """Height and width of the crop; 0 keeps the whole image."""
     random: bool = False
     mirror: bool = False
     width: int = 0
-    """The crop's width where it is not the height."""
+    """The width of the crop, if it differs from the height."""
 
     def offset(self, rows: int, columns: int, draw: Any) -> tuple[Any, Any]:
-        """Row and column of the crop's first pixel, from a record's draws, where so many are left out.
+        """Row and column of the crop's first pixel, if `rows` and `columns` are cut off in total.
 
-        For several records `draw` is an array (4, n), and random rows and columns are arrays (n).
+        `draw` are the random numbers of a record. For several, an array (4, n); random rows and columns are arrays (n).
 
         >>> Cropping(4).offset(5, 2, [0, 0, 0, 0])
         (2, 1)
@@ -37,9 +37,9 @@ class Cropping:
         return rows // 2, columns // 2
 
     def extents(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of what is taken of an image."""
+        """Height and width of the crop of an image."""
         return (self.size, self.width or self.size) if self.size else (height, width)
 
     def mirrored(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_] | None:
-        """Which of a batch's images are flipped, None where none can be."""
+        """Which images of a batch are flipped; None without `mirror`."""
         return (draws[:, 2] & np.uint64(1)).astype(bool) if self.mirror else None

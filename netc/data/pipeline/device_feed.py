@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class DeviceFeed:
-    """The batches of a source as tensors on a device, finished.
+    """The batches of a source as normalized tensors on a device.
 
-    On a CUDA device bytes travel from pinned memory, on a stream of their own.
+    Bytes are copied to a CUDA device from pinned memory, on a separate stream.
     """
 
     def __init__(self, source: BatchSource, device: str | torch.device = "cpu") -> None:
@@ -63,9 +63,9 @@ class DeviceFeed:
 
 
 class OutputPool:
-    """Arrays for finished batches; one is used again when no tensor holds it any more.
+    """Arrays for normalized batches; an array is reused when no tensor refers to it.
 
-    Fresh memory costs more than filling it. A tensor made of an array refers to it, and so do the tensor's views.
+    Allocation costs more than filling. A tensor made from an array refers to it, and so do views of the tensor.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class OutputPool:
         self._lock = threading.Lock()
 
     def take(self, shape: Shape, dtype: Any) -> Array:
-        """An array that nobody else uses."""
+        """An array that is not in use."""
         with self._lock:
             self._arrays = [a for a in self._arrays if a.shape == shape and a.dtype == dtype]
             for i in range(len(self._arrays)):

@@ -37,10 +37,10 @@ class TransformParameters(Protocol):
 
 
 def load_mean(transform: TransformParameters, channels: int, resolve: ResolvePath) -> Mean | None:
-    """What is subtracted: of a mean file an image (c, h, w), else values (c, 1, 1) or (1, 1, 1); None for nothing.
+    """The mean to subtract: the image of a mean file (c, h, w), or values (c, 1, 1) or (1, 1, 1); None without a mean.
 
-    Raises NetcError E505 where values or channels do not fit the source, and E401 to E406 (see netc.weights) for a mean
-    file that cannot be read.
+    Raises NetcError E505 if the number of values does not agree with `channels`, E401 to E406 (see netc.weights) for a
+    mean file that cannot be read.
     """
     if transform.mean_file:
         return read_mean(resolve(transform.mean_file), transform.mean_file)
@@ -48,8 +48,8 @@ def load_mean(transform: TransformParameters, channels: int, resolve: ResolvePat
         return None
     if len(transform.mean_value) not in (1, channels):
         raise NetcError(
-            f"{counted(len(transform.mean_value), 'value')} of `mean_value` for "
-            f"{counted(channels, 'channel')}: give one, or one a channel",
+            f"{counted(len(transform.mean_value), 'value')} of `mean_value` for {counted(channels, 'channel')}: "
+            f"expected {' or '.join(map(str, sorted({1, channels})))}",
             code="E505",
             field="transform_param.mean_value",
         )
@@ -57,7 +57,7 @@ def load_mean(transform: TransformParameters, channels: int, resolve: ResolvePat
 
 
 def read_mean(path: Path, name: str) -> Mean:
-    """The mean image (c, h, w) of a .binaryproto file. Raises NetcError E505 where it holds something else."""
+    """The mean image (c, h, w) of a .binaryproto file. Raises NetcError E505 if it holds anything else."""
     try:
         blob = read_blob(path)
     except NetcError as error:
@@ -65,7 +65,7 @@ def read_mean(path: Path, name: str) -> Mean:
     shape = blob.shape[1:] if blob.ndim == 4 and len(blob) == 1 else blob.shape
     if len(shape) != 3:
         raise NetcError(
-            f"mean file `{name}` holds an array {'x'.join(map(str, blob.shape))}, not one image",
+            f"mean file `{name}` holds an array of shape {'x'.join(map(str, blob.shape))}, not an image",
             code="E505",
             field="transform_param.mean_file",
         )
@@ -73,7 +73,7 @@ def read_mean(path: Path, name: str) -> Mean:
 
 
 def window_mean(transform: TransformParameters, channels: int, resolve: ResolvePath) -> Mean | None:
-    """The mean of windows: of a mean image its middle, found by its width (`window_data_layer.cpp`)."""
+    """The mean of windows: the center of a mean image, located by its width (`window_data_layer.cpp`)."""
     if not transform.mean_file:
         return load_mean(transform, channels, resolve)
     mean, size = read_mean(resolve(transform.mean_file), transform.mean_file), transform.crop_size

@@ -13,16 +13,16 @@ from netc.ir.noise import Noise, SaltPepper
 CvImage = npt.NDArray[Any]
 """Height, width, channels: OpenCV's order."""
 POSTERS = 64
-"""Values that become one."""
+"""Consecutive values that `posterize` maps to one."""
 
 
 def noised(image: CvImage, wanted: Noise, random: np.random.Generator) -> CvImage:
-    """The image after each step that is asked for. Raises ValueError for pixels or channels that it cannot take."""
+    """The image after each step that is set. Raises ValueError for unsupported pixels or channels."""
     import cv2
 
     channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype != np.uint8 or channels not in (1, 3) or (channels == 1 and wanted.needs_color):
-        raise ValueError("noise needs bytes, and three channels for colors")
+        raise ValueError("noise needs bytes, and three channels for color")
     if wanted.decolorize:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if wanted.gauss_blur:
@@ -42,14 +42,14 @@ def noised(image: CvImage, wanted: Noise, random: np.random.Generator) -> CvImag
 
 
 def _remapped(image: CvImage, wanted: Noise) -> CvImage:
-    """Fewer values, then the inverse: a copy in any case, which may be written into."""
+    """Posterized, then inverted; always a copy, which may be written to."""
     if wanted.posterize:
         image = image // POSTERS * POSTERS + POSTERS // 2
     return ~image if wanted.inverse else image.copy()
 
 
 def _on_luma(image: CvImage, change: Any) -> CvImage:
-    """A function of one plane on a gray image, or on the luma of a colored one."""
+    """Applies a function to a gray image, or to the luma of a color image."""
     import cv2
 
     if image.ndim == 2 or image.shape[2] == 1:
@@ -67,7 +67,7 @@ def _through_jpeg(image: CvImage, quality: int) -> CvImage:
 
 
 def _salt(image: CvImage, wanted: SaltPepper, random: np.random.Generator) -> None:
-    """Overwrite a share of the pixels, drawn one by one."""
+    """Overwrite a fraction of the pixels, chosen at random."""
     height, width = image.shape[:2]
     channels = image.size // (height * width)
     if len(wanted.value) not in (1, channels):

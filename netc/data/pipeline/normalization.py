@@ -1,6 +1,6 @@
-"""What is left of a transform after cropping: mean, scale, mirror and the conversion to float32.
+"""The last part of a transform: mirror, mean, scale and the conversion to float32.
 
-Rules from `data_transformer.cpp`, Transform. For a GPU it runs there, on the batch, so that images cross as bytes;
+Rules from `data_transformer.cpp`, Transform. For a GPU it runs there, on the batch, so that images are copied as bytes;
 for a CPU it runs in the reader threads.
 """
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class CropPlacement(NamedTuple):
-    """How an image came into its batch."""
+    """How an image was cropped into its batch."""
 
     offset: tuple[int, int]
     """Row and column in the record of the crop's first pixel."""
     mirror: bool = False
     valid: tuple[int, int, int, int] | None = None
-    """Top, left, bottom, right of what is image; the rest becomes 0. None: all of it is."""
+    """Top, left, bottom, right of the image within padding, which becomes 0; None without padding."""
 
 
 class Normalization:
-    """`(x - mean) * scale` in float32, mirrored where a batch says so.
+    """`(x - mean) * scale` in float32, mirrored where the batch says so.
 
     `mean` is None, values (c, 1, 1) or (1, 1, 1), or an image (c, h, w) of the records' size, of which each
-    image loses the part it was cropped from. `image` says that a mean is one whatever its size: a file may hold a
-    single pixel, which is no value for all of them.
+    part under its crop is subtracted from each. `per_pixel` marks a mean as an image whatever its size: a file may
+    hold a single pixel, which is not a value for all pixels.
     """
 
     def __init__(self, scale: float = 1.0, mean: Mean | None = None, per_pixel: bool = False) -> None:
@@ -46,11 +46,11 @@ class Normalization:
         self._on: dict[torch.device, Tensor] = {}
 
     def fits(self, shape: Shape) -> bool:
-        """Whether a record (c, h, w) has the size of the mean image, where there is one."""
+        """Whether a record (c, h, w) has the shape of the mean image, if there is one."""
         return not self.per_pixel or self.mean is None or shape == self.mean.shape
 
     def check(self, shape: Shape, describe: Callable[[], str]) -> None:
-        """Raises NetcError E505 for a record whose size differs from the mean image's."""
+        """Raises NetcError E505 for a record whose shape differs from that of the mean image."""
         if not self.fits(shape):
             assert self.mean is not None
             mean, found = ("x".join(map(str, s)) for s in (self.mean.shape, shape))
@@ -68,7 +68,7 @@ class Normalization:
         valid: npt.NDArray[np.int64] | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """The finished images (n, c, h, w), on the device where `images` (uint8 or float32) are, in `out` if given.
+        """The normalized images (n, c, h, w), on the device of `images` (uint8 or float32), in `out` if given.
 
         `mirror` (n), `offsets` (n, 2) and `valid` (n, 4) are as in Batch.
         """
@@ -84,7 +84,7 @@ class Normalization:
         return result if valid is None else result.mul_(_mask(valid, result))
 
     def host(self, target: Array, images: Array, places: Sequence[CropPlacement]) -> None:
-        """The same without torch, for images (n, c, h, w) that are mirrored already; `target` is float32."""
+        """As `__call__` without torch, for images (n, c, h, w) that are already mirrored; `target` is float32."""
         if self.mean is None and self.scale != 1:
             np.multiply(images, self._factor, out=target)
         else:
@@ -99,7 +99,7 @@ class Normalization:
                 image[:, :top], image[:, bottom:], image[:, :, :left], image[:, :, right:] = 0, 0, 0, 0
 
     def _subtract(self, target: Array, places: Sequence[CropPlacement]) -> None:
-        """Take the mean away; of a mean image the part under each crop."""
+        """Subtract the mean; of a mean image the part under each crop."""
         assert self.mean is not None
         if not self.per_pixel:
             np.subtract(target, self.mean, out=target)
@@ -120,13 +120,13 @@ class Normalization:
         import torch
 
         if device not in self._on:
-            # A copy: torch warns of arrays that it could not write to, such as a file's.
+            # A copy: torch warns about read-only arrays, such as those of a file.
             self._on[device] = torch.tensor(self.mean, device=device)
         return self._on[device]
 
 
 def _flip(images: Tensor, mirror: Array | None) -> Tensor:
-    """Some images flipped left to right; a GPU is not asked which."""
+    """Some images flipped horizontally, without synchronization with a GPU."""
     import torch
 
     if mirror is None or not mirror.any():
@@ -138,7 +138,7 @@ def _flip(images: Tensor, mirror: Array | None) -> Tensor:
 
 
 def _parts(mean: Tensor, mirror: Array | None, offsets: Array | None, shape: Shape) -> Tensor:
-    """The part of the mean under each crop, mirrored with it: (n, c, h, w), or (c, h, w) where all are alike."""
+    """The part of the mean under each crop, mirrored with it: (n, c, h, w), or (c, h, w) if all are equal."""
     import torch
 
     assert offsets is not None
@@ -156,7 +156,7 @@ def _parts(mean: Tensor, mirror: Array | None, offsets: Array | None, shape: Sha
 
 
 def _mask(valid: Array, result: Tensor) -> Tensor:
-    """1 where an image is, 0 in the padding (n, 1, h, w)."""
+    """1 inside the image, 0 in the padding (n, 1, h, w)."""
     import torch
 
     top, left, bottom, right = torch.from_numpy(valid).to(result.device)[:, :, None].unbind(1)

@@ -1,4 +1,4 @@
-"""Work in threads whose results come in order, not many ahead of who takes them."""
+"""Maps functions in threads, with results in order and a bounded number of pending ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from netc.diagnostics import NetcError
 T = TypeVar("T")
 R = TypeVar("R")
 AHEAD = 4
-"""Results a thread that may wait to be taken."""
+"""Pending results per thread."""
 CHUNK = 16
 """Records read at a time."""
 
@@ -27,7 +27,7 @@ def cores() -> int:
 
 
 def parallel_map(function: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
-    """The results of a function, in the order of its arguments; faults are raised in order too. `threads`: one a core.
+    """The results of a function in the order of its arguments; errors are raised in order too. `threads`: one per core.
 
     >>> list(parallel_map(abs, [-2, 1, -3], threads=2))
     [2, 1, 3]
@@ -47,7 +47,7 @@ def parallel_map(function: Callable[[T], R], items: Iterable[T], threads: int | 
 
 
 def read_in_parallel(records: Records, count: int, threads: int | None = None) -> Iterator[Record | NetcError]:
-    """The first `count` records in order, with images of their own, or what is wrong with them."""
+    """The first `count` records in order, with copies of their images, or their errors."""
 
     def read_chunk(start: int) -> list[Record | NetcError]:
         with records.reading() as read:

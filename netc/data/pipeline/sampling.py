@@ -1,4 +1,4 @@
-"""Which record comes when, and what is random about it: functions of a seed and the record's number alone.
+"""Which record is read when, and its random numbers: functions of a seed and the number of the record alone.
 
 Records are numbered from 0 over all epochs and ranks: rank r of w reads the numbers r, r + w, ... (`data_layer.cpp`,
 Skip). Random draws come from a counter-based generator (Philox, Salmon et al. 2011), so that neither the number of
@@ -18,26 +18,26 @@ Numbers = npt.NDArray[np.int64]
 Draws = npt.NDArray[np.uint64]
 
 RECORD, EPOCH, SKIP, AUGMENT = 0, 1, 2, 3
-"""Streams of random numbers: for a record, for an epoch's order, for `rand_skip`, for what is done to an image."""
+"""Streams of random numbers: for a record, for the order of an epoch, for `rand_skip`, for augmentation."""
 PLANNED = 1024
-"""Records planned at a time: one batch costs as much as many."""
+"""Records planned at a time: planning one batch costs as much as planning many."""
 
 
 class BatchPlan(NamedTuple):
-    """What is known of a batch's n records before they are read."""
+    """What is known about the n records of a batch before they are read."""
 
     numbers: Numbers
     """Which records they are, over all epochs and ranks (n)."""
     indices: Numbers
-    """Where they stand in their source (n)."""
+    """Their indices in the source (n)."""
     draws: Draws
-    """What is random about each (n, 4)."""
+    """Random numbers of each (n, 4)."""
     seed: int = 0
     """The seed of the sampler."""
 
 
 def generator(seed: int, stream: int, counter: int = 0) -> np.random.Philox:
-    """Random bits of one stream, from a counter on; a step of the counter is four 64-bit numbers."""
+    """Random bits of a stream from a counter on; each step of the counter is four 64-bit numbers."""
     key = (seed & (1 << 64) - 1) | stream << 64
     return np.random.Philox(key=key, counter=counter)
 
@@ -68,9 +68,9 @@ class Sampler:
     rank: int = 0
     world_size: int = 1
     skip: int = 0
-    """`rand_skip`: up to so many records, less one, are passed over at the start."""
+    """`rand_skip`: a random number of records below this is skipped at the start."""
     permute: Callable[[np.random.Generator], Numbers] | None = None
-    """A random order of all records, asked for when an epoch begins."""
+    """A random order of all records, called when an epoch begins."""
     _epochs: dict[int, Numbers] = field(default_factory=dict, init=False, repr=False)
 
     def numbers(self, position: int, count: int) -> Numbers:
@@ -89,9 +89,9 @@ class Sampler:
             position += count * batch_size
 
     def indices(self, numbers: Numbers) -> Numbers:
-        """Where the records of whole batches, the last axis, stand in their source.
+        """The indices in the source of the records of whole batches, which are the last axis.
 
-        Without `shuffle`, indices past the end wrap round there.
+        Without `shuffle`, indices past the end wrap around in the source.
         """
         at = numbers + self._skipped()
         if not self.shuffle:

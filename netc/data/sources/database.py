@@ -22,13 +22,13 @@ from netc.diagnostics import NetcError, counted
 
 
 class KeyIndex:
-    """The keys of a store by index, walked as far as they are asked for; past the end they wrap round."""
+    """The keys of a store by index, iterated as far as needed; an index past the end wraps around."""
 
     def __init__(self, store: Store) -> None:
         self._known: list[bytes] = []
         self._rest: Iterator[bytes] | None = store.keys()
         self._fault: NetcError | None = None
-        """What keeps the keys behind the known ones from being read: they do not end there."""
+        """Why the keys after the known ones cannot be read, although the database does not end there."""
         self._lock = threading.Lock()
 
     def __getitem__(self, index: int) -> bytes:
@@ -59,7 +59,7 @@ class KeyIndex:
                     self._known.append(key)
 
     def close(self) -> None:
-        """Give back the cursor."""
+        """Close the cursor."""
         with self._lock:
             if self._rest is not None:
                 self._rest.close()  # type: ignore[attr-defined]
@@ -69,7 +69,7 @@ class KeyIndex:
 class DatumRecords:
     """The images and labels of a database; see `Records`.
 
-    `color` and `gray` are `force_color` and `force_gray`: they concern compressed images only, as in Caffe.
+    `color` and `gray` are `force_color` and `force_gray`, which apply to encoded images only, as in Caffe.
     Raises NetcError E502 for an empty database.
     """
 
@@ -87,11 +87,11 @@ class DatumRecords:
             raise NetcError(f"database `{self.name}` is empty", code="E502", field="data_param.source") from None
 
     def __len__(self) -> int:
-        """Records; walks all keys."""
+        """Number of records; iterates all keys."""
         return len(self._keys)
 
     def packing(self, index: int) -> tuple[int, bool]:
-        """Bytes of a record, and whether it holds a compressed image; False for what is no Datum."""
+        """Bytes of a record, and whether its image is encoded; False for a record that is not a Datum."""
         with self.store.reading() as get:
             value = get(self._keys[index]) or b""
             try:
@@ -113,12 +113,12 @@ class DatumRecords:
         return f"record `{self._keys[index].decode('utf-8', 'backslashreplace')}` of `{self.name}`"
 
     def next_index(self, index: int) -> int:
-        """The next one."""
+        """The next record."""
         return index + 1
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Read]:
-        """`read(index)`. Raises NetcError E503 for a record that is no Datum, E504 for an image that is none."""
+        """`read(index)`. Raises NetcError E503 for a record that is not a Datum, E504 for an undecodable image."""
         with self.store.reading() as get:
 
             def read(index: int) -> Record:
@@ -151,7 +151,7 @@ class DatumRecords:
         value = get(self._keys[index])
         try:
             if value is None:
-                raise ValueError("it is not there any more")
+                raise ValueError("it no longer exists")
             return read_datum(value)
         except ValueError as error:
             raise NetcError(f"{self.describe(index)}: {error}", code="E503", field="data_param.source") from None
@@ -170,9 +170,9 @@ def open_records(path: Path | str) -> DatumRecords:
 
 
 def raw_image(datum: Datum) -> images.Image:
-    """The planes of a record that is not compressed: its bytes, or its floats where it has no bytes.
+    """The planes of a record that is not encoded: its bytes, or its floats if it has no bytes.
 
-    Raises ValueError where their number contradicts the sizes.
+    Raises ValueError if their number does not agree with the shape.
     """
     shape = datum.channels, datum.height, datum.width
     values: Any = np.frombuffer(datum.data, np.uint8) if len(datum.data) else datum.floats

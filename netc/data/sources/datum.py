@@ -1,8 +1,8 @@
 """Caffe's database record, read straight from its bytes.
 
 A Datum is a protobuf message of seven fields (`caffe.proto`): channels, height, width, data, label,
-float_data, encoded. Parsing it as a message copies the image and costs more than all else a reader
-does, so the few fields are picked from the wire here, and the image stays a view of the database.
+float_data, encoded. Parsing it as a message copies the image and costs more than all other work of a reader,
+so the few fields are read from the wire here, and the image stays a view of the database.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Extents = tuple[int, int, int]
 
 
 class Datum(NamedTuple):
-    """One record; `data` and `floats` are views that live as long as the bytes they were read from."""
+    """One record; `data` and `floats` are views, valid as long as the bytes that they were read from."""
 
     channels: int = 0
     height: int = 0
@@ -35,9 +35,9 @@ class Datum(NamedTuple):
 
 
 def read_datum(buffer: Any) -> Datum:
-    """The record in `buffer` (bytes or a memoryview of bytes). Raises ValueError for bytes that are no Datum.
+    """The record in `buffer` (bytes or a memoryview of bytes). Raises ValueError for bytes that are not a Datum.
 
-    Unknown fields (forks have some) are passed over; of a repeated scalar the last counts, as in protobuf.
+    Unknown fields (of forks) are skipped; the last of several values of a scalar counts, as in protobuf.
 
     >>> read_datum(bytes([8, 1, 16, 2, 24, 2, 34, 4, 9, 8, 7, 6, 40, 3])).label
     3
@@ -70,8 +70,8 @@ def read_datum(buffer: Any) -> Datum:
 def read_alike(values: Sequence[Any]) -> tuple[Extents, bytearray, list[int]] | None:
     """Extents, images and labels of raw records (bytes or memoryviews) that differ in images and labels only.
 
-    The first alone is parsed whole; of the others, what stands before the image is compared with it. None for records
-    of another kind. Raises ValueError where one that is parsed is no Datum.
+    Only the first is parsed; the bytes before the image of the others are compared with it. Returns None for records
+    that are not alike. Raises ValueError if a parsed one is not a Datum.
 
     >>> one, two = (write_datum((1, 1, 2), bytes([i, i]), i, encoded=False) for i in (8, 9))
     >>> extents, images, labels = read_alike([one, two])
@@ -99,7 +99,7 @@ def read_alike(values: Sequence[Any]) -> tuple[Extents, bytearray, list[int]] | 
 
 
 def _only_label(tail: bytes) -> int | None:
-    """The label in the end of a record, None where more than that stands there."""
+    """The label in the bytes after the image; None if they hold anything else."""
     datum = read_datum(tail)
     return datum.label if datum == Datum(label=datum.label) else None
 
@@ -111,7 +111,7 @@ def write_datum(
     floats: Floats | None = None,
     encoded: bool | None = None,
 ) -> bytes:
-    """The bytes of a record, as protobuf writes them: fields in the order of their numbers, None left out.
+    """The bytes of a record as protobuf writes them: fields in the order of their numbers, without those that are None.
 
     `shape` is (channels, height, width).
 
@@ -135,7 +135,7 @@ def write_datum(
 
 
 def _piece(view: memoryview, at: int) -> tuple[memoryview, int]:
-    """Bytes behind their length, and where they end."""
+    """A length-delimited payload, and the offset after it."""
     size, at = _varint(view, at)
     if size > len(view) - at:
         raise ValueError(f"{size} bytes from byte {at} on reach past the end of a record of {len(view)} bytes")
@@ -146,7 +146,7 @@ def _floats(view: memoryview, at: int, wire: int) -> tuple[Floats, int]:
     if wire == 5:
         return _float_run(view, at - 1)
     if wire != 2:
-        raise ValueError(f"field 6 has wire type {wire}, which no Datum holds")
+        raise ValueError(f"field 6 has wire type {wire}, which a Datum does not use")
     piece, at = _piece(view, at)
     return np.frombuffer(piece, "<f4"), at
 
@@ -163,11 +163,11 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at + 1
         shift += 7
-    raise ValueError(f"a number of more than ten bytes at byte {at}")
+    raise ValueError(f"the number at byte {at} is longer than ten bytes")
 
 
 def _skip(view: memoryview, at: int) -> int:
-    """Pass over a field that is none of ours."""
+    """The offset after an unknown field."""
     tag, at = _varint(view, at)
     field, wire = tag >> 3, tag & 7
     if wire == 0:
@@ -176,14 +176,14 @@ def _skip(view: memoryview, at: int) -> int:
         return _piece(view, at)[1]
     size = {1: 8, 5: 4}.get(wire)
     if size is None or not field:
-        raise ValueError(f"field {field} has wire type {wire}, which no Datum holds")
+        raise ValueError(f"field {field} has wire type {wire}, which a Datum does not use")
     if at + size > len(view):
         raise ValueError(f"the record of {len(view)} bytes ends inside field {field}")
     return at + size
 
 
 def _float_run(view: memoryview, at: int) -> tuple[Floats, int]:
-    """The unpacked floats that stand one after another from `at`, each behind its tag, and where they end."""
+    """The consecutive unpacked floats from `at`, each after its tag, and the offset after them."""
     whole = (len(view) - at) // 5
     items = np.frombuffer(view[at : at + whole * 5], np.uint8).reshape(whole, 5)
     other = np.flatnonzero(items[:, 0] != _FLOAT_TAG)

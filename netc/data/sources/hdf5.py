@@ -24,13 +24,13 @@ from netc.paths import ResolvePath
 
 FIELD = "hdf5_data_param.source"
 WHOLE = 1 << 28
-"""Bytes of a file that is read at once; of a larger one only the rows of a batch are."""
+"""Bytes of the largest file that is read at once; of a larger one only the rows of a batch are read."""
 AHEAD = 2
 """Batches read ahead."""
 
 
 class Hdf5Parameters(Protocol):
-    """What a layer says of its files."""
+    """The parameters of a layer that describe its files."""
 
     @property
     def source(self) -> str: ...
@@ -39,10 +39,10 @@ class Hdf5Parameters(Protocol):
 
 
 class Hdf5Files:
-    """The rows of all files, numbered through; a top is the dataset of its name.
+    """The rows of all files, numbered consecutively; a top is the dataset of its name.
 
-    Raises NetcError E501 for a list or file that cannot be read, E502 where there are no rows, E508 for each file whose
-    datasets are missing, hold no numbers, differ in length, or differ in shape from the first file's.
+    Raises NetcError E501 for a list or file that cannot be read, E502 if there are no rows, E508 for each file whose
+    datasets are missing, are not numeric, differ in length, or differ in shape from those of the first file.
     """
 
     def __init__(self, parameters: Hdf5Parameters, tops: Sequence[str], resolve: ResolvePath) -> None:
@@ -61,7 +61,7 @@ class Hdf5Files:
         return np.concatenate([self._starts[i] + random.permutation(self._counts[i]) for i in order])
 
     def rows(self, indices: Numbers) -> tuple[Array, ...]:
-        """The rows of a batch for each top, float32; indices past the end wrap round. Raises NetcError E501."""
+        """The rows of a batch for each top, float32; indices past the end wrap around. Raises NetcError E501."""
         indices = indices % self._starts[-1]
         owners = np.searchsorted(self._starts, indices, side="right") - 1
         tops = [np.empty((len(indices), *shape), np.float32) for shape in self.shapes]
@@ -91,14 +91,14 @@ class Hdf5Files:
     @contextlib.contextmanager
     def _reading(self, path: Path) -> Iterator[Any]:
         """The open file. Raises NetcError E501 for one that cannot be opened, or not be read where it is damaged."""
-        reason = "it is no HDF5 file, or damaged"
+        reason = "it is not an HDF5 file, or is damaged"
         try:
             with h5py.File(path, "r") as file:
                 reason = "it is damaged, or was changed"
                 yield file
         except FileNotFoundError:
             raise self._unreadable(path, "no such file") from None
-        except (OSError, RuntimeError, KeyError) as error:  # what h5py makes of HDF5's faults
+        except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for errors of HDF5
             raise self._unreadable(path, reason, str(error)) from None
 
     def _unreadable(self, path: Path, reason: str, *notes: str) -> NetcError:
@@ -174,7 +174,7 @@ class PendingRows:
 
 
 def _found(name: str, beside: Path, resolve: ResolvePath) -> Path:
-    """A file of the list: from the working directory, from the list's folder, or wherever `resolve` finds it."""
+    """A file of the list: in the working directory, in the directory of the list, or where `resolve` finds it."""
     for path in (Path(name), beside.parent / name):
         if path.exists():
             return path

@@ -20,13 +20,13 @@ from netc.paths import ResolvePath
 
 FIELD = "image_data_param.source"
 EXAMINED = 200
-"""Lines that are looked at for the name of a file: where a folder is missing, all lines would be in vain."""
+"""Lines searched for the name of a file: if a directory is missing, no line has one."""
 LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class ImageListParameters(Protocol):
-    """What a layer says of its list."""
+    """The parameters of a layer that describe its list."""
 
     @property
     def source(self) -> str: ...
@@ -43,10 +43,10 @@ class ImageListParameters(Protocol):
 class ImageListRecords:
     """The images that a list names; see `Records`.
 
-    A line is a path and a number, apart at the last space, so that paths may hold spaces. Where the first line that
-    names a file does so only with more numbers taken off its end, every line has so many labels. Labels may be
-    fractions (Caffe drops what is behind the point). A path is taken from the working directory, behind
-    `root_folder`; then from the list's folder; then wherever `resolve` finds it.
+    A line is a path and a number, separated by the last space, so that paths may contain spaces. If the first line that
+    names a file does so only without several numbers at its end, every line has that many labels. Labels may be
+    fractions (Caffe truncates them). A path is relative to the working directory, after
+    `root_folder`; then to the directory of the list; then it is what `resolve` finds.
 
     Raises NetcError E501 for a list that cannot be read, E502 for an empty one, E506 with the place of every bad line.
     """
@@ -76,7 +76,7 @@ class ImageListRecords:
         return f"`{self._root}{self._names[index % len(self._names)]}` of `{self.name}`"
 
     def next_index(self, index: int) -> int:
-        """The next one."""
+        """The next record."""
         return index + 1
 
     @contextlib.contextmanager
@@ -85,11 +85,11 @@ class ImageListRecords:
         yield self._read
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """None: each is decoded by itself."""
+        """None: each image is decoded by itself."""
         return None
 
     def close(self) -> None:
-        """Nothing is open between two records."""
+        """Nothing is open between records."""
 
     def _read(self, index: int) -> Record:
         try:
@@ -111,7 +111,7 @@ class ImageListRecords:
 
 
 def read_text(path: Path, name: str, field: str) -> str:
-    """The text of a list, less a byte order mark. Raises NetcError E501 where it cannot be read, or is none."""
+    """The text of a list without a byte order mark. Raises NetcError E501 if it cannot be read or is not a text."""
     try:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
@@ -143,7 +143,7 @@ def _parse(source: Source, is_file: Callable[[str], bool]) -> tuple[list[str], n
 
 
 def _label_count(lines: Iterable[str], is_file: Callable[[str], bool]) -> int:
-    """How many labels each line ends in, as the first tells that names a file; one, as in Caffe, where none does."""
+    """Labels per line, from the first line that names an existing file; one, as in Caffe, if no line does."""
     written = (line.strip() for line in lines if line.strip())
     for line in itertools.islice(written, EXAMINED):
         for count in range(1, len(line.split())):
@@ -156,7 +156,7 @@ def _label_count(lines: Iterable[str], is_file: Callable[[str], bool]) -> int:
 
 
 def _numbers(words: list[str]) -> list[float] | None:
-    """Labels: decimal numbers as C++ writes them, that a float holds; None where they are something else."""
+    """Labels: decimal numbers as C++ writes them, within the range of a float; None for anything else."""
     if not all(map(_NUMBER.fullmatch, words)):
         return None
     values = list(map(float, words))
@@ -165,4 +165,4 @@ def _numbers(words: list[str]) -> list[float] | None:
 
 def _bad_line(span: Span, count: int) -> Diagnostic:
     wanted = "a label" if count == 1 else counted(count, "label")
-    return Diagnostic("E506", f"line {span.line} is not a path and {wanted}", span, field=FIELD)
+    return Diagnostic("E506", f"line {span.line} is not a path followed by {wanted}", span, field=FIELD)

@@ -1,4 +1,4 @@
-"""R-CNN's window files: images, and windows in them with the object each overlaps.
+"""R-CNN's window files: images, and windows in them with their overlap with objects.
 
 # 0
 path
@@ -6,7 +6,7 @@ channels
 height
 width
 number of windows
-label overlap x1 y1 x2 y2      a line for each
+label overlap x1 y1 x2 y2      one line per window
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from netc.diagnostics import NetcError, Source, Span, counted
 
 FIELD = "window_data_param.source"
 Windows = npt.NDArray[np.int32]
-"""WindowImage, label, x1, y1, x2, y2 in each row."""
+"""Image, label, x1, y1, x2, y2 in each row."""
 
 
 LIMIT = np.float32(2**31)
-"""Beyond all numbers of a window."""
+"""Bound of the numbers of a window."""
 
 
 class WindowImage(NamedTuple):
@@ -39,7 +39,7 @@ class WindowImage(NamedTuple):
 
 
 class WindowFile(NamedTuple):
-    """What a window file holds."""
+    """The content of a window file."""
 
     images: list[WindowImage]
     background: Windows
@@ -47,7 +47,7 @@ class WindowFile(NamedTuple):
 
 
 def read_windows(path: Path, name: str, fg_threshold: float, bg_threshold: float) -> WindowFile:
-    """The windows, parted by how much they overlap an object.
+    """The windows, divided by their overlap with objects.
 
     Foreground overlaps by `fg_threshold` or more, background by less than `bg_threshold`; background gets label 0.
     Raises NetcError E501 for a file that cannot be read, E502 for an empty one, and E506 with the place of a bad line.
@@ -70,15 +70,15 @@ def read_windows(path: Path, name: str, fg_threshold: float, bg_threshold: float
 
 
 def _image(source: Source, lines: list[str], at: int) -> tuple[WindowImage, npt.NDArray[np.float32], int]:
-    """One image, its windows as label, overlap, x1, y1, x2, y2, and the line behind them."""
+    """One image, its windows as label, overlap, x1, y1, x2, y2, and the line after them."""
     if not lines[at].startswith("#"):
-        raise _bad(source, at, "an image begins with `#` and its number")
+        raise _bad(source, at, "an image must begin with `#` and its number")
     if at + 6 > len(lines):
-        raise _bad(source, at, "the file ends inside this image")
+        raise _bad(source, at, "the file ends within this image")
     try:
         channels, height, width, count = (int(line) for line in lines[at + 2 : at + 6])
     except ValueError:
-        raise _bad(source, at + 2, "channels, height, width and the number of windows follow, one a line") from None
+        raise _bad(source, at + 2, "expected channels, height, width and the number of windows, one per line") from None
     low = at + 6
     high = low + count
     if count < 0 or len(lines) < high:
@@ -86,16 +86,16 @@ def _image(source: Source, lines: list[str], at: int) -> tuple[WindowImage, npt.
     words = [line.split() for line in lines[low:high]]
     for i, line in enumerate(words):
         if len(line) != 6:
-            raise _bad(source, low + i, "a window is `label overlap x1 y1 x2 y2`")
+            raise _bad(source, low + i, "expected `label overlap x1 y1 x2 y2`")
     try:
         with np.errstate(over="ignore"):  # which becomes infinity
             rows = np.array(words, np.float32).reshape(count, 6)
     except ValueError:
-        raise _bad(source, low, "windows are numbers") from None
-    within = np.abs(rows) < LIMIT  # NaN is not, either
+        raise _bad(source, low, "the windows of this image are not numbers") from None
+    within = np.abs(rows) < LIMIT  # False for NaN too
     if not within.all():
         row, column = map(int, np.argwhere(~within)[0])
-        raise _bad(source, low + row, f"`{words[row][column]}` is no number that a window can have")
+        raise _bad(source, low + row, f"`{words[row][column]}` is out of range: numbers must be finite and below 2^31")
     return WindowImage(lines[at + 1], (channels, height, width)), rows, high
 
 
@@ -110,7 +110,7 @@ def _parted(
     if len(foreground) and foreground[:, 1].min() < 1:
         worst = foreground[int(foreground[:, 1].argmin())]
         raise NetcError(
-            f"`{name}` has a foreground window of label {worst[1]}: labels of objects begin at 1",
+            f"`{name}` has a foreground window of label {worst[1]}: the labels of objects start at 1",
             code="E509",
             field=FIELD,
             notes=[f"it is in `{images[worst[0]].path}`"],

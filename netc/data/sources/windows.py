@@ -1,4 +1,4 @@
-"""WindowData: windows of images, around objects and background, as R-CNN is trained (`window_data_layer.cpp`)."""
+"""WindowData: windows of images around objects and background, for training R-CNN (`window_data_layer.cpp`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from netc.paths import ResolvePath
 
 
 class WindowParameters(Protocol):
-    """What a layer says of its windows."""
+    """The parameters of a layer that describe its windows."""
 
     @property
     def source(self) -> str: ...
@@ -49,7 +49,7 @@ class WindowParameters(Protocol):
 
 @dataclass
 class WindowSampler(Sampler):
-    """Draws windows anew for each batch: first background, then the share of foreground.
+    """Draws windows at random for each batch: first background, then foreground.
 
     An index is twice the window's number, plus one where it is mirrored; background windows are numbered first.
     """
@@ -73,8 +73,8 @@ class WindowSampler(Sampler):
 class WindowRecords:
     """The windows of a window file, scaled to the crop; see `Records`.
 
-    Raises NetcError E501, E502, E506 as `read_windows` does, E505 for a context that leaves nothing of the crop, and
-    E509 for a share of foreground that is none.
+    Raises NetcError E501, E502, E506 as `read_windows` does, E505 for a context that fills the crop, and E509 for an
+    `fg_fraction` outside 0 to 1.
     """
 
     def __init__(self, parameters: WindowParameters, resolve: ResolvePath) -> None:
@@ -86,7 +86,7 @@ class WindowRecords:
         self._cache: dict[int, bytes] = {}
 
     def sampler(self, sampler: Sampler) -> WindowSampler:
-        """How batches are drawn. Raises NetcError E509 where one asks for windows of a kind that there are none of."""
+        """The sampler of batches. Raises NetcError E509 if the file lacks windows that a batch needs."""
         p, file = self._parameters, self.file
         share = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
         for kind, count, needed in (
@@ -95,7 +95,7 @@ class WindowRecords:
         ):
             if needed and not count:
                 raise NetcError(
-                    f"`{self.name}` has no {kind} windows, but a batch takes {needed}",
+                    f"`{self.name}` has no {kind} windows, but a batch needs {needed}",
                     code="E509",
                     field=FIELD,
                     notes=[f"`fg_threshold` is {p.fg_threshold:g}, `bg_threshold` {p.bg_threshold:g}"],
@@ -111,7 +111,7 @@ class WindowRecords:
         )
 
     def shapes(self, index: int = 0) -> tuple[Shape, ...]:
-        """Planes of a window, whatever the file says of its image: always in color, and a label, a scalar."""
+        """Planes of a window, always in color whatever the file says about its image, and a label, a scalar."""
         size = self._parameters.transform.crop_size
         return (3, size, size), ()
 
@@ -137,7 +137,7 @@ class WindowRecords:
         yield self._read
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """None: each is decoded by itself."""
+        """None: each image is decoded by itself."""
         return None
 
     def close(self) -> None:
@@ -181,13 +181,13 @@ def _check(parameters: WindowParameters) -> None:
     size, context, fraction = parameters.transform.crop_size, parameters.context_pad, parameters.fg_fraction
     if 2 * context >= size:
         raise NetcError(
-            f"`context_pad` {context} on both sides leaves nothing of `crop_size` {size}: give less than half of it",
+            f"`context_pad` {context} on both sides fills the `crop_size` {size}: it must be less than half of it",
             code="E505",
             field="window_data_param.context_pad",
         )
     if not 0 <= fraction <= 1:
         raise NetcError(
-            f"`fg_fraction` {fraction:g} is no share of a batch: give 0 to 1",
+            f"`fg_fraction` {fraction:g} must be from 0 to 1",
             code="E509",
             field="window_data_param.fg_fraction",
         )
@@ -203,7 +203,7 @@ class Corners(NamedTuple):
 
 
 class WindowPlacement(NamedTuple):
-    """Which pixels are scaled to how many, and the padding around them."""
+    """Which pixels are scaled to which size, and the padding around them."""
 
     corners: Corners
     height: int
@@ -216,8 +216,8 @@ class WindowPlacement(NamedTuple):
 def place_window(corners: Corners, image: tuple[int, int], size: int, context: int, square: bool) -> WindowPlacement:
     """How a window is scaled to a crop of `size`, in Caffe's float32 and with its rounding.
 
-    With `context` pixels around it, or made `square`, it may reach outside the image: that part is padding. Raises
-    ValueError for a window that is empty or, as it stands, outside.
+    With `context` pixels around it, or as a `square`, it may extend beyond the image: that part is padding. Raises
+    ValueError for a window that is empty, or outside the image by itself.
     """
     height, width = image
     if not (context or square):
@@ -242,7 +242,7 @@ def place_window(corners: Corners, image: tuple[int, int], size: int, context: i
 
 
 def _widened(corners: Corners, size: int, context: int, square: bool) -> Corners:
-    """The window with so much around it that `context` pixels of the crop are context."""
+    """The window enlarged so that `context` pixels of the crop on each side are context."""
     x1, y1, x2, y2 = corners
     scale = np.float32(size) / np.float32(size - 2 * context)
     half_height, half_width = np.float32(y2 - y1 + 1) / np.float32(2), np.float32(x2 - x1 + 1) / np.float32(2)
@@ -258,7 +258,7 @@ def _widened(corners: Corners, size: int, context: int, square: bool) -> Corners
 
 
 def _rounded(value: Any) -> int:
-    """To the nearest whole number, halves away from zero, as C rounds."""
+    """The nearest integer, halves away from zero, as in C."""
     return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))
 
 

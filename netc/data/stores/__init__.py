@@ -1,4 +1,4 @@
-"""Databases opened by what they are."""
+"""Key-value stores: LMDB and LevelDB, read and written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from netc.data.stores.store import Store
 
 
 def open_store(path: Path | str) -> Store:
-    """The LMDB or LevelDB at a path. Raises NetcError E501 where there is none, E507 for a LevelDB that is in use."""
+    """The LMDB or LevelDB at a path. Raises NetcError E501 if there is none, E507 for a LevelDB that is in use."""
     folder = Path(path)
     make = LevelDbStore if (folder / "CURRENT").is_file() else LmdbStore
     return make(folder, str(path))

@@ -1,4 +1,4 @@
-"""LMDB as a store of records; an environment is opened once a process, whoever asks for it."""
+"""LMDB as a store of records; all stores of one database in a process share its environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from netc.data.stores.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
 
 CHECKED = 1 << 28
-"""Bytes of the largest file whose structure is looked at whenever it is opened."""
+"""Bytes of the largest file whose structure is checked whenever it is opened."""
 _LOCK = threading.Lock()
 _OPEN: dict[str, tuple[Any, int]] = {}
 """Open environments and how many stores share each: LMDB forbids opening one twice in a process."""
@@ -25,7 +25,7 @@ _OPEN: dict[str, tuple[Any, int]] = {}
 class LmdbStore:
     """A read-only LMDB, its records in key order; safe to read from many threads.
 
-    Raises NetcError E501 for a path that holds no LMDB, or a truncated or damaged one.
+    Raises NetcError E501 for a path without an LMDB, or with a truncated or damaged one.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -44,7 +44,7 @@ class LmdbStore:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[bytes], Any]]:
-        """`get(key)`, which gives a view that lives until the context ends. Raises NetcError E501 as `keys` does."""
+        """`get(key)`, which returns a view, valid until the context ends. Raises NetcError E501 as `keys` does."""
         with self._environment.begin(buffers=True) as transaction:
             fetch = transaction.get
 
@@ -57,13 +57,13 @@ class LmdbStore:
             yield get
 
     def check(self) -> None:
-        """Look at the structure of a large file: opening it does not. Raises NetcError E501."""
+        """Check the structure of a large file, which opening it does not. Raises NetcError E501."""
         data = _file(self._key)
         if os.path.getsize(data) > CHECKED:
             _check(data, self.name)
 
     def close(self) -> None:
-        """Give the environment back; the last one closes it."""
+        """Release the environment; the last store closes it."""
         self._release()
 
 
@@ -86,7 +86,7 @@ def _release(path: str) -> None:
 
 
 def _file(path: str) -> str:
-    """The file of an LMDB, which may be given as its folder."""
+    """The file of an LMDB, which may be given as its directory."""
     return os.path.join(path, "data.mdb") if os.path.isdir(path) else path
 
 
@@ -97,9 +97,9 @@ def _open(path: str, name: str) -> Any:
     try:
         environment = lmdb.open(path, readonly=True, lock=False, subdir=folder, create=False)
     except lmdb.Error as error:
-        raise NetcError(f"`{name}` is no LMDB: {error}", code="E501", field="data_param.source") from None
+        raise NetcError(f"`{name}` is not an LMDB: {error}", code="E501", field="data_param.source") from None
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if os.path.getsize(data) < needed:  # its missing pages would end the process with a bus error
+    if os.path.getsize(data) < needed:  # reading missing pages would end the process with a bus error
         environment.close()
         raise NetcError(
             f"LMDB `{name}` is truncated: {os.path.getsize(data)} bytes of {needed}",
@@ -116,7 +116,7 @@ def _open(path: str, name: str) -> Any:
 
 
 def _check(data: str, name: str) -> None:
-    """Raises NetcError E501 for a file whose pages would lead the library astray, and the process to a bus error."""
+    """Raises NetcError E501 for damaged pages, on which the library would end the process with a bus error."""
     try:
         check_pages(Path(data))
     except ValueError as error:
@@ -131,5 +131,5 @@ def _missing(path: str, name: str, folder: bool) -> NetcError:
     if folder and os.path.exists(os.path.join(path, "CURRENT")):
         found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
         return NetcError(found, code="E501", field="data_param.source", help=help_text)
-    found = f"`{name}` is no LMDB: it has no data.mdb" if folder else f"no database `{name}`"
+    found = f"`{name}` is not an LMDB: it has no data.mdb" if folder else f"no database `{name}`"
     return NetcError(found, code="E501", field="data_param.source")

@@ -8,18 +8,18 @@ from typing import Any, Protocol
 
 
 class Store(Protocol):
-    """Keys in order, and values by key from many threads."""
+    """Keys in order, and values by key, from many threads."""
 
     name: str
 
     def keys(self) -> Iterator[bytes]:
-        """Every key, in order; asked by one thread at a time."""
+        """Every key, in order; iterated by one thread at a time."""
 
     def reading(self) -> contextlib.AbstractContextManager[Callable[[bytes], Any]]:
-        """`get(key)`, whose views live until the context ends."""
+        """`get(key)`, whose views are valid until the context ends."""
 
     def check(self) -> None:
-        """Look at the whole structure for what reading would stumble over. Raises NetcError E501."""
+        """Check the structure that opening did not check. Raises NetcError E501."""
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Release files and environments."""

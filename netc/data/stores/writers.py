@@ -1,4 +1,4 @@
-"""New databases, LMDB or LevelDB: whole under their name, or not there."""
+"""Writes new LMDB and LevelDB databases, which appear under their name when they are complete."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from netc.data.stores.leveldb import import_plyvel
 from netc.diagnostics import NetcError, did_you_mean
 
 COMMIT = 1000
-"""Records a transaction, as in Caffe's tools."""
+"""Records per transaction, as in Caffe's tools."""
 COMMIT_BYTES = 1 << 26
-"""Bytes a transaction: what is not committed stays in memory."""
+"""Bytes per transaction: what is not committed stays in memory."""
 MAP_SIZE = 1 << 40
-"""Address space that an LMDB may use (`db_lmdb.cpp`); the file is as large as what it holds."""
+"""Address space that an LMDB may use (`db_lmdb.cpp`); the file is as large as its content."""
 
 Put = Callable[[bytes, bytes], None]
-"""`put(key, value)`: keys must come in order."""
+"""`put(key, value)`: keys must be in ascending order."""
 
 
 class Writer(Protocol):
-    """Writes into an empty folder."""
+    """Writes a database into an empty directory."""
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write a record. Raises ValueError, lmdb.Error or OSError."""
@@ -36,11 +36,11 @@ class Writer(Protocol):
         """Complete the database."""
 
     def abandon(self) -> None:
-        """Give up."""
+        """Release files without completing the database."""
 
 
 class LmdbWriter:
-    """Writes an LMDB without a lock file, which readers of a finished database do not need."""
+    """Writes an LMDB; its lock file is removed, because readers of a complete database do not need it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -70,7 +70,7 @@ class LmdbWriter:
         with self._environment.begin(write=True) as transaction:
             for key, value in self._batch:
                 if not transaction.put(key, value, append=True):
-                    raise ValueError(f"key {key!r} is there already")
+                    raise ValueError(f"key {key!r} already exists")
         self._batch, self._bytes = [], 0
 
 
@@ -102,7 +102,7 @@ class LevelDbWriter:
     def close(self) -> None:
         """See Writer."""
         self._commit()
-        # An empty range: the log becomes a table, which readers need not make again whenever they open the database.
+        # An empty range: turns the log into a table, so that readers need not do it whenever they open the database.
         self._database.compact_range(start=b"", stop=b"")
         self.abandon()
 
@@ -121,15 +121,15 @@ WRITERS: dict[str, Callable[[Path], Writer]] = {"lmdb": LmdbWriter, "leveldb": L
 
 @contextlib.contextmanager
 def new_database(out: Path | str, backend: str = "lmdb") -> Iterator[Put]:
-    """`put` of a database that appears under the name `out` when the block ends without an error.
+    """A database that appears under the name `out` when the block ends without an error; yields its `put`.
 
-    What is written meanwhile lies in a hidden folder beside it, which is removed whatever happens. Raises NetcError
-    E511 where `out` exists or cannot be written, E512 for a backend other than `lmdb` and `leveldb`.
+    Until then it is written in a hidden directory next to `out`, which is removed in any case. Raises NetcError
+    E511 if `out` exists or cannot be written, E512 for a backend other than `lmdb` and `leveldb`.
     """
     target = checked_target(out, backend)
     with _reported(out):
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        (work / "database").mkdir()  # with the rights that the umask gives
+        (work / "database").mkdir()  # with the permissions that the umask allows
     try:
         yield from _written(work / "database", target, backend)
     finally:
@@ -137,14 +137,16 @@ def new_database(out: Path | str, backend: str = "lmdb") -> Iterator[Put]:
 
 
 def checked_target(out: Path | str, backend: str = "lmdb") -> Path:
-    """The path of a database to be made. Raises NetcError E511 where it exists, E512 for an unknown backend."""
+    """The path of a new database. Raises NetcError E511 if it exists, E512 for an unknown backend."""
     if backend not in WRITERS:
         raise NetcError(
-            f"unknown backend `{backend}`: `lmdb` or `leveldb`", code="E512", help=did_you_mean(backend, WRITERS)
+            f"unknown backend `{backend}`: expected `lmdb` or `leveldb`",
+            code="E512",
+            help=did_you_mean(backend, WRITERS),
         )
     target = Path(out)
     if os.path.lexists(target):
-        raise NetcError(f"`{out}` exists", code="E511", help="remove it, or choose another name")
+        raise NetcError(f"`{out}` already exists", code="E511", help="remove it, or choose another name")
     return target
 
 
@@ -168,7 +170,7 @@ def _written(folder: Path, target: Path, backend: str) -> Iterator[Put]:
 
 @contextlib.contextmanager
 def _reported(out: Path | str) -> Iterator[None]:
-    """Here faults of the system become E511."""
+    """Turns system errors into NetcError E511."""
     try:
         yield
     except (OSError, lmdb.Error) as error:

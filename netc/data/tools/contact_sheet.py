@@ -1,4 +1,4 @@
-"""A contact sheet: small images of a database, with their labels, on one page."""
+"""A contact sheet: thumbnails of the images of a database with their labels."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from netc.diagnostics import NetcError
 from netc.weights import atomic_write
 
 CELL, TEXT, GAP = 96, 16, 6
-"""Pixels of an image's square, of the line below it, and between."""
+"""Pixels of the square of an image, of the line below it, and between cells."""
 PAPER, INK = 255, (40, 40, 40)
 
 
 def contact_sheet(database: Path | str, out: Path | str, count: int = 64) -> int:
-    """Write a PNG of `count` records, spread evenly over the database; gives how many are on it.
+    """Write a PNG of `count` records, spread evenly over the database; returns how many are on it.
 
-    Records that cannot be read are left out. Raises NetcError E501, E502, E507 for the database, E408 for the file.
+    Records that cannot be read are omitted. Raises NetcError E501, E502, E507 for the database, E408 for the file.
     """
     with contextlib.closing(open_records(database)) as records:
         cells = list(_cells(records, min(count, len(records))))
     if not cells:
-        raise NetcError(f"database `{database}` has no record that can be shown", code="E502")
+        raise NetcError(f"database `{database}` has no readable record", code="E502")
     page = encode(_page(cells).transpose(2, 0, 1), "png")
     with atomic_write(out) as file:
         file.write(page)
@@ -55,7 +55,7 @@ def _page(cells: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
 
 
 def _cell(image: Image, label: str) -> npt.NDArray[np.uint8]:
-    """The image as large as it fits, in the middle, and its label."""
+    """The image scaled to the cell and centered, and its label."""
     import cv2
 
     image = _colors(image)
@@ -70,9 +70,9 @@ def _cell(image: Image, label: str) -> npt.NDArray[np.uint8]:
 
 
 def _colors(image: Image) -> npt.NDArray[np.uint8]:
-    """Any planes as OpenCV's image: three planes are colors, of others the first is shown as gray.
+    """Any planes as an image for OpenCV: three planes are colors, of others the first is shown as gray.
 
-    Floats are stretched from black to white.
+    Floats are scaled from black to white.
     """
     planes = image if len(image) == 3 else image[:1].repeat(3, 0)
     if planes.dtype != np.uint8:

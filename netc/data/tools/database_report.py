@@ -1,4 +1,4 @@
-"""What a database holds, and what is wrong in it."""
+"""A report on the content of a database and its errors."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from netc.diagnostics import Diagnostic, NetcError
 
 @dataclass
 class DatabaseReport:
-    """What the records of a database are like."""
+    """Statistics and errors of the records of a database."""
 
     name: str
     backend: str
     records: int
-    """All of them, looked at or not."""
+    """All records, examined or not."""
     bytes: int
-    """Of all values, in the records looked at."""
+    """Of all values of the records examined."""
     encoded: int = 0
-    """Records that hold a compressed image."""
+    """Records with an encoded image."""
     shapes: Counter[Shape] = field(default_factory=Counter)
     """Planes, height, width of the images."""
     labels: Counter[int] = field(default_factory=Counter)
     floats: int = 0
-    """Records that hold floats."""
+    """Records of floats."""
     faults: list[Diagnostic] = field(default_factory=list)
-    """What is wrong, a finding a record."""
+    """One diagnostic for each record that cannot be read."""
 
     @property
     def examined(self) -> int:
-        """Records that were read, faulty ones among them."""
+        """Records that were read, or could not be."""
         return sum(self.shapes.values()) + len(self.faults)
 
 
 def inspect_database(
     database: Path | str, *, limit: int | None = None, threads: int | None = None, progress: Progress = no_progress
 ) -> DatabaseReport:
-    """Look at every record of a database, or at the first `limit`, decoding each image.
+    """Read every record of a database, or the first `limit`, and decode each image.
 
-    A record that cannot be read is one of the report's errors. Raises NetcError E501, E502, E507 for the
+    A record that cannot be read is one of the faults of the report. Raises NetcError E501, E502, E507 for the
     database itself.
     """
     with contextlib.closing(open_records(database)) as records:
@@ -77,7 +77,7 @@ def _count(found: DatabaseReport, record: Record | NetcError) -> None:
 
 
 def _plain_facts(records: DatumRecords, found: DatabaseReport, count: int) -> Iterator[None]:
-    """Count, record by record, what can be told without decoding."""
+    """Count, record by record, what is known without decoding."""
     for index in range(count):
         size, encoded = records.packing(index)
         found.bytes += size

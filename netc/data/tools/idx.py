@@ -1,4 +1,4 @@
-"""IDX files, in which MNIST comes: a magic number, extents, bytes."""
+"""IDX files, the format of MNIST: a magic number, extents, bytes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from netc.diagnostics import NetcError
 
 Bytes = npt.NDArray[np.uint8]
 LIMIT = 1 << 31
-"""Bytes that an IDX file may hold once unpacked: MNIST has 47 million, EMNIST 640 million."""
+"""Bytes that an uncompressed IDX file may hold: MNIST has 47 million, EMNIST 640 million."""
 
 
 def read_idx(path: Path | str, axes: int) -> Bytes:
-    """The bytes of an IDX file of `axes` axes, gzipped or not. Raises NetcError E510, E501 where it cannot be read."""
+    """The bytes of an IDX file of `axes` axes, gzipped or not. Raises NetcError E510, or E501 if it cannot be read."""
     try:
         with _unpacked(Path(path)) as file:
             return _read(file, str(path), axes)
@@ -37,19 +37,19 @@ def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
     found = int.from_bytes(head[:4], "big")
     kind = "images" if axes == 3 else "labels"
     if len(head) < 4 or found != magic:
-        raise NetcError(f"`{name}` is no IDX file of {kind}: magic number {found}, expected {magic}", code="E510")
+        raise NetcError(f"`{name}` is not an IDX file of {kind}: magic number {found}, expected {magic}", code="E510")
     if len(head) < 4 + 4 * axes:
         raise NetcError(f"`{name}` ends within its header, after {len(head)} bytes", code="E510")
     shape = struct.unpack(f">{axes}I", head[4:])
     size = math.prod(shape)
     if not size:
-        raise NetcError(f"`{name}` holds no {kind}: it claims {'x'.join(map(str, shape))} bytes", code="E510")
+        raise NetcError(f"`{name}` holds no {kind}: its shape is {'x'.join(map(str, shape))}", code="E510")
     if size > LIMIT:
-        raise NetcError(f"`{name}` claims {size} bytes: more than {LIMIT}", code="E510")
+        raise NetcError(f"`{name}` declares {size} bytes, more than the limit of {LIMIT}", code="E510")
     data = file.read(size + 1)
     if len(data) != size:
-        more = "more" if len(data) > size else f"{len(data)}"
-        raise NetcError(f"`{name}` claims {size} bytes and holds {more}", code="E510")
+        more = "more" if len(data) > size else f"only {len(data)}"
+        raise NetcError(f"`{name}` declares {size} bytes and holds {more}", code="E510")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 

@@ -1,4 +1,4 @@
-"""Databases of image files, as Caffe's convert_imageset makes them."""
+"""Creates databases from image files, as Caffe's convert_imageset does."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.weights import atomic_write
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
-"""Files that count as images in class folders."""
+"""Suffixes of image files in class folders."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """What becomes of each image; the flags of convert_imageset."""
+    """How each image is stored; the flags of convert_imageset."""
 
     gray: bool = False
-    """One plane, not three."""
+    """Store one channel, not three."""
     height: int = 0
-    """Resize to this height and width; 0 leaves the size."""
+    """Resize to this height and width; 0 keeps the size."""
     width: int = 0
     check_size: bool = False
-    """All images must come out in one size."""
+    """Require that all images have the same size."""
     encoded: bool = False
-    """Keep images compressed: the file as it is where nothing changes it."""
+    """Store images encoded: the file as it is if nothing changes it."""
     encode_type: str = ""
-    """Compress as `png`, `jpg`, ...; implies `encoded`, whose default is each file's own kind."""
+    """Encode as `png`, `jpg`, ...; implies `encoded`, whose default is the type of each file."""
 
     def check(self) -> None:
         """Raises NetcError E512 for settings that contradict each other."""
         if min(self.height, self.width) < 0 or (self.height > 0) != (self.width > 0):
             raise NetcError(f"height {self.height} and width {self.width} must be given together", code="E512")
         if self.encode_type and not _can_encode(self.encode_type):
-            raise NetcError(f"OpenCV cannot write images of type `{self.encode_type}`", code="E512")
+            raise NetcError(f"OpenCV cannot encode images as `{self.encode_type}`", code="E512")
 
 
 class ImageEntry(NamedTuple):
@@ -57,12 +57,12 @@ class ImageEntry(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """What a conversion did."""
+    """The result of a conversion."""
 
     written: int
     """Records."""
     skipped: tuple[Diagnostic, ...] = ()
-    """What is wrong with the images that were left out."""
+    """Errors of the images that were skipped."""
 
 
 def convert_images(
@@ -78,13 +78,13 @@ def convert_images(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> Conversion:
-    """Make a database of the images that a list names, a path and a label a line (`convert_imageset.cpp`).
+    """Create a database of the images in a list, one path and label per line (`convert_imageset.cpp`).
 
-    `root` stands before each path as it is. Keys are the number of the line, eight digits, and the path. `shuffle`
-    changes the order of lines, by `seed`.
+    `root` is prepended to each path. Keys are the number of the line in eight digits and the path. `shuffle`
+    randomizes the order of lines with `seed`.
 
-    Raises NetcError E501, E502, E506 for the list, E504 for an image that cannot be read (`skip_bad` leaves it out),
-    E505 for one of another size where `check_size` asks for one size, E511, E512 for output and settings.
+    Raises NetcError E501, E502, E506 for the list, E504 for an image that cannot be read (`skip_bad` skips it),
+    E505 for one of another size with `check_size`, E511, E512 for output and settings.
     """
     settings = settings or ImageSettings()
     settings.check()
@@ -109,11 +109,11 @@ def convert_folder(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Conversion, list[str]]:
-    """Make a database of class folders, as ImageNet is laid out; gives what was done, and the classes by label.
+    """Create a database from class folders, the layout of ImageNet; returns the result, and the classes by label.
 
-    Each folder in `folder` is a class, and labels count the classes in the order of their names; images may lie
-    deeper. Class names are written to `labels`, one a line, by default to a new file, `labels_beside(out)`. Shuffled,
-    for classes must mix within a batch. Raises NetcError as `convert_images` does, E502 where there are no images,
+    Each folder in `folder` is a class, and labels number the classes in the order of their names; images may be
+    deeper. Class names are written to `labels`, one per line, by default to a new file, `labels_beside(out)`. Shuffled
+    by default, because batches need a mix of classes. Raises NetcError as `convert_images` does, E502 without images,
     E408 for a labels file that cannot be written, E511 for a default one that exists.
     """
     settings = settings or ImageSettings()
@@ -123,7 +123,7 @@ def convert_folder(
     entries, classes = class_entries(Path(folder))
     if shuffle:
         random.Random(seed).shuffle(entries)
-    with atomic_write(labels) as file:  # a file that cannot be written is found out before the work
+    with atomic_write(labels) as file:  # finds out before the work whether it can be written
         file.write("".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape"))
         file.flush()
         with new_database(out, backend) as put:
@@ -132,7 +132,7 @@ def convert_folder(
 
 
 def labels_beside(out: Path | str) -> str:
-    """The file of class names that goes with a database.
+    """The file of class names of a database.
 
     >>> labels_beside("photos/")
     'photos_labels.txt'
@@ -141,7 +141,7 @@ def labels_beside(out: Path | str) -> str:
 
 
 def read_entries(list_file: Path | str) -> list[ImageEntry]:
-    """The entries of a list; a path ends at the last space, and may hold spaces.
+    """The entries of a list; a path ends at the last space, and may contain spaces.
 
     Raises NetcError E501, E502 for the list, E506 with the place of every bad line.
     """
@@ -154,7 +154,7 @@ def read_entries(list_file: Path | str) -> list[ImageEntry]:
                 entries.append(ImageEntry(name.strip(), int(label)))
             else:
                 span = Span(source, at, at + len(line))
-                bad.append(Diagnostic("E506", f"line {span.line} is not a path and a whole number", span))
+                bad.append(Diagnostic("E506", f"line {span.line} is not a path followed by an integer", span))
         at += len(line) + 1
     if bad:
         raise NetcError(bad)
@@ -176,13 +176,13 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
         if path.suffix.lower() in SUFFIXES and path.is_file()
     ]
     if not entries:
-        notes = [f"{counted(len(classes), 'class folder')}", f"images end in {' '.join(sorted(SUFFIXES))}"]
-        raise NetcError(f"folder `{folder}` holds no images in class folders", code="E502", notes=notes)
+        notes = [counted(len(classes), "class folder"), f"suffixes of images: {' '.join(sorted(SUFFIXES))}"]
+        raise NetcError(f"folder `{folder}` contains no images in class folders", code="E502", notes=notes)
     return entries, classes
 
 
 class _Run:
-    """One conversion: images are read and changed in threads, records written in order."""
+    """One conversion: images are read and converted in threads, records are written in order."""
 
     def __init__(self, settings: ImageSettings, root: str, skip_bad: bool, progress: Progress) -> None:
         self.settings, self.root, self.skip_bad, self.progress = settings, root, skip_bad, progress
@@ -190,7 +190,7 @@ class _Run:
         self.size = (settings.height, settings.width) if settings.height else None
 
     def write(self, entries: Sequence[ImageEntry], put: Put, threads: int | None) -> Conversion:
-        """Write a record an entry. Raises NetcError E502 where every image was left out."""
+        """Write a record for each entry. Raises NetcError E502 if every image was skipped."""
         skipped: list[Diagnostic] = []
         first: Shape | None = None
         for number, result in enumerate(parallel_map(self._attempt, entries, threads)):
@@ -218,7 +218,7 @@ class _Run:
             return error
 
     def _record(self, entry: ImageEntry) -> tuple[bytes, Shape]:
-        """The record of an image and the image's shape (`io.cpp`, ReadImageToDatum). Raises NetcError E504."""
+        """The record of an image and its shape (`io.cpp`, ReadImageToDatum). Raises NetcError E504."""
         try:
             data = images.read(self._candidates(entry.name))
             decoded = images.decode(memoryview(data), self.flag)
@@ -235,45 +235,45 @@ class _Run:
         return write_datum(data=packed, label=entry.label, encoded=True), image.shape
 
     def _kind(self, name: str) -> str | None:
-        """How an image is to be compressed, None for not at all. Raises ValueError where its name does not tell."""
+        """The encoding of an image, None if stored raw. Raises ValueError if it is not known from the name."""
         if self.settings.encode_type or not self.settings.encoded:
             return self.settings.encode_type or None
         kind = Path(name).suffix[1:].lower()
         if not kind or not _can_encode(kind):
-            raise ValueError("its name does not tell how it is to be compressed: give `--encode_type`")
+            raise ValueError("its name has no suffix that OpenCV can encode: give `--encode-type`")
         return kind
 
     def _candidates(self, name: str) -> Iterator[Path]:
         yield Path(self.root + name)
-        yield Path(self.root) / name  # a root without its slash
+        yield Path(self.root) / name  # a root without a trailing slash
 
     def _other_size(self, name: str, shape: Shape, first: Shape) -> NetcError:
         found, wanted = ("x".join(map(str, s)) for s in (shape, first))
         return NetcError(
-            f"image `{self.root}{name}` is {found}, those before it are {wanted}",
+            f"image `{self.root}{name}` is {found}, but those before it are {wanted}",
             code="E505",
-            help="give `--resize_height` and `--resize_width`",
+            help="give `--resize-height` and `--resize-width`",
         )
 
 
 def _checked_labels(labels: Path | str | None, out: Path | str) -> Path | str:
-    """Where class names go. Raises NetcError E511 for a default file that exists, E512 for the database itself."""
+    """The file for class names. Raises NetcError E511 for a default file that exists, E512 for the database itself."""
     if labels is None:
         labels = labels_beside(out)
         if os.path.lexists(labels):
-            raise NetcError(f"`{labels}` exists", code="E511", help="remove it, or name a file with `--labels`")
+            raise NetcError(f"`{labels}` already exists", code="E511", help="remove it, or name a file with `--labels`")
     if os.path.realpath(labels) == os.path.realpath(out):
         raise NetcError(f"`{out}` cannot be the database and the file of its class names", code="E512")
     return labels
 
 
 def _whole(text: str) -> bool:
-    """Whether a word is a number that a record's label can hold, as C++ writes it."""
+    """Whether a word is an integer in the range of a label, as C++ writes it."""
     return bool(_NUMBER.fullmatch(text)) and -(1 << 31) <= int(text) < 1 << 31
 
 
 def _matches(name: str, kind: str) -> bool:
-    """Whether a file is compressed that way already, by its name."""
+    """Whether a file already has this encoding, by its name."""
     suffix, kind = Path(name).suffix[1:].lower(), kind.lower()
     return suffix == kind or (kind == "jpg" and suffix == "jpeg")
 

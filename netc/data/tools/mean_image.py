@@ -18,18 +18,18 @@ from netc.weights import write_blob
 
 
 class MeanImage(NamedTuple):
-    """What the images of a database have in common."""
+    """The mean of the images of a database."""
 
     mean: Mean
     """Planes (c, h, w)."""
     images: int
-    """How many there are."""
+    """Number of images."""
     skipped: int
-    """Records left out because they could not be read."""
+    """Records skipped because they could not be read."""
 
     @property
     def channels(self) -> tuple[float, ...]:
-        """The mean of each plane, added up in float32 one pixel after another, as Caffe does."""
+        """The mean of each channel, summed in float32 pixel by pixel, as Caffe does."""
         planes = self.mean.reshape(len(self.mean), -1)
         return tuple(float(np.cumsum(plane, dtype=np.float32)[-1] / np.float32(plane.size)) for plane in planes)
 
@@ -42,11 +42,11 @@ def mean_image(
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> MeanImage:
-    """The mean of all images of a database, written to the .binaryproto file `out` where that is given.
+    """The mean of all images of a database, written to the .binaryproto file `out` if given.
 
-    Sums are float32, taken in the order of the records: the numbers are Caffe's (`compute_image_mean.cpp`). Images
-    are decoded as they are. Raises NetcError E501, E502 for the database, E503, E504 for a record (`skip_bad` leaves it
-    out), E505 for images of different sizes, E408 where `out` cannot be written.
+    Sums are float32, in the order of the records, so that results equal Caffe's (`compute_image_mean.cpp`). Images
+    are decoded as they are. Raises NetcError E501, E502 for the database, E503, E504 for a record (`skip_bad` skips
+    it), E505 for images of different sizes, E408 if `out` cannot be written.
     """
     with contextlib.closing(open_records(database)) as records:
         result = _mean(records, skip_bad, threads, progress)
@@ -71,7 +71,7 @@ def _mean(records: DatumRecords, skip_bad: bool, threads: int | None, progress: 
         np.add(sums, record.image, out=sums)
         added += 1
     if sums is None:
-        raise NetcError(f"database `{records.name}` has no record that can be read, of {total}", code="E502")
+        raise NetcError(f"database `{records.name}` has no readable record among {total}", code="E502")
     return MeanImage(sums / np.float32(added), added, skipped)
 
 
@@ -79,7 +79,7 @@ def _check(records: DatumRecords, index: int, record: Record, sums: Mean) -> Non
     if record.image.shape != sums.shape:
         found, first = ("x".join(map(str, shape)) for shape in (record.image.shape, sums.shape))
         raise NetcError(
-            f"{records.describe(index)} is {found}, those before it are {first}: they have no mean",
+            f"{records.describe(index)} is {found}, but those before it are {first}: a mean needs one size",
             code="E505",
-            help="make the database with `--resize_height` and `--resize_width`",
+            help="create the database with `--resize-height` and `--resize-width`",
         )

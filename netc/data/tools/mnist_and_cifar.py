@@ -1,4 +1,4 @@
-"""Makes databases of MNIST's and CIFAR's files, as Caffe's examples do: the same keys and the same records."""
+"""Creates databases from the files of MNIST and CIFAR-10, with the keys and records of Caffe's examples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from netc.diagnostics import NetcError, counted
 
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_RECORD = 1 + 3 * 32 * 32
-"""A label and an image (README of the binary version)."""
+"""Bytes of a label and an image (README of the binary version)."""
 CIFAR_FILES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 
 
@@ -26,10 +26,10 @@ def mnist(
     backend: str = "lmdb",
     progress: Progress = no_progress,
 ) -> int:
-    """Make a database of a pair of IDX files (Yann LeCun's MNIST format), gzipped or not; gives the number of records.
+    """Create a database from a pair of IDX files (MNIST's format), gzipped or not; returns the number of records.
 
     Keys are eight digits, records are one plane of bytes with a label (`convert_mnist_data.cpp`). The database appears
-    whole or not at all. Raises NetcError E510 for files that are no such pair or do not belong together, E511 where the
+    when it is complete. Raises NetcError E510 for files that are not such a pair or do not belong together, E511 if the
     output exists or cannot be written.
     """
     checked_target(out, backend)
@@ -45,11 +45,11 @@ def mnist(
 def cifar10(
     folder: Path | str, out_folder: Path | str, backend: str = "lmdb", progress: Progress = no_progress
 ) -> dict[str, int]:
-    """Make `cifar10_train_lmdb` and `cifar10_test_lmdb` of CIFAR-10's binary version; gives their numbers of records.
+    """Create `cifar10_train_lmdb` and `cifar10_test_lmdb` from CIFAR-10's binary version; returns their record counts.
 
     Keys are five digits, records are three planes of bytes, red first as in the files, with a label
-    (`convert_cifar_data.cpp`). Raises NetcError E501 for a file that is missing, E510 for one that holds no whole
-    records or other labels than 0 to 9, E511 where an output exists or cannot be written.
+    (`convert_cifar_data.cpp`). Raises NetcError E501 for a file that is missing, E510 for one with an incomplete
+    record or a label outside 0 to 9, E511 if an output exists or cannot be written.
     """
     outputs = {part: Path(out_folder) / f"cifar10_{part}_{backend}" for part in CIFAR_FILES}
     for target in outputs.values():
@@ -70,18 +70,18 @@ def _cifar_batch(path: Path) -> Bytes:
     except OSError as error:
         raise NetcError(f"`{path}` cannot be read: {error.strerror or error}", code="E501") from None
     if not len(data) or len(data) % CIFAR_RECORD:
-        raise NetcError(f"`{path}` holds {len(data)} bytes: not a multiple of {CIFAR_RECORD}", code="E510")
+        raise NetcError(f"`{path}` holds {len(data)} bytes, not a multiple of {CIFAR_RECORD}", code="E510")
     rows = data.reshape(-1, CIFAR_RECORD)
     if rows[:, 0].max() > 9:
         bad = int(np.argmax(rows[:, 0] > 9))
-        raise NetcError(f"record {bad} of `{path}` has label {rows[bad, 0]}: CIFAR-10's are 0 to 9", code="E510")
+        raise NetcError(f"record {bad} of `{path}` has label {rows[bad, 0]}: expected 0 to 9", code="E510")
     return rows
 
 
 def write_lmdb(out: Path | str, records: Iterable[tuple[Bytes, int]]) -> int:
-    """Write planes (c, h, w) of bytes and labels under keys of eight digits into an LMDB; gives their number.
+    """Write planes (c, h, w) of bytes and labels under keys of eight digits into an LMDB; returns their number.
 
-    The folder `out` appears when all is written. Raises NetcError E511 where it exists or cannot be written.
+    The directory `out` appears when it is complete. Raises NetcError E511 if it exists or cannot be written.
     """
     return write_planes(out, records)
 
@@ -95,7 +95,7 @@ def write_planes(
     progress: Progress = no_progress,
     total: int = 0,
 ) -> int:
-    """As `write_lmdb`, into either kind of database and under keys of `digits` digits."""
+    """As `write_lmdb`, into either kind of database, with keys of `digits` digits."""
     count = 0
     with new_database(out, backend) as put:
         for image, label in records:
