@@ -103,7 +103,7 @@ def test_a_name_that_does_not_tell_the_kind(tmp_path):
     assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((3, 4, 3), np.uint8))
     (tmp_path / "a.png").rename(tmp_path / "plain")
     (tmp_path / "list").write_text("plain 1\n")
-    with fault("E504", "does not tell"):
+    with fault("E504", "has no suffix that OpenCV can encode"):
         convert_images(tmp_path / "list", f"{tmp_path}/", tmp_path / "out", ImageSettings(encoded=True))
 
 

@@ -57,5 +57,5 @@ def test_records_that_do_not_fit(transform, record, text, field):
     with pytest.raises(NetcError, match=text) as caught:
         transform.shape(record)
     assert [(d.code, d.field) for d in caught.value.diagnostics] == [("E102", f"transform_param.{field}")]
-    with raises("E102", "a record of 0 channels"):
+    with raises("E102", "the record has 0 channels"):
         Transform().shape((0, 8, 9))
