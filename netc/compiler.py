@@ -185,13 +185,15 @@ def load(
     fold: bool = False,
     compile: bool = False,  # noqa: A002 - as in torch
     channels_last: bool = False,
+    parsed: Mapping[str, Weights] | None = None,
 ) -> Net:
     """A net as a torch.nn.Module, its data layers turned into inputs, in eval mode.
 
     `net` is a prototxt file, one in memory, or a .caffemodel; `weights` are files that are copied in by layer name, one
     after the other. A net in a .caffemodel brings its weights along where no other file is given. `shapes` gives the
     shapes of inputs that the file leaves open, `dialect` names the fork of Caffe that it is for. What no file fills
-    starts as the net's fillers say, from `seed`. Raises NetcError.
+    starts as the net's fillers say, from `seed`. `parsed` holds the contents of files
+    that are parsed already, by path. Raises NetcError.
 
     Three things make a net faster that is only tested; results are the same but for rounding:
 
@@ -211,7 +213,7 @@ def load(
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     if definition.weights_file and not files:
         files = [definition.weights_file]
-    held = [read(file) for file in files]
+    held = [(parsed or {}).get(str(file)) or read(file) for file in files]
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     for file, blobs in zip(files, held):
         _copy(module, blobs, str(file))

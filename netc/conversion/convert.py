@@ -9,7 +9,7 @@ from pathlib import Path
 from netc.compiler import weighted
 from netc.conversion import preprocess as preprocessing
 from netc.conversion.embedded_net import described
-from netc.conversion.models import Files, Misfits, listed, open_net, read_state
+from netc.conversion.models import Files, Misfits, WeightFiles, open_net, weight_files
 from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.conversion.writers import SUFFIXES, WRITERS, ExportOptions, Format, Half
 from netc.diagnostics import Diagnostic, NetcError, Source, counted
@@ -20,7 +20,6 @@ from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.losses_to_scores import losses_to_scores
-from netc.weights import read
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ def convert(
     """
     options = ExportOptions(fold, half, input_stage, scores, told or PreprocessOptions(), dialect)
     held = described(net, dialect)
-    weights = weights or held.weights
-    opened = open_net(held.source, weights, shapes={**(held.shapes or {}), **(shapes or {})}, misfits=misfits)
+    read_files = weight_files(held, weights)
+    opened = open_net(held.source, read_files, shapes={**(held.shapes or {}), **(shapes or {})}, misfits=misfits)
     model = _passed(weighted(opened), to, options)
     found, warnings = _preprocess(model, held.source, options)
-    warnings = (*held.notes, *_offered(opened.graph, to, options), *_unfilled(model, weights), *warnings)
+    warnings = (*held.notes, *_offered(opened.graph, to, options), *_unfilled(model, read_files), *warnings)
     target = _target(Path(output), to)
     files = WRITERS[to](model, opened, target, options, found)
     if found is not None:
@@ -84,13 +83,9 @@ def _target(output: Path, to: Format) -> Path:
     return output
 
 
-def _unfilled(model: Graph, weights: Files | None) -> tuple[Diagnostic, ...]:
-    """A warning where layers have weights that no file gave."""
-    files = listed(weights)
-    if any(read_state(file) is not None for file in files):
-        return ()  # a state_dict has all of them, or is an error
-    given = {layer.name for file in files for layer in read(file).layers if layer.blobs}
-    missing = [f"`{node.name}`" for node in model.nodes if model.arrays(node) and node.name not in given]
+def _unfilled(model: Graph, files: WeightFiles) -> tuple[Diagnostic, ...]:
+    """A warning where layers have weights that no file has."""
+    missing = [f"`{node.name}`" for node in model.nodes if model.arrays(node) and not files.fills(node.name)]
     if not missing:
         return ()
     message = f"no file has the weights of {counted(len(missing), 'layer')}: the initial values are kept"

@@ -17,7 +17,7 @@ from netc.layers.convolution import Convolution
 from netc.layers.inner_product import InnerProduct
 from netc.text import Tree, parse, print_tree
 from netc.text.literals import quote
-from netc.weights import atomic_write
+from netc.weights import Weights, atomic_write
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Described:
     shapes: Mapping[str, Shape] | None = None
     """Of the tops of data layers, as far as file and blobs tell them."""
     notes: tuple[Diagnostic, ...] = ()
+    parsed: Weights | None = None
+    """The contents of `weights`."""
 
 
 def described(net: str | Path | Source, dialect: str | None = None) -> Described:
@@ -42,7 +44,7 @@ def described(net: str | Path | Source, dialect: str | None = None) -> Described
     if definition.weights_file is None:
         return Described(net)
     notes = tuple(d for d in definition.report.diagnostics if d.code == "W803")
-    return Described(definition.source, definition.weights_file, _shapes(definition), notes)
+    return Described(definition.source, definition.weights_file, _shapes(definition), notes, definition.weights)
 
 
 def _shapes(definition: NetDefinition) -> dict[str, Shape]:

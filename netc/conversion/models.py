@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -14,14 +15,14 @@ import torch
 from torch import Tensor
 
 from netc import compiler
-from netc.conversion.embedded_net import described
+from netc.conversion.embedded_net import Described, described
 from netc.diagnostics import NetcError, Source, counted, did_you_mean
 from netc.ir.dims import Shape, text
 from netc.ir.graph import Graph
 from netc.passes.arrays import Array
 from netc.runtime.lower import Net
 from netc.runtime.net_weights import copy_weights, named_blobs
-from netc.weights import read
+from netc.weights import Weights, read
 from netc.weights.paging import release
 
 Files = str | Path | Sequence[str | Path]
@@ -39,9 +40,30 @@ Misfits = Literal["refuse", "skip", "reshape"]
 equal (a fully connected layer and a convolution), the numbers are read in the net's shape."""
 
 
+class WeightFiles:
+    """The weights files of one command, each opened and parsed once."""
+
+    def __init__(self, files: Files | None, parsed: Mapping[str, Weights] | None = None) -> None:
+        """`parsed` holds the contents of files that are parsed already, by path. Raises NetcError."""
+        held = parsed or {}
+        self.files = listed(files)
+        self.states = {str(f): s for f in self.files if str(f) not in held and (s := read_state(f)) is not None}
+        """The files that are a state_dict."""
+        self.blobs = {str(f): held.get(str(f)) or read(f) for f in self.files if str(f) not in self.states}
+        """The others: Caffe's blobs by layer."""
+
+    def fills(self, layer: str) -> bool:
+        """Whether a file has the weights of a layer; a state_dict has those of all."""
+        return bool(self.states) or layer in self._filled
+
+    @cached_property
+    def _filled(self) -> frozenset[str]:
+        return frozenset(layer.name for held in self.blobs.values() for layer in held.layers if layer.blobs)
+
+
 def open_net(
     net: str | Path | Source,
-    weights: Files | None = None,
+    weights: Files | WeightFiles | None = None,
     *,
     shapes: Mapping[str, Shape] | None = None,
     seed: int | None = 0,
@@ -56,23 +78,29 @@ def open_net(
     """
     found = described(net, dialect)
     net, shapes = found.source, {**(found.shapes or {}), **(shapes or {})}
-    states = {file: read_state(file) for file in listed(weights or found.weights)}
-    blobs = [file for file, state in states.items() if state is None]
+    files = weights if isinstance(weights, WeightFiles) else weight_files(found, weights)
     if misfits == "refuse":
-        opened = _loaded(net, blobs, shapes, seed)
+        opened = _loaded(net, files.blobs, shapes, seed)
     else:
         opened = compiler.load(net, shapes=shapes, seed=seed)
-        for file in blobs:
-            _copy(opened, file, misfits)
-    for file, state in states.items():
-        if state is not None:
-            load_state(opened, state, str(file))
+        for file, blobs in files.blobs.items():
+            _copy(opened, file, blobs, misfits)
+    for file, state in files.states.items():
+        load_state(opened, state, file)
     return opened
 
 
-def _loaded(net: str | Path | Source, files: list[Path], shapes: Mapping[str, Shape] | None, seed: int | None) -> Net:
+def weight_files(net: Described, weights: Files | None = None) -> WeightFiles:
+    """The weights files of a net: those given, else the one that the net is in. Raises NetcError."""
+    parsed = {str(net.weights): net.parsed} if net.weights and net.parsed else {}
+    return WeightFiles(weights or net.weights, parsed)
+
+
+def _loaded(
+    net: str | Path | Source, files: Mapping[str, Weights], shapes: Mapping[str, Shape] | None, seed: int | None
+) -> Net:
     try:
-        return compiler.load(net, files, shapes=shapes, seed=seed)
+        return compiler.load(net, list(files), shapes=shapes, seed=seed, parsed=files)
     except NetcError as error:
         raise NetcError(replace(d, help=_MISFIT_HELP) if d.code == "E306" else d for d in error.diagnostics) from None
 
@@ -83,18 +111,18 @@ _MISFIT_HELP = (
 )
 
 
-def _copy(net: Net, file: Path, misfits: Misfits) -> None:
+def _copy(net: Net, file: str, blobs: Weights, misfits: Misfits) -> None:
     """Copy a weights file into a net; layers of other shapes are reshaped, where they can be, or passed over."""
-    wanted = {name: [blob.shape for blob in blobs] for name, blobs in named_blobs(net)}
+    wanted = {name: [blob.shape for blob in own] for name, own in named_blobs(net)}
     layers: list[tuple[str, list[Array | None]]] = []
-    for layer in read(file).layers:
+    for layer in blobs.layers:
         arrays = [None if blob is None else blob.data for blob in layer.blobs]
         shapes = wanted.get(layer.name, [])
         if misfits == "reshape" and len(shapes) == len(arrays):
             pairs = zip(arrays, shapes)
             arrays = [a.reshape(s) if a is not None and a.size == prod(s) else a for a, s in pairs]
         layers.append((layer.name, arrays))
-    copy_weights(net, layers, str(file), allow_mismatch=misfits == "skip", copied=release)
+    copy_weights(net, layers, file, allow_mismatch=misfits == "skip", copied=release)
 
 
 def read_state(path: Path) -> dict[str, Tensor] | None:
