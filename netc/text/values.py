@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from netc.diagnostics import did_you_mean
+from netc.diagnostics import counted, did_you_mean
 from netc.schema import is_bvlc
 from netc.text.literals import integer, real, unquote
 
@@ -96,7 +96,7 @@ def _enum(name: str, names: dict[str, int], told: list[str], raw: str) -> int:
     number = integer(raw)
     if number is not None and number in names.values():
         return number
-    note = "expected one of " + ", ".join(told) if len(told) <= 12 else f"it has {len(told)} values"
+    note = "expected one of " + ", ".join(told) if len(told) <= 12 else f"it has {counted(len(told), 'value')}"
     bare = raw.strip("\"'")
     help = f"write `{bare}` without quotes" if bare in names and bare != raw else did_you_mean(bare, names)
     raise FaultError("E008", f"unknown value {_shown(raw)} of `{name}`", help, note)
