@@ -134,8 +134,8 @@ def check_one_label_an_item(bottoms: Shapes, index: int = 1) -> None:
 def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None) -> Tensor:
     """Labels as whole numbers, cut off towards 0 as Caffe does.
 
-    A label outside 0 to `classes` - 1 that is not `ignore` is NetcError E301. On a GPU, where that is told later, it
-    is moved inside meanwhile: an index out of range would take the whole CUDA context down before the report.
+    A label outside 0 to `classes` - 1 that is not `ignore` is NetcError E301. A GPU reports it later; until then the
+    label is clamped, because an index out of range would end the whole CUDA context before the report.
     """
     import torch
 
@@ -150,7 +150,7 @@ def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None)
 def normalizer(mode: Normalization, outer: int, inner: int, valid: Tensor | None, fixed: float = 1.0) -> Tensor | float:
     """What the loss is divided by, never below 1 so that a batch without a valid label gives 0, not NaN.
 
-    `valid` tells for each place whether it counts; None where all do. `fixed` is the number for PRE_FIXED.
+    `valid` is true for each position that counts; None where all do. `fixed` is the number for PRE_FIXED.
     """
     if mode == "VALID" and valid is not None:
         return valid.sum().clamp(min=1)
@@ -168,5 +168,5 @@ def bounded(values: Tensor, low: float = -math.inf, high: float = math.inf) -> T
 
 
 def around(scores: Tensor, axis: int) -> tuple[int, int, int]:
-    """Elements before the class axis, classes, elements behind it."""
+    """Elements before the class axis, classes, elements after it."""
     return math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])

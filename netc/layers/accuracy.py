@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @register("Accuracy", field="accuracy_param", v1="ACCURACY")
 @dataclass(frozen=True)
 class Accuracy(Layer):
-    """The share of labels whose class is among the `top_k` best; the second top has that share for each class.
+    """The fraction of labels whose class is among the `top_k` highest scores; the second top has it for each class.
 
     A class that scores the same as the label's counts as better than it: with all scores equal and `top_k` below the
     number of classes, the accuracy is 0. A class without labels has accuracy 0.
@@ -38,7 +38,7 @@ class Accuracy(Layer):
     axis: int = 1
     """The class axis."""
     ignore_label: int | None = None
-    """Places with this label do not count."""
+    """Positions with this label are ignored."""
 
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)

@@ -71,7 +71,7 @@ class ReLU(Layer):
         return nn.LeakyReLU(self.negative_slope) if self.negative_slope else nn.ReLU()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch.nn.functional as F
 
         return F.leaky_relu(bottoms[0], self.negative_slope) if self.negative_slope else F.relu(bottoms[0])
@@ -91,7 +91,7 @@ class PReLU(Layer):
     """
 
     filler: Filler = field(default_factory=lambda: Filler(value=0.25))
-    """How the slopes start."""
+    """How the slopes are initialized."""
     channel_shared: bool = False
     """One slope for all channels."""
 
@@ -130,7 +130,7 @@ class PReLU(Layer):
         return nn.PReLU(1 if self.channel_shared else bottoms[0][1])
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch.nn.functional as F
 
         return F.prelu(bottoms[0], weights[0])
@@ -150,7 +150,7 @@ class ELU(Layer):
     """
 
     alpha: float = 1.0
-    """What the negative side tends to, with the sign changed."""
+    """The limit for large negative x, with the sign changed."""
 
     role: ClassVar[Role] = "inner"
     overwritable: ClassVar[bool] = True
@@ -181,7 +181,7 @@ class ELU(Layer):
         return nn.ELU(self.alpha)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch.nn.functional as F
 
         return F.elu(bottoms[0], self.alpha)
@@ -215,7 +215,7 @@ class Sigmoid(Layer):
         return nn.Sigmoid()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return bottoms[0].sigmoid()
 
 
@@ -248,7 +248,7 @@ class TanH(Layer):
         return nn.Tanh()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return bottoms[0].tanh()
 
 
@@ -283,7 +283,7 @@ class BNLL(Layer):
         return nn.Softplus(threshold=LINEAR_FROM)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch.nn.functional as F
 
         return F.softplus(bottoms[0], threshold=LINEAR_FROM)
@@ -325,5 +325,5 @@ class Swish(Layer):
         return nn.SiLU() if self.beta == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return bottoms[0] * (bottoms[0] * self.beta).sigmoid()

@@ -38,7 +38,7 @@ class BatchNorm(Layer):
     """
 
     use_global_stats: bool | None = None
-    """Use the blobs' moments: None does so in test only."""
+    """Whether to normalize by the accumulated statistics; None does so in test only."""
     moving_average_fraction: float = 0.999
     """Factor that the accumulated statistics decay by with each training batch."""
     eps: float = 1e-5

@@ -32,7 +32,7 @@ def _axis(parameters: Fields, old: str) -> int:
 @register("Concat", field="concat_param", v1="CONCAT")
 @dataclass(frozen=True)
 class Concat(Layer):
-    """Joins its bottoms along `axis`, in their order.
+    """Concatenates its bottoms along `axis`.
 
     Shapes: (n, c1, h, w), (n, c2, h, w), ... to (n, c1 + c2 + ..., h, w) for axis 1.
 
@@ -43,7 +43,7 @@ class Concat(Layer):
     """
 
     axis: int = 1
-    """Was `concat_dim` once, which is read too."""
+    """The axis to concatenate along; its older name `concat_dim` is also accepted."""
 
     caffe_fields: ClassVar[CaffeFields] = {"axis": ("concat_param.axis", "concat_param.concat_dim")}
     bottom_count: ClassVar[Count] = Count(1, None)
@@ -65,11 +65,11 @@ class Concat(Layer):
         return ((*top[:axis], sum(bottom[axis] for bottom in bottoms), *top[axis + 1 :]),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: elements are moved only."""
+        """None: elements are only moved."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch
 
         return torch.cat(tuple(bottoms), self.axis)
@@ -78,7 +78,7 @@ class Concat(Layer):
 @register("Slice", field="slice_param", v1="SLICE")
 @dataclass(frozen=True)
 class Slice(Layer):
-    """Parts its bottom along `axis`, at the given points or in equal parts, one a top.
+    """Splits its bottom along `axis`, at the given points or into equal parts, one per top.
 
     Shapes: (n, c, h, w) to (n, p1, h, w), (n, p2 - p1, h, w), ..., (n, c - pk, h, w) for axis 1 and k points.
 
@@ -89,9 +89,9 @@ class Slice(Layer):
     """
 
     axis: int = 1
-    """Was `slice_dim` once, which is read too."""
+    """The axis to split along; its older name `slice_dim` is also accepted."""
     slice_point: tuple[int, ...] = ()
-    """Where each top but the first begins; empty for equal parts."""
+    """Where each top except the first begins; empty for equal parts."""
 
     caffe_fields: ClassVar[CaffeFields] = {"axis": ("slice_param.axis", "slice_param.slice_dim")}
     top_count: ClassVar[Count] = Count(1, None)
@@ -139,11 +139,11 @@ class Slice(Layer):
         return tuple(end - start for start, end in zip((0, *points), (*points, extent)))
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: elements are moved only."""
+        """None: elements are only moved."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch
 
         parts = self._parts(bottoms[0].shape[self.axis], mode.tops)
@@ -153,7 +153,7 @@ class Slice(Layer):
 @register("Split", v1="SPLIT")
 @dataclass(frozen=True)
 class Split(Layer):
-    """Gives its bottom to each top; the gradient is the sum of the tops' gradients.
+    """Copies its bottom to each top; the gradient is the sum of the tops' gradients.
 
     Shapes: any, kept.
 
@@ -170,7 +170,7 @@ class Split(Layer):
     is_identity_in_test: ClassVar[bool] = True
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return bottoms * tops
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:

@@ -28,21 +28,21 @@ class SlidingKernel(Layer):
     num_output: int
     """Number of channels of the top."""
     kernel: tuple[int, ...] = ()
-    """Window extents, one an axis or one for all; empty only where no axis follows `axis`."""
+    """Window extents, one per axis or one for all; empty only if no axis follows `axis`."""
     stride: tuple[int, ...] = (1,)
     """Distance between windows, one number per axis or one for all."""
     pad: tuple[int, ...] = (0,)
-    """Zeros on both sides (of the top, for a deconvolution: they are cut off)."""
+    """Zeros on both sides; for a deconvolution, elements that are removed from both sides of the top."""
     dilation: tuple[int, ...] = (1,)
     """Distance between the elements of a window, one number per axis or one for all."""
     group: int = 1
-    """Channels are split in so many groups, each with kernels of its own."""
+    """Number of groups that the channels are divided into, each with its own kernels."""
     axis: int = 1
     """The channel axis; all before it are batch axes."""
     bias_term: bool = True
     """Whether a learned bias is added to each output channel."""
     force_nd_im2col: bool = False
-    """How Caffe computes it; without effect here."""
+    """Selects Caffe's implementation; no effect in netc."""
     weight_filler: Filler = field(default_factory=Filler)
     """How the weights are initialized."""
     bias_filler: Filler = field(default_factory=Filler)
@@ -117,7 +117,7 @@ class SlidingKernel(Layer):
         )
 
     def weights(self, bottoms: Shapes) -> Weights:
-        """`weight`, kernels behind its two channel axes, and `bias` (num_output)."""
+        """`weight`, with the kernel after its two channel axes, and `bias` (num_output)."""
         axis = axis_of(self.axis, bottoms[0])
         kernel = each_axis(self.kernel, len(bottoms[0]) - axis - 1, "kernel_size")
         weight = Weight("weight", (*self._channels(bottoms[0][axis]), *kernel), self.weight_filler)
@@ -162,7 +162,7 @@ class SlidingKernel(Layer):
 @register("Convolution", field="convolution_param", v1="CONVOLUTION")
 @dataclass(frozen=True)
 class Convolution(SlidingKernel):
-    """Slides learned kernels over every axis behind `axis`, for each bottom with the same weights.
+    """Convolves each bottom with the same learned kernels, over every axis after `axis`.
 
     Shapes: (n, c, h, w) to (n, num_output, oh, ow), oh = (h + 2 pad - dilation (kernel - 1) - 1) / stride + 1.
 

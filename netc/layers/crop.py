@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @register("Crop", field="crop_param")
 @dataclass(frozen=True)
 class Crop(Layer):
-    """Cuts the first bottom to the extents of the second on all axes from `axis` on.
+    """Crops the first bottom to the extents of the second, on `axis` and all axes after it.
 
     Shapes: (n, c, h, w) and (m, d, oh, ow) to (n, c, oh, ow) with axis 2.
 
@@ -31,9 +31,9 @@ class Crop(Layer):
     """
 
     axis: int = 2
-    """The first axis that is cropped."""
+    """First axis to crop."""
     offset: tuple[int, ...] = ()
-    """Where the part starts: one number an axis, one for all, or none for 0."""
+    """Where the cropped part starts: one number per axis, one for all, or none for 0."""
 
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (1,)

@@ -38,7 +38,7 @@ LARGEST = -math.log(1.17549435082229e-38)
 """87.3: Caffe's largest loss of one label, as no probability counts below the least normal float32 (FLT_MIN)."""
 
 NO_LABEL = -(2**31)
-"""What torch is told to ignore where nothing is to be: no class, and no label that a file holds."""
+"""The label that torch ignores where none should be ignored: neither a class nor a label in any file."""
 
 
 @register("SoftmaxWithLoss", v1="SOFTMAX_LOSS")
@@ -58,7 +58,7 @@ class SoftmaxWithLoss(Layer):
     """
 
     ignore_label: int | None = None
-    """Places with this label count nowhere, whether or not it is a class."""
+    """Positions with this label are ignored, whether or not it is a class."""
     normalization: Normalization = "VALID"
     """What the summed loss is divided by."""
     axis: int = 1
@@ -163,7 +163,7 @@ class InfogainLoss(Layer):
     axis: int = 1
     """The class axis."""
     ignore_label: int | None = None
-    """Places with this label count nowhere, whether or not it is a class."""
+    """Positions with this label are ignored, whether or not it is a class."""
     normalization: Normalization = "VALID"
     """What the summed loss is divided by."""
     pre_fixed_normalizer: float = 1.0
@@ -273,7 +273,7 @@ class SigmoidCrossEntropyLoss(Layer):
     ignore_label: int | None = None
     """Targets that are this number, cut off towards 0, count nowhere."""
     normalization: Normalization = "BATCH_SIZE"
-    """Unlike in the other losses, the items of the batch unless told otherwise."""
+    """What the summed loss is divided by; unlike in other losses, by default the number of items in the batch."""
     pre_fixed_normalizer: float = 1.0
     """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
 

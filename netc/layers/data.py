@@ -88,17 +88,17 @@ class Data(ImageLayer):
     """
 
     source: str = ""
-    """The database's folder."""
+    """Path of the database."""
     backend: Literal["LEVELDB", "LMDB"] = "LEVELDB"
     """Format of the database."""
     rand_skip: int = 0
-    """Start behind up to so many records, by chance; BVLC 1.0 no longer heeds it."""
+    """Skip a random number of records, up to this, at the start; BVLC 1.0 ignores it."""
     force_encoded_color: bool = False
     """The older name of `force_color`."""
     prefetch: int = 4
-    """Batches read ahead."""
+    """Number of batches to read ahead."""
     shuffle: bool = False
-    """A new order of all records in each epoch (yjxiong, Intel, NVIDIA)."""
+    """Whether records are shuffled in each epoch (forks of yjxiong, Intel and NVIDIA)."""
 
     top_count: ClassVar[Count] = Count(1, 2)
     message: ClassVar[str] = "data_param"
@@ -113,7 +113,7 @@ class Data(ImageLayer):
 @register("ImageData", v1="IMAGE_DATA")
 @dataclass(frozen=True)
 class ImageData(ImageLayer):
-    """Image files and labels from a list with a path and a number in each line.
+    """Images and labels from a list file with a path and a number per line.
 
     Shapes: to (batch_size, 3 or 1, h, w), resized, then cropped, and (batch_size).
 
@@ -126,11 +126,11 @@ class ImageData(ImageLayer):
     batch_size: int = 1
     """Number of images per batch."""
     source: str = ""
-    """The list's path."""
+    """Path of the list file."""
     rand_skip: int = 0
-    """Start behind up to so many lines, by chance."""
+    """Skip a random number of lines, up to this, at the start."""
     shuffle: bool = False
-    """A new order in each epoch."""
+    """Whether the list is shuffled in each epoch."""
     new_height: int = 0
     """Resize to this height; 0, with `new_width`, leaves each image's size."""
     new_width: int = 0
@@ -138,7 +138,7 @@ class ImageData(ImageLayer):
     is_color: bool = True
     """Three channels, blue first, or one."""
     root_folder: str = ""
-    """Put before each path, as it stands."""
+    """Prefix of each path, without a separator."""
 
     top_count: ClassVar[Count] = Count(2)
     message: ClassVar[str] = "image_data_param"
@@ -162,7 +162,7 @@ class ImageData(ImageLayer):
 @register("WindowData", v1="WINDOW_DATA")
 @dataclass(frozen=True)
 class WindowData(ImageLayer):
-    """Windows of image files around objects and background, as R-CNN is trained with.
+    """Windows of images around objects and background, for training R-CNN.
 
     Shapes: to (batch_size, c, crop_size, crop_size) and (batch_size).
 
@@ -179,15 +179,15 @@ class WindowData(ImageLayer):
     bg_threshold: float = 0.5
     """Windows that overlap every object by less are background, with label 0."""
     fg_fraction: float = 0.25
-    """The share of foreground in a batch."""
+    """The fraction of foreground windows in a batch."""
     context_pad: int = 0
     """Pixels of context around each window, measured after it was scaled to the crop."""
     crop_mode: Literal["warp", "square"] = "warp"
     """Whether a window is stretched to the crop, or the square around it is scaled."""
     cache_images: bool = False
-    """Keep the encoded files in memory."""
+    """Whether the encoded files are kept in memory."""
     root_folder: str = ""
-    """Put before each path, as it stands."""
+    """Prefix of each path, without a separator."""
 
     top_count: ClassVar[Count] = Count(2)
     message: ClassVar[str] = "window_data_param"

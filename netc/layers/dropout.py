@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @register("Dropout", field="dropout_param", v1="DROPOUT")
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """In training sets elements to 0 at random and multiplies the others by 1 / (1 - ratio); else does nothing.
+    """In training, sets random elements to 0 and multiplies the others by 1 / (1 - ratio); in test, the identity.
 
     Without `scale_train` the others stay as they are in training, and in test all are multiplied by 1 - ratio.
 
@@ -31,11 +31,11 @@ class Dropout(Layer):
     """
 
     dropout_ratio: float = 0.5
-    """The chance of an element to be set to 0."""
+    """The probability that an element is set to 0."""
     scale_train: bool = True
-    """False scales in test, instead of in training (Fast R-CNN's Caffe)."""
+    """Whether to scale in training; if false, elements are scaled in test instead (Fast R-CNN's Caffe)."""
     sample_weights_test: bool = False
-    """Do in test what is done in training (SegNet's Caffe)."""
+    """Whether to drop elements in test as well (SegNet's Caffe)."""
 
     in_place = True
     role: ClassVar[Role] = "inner"
@@ -53,7 +53,7 @@ class Dropout(Layer):
         return not self.dropout_ratio or (self.scale_train and not self.sample_weights_test)
 
     def __post_init__(self) -> None:
-        """Raises NetcError E103 for a ratio that leaves nothing or is no chance; 0 drops nothing."""
+        """Raises NetcError E103 for a ratio that is not at least 0 and less than 1; 0 drops nothing."""
         if not 0 <= self.dropout_ratio < 1:
             fail(
                 f"`dropout_ratio` is {self.dropout_ratio:g}: it must be at least 0 and below 1",
@@ -68,7 +68,7 @@ class Dropout(Layer):
         return nn.Dropout(self.dropout_ratio) if self.scale_train and not self.sample_weights_test else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch
         import torch.nn.functional as F
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 @register("DummyData", field="dummy_data_param", v1="DUMMY_DATA")
 @dataclass(frozen=True)
 class DummyData(DataLayer):
-    """Tops filled by `data_filler`: once where it is `constant`, else anew in each pass.
+    """Tops filled by `data_filler`: once if it is `constant`, otherwise again in each pass.
 
     Shapes: to `shape` each, or (num, channels, height, width) in the older spelling; one serves all tops.
 
@@ -31,11 +31,11 @@ class DummyData(DataLayer):
     """
 
     shape: tuple[Shape, ...] = ()
-    """One for all tops, or one a top."""
+    """One shape for all tops, or one per top."""
     data_filler: tuple[Filler, ...] = ()
-    """None fills zeros, one serves all tops, else one a top."""
+    """One filler for all tops, or one per top; empty fills zeros."""
     num: tuple[int, ...] = ()
-    """The older spelling: extents along each axis, one for all tops or one a top; excludes `shape`."""
+    """The older spelling: extents of axis 0, one for all tops or one per top; excludes `shape`."""
     channels: tuple[int, ...] = ()
     """The older spelling: extents of axis 1."""
     height: tuple[int, ...] = ()

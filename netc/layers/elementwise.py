@@ -38,14 +38,14 @@ class AbsVal(Layer):
     sees: ClassVar[Sees] = "place"
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return bottoms[0].abs()
 
 
 @register("Clip", field="clip_param")
 @dataclass(frozen=True)
 class Clip(Layer):
-    """x kept between `min` and `max`; the gradient is 1 from bound to bound, bounds included, and 0 outside.
+    """Clamps x to the range from `min` to `max`; the gradient is 1 within the range, bounds included, and 0 outside.
 
     Where `min` is above `max`, `min` is what comes out.
 
@@ -80,7 +80,7 @@ class Clip(Layer):
         return Cost(operations=2 * product(tops[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         if self.min <= self.max:
             return bottoms[0].clamp(self.min, self.max)
         return bottoms[0].clamp(max=self.max).clamp(min=self.min)  # torch's own clamp gives `max` here
@@ -171,7 +171,7 @@ class Log(Layer):
         return Cost(operations=product(tops[0]) * (1 + given))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         y = _affine(bottoms[0], self.scale, self.shift).log()
         logarithm = _log(self.base)
         return y if logarithm == 1 else y * (1 / logarithm)
@@ -244,7 +244,7 @@ class Power(Layer):
         return Cost(operations=product(tops[0]) * given)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         import torch
 
         x = bottoms[0]
@@ -277,12 +277,12 @@ class Threshold(Layer):
     sees: ClassVar[Sees] = "place"
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return (bottoms[0] > self.threshold).to(bottoms[0].dtype)
 
 
 def _log(base: float) -> float:
-    """The logarithm of a base, 1 of Caffe's -1. Raises NetcError E103 where it is no finite number."""
+    """The logarithm of a base, 1 of Caffe's -1. Raises NetcError E103 where it is not a finite number."""
     if base == NATURAL:
         return 1.0
     if not 0 < base < math.inf:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @register("Eltwise", field="eltwise_param", v1="ELTWISE")
 @dataclass(frozen=True)
 class Eltwise(Layer):
-    """The sum, the product or the maximum of its bottoms at each place.
+    """The elementwise sum, product or maximum of its bottoms.
 
     The gradient of a maximum goes to one bottom: of the first two to the second where they are equal, and to a
     later one only where it is above all before it.

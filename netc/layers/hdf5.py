@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @register("HDF5Data", field="hdf5_data_param", v1="HDF5_DATA")
 @dataclass(frozen=True)
 class HDF5Data(DataLayer):
-    """Rows of the datasets that carry the tops' names, from each HDF5 file of a list.
+    """Rows of the datasets named like the tops, from each HDF5 file of a list.
 
     A record is a row of each dataset.
 
@@ -42,7 +42,7 @@ class HDF5Data(DataLayer):
     batch_size: int = 0
     """Number of rows per batch."""
     shuffle: bool = False
-    """A new order of files, and of rows in each file, in every epoch."""
+    """Whether the files, and the rows of each file, are shuffled in each epoch."""
 
     fed_by: ClassVar[FedBy] = "hdf5"
 
@@ -76,7 +76,7 @@ class HDF5Data(DataLayer):
 class HDF5Output(Layer):
     """Writes its bottoms to an HDF5 file, as float32 datasets `data` and `label` of shape (n, c, h, w).
 
-    The first pass replaces the file, each later one adds its items behind (Caffe's second pass fails, as it makes
+    The first pass replaces the file, each later one appends its items (Caffe's second pass fails, because it creates
     the datasets anew).
 
     Shapes: two bottoms of at most four axes and the same items, no top.
@@ -143,7 +143,7 @@ class HDF5Output(Layer):
 
 
 def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
-    """Replace the file, or add rows behind its own."""
+    """Replace the file, or append rows."""
     import h5py
 
     _reserve(path, sum(rows.nbytes for rows in arrays), first)
@@ -158,7 +158,7 @@ def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
 
 
 def _reserve(path: str, size: int, first: bool) -> None:
-    """Find out whether there is room for so many bytes, in place of the old ones or behind them.
+    """Check that there is space for so many bytes, in place of the old ones or after them.
 
     A disk that is full in the middle of its work makes HDF5 crash the process. What is too much here (chunks that are
     not full, and HDF5's own notes) is given back when HDF5 closes the file.

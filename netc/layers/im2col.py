@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @register("Im2col", field="convolution_param", v1="IM2COL")
 @dataclass(frozen=True)
 class Im2col(Layer):
-    """Spreads the elements of each window over the channel axis, zeros where it meets the padding.
+    """Moves the elements of each window to the channel axis; padding contributes zeros.
 
     Shapes: (n, c, h, w) to (n, c kh kw, oh, ow), with the windows of Convolution.
 
@@ -33,7 +33,7 @@ class Im2col(Layer):
     """
 
     kernel: tuple[int, ...]
-    """Window extents, one an axis or one for all."""
+    """Window extents, one per axis or one for all."""
     stride: tuple[int, ...] = (1,)
     """Distance between windows, one number per axis or one for all."""
     pad: tuple[int, ...] = (0,)
@@ -43,7 +43,7 @@ class Im2col(Layer):
     axis: int = 1
     """The channel axis; all before it are batch axes."""
     force_nd_im2col: bool = False
-    """How Caffe computes it; without effect here."""
+    """Selects Caffe's implementation; no effect in netc."""
 
     caffe_fields: ClassVar[CaffeFields] = window_fields("convolution_param")
     top_count: ClassVar[Count] = Count(1)
@@ -99,7 +99,7 @@ class Im2col(Layer):
         if axis is None:
             fail(f"axis {self.axis} of a bottom with {counted(axes, 'axis')}", field="axis")
         if axis == axes - 1:
-            fail(f"no spatial axis behind axis {axis} of a bottom with {counted(axes, 'axis')}", field="axis")
+            fail(f"no spatial axis after axis {axis} of a bottom with {counted(axes, 'axis')}", field="axis")
         return axis
 
     def windows(self, axes: int) -> Windows:

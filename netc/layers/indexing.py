@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @register("BatchReindex")
 @dataclass(frozen=True)
 class BatchReindex(Layer):
-    """Takes the items of the first bottom that the second names, in its order, repeats allowed.
+    """Selects items of the first bottom by the indices in the second, in their order; an index may repeat.
 
     Shapes: (n, ...) and (m) to (m, ...). Indices from 0 to n - 1; they get no gradient.
 
@@ -47,7 +47,7 @@ class BatchReindex(Layer):
         return ((*indices, *items[1:]),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: elements are moved only."""
+        """None: elements are only moved."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
@@ -62,9 +62,9 @@ class BatchReindex(Layer):
 @register("Filter")
 @dataclass(frozen=True)
 class Filter(Layer):
-    """Keeps the items of each bottom where the last bottom, the selector, is not 0: a top for each bottom but it.
+    """Keeps the items of each bottom where the last bottom, the selector, is not 0; one top per other bottom.
 
-    Shapes: (n, ...), ..., selector (n) or (n, 1, ...) to (?, ...), ...: only the data tells how many are kept.
+    Shapes: (n, ...), ..., selector (n) or (n, 1, ...) to (?, ...), ...: only the data determines how many are kept.
 
     >>> Filter().infer(((5, 3), (5, 2, 4), (5, 1)), 2)
     ((?, 3), (?, 2, 4))
@@ -90,7 +90,7 @@ class Filter(Layer):
                 field="top",
             )
         if not selector or any(differ(extent, 1) for extent in selector[1:]):
-            fail(f"the selector {text(selector)} must have extents of 1 behind the first axis", field="bottom")
+            fail(f"the selector {text(selector)} must have extents of 1 after the first axis", field="bottom")
         for index, bottom in enumerate(items):
             if not bottom or differ(bottom[0], selector[0]):
                 fail(

@@ -35,7 +35,7 @@ class InnerProduct(Layer):
     num_output: int
     """Number of elements of each output vector."""
     axis: int = 1
-    """The first axis of the vector; all before it stay."""
+    """First axis of the vector; the axes before it are kept."""
     transpose: bool = False
     """The blob holds the matrix as (inputs, num_output)."""
     bias_term: bool = True
@@ -81,7 +81,7 @@ class InnerProduct(Layer):
         return nn.Linear(bottoms[0][-1], self.num_output, self.bias_term)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says."""
+        """Computed as described in the class docstring."""
         import torch.nn.functional as F
 
         vectors = bottoms[0].flatten(axis_of(self.axis, tuple(bottoms[0].shape)))
@@ -94,7 +94,7 @@ class InnerProduct(Layer):
 @register("Embed", field="embed_param")
 @dataclass(frozen=True)
 class Embed(Layer):
-    """Looks up a learned vector for each index of the bottom, from 0 to input_dim - 1.
+    """Looks up a learned vector for each index in the bottom, from 0 to input_dim - 1.
 
     Shapes: (...) to (..., num_output).
 
@@ -107,7 +107,7 @@ class Embed(Layer):
     num_output: int
     """Number of elements of each vector."""
     input_dim: int
-    """How many vectors there are."""
+    """Number of vectors."""
     bias_term: bool = True
     """Whether one learned bias vector is added to every looked-up vector."""
     weight_filler: Filler = field(default_factory=Filler)
@@ -129,7 +129,7 @@ class Embed(Layer):
         return made
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return ((*bottoms[0], self.num_output),)
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:

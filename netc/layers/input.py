@@ -25,7 +25,7 @@ def _checked(shape: Shape) -> None:
 @register("Input", field="input_param")
 @dataclass(frozen=True)
 class Input(DataLayer):
-    """Blobs that whoever runs the net gives, of the shapes told here: one for all tops, or one for each.
+    """Inputs of the net, of the declared shapes: one for all tops, or one for each.
 
     Shapes: as given; without any, nothing is known of them.
 
@@ -58,7 +58,7 @@ class Input(DataLayer):
             _checked(shape)
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
-        """The shapes told. Raises NetcError E101 where their number fits neither 0, 1 nor the tops."""
+        """The declared shapes. Raises NetcError E101 where their number fits neither 0, 1 nor the tops."""
         if not self.shape:
             return (None,) * tops
         if len(self.shape) not in (1, tops):
@@ -104,7 +104,7 @@ class ParameterLayer(Layer):
         _checked(self.shape)
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return (self.shape,)
 
     def weights(self, bottoms: Shapes) -> Weights:
@@ -123,7 +123,7 @@ class ParameterLayer(Layer):
 @register("Silence", v1="SILENCE")
 @dataclass(frozen=True)
 class Silence(Layer):
-    """Takes any bottoms and gives no top, so that blobs nobody reads are no outputs of the net.
+    """Reads any bottoms and has no top, so that blobs without other readers are not outputs of the net.
 
     Shapes: any to nothing.
 
@@ -138,9 +138,9 @@ class Silence(Layer):
     role: ClassVar[Role] = "sink"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return ()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return ()

@@ -64,12 +64,12 @@ class EuclideanLoss(Layer):
 @register("ContrastiveLoss", field="contrastive_loss_param", v1="CONTRASTIVE_LOSS")
 @dataclass(frozen=True)
 class ContrastiveLoss(Layer):
-    """Draws similar pairs together and pushes the others apart, up to a margin.
+    """Pulls similar pairs together and pushes dissimilar pairs apart, up to a margin.
 
     With d the distance between a pair's vectors, a similar pair (third bottom not 0) costs d^2 and another
     max(margin - d, 0)^2, halved and averaged over the n pairs. `legacy_version` has max(margin - d^2, 0) instead.
 
-    Shapes: (n, c) twice and (n), or these with ones behind, to a scalar.
+    Shapes: (n, c) twice and (n), or these with trailing extents of 1, to a scalar.
 
     >>> ContrastiveLoss(margin=2.0).infer(((6, 4), (6, 4), (6,)), 1)
     ((),)
@@ -81,7 +81,7 @@ class ContrastiveLoss(Layer):
     margin: float = 1.0
     """Distance beyond which a dissimilar pair costs nothing."""
     legacy_version: bool = False
-    """The loss Caffe had before it followed the paper."""
+    """Whether to use Caffe's loss from before it followed the paper."""
 
     bottom_count: ClassVar[Count] = Count(3)
     is_loss: ClassVar[bool] = True
@@ -128,11 +128,11 @@ class ContrastiveLoss(Layer):
 @register("HingeLoss", field="hinge_loss_param", v1="HINGE_LOSS")
 @dataclass(frozen=True)
 class HingeLoss(Layer):
-    """One-versus-all hinge: max(0, 1 - score) of the label's class and max(0, 1 + score) of all others.
+    """One-versus-all hinge loss: max(0, 1 - score) of the label's class and max(0, 1 + score) of all others.
 
     Summed (`L1`) or summed as squares (`L2`), and averaged over the n items.
 
-    Shapes: (n, ...) scores and n labels to a scalar; all behind the first axis are classes.
+    Shapes: (n, ...) scores and n labels to a scalar; all axes after the first are classes.
 
     >>> HingeLoss(norm="L2").infer(((6, 5), (6,)), 1)
     ((),)
@@ -177,7 +177,7 @@ class HingeLoss(Layer):
 class MultinomialLogisticLoss(Layer):
     """Negative logarithm of each label's probability, averaged over the n items; the bottom holds probabilities.
 
-    Shapes: (n, ...) probabilities and n labels to a scalar; all behind the first axis are classes.
+    Shapes: (n, ...) probabilities and n labels to a scalar; all axes after the first are classes.
 
     >>> MultinomialLogisticLoss().infer(((6, 5), (6, 1, 1, 1)), 1)
     ((),)

@@ -81,7 +81,7 @@ class LRN(Layer):
         return Cost(operations=product(tops[0]) * (window + 4))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says."""
+        """Computed as described in the class docstring."""
         from netc.functions.local_response import LocalResponse
 
         across = self.norm_region == "ACROSS_CHANNELS"
@@ -105,9 +105,9 @@ class MVN(Layer):
     """
 
     normalize_variance: bool = True
-    """False: only the mean is subtracted."""
+    """Whether to divide by the standard deviation; if false, only the mean is subtracted."""
     across_channels: bool = False
-    """One mean an image instead of one a plane."""
+    """Whether the mean is taken over the whole image instead of each channel."""
     eps: float = 1e-9
     """Added to the standard deviation before dividing."""
 
@@ -130,7 +130,7 @@ class MVN(Layer):
         return Cost(operations=product(tops[0]) * (5 if self.normalize_variance else 2))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says."""
+        """Computed as described in the class docstring."""
         from netc.functions.mean_variance import MeanVariance
 
         (shape,) = self.infer((tuple(bottoms[0].shape),), 1)

@@ -36,7 +36,7 @@ class Frame(NamedTuple):
     before: int
     """Padding before the first element: Caffe's `pad`."""
     after: int
-    """Padding behind the last element that makes the last window end inside."""
+    """Padding after the last element, so that the last window ends inside."""
     windows: int
     """How many there are."""
 
@@ -52,7 +52,7 @@ class Pooling(Layer):
     and weights the elements by these probabilities in test.
 
     Shapes: (n, c, h, w) to (n, c, oh, ow), oh = ceil((h + 2 pad - kernel) / stride) + 1 (floor with `FLOOR`);
-    with padding, a last window that would start behind the plane's far side is left out. Without, it is kept
+    with padding, a last window that would start beyond the plane is omitted. Without padding, it is kept
     as in Caffe: `MAX` gives -FLT_MAX there, `AVE` 0 / 0 or 0.
 
     >>> Pooling(kernel=(3, 3), stride=(2, 2)).infer(((1, 64, 112, 112),), 1)[0]
@@ -178,7 +178,7 @@ class Pooling(Layer):
 
     @property
     def stays_inside(self) -> bool:
-        """Whether no window starts behind the plane, whatever its size.
+        """Whether no window starts beyond the plane, for any size of it.
 
         One does only where windows are rounded up, nothing is padded, and strides are longer than kernels.
         """

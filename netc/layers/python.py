@@ -22,7 +22,7 @@ _CAFFE_NAMES = {"module_name": "module", "class_name": "layer"}
 @register("Python", field="python_param")
 @dataclass(frozen=True)
 class Python(Layer):
-    """Runs class `class_name` of Python module `module_name`, which alone knows its shapes and blobs.
+    """Runs class `class_name` of Python module `module_name`, which determines its shapes and blobs.
 
     A net file is data: nothing that it names is imported or run here. The Python interface, and the command line with
     `--allow-python-layers`, replace this layer with a HostedPython (`netc.runtime.python_host`).

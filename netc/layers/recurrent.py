@@ -42,7 +42,7 @@ class Recurrent(Layer):
     expose_hidden: bool = False
     """Read the initial hidden states from bottoms and return the final ones as tops."""
     debug_info: bool = False
-    """Caffe logs the unrolled net; without effect here."""
+    """Whether Caffe logs the unrolled net; no effect in netc."""
     weight_filler: Filler = field(default_factory=Filler)
     """How the weights are initialized."""
     bias_filler: Filler = field(default_factory=Filler)
@@ -164,7 +164,7 @@ class Recurrent(Layer):
 @register("RNN", field="recurrent_param")
 @dataclass(frozen=True)
 class RNN(Recurrent):
-    """A plain recurrent net with a hidden layer and an output layer of `num_output` units each.
+    """A simple recurrent network with a hidden layer and an output layer of `num_output` units each.
 
     h_t = tanh(W_hh cont_t h_{t-1} + W_xh x_t + b_h [+ W_xh_static x_static]), o_t = tanh(W_ho h_t + b_o).
 
@@ -191,7 +191,7 @@ class RNN(Recurrent):
         )
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Outputs are computed for all steps at once, behind the loop."""
+        """Outputs are computed for all steps at once, after the loop."""
         import torch
         import torch.nn.functional as F
 
@@ -208,7 +208,7 @@ class RNN(Recurrent):
 @register("LSTM", field="recurrent_param")
 @dataclass(frozen=True)
 class LSTM(Recurrent):
-    """Long short-term memory: gates i, f, o and input g, in this order in every weight.
+    """Long short-term memory (LSTM); every weight holds the gates i, f, o and the input g in this order.
 
     (i', f', o', g') = W_hc cont_t h_{t-1} + W_xc x_t + b_c [+ W_xc_static x_static], then LSTMUnit.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @register("Reduction", field="reduction_param")
 @dataclass(frozen=True)
 class Reduction(Layer):
-    """`coeff` times the sum, the sum of absolute values, of squares, or the mean, over `axis` and all behind it.
+    """`coeff` times the sum, the sum of absolute values, of squares, or the mean, over `axis` and all axes after it.
 
     Shapes: (n, c, h, w) to (n, c) for axis 2, to a scalar () for axis 0. The gradient of |x| at 0 is 0.
 
@@ -63,7 +63,7 @@ class Reduction(Layer):
         return Cost(operations=each * product(bottoms[0]) + factor * product(tops[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         rows = bottoms[0].flatten(self.axis)
         top = self._reduced(rows)
         return top if self.coeff == 1 else top * self.coeff
@@ -79,7 +79,7 @@ class Reduction(Layer):
 @register("ArgMax", field="argmax_param", v1="ARGMAX")
 @dataclass(frozen=True)
 class ArgMax(Layer):
-    """Where the `top_k` greatest elements stand, greatest first; of equal ones the last stands first.
+    """The positions of the `top_k` greatest elements, greatest first; of equal elements the last comes first.
 
     Shapes: without `axis`, over all elements of each item: (n, c, h, w) to (n, 1, top_k, 1), with `out_max_val` to
     (n, 2, top_k, 1), places and then values; at least three axes. With `axis`, over that axis, which becomes

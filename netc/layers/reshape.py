@@ -41,7 +41,7 @@ class Reshape(Layer):
     shape: Shape = ()
     """The new extents."""
     axis: int = 0
-    """The first axis that is replaced; negative ones count from the end, -1 being behind the last axis."""
+    """The first axis that is replaced; negative ones count from the end, -1 being the position after the last axis."""
     num_axes: int = -1
     """How many axes are replaced: -1 is all to the last, 0 inserts."""
 
@@ -90,7 +90,7 @@ class Reshape(Layer):
         return (*bottom[:start], *new, *bottom[end:])
 
     def _replaced(self, bottom: Shape) -> tuple[int, int]:
-        """The first axis that is replaced, and the one behind the last."""
+        """The first axis that is replaced, and the one after the last."""
         axes = len(bottom)
         start = self.axis if self.axis >= 0 else axes + self.axis + 1
         if not 0 <= start <= axes:
@@ -135,7 +135,7 @@ class Reshape(Layer):
 @register("Flatten", field="flatten_param", v1="FLATTEN")
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Makes one axis of those from `axis` to `end_axis`, both included.
+    """Merges the axes from `axis` to `end_axis`, both included, into one.
 
     Shapes: (n, c, h, w) to (n, c h w). An `end_axis` just before `axis` inserts an axis of 1.
 
@@ -161,7 +161,7 @@ class Flatten(Layer):
         return ((*bottom[:start], product(bottom[start:end]), *bottom[end:]),)
 
     def _axes(self, bottom: Shape) -> tuple[int, int]:
-        """The first axis, and the one behind the last."""
+        """The first axis, and the one after the last."""
         start, end = axis_of(self.axis, bottom), axis_of(self.end_axis, bottom, "end_axis") + 1
         if end < start:
             fail(f"`end_axis` {self.end_axis} lies before `axis` {self.axis}", code="E101", field="end_axis")
@@ -179,7 +179,7 @@ class Flatten(Layer):
         return nn.Flatten(self.axis, self.end_axis) if start < end else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         start, end = self._axes(tuple(bottoms[0].shape))
         return bottoms[0].flatten(start, end - 1) if start < end else bottoms[0].unsqueeze(start)
 
@@ -187,7 +187,7 @@ class Flatten(Layer):
 @register("Tile", field="tile_param")
 @dataclass(frozen=True)
 class Tile(Layer):
-    """Puts its bottom `tiles` times one behind the other along `axis`.
+    """Repeats its bottom `tiles` times along `axis`.
 
     Shapes: (n, c, h, w) to (n, tiles c, h, w) for axis 1.
 
@@ -231,7 +231,7 @@ class Tile(Layer):
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         times = [1] * bottoms[0].dim()
         times[self.axis] = self.tiles
         return bottoms[0].repeat(times)

@@ -95,7 +95,7 @@ class Scale(Broadcast):
     """
 
     filler: Filler = field(default_factory=lambda: Filler(value=1.0))
-    """How the factor starts: with ones, where the file does not say."""
+    """How the factor is initialized; ones by default."""
     bias_term: bool = False
     """Whether a learned bias is added after the multiplication."""
     bias_filler: Filler = field(default_factory=Filler)
@@ -112,7 +112,7 @@ class Scale(Broadcast):
         return Cost(operations=product(tops[0]) * (1 + self.bias_term))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says."""
+        """Computed as described in the class docstring."""
         import torch
 
         factor = self.spread((*bottoms, *weights)[1], bottoms[0])
@@ -142,5 +142,5 @@ class Bias(Broadcast):
         return (Weight("bias", self.operand(bottoms), self.filler),) * (len(bottoms) == 1)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says."""
+        """Computed as described in the class docstring."""
         return bottoms[0] + self.spread((*bottoms, *weights)[1], bottoms[0])

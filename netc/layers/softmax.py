@@ -62,5 +62,5 @@ class Softmax(Layer):
         return nn.Softmax(dim=self.axis)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class."""
+        """Computed as described in the class docstring."""
         return bottoms[0].softmax(self.axis)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @register("SPP", field="spp_param")
 @dataclass(frozen=True)
 class SPP(Layer):
-    """Pools the whole plane into 1, 2 x 2, 4 x 4, ... bins, and lists all of them: a vector whatever the size.
+    """Pools the whole plane into 1, 2 x 2, 4 x 4, ... bins and concatenates them: a vector for any input size.
 
     Shapes: (n, c, h, w) to (n, c (1 + 4 + ... + 4 ** (pyramid_height - 1))); a pyramid of one level stays
     (n, c, 1, 1), as in Caffe.

@@ -72,7 +72,7 @@ def test_what_does_not_fit():
         layer_from("Im2col").infer(((2, 3, 4),), 1)
     with raises("E102", "axis 5 of a bottom with 3 axes"):
         Im2col((1,), axis=5).infer(((2, 3, 4),), 1)
-    with raises("E102", "no spatial axis behind axis 2 of a bottom with 3 axes"):
+    with raises("E102", "no spatial axis after axis 2 of a bottom with 3 axes"):
         Im2col((1,), axis=-1).infer(((2, 3, 4),), 1)
     with raises("E102", "kernel of 7 does not fit an input of 4 with padding 1"):
         Im2col((4,), pad=(1,), dilation=(2,)).infer(((2, 3, 4),), 1)

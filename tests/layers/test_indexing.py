@@ -96,7 +96,7 @@ class TestFilter:
         ("code", "bottoms", "tops", "text"),
         [
             ("E101", ((5, 3), (5, 2), (5,)), 1, "expected 2 tops for 3 bottoms, got 1"),
-            ("E102", ((5, 3), (5, 2)), 1, r"the selector \[5,2\] must have extents of 1 behind the first axis"),
+            ("E102", ((5, 3), (5, 2)), 1, r"the selector \[5,2\] must have extents of 1 after the first axis"),
             ("E102", ((5, 3), ()), 1, r"the selector \[\] must have extents of 1"),
             ("E102", ((5, 3), (4, 2), (5,)), 2, r"bottom 1 is \[4,2\], but the selector has 5 items"),
         ],
