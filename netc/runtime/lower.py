@@ -13,6 +13,7 @@ from netc.diagnostics import NetcError, counted, did_you_mean
 from netc.ir.dims import differ, known, text
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Layer, Weights
+from netc.ir.layer_host import PythonCode
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.dtypes import fed_tensor
@@ -234,11 +235,18 @@ def made(graph: Graph, node: Node) -> nn.Module:
             f"weights of layer `{node.name}` depend on an unknown extent",
             code="E203",
             span=node.span,
-            help="set the data's shape: `--shape data=n,c,h,w`",
+            help=_help_for_unknown(graph),
         )
     if unknown or _reshapes(graph, node):
         return LayerModule(node.layer, weights, len(node.tops), node.name, node.span)
     return module_for(node, graph.shapes(node.bottoms), weights)
+
+
+def _help_for_unknown(graph: Graph) -> str:
+    """How the unknown extents become known: a Python layer has shapes once it may run."""
+    if any(isinstance(node.layer, PythonCode) and not hasattr(node.layer, "host") for node in graph.nodes):
+        return "if you trust the net's `Python` layers, allow them with `--allow-python-layers`"
+    return "set the data's shape: `--shape data=n,c,h,w`"
 
 
 def _reshapes(graph: Graph, node: Node) -> bool:

@@ -126,7 +126,9 @@ def test_python_layers_run_on_demand(solver, capsys, tmp_path, monkeypatch):
         ["features", "snap_iter_6.caffemodel", "net.prototxt", "half", "half_lmdb", "2"],
     ):
         assert main(asked) == 1
-        assert "E201" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert "E203" in err
+        assert "--allow-python-layers" in err
         assert main([*asked, "--allow-python-layers"]) == 0
 
 
