@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from netc.ir.graph import Node
 from netc.runtime.modules import module_for, overwrite
-from tests.layers.cases import Case, bottoms, fixed, listed
+from tests.layers.case import Case, bottoms, fixed, listed
 from tests.layers.harness import module_of
 
 STEPS = (3.0, -3.0)

@@ -5,8 +5,14 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.accuracy import Accuracy
+from tests.layers.case import ROWS, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import module_of, run
+
+CASES = [
+    Case(made("Accuracy", 2), *ROWS, integers=(1,)),
+]
+
 
 SCORES = values(3, 5, 4, 2)
 LABELS = torch.arange(24.0, dtype=torch.float64).reshape(3, 1, 4, 2) * 7 % 5

@@ -6,8 +6,20 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.activations import BNLL, ELU, PReLU, ReLU, Sigmoid, Swish, TanH
+from tests.layers.case import alike
 from tests.layers.contract import gradient, raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
+
+CASES = [
+    alike("BNLL"),
+    alike("ReLU"),
+    alike("Sigmoid"),
+    alike("TanH"),
+    alike("PReLU"),
+    alike("ELU", 1.7),
+    alike("Swish", 2.5),
+]
+
 
 KINKS = np.array([-2.0, -0.0, 0.0, 1.5])
 

@@ -6,8 +6,14 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost
 from netc.layers.batch_norm import BatchNorm
+from tests.layers.case import alike
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
+
+CASES = [
+    alike("BatchNorm", eps=0.01),
+]
+
 
 SHAPES = [(4, 3, 5, 2), (4, 3), (6,), (2, 3, 4, 2, 3)]
 

@@ -5,8 +5,15 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.concat import Concat, Slice, Split
+from tests.layers.case import Case, alike, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    alike("Split"),
+    Case(made("Concat"), ((2, 3, 4), (2, 1, 4)), ((3, 2, 5), (3, 4, 5))),
+    Case(made("Slice"), ((2, 4, 3),), ((3, 6),), tops=2),
+]
 
 
 class TestConcat:

@@ -9,8 +9,14 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.convolution import Convolution, Deconvolution
+from tests.layers.case import PLANES, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    Case(made("Convolution", 4, (3, 2), (2, 1), (1, 0), group=2), *PLANES),
+    Case(made("Deconvolution", 4, (3, 2), (2, 1), (1, 0), group=2), *PLANES),
+]
 
 
 def convolved(x, weight, bias, stride, pad, dilation, group):

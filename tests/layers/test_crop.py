@@ -5,8 +5,13 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.crop import Crop
+from tests.layers.case import Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import module_of, run, shapes_of
+
+CASES = [
+    Case(made("Crop", offset=(1, 0)), ((2, 3, 5, 6), (1, 1, 3, 4)), ((1, 2, 4, 5), (1, 1, 3, 2)), held=(1,)),
+]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,16 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.cross_entropy import LARGEST, InfogainLoss, SigmoidCrossEntropyLoss, SoftmaxWithLoss
 from netc.runtime.modules import register_constant
+from tests.layers.case import LABELLED, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    Case(made("InfogainLoss"), (*LABELLED[0], (5, 5)), (*LABELLED[1], (5, 5)), integers=(1,), below=5, held=(2,)),
+    Case(made("SigmoidCrossEntropyLoss"), ((4, 5), (4, 5)), ((2, 3, 2), (2, 3, 2)), held=(1,)),
+    Case(made("SoftmaxWithLoss"), *LABELLED, integers=(1,), below=5),
+]
+
 
 SCORES = values(3, 5, 4, 2)
 LABELS = torch.arange(24.0, dtype=torch.float64).reshape(3, 1, 4, 2) % 5

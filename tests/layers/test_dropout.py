@@ -5,8 +5,13 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.dropout import Dropout
+from tests.layers.case import alike
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
+
+CASES = [
+    alike("Dropout", 0.3),
+]
 
 
 @pytest.mark.parametrize("stock", [True, False])

@@ -6,8 +6,19 @@ import pytest
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.elementwise import AbsVal, Clip, Exp, Log, Power, Threshold
+from tests.layers.case import alike
 from tests.layers.contract import gradient, raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
+
+CASES = [
+    alike("AbsVal"),
+    alike("Threshold"),
+    alike("Clip", -0.5, 0.6),
+    alike("Exp", 2.0, 0.5),
+    alike("Log", 10.0, 0.5, 3.0),
+    alike("Power", 2.0, 0.5, 1.0),
+]
+
 
 FORMULAS = [
     (AbsVal(), np.abs),

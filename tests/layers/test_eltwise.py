@@ -5,10 +5,16 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.eltwise import Eltwise
+from tests.layers.case import Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import layer_from, module_of, run
 
 CASES = [
+    Case(made("Eltwise", "SUM", (0.5, -2.0, 1.0)), ((2, 3, 4),) * 3, ((5, 2),) * 3),
+]
+
+
+FORMULAS = [
     (Eltwise(), 2, lambda a: a[0] + a[1]),
     (Eltwise(coeff=(1.0, -0.5, 2.0)), 3, lambda a: a[0] - 0.5 * a[1] + 2 * a[2]),
     (Eltwise(coeff=(3.0, 1.0)), 2, lambda a: 3 * a[0] + a[1]),
@@ -18,7 +24,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "count", "formula"), CASES, ids=[repr(case[0]) for case in CASES])
+@pytest.mark.parametrize(("layer", "count", "formula"), FORMULAS, ids=[repr(case[0]) for case in FORMULAS])
 def test_forward_backward_sizes_and_traces(layer, count, formula):
     bottoms = [values(2, 3, 5, seed=i) for i in range(count)]
     (y,) = run(layer, *bottoms)

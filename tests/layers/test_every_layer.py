@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from netc.ir.layer import Count, Layer
-from tests.layers.cases import CASES, OWN, TYPES, bottoms, fixed, listed
+from tests.layers.case import TYPES, bottoms, fixed, listed
+from tests.layers.cases import CASES, OWN
 from tests.layers.harness import all_fit, module_of
 
 

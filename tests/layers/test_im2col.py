@@ -6,8 +6,13 @@ import pytest
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.im2col import Im2col
+from tests.layers.case import PLANES, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, run
+
+CASES = [
+    Case(made("Im2col", (3, 2), (2, 1), (1, 0)), *PLANES),
+]
 
 
 def columns(x, kernel, stride, pad, dilation):

@@ -5,8 +5,15 @@ import torch
 from netc.ir.dims import UNKNOWN, known
 from netc.ir.layer import Cost, Mode
 from netc.layers.indexing import BatchReindex, Filter
+from tests.layers.case import Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
+
+CASES = [
+    Case(made("BatchReindex"), ((4, 3, 2), (5,)), ((3, 5), (2,)), integers=(1,), below=3),
+    Case(made("Filter"), ((5, 3), (5, 2, 2), (5,)), ((4, 2), (4, 3), (4,)), tops=2, integers=(2,)),
+]
+
 
 INDICES = torch.tensor([3.0, 0.0, 3.0, 2.0, 0.0], dtype=torch.float64)
 

@@ -7,8 +7,14 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.inner_product import Embed, InnerProduct
+from tests.layers.case import Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    Case(made("Embed", 3, 5), ((4,),), ((2, 3),), integers=(0,), below=5),
+    Case(made("InnerProduct", 3), ((2, 4, 3),), ((5, 12),)),
+]
 
 
 @pytest.mark.parametrize("stock", [True, False])

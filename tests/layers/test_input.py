@@ -4,8 +4,14 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost, Count, DataLayer
 from netc.layers.input import Input, ParameterLayer, Silence
+from tests.layers.case import Case, alike, made
 from tests.layers.contract import raises, round_trip, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    alike("Silence"),
+    Case(made("Parameter", (2, 3)), (), ()),
+]
 
 
 class TestInput:

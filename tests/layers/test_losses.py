@@ -5,8 +5,17 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.losses import ContrastiveLoss, EuclideanLoss, HingeLoss, MultinomialLogisticLoss
+from tests.layers.case import ROWS, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
+
+CASES = [
+    Case(made("ContrastiveLoss", 2.0), ((6, 4), (6, 4), (6,)), ((3, 5), (3, 5), (3,)), integers=(2,)),
+    Case(made("EuclideanLoss"), ((4, 3, 2), (4, 6)), ((3, 2), (3, 2))),
+    Case(made("HingeLoss", "L2"), *ROWS, integers=(1,), below=5),
+    Case(made("MultinomialLogisticLoss"), *ROWS, integers=(1,), below=5, positive=True),
+]
+
 
 SCORES = values(6, 5)
 LABELS = torch.tensor([4.0, 0.0, 2.0, 2.0, 1.0, 3.0], dtype=torch.float64)

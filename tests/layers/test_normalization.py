@@ -5,8 +5,15 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.normalization import LRN, MVN
+from tests.layers.case import PLANES, Case, alike, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    alike("MVN"),
+    Case(made("LRN", 3, 0.7), *PLANES),
+]
+
 
 # torch makes the object that it warns of, and silences itself in a way that "error" defeats.
 pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")

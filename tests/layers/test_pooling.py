@@ -8,8 +8,15 @@ from torch import nn
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.pooling import FLOAT_MAX, Pooling
+from tests.layers.case import PLANES, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    Case(made("Pooling", "MAX", (3, 2), (2, 2), (1, 1)), *PLANES),
+    Case(made("Pooling", "AVE", (3, 2), (2, 2), (1, 1)), *PLANES),
+    Case(made("Pooling", "STOCHASTIC", (3, 2), (2, 2)), *PLANES, positive=True),
+]
 
 
 def windows(extent, kernel, stride, pad, ceil, padded):

@@ -6,8 +6,16 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.recurrent import LSTM, RNN, LSTMUnit
+from tests.layers.case import SEQUENCE, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run, shapes_of
+
+CASES = [
+    Case(made("LSTM", 2, True), SEQUENCE[0], SEQUENCE[1], tops=3, integers=(1,), held=(2, 3)),
+    Case(made("LSTMUnit"), ((1, 3, 2), (1, 3, 8), (1, 3)), ((1, 2, 3), (1, 2, 12), (1, 2)), tops=2, integers=(2,)),
+    Case(made("RNN", 2, True), SEQUENCE[0][:3], SEQUENCE[1][:3], tops=2, integers=(1,), held=(2,)),
+]
+
 
 X, X_STATIC = values(5, 2, 3), values(2, 7, seed=4)
 CONT = torch.tensor([[1, 1], [1, 0], [1, 1], [0, 1], [1, 1]], dtype=torch.float64)

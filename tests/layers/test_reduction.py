@@ -5,8 +5,15 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.reduction import ArgMax, Reduction
+from tests.layers.case import alike
 from tests.layers.contract import gradient, raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    alike("Reduction", "SUMSQ", 1),
+    alike("ArgMax", axis=1),
+]
+
 
 OPERATIONS = {
     "SUM": lambda x, axes: x.sum(axes),

@@ -5,8 +5,16 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.reshape import Flatten, Reshape, Tile
+from tests.layers.case import alike
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    alike("Flatten"),
+    alike("Tile", 3, 1),
+    alike("Reshape", (0, -1)),
+]
+
 
 RESHAPES = [
     (Reshape((4, 6)), (2, 3, 4), (4, 6)),

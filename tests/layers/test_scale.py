@@ -6,8 +6,15 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost
 from netc.layers.scale import Bias, Scale
+from tests.layers.case import alike
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, module_of, run
+
+CASES = [
+    alike("Scale", 1, bias_term=True),
+    alike("Bias"),
+]
+
 
 SPREADS = [(0, 1), (1, 1), (1, 2), (-2, -1), (0, -1), (2, 0), (3, 1)]
 

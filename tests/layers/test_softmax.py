@@ -5,8 +5,13 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.softmax import Softmax
+from tests.layers.case import alike
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, module_of, run
+
+CASES = [
+    alike("Softmax"),
+]
 
 
 @pytest.mark.parametrize("stock", [True, False])

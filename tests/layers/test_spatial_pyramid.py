@@ -5,8 +5,13 @@ from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.pooling import Pooling
 from netc.layers.spatial_pyramid import SPP
+from tests.layers.case import PLANES, Case, made
 from tests.layers.contract import raises, resizes, round_trip, traces, v1_name, values
 from tests.layers.harness import gradcheck, layer_from, run
+
+CASES = [
+    Case(made("SPP", 2), *PLANES),
+]
 
 
 def bins(extent, count):

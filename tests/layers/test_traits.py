@@ -25,7 +25,8 @@ from netc.ir.transform import Transform
 from netc.pycaffe.net_feeds import feeds_of as pycaffe_feeds_of
 from tests.data.databases import database, random_images
 from tests.layers.behavior import accepts, behavior, on_planes
-from tests.layers.cases import CASES, SEQUENCE, TYPES, Case, alike, made
+from tests.layers.case import SEQUENCE, TYPES, Case, alike, made
+from tests.layers.cases import CASES
 
 # Parameters that change a trait, beside those of the shared cases.
 MORE = [

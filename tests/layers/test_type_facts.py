@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import netc
-from tests.layers.cases import TYPES
+from tests.layers.case import TYPES
 
 FORMATS = ("netc/layers", "netc/schema", "netc/errors", "netc/frontends/caffe", "netc/weights/caffemodel.py")
 """Layers themselves, and the names and numbers of types in Caffe's file formats."""

@@ -7,7 +7,7 @@ from itertools import product as combinations
 import pytest
 
 from netc.ir.dims import UNKNOWN, agree, differ, known
-from tests.layers.test_every_layer import CASES
+from tests.layers.cases import CASES
 
 ASKED = [case for case in CASES if case.first]
 

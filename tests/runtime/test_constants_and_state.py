@@ -20,9 +20,9 @@ from netc.runtime.dtypes import torch_dtype
 from netc.runtime.modules import LayerModule
 from netc.runtime.pass_state import pass_state, restore_pass_state
 from netc.weights import write_blob
-from tests.layers.cases import CASES, SEQUENCE, Case, made
+from tests.layers.case import SEQUENCE, Case, bottoms, made
+from tests.layers.cases import CASES
 from tests.layers.harness import module_of
-from tests.layers.test_every_layer import bottoms
 
 
 class Shifted(nn.Module):

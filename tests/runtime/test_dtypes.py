@@ -21,8 +21,9 @@ from netc.ir.verify import verify
 from netc.runtime.dtypes import torch_dtype
 from netc.runtime.lower import lower
 from netc.runtime.node_executor import NodeExecutor
+from tests.layers.case import bottoms, listed
+from tests.layers.cases import CASES
 from tests.layers.harness import module_of
-from tests.layers.test_every_layer import CASES, bottoms, listed
 
 BIG = 2**24 + 1
 """The first whole number that float32 does not have."""

@@ -1,0 +1,68 @@
+"""One case of a layer type: its parameters off their defaults, its bottoms at two sizes.
+
+Each test_<family>.py lists the cases of its layers as CASES; cases.py collects them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from netc.ir.layer import Layer
+from netc.layers import registry
+from tests.layers.harness import distinct
+
+TYPES = registry()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer and its bottoms' shapes, twice."""
+
+    layer: Layer
+    first: tuple[tuple[int, ...], ...]
+    second: tuple[tuple[int, ...], ...]
+    tops: int = 1
+    integers: tuple[int, ...] = ()
+    """Bottoms that hold integers (labels, indices), from 0 to one less than `below`."""
+    below: int = 2
+    held: tuple[int, ...] = ()
+    """Further bottoms that get no gradient."""
+    positive: bool = False
+
+
+def made(type_name: str, *args, **kwargs) -> Layer:
+    return TYPES[type_name](*args, **kwargs)
+
+
+def alike(type_name: str, *args, **kwargs) -> Case:
+    """A layer with one bottom of any shape."""
+    return Case(made(type_name, *args, **kwargs), ((2, 3, 5),), ((4, 3, 2, 3),))
+
+
+PLANES = ((2, 4, 5, 6),), ((3, 4, 7, 5),)
+LABELLED = ((4, 5, 3), (4, 3)), ((2, 5, 4), (2, 4))
+ROWS = ((4, 5), (4,)), ((7, 5), (7,))
+SEQUENCE = ((4, 2, 3), (4, 2), (1, 2, 2), (1, 2, 2)), ((3, 5, 3), (3, 5), (1, 5, 2), (1, 5, 2))
+
+
+def fixed(case: Case) -> set[int]:
+    """The bottoms that get no gradient."""
+    return {*case.integers, *case.held}
+
+
+def bottoms(case: Case, shapes, seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    tensors = [
+        torch.randint(case.below, shape, generator=generator).double()
+        if i in case.integers
+        else distinct(shape, generator)
+        for i, shape in enumerate(shapes)
+    ]
+    return [t if i in case.integers or not case.positive else (t + 1.1) / 3 for i, t in enumerate(tensors)]
+
+
+def listed(tops) -> list[Tensor]:
+    return [tops] if isinstance(tops, Tensor) else list(tops)
