@@ -1,7 +1,7 @@
 """Which extents of a graph are free when an exported model runs, and their names.
 
 The first extents of the inputs may vary; inputs with equal ones vary together. Each such extent is tried: shapes are
-inferred with two other sizes, and what changes is free. An extent that is the input's own at both sizes has its name
+inferred with another size, and what changes is free. An extent that is the input's own at both sizes has its name
 (`batch`); one that changes otherwise (two batches joined, a batch folded into channels) has a name of its own. Where
 the net takes no other size - a layer fixes it, or a blob's shape depends on it - the extent stays a number.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TypeVar
 
 from netc.ir.dims import Shape, known
@@ -80,7 +79,10 @@ def symbolic_shapes(graph: Graph, fixed: Collection[str] = ()) -> SymbolicShapes
     }
     sample, symbols = graph, []
     for (symbol, inputs), sizes in zip(_groups(graph), _SIZES):
-        tried = [_resized(graph, sample, inputs, size) for size in sizes]
+        own = (graph.shape(inputs[0]) or ())[0]
+        first, last = (own, _other(own, sizes)) if known(own) else sizes
+        tried = [sample if known(own) else _resized(graph, sample, inputs, first)]
+        tried.append(_resized(graph, sample, inputs, last))
         if symbol in fixed or any(one is None for one in tried):
             continue
         symbols.append(symbol)
@@ -88,7 +90,7 @@ def symbolic_shapes(graph: Graph, fixed: Collection[str] = ()) -> SymbolicShapes
         for name, axis, found in _changes(resized):
             shape = extents[name]
             if shape is not None:
-                shape[axis] = symbol if found == sizes else f"{name}_{axis}"
+                shape[axis] = symbol if found == (first, last) else f"{name}_{axis}"
         sample = resized[-1]
     for name, shape in extents.items():
         for axis, extent in enumerate(shape or ()):
@@ -96,6 +98,11 @@ def symbolic_shapes(graph: Graph, fixed: Collection[str] = ()) -> SymbolicShapes
                 shape[axis] = f"{name}_{axis}"
     named = {name: None if shape is None else tuple(shape) for name, shape in extents.items()}
     return SymbolicShapes(named, sample, tuple(symbols))
+
+
+def _other(size: int, sizes: tuple[int, int]) -> int:
+    """The larger of two sizes, or the smaller where it is `size`."""
+    return sizes[1] if sizes[1] != size else sizes[0]
 
 
 def _groups(graph: Graph) -> Iterator[tuple[str, list[str]]]:
@@ -116,11 +123,11 @@ def _resized(graph: Graph, sample: Graph, inputs: Sequence[str], size: int) -> G
         shape = values[name].shape or ()
         values[name] = replace(values[name], shape=(size, *shape[1:]))
     resized, report = infer(sample.replace(values=values))
-    return None if report.errors or _weights(resized) != _weights(graph) else resized
+    return None if report.errors or _blob_shapes(resized) != _blob_shapes(graph) else resized
 
 
-def _weights(graph: Graph) -> list[Shape]:
-    return list(chain.from_iterable((weight.shape for weight in graph.weights(node)) for node in graph.nodes))
+def _blob_shapes(graph: Graph) -> list[Shape]:
+    return [weight.shape for node in graph.nodes for weight in graph.weights(node)]
 
 
 def _changes(graphs: Sequence[Graph]) -> Iterator[tuple[str, int, tuple[int, ...]]]:
