@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,25 @@ def test_the_table_has_no_cycle():
         ready = {name for name, uses in table.items() if name not in done and uses & set(table) <= done}
         assert ready, f"these import each other: {sorted(set(table) - done)}"
         done |= ready
+
+
+def named_paths() -> list[str]:
+    """The paths in ARCHITECTURE.md, from the repository's root; `<name>` is a placeholder."""
+    words = re.findall(r"`([\w<>/.-]+(?:/|\.(?:py|md|proto)))`", (PACKAGE / "ARCHITECTURE.md").read_text())
+    roots = ("netc/", "tests/", "tools/", "proto/", "models/")
+    return sorted({word if word.startswith(roots) else f"netc/{word}" for word in words if "/" in word})
+
+
+@pytest.mark.parametrize("path", named_paths())
+def test_a_path_that_the_documentation_names_exists(path):
+    assert list(ROOT.glob(re.sub(r"<\w+>", "*", path))), f"ARCHITECTURE.md names {path}"
+
+
+def test_the_documentation_names_every_part():
+    text = (PACKAGE / "ARCHITECTURE.md").read_text()
+    files = [file.stem if file.suffix else file.name for file in PACKAGE.iterdir()]
+    parts = {name for name in files if name.islower() and name not in ("errors", "__init__", "py")}
+    assert not {name for name in parts if name != "__pycache__" and f"| `{name}` |" not in text}
 
 
 NO_TORCH = ("diagnostics", "schema", "text", "weights", "ir", "layers", "frontends", "passes", "compiler", "inspection")
