@@ -29,6 +29,9 @@ NOT_IN_ONNX = {
     "best of channels": "torch has no ONNX form of a stable sort (aten.sort.stable)",
 }
 """Cases that the general path cannot export to ONNX, and why."""
+QUICK = ("best of channels", "bias", "lstm", "mask", "product of planes", "scores of planes", "two pictures", "words")
+"""Cases that every run of the tests exports; the others are slow."""
+SOME_QUICK = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 UNROLLED = ("lstm", "lstm with a picture", "lstm in the open", "rnn", "rnn in the open")
 """Cases whose number of steps is fixed: the loop over the steps is unrolled as it is traced."""
 
@@ -66,8 +69,7 @@ def with_layer(folder, layer):
     """A net of one layer of a class that is not registered."""
     text = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 5 } } }
     layer { name: "one" type: "Split" bottom: "data" top: "one" top: "two" }"""
-    fields, _ = read_net(write(folder, text))
-    graph = data_to_inputs(graph_of(fields, State("TEST")))
+    graph = data_to_inputs(graph_of(read_net(write(folder, text)), State("TEST")))
     (node,) = graph.nodes
     graph, report = infer(graph.replace(nodes=(replace(node, layer=layer),)))
     report.raise_errors()
@@ -105,7 +107,7 @@ def inputs(model, name):
     return feeds(model, name) if name in BOTH else [inputs_of(model, 1), inputs_of(model, 3)]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SOME_QUICK)
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_python(tmp_path, no_rules, name):
     model = trained(write(tmp_path, CASES[name]))
@@ -114,7 +116,7 @@ def test_python(tmp_path, no_rules, name):
         same(results(exported, feed), expected(model, feed))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SOME_QUICK)
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_onnx(tmp_path, no_rules, one_registry, name):
     pytest.importorskip("onnxruntime")
