@@ -15,7 +15,7 @@ def test_a_page(capsys):
 def test_the_list(capsys):
     assert main(["explain", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "E010  an unknown layer type" in lines
+    assert "E010  unknown layer type" in lines
     assert lines.index("Pooling") > lines.index("W804  a loss is left out")
 
 

@@ -12,7 +12,8 @@ from netc.training.log.events import RunStarted
 class TrainingSpeed:
     """Iterations and images per second over the last few seconds, and the remaining time.
 
-    >>> speed = TrainingSpeed(RunStarted("lenet", "fixed", 0, 100, images=64), now=iter([0.0, 2.0]).__next__)
+    >>> started = RunStarted("lenet", "fixed", iteration=0, max_iter=100, images_per_iteration=64)
+    >>> speed = TrainingSpeed(started, now=iter([0.0, 2.0]).__next__)
     >>> speed.update(25)
     >>> str(speed)
     '12.5 iter/s, 800 images/s, 0:00:06 left'
