@@ -15,6 +15,7 @@ from netc.frontends.caffe.binary import DIALECTS, layouts, numbers, rebuilt
 from netc.frontends.caffe.binary.dialects import parameters_of
 from netc.schema import caffe, descriptor
 from netc.weights.wire import FIXED32, FIXED64, VARINT, delimited, tag, varint
+from tests.layers.meanings import register_upsample
 from tests.weights.test_hostile import change, mutated, outcome
 
 REFERENCE = Path(__file__).parent.parent / "reference"
@@ -34,7 +35,7 @@ def saved(folder: Path, data: bytes) -> Path:
 
 
 def layer(kind: str, *fields: bytes, name: str = "one") -> bytes:
-    """A V2 layer with raw fields behind its own."""
+    """A V2 layer with raw fields after its own."""
     start = delimited(1, name.encode()) + delimited(2, kind.encode())
     return delimited(100, start + delimited(3, b"data") + delimited(4, b"one") + b"".join(fields))
 
@@ -59,6 +60,38 @@ def test_v1_and_v0_files(tmp_path):
     graph = graph_in(Source("v0", rebuilt(saved(tmp_path, net.SerializeToString())).text))
     assert [node.layer.type for node in graph.nodes] == ["Input", "Convolution"]
     assert graph.shape("conv1") == (1, 4, 4, 4)
+
+
+@pytest.mark.parametrize("v1", [False, True], ids=["V2", "V1"])
+def test_the_number_of_blobs_selects_the_meaning_of_a_layer_type(v1, tmp_path, monkeypatch):
+    _, _, weighted = register_upsample(monkeypatch)
+    net = caffe.NetParameter(input=["data"], input_dim=[1, 3, 9, 9])
+    new = net.layers.add if v1 else net.layer.add
+    new(name="learned", bottom=["data"], top=["learned"]).blobs.add(data=[1])
+    new(name="plain", bottom=["data"], top=["plain"])
+    for layer in net.layers if v1 else net.layer:
+        layer.type = caffe.V1LayerParameter.UPSAMPLE if v1 else "Upsample"
+    definition = read_net(saved(tmp_path, net.SerializeToString()))
+    graph, report = definition.graph(State("TEST"))
+    assert [type(node.layer) for node in graph.nodes if node.name == "learned"] == [weighted]
+    assert [(d.code, d.message) for d in report.errors] == [
+        ("E014", "no meaning of layer type `Upsample` fits this layer")
+    ]
+    text = Source("net.prototxt", rebuilt(tmp_path / "net.caffemodel").text)
+    assert len(read_net(text).graph(State("TEST"))[1].errors) == 2
+
+
+def test_blobs_are_counted_for_layers_with_unique_names(tmp_path):
+    net = caffe.NetParameter()
+    for name, count in (("one", 2), ("none", 0), ("twice", 1), ("twice", 1)):
+        added = net.layer.add(name=name, type="ReLU", bottom=["data"], top=[name])
+        for _ in range(count):
+            added.blobs.add(data=[1, 2])
+    assert rebuilt(saved(tmp_path, net.SerializeToString())).blobs == {"one": 2, "none": 0}
+    v0 = caffe.NetParameter(name="old", input=["data"], input_dim=[1, 3, 9, 9])
+    inner = caffe.V0LayerParameter(name="relu", type="relu")
+    v0.layers.add(layer=inner, bottom=["data"], top=["top"])
+    assert rebuilt(saved(tmp_path, v0.SerializeToString())).blobs == {}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Every fault is reported once: what depends on a broken layer is left out in sile
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
@@ -24,7 +24,11 @@ from netc.layers import LayerUse, choose, registry
 
 
 def build(
-    net: Fields, state: State, faulty: AbstractSet[int] = frozenset(), dialect: str | None = None
+    net: Fields,
+    state: State,
+    faulty: AbstractSet[int] = frozenset(),
+    dialect: str | None = None,
+    blob_counts: Mapping[str, int] | None = None,
 ) -> tuple[Graph, GraphReport]:
     """The graph of `state`, without shapes, and what was found wrong with the file.
 
@@ -32,7 +36,7 @@ def build(
     are not in the graph. `faulty` are the indices of layers whose error was reported when the file was read. `dialect`
     names the fork of Caffe that the file is for, where the user says so.
     """
-    builder = _Builder(net, state, dialect)
+    builder = _Builder(net, state, dialect, blob_counts or {})
     for index, layer in enumerate(net["layer"]):
         builder.add(layer, index in faulty)
     given, found = rates_of(builder.nodes)
@@ -49,8 +53,9 @@ def build(
 
 
 class _Builder:
-    def __init__(self, net: Fields, state: State, dialect: str | None) -> None:
-        self.net, self.state, self.dialect, self.report = net, state, dialect, GraphReport()
+    def __init__(self, net: Fields, state: State, dialect: str | None, blob_counts: Mapping[str, int]) -> None:
+        self.net, self.state, self.dialect, self.blob_counts = net, state, dialect, blob_counts
+        self.report = GraphReport()
         self.nodes: list[Node] = []
         self.values: dict[str, Value] = {}
         self.current: dict[str, str] = {}
@@ -68,7 +73,8 @@ class _Builder:
             if faulty:
                 self.broken.update(fields["top"])
                 return
-            use = LayerUse(fields, len(fields["bottom"]), len(fields["top"]))
+            blobs = self.blob_counts.get(fields["name"])
+            use = LayerUse(fields, len(fields["bottom"]), len(fields["top"]), blobs)
             own_class = choose(fields["type"], use, self.dialect)
             layer, bottoms = self._both(fields, own_class)
             if bottoms is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -28,9 +28,12 @@ class CaffeNet(NetDefinition):
         *,
         dialect: str | None = None,
         weights_file: Path | None = None,
+        blob_counts: Mapping[str, int] | None = None,
     ) -> None:
         self.fields, self.report, self.source = fields, report, source
         self.dialect, self.weights_file = dialect, weights_file
+        self.blob_counts = blob_counts or {}
+        """The number of blobs that `weights_file` has for each layer, by name."""
 
     @property
     def span(self) -> Span | None:
@@ -56,7 +59,7 @@ class CaffeNet(NetDefinition):
 
     def graph(self, state: State) -> tuple[Graph, GraphReport]:
         """The graph of a state, without shapes."""
-        return build(self.fields, state, self.faulty, self.dialect)
+        return build(self.fields, state, self.faulty, self.dialect, self.blob_counts)
 
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
         """Stages of `include` and `exclude` rules, and names of `param`."""

@@ -44,7 +44,8 @@ class CaffeFrontEnd(FrontEnd):
         told = request.dialect is not None
         note = _note(path, found.dialect, found.evidence, found.skipped, told)
         known = found.dialect if told or found.evidence else None
-        return CaffeNet(fields, Report([note, *report.diagnostics]), source, dialect=known, weights_file=path)
+        diagnostics = Report([note, *report.diagnostics])
+        return CaffeNet(fields, diagnostics, source, dialect=known, weights_file=path, blob_counts=found.blobs)
 
     def tree(self, source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
         """The tree of a text, its places filled."""

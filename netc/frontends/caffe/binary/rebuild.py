@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netc.diagnostics import NetcError, counted
@@ -27,7 +29,9 @@ class Rebuilt:
     evidence: tuple[str, ...]
     """What told the dialect, such as `field 152 in layers of type BN`; none where it is BVLC's or was told."""
     skipped: int
-    """Fields that this dialect does not explain."""
+    """Number of fields unknown to this dialect."""
+    blobs: Mapping[str, int]
+    """The number of blobs of each layer whose name is unique; V0 layers are left out."""
 
 
 def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt:
@@ -50,7 +54,8 @@ def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt
     if not any("bottom" in layer for layer in read):
         raise _no_net(name, f"none of its {counted(len(read), 'layer')} has a bottom")
     net["layers" if old else "layer"] = list(as_written(read))
-    return Rebuilt(text_of(net), spoken.name, tuple(_evidence(pair) for pair in pairs), decoder.skipped)
+    evidence = tuple(_evidence(pair) for pair in pairs)
+    return Rebuilt(text_of(net), spoken.name, evidence, decoder.skipped, _blob_counts(wire, layers, old))
 
 
 def _no_net(name: str, why: str) -> NetcError:
@@ -80,6 +85,19 @@ def _layer(decoder: Decoder, layer: WireField, old: bool) -> Parts:
         return decoder.dialect.layer_field(number, kind, old)
 
     return decoder.message(layer.at, layer.end, "V1LayerParameter" if old else "LayerParameter", name)
+
+
+def _blob_counts(wire: Wire, layers: list[WireField], old: bool) -> dict[str, int]:
+    """The number of blobs of each layer whose name is unique, without V0 layers, whose blobs are in an inner message."""
+    name_field, blobs_field = (4, 6) if old else (1, 7)
+    counts: list[tuple[str, int]] = []
+    for layer in layers:
+        fields = [field for field in wire.fields(layer.at, layer.end) if field.wire == LENGTH]
+        names = [wire.text(field) for field in fields if field.number == name_field]
+        if names:
+            counts.append((names[-1], sum(field.number == blobs_field for field in fields)))
+    uses = Counter(name for name, _ in counts)
+    return {name: count for name, count in counts if uses[name] == 1}
 
 
 def _type(wire: Wire, layer: WireField, old: bool) -> str:
