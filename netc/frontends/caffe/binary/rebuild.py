@@ -88,7 +88,7 @@ def _layer(decoder: Decoder, layer: WireField, old: bool) -> Parts:
 
 
 def _blob_counts(wire: Wire, layers: list[WireField], old: bool) -> dict[str, int]:
-    """The number of blobs of each layer whose name is unique, without V0 layers, whose blobs are in an inner message."""
+    """The number of blobs of each uniquely named layer, without V0 layers, whose blobs are in an inner message."""
     name_field, blobs_field = (4, 6) if old else (1, 7)
     counts: list[tuple[str, int]] = []
     for layer in layers:
