@@ -1,28 +1,28 @@
-"""Prototxt text: read without loss, changed in place, printed, and turned into messages and back.
+"""Prototxt text: lossless parsing, in-place editing, printing, and conversion to and from messages.
 
     source = read_source("net.prototxt")                   # E001
-    tree = parse(source)                                   # E002 to E005, all at once
-    tree, errors = parse_with_errors(source)               # the same for a broken file: what can be read, and errors
-    message, found = to_message(tree, "caffe.NetParameter")
-    print_tree(tree) == source.text                        # until the tree is changed
+    tree = parse(source)                                   # E002 to E005, all errors in one run
+    tree, errors = parse_with_errors(source)               # for an invalid file: a partial tree and the errors
+    message, diagnostics = to_message(tree, "caffe.NetParameter")
+    print_tree(tree) == source.text                        # for an unmodified tree
     from_message(message)                                  # canonical text
 
 Codes:
 
-    E001  the file cannot be read, or is no text
-    E002  something else was expected here
-    E003  a brace has no partner
-    E004  a string has no end, a faulty escape, or bytes that are no UTF-8
-    E005  messages nest too deep
-    E006  a value is of the wrong kind: a word for a number, a message for a string
-    E007  a number is out of its type's range
-    E009  a field that holds one value is set twice or as a list, or a required one is missing
-    W001  the schema has no field of this name; it stays in the tree and is left out of the message
-    W002  a fork of Caffe has this field or value, BVLC's has not
-    W003  an enum has no value of this name or number; it stays in the tree, and the field is not set
+    E001  the file cannot be read or is not text
+    E002  unexpected token
+    E003  unmatched brace
+    E004  an unterminated string, an invalid escape sequence, or invalid UTF-8
+    E005  messages are nested too deeply
+    E006  a value has the wrong type: a word for a number, a message for a string
+    E007  a number is out of range for its type
+    E009  a singular field is set twice or as a list, or a required field is missing
+    W001  unknown field; it stays in the tree and is left out of the message
+    W002  a field or value that a fork of Caffe has and BVLC's does not
+    W003  unknown enum name or number; it stays in the tree, and the field is not set
 
-What is read is what protobuf's own reader accepts, in its stricter C++ form, which Caffe uses: `1_000`, `+1` and
-unknown escapes, which the Python one lets pass, are errors, and `- 1` is a number.
+The grammar is that of protobuf's C++ parser, which Caffe uses. It is stricter than the Python parser: `1_000`, `+1` and
+unknown escapes are errors, and `- 1` is a number.
 """
 
 from netc.text.convert import to_message

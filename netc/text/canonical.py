@@ -1,8 +1,8 @@
 """The canonical layout of a prototxt: what `netc fmt` writes.
 
-Two spaces a level, one field a line, `name: value` and `name {`, no separators, at most one blank line in a row and
-none at the edges of a message. Comments stay where they are: above a field, behind it, or at the end of a message.
-Values keep their spelling, and lists stay lists.
+Two spaces per level, one field per line, `name: value` and `name {`, no separators, at most one blank line in a row and
+none at the start or end of a message. Comments stay where they are: above a field, after it on its line, or at the end
+of a message. Values keep their spelling, and lists stay lists.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ _ROW = re.compile(r"""\#[^\n]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.DOTALL
 
 
 def canonical(tree: Tree) -> str:
-    """The text of a tree in canonical layout. Reading it gives an equal tree, and the same text again."""
+    """Return the text of a tree in canonical layout. Idempotent; the parsed result equals the original tree."""
     lines = list(_message(tree.root, ""))
     return "".join(line + "\n" for line in lines)
 
 
 def _message(message: Message, indent: str) -> Iterator[str]:
     """The lines within a message: fields, comments and blank lines."""
-    wrote = apart = False
+    wrote = separated = False
     for field in message.fields:
         for line in _pieces(field.lead_source):
-            apart = apart or not line
+            separated = separated or not line
             if line:
-                yield from _spaced(indent + line, apart and wrote)
-                wrote, apart = True, False
+                yield from _spaced(indent + line, separated and wrote)
+                wrote, separated = True, False
         for line in _field(field, indent):
-            yield from _spaced(line, apart and wrote)
-            wrote, apart = True, False
+            yield from _spaced(line, separated and wrote)
+            wrote, separated = True, False
     for line in _pieces(message.tail_source):
-        apart = apart or not line
+        separated = separated or not line
         if line:
-            yield from _spaced(indent + line, apart and wrote)
-            wrote, apart = True, False
+            yield from _spaced(indent + line, separated and wrote)
+            wrote, separated = True, False
 
 
-def _spaced(line: str, apart: bool) -> Iterator[str]:
-    if apart:
+def _spaced(line: str, separated: bool) -> Iterator[str]:
+    if separated:
         yield ""
     yield line
 
@@ -65,13 +65,13 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _field(field: Field, indent: str) -> Iterator[str]:
     """The lines of a field, with the comments between its parts above it."""
-    behind, *below = _comments(field.trail_source) or [""]
+    trailing, *below = _comments(field.trail_source) or [""]
     above, opening = _inner_comments(field)
     yield from (indent + comment for comment in above)
     lines = list(_values(field, indent, opening))
     *before, last = lines
     yield from before
-    yield f"{last}  {behind}" if behind else last
+    yield f"{last}  {trailing}" if trailing else last
     yield from (indent + comment for comment in below)
 
 
@@ -80,7 +80,7 @@ def _comments(text: str) -> list[str]:
 
 
 def _inner_comments(field: Field) -> tuple[list[str], str]:
-    """Comments between the name, the values and the brackets, and the one behind an opening brace."""
+    """Comments between the name, the values and the brackets, and the one after an opening brace."""
     if field.source is None:
         return [], ""
     text, at, found = field.source.text, field.name_end, []
@@ -136,12 +136,12 @@ def _list(field: Field, start: str, indent: str) -> Iterator[str]:
 
 
 def _rows(value: Scalar) -> list[str]:
-    """A scalar by the lines it is given on: adjacent strings may be on several, with comments between them."""
+    """The lines of a scalar: adjacent strings may span several lines, with comments between them."""
     if not value.is_string:
         return ["".join(value.raw.split())]
     return _ROW.findall(value.raw) if "\n" in value.raw else [value.raw]
 
 
 def _row(value: Scalar) -> str:
-    """A scalar of a list, on one line; comments within it stand above the list."""
+    """A scalar of a list, on one line; comments within it are placed above the list."""
     return " ".join(row for row in _rows(value) if not row.startswith("#"))

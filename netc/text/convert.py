@@ -1,4 +1,4 @@
-"""A tree to a protobuf message, with every problem of the file in one run."""
+"""Converts a tree to a protobuf message and reports every problem of the file in one run."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from netc.text.values import FaultError, Value, converter
 
 
 @dataclass(frozen=True, eq=False)
-class _Known:
-    """What is to be known of a field to fill it."""
+class _FieldPlan:
+    """How to fill a field."""
 
     repeated: bool
     convert: Callable[[str], Value] | None
-    """None for a message."""
+    """Parses a scalar; None for a message."""
     bvlc: bool
-    """Whether BVLC's schema has it."""
+    """Whether the field is part of BVLC's schema."""
     private: frozenset[str]
-    """Values of an enum that BVLC's schema does not have."""
+    """Enum values that are not part of BVLC's schema."""
     every: str | None
-    """The field that holds every value of this one, where a fork may repeat what BVLC may not."""
+    """The field that collects all values if a fork may repeat a field that BVLC's Caffe may not."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """What is to be known of a message type to fill it."""
+class _MessagePlan:
+    """How to fill a message type."""
 
     name: str
-    fields: dict[str, _Known]
+    fields: dict[str, _FieldPlan]
     required: tuple[str, ...]
 
 
 @functools.cache
-def _plan(descriptor: Descriptor) -> _Plan:
+def _plan(descriptor: Descriptor) -> _MessagePlan:
     names = {field.name for field in descriptor.fields}
     fields = {
-        field.name: _Known(
+        field.name: _FieldPlan(
             repeated=is_repeated(field),
             convert=None if field.message_type else converter(field),
             bvlc=is_bvlc(field),
@@ -55,7 +55,7 @@ def _plan(descriptor: Descriptor) -> _Plan:
         if not field.name.endswith(LISTED)
     }
     required = tuple(field.name for field in descriptor.fields if is_required(field))
-    return _Plan(descriptor.name, fields, required)
+    return _MessagePlan(descriptor.name, fields, required)
 
 
 def _private_values(field: FieldDescriptor) -> frozenset[str]:
@@ -71,11 +71,11 @@ def _suggestion(descriptor: Descriptor, name: str) -> str | None:
 def to_message(tree: Tree | Message, message_type: str) -> tuple[ProtobufMessage, list[Diagnostic]]:
     """Fill a message of a type (`caffe.NetParameter`) from a tree, or from one message of a tree.
 
-    Gives the message and, in the order of the file, all that was found: W001 (an unknown field; it is left out), W002
-    (a field, or a value of an enum, that a fork of Caffe has and BVLC's has not), W003 (an unknown value of an enum;
-    the field is not set) and the errors E004 (a faulty escape or no UTF-8), E006 (a value of the wrong kind), E007 (a
-    number out of range), E009 (a field given twice that holds one value, or a required one missing). A field with an
-    error is not set. Warnings come once for each name in a message type, at the first place, and name it in `field`
+    Returns the message and the diagnostics in file order: W001 (unknown field; it is left out), W002 (a field or enum
+    value that a fork of Caffe has and BVLC's does not), W003 (unknown enum value; the field is not set), E004 (an
+    invalid escape sequence or invalid UTF-8), E006 (a value of the wrong type), E007 (a number out of range) and E009
+    (a singular field that is set twice, or a missing required field). A field with an error is not set. A warning is
+    reported once per message type and name, at the first occurrence, and names the member in `field`
     (`PoolingParameter.ceil_mode`). Raises KeyError for an unknown type.
     """
     root = tree.root if isinstance(tree, Tree) else tree
@@ -89,10 +89,10 @@ class _Filler:
     def __init__(self) -> None:
         self.errors: list[Diagnostic] = []
         self.warnings: dict[tuple[str, str], list[Diagnostic]] = {}
-        """The first finding with each code and text, and those after it."""
+        """All warnings with the same code and text, in order of occurrence."""
 
     def findings(self) -> list[Diagnostic]:
-        """The errors, and each warning once."""
+        """Return the errors, and each warning once."""
         return self.errors + [_counted(found) for found in self.warnings.values()]
 
     def fill(self, message: ProtobufMessage, node: Message, place: Span | None) -> None:
@@ -111,7 +111,7 @@ class _Filler:
             if how.repeated:
                 self.repeated(message, field, how)
             elif name in seen:
-                self.again(message, seen[name], field, how)
+                self.duplicate(message, seen[name], field, how)
             else:
                 seen[name] = field
                 self.single(message, field, how)
@@ -119,8 +119,8 @@ class _Filler:
             if name not in seen:
                 self.report("E009", f"`{name}` is missing in `{plan.name}`", place)
 
-    def single(self, message: ProtobufMessage, field: Field, how: _Known) -> None:
-        """A field that holds one value."""
+    def single(self, message: ProtobufMessage, field: Field, how: _FieldPlan) -> None:
+        """Set a singular field."""
         if field.listed:
             self.report("E009", f"`{field.name}` expects one value, got a list", field.span)
             return
@@ -138,10 +138,10 @@ class _Filler:
             if value.raw in how.private:
                 self.foreign(message, field, value.raw, value.span)
         else:
-            self.no_message(value, field)
+            self.unexpected_message(value, field)
 
-    def again(self, message: ProtobufMessage, first: Field, field: Field, how: _Known) -> None:
-        """A further value of a field that BVLC may not repeat: a fault, or all go to `how.every`, as a fork may."""
+    def duplicate(self, message: ProtobufMessage, first: Field, field: Field, how: _FieldPlan) -> None:
+        """Handle a second value of a singular field: an error, or added to `how.every` if a fork may repeat it."""
         if how.every is None:
             self.report("E009", f"`{field.name}` is set twice", field.name_span, _line_note("first", first))
             return
@@ -150,8 +150,8 @@ class _Filler:
             self.repeated(message, Field(how.every, list(first.values)), how)
         self.repeated(message, Field(how.every, list(field.values)), how)
 
-    def repeated(self, message: ProtobufMessage, field: Field, how: _Known) -> None:
-        """A field that holds any number of values."""
+    def repeated(self, message: ProtobufMessage, field: Field, how: _FieldPlan) -> None:
+        """Append to a repeated field."""
         target: Any = getattr(message, field.name)
         if how.convert is not None and not field.values and ":" not in field.gap:
             self.report("E006", f"`{field.name}` expects scalar values: `:` is missing", field.span)
@@ -164,22 +164,22 @@ class _Filler:
                 except FaultError as fault:
                     self.fault(fault, value, message, field)
             else:
-                self.no_message(value, field)
+                self.unexpected_message(value, field)
 
     def part(self, message: ProtobufMessage, value: Scalar | Message, field: Field) -> None:
-        """A message within a message."""
+        """Fill a nested message."""
         if isinstance(value, Message):
             self.fill(message, value, field.name_span)
         else:
             help = f"write `{field.name} {{ ... }}`"
             self.report("E006", f"`{field.name}` is a message, not a scalar", value.span, help=help)
 
-    def no_message(self, value: Message, field: Field) -> None:
+    def unexpected_message(self, value: Message, field: Field) -> None:
         help = f"write `{field.name}: ...`"
         self.report("E006", f"`{field.name}` is a scalar, not a message", field.name_span or value.span, help=help)
 
     def fault(self, fault: FaultError, value: Scalar, message: ProtobufMessage, field: Field) -> None:
-        """A value that the field cannot hold; one that an enum does not have is a warning."""
+        """Report a value that the field cannot hold; an unknown enum value is a warning."""
         if fault.code == "E008":
             notes = (*fault.notes, "it is an error for a layer that needs it")
             self.warn("W003", fault.message, value.span, message, field.name, notes, fault.help)
@@ -192,7 +192,7 @@ class _Filler:
         self.warn("W001", text, field.name_span, message, field.name, (), _suggestion(descriptor, field.name))
 
     def foreign(self, message: ProtobufMessage, field: Field, name: str, place: Span | None = None) -> None:
-        """A field, or a value of an enum, that BVLC's schema does not have."""
+        """Report a field or enum value that is not part of BVLC's schema."""
         shown = f"`{name}`" if name == field.name else f"`{field.name}: {name}`"
         if name.endswith(LISTED):
             shown = f"`{field.name}`, set several times,"
@@ -212,13 +212,13 @@ class _Filler:
         notes: tuple[str, ...],
         help: str | None,
     ) -> None:
-        """A warning that is told once for all its places."""
+        """Record a warning, which is reported once for all its occurrences."""
         member = f"{message.DESCRIPTOR.name}.{name}"
         self.warnings.setdefault((code, text), []).append(Diagnostic(code, text, span, notes, help, member))
 
 
 def _counted(found: list[Diagnostic]) -> Diagnostic:
-    """The first of equal findings, with a note on the others."""
+    """The first of several equal diagnostics, with a note on the number of others."""
     first = min(found, key=lambda d: d.span.start if d.span else -1)
     others = len(found) - 1
     note = f"and at {others} more place{'s' * (others != 1)}"

@@ -1,4 +1,4 @@
-"""A protobuf message to canonical text, as Caffe prints its nets and solvers to its log."""
+"""Converts a protobuf message to canonical text, as Caffe writes nets and solvers to its log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from netc.text.literals import quote, spell_double, spell_float
 
 
 def from_message(message: Message) -> str:
-    """The text of a message: fields by number, two spaces a level, one value a line.
+    """Return the text of a message: fields in order of their numbers, two spaces per level, one value per line.
 
-    Floats have the fewest digits that read back as the same (`1`, `0.01`, `1e-05`), text beyond ASCII is escaped.
+    Floats have the fewest digits that round-trip (`1`, `0.01`, `1e-05`); non-ASCII text is escaped.
     """
     return "".join(_lines(message, ""))
 
@@ -38,7 +38,7 @@ def _lines(message: Message, indent: str) -> Iterator[str]:
 
 @functools.cache
 def _printer(field: FieldDescriptor) -> tuple[bool, Callable[[Any], str] | None]:
-    """Whether a field holds a list, and how its values are spelled: None for a message."""
+    """Whether a field is repeated, and the function that formats its values: None for a message."""
     spell: Callable[[Any], str] | None = str
     if field.message_type is not None:
         spell = None

@@ -1,7 +1,7 @@
 """The tokens of the text format, as regular expressions.
 
-Spaces and letters are ASCII's. None of the expressions can take more than linear time: what may repeat inside a
-repetition begins with a character that cannot end what came before it.
+Whitespace and letters are ASCII. Every expression matches in linear time: whatever may repeat inside a repetition
+starts with a character that cannot end the preceding part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TRAIL = r"(?:[ \t]*[;,])?(?:[ \t]*\#[^\n]*)?"
 _FLAGS = re.ASCII | re.VERBOSE
 
 TRIVIA = re.compile(_TRIVIA, _FLAGS)
-"""Spaces and comments."""
+"""Whitespace and comments."""
 
 TRAIL = re.compile(_TRAIL, _FLAGS)
 """What belongs to the value before it: a separator and a comment on the same line."""
@@ -26,16 +26,16 @@ HEAD = re.compile(r"(?:[ \t]*\#[^\n]*)?", _FLAGS)
 """What belongs to the opening brace before it: a comment on the same line."""
 
 SCALAR = re.compile(rf"(?:{_STRING})(?:{_TRIVIA}(?:{_STRING}))* | {_WORD}", _FLAGS)
-"""A value that is no message: adjacent strings are one."""
+"""A value that is not a message; adjacent strings are one scalar."""
 
 NAME = re.compile(r"[A-Za-z_]\w*|\[\s*[\w.%/\-~]+(?:\s*[./]\s*[\w.%\-~]+)*\s*\]", _FLAGS)
-"""A field's name, also an extension's or a type's address in brackets."""
+"""A field name, or the name of an extension or the URL of a type in brackets."""
 
 JUNK = re.compile(r"""[^\s\w"'{}<>\[\]\#:;,]+|[\w.+\-]+|.""", _FLAGS | re.DOTALL)
-"""What to step over after an error."""
+"""What is skipped after an error."""
 
 NAME_GROUP, OPEN, VALUE, CLOSE, OTHER = 1, 3, 4, 5, 6
-"""Groups of ITEM; its `lastindex` tells what it found, None the end of the file."""
+"""Groups of ITEM; `lastindex` is the group that matched, None at the end of the file."""
 
 ITEM = re.compile(
     rf"""
@@ -52,4 +52,4 @@ ITEM = re.compile(
     """,
     _FLAGS | re.DOTALL,
 )
-"""One step of the reader: a whole plain field, an opening or closing brace, or one other character."""
+"""One step of the parser: a complete scalar field, an opening or closing brace, or any other single character."""

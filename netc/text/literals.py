@@ -1,4 +1,4 @@
-"""Strings and numbers of the text format: spelling to value and back."""
+"""Parses and formats the strings and numbers of the text format."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "'": "\\'", "\\": "
 
 
 def unquote(raw: str) -> bytes:
-    r"""The bytes of a string as the file spells it, adjacent strings joined.
+    r"""Return the bytes of a string literal; adjacent strings are concatenated.
 
-    Raises ValueError with the faulty escape for an escape that the format lacks.
+    Raises ValueError with the escape sequence if it is invalid.
 
     >>> unquote('"a\\x41" \'b\'')
     b'aAb'
@@ -58,7 +58,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 def quote(value: str | bytes) -> str:
-    r"""A value between double quotes, as protobuf prints it: bytes beyond ASCII as octal escapes.
+    r"""Return a value in double quotes, as protobuf prints it: non-ASCII bytes as octal escapes.
 
     >>> print(quote('say "\u00e9"'))
     "say \"\303\251\""
@@ -72,20 +72,20 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def integer(raw: str) -> int | None:
-    """The value of a decimal, hexadecimal (`0x1F`) or octal (`017`) whole number, None for anything else."""
+    """Return the value of a decimal, hexadecimal (`0x1F`) or octal (`017`) integer, None for anything else."""
     match = _INTEGER.fullmatch(raw)
     if match is None or len(raw) > 64:
         return None
     digits, base = {"hex": (match["hex"], 16), "octal": (match["octal"], 8)}.get(
         match.lastgroup or "", (match["decimal"], 10)
     )
-    if base == 10 and len(digits) > 1 and digits[0] == "0":  # 08 is no octal number
+    if base == 10 and len(digits) > 1 and digits[0] == "0":  # 08 is not a valid octal number
         return None
     return -int(digits, base) if match["sign"] else int(digits, base)
 
 
 def real(raw: str) -> float | None:
-    """The value of a number or of inf, infinity or nan; None for anything else, octal and hexadecimal numbers too."""
+    """Return the value of a number, inf, infinity or nan; None for anything else, including octal and hexadecimal."""
     if _FLOAT.fullmatch(raw):
         return float("".join(raw.split()).rstrip("fF"))
     match = _NAMED_FLOAT.fullmatch(raw)
@@ -95,7 +95,7 @@ def real(raw: str) -> float | None:
 
 
 def spell(value: str | bytes | bool | int | float) -> str:
-    """A Python value as a literal."""
+    """Return a Python value as a literal."""
     if isinstance(value, (str, bytes)):
         return quote(value)
     if isinstance(value, bool):
@@ -104,7 +104,7 @@ def spell(value: str | bytes | bool | int | float) -> str:
 
 
 def spell_float(value: float) -> str:
-    """A float32 with the fewest digits that read back as the same.
+    """Return a float32 with the fewest digits that round-trip.
 
     >>> spell_float(0.01), spell_float(1e-5), spell_float(1.0), spell_float(1 / 256)
     ('0.01', '1e-05', '1', '0.00390625')
@@ -125,6 +125,6 @@ def _single(value: float) -> float:
 
 
 def spell_double(value: float) -> str:
-    """A float64 with 15 digits, or 17 where those do not read back as the same."""
+    """Return a float64 with 15 digits, or with 17 if 15 do not round-trip."""
     text = f"{value:.15g}"
     return text if float(text) == value or value != value else f"{value:.17g}"

@@ -1,8 +1,8 @@
-"""Prototxt text to a tree.
+"""Parses prototxt text into a tree.
 
-One regular expression takes a whole plain field (`name: value`), an opening or a closing brace at a time: three of four
-lines of a net need no other code. Lists, extension names, comments in odd places and faults take the slow way. There is
-no recursion: open messages are a stack, and a list of messages stands on it like any other.
+A single regular expression matches a complete scalar field (`name: value`), an opening brace or a closing brace, which
+covers about three quarters of the lines of a net. Lists, extension names, comments in unusual places and errors take
+the slow path. There is no recursion: open messages, including those in lists, are kept on a stack.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from netc.text.grammar import CLOSE, HEAD, ITEM, JUNK, NAME, NAME_GROUP, OPEN, S
 from netc.text.tree import Field, Message, Scalar, Tree
 
 MAX_DEPTH = 100
-"""How deep messages may nest."""
+"""Maximum nesting depth of messages."""
 
 CLOSING = {"{": "}", "<": ">"}
 
 
 def parse(source: Source) -> Tree:
-    """Read a prototxt.
+    """Parse a prototxt.
 
-    Raises NetcError with every independent syntax error, at most twenty: E002 (something else was expected here), E003
-    (a brace without its partner), E004 (a string without its end), E005 (nested too deep).
+    Raises NetcError with every independent syntax error, at most MAX_SHOWN: E002 (unexpected token), E003 (unmatched
+    brace), E004 (unterminated string), E005 (nested too deeply).
 
     >>> parse(Source("net", 'layer { name: "a" }')).root.messages("layer")[0].get("name")
     [Scalar("a")]
@@ -36,17 +36,17 @@ def parse(source: Source) -> Tree:
 
 
 def parse_with_errors(source: Source) -> tuple[Tree, list[Diagnostic]]:
-    """Read a prototxt that may be broken: the tree of what can be read, and the syntax errors of `parse`.
+    """Parse a prototxt that may be invalid: return a partial tree and the syntax errors of `parse`.
 
-    What stands before and after an error is in the tree. A message without its closing brace ends where the next field
-    is not indented within it, or where a field with its own name follows.
+    The tree contains everything before and after an error. A message without a closing brace ends at the next field
+    that is not indented within it, or that has the same name as the message.
 
     >>> tree, errors = parse_with_errors(Source("net", 'layer { name: "a" layer { name: "b" }'))
     >>> [layer.get("name") for layer in tree.root.messages("layer")], [error.code for error in errors]
     ([[Scalar("a")], [Scalar("b")]], ['E003'])
     """
     collecting = gc.isenabled()
-    gc.disable()  # a tree has no cycles: the collector would walk it again and again as it grows, all in vain
+    gc.disable()  # a tree has no cycles, so repeated collections while it grows would only cost time
     try:
         return _Parser(source).run()
     finally:
@@ -81,7 +81,7 @@ class _Parser:
         return Tree(self.source, root), in_order(self.errors)
 
     def items(self, at: int) -> int:
-        """Read fields and braces up to the end of the file; the hot loop."""
+        """Parse fields and braces up to the end of the file; the hot loop."""
         text, source, match = self.text, self.source, ITEM.match
         message = self.message
         append, home = message.fields.append, message.home
@@ -111,7 +111,7 @@ class _Parser:
             append, home = message.fields.append, message.home
 
     def open(self, field: Field, start: int, home: int) -> int:
-        """Begin a message of `field` at a brace."""
+        """Start a message of `field` at an opening brace."""
         message = Message([], self.source, start)
         message.home = message.tail = home
         message.end = len(self.text)
@@ -119,7 +119,7 @@ class _Parser:
         if len(self.stack) >= MAX_DEPTH:
             self.too_deep = True
             self.error("E005", f"messages are nested more than {MAX_DEPTH} deep", start, start + 1)
-            message = Message([], self.source, start)  # whose fields are in no tree
+            message = Message([], self.source, start)  # collects fields that are not part of the tree
         self.stack.append(_Open(message, field, CLOSING[self.text[start]]))
         self.message = message
         return home
@@ -139,21 +139,21 @@ class _Parser:
         return self.list_next(field, brace + 1) if field.listed else self.finish(field, brace + 1)
 
     def finish(self, field: Field, end: int) -> int:
-        """The value of a field ends."""
+        """Set the end of a field and consume the trailing separator and comment; return the new position."""
         field.end = end
         match = TRAIL.match(self.text, end)
         field.stop = match.end() if match else end
         return field.stop
 
-    # ---- the slow way ----
+    # ---- slow path ----
 
     def skip(self, at: int) -> int:
-        """Over spaces and comments."""
+        """Return the position after whitespace and comments."""
         match = TRIVIA.match(self.text, at)
         return match.end() if match else at
 
     def other(self, lead: int, at: int) -> int:
-        """What the hot loop leaves: a name, a separator on a line of its own, a string to join, or a fault."""
+        """Parse what the hot loop does not: a name, a separator on its own line, an adjacent string, or an error."""
         character = self.text[at]
         name = NAME.match(self.text, at)
         if name:
@@ -170,7 +170,7 @@ class _Parser:
         return self.unexpected(at, "a field")
 
     def join(self, last: Field, at: int) -> int:
-        """A string behind the string that is the value of `last`: 0 where it is none."""
+        """Join an adjacent string to the string value of `last`; return 0 if the value or the token is not a string."""
         value, string = last.values[-1], SCALAR.match(self.text, at)
         if not isinstance(value, Scalar) or not value.is_string or string is None:
             return 0
@@ -179,7 +179,7 @@ class _Parser:
         return self.finish(last, value.end)
 
     def value_of(self, field: Field) -> int:
-        """A field whose name has been read."""
+        """Parse the value of a field whose name has been read."""
         at = self.skip(field.name_end)
         colon = self.text.startswith(":", at)
         at = self.skip(at + 1) if colon else at
@@ -205,7 +205,7 @@ class _Parser:
         return self.finish(field, scalar.end())
 
     def list_of(self, field: Field, at: int, colon: bool) -> int:
-        """A field whose value is a list."""
+        """Parse a list value."""
         field.listed = True
         first = self.skip(at + 1)
         if not colon and self.text[first : first + 1] not in ("{", "<", "]"):
@@ -216,7 +216,7 @@ class _Parser:
         return self.list_item(field, first)
 
     def list_item(self, field: Field, at: int) -> int:
-        """A value of a list."""
+        """Parse an item of a list."""
         character = self.text[at : at + 1]
         if character and character in "{<":
             head = HEAD.match(self.text, at + 1)
@@ -229,7 +229,7 @@ class _Parser:
         return self.list_next(field, scalar.end())
 
     def list_next(self, field: Field, at: int) -> int:
-        """Behind a value of a list."""
+        """Continue after an item of a list."""
         while True:
             at = self.skip(at)
             if self.text.startswith("]", at):
@@ -244,10 +244,10 @@ class _Parser:
             field.values.append(Scalar(scalar[0], self.source, at, scalar.end()))
             at = scalar.end()
 
-    # ---- faults ----
+    # ---- errors ----
 
     def unexpected(self, at: int, wanted: str) -> int:
-        """Report what stands at `at`; where to read on."""
+        """Report an unexpected token at `at`; return the position at which to continue."""
         if at >= len(self.text):
             self.error("E002", f"expected {wanted}, found the end of the file", at, at)
             return at
@@ -264,9 +264,9 @@ class _Parser:
         return at if character in "}>" else end
 
     def unclosed(self) -> None:
-        """Report the messages that are open at the end of the file, and end each where it seems to end.
+        """Report the messages that are open at the end of the file, and close each at its most likely end.
 
-        Of messages within each other only the outermost is reported: which of them lacks its end is not known.
+        Of nested open messages only the outermost is reported, as it is unknown which of them lacks its brace.
         """
         holders = [self.root, *(opened.message for opened in self.stack)]
         suspects: dict[int, Field | None] = {}
@@ -278,9 +278,9 @@ class _Parser:
                 self.report_unclosed(opened, suspects[opened.message.start])
 
     def report_unclosed(self, opened: _Open, suspect: Field | None) -> None:
-        """Report a message without its closing brace; `suspect` is what is probably behind it."""
+        """Report a message without a closing brace; `suspect` is the field that probably follows it."""
         if self.too_deep:
-            return  # a damaged or hostile file, whose braces mean nothing
+            return  # a corrupt or malicious file, whose braces carry no information
         message, field, closing = opened
         note = "the file ends before it"
         if suspect is not None and self.is_dedented(suspect, field):
@@ -289,31 +289,31 @@ class _Parser:
         self.error("E003", f"`{field.name}` is not closed: missing `{closing}`", message.start, message.start + 1, note)
 
     def first_outside(self, opened: _Open) -> Field | None:
-        """The first field of an unclosed message that is probably behind it: one not indented, or of its own name."""
+        """The first field that probably follows an unclosed message: one not indented, or with the same name."""
         fields, name = opened.message.fields, opened.field.name
         dedented = next((inner for inner in fields if self.is_dedented(inner, opened.field)), None)
         return dedented or next((inner for inner in fields if inner.name == name), None)
 
     def is_dedented(self, inner: Field, field: Field) -> bool:
-        """Whether a field begins a line without being indented within `field`."""
+        """Whether a field starts a line and is not indented relative to `field`."""
         column = self.source.position(field.start)[1]
         return "\n" in inner.lead_source and self.source.position(inner.start)[1] <= column
 
     def end_early(self, holder: Message, opened: _Open, first: Field | None) -> None:
-        """End an unclosed message before the field `first`, which moves to the message that holds it with the rest."""
+        """End an unclosed message before the field `first`, and move `first` and what follows to `holder`."""
         message, field, _ = opened
         end = len(self.text) if first is None else first.lead
         message.tail = message.end = field.end = field.stop = end
         if first is not None and field in holder.fields:
-            at, behind = message.fields.index(first), holder.fields.index(field) + 1
-            holder.fields[behind:behind] = message.fields[at:]
+            at, after = message.fields.index(first), holder.fields.index(field) + 1
+            holder.fields[after:after] = message.fields[at:]
             del message.fields[at:]
 
     def error(self, code: str, message: str, start: int, end: int, *notes: str) -> None:
-        """Note a syntax error, one a line: what follows on the line is mostly its consequence."""
-        behind = self.error_end
-        self.error_end = max(end, behind)
-        if behind >= 0 and "\n" not in self.text[behind:start] and code != "E003":
+        """Record a syntax error, one per line: later errors on a line are usually consequences of the first."""
+        previous = self.error_end
+        self.error_end = max(end, previous)
+        if previous >= 0 and "\n" not in self.text[previous:start] and code != "E003":
             return
         if len(self.errors) < MAX_SHOWN:
             self.errors.append(Diagnostic(code, message, Span(self.source, start, end), notes))

@@ -1,4 +1,4 @@
-"""A tree back to text: byte for byte where it is as it was read, neatly where it was changed."""
+"""Prints a tree: byte for byte where it is unmodified, in canonical layout where it was changed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from netc.text.grammar import TRIVIA
 from netc.text.tree import Field, Message, Scalar, Tree, split_lead
 
 STEP = "  "
-"""Indentation of a level, for new messages."""
+"""Indentation per level of new messages."""
 
 _GLUE = re.compile(r"[\w.+\-][\w.+\-]", re.ASCII)
 
 
 def print_tree(tree: Tree) -> str:
-    """The text of a tree; of an unchanged one, the text it was read from."""
+    """Return the text of a tree; for an unmodified tree, the text that was parsed."""
     mark = "\ufeff" if tree.source.text.startswith("\ufeff") else ""
     printer = _Printer(tree.source)
     end = printer.fields(tree.root, len(mark), "", inline=False)
@@ -24,15 +24,15 @@ def print_tree(tree: Tree) -> str:
 
 
 class _Printer:
-    """Collects text. Pieces that follow each other in a source are one piece, so an unchanged tree is a single one."""
+    """Collects text. Consecutive pieces of a source are merged, so an unmodified tree is a single piece."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.newline = source.newline
         self.parts: list[str] = []
         self.piece: tuple[Source, int, int] | None = None
-        self.last = 0  # where the last part of the piece begins
-        self.trivia = False  # whether the last part is spaces and comments
+        self.last = 0  # start of the last part of the piece
+        self.trivia = False  # whether the last part consists of whitespace and comments
 
     def done(self) -> str:
         self.flush()
@@ -45,7 +45,7 @@ class _Printer:
             self.piece = None
 
     def ending(self) -> str:
-        """The last part that was written."""
+        """The last part written."""
         if self.piece is not None:
             return self.piece[0].text[self.last : self.piece[2]]
         return self.parts[-1] if self.parts else ""
@@ -55,7 +55,7 @@ class _Printer:
         return self.piece is None and not self.parts
 
     def copy(self, source: Source, start: int, end: int, trivia: bool = False) -> None:
-        """Write a part of a source."""
+        """Copy a part of a source."""
         if start == end:
             return
         if self.piece is not None and self.piece[0] is source and self.piece[2] == start:
@@ -75,7 +75,7 @@ class _Printer:
             self.trivia = trivia
 
     def separate(self, text: str) -> None:
-        """Keep what comes next out of a comment, and two words apart."""
+        """Insert a line break after a comment, or a space between two words, before the next text."""
         before = self.ending()
         if self.trivia and "#" in before[before.rfind("\n") + 1 :]:
             if not text.lstrip(" \t\r").startswith("\n"):
@@ -88,7 +88,7 @@ class _Printer:
     # ---- nodes ----
 
     def fields(self, message: Message, at: int, indent: str, inline: bool) -> int:
-        """The fields of a message, the first of which was read at `at`; where the last ended, -1 if it is a new one."""
+        """Print the fields of a message that start at `at`; return the end of the last one, -1 if it is new."""
         for field in message.fields:
             home = field.source is not None and field.source is message.source and field.home == message.home
             own = indent
@@ -106,7 +106,7 @@ class _Printer:
         return at
 
     def lead(self, field: Field, source: Source, at: int, indent: str, inline: bool) -> None:
-        """The spaces and comments before a field that is where it was read, behind what ended at `at`."""
+        """Print the whitespace and comments before a field that is in its original message; `at` is the end so far."""
         if field.lead_text is None and field.lead == at:
             self.copy(source, field.lead, field.start, trivia=True)
             return
@@ -118,7 +118,7 @@ class _Printer:
         self.write(text, trivia=True)
 
     def new_lead(self, field: Field, indent: str, inline: bool) -> None:
-        """The same for a field that is new here; the comments directly above a moved one come along."""
+        """As `lead`, for a field that is new here; a moved field keeps the comments directly above it."""
         if field.lead_text is not None:
             self.write(field.lead_text, trivia=True)
             return
@@ -130,14 +130,14 @@ class _Printer:
         self.write(("" if self.empty else self.newline) + self.newline.join(lines), trivia=True)
 
     def trail(self, field: Field) -> None:
-        """The separator and comment behind a field."""
+        """Print the separator and comment after a field."""
         if field.trail_text is None and field.source is not None:
             self.copy(field.source, field.end, field.stop, trivia=True)
         else:
             self.write(field.trail_text or "", trivia=True)
 
     def body(self, field: Field, indent: str) -> None:
-        """Name and values of a field that is new, or where it was read."""
+        """Print name and values of a field that is new or in its original place."""
         source = field.source
         if source is not None and source.text[field.start : field.name_end] == field.name:
             self.copy(source, field.start, field.name_end)
@@ -155,7 +155,7 @@ class _Printer:
         self.value(value, value.source is source and value.start == field.value_start, indent)
 
     def value(self, value: Scalar | Message, home: bool, indent: str) -> None:
-        """A value; `home` where it stands as it was read."""
+        """Print a value; `home` if it is in its original place."""
         source = value.source
         if isinstance(value, Scalar):
             if home and source is not None and source.text[value.start : value.end] == value.raw:
@@ -171,7 +171,7 @@ class _Printer:
             self.write(_shift(inner.done(), old, indent))
 
     def listed(self, field: Field, indent: str) -> None:
-        """A list; what stands between two values is kept where it is still a comma."""
+        """Print a list; the text between two values is kept if it is still a single comma."""
         source, before = field.source, field.value_start
         if source is not None and field.listed:
             self.copy(source, field.name_end, before)
@@ -187,14 +187,14 @@ class _Printer:
         self.between(source if before >= 0 else None, before, field.end, opening + "]")
 
     def between(self, source: Source | None, start: int, end: int, marks: str) -> None:
-        """The text between two values: as it was if it holds nothing but `marks`, spaces and comments."""
+        """Print the text between two values: unmodified if it consists of `marks`, whitespace and comments."""
         if source is not None and start >= 0 and TRIVIA.sub("", source.text[start:end]) == marks:
             self.copy(source, start, end)
         else:
             self.write(marks + " " if marks == "," else marks)
 
     def message(self, message: Message, outer: str) -> None:
-        """A message with its braces; its own line is indented by `outer`."""
+        """Print a message with its braces; `outer` is the indentation of its own line."""
         source, inline, indent = message.source, False, outer + STEP
         if source is None:
             self.write("{")
@@ -212,7 +212,7 @@ class _Printer:
             self.copy(source, message.end - 1, message.end)
 
     def tail(self, message: Message, at: int, outer: str, inline: bool) -> None:
-        """What stands between the last field and the closing brace, or the end of the file."""
+        """Print the text between the last field and the closing brace or the end of the file."""
         source, root = message.source, message.home == 0
         if source is None:
             self.write(self.newline + outer, trivia=True)
@@ -227,7 +227,7 @@ class _Printer:
             self.write(text, trivia=True)
 
     def moved(self, field: Field, indent: str) -> None:
-        """A field from elsewhere: printed as it was there, then shifted."""
+        """Print a field that was moved here: in its original layout, with the indentation changed."""
         assert field.source is not None
         inner = _Printer(field.source)
         old = _line_indent(field.source, field.start)
@@ -236,7 +236,7 @@ class _Printer:
 
 
 def _line_indent(source: Source, at: int) -> str:
-    """The spaces that the line of an offset begins with."""
+    """The indentation of the line at an offset."""
     text = source.text
     start = text.rfind("\n", 0, at) + 1
     line = text[start:at]
@@ -244,7 +244,7 @@ def _line_indent(source: Source, at: int) -> str:
 
 
 def _shift(text: str, old: str, new: str) -> str:
-    """Text with the indentation of its lines changed, the first line apart."""
+    """Change the indentation of all lines of a text except the first."""
     first, *rest = text.split("\n")
     return "\n".join(
         [first, *(new + line[len(old) :] if line.startswith(old) and line.strip() else line for line in rest)]

@@ -1,4 +1,4 @@
-"""Files to sources."""
+"""Reads prototxt files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from netc.diagnostics import NetcError, Source
 
 MAX_BYTES = 64 << 20
-"""Larger files are no prototxt: the largest known one has three megabytes."""
+"""Maximum size of a prototxt; the largest known one has three megabytes."""
 
 
 def read_source(path: str | os.PathLike[str]) -> Source:
-    """Read a prototxt, its line ends and byte order mark untouched, bytes that are no UTF-8 as lone surrogates.
+    """Read a prototxt. Line endings and byte order mark are kept; invalid UTF-8 is decoded to lone surrogates.
 
-    Raises NetcError (E001) for a file that is missing, unreadable, binary, in UTF-16, or larger than 64 MiB.
+    Raises NetcError E001 for a file that is missing, unreadable, binary, UTF-16, or larger than 64 MiB.
     """
     name = os.fspath(path)
     try:
@@ -27,7 +27,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise NetcError(f"cannot read `{name}`: {reason}", code="E001") from error
-    except ValueError as error:  # a zero character in the name
+    except ValueError as error:  # a null character in the name
         raise NetcError(f"cannot read `{name}`: {error}", code="E001") from error
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         raise NetcError(f"`{name}` is UTF-16 text", code="E001", help="save the file as UTF-8")

@@ -1,16 +1,16 @@
-r"""Templates: prototxts with places that a script fills in, recognised before they are parsed.
+r"""Templates: prototxts with placeholders that a script fills in, recognized before parsing.
 
-    num_output: $n          ${n}   {{n}}   {n}   n      (a bare word, only where a value for `n` is given)
-    num_output: cls6x       6 times `cls`, as the scripts of SSD fill it
-    source: "${root}/lmdb"  inside strings, where a value is given; else it is a name like any other
+    num_output: $n          ${n}   {{n}}   {n}   n      (a bare word, only if a value for `n` is passed)
+    num_output: cls6x       6 times `cls`, as in the scripts of SSD
+    source: "${root}/lmdb"  in strings, only if a value is passed; otherwise it is ordinary text
 
-    fill(source, {"n": "21"})      the text filled in, its places still those of the file
-    unfilled(source)               what a parser stumbles over
+    fill(source, {"n": "21"})      the filled text, which keeps the positions of the file
+    unfilled(source)               E033 for the remaining placeholders
 
 Codes:
 
-    E033  a template with places that nothing fills
-    W039  a value for a name that the file does not have
+    E033  a template with placeholders without a value
+    W039  a value for a placeholder that the file does not have
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ _TEXT = re.compile(
 )
 _INSIDE = re.compile(_MARKED, re.VERBOSE | re.ASCII)
 _TIMES = re.compile(r"([a-z_]+?)_?([1-9][0-9]{0,3})x")
-_BEHIND_COLON = re.compile(r":\s*\Z")
+_AFTER_COLON = re.compile(r":\s*\Z")
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """A place to fill, by its offsets in the text."""
+    """A placeholder, by its offsets in the text."""
 
     start: int
     end: int
     names: tuple[tuple[str, int], ...]
-    """The names whose value it takes, each with a factor, the nearest first: `cls6x` or six times `cls`."""
+    """The names whose value it takes, each with a factor, in order of precedence: `cls6x`, then six times `cls`."""
     kind: str
-    """`string`, `marked` or `word`: inside a string, spelled with signs of its own, or a bare word."""
+    """`string`, `marked` or `word`: inside a string, with delimiters, or a bare word."""
 
     @property
     def name(self) -> str:
-        """What to give a value for."""
+        """The name to pass a value for."""
         return self.names[-1][0]
 
 
 @dataclass(frozen=True, eq=False)
 class FilledSource(Source):
-    """A template's text with its places filled; lines and columns are those of the file."""
+    """The text of a template with its placeholders filled; lines and columns refer to the file."""
 
     original: Source = field(default_factory=lambda: Source("", ""), repr=False)
     edits: tuple[tuple[int, int, int, int], ...] = field(default=(), repr=False)
-    """Start and end of each filled place here, then in the original."""
+    """Start and end of each filled placeholder in this text, then in the original."""
 
     @functools.cached_property
     def _starts(self) -> list[int]:
         return [edit[0] for edit in self.edits]
 
     def origin(self, offset: int) -> int:
-        """The offset in the file of an offset in the filled text; inside a filled place, where the place begins."""
+        """Map an offset in the filled text to the file; inside a filled placeholder, to its start."""
         index = bisect.bisect_right(self._starts, offset) - 1
         if index < 0:
             return offset
@@ -79,16 +79,16 @@ class FilledSource(Source):
         return start_there if offset < end else end_there + offset - end
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column in the file."""
+        """Return line and column in the file."""
         return self.original.position(self.origin(offset))
 
     def line(self, number: int) -> str:
-        """A line of the file."""
+        """Return a line of the file."""
         return self.original.line(number)
 
 
 def places(text: str, known: Iterable[str] = ()) -> Iterator[Placeholder]:
-    """All places to fill, in order. Bare words and places inside strings count where their names are in `known`."""
+    """Yield all placeholders in order. Bare words and placeholders in strings count if their names are in `known`."""
     names = frozenset(known)
     for match in _TEXT.finditer(text):
         kind = match.lastgroup
@@ -101,7 +101,7 @@ def places(text: str, known: Iterable[str] = ()) -> Iterator[Placeholder]:
 
 
 def _name(match: re.Match[str], first: int) -> str:
-    """The name in a marked place, whose groups begin at `first`."""
+    """The name in a marked placeholder, whose groups start at `first`."""
     return next(name for name in match.groups()[first - 1 :] if name and not name.startswith(("$", "{")))
 
 
@@ -113,19 +113,19 @@ def _inside(string: re.Match[str], names: frozenset[str]) -> Iterator[Placeholde
 
 
 def _word(text: str, match: re.Match[str], names: frozenset[str]) -> Iterator[Placeholder]:
-    """A bare word where a value stands."""
+    """A bare word in the position of a value."""
     times = _TIMES.fullmatch(match[0])
-    if (times or match[0] in names) and _BEHIND_COLON.search(text, max(0, match.start() - 200), match.start()):
+    if (times or match[0] in names) and _AFTER_COLON.search(text, max(0, match.start() - 200), match.start()):
         whole = (match[0], 1)
         parts = ((times[1], int(times[2])),) if times else ()
         yield Placeholder(match.start(), match.end(), (whole, *parts), "word")
 
 
 def fill(source: Source, values: Mapping[str, str]) -> tuple[Source, list[Diagnostic]]:
-    """A source with its places filled from `values`, and a W039 for each name that it does not have.
+    """Fill the placeholders of a source from `values`; return it with a W039 for each name that it does not have.
 
-    Places without a value stay as they are. What a value holds goes in as it is, inside a string with the escapes it
-    needs; a place such as `cls6x` takes the value of `cls6x`, or six times that of `cls` if it is a whole number.
+    Placeholders without a value are left as they are. A value is inserted verbatim, in a string with the necessary
+    escapes. A placeholder such as `cls6x` takes the value of `cls6x`, or six times that of `cls` if it is an integer.
     """
     used: set[str] = set()
     pieces: list[str] = []
@@ -164,16 +164,16 @@ def _unused(name: str, source: Source, seen: list[str]) -> Diagnostic:
 
 
 def blanked(source: Source) -> Source:
-    """The source with its unfilled marked places made readable, every other character where it was.
+    """Replace the unfilled marked placeholders so that the text can be parsed, without moving other characters.
 
-    A place behind a colon becomes a number, any other spaces: what a parser then finds wrong is no place's fault.
+    A placeholder after a colon becomes a number, any other one spaces, so that it causes no syntax error itself.
     """
     pieces: list[str] = []
     at = 0
     for place in places(source.text):
         if place.kind == "marked":
             pieces.append(source.text[at : place.start])
-            value = _BEHIND_COLON.search(source.text, max(0, place.start - 200), place.start)
+            value = _AFTER_COLON.search(source.text, max(0, place.start - 200), place.start)
             pieces.append(("0" if value else " ").ljust(place.end - place.start))
             at = place.end
     return _with_text(source, "".join([*pieces, source.text[at:]]))
@@ -186,12 +186,12 @@ def _with_text(source: Source, text: str) -> Source:
 
 
 def is_template(source: Source) -> bool:
-    """Whether a text has unfilled places with signs of their own; bare words alone do not make a template."""
+    """Whether a text has unfilled placeholders with delimiters; bare words alone do not make it a template."""
     return any(place.kind == "marked" for place in places(source.text))
 
 
 def unfilled(source: Source, wanted: Callable[[Placeholder], bool] = lambda place: True) -> Diagnostic | None:
-    """One E033 that names all unfilled places, None where there is none; `wanted` chooses among them."""
+    """Return one E033 that names all unfilled placeholders for which `wanted` holds, None if there are none."""
     found = [place for place in places(source.text) if wanted(place)]
     if not found:
         return None

@@ -1,15 +1,15 @@
-"""The tree of a prototxt: messages of fields of values, each with its place in the file.
+"""The tree of a prototxt: messages, fields and values, each with its position in the file.
 
     Tree            a file: its source and its root message
-      Message       fields in order; the root, or what stands between braces
-        Field       a name and its values: one, or any number between `[` and `]`
-          Scalar    a number, word or string in its own spelling
+      Message       fields in order; the root, or the content of braces
+        Field       a name and its values: one, or a list in `[` and `]`
+          Scalar    a number, word or string as it is spelled in the file
           Message
 
-Nodes are plain data and may be changed freely: `field.name = "layer"`, `scalar.raw = "3"`, `message.fields.pop()`.
-Printing compares each node with the source it came from. What is as it was is printed as it was, with its comments and
-spaces; a new node (one without a source) or a moved one gets the indentation of its new place. The methods of Message
-besides look after the comments around a removed or replaced field.
+Nodes are plain data and can be modified freely: `field.name = "layer"`, `scalar.raw = "3"`, `message.fields.pop()`.
+The printer compares each node with its source. Unmodified nodes are printed verbatim, with their comments and
+whitespace; a new node (one without a source) or a moved one gets the indentation of its new position. The methods of
+Message also preserve the comments around a removed or replaced field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from netc.text.literals import spell
 
 
 class Scalar:
-    """A number, word or string as the file spells it; adjacent strings are one scalar."""
+    """A number, word or string as it is spelled in the file; adjacent strings are one scalar."""
 
     __slots__ = ("end", "raw", "source", "start")
 
@@ -35,7 +35,7 @@ class Scalar:
 
     @classmethod
     def of(cls, value: str | bytes | bool | int | float) -> Scalar:
-        """A new scalar for a Python value: text is quoted, True is `true`. A name of an enum is `Scalar("MAX")`."""
+        """Create a scalar from a Python value: strings are quoted, True is `true`. An enum name is `Scalar("MAX")`."""
         return cls(spell(value))
 
     @property
@@ -45,7 +45,7 @@ class Scalar:
 
     @property
     def span(self) -> Span | None:
-        """Where it was read, None for a new one."""
+        """Its position in the file, None for a new scalar."""
         return Span(self.source, self.start, self.end) if self.source else None
 
     def __repr__(self) -> str:
@@ -53,7 +53,7 @@ class Scalar:
 
 
 class Message:
-    """Fields in the order of the file."""
+    """Fields in file order."""
 
     __slots__ = ("end", "fields", "home", "source", "start", "tail", "tail_text")
 
@@ -61,44 +61,44 @@ class Message:
         self.fields = [] if fields is None else fields
         self.source = source
         self.start = start
-        """Of the opening brace."""
+        """Offset of the opening brace."""
         self.home = -1
-        """Where its fields begin, behind a comment on the brace's line. Fields read here carry the same number."""
+        """Offset of its content, after a comment on the brace's line. Fields parsed here have the same `home`."""
         self.tail = -1
-        """Where the text between the last field and the closing brace begins."""
+        """Offset of the text between the last field and the closing brace."""
         self.end = -1
         self.tail_text: str | None = None
-        """Replaces the text from `tail` to the end, the brace apart."""
+        """Replaces the text from `tail` to the closing brace."""
 
     @property
     def span(self) -> Span | None:
-        """From brace to brace, the whole file for a root; None for a new message."""
+        """From brace to brace, or the whole file for the root; None for a new message."""
         return Span(self.source, self.start, self.end) if self.source else None
 
     def named(self, name: str) -> list[Field]:
-        """Its fields of a name."""
+        """Return its fields with a name."""
         return [field for field in self.fields if field.name == name]
 
     def get(self, name: str) -> list[Scalar | Message]:
-        """The values of all its fields of a name, those of lists too, in order."""
+        """Return the values of all its fields with a name, including those in lists, in order."""
         return [value for field in self.fields if field.name == name for value in field.values]
 
     def messages(self, name: str) -> list[Message]:
-        """The values of a name that are messages."""
+        """Return those values of the fields with a name that are messages."""
         return [value for value in self.get(name) if isinstance(value, Message)]
 
     def span_of(self, name: str, index: int = 0) -> Span | None:
-        """Where value `index` of a field stands, counted through repeated fields and lists; None without one."""
+        """Return the position of value `index`, counted across repeated fields and lists; None if it does not exist."""
         values = self.get(name)
         return values[index].span if -len(values) <= index < len(values) else None
 
     def name_span_of(self, name: str, index: int = 0) -> Span | None:
-        """Where the name of the `index`-th field of that name stands, None where there is none."""
+        """Return the position of the name of the `index`-th field with a name, None if it does not exist."""
         fields = self.named(name)
         return fields[index].name_span if -len(fields) <= index < len(fields) else None
 
     def walk(self) -> Iterator[tuple[Message, Field]]:
-        """Every field below this message, with the message that holds it, in the order of the file."""
+        """Yield every field below this message with the message that contains it, in file order."""
         for field in self.fields:
             yield self, field
             for value in field.values:
@@ -106,23 +106,23 @@ class Message:
                     yield from value.walk()
 
     def append(self, name: str, *values: Scalar | Message) -> Field:
-        """Add a new field behind the last."""
+        """Append a new field."""
         return self.insert(len(self.fields), name, *values)
 
     def insert(self, index: int, name: str, *values: Scalar | Message) -> Field:
-        """Add a new field before field `index`."""
+        """Insert a new field before field `index`."""
         field = Field(name, list(values))
         self.fields.insert(index, field)
         return field
 
     def remove(self, field: Field) -> None:
-        """Take a field out, with the comments that belong to it: directly above it and behind it on its line.
+        """Remove a field with the comments that belong to it: directly above it, and after it on its line.
 
-        Comments above those, set apart by a blank line or at the top of the file, stay.
+        Comments that a blank line separates from the field, or that start the file, are kept.
         """
         at = self.fields.index(field)
         del self.fields[at]
-        at_top = 0 <= field.lead <= 1  # 1 is behind a byte order mark
+        at_top = 0 <= field.lead <= 1  # 1 is after a byte order mark
         kept = split_lead(field.lead_source, at_top)[0]
         if not kept:
             return
@@ -133,7 +133,7 @@ class Message:
             self.tail_text = kept.rstrip() + self.tail_source
 
     def replace(self, field: Field, *new: Field) -> None:
-        """Put other fields in the place of one; they take over the comments around it."""
+        """Replace a field by others, which keep the comments around it."""
         if not new:
             self.remove(field)
             return
@@ -145,7 +145,7 @@ class Message:
 
     @property
     def tail_source(self) -> str:
-        """The text between the last field and the closing brace, or the end of the file."""
+        """The text between the last field and the closing brace or the end of the file."""
         if self.tail_text is not None:
             return self.tail_text
         if self.source is None:
@@ -159,8 +159,8 @@ class Message:
 class Field:
     """A name and its values.
 
-    Its text is lead (spaces and comments before it), name, gap (the colon), values, trail (a separator and a comment on
-    the same line).
+    Its text consists of lead (whitespace and comments before it), name, gap (the colon), values, and trail (a separator
+    and a comment on the same line).
     """
 
     __slots__ = (
@@ -195,7 +195,7 @@ class Field:
         self.name = name
         self.values = values
         self.listed = False
-        """Whether the values stand between `[` and `]`."""
+        """Whether the values are in `[` and `]`."""
         self.source = source
         self.home = home
         self.lead = lead
@@ -209,34 +209,34 @@ class Field:
 
     @property
     def value(self) -> Scalar | Message:
-        """The value of a field that has one; the first of a list."""
+        """The value of a singular field; the first of a list."""
         return self.values[0]
 
     @property
     def span(self) -> Span | None:
-        """From the name to the end of the value, None for a new field."""
+        """From the name to the end of the value; None for a new field."""
         return Span(self.source, self.start, self.end) if self.source else None
 
     @property
     def name_span(self) -> Span | None:
-        """Where the name was read, None for a new field."""
+        """The position of the name, None for a new field."""
         return Span(self.source, self.start, self.name_end) if self.source else None
 
     @property
     def gap(self) -> str:
-        """The text between name and value; a new field has its colon."""
+        """The text between name and value; a colon for a new field."""
         return self.source.text[self.name_end : self.value_start] if self.source else ": "
 
     @property
     def lead_source(self) -> str:
-        """The spaces and comments before it."""
+        """The whitespace and comments before it."""
         if self.lead_text is not None:
             return self.lead_text
         return self.source.text[self.lead : self.start] if self.source else ""
 
     @property
     def trail_source(self) -> str:
-        """The separator and the comment behind it on its line."""
+        """The separator and the comment after it on its line."""
         if self.trail_text is not None:
             return self.trail_text
         return self.source.text[self.end : self.stop] if self.source else ""
@@ -247,16 +247,16 @@ class Field:
 
 @dataclass(eq=False)
 class Tree:
-    """A file."""
+    """A parsed file."""
 
     source: Source
     root: Message
 
 
 def split_lead(text: str, top: bool = False) -> tuple[str, str]:
-    r"""The text before a field, parted into what stands by itself and what belongs to the field.
+    r"""Split the text before a field into what is independent of the field and what belongs to it.
 
-    A comment belongs to the field below it unless a blank line is between them, or it is at the top of the file.
+    A comment belongs to the field below it unless a blank line separates them, or it is at the top of the file.
 
     >>> split_lead("\n\n# alone\n\n  # of the field\n  ")
     ('\n\n# alone\n\n', '  # of the field\n  ')

@@ -1,4 +1,4 @@
-"""Scalars of the text format to values of protobuf's field types."""
+"""Converts scalars of the text format to values of protobuf's field types."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TYPES = {
 
 
 class FaultError(Exception):
-    """A scalar that a field cannot hold: the parts of a diagnostic but for its place."""
+    """A scalar that a field cannot hold: the parts of a diagnostic except its position."""
 
     def __init__(self, code: str, message: str, help: str | None = None, *notes: str) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class FaultError(Exception):
 
 
 def converter(field: FieldDescriptor) -> Callable[[str], Value]:
-    """A function from the spelling of a scalar to the value for a field; it raises FaultError."""
+    """Return a function that converts a scalar to the value of a field; it raises FaultError."""
     name, kind = field.name, TYPES[field.type]
     if kind in RANGES:
         return functools.partial(_integer, name, kind)
@@ -88,15 +88,15 @@ def _truth(name: str, raw: str) -> bool:
     return value
 
 
-def _enum(name: str, names: dict[str, int], told: list[str], raw: str) -> int:
-    """`told` are the names that a message tells of: BVLC's, where it has the enum."""
+def _enum(name: str, names: dict[str, int], listed: list[str], raw: str) -> int:
+    """`listed` are the names that an error lists: BVLC's, if the enum is part of BVLC's schema."""
     number = names.get(raw)
     if number is not None:
         return number
     number = integer(raw)
     if number is not None and number in names.values():
         return number
-    note = "expected one of " + ", ".join(told) if len(told) <= 12 else f"it has {counted(len(told), 'value')}"
+    note = "expected one of " + ", ".join(listed) if len(listed) <= 12 else f"it has {counted(len(listed), 'value')}"
     bare = raw.strip("\"'")
     help = f"write `{bare}` without quotes" if bare in names and bare != raw else did_you_mean(bare, names)
     raise FaultError("E008", f"unknown value {_shown(raw)} of `{name}`", help, note)
@@ -128,5 +128,5 @@ def _data(name: str, raw: str) -> bytes:
 
 
 def _shown(raw: str) -> str:
-    """A spelling for a message, cut where it is long."""
+    """A literal for a message, truncated if it is long."""
     return f"`{raw}`" if len(raw) <= 40 else f"`{raw[:37]}...`"
