@@ -1,26 +1,26 @@
-"""Weight files in and out: named blobs, as NumPy arrays.
+"""Reads and writes weight files: named blobs, as NumPy arrays.
 
-    read(path)                      Weights of a .caffemodel or .caffemodel.h5, whatever it is called
+    read(path)                      Weights of a .caffemodel or .caffemodel.h5, whatever its name
     read_caffemodel, write_caffemodel             binary
     read_caffemodel_hdf5, write_caffemodel_hdf5   HDF5
-    read_solverstate(path)          SolverState of a .solverstate or .solverstate.h5, whatever it is called
+    read_solverstate(path)          SolverState of a .solverstate or .solverstate.h5, whatever its name
     write_solverstate, write_solverstate_hdf5
     read_blob, write_blob           .binaryproto: a mean image
     Weights -> LayerBlobs -> Blob (.data .diff .legacy .shape .statistics)
-    atomic_write, atomic_path       a file that is whole or not there
+    atomic_write, atomic_path       a file that appears only when it is complete
 
-Files are strangers': nothing but NetcError comes out, in bounded time and memory. Binary faults name the byte.
+Files are untrusted: a bad one raises NetcError, in bounded time and memory. Errors in binary files name the byte.
 
-    E401  no such file, no right to read it, or it is empty
-    E402  something else than asked for: a text, an archive, a solver state, another framework's file
-    E403  the bytes are broken or cut short
-    E404  a blob's shape is impossible or does not fit its values
-    E405  more fields, layers, groups or values than a file of weights has
-    E406  values that are not here (links, other files) or are no floats
+    E401  a file that does not exist, is not readable, or is empty
+    E402  a file of another kind: a text, an archive, a solver state, another framework's file
+    E403  a file that is damaged or truncated
+    E404  a blob whose shape is impossible or does not match its values
+    E405  more fields, layers, groups or values than a weight file contains
+    E406  values that are not in the file (links, other files) or are not floats
     E407  more than the 2 GB that protobuf can hold
-    E408  the file cannot be written
-    E409  the blobs to write do not fit the net or the format
-    W410  Caffe will not find these layers in the HDF5 file
+    E408  a file that cannot be written
+    E409  blobs to write that do not match the net or the format
+    W410  layers that Caffe will not find in the HDF5 file
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ __all__ = [
 
 
 def read(path: str | os.PathLike[str]) -> Weights:
-    """The weights in a file, told by its content: binary .caffemodel or HDF5. Raises NetcError E401 to E406."""
+    """The weights in a file, binary .caffemodel or HDF5 by its content. Raises NetcError E401 to E406."""
     found = expect(map_file(path), os.fspath(path), "caffemodel", "hdf5")
     return read_caffemodel_hdf5(path) if found == "hdf5" else read_caffemodel(path)
 
 
 def read_caffemodel_hdf5(path: str | os.PathLike[str]) -> Weights:
-    """As `netc.weights.hdf5.read_caffemodel_hdf5`; h5py is imported on the first call, for it takes its time."""
+    """As `netc.weights.hdf5.read_caffemodel_hdf5`; h5py is imported on the first call, because that is slow."""
     from netc.weights import hdf5
 
     return hdf5.read_caffemodel_hdf5(path)

@@ -1,7 +1,7 @@
-"""Files that are either the old one or the new one, never half of each.
+"""Atomic file writes: a file has either its old content or its new content, never a mixture.
 
-The new content goes to a temporary name in the same folder, to the disk, and only then takes the file's name. Whatever
-happens before (an error, an interrupt, a full disk), the old file stays whole and the temporary one is removed.
+The new content is written to a temporary file in the same directory, flushed to the disk, and then renamed. If anything
+fails before that (an error, an interrupt, a full disk), the old file is unchanged and the temporary one is removed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from netc.diagnostics import NetcError
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file to write to; it gets its name when the block ends without an error.
+    """A binary file to write to; it is renamed to `path` when the block ends without an error.
 
-    Raises NetcError E408 where the system refuses: no folder, no right, no space, or `path` is no regular file.
+    Raises NetcError E408 if the system refuses: no directory, permission or space, or `path` is not a regular file.
     """
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         yield file
@@ -29,12 +29,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """As `atomic_write`, for who needs a path: an empty file that the block fills and closes."""
-    target = Path(os.path.realpath(path))  # a link stays a link, its file is replaced
+    """As `atomic_write`, but yields the path of an empty file, which the block fills and closes."""
+    target = Path(os.path.realpath(path))  # a link is kept, the file that it refers to is replaced
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         if target.exists() and not target.is_file():
-            raise OSError(None, "it is no regular file")
+            raise OSError(None, "it is not a regular file")
         _create(temporary, target)
         yield temporary
         _sync(temporary)
@@ -46,7 +46,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             str(target),
             str(target.parent),
         ):
-            raise  # of another file
+            raise  # it concerns another file
         raise NetcError(f"cannot write `{os.fspath(path)}`: {_reason(error)}", code="E408") from error
     finally:
         with contextlib.suppress(OSError):
@@ -54,14 +54,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _create(temporary: Path, target: Path) -> None:
-    """An empty file with the old one's permissions, or with those that the umask gives."""
+    """Create an empty file with the permissions of the old one, or with those that the umask allows."""
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     if target.exists():
         shutil.copymode(target, temporary)
 
 
 def _sync(path: Path) -> None:
-    """Wait until the disk has it. Folders cannot be opened on Windows, and need not be."""
+    """Flush a file or directory to the disk. Directories cannot be opened on Windows, and need not be."""
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

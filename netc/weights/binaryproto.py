@@ -14,17 +14,18 @@ from netc.weights.wire import Wire
 
 
 def read_blob(path: str | os.PathLike[str]) -> Array:
-    """The array in the file, in its shape: a read-only view. Raises NetcError E401 to E406 (see netc.weights)."""
+    """The array in the file, with its shape: a read-only view. Raises NetcError E401 to E406 (see netc.weights)."""
     data, name = map_file(path), os.fspath(path)
     expect(data, name, "blob")
     return decode_blob(Wire(data, name), 0, len(data)).data
 
 
 def write_blob(path: str | os.PathLike[str], array: Array) -> None:
-    """Write one array, whole or not at all.
+    """Write one array, atomically.
 
-    Four axes are written as num, channels, height, width, as compute_image_mean does: every Caffe reads that; any
-    other number of axes as a shape. Raises NetcError E406 for an array that holds no floats, E408.
+    Four axes are written as num, channels, height, width, as compute_image_mean does, because every version of Caffe
+    reads that; any other number of axes is written as a shape. Raises NetcError E406 for an array that is not of
+    floats, E408 if the file cannot be written.
     """
     pieces = encode_blob(BlobArray(np.asarray(array)), legacy=array.ndim == 4)
     with atomic_write(path) as file:

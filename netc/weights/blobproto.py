@@ -1,4 +1,4 @@
-"""BlobProto on the wire, in every dialect that is about.
+"""Encodes and decodes BlobProto messages, in every dialect in use.
 
     field   BVLC                        C3D 1.0          NVIDIA
     1-4     num channels height width   num channels length height
@@ -8,7 +8,7 @@
     8, 9    data, diff, double                           same
     10-13                                                raw_data_type raw_diff_type raw_data raw_diff
 
-C3D's field 5 is a number where all others hold packed floats, which tells the two apart.
+Field 5 is a number in C3D and packed floats in all others, which distinguishes the two.
 Sources: caffe.proto of BVLC/caffe, NVIDIA/caffe (0.15 and later) and facebook/C3D; `blob.cpp` (FromProto, ToProto).
 """
 
@@ -29,13 +29,13 @@ MAX_AXES = 32
 MAX_COUNT = 2**31 - 1
 """Caffe counts elements in an int."""
 RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
-"""NVIDIA's enum Type; 3 (INT) and 4 (UINT) hold no weights."""
+"""NVIDIA's enum Type; 3 (INT) and 4 (UINT) are not used for weights."""
 Piece = bytes | Array
-"""A part of a file that is written: bytes as they are, or an array's elements, never as Python numbers."""
+"""A part of a file to write: bytes, or an array whose elements are written as they are."""
 
 
 class _Parts:
-    """The fields of one BlobProto, sorted by what they can be."""
+    """The fields of one BlobProto by number: the last value of numbers, every piece of others."""
 
     def __init__(self, wire: Wire, start: int, end: int) -> None:
         self.wire, self.start = wire, start
@@ -51,20 +51,20 @@ class _Parts:
                 self.fields.setdefault(field.number, []).append(field)
 
     def values(self, number: int, dtype: str) -> Array | None:
-        """A repeated field: a view where it is in one piece; None where it is absent or empty."""
+        """A repeated field, a view if it is contiguous; None if it is absent or empty."""
         pieces = [self.wire.values(field, dtype) for field in self.fields.get(number, ())]
         if len(pieces) > 1:
             return np.concatenate(pieces)
         return pieces[0] if pieces and pieces[0].size else None
 
     def raw(self, type_number: int, number: int) -> Array | None:
-        """NVIDIA's bytes with a type beside them; of several the last counts."""
+        """NVIDIA's raw bytes, whose type is a field of its own; the last of several counts."""
         if number not in self.fields:
             return None
         dtype = RAW_TYPES.get(self.numbers.get(type_number, -1))
         if dtype is None:
             given = self.numbers.get(type_number, "missing")
-            self.wire.fail("E406", f"field {number} of the blob at byte {self.start} is raw, and its type is {given}")
+            self.wire.fail("E406", f"field {number} of the blob at byte {self.start} is raw, but its type is {given}")
         return self.wire.values(self.fields[number][-1], dtype)
 
     def shape(self) -> tuple[int, ...]:
@@ -80,8 +80,8 @@ class _Parts:
 def decode_blob(wire: Wire, start: int, end: int) -> BlobArray:
     """The BlobProto in bytes `start` to `end`.
 
-    Raises NetcError E403 for broken bytes, E404 for a shape that does not fit the values, E406 for raw data of a
-    type that is no float.
+    Raises NetcError E403 for broken bytes, E404 for a shape that does not match the values, E406 for raw data of a
+    type that is not a float.
     """
     parts = _Parts(wire, start, end)
     shifted = 5 in parts.numbers
@@ -90,7 +90,7 @@ def decode_blob(wire: Wire, start: int, end: int) -> BlobArray:
     shape = tuple(signed(parts.numbers.get(n, 0), 32) for n in extents) if legacy else parts.shape()
     data = _first(parts.values(8, "<f8"), parts.values(6 if shifted else 5, "<f4"))
     diff = _first(parts.values(9, "<f8"), parts.values(7 if shifted else 6, "<f4"))
-    if data is None:  # BVLC's opencl branch has other things under the numbers of raw values
+    if data is None:  # BVLC's opencl branch uses the field numbers of raw values for other things
         data = parts.raw(10, 12)
         diff = parts.raw(11, 13) if diff is None else diff
     data = np.empty(0, np.float32) if data is None else data
@@ -101,7 +101,7 @@ def decode_blob(wire: Wire, start: int, end: int) -> BlobArray:
 
 
 def check_shape(wire: Wire, shape: Sequence[int], count: int, what: str) -> None:
-    """Raises NetcError E404 where the extents are not those of `count` values."""
+    """Raises NetcError E404 if the shape is not that of `count` values."""
     shown = "x".join(map(str, shape)) or "()"
     if any(extent < 0 for extent in shape):
         wire.fail("E404", f"{what} has the shape {shown}: an extent is negative")
@@ -112,9 +112,10 @@ def check_shape(wire: Wire, shape: Sequence[int], count: int, what: str) -> None
 
 
 def encode_blob(blob: BlobArray, legacy: bool = False) -> list[Piece]:
-    """A BlobProto as Caffe writes it: values by field number, the shape among them. `legacy`: as four extents.
+    """A BlobProto as Caffe writes it, in the order of field numbers.
 
-    float64 goes to the double fields; float16 becomes float32. Raises NetcError E406 for other types.
+    With `legacy` the shape is written as four extents. float64 is written to the double fields; float16 becomes
+    float32. Raises NetcError E406 for other types.
     """
     shape = blob.data.shape
     low: list[Piece] = []
@@ -131,10 +132,10 @@ def encode_blob(blob: BlobArray, legacy: bool = False) -> list[Piece]:
 
 
 def writable(array: Array) -> np.dtype[Any]:
-    """The little-endian type an array is written in. Raises NetcError E406 where it holds no floats."""
+    """The little-endian type in which an array is written. Raises NetcError E406 if it is not of floats."""
     kinds = {"float16": "<f4", "float32": "<f4", "float64": "<f8"}
     if array.dtype.name not in kinds:
-        raise NetcError(f"a blob of type `{array.dtype.name}` cannot be written: Caffe's hold floats", code="E406")
+        raise NetcError(f"a blob of type `{array.dtype.name}` cannot be written: Caffe blobs hold floats", code="E406")
     return np.dtype(kinds[array.dtype.name])
 
 
@@ -144,7 +145,7 @@ def size_of(piece: Piece) -> int:
 
 
 def bytes_of(piece: Piece) -> bytes | memoryview:
-    """A piece as it goes to the file, without a copy where the array lies in order already."""
+    """The bytes of a piece in the file, without a copy if the array is contiguous."""
     if isinstance(piece, bytes):
         return piece
     flat: Array = np.ascontiguousarray(piece, writable(piece)).reshape(-1)
@@ -157,7 +158,7 @@ def nested(number: int, pieces: list[Piece]) -> list[Piece]:
 
 
 def _dims(wire: Wire, shape: WireField) -> Iterator[int]:
-    """The extents of a BlobShape, packed or not; it stops soon behind the most that a blob may have."""
+    """The extents of a BlobShape, packed or not; stops soon after the maximum number of axes."""
     found = 0
     for field in wire.fields(shape.at, shape.end):
         if field.number != 1:

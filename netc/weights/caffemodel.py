@@ -1,14 +1,14 @@
-""".caffemodel: a NetParameter of which only names, types and blobs are read.
+""".caffemodel: a NetParameter, of which only names, types and blobs are read.
 
-Forks of Caffe use LayerParameter's numbers for other things, so that whole-message parsing misreads their files or
-refuses them. In all of them these stay what they are:
+Forks of Caffe use other numbers of LayerParameter for different fields, so parsing whole messages misreads or rejects
+their files. These fields are the same in all forks:
 
     net       name=1   layers=2 (V1, V0)   layer=100 (V2)
     V2 layer  name=1   type=2              blobs=7
     V1 layer  name=4   type=5 (a number)   blobs=6     layer=1 (V0 inside)
     V0 layer  name=1   type=2              blobs=50
 
-Written is V2, byte for byte what Caffe's Net::ToProto and protobuf's C++ make of the same net.
+Files are written as V2, byte for byte as Caffe's Net::ToProto and protobuf's C++ library write the same net.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ V1_TYPES = (
     "WindowData Eltwise Power SigmoidCrossEntropyLoss HingeLoss MemoryData ArgMax Threshold DummyData Slice MVN AbsVal "
     "Silence ContrastiveLoss Exp Deconvolution"
 ).split()
-"""V2's names of V1's numbers (caffe.proto, V1LayerParameter.LayerType)."""
+"""V2's names for V1's numbers (caffe.proto, V1LayerParameter.LayerType)."""
 
 
 def read_caffemodel(path: str | os.PathLike[str]) -> Weights:
-    """The names, types and blobs of a binary .caffemodel. The blobs are views: nothing but headers is read.
+    """The names, types and blobs of a binary .caffemodel. The blobs are views: only headers are read.
 
-    A file with V1 layers and V2 layers gives the V1 ones, as Caffe reads it (upgrade_proto.cpp, UpgradeV1Net).
+    Of a file with both V1 and V2 layers the V1 ones are returned, as in Caffe (upgrade_proto.cpp, UpgradeV1Net).
     Raises NetcError E401 to E406 (see netc.weights).
     """
     data, name = map_file(path), os.fspath(path)
@@ -49,7 +49,9 @@ def read_caffemodel(path: str | os.PathLike[str]) -> Weights:
     new: list[LayerBlobs] = []
     for field in wire.fields(0, len(data)):
         if field.number in (1, 2, 100) and field.wire != LENGTH:
-            wire.fail("E403", f"field {field.number} at byte {field.start} is no string or message, as in a net")
+            wire.fail(
+                "E403", f"field {field.number} at byte {field.start} is not a string or message, as it is in a net"
+            )
         if field.number == 1:
             net = wire.text(field)
         elif field.number == 2:
@@ -58,24 +60,24 @@ def read_caffemodel(path: str | os.PathLike[str]) -> Weights:
             new.append(_layer(wire, field, 1, 2, 7))
         known = known and field.number <= 8
     if not (old or new or known):
-        raise NetcError(f"`{name}` holds no layers: it is no Caffe weight file", code="E402")
+        raise NetcError(f"`{name}` contains no layers: it is not a Caffe weight file", code="E402")
     return Weights(tuple(old or new), net)
 
 
 def write_caffemodel(path: str | os.PathLike[str], weights: Weights, net: bytes | None = None) -> None:
-    """Write a binary .caffemodel, whole or not at all.
+    """Write a binary .caffemodel, atomically.
 
-    `net` is a serialized caffe.NetParameter (V2): everything in it is written, with the blobs of `weights` put into the
-    layers of the same name (of equal names, the first into the first). Blobs that it holds itself are left out.
-    Without it the file has names, types and blobs only, which is all that Caffe needs to load it.
-    Raises NetcError E406 for blobs that are no floats, E407 for more than protobuf's 2 GB, E408 where the file cannot
-    be written, E409 where `weights` does not fit `net` or lacks a blob.
+    `net` is a serialized caffe.NetParameter (V2): everything in it is written, with the blobs of `weights` in the
+    layers of the same name (of equal names, in order). Blobs that it contains itself are omitted.
+    Without it the file has only names, types and blobs, which is all that Caffe needs to load it.
+    Raises NetcError E406 for blobs that are not floats, E407 for more than protobuf's 2 GB, E408 if the file cannot
+    be written, E409 if `weights` does not match `net` or lacks a blob.
     """
     pieces = _bare(weights) if net is None else _merged(weights, net)
     total = sum(map(size_of, pieces))
     if total > MAX_BYTES:
         raise NetcError(
-            f"the weights need {total} bytes, a .caffemodel can hold {MAX_BYTES}",
+            f"the weights need {total} bytes, but a .caffemodel can hold only {MAX_BYTES}",
             code="E407",
             help="write HDF5 (`.caffemodel.h5`; in a solver `snapshot_format: HDF5`)",
         )
@@ -85,7 +87,7 @@ def write_caffemodel(path: str | os.PathLike[str], weights: Weights, net: bytes 
 
 
 def text_bytes(text: str) -> bytes:
-    """A string as it goes to the file: the inverse of Wire.text."""
+    """The bytes of a string in the file: the inverse of `Wire.text`."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -95,7 +97,7 @@ def _v1_layer(wire: Wire, layer: WireField) -> LayerBlobs:
 
 
 def _layer(wire: Wire, layer: WireField, name_field: int, type_field: int, blobs_field: int) -> LayerBlobs:
-    """The layer in a field, its parts under the given numbers."""
+    """The layer in a field, whose name, type and blobs have the given field numbers."""
     wire.keep()
     name = kind = ""
     blobs: list[WireField] = []
@@ -144,15 +146,15 @@ def _blobs_of(layer: LayerBlobs) -> Iterator[Piece]:
             raise NetcError(
                 f"blob {index} of layer `{layer.name}` is missing: it shares another layer's weights",
                 code="E409",
-                help="a .caffemodel holds every blob: fill the shared ones in before writing",
+                help="a .caffemodel contains every blob: fill in the shared ones before writing",
             )
         yield from nested(7, encode_blob(blob))
 
 
 def _merged(weights: Weights, net: bytes) -> list[Piece]:
-    """The net's own bytes with the blobs between them, in the order of the field numbers."""
+    """The bytes of the net with the blobs inserted, in the order of the field numbers."""
     wire = Wire(memoryview(net), "the net to write")
-    take = _Turns(weights.layers)
+    take = _LayersByName(weights.layers)
     pieces: list[Piece] = []
     for field in wire.fields(0, len(net)):
         if field.number == 2:
@@ -167,7 +169,7 @@ def _merged(weights: Weights, net: bytes) -> list[Piece]:
     return pieces
 
 
-def _merged_layer(wire: Wire, layer: WireField, take: _Turns) -> list[Piece]:
+def _merged_layer(wire: Wire, layer: WireField, take: _LayersByName) -> list[Piece]:
     name, before, after = "", bytearray(), bytearray()
     for field in wire.fields(layer.at, layer.end):
         if field.number == 1:
@@ -178,18 +180,18 @@ def _merged_layer(wire: Wire, layer: WireField, take: _Turns) -> list[Piece]:
     return [bytes(before), *(_blobs_of(found) if found else ()), bytes(after)]
 
 
-class _Turns:
-    """Hands out layers by name; of equal names the first one first."""
+class _LayersByName:
+    """Returns layers by name, each once; layers of equal names in order."""
 
     def __init__(self, layers: Sequence[LayerBlobs]) -> None:
-        self._waiting: defaultdict[str, deque[LayerBlobs]] = defaultdict(deque)
+        self._remaining: defaultdict[str, deque[LayerBlobs]] = defaultdict(deque)
         for layer in layers:
-            self._waiting[layer.name].append(layer)
+            self._remaining[layer.name].append(layer)
 
     def __call__(self, name: str) -> LayerBlobs | None:
-        waiting = self._waiting[name]
-        return waiting.popleft() if waiting else None
+        remaining = self._remaining[name]
+        return remaining.popleft() if remaining else None
 
     def rest(self) -> list[str]:
-        """The names of layers that nobody took, if they hold blobs."""
-        return [layer.name for waiting in self._waiting.values() for layer in waiting if layer.blobs]
+        """The names of layers with blobs that were not requested."""
+        return [layer.name for remaining in self._remaining.values() for layer in remaining if layer.blobs]

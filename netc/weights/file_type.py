@@ -1,4 +1,4 @@
-"""What a file is, told from its bytes; its name says nothing."""
+"""Determines the type of a file from its content, not from its name."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ NAMES = {
 HELP = {
     "zip": "unpack it, or convert it with the program that wrote it",
     "gzip": "unpack it with gunzip",
-    "text": "a prototxt holds no weights: give the .caffemodel",
+    "text": "a prototxt contains no weights: pass the .caffemodel",
     "solverstate": "the weights are in the .caffemodel of the same snapshot",
 }
 _NET = {(1, LENGTH), (3, LENGTH), (4, VARINT), (5, VARINT), (6, LENGTH), (7, VARINT), (8, LENGTH)}
-"""NetParameter's fields beside its layers, with their wire types."""
-_LOOK = 64
-"""Fields at the start of a file that tell what it is."""
+"""NetParameter's fields other than layers, with their wire types."""
+_EXAMINED = 64
+"""Number of fields at the start of a file that determine its type."""
 
 
 def map_file(path: str | os.PathLike[str]) -> memoryview:
-    """The bytes of a file on a memory map: nothing is read until it is looked at.
+    """The bytes of a file as a memory map: pages are read on first access.
 
-    Raises NetcError E401 where there is no such file, it cannot be opened, or it is empty.
+    Raises NetcError E401 for a file that does not exist, cannot be opened, or is empty.
     """
     name = os.fspath(path)
     try:
@@ -59,7 +59,7 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
 
 
 def content(data: memoryview) -> str:
-    """What the bytes are: a key of NAMES, or `unknown`."""
+    """The type of the content: a key of NAMES, or `unknown`."""
     for magic, name in MAGIC.items():
         if data[: len(magic)] == magic:
             return name
@@ -70,7 +70,7 @@ def content(data: memoryview) -> str:
 
 
 def expect(data: memoryview, name: str, *wanted: str) -> str:
-    """The content, where it is one of `wanted` or cannot be told; NetcError E402 where it is something else."""
+    """The type of the content: one of `wanted`, or `unknown`. Raises NetcError E402 for any other type."""
     found = content(data)
     if found in wanted or found == "unknown":
         return found
@@ -78,22 +78,22 @@ def expect(data: memoryview, name: str, *wanted: str) -> str:
 
 
 def _regular(name: str) -> str:
-    """The name itself; a pipe would block, a folder has no bytes, nothing cannot be mapped."""
+    """The name of a regular file. Raises OSError for a pipe, which would block, and for an empty file."""
     found = os.stat(name)
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(0, "it is no regular file")
+        raise OSError(0, "it is not a regular file")
     if not found.st_size:
         raise OSError(0, "the file is empty")
     return name
 
 
 def _top_level(data: memoryview) -> tuple[set[tuple[int, int]], bool]:
-    """Number and wire type of the first fields, and whether all fields up to there are sound."""
+    """Number and wire type of the first fields, and whether all of these are valid."""
     seen: set[tuple[int, int]] = set()
     try:
         for count, field in enumerate(Wire(data, "").fields(0, len(data))):
             seen.add((field.number, field.wire))
-            if count >= _LOOK:
+            if count >= _EXAMINED:
                 break
     except NetcError:
         return seen, False
@@ -115,13 +115,13 @@ def _message(data: memoryview, seen: set[tuple[int, int]]) -> str | None:
 
 
 def _has_operators(data: memoryview) -> bool:
-    """Whether field 2 holds Caffe2's operators: their field 5 is a message, that of Caffe's old layers a number."""
+    """Whether field 2 contains Caffe2 operators: their field 5 is a message, that of Caffe's old layers is a number."""
     wire = Wire(data, "")
     try:
         for count, field in enumerate(wire.fields(0, len(data))):
             if field.number == 2 and any(f[:2] == (5, LENGTH) for f in wire.fields(field.at, field.end)):
                 return True
-            if count >= _LOOK:
+            if count >= _EXAMINED:
                 break
     except NetcError:
         return False
@@ -129,7 +129,7 @@ def _has_operators(data: memoryview) -> bool:
 
 
 def _is_text(data: memoryview) -> bool:
-    """UTF-8 without control characters but white space, in the first few thousand bytes."""
+    """Whether the first 4096 bytes are UTF-8 without control characters other than white space."""
     head = bytes(data[:4096])
     for cut in range(4):  # the last character may be cut
         try:

@@ -1,10 +1,10 @@
-"""Weights and solver states in HDF5, laid out as Caffe's.
+"""Weights and solver states in HDF5, with Caffe's layout.
 
     .caffemodel.h5    /data/LAYER/0, 1, ...   one group a layer, also without blobs; /diff likewise with snapshot_diff
     .solverstate.h5   /iter /current_step (int32, one element)  /learned_net (string)  /history/0, 1, ...
 
-A group's name cannot hold a slash: HDF5 makes groups within groups of it. Caffe itself stops when it is told to write
-`inception_3a/1x1`, and passes over such groups when it reads. Here both work; a warning tells of what Caffe would miss.
+A slash in a layer's name creates nested groups. Caffe aborts when it writes a layer named `inception_3a/1x1`, and
+ignores nested groups when it reads. Here both work; a warning reports layers that Caffe would not find.
 Sources: `net.cpp` (ToHDF5, CopyTrainedLayersFromHDF5), `sgd_solver.cpp` (SnapshotSolverStateToHDF5), `hdf5.cpp`.
 """
 
@@ -28,30 +28,30 @@ _RESERVED = {"", ".", ".."}
 
 
 def read_caffemodel_hdf5(path: str | os.PathLike[str]) -> Weights:
-    """The layers of a .caffemodel.h5, by name. Blobs that lie in the file in one piece are views.
+    """The layers of a .caffemodel.h5, by name. Blobs that are contiguous in the file are views.
 
     Raises NetcError E401 to E406 (see netc.weights).
     """
     with _opened(path) as reader:
         if "data" not in reader.links(reader.root):
-            reader.fail("E402", "there is no group `data`: it is no Caffe weight file")
+            reader.fail("E402", "group `data` is missing: this is not a Caffe weight file")
         diffs = dict(reader.tree("diff")) if "diff" in reader.links(reader.root) else {}
         arrays = list(reader.tree("data"))
     return Weights(tuple(_layer(reader, name, data, diffs.get(name, {})) for name, data in arrays))
 
 
 def write_caffemodel_hdf5(path: str | os.PathLike[str], weights: Weights) -> tuple[Diagnostic, ...]:
-    """Write a .caffemodel.h5, whole or not at all; returns a warning W410 for layers that Caffe would not find again.
+    """Write a .caffemodel.h5, atomically; returns a warning W410 for layers that Caffe would not find in it.
 
-    Blobs that are None are left out, as Caffe leaves out shared ones. Raises NetcError E406 for blobs that are no
-    floats, E408 where the file cannot be written, E409 for a name that HDF5 cannot hold or that repeats.
+    Blobs that are None are omitted, as Caffe omits shared ones. Raises NetcError E406 for blobs that are not floats,
+    E408 if the file cannot be written, E409 for a name that is not valid in HDF5 or that repeats.
     """
     _check_names([layer.name for layer in weights.layers])
     with _created(path) as file:
         _write_layers(file.create_group("data"), weights, diff=False)
         if any(blob is not None and blob.diff is not None for layer in weights.layers for blob in layer.blobs):
             _write_layers(file.create_group("diff"), weights, diff=True)
-    return _unseen_by_caffe([layer.name for layer in weights.layers if layer.blobs])
+    return _not_found_by_caffe([layer.name for layer in weights.layers if layer.blobs])
 
 
 def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
@@ -59,20 +59,20 @@ def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
     with _opened(path) as reader:
         links = reader.links(reader.root)
         if not {"iter", "history"} <= set(links):
-            reader.fail("E402", "there is no `iter` and `history`: it is no Caffe solver state")
+            reader.fail("E402", "`iter` or `history` is missing: this is not a Caffe solver state")
         learned_net = reader.text("learned_net") if "learned_net" in links else None
         done = reader.integer("iter")
         step = reader.integer("current_step") if "current_step" in links else 0
         history = [arrays for name, arrays in reader.tree("history") if not name]
     arrays = history[0] if history else {}
     if set(arrays) != set(range(len(arrays))):
-        reader.fail("E404", f"the blobs of the history ({len(arrays)} in all) are not numbered from 0")
+        reader.fail("E404", f"the blobs of the history ({len(arrays)} in total) are not numbered consecutively from 0")
     blobs = tuple(BlobArray(arrays[index]) for index in range(len(arrays)))
     return SolverState(done, learned_net, blobs, step)
 
 
 def write_solverstate_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
-    """Write a .solverstate.h5 as Caffe does, whole or not at all. Raises NetcError E406, E408."""
+    """Write a .solverstate.h5 as Caffe does, atomically. Raises NetcError E406, E408."""
     with _created(path) as file:
         file.create_dataset("iter", data=np.array([state.iter], "<i4"))
         if state.learned_net is not None:
@@ -85,7 +85,7 @@ def write_solverstate_hdf5(path: str | os.PathLike[str], state: SolverState) -> 
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
-    """The file's reader. Whatever the HDF5 library raises over it becomes NetcError E403."""
+    """A reader of the file. Any error of the HDF5 library becomes NetcError E403."""
     data, name = map_file(path), os.fspath(path)
     expect(data, name, "hdf5")
     try:
@@ -93,8 +93,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
             yield Reader(file, data, name)
     except NetcError:
         raise
-    except Exception as error:  # h5py raises nearly every kind of exception for a broken file
-        raise NetcError(f"`{name}` is a broken HDF5 file", code="E403", notes=[str(error)]) from error
+    except Exception as error:  # h5py raises exceptions of many types for a damaged file
+        raise NetcError(f"`{name}` is a damaged HDF5 file", code="E403", notes=[str(error)]) from error
 
 
 @contextlib.contextmanager
@@ -103,13 +103,13 @@ def _created(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         try:
             with h5py.File(temporary, "w") as file:
                 yield file
-        except RuntimeError as error:  # what h5py makes of a failed write
+        except RuntimeError as error:  # raised by h5py when a write fails
             raise OSError(None, str(error), str(temporary)) from error
 
 
 def _layer(reader: Reader, name: str, data: dict[int, Array], diffs: dict[int, Array]) -> LayerBlobs:
     if not name:
-        reader.fail("E402", "there are datasets in `data` itself: it is no Caffe weight file")
+        reader.fail("E402", "group `data` itself contains datasets: this is not a Caffe weight file")
     arrays = reader.in_order(data)
     fits = {i: diff for i, diff in diffs.items() if i in data and diff.shape == data[i].shape}
     return LayerBlobs(name, "", tuple(None if a is None else BlobArray(a, fits.get(i)) for i, a in enumerate(arrays)))
@@ -117,11 +117,11 @@ def _layer(reader: Reader, name: str, data: dict[int, Array], diffs: dict[int, A
 
 def _write_layers(group: h5py.Group, weights: Weights, diff: bool) -> None:
     for layer in weights.layers:
-        made = group.require_group(layer.name)
+        subgroup = group.require_group(layer.name)
         for index, blob in enumerate(layer.blobs):
             array = None if blob is None else blob.diff if diff else blob.data
             if array is not None:
-                _write_array(made, index, array)
+                _write_array(subgroup, index, array)
 
 
 def _write_array(group: h5py.Group, index: int, array: Array) -> None:
@@ -129,7 +129,7 @@ def _write_array(group: h5py.Group, index: int, array: Array) -> None:
 
 
 def _write_string(file: h5py.File, name: bytes, value: bytes) -> None:
-    """A scalar of fixed length that ends in a NUL, as H5LTmake_dataset_string makes and Caffe expects."""
+    """Write a NUL-terminated scalar string of fixed length, as H5LTmake_dataset_string does and Caffe expects."""
     kind = h5py.h5t.C_S1.copy()
     kind.set_size(len(value) + 1)
     kind.set_strpad(h5py.h5t.STR_NULLTERM)
@@ -138,28 +138,32 @@ def _write_string(file: h5py.File, name: bytes, value: bytes) -> None:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Raises NetcError E409 for what cannot be a path of groups, or would be two things at once."""
+    """Raises NetcError E409 for names that are not valid paths of groups, or that coincide."""
     known: set[str] = set()
     for name in names:
         parts = name.split("/")
         if _RESERVED & set(parts) or "\0" in name or not _is_unicode(name):
-            raise NetcError(f"HDF5 cannot hold a layer named `{name}`", code="E409", help="write a binary .caffemodel")
+            raise NetcError(
+                f"`{name}` is not a valid name of a layer in HDF5", code="E409", help="write a binary .caffemodel"
+            )
         if name in known:
-            raise NetcError(f"two layers are named `{name}`: HDF5 holds one", code="E409", help="rename one of them")
+            raise NetcError(
+                f"two layers are named `{name}`: HDF5 requires unique names", code="E409", help="rename one of them"
+            )
         known.add(name)
     for name in names:
         parts = name.split("/")
         above = ("/".join(parts[:depth]) for depth in range(1, len(parts)) if parts[depth].isdecimal())
         if layer := next((path for path in above if path in known), None):
-            raise NetcError(f"layer `{name}` and a blob of layer `{layer}` may have one HDF5 name", code="E409")
+            raise NetcError(f"layer `{name}` and a blob of layer `{layer}` may have the same HDF5 name", code="E409")
 
 
 def _is_unicode(name: str) -> bool:
-    """False for a name that holds bytes which were no UTF-8 in the file it came from."""
+    """False for a name with bytes that were not valid UTF-8 in its file."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _unseen_by_caffe(names: Sequence[str]) -> tuple[Diagnostic, ...]:
+def _not_found_by_caffe(names: Sequence[str]) -> tuple[Diagnostic, ...]:
     slashed = [name for name in names if "/" in name]
     if not slashed:
         return ()

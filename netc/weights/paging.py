@@ -1,4 +1,4 @@
-"""Gives back the pages of a mapped file whose values were copied: a large file then is in memory once, not twice."""
+"""Releases the pages of a mapped file whose values were copied, so that a large file is in memory once, not twice."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 
 def release(array: npt.NDArray[Any]) -> None:
-    """Let the system drop the pages that hold `array`, where it is a view of a map; it stays readable.
+    """Let the system release the pages of `array` if it is a view of a memory map; the array stays readable.
 
-    Nothing happens where the system has no such call, or the array is no view of a file.
+    Does nothing if the system has no such call, or the array is not a view of a mapped file.
     """
     mapping = _mapping(array)
     if mapping is None or not array.nbytes or not hasattr(mmap, "MADV_DONTNEED"):
         return
     first = array.__array_interface__["data"][0] - np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
-    start = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE  # pages that others share stay
+    start = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE  # pages shared with other arrays are kept
     length = first + array.nbytes - start
     if array.flags.c_contiguous and length >= mmap.PAGESIZE:
         mapping.madvise(mmap.MADV_DONTNEED, start, length // mmap.PAGESIZE * mmap.PAGESIZE)

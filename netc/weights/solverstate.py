@@ -1,7 +1,7 @@
 """.solverstate: SolverState{iter=1 learned_net=2 history=3 current_step=4} (`sgd_solver.cpp`).
 
-Forks add `minimum_loss` (5) and `iter_last_event` (6), for learning-rate policies that BVLC's Caffe lacks; they are
-passed over.
+Forks add `minimum_loss` (5) and `iter_last_event` (6), for learning rate policies that BVLC's Caffe lacks; they are
+ignored.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ _WIRES = {1: VARINT, 2: LENGTH, 3: LENGTH, 4: VARINT}
 
 
 def read_solverstate(path: str | os.PathLike[str]) -> SolverState:
-    """The solver's state from a binary or an HDF5 file, told apart by content; the history blobs are views.
+    """The solver's state from a binary or an HDF5 file, determined by content; the history blobs are views.
 
     Raises NetcError E401 to E406 (see netc.weights).
     """
     data, name = map_file(path), os.fspath(path)
     if expect(data, name, "solverstate", "hdf5") == "hdf5":
-        from netc.weights.hdf5 import read_solverstate_hdf5  # h5py takes its time
+        from netc.weights.hdf5 import read_solverstate_hdf5  # importing h5py is slow
 
         return read_solverstate_hdf5(path)
     return _decode(Wire(data, name))
 
 
 def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
-    """Write a binary .solverstate as Caffe does, whole or not at all.
+    """Write a binary .solverstate as Caffe does, atomically.
 
-    Raises NetcError E406 for a history that is no floats, E407 for more than protobuf's 2 GB, E408.
+    Raises NetcError E406 for a history that is not of floats, E407 for more than protobuf's 2 GB, E408 if the file
+    cannot be written.
     """
     pieces: list[Piece] = [tag(1, VARINT) + varint(state.iter)]
     if state.learned_net is not None:
@@ -45,9 +46,9 @@ def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
     pieces.append(tag(4, VARINT) + varint(state.current_step))
     if (total := sum(map(size_of, pieces))) > MAX_BYTES:
         raise NetcError(
-            f"the solver's state needs {total} bytes, a .solverstate can hold {MAX_BYTES}",
+            f"the solver's state needs {total} bytes, but a .solverstate can hold only {MAX_BYTES}",
             code="E407",
-            help="`snapshot_format: HDF5` has no such limit",
+            help="set `snapshot_format: HDF5`, which has no such limit",
         )
     with atomic_write(path) as file:
         for piece in pieces:
@@ -59,7 +60,8 @@ def _decode(wire: Wire) -> SolverState:
     history: list[BlobArray] = []
     for field in wire.fields(0, len(wire.data)):
         if field.wire != _WIRES.get(field.number, field.wire):
-            wire.fail("E403", f"field {field.number} at byte {field.start} is not as in a solver state")
+            place = f"field {field.number} at byte {field.start}"
+            wire.fail("E403", f"{place} has wire type {field.wire}, which a solver state does not use")
         if field.number in numbers:
             numbers[field.number] = signed(field.value, 32)
         elif field.number == 2:

@@ -1,4 +1,4 @@
-"""What the numbers of a blob look like, without a second copy of them."""
+"""Statistics of the values of a blob, computed without copying all of them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class BlobStatistics:
-    """A summary of one blob; extremes and moments leave out NaN, and are NaN where nothing else is there."""
+    """A summary of one blob; extremes and moments ignore NaN, and are NaN if there is no other value."""
 
     count: int
-    """All values."""
+    """Number of values."""
     min: float
     max: float
     mean: float
     std: float
-    """Of the whole, not of a sample: divided by the count."""
+    """Population standard deviation: divided by the count."""
     nans: int
-    """How many values are NaN."""
+    """Number of values that are NaN."""
     zeros: int
-    """How many values are zero."""
+    """Number of values that are zero."""
 
     @property
     def all_zero(self) -> bool:
-        """Every value is zero, and there is one: a weight that was never filled or never trained."""
+        """Whether every value is zero, and there is at least one: a weight that was never filled or never trained."""
         return 0 < self.count == self.zeros
 
 

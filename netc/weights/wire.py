@@ -1,7 +1,7 @@
-"""Protocol buffers' wire format, read field by field over bytes that stay where they are.
+"""Protocol buffers' wire format, read field by field without copying the bytes.
 
-A message is a run of fields, each a number, a wire type and a payload. Nothing is known of a schema here: the caller
-picks the fields it knows and every other is passed over by its wire type. A strange file costs bounded time and memory.
+A message is a sequence of fields, each with a number, a wire type and a payload. There is no schema: the caller selects
+the fields that it knows, and the others are skipped by their wire type. Time and memory are bounded for any file.
 
 Source: the encoding page of protobuf's documentation.
 """
@@ -18,32 +18,32 @@ from netc.diagnostics import NetcError
 
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 WIDTHS = {FIXED64: 8, FIXED32: 4}
-"""Bytes of a value of fixed width."""
+"""Bytes of a value, by wire type of fixed width."""
 MAX_DEPTH = 100
-"""Groups within groups: protobuf's own limit."""
+"""Limit of nested groups, that of protobuf."""
 BUDGET = 1 << 20
-"""Work that one file may cause: fields read, and KEPT for everything that stays in memory."""
+"""Limit of the work for one file: 1 for each field read, and KEPT for each item kept in memory."""
 KEPT = 8
 _MASK = (1 << 64) - 1
 
 
 class WireField(NamedTuple):
-    """One field of a message, or a run of equal fields of fixed width."""
+    """One field of a message, or consecutive fields of the same number and fixed width."""
 
     number: int
     wire: int
     start: int
-    """Byte of the tag."""
+    """Offset of the tag."""
     at: int
-    """Byte of the payload; of a length-delimited one, behind the length."""
+    """Offset of the payload; for a length-delimited field, after the length."""
     end: int
-    """Byte behind the field."""
+    """Offset after the field."""
     value: int
-    """The number itself (varint), the length in bytes (length-delimited), or how many values stand in a row."""
+    """The number itself (varint), the length in bytes (length-delimited), or the number of consecutive values."""
 
 
 class Wire:
-    """A file's bytes, read as protocol buffers. All methods raise NetcError E403 or E405 with the byte at fault."""
+    """A file's bytes, read as protocol buffers. Methods raise NetcError E403 or E405, with the offset of the error."""
 
     def __init__(self, data: memoryview, name: str) -> None:
         self.data = data
@@ -61,7 +61,7 @@ class Wire:
             at = field.end
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
-        """The number at byte `at`, from 0 to 2**64 - 1, and the byte behind it."""
+        """The number at byte `at`, from 0 to 2**64 - 1, and the offset after it."""
         value = shift = 0
         for position in range(at, min(at + 10, end)):
             byte = self.data[position]
@@ -74,26 +74,30 @@ class Wire:
         return self.fail("E403", f"the number at byte {at} is longer than ten bytes")
 
     def text(self, field: WireField) -> str:
-        """A string. What is not UTF-8 (Caffe does not mind) becomes lone surrogates, and goes back as it came."""
+        """A string. Bytes that are not UTF-8, which Caffe accepts, become lone surrogates, so that none is lost."""
         return bytes(self.data[field.at : field.end]).decode("utf-8", "surrogateescape")
 
     def values(self, field: WireField, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Packed values, or a run of unpacked ones: a view. The payload's size must fit the type's."""
+        """A view of packed values, or of consecutive unpacked ones. Raises NetcError E403 for a wrong size."""
         kind = np.dtype(dtype)
         if field.wire == LENGTH:
             if field.value % kind.itemsize:
                 self.fail(
-                    "E403", f"field {field.number} at byte {field.start} has {field.value} bytes of {kind.name} values"
+                    "E403",
+                    f"field {field.number} at byte {field.start} has {field.value} bytes, "
+                    f"not a multiple of the {kind.itemsize} bytes of a {kind.name}",
                 )
             packed: npt.NDArray[Any] = np.ndarray((field.value // kind.itemsize,), kind, self.data, field.at)
             return packed
         if WIDTHS.get(field.wire) != kind.itemsize:
-            self.fail("E403", f"field {field.number} at byte {field.start} has wire type {field.wire}, not a float's")
+            self.fail(
+                "E403", f"field {field.number} at byte {field.start} has wire type {field.wire}, not that of a float"
+            )
         run: npt.NDArray[Any] = np.ndarray((field.value,), kind, self.data, field.at, (kind.itemsize + 1,))
         return run
 
     def keep(self) -> None:
-        """Account for something that stays in memory."""
+        """Count an item that is kept in memory toward the limit."""
         self._spend(KEPT)
 
     def fail(self, code: str, message: str, help: str | None = None) -> NoReturn:
@@ -103,14 +107,14 @@ class Wire:
     def _spend(self, cost: int) -> None:
         self._left -= cost
         if self._left < 0:
-            self.fail("E405", f"more than {BUDGET} fields, or {BUDGET // KEPT} layers and blobs: not a file of weights")
+            self.fail("E405", f"more than {BUDGET} fields, or {BUDGET // KEPT} layers and blobs: not a weight file")
 
     def _field(self, at: int, end: int) -> WireField:
         self._spend(1)
         tag, after = self.varint(at, end)
         number, wire = tag >> 3, tag & 7
         if not 0 < number < 1 << 29 or wire > FIXED32 or wire == END_GROUP:
-            self.fail("E403", f"byte {at} starts no field: its number is {number}, its wire type {wire}")
+            self.fail("E403", f"no field starts at byte {at}: number {number}, wire type {wire}")
         if wire == VARINT:
             value, stop = self.varint(after, end)
             return WireField(number, wire, at, after, stop, value)
@@ -118,11 +122,11 @@ class Wire:
             return WireField(number, wire, at, after, self._group_end(number, after, end), 0)
         size, after = self.varint(after, end) if wire == LENGTH else (WIDTHS[wire], after)
         if size > end - after:
-            self._short(f"field {number} at byte {at} has {size} bytes, of which {end - after} are there", end)
+            self._short(f"field {number} at byte {at} has {size} bytes, of which only {end - after} are present", end)
         return WireField(number, wire, at, after, after + size, size if wire == LENGTH else 1)
 
     def _group_end(self, number: int, at: int, end: int) -> int:
-        """The byte behind the group `number` whose first field is at `at`. No recursion: depth is the file's choice."""
+        """The offset after group `number` with its first field at `at`; not recursive: the file sets the depth."""
         start, open_groups = at, [number]
         while open_groups:
             tag, after = self.varint(at, end)
@@ -137,11 +141,11 @@ class Wire:
             else:
                 at = self._field(at, end).end
             if len(open_groups) > MAX_DEPTH:
-                self.fail("E403", f"the group at byte {start} holds more than {MAX_DEPTH} groups within each other")
+                self.fail("E403", f"groups at byte {start} are nested more than {MAX_DEPTH} deep")
         return at
 
     def _run(self, first: WireField, end: int) -> WireField:
-        """The field with all equal ones right behind it, found by comparing every fifth (ninth) byte with its tag."""
+        """The field with all that follow with the same tag, found by comparing every fifth (ninth) byte with it."""
         tag, step = self.data[first.start], WIDTHS[first.wire] + 1
         if first.end >= end or self.data[first.end] != tag:
             return first
@@ -158,11 +162,11 @@ class Wire:
 
     def _short(self, message: str, end: int) -> NoReturn:
         cut = end == len(self.data)
-        self.fail("E403", message, "the file is cut short: fetch or copy it again" if cut else None)
+        self.fail("E403", message, "the file is truncated: download or copy it again" if cut else None)
 
 
 def varint(value: int) -> bytes:
-    """A number from -2**63 to 2**64 - 1 as it goes on the wire.
+    """The varint encoding of a number from -2**63 to 2**64 - 1.
 
     >>> varint(300).hex(), len(varint(-1))
     ('ac02', 10)
@@ -176,7 +180,7 @@ def varint(value: int) -> bytes:
 
 
 def tag(number: int, wire: int) -> bytes:
-    """A field's first bytes."""
+    """The tag of a field."""
     return varint(number << 3 | wire)
 
 

@@ -46,7 +46,7 @@ def test_new_and_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
-def test_an_error_leaves_the_old_file(error, tmp_path):
+def test_the_old_file_is_unchanged_after_an_error(error, tmp_path):
     path = tmp_path / "a"
     write(path, b"old")
     with pytest.raises(type(error)):
@@ -55,7 +55,7 @@ def test_an_error_leaves_the_old_file(error, tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_the_old_file_is_there_until_the_end(tmp_path):
+def test_the_old_file_exists_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "a"
     write(path, b"old")
     with atomic_path(path) as temporary:
@@ -90,7 +90,7 @@ def test_permissions_and_links(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o604
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_paths_that_cannot_be_written(tmp_path):
     error = error_of(write, tmp_path / "missing" / "a", b"")
     assert str(error) == f"cannot write `{tmp_path / 'missing' / 'a'}`: no such file or directory"
     assert code_of(write, tmp_path, b"") == "E408"
@@ -98,7 +98,7 @@ def test_places_that_cannot_be_written(tmp_path):
     assert code_of(write, tmp_path / ("x" * 300), b"") == "E408"
 
 
-def test_an_error_of_another_file_stays_what_it_is(tmp_path):
+def test_an_error_of_another_file_is_not_converted(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
         (tmp_path / "other").read_bytes()
     assert not os.listdir(tmp_path)

@@ -68,7 +68,7 @@ def test_strided_arrays_are_written_in_order(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "w").layers[0].blobs[0].data, values.T[::2])
 
 
-def test_layers_of_equal_names_are_filled_in_turn(tmp_path):
+def test_layers_of_equal_names_are_filled_in_order(tmp_path):
     net = caffe.NetParameter(layer=[{"name": "a"}, {"name": "b"}, {"name": "a"}])
     one, two = (LayerBlobs("a", "", (BlobArray(array(n)),)) for n in (2, 3))
     write_caffemodel(tmp_path / "w", Weights((one, two)), net.SerializeToString())
@@ -77,7 +77,7 @@ def test_layers_of_equal_names_are_filled_in_turn(tmp_path):
     assert weights.by_name["a"].blobs[0].shape == (3,)
 
 
-def test_a_name_that_is_no_utf8_goes_back_as_it_came(tmp_path):
+def test_a_name_that_is_not_utf8_is_written_back_unchanged(tmp_path):
     path = saved(tmp_path, delimited(100, delimited(1, b"caf\xe9")))
     weights = read_caffemodel(path)
     assert weights.layers[0].name == "caf\udce9"
@@ -115,7 +115,7 @@ def test_v1_types_of_the_file(tmp_path):
     assert [(layer.name, layer.type) for layer in weights.layers] == [("c", "Convolution"), ("n", ""), ("f", "99")]
 
 
-def test_v0_layers_stand_within_v1_layers(tmp_path):
+def test_v0_layers_inside_v1_layers(tmp_path):
     values = array(5, 4, 3, 2)
     inner = caffe.V0LayerParameter(name="conv1", type="conv", blobs=[blob_proto(values, legacy=True)])
     net = caffe.NetParameter(name="old", layers=[caffe.V1LayerParameter(layer=inner, bottom=["data"])])
@@ -124,12 +124,12 @@ def test_v0_layers_stand_within_v1_layers(tmp_path):
     np.testing.assert_array_equal(weights.layers[0].blobs[0].data, values)
 
 
-def test_v1_layers_win_over_v2_layers_as_in_caffe(tmp_path):
+def test_v1_layers_take_precedence_over_v2_layers_as_in_caffe(tmp_path):
     net = caffe.NetParameter(layer=[{"name": "new"}], layers=[{"name": "old"}])
     assert [layer.name for layer in read(saved(tmp_path, net.SerializeToString())).layers] == ["old"]
 
 
-def test_fields_of_forks_are_passed_over(tmp_path):
+def test_fields_of_forks_are_skipped(tmp_path):
     values = array(3, 4)
     layer = caffe.LayerParameter(name="a", type="X", blobs=[blob_proto(values)]).SerializeToString()
     group = tag(300, 3) + delimited(7, b"not a blob") + tag(301, 3) + tag(301, 4) + tag(300, 4)
@@ -139,7 +139,7 @@ def test_fields_of_forks_are_passed_over(tmp_path):
     np.testing.assert_array_equal(weights.layers[0].blobs[0].data, values)
 
 
-def test_c3d_has_five_extents_and_other_numbers(tmp_path):
+def test_c3d_has_five_extents_and_other_field_numbers(tmp_path):
     values, diff = array(2, 3, 4, 5, 6), array(1, 719)
     extents = b"".join(tag(n, VARINT) + varint(e) for n, e in enumerate(values.shape, 1))
     message = extents + delimited(6, values.tobytes()) + delimited(7, np.resize(diff, 720).tobytes())
@@ -175,7 +175,7 @@ def test_unpacked_values_are_a_view(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 63, 64, 65, 320, 500])
-def test_runs_end_where_another_field_starts(cut, tmp_path):
+def test_consecutive_values_end_at_another_field(cut, tmp_path):
     values = array(501)
     parts = [tag(5, FIXED32) + value.tobytes() for value in values]
     parts.insert(cut, delimited(20, b"between"))
@@ -208,7 +208,7 @@ def test_more_than_protobuf_holds(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_do_not_fit_the_net(tmp_path):
+def test_weights_that_do_not_match_the_net(tmp_path):
     weights = Weights((LayerBlobs("a", "", (BlobArray(array(2)),)),))
     v1 = caffe.NetParameter(layers=[{"name": "a"}]).SerializeToString()
     v2 = caffe.NetParameter(layer=[{"name": "b"}]).SerializeToString()
@@ -227,14 +227,14 @@ def test_wrong_wire_types_name_the_byte(tmp_path):
         assert "at byte 3 " in str(error)
 
 
-def test_a_packed_payload_of_odd_size(tmp_path):
+def test_a_packed_payload_of_invalid_size(tmp_path):
     error = error_of(first_blob, tmp_path, delimited(5, bytes(6)))
-    assert str(error) == "field 5 at byte 5 has 6 bytes of float32 values"
+    assert str(error) == "field 5 at byte 5 has 6 bytes, not a multiple of the 4 bytes of a float32"
     assert error.diagnostics[0].notes == (f"in `{tmp_path / 'file'}`, 13 bytes", "in blob 0 of layer ``")
 
 
-def test_length_beyond_the_end(tmp_path):
+def test_a_length_beyond_the_end(tmp_path):
     whole = (REFERENCE / "adam.caffemodel").read_bytes()
     error = error_of(read, saved(tmp_path, whole[:500]))
-    assert str(error) == "field 100 at byte 390 has 200 bytes, of which 106 are there"
-    assert error.diagnostics[0].help == "the file is cut short: fetch or copy it again"
+    assert str(error) == "field 100 at byte 390 has 200 bytes, of which only 106 are present"
+    assert error.diagnostics[0].help == "the file is truncated: download or copy it again"

@@ -32,7 +32,7 @@ def contested(wire_type: int) -> bytes:
 
 
 @pytest.mark.parametrize("wire_type", JUNK)
-def test_every_number_that_forks_use_is_passed_over(wire_type, tmp_path):
+def test_field_numbers_of_forks_are_skipped(wire_type, tmp_path):
     weight, bias = array(4, 3, 2, 2), array(4)
     junk = contested(wire_type)
     blobs = [delimited(7, blob_proto(values).SerializeToString()) for values in (weight, bias)]
@@ -52,7 +52,7 @@ def test_every_number_that_forks_use_is_passed_over(wire_type, tmp_path):
 
 
 @pytest.mark.parametrize("wire_type", JUNK)
-def test_every_number_of_v1_layers_that_forks_use_is_passed_over(wire_type, tmp_path):
+def test_field_numbers_of_forks_in_v1_layers_are_skipped(wire_type, tmp_path):
     numbers = [n for n in range(7, 120) if n != 50]
     ends = {n: tag(n, 4) if wire_type == 3 else b"" for n in numbers}
     junk = b"".join(tag(n, wire_type) + JUNK[wire_type] + ends[n] for n in numbers)
@@ -64,7 +64,7 @@ def test_every_number_of_v1_layers_that_forks_use_is_passed_over(wire_type, tmp_
     np.testing.assert_array_equal(found.blobs[0].data, weight)
 
 
-def test_numbers_of_raw_values_mean_other_things_where_the_values_are_plain(tmp_path):
+def test_field_numbers_of_raw_values_are_ignored_next_to_plain_values(tmp_path):
     values = array(3, 4)
     opencl = tag(10, VARINT) + b"\x04" + delimited(11, b"packed") + delimited(12, b"half") + tag(13, VARINT) + b"\x09"
     blob = first_blob(tmp_path, blob_proto(values).SerializeToString() + opencl)

@@ -83,7 +83,7 @@ def test_layers_with_slashes_gaps_and_diffs(tmp_path):
     assert again[0].blobs[1].diff is None
 
 
-def test_a_long_history_keeps_its_order(tmp_path):
+def test_a_long_history_is_read_in_order(tmp_path):
     blobs = tuple(BlobArray(np.full((), n, np.float32)) for n in range(23))
     write_solverstate_hdf5(tmp_path / "s", SolverState(7, None, blobs, 3))
     state = read_solverstate(tmp_path / "s")
@@ -91,7 +91,7 @@ def test_a_long_history_keeps_its_order(tmp_path):
     assert (state.iter, state.learned_net, state.current_step) == (7, None, 3)
 
 
-def test_compressed_half_and_whole_numbers(tmp_path):
+def test_compressed_half_precision_and_integer_datasets(tmp_path):
     values = array(40, 50)
 
     def fill(file):
@@ -186,7 +186,7 @@ def test_hostile_weights(fill, code, tmp_path):
     assert code_of(read, made(tmp_path / "w", fill)) == code
 
 
-def test_one_dataset_under_many_names(tmp_path, monkeypatch):
+def test_one_dataset_linked_many_times(tmp_path, monkeypatch):
     monkeypatch.setattr(hdf5_file, "FREE_BYTES", 0)
 
     def fill(file):
@@ -215,7 +215,7 @@ def test_hostile_solver_states(change, code, tmp_path):
     assert code_of(read_solverstate, made(tmp_path / "s", fill)) == code
 
 
-def test_a_string_of_free_length(tmp_path):
+def test_a_string_of_variable_length(tmp_path):
     def fill(file):
         file["iter"] = np.array([2], "<i8")
         file["learned_net"] = "naïve.caffemodel.h5"
@@ -228,13 +228,13 @@ def test_a_string_of_free_length(tmp_path):
 @pytest.mark.parametrize(
     "names", [["a", "a"], [""], ["a/"], ["."], ["a//b"], ["../a"], ["a\0b"], ["a", "a/0"], ["a", "a/0/b"], ["\udce9"]]
 )
-def test_names_that_hdf5_cannot_hold(names, tmp_path):
+def test_names_that_are_not_valid_in_hdf5(names, tmp_path):
     weights = Weights(tuple(LayerBlobs(name, "", (BlobArray(array(2)),)) for name in names))
     assert code_of(write_caffemodel_hdf5, tmp_path / "w", weights) == "E409"
     assert not list(tmp_path.iterdir())
 
 
-def test_a_broken_file_names_itself(tmp_path):
+def test_the_error_names_a_damaged_file(tmp_path):
     data = (REFERENCE / "sgd.caffemodel.h5").read_bytes()
     (tmp_path / "w").write_bytes(data[: len(data) // 2])
-    assert str(error_of(read, tmp_path / "w")) == f"`{tmp_path / 'w'}` is a broken HDF5 file"
+    assert str(error_of(read, tmp_path / "w")) == f"`{tmp_path / 'w'}` is a damaged HDF5 file"

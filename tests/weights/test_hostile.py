@@ -91,7 +91,7 @@ def test_mutated_hdf5(changes, solver, tmp_path_factory):
     look(read_solverstate if solver else read, saved(tmp_path_factory.getbasetemp(), data, "mutated.h5"))
 
 
-def test_every_cut_of_a_file(tmp_path):
+def test_every_truncation_of_a_file(tmp_path):
     data = (REFERENCE / "adam.caffemodel").read_bytes()
     codes = [outcome(read, saved(tmp_path, data[:length]))[1] for length in range(1, len(data))]
     assert set(codes[1:]) == {None, "E403"}
@@ -126,7 +126,7 @@ def test_impossible_shapes(data, message, tmp_path):
     assert error.diagnostics[0].notes[1] == "in blob 0 of layer `conv`"
 
 
-def test_a_diff_of_another_size(tmp_path):
+def test_a_diff_of_a_different_size(tmp_path):
     message = blob_proto(np.ones((2, 3)))
     message.diff.append(1)
     assert "the diff of the blob" in str(error_of(read_blob, saved(tmp_path, message.SerializeToString())))
@@ -143,7 +143,7 @@ def test_a_diff_of_another_size(tmp_path):
     ],
     ids=["layers", "blobs", "pieces", "fields", "groups"],
 )
-def test_bombs(data, tmp_path):
+def test_small_files_that_expand(data, tmp_path):
     assert code_of(read, saved(tmp_path, data)) == "E405"
 
 
@@ -152,7 +152,7 @@ def test_bombs(data, tmp_path):
     [b"\x0b" * 200, b"\x0b\x0b\x14\x0c", b"\x0b\x08", b"\x0b", b"\x0c", b"\x00\x00", b"\x0f", b"\x08" + b"\x80" * 11],
     ids=["deep", "crossed", "number", "open", "end", "zero", "wire", "varint"],
 )
-def test_broken_fields(group, tmp_path):
+def test_damaged_fields(group, tmp_path):
     error = error_of(read, saved(tmp_path, delimited(100, group)))
     assert error.diagnostics[0].code == "E403"
     assert "byte" in str(error)
@@ -186,14 +186,14 @@ def init_net() -> bytes:
         (init_net(), "a Caffe2 net"),
     ],
 )
-def test_something_else(data, what, tmp_path):
+def test_files_of_other_types(data, what, tmp_path):
     path = saved(tmp_path, data, "net.caffemodel")
     error = error_of(read, path)
     assert str(error) == f"`{path}` is {what}, not a Caffe weight file"
     assert error.diagnostics[0].code == "E402"
 
 
-def test_weights_where_something_else_is_asked_for():
+def test_files_of_another_type_than_expected():
     weights = REFERENCE / "adam.caffemodel"
     assert str(error_of(read_solverstate, weights)) == f"`{weights}` is a Caffe weight file, not a Caffe solver state"
     assert code_of(read_blob, weights) == "E402"
@@ -213,6 +213,6 @@ def test_no_file(reader, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert "the file is empty" in str(error_of(reader, saved(tmp_path, b"")))
     assert "no such file" in str(error_of(reader, tmp_path / "missing"))
-    assert "no regular file" in str(error_of(reader, tmp_path))
-    assert "no regular file" in str(error_of(reader, tmp_path / "pipe"))
+    assert "not a regular file" in str(error_of(reader, tmp_path))
+    assert "not a regular file" in str(error_of(reader, tmp_path / "pipe"))
     assert code_of(reader, "a\0b") == "E401"

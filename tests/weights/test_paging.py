@@ -22,7 +22,7 @@ def resident(path):
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system gives no pages back")
-def test_pages_go_and_values_stay(tmp_path):
+def test_released_pages_stay_readable(tmp_path):
     path = tmp_path / "big.bin"
     values = np.arange(1 << 20, dtype=np.float32)
     path.write_bytes(b"abcd" + values.tobytes())
@@ -35,6 +35,6 @@ def test_pages_go_and_values_stay(tmp_path):
 
 
 @pytest.mark.parametrize("array", [np.zeros(9000), np.zeros(0), np.zeros((300, 300))[:, ::2]])
-def test_what_is_no_map_is_left_alone(array):
+def test_arrays_without_a_memory_map_are_unchanged(array):
     release(array)
     assert not array.any()

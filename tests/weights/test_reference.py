@@ -17,7 +17,7 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_there_are_some_of_each_kind():
+def test_each_kind_of_file_has_cases():
     kinds = {(path.parent.parent.name, path.suffix == ".h5") for path in MODELS}
     assert {("solvers", False), ("solvers", True)} <= kinds
     assert len(STATES) > 20

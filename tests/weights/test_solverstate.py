@@ -19,7 +19,7 @@ def test_states_that_caffe_wrote(name, tmp_path):
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
-def test_a_forks_fields_are_passed_over():
+def test_fields_of_a_fork_are_skipped():
     path = REFERENCE / "ssd.solverstate"
     state, proto = read_solverstate(path), parsed(path, caffe.SolverState())
     assert (state.iter, state.learned_net) == (5, proto.learned_net)
@@ -38,7 +38,7 @@ def test_values_of_every_kind(tmp_path):
     assert read_solverstate(tmp_path / "s").learned_net is None
 
 
-def test_faults_name_the_blob(tmp_path):
+def test_errors_name_the_blob(tmp_path):
     bad = caffe.SolverState(iter=3, learned_net="a", history=[blob_proto(array(2)), caffe.BlobProto(data=[1, 2])])
     error = error_of(read_solverstate, saved(tmp_path, bad.SerializeToString()))
     assert error.diagnostics[0].code == "E404"

@@ -6,7 +6,7 @@ from netc.weights.statistics import CHUNK, statistics
 from tests.weights.fixtures import array
 
 
-def test_against_numpy_over_several_chunks():
+def test_agrees_with_numpy_over_several_chunks():
     values = array(CHUNK + 1, 3)
     values[0, 0] = np.nan
     values[-1, -1] = 0
