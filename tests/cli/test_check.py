@@ -94,7 +94,7 @@ def test_json(capsys):
     }
 
 
-def test_json_of_nothing_is_an_empty_list(capsys):
+def test_json_without_findings_is_an_empty_list(capsys):
     assert json.loads(run(capsys, "--format=json", "sound.prototxt")[1]) == []
 
 
@@ -154,6 +154,6 @@ def test_a_template_is_filled(capsys):
     assert run(capsys, "template.prototxt", "--set", "channels=3")[0] == 0
 
 
-def test_hostile_names_do_not_steer_the_terminal(capsys):
+def test_hostile_names_do_not_control_the_terminal(capsys):
     Path("hostile.prototxt").write_text('layer { name: "\\033[31m" type: "A\\033[2J" }')
     assert "\033" not in run(capsys, "hostile.prototxt")[1]

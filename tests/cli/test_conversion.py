@@ -54,7 +54,7 @@ def test_weights_lists_and_compares(mixed, capsys):
     assert run(capsys, "weights", "w.caffemodel", "other.prototxt")[0] == 1
 
 
-def test_weights_never_waits_for_torch(mixed):
+def test_weights_does_not_import_torch(mixed):
     import subprocess
     import sys
 
@@ -74,7 +74,7 @@ def test_classify_prints_a_table_and_json(mixed, capsys):
     assert [len(one["classes"]) for one in json.loads(out)] == [5, 5]
 
 
-def test_a_mismatch_is_an_error_and_a_wrong_option_is_usage(mixed, capsys):
+def test_a_mismatch_is_an_error_and_a_wrong_option_is_a_usage_error(mixed, capsys):
     write(mixed, MIXED.replace("num_output: 5", "num_output: 4"), "other.prototxt")
     status, _, err = run(
         capsys, "convert", "other.prototxt", "--weights", "w.caffemodel", "--to", "py", "--output", "m"
@@ -91,7 +91,7 @@ def test_a_mismatch_is_an_error_and_a_wrong_option_is_usage(mixed, capsys):
     [("fc-to-conv",), ("classes", "--layer", "fc", "--count", "7"), ("fold",), ("drop", "--layer", "drop"),
      ("rename", "--layer", "fc=scores"), ("crop", "--blob", "fc")],
 )  # fmt: skip
-def test_surgery_writes_nets_that_fit_their_weights(mixed, capsys, verb):
+def test_surgery_writes_nets_that_match_their_weights(mixed, capsys, verb):
     name, *options = verb
     command = ("surgery", name, "net.prototxt", "--weights", "w.caffemodel", "--output", "s.prototxt", *options)
     assert run(capsys, *command)[0] == 0

@@ -43,7 +43,7 @@ def test_images(tmp_path, capsys, backend, caffes_order):
     np.testing.assert_array_equal(read_blob(tmp_path / "mean"), read_blob(REFERENCE / "mean.binaryproto"))
 
 
-def test_images_that_are_bad(tmp_path, capsys):
+def test_bad_images(tmp_path, capsys):
     entries = write_class_folders(tmp_path)
     listing = write_list(tmp_path / "list", entries)
     (tmp_path / entries[4][0]).write_bytes(b"no image")
@@ -72,7 +72,7 @@ def test_folder(tmp_path, capsys):
     assert lines[-1] == f"{tmp_path / 'sheet.png'}: 6 images"
 
 
-def test_what_is_wrong_is_listed(tmp_path, capsys):
+def test_errors_are_listed(tmp_path, capsys):
     size = len(record(random_images(1)[0]))
     write(tmp_path / "db", [record(random_images(1)[0]), b"\xff", record(random_images(1, (1, 2, 3))[0]), b"\x0a"])
     status, out, err = run(capsys, "check", tmp_path / "db")
@@ -118,7 +118,7 @@ def test_mnist_and_cifar(tmp_path, capsys):
         (["--gray", "--gray=0", "-encoded=f"], False),
     ],
 )
-def test_switches_as_gflags_has_them(tmp_path, capsys, flags, gray):
+def test_switches_as_in_gflags(tmp_path, capsys, flags, gray):
     listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
     assert run(capsys, "images", *flags, listing, f"{tmp_path}/", tmp_path / "out")[0] == 0
     lines = run(capsys, "show", tmp_path / "out")[1].splitlines()

@@ -20,18 +20,18 @@ def folder(tmp_path, monkeypatch):
     Path("other.prototxt").write_text(NET.replace("dim: 3", "dim: 4"))
 
 
-def test_0_where_the_nets_mean_the_same(capsys):
+def test_status_0_for_equivalent_nets(capsys):
     assert main(["diff", "one.prototxt", "same.prototxt"]) == 0
     assert capsys.readouterr().out == "the nets are equivalent\n"
 
 
-def test_1_where_they_do_not(capsys):
+def test_status_1_for_different_nets(capsys):
     assert main(["diff", "one.prototxt", "other.prototxt"]) == 1
     assert "shape: [2,3] -> [2,4]" in capsys.readouterr().out
     assert main(["diff", "one.prototxt", "other.prototxt", "--format", "json"]) == 1
     assert json.loads(capsys.readouterr().out)[0]["layer"] == "data"
 
 
-def test_2_for_wrong_usage(capsys):
+def test_status_2_for_wrong_usage(capsys):
     assert main(["diff", "one.prototxt"]) == 2
     assert "Usage" in capsys.readouterr().err

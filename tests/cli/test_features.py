@@ -93,7 +93,7 @@ def test_features_feed_a_net(folder):
         (["conv"], ["none/a"], "E511", "cannot be written"),
     ],
 )
-def test_what_cannot_be_done(folder, blobs, outputs, code, part):
+def test_invalid_arguments(folder, blobs, outputs, code, part):
     before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(NetcError, match=part) as caught:
         extract(["w.caffemodel"], "net.prototxt", blobs, outputs, 1)
@@ -110,7 +110,7 @@ class _Source:
         self.statistics, self.skipped = ReadStatistics(), {}
 
 
-def test_the_log_is_told_of_slow_and_bad_data():
+def test_the_log_reports_slow_and_bad_data():
     feed = RecordFeed.__new__(RecordFeed)
     feed.source = source = _Source()
     monitor = DataMonitor({"data": feed})

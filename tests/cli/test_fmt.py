@@ -55,7 +55,7 @@ def test_standard_input(monkeypatch, capfdbinary):
     assert capfdbinary.readouterr().out == NEAT.encode()
 
 
-def test_a_fault_stops_no_other_file(files, tmp_path, capsys):
+def test_an_error_in_one_file_does_not_stop_the_others(files, tmp_path, capsys):
     broken = tmp_path / "broken.prototxt"
     broken.write_text("a: {")
     assert main(["fmt", str(broken), str(tmp_path / "none"), *files]) == 1
@@ -66,12 +66,12 @@ def test_a_fault_stops_no_other_file(files, tmp_path, capsys):
     assert "error[E001]" in found
 
 
-def test_no_file_is_wrong_usage(capsys):
+def test_no_file_is_a_usage_error(capsys):
     assert main(["fmt"]) == 2
     assert "FILES" in capsys.readouterr().err
 
 
-def test_a_template_is_called_one(tmp_path, capsys):
+def test_the_error_reports_a_template(tmp_path, capsys):
     path = tmp_path / "template.prototxt"
     path.write_text("layer { input_param { shape { dim: ${batch} } } }\n")
     assert main(["fmt", str(path)]) == 1

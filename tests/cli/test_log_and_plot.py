@@ -28,7 +28,7 @@ def fails(capsys, arguments, code):
     assert f"error[{code}]" in capsys.readouterr().err
 
 
-def test_tables_beside_the_log_or_elsewhere(work, capsys):
+def test_tables_next_to_the_log_or_elsewhere(work, capsys):
     (work / "logs").mkdir()
     shutil.move("caffe.log", "logs/caffe.log")
     assert main(["log", "logs/caffe.log"]) == 0
@@ -37,7 +37,7 @@ def test_tables_beside_the_log_or_elsewhere(work, capsys):
     assert Path("caffe.log.test").read_text().startswith("NumIters;Seconds;LearningRate;accuracy;loss\n0.0;")
 
 
-def test_netcs_own_log_of_a_run(work, capsys):
+def test_a_log_written_by_netc(work, capsys):
     write_solver(work)
     assert main(["train", "solver.prototxt"]) == 0
     Path("netc.log").write_text(capsys.readouterr().err)
@@ -59,7 +59,7 @@ def test_wrong_logs(work, capsys):
     assert main(["plot"]) == 2
 
 
-def test_a_picture_of_two_runs(work, capsys):
+def test_a_plot_of_two_runs(work, capsys):
     pytest.importorskip("matplotlib")
     shutil.copy("caffe.log", "other.log")
     assert main(["plot", "caffe.log", "other.log", "-o", "runs.svg"]) == 0
@@ -67,7 +67,7 @@ def test_a_picture_of_two_runs(work, capsys):
     assert b"<svg" in Path("runs.svg").read_bytes()
 
 
-def test_json_lines_of_a_run_and_of_the_run_that_goes_on(work, capsys):
+def test_json_lines_of_a_run_and_of_the_resumed_run(work, capsys):
     write_solver(work, solver=SOLVER.replace("max_iter: 6", "max_iter: 4"))
     assert main(["train", "solver.prototxt", "--log-json=run.jsonl"]) == 0
     write_solver_again = Path("solver.prototxt").read_text().replace("max_iter: 4", "max_iter: 6")
@@ -84,13 +84,13 @@ def test_json_lines_of_a_run_and_of_the_run_that_goes_on(work, capsys):
     ]
 
 
-def test_a_folder_for_json_lines_that_is_not_there(work, capsys):
+def test_a_missing_folder_for_json_lines(work, capsys):
     write_solver(work)
     fails(capsys, ["train", "solver.prototxt", "--log-json=absent/run.jsonl"], "E632")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboards_files(work):
+def test_tensorboard_files(work):
     pytest.importorskip("tensorboard")
     write_solver(work)
     assert main(["train", "solver.prototxt", "--tensorboard=board"]) == 0

@@ -54,7 +54,7 @@ def test_a_rank_that_fails_under_torchrun_ends_the_run_with_its_error(tmp_path):
     assert not list(tmp_path.glob("snap_iter_6*"))
 
 
-def test_what_is_said_of_a_process_that_a_signal_ended():
+def test_the_error_of_a_process_ended_by_a_signal():
     (found,) = launching._ended(1, -signal.SIGKILL, 2).diagnostics
     assert (found.code, found.message) == ("E621", "rank 1 of 2 was ended by signal SIGKILL")
     assert "memory" in (found.help or "")

@@ -40,7 +40,7 @@ def test_a_terminal_shows_log_and_bar(monkeypatch):
         assert part in shown
 
 
-def test_a_file_holds_the_log_alone(monkeypatch):
+def test_a_file_contains_only_the_log(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr("sys.stderr", file)
     with training_listener() as listener:
@@ -49,7 +49,7 @@ def test_a_file_holds_the_log_alone(monkeypatch):
     assert len(file.getvalue().splitlines()) == 4
 
 
-def test_only_rank_0_says_anything(monkeypatch, tmp_path):
+def test_only_rank_0_prints(monkeypatch, tmp_path):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("RANK", "1")

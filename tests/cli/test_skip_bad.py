@@ -32,7 +32,7 @@ def test_training_stops_at_a_bad_record(spoilt, capsys):
     assert f"record `{spoilt[0]}` of `db`" in capsys.readouterr().err
 
 
-def test_training_and_scoring_pass_over_them(spoilt, capsys):
+def test_training_and_scoring_skip_bad_records(spoilt, capsys):
     assert main(["train", "solver.prototxt", "--skip-bad"]) == 0
     found = skips(capsys)
     assert any(line.startswith("data layer skipped 2 records so far: record `") for line in found)
@@ -44,7 +44,7 @@ def test_training_and_scoring_pass_over_them(spoilt, capsys):
     assert main(["test", "net.prototxt", "--weights=snap_iter_6.caffemodel", "--iterations=3"]) == 1
 
 
-def test_the_solver_may_ask_for_it(spoilt, capsys):
+def test_the_solver_may_set_skip_bad(spoilt, capsys):
     with open("solver.prototxt", "a") as solver:
         solver.write("netc_param { skip_bad: true }\n")
     assert main(["train", "solver.prototxt"]) == 0

@@ -18,7 +18,7 @@ def trained(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
 
 
-def test_the_log_of_a_score_is_caffes(trained, capsys):
+def test_the_log_of_a_score_matches_caffe(trained, capsys):
     assert main(["test", "-model", "net.prototxt", "-weights", "snap_iter_6.caffemodel", "-iterations", "2"]) == 0
     lines = messages(capsys)
     assert lines[0] == "Use CPU."
@@ -35,7 +35,7 @@ def test_the_log_of_a_score_is_caffes(trained, capsys):
     assert re.fullmatch(r"loss = \S+ \(\* 1 = \S+ loss\)", lines[8])
 
 
-def test_time_tells_of_each_layer_and_the_sums(trained, capsys):
+def test_time_logs_each_layer_and_the_sums(trained, capsys):
     assert main(["time", "--model=net.prototxt", "--iterations=3"]) == 0
     lines = messages(capsys)
     assert lines.count("*** Benchmark begins ***") == 1

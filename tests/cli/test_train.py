@@ -41,7 +41,7 @@ def test_spellings_of_the_solver(solver, capsys, arguments):
     assert "Learning Rate Policy: fixed" in log
 
 
-def test_the_log_is_caffes(solver, capsys):
+def test_the_log_matches_caffe(solver, capsys):
     assert main(["train", "solver.prototxt"]) == 0
     log = messages(capsys)
     kept = [re.sub(r"-?\d+\.\d+(e-\d+)?|(?<== )\d+(?=$| \()", "N", line) for line in log]
@@ -60,13 +60,13 @@ def test_the_log_is_caffes(solver, capsys):
         assert line in kept, "\n".join(kept)
 
 
-def test_iterations_in_place_of_max_iter(solver, capsys, tmp_path):
+def test_iterations_override_max_iter(solver, capsys, tmp_path):
     assert main(["train", "solver.prototxt", "--iterations", "4"]) == 0
     assert (tmp_path / "snap_iter_4.solverstate").exists()
     assert not (tmp_path / "snap_iter_6.solverstate").exists()
 
 
-def test_a_resumed_run_ends_in_the_same_weights(solver, capsys, tmp_path):
+def test_a_resumed_run_ends_with_the_same_weights(solver, capsys, tmp_path):
     assert main(["train", "solver.prototxt"]) == 0
     whole = (tmp_path / "snap_iter_6.caffemodel").read_bytes()
     assert main(["train", "solver.prototxt", "--snapshot=snap_iter_4.solverstate"]) == 0
@@ -103,7 +103,7 @@ def test_a_missing_net(solver, capsys):
     fails(capsys, ["train", "solver.prototxt"], "E001", "gone.prototxt")
 
 
-def test_an_lmdb_that_is_none(solver, capsys, tmp_path):
+def test_a_file_that_is_not_an_lmdb(solver, capsys, tmp_path):
     (tmp_path / "db" / "data.mdb").write_bytes(b"not a database" * 1000)
     fails(capsys, ["train", "solver.prototxt"], "E501", "`db`", "net.prototxt:4", "in layer `digits`")
 
@@ -121,28 +121,28 @@ def test_a_net_without_data(solver, capsys, tmp_path):
     fails(capsys, ["train", "solver.prototxt"], "E607", "`digits` has no data")
 
 
-def test_a_loss_that_is_not_a_number(solver, capsys):
+def test_a_nan_loss(solver, capsys):
     solver.write_text(SOLVER.replace("base_lr: 0.1", "base_lr: 1e38"))
     fails(capsys, ["train", "solver.prototxt"], "E701", "iteration", "`loss`")
 
 
 @pytest.mark.parametrize(("content", "code"), [(b"", "E401"), (b"\n\x04tiny\xa2\x06\xff\xff\xff\x7f", "E403")])
-def test_weights_that_are_empty_or_cut_short(solver, capsys, tmp_path, content, code):
+def test_empty_or_truncated_weights(solver, capsys, tmp_path, content, code):
     (tmp_path / "bad.caffemodel").write_bytes(content)
     fails(capsys, ["train", "solver.prototxt", "--weights=bad.caffemodel"], code, "bad.caffemodel")
 
 
-def test_a_snapshot_that_is_a_model(solver, capsys):
+def test_weights_passed_as_a_snapshot(solver, capsys):
     assert main(["train", "solver.prototxt"]) == 0
     fails(capsys, ["train", "solver.prototxt", "--snapshot=snap_iter_4.caffemodel"], "E402", "snap_iter_4.caffemodel")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(solver, capsys):
+def test_an_unknown_gpu(solver, capsys):
     fails(capsys, ["train", "solver.prototxt", "--gpu=0"], "E606", "no GPU")
 
 
-def test_a_solver_that_asks_for_a_gpu_says_once_that_there_is_none(solver, capsys, monkeypatch):
+def test_one_warning_for_a_missing_gpu(solver, capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     solver.write_text(SOLVER.replace("solver_mode: CPU", ""))
     assert main(["train", "solver.prototxt", "--iterations=1"]) == 0
@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_the_last_snapshot(solver, capsys, tmp_path, monkeypa
     assert {p.name for p in tmp_path.iterdir()} == {"net.prototxt", "solver.prototxt", "db", *before}
 
 
-def test_a_killed_run_leaves_whole_snapshots(solver, tmp_path):
+def test_a_killed_run_leaves_complete_snapshots(solver, tmp_path):
     solver.write_text(SOLVER.replace("max_iter: 6 snapshot: 4", "max_iter: 100000 snapshot: 1"))
     command = [sys.executable, "-m", "netc", "train", "solver.prototxt"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)

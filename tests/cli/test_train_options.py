@@ -21,7 +21,7 @@ def solver(tmp_path, monkeypatch):
     return write_solver(tmp_path)
 
 
-def test_auto_goes_on_from_the_newest_or_starts_afresh(solver, capsys):
+def test_auto_resumes_from_the_newest_snapshot_or_starts_a_new_run(solver, capsys):
     assert main(["train", "solver.prototxt", "--snapshot", "auto", "--iterations=5"]) == 0
     assert "No snapshot of snap to resume from: starting a new run" in messages(capsys)
     assert main(["train", "solver.prototxt", "--snapshot=auto", "--weights=snap_iter_4.caffemodel"]) == 0
@@ -30,7 +30,7 @@ def test_auto_goes_on_from_the_newest_or_starts_afresh(solver, capsys):
     assert Path("snap_iter_6.solverstate").exists()
 
 
-def test_flags_overrule_the_file_and_leave_the_rest(solver, capsys):
+def test_options_override_the_file_and_keep_the_rest(solver, capsys):
     solver.write_text(SOLVER + 'netc_param { keep: 1 precision: "tf32" deterministic: true }')
     assert main(["train", "solver.prototxt", "--keep=0", "--precision=ieee"]) == 0
     assert sorted(p.name for p in Path().glob("*.solverstate")) == [

@@ -33,7 +33,7 @@ def test_file_to_file(tmp_path, capsys):
     assert "netc upgrade" not in printed.err
 
 
-def test_in_place_and_again(tmp_path, capsys):
+def test_in_place_twice(tmp_path, capsys):
     file = tmp_path / "net.prototxt"
     file.write_bytes(OLD)
     file.chmod(0o640)
@@ -69,7 +69,7 @@ def test_a_template(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("value", ["n", "=3", "1x=3", ""])
-def test_values_that_are_none(tmp_path, capsys, value):
+def test_invalid_values(tmp_path, capsys, value):
     assert main(["upgrade", str(tmp_path / "a"), str(tmp_path / "b"), "--set", value]) == 2
     assert "NAME=VALUE" in capsys.readouterr().err
 
@@ -77,7 +77,7 @@ def test_values_that_are_none(tmp_path, capsys, value):
 @pytest.mark.parametrize(
     ("content", "code"), [(None, "E001"), (b"a\0", "E001"), (b"a: {", "E003"), (b'input: "a" input_dim: 1', "E031")]
 )
-def test_faults_leave_the_target_as_it_was(tmp_path, capsys, content, code):
+def test_errors_leave_the_target_unchanged(tmp_path, capsys, content, code):
     old, new = tmp_path / "old.prototxt", tmp_path / "new.prototxt"
     new.write_text("before")
     if content is not None:
@@ -87,7 +87,7 @@ def test_faults_leave_the_target_as_it_was(tmp_path, capsys, content, code):
     assert new.read_text() == "before"
 
 
-def test_standard_input_that_is_no_text(stdin, capfd):
+def test_standard_input_that_is_not_text(stdin, capfd):
     stdin(b"\0\1")
     assert main(["upgrade", "-", "-"]) == 1
     printed = capfd.readouterr()

@@ -17,7 +17,7 @@ def test_files_without_a_verb_are_not_listed():
     assert not {"options", "terminal", "streams", "training_listeners"} & set(VERBS)
 
 
-def test_a_file_whose_first_line_names_another_verb_is_none(tmp_path):
+def test_a_file_whose_first_line_names_another_verb_is_not_listed(tmp_path):
     for name, line in (("lint", '"""`netc lint FILE`: Lint files."""'), ("other", '"""`netc lint FILE`: Lint files.')):
         (tmp_path / f"{name}.py").write_text(line + "\n")
     assert verb_help(tmp_path / "lint.py") == "Lint files"

@@ -61,7 +61,7 @@ def test_padding_with_the_image_itself(mode, border):
     np.testing.assert_array_equal(found, cv2.copyMakeBorder(image, 5, 5, 0, 0, getattr(cv2, f"BORDER_{border}")))
 
 
-def test_interpolation_is_one_of_those_given():
+def test_interpolation_is_one_of_the_listed_modes():
     image = photo()
     kinds = {
         name: cv2.resize(image, (30, 20), interpolation=getattr(cv2, f"INTER_{name}")) for name in ("AREA", "NEAREST")
@@ -73,7 +73,7 @@ def test_interpolation_is_one_of_those_given():
     assert set(which) == {"AREA", "NEAREST"}
 
 
-def test_padding_wants_a_value_a_channel():
+def test_padding_requires_one_value_per_channel():
     with pytest.raises(ValueError, match="2 values of `pad_value` for 3 channels"):
         resize(photo(), Resize("FIT_LARGE_SIZE_AND_PAD", 30, 30, pad_value=(1.0, 2.0)), RANDOM)
 
@@ -123,7 +123,7 @@ def test_brightness_stays_within_its_bounds():
     assert 150 < untouched < 260
 
 
-def test_hue_and_saturation_leave_brightness():
+def test_hue_and_saturation_keep_the_brightness():
     image = photo()
     wanted = Distortion(hue_prob=1.0, hue_delta=30.0, saturation_prob=1.0, saturation_lower=0.5, saturation_upper=1.5)
     found = changed(image, distort_param=wanted)
@@ -134,7 +134,7 @@ def test_hue_and_saturation_leave_brightness():
     assert (np.ptp(gray.astype(int), axis=2) == 0).all()
 
 
-def test_channels_change_places():
+def test_channels_are_permuted():
     image = photo()
     orders = set()
     for number in range(40):
@@ -143,7 +143,7 @@ def test_channels_change_places():
     assert len(orders) == 6
 
 
-def test_colors_need_three_channels_of_bytes(tmp_path):
+def test_color_distortion_requires_three_channels_of_bytes(tmp_path):
     settings = {"distort_param": Distortion(hue_prob=1.0, hue_delta=5.0)}
     source = open_source(data_layer(database(tmp_path / "db", random_images(4, (1, 7, 9))), **settings), "TRAIN")
     with fault("E505", "record `00000000`", "three channels of bytes"):
@@ -162,7 +162,7 @@ def test_a_stretch():
     np.testing.assert_array_equal(grown, cv2.resize(photo(), (311, 200), interpolation=cv2.INTER_CUBIC))
 
 
-def test_what_is_random_goes_by_seed_and_record(tmp_path):
+def test_random_choices_depend_on_seed_and_record(tmp_path):
     transform = {
         "crop_size": 20,
         "random_resize_param": RandomResize(min_size=24, max_size=40),

@@ -78,7 +78,7 @@ def test_device_and_host_agree_with_the_rule(batch, mean, dtype):
 
 @pytest.mark.parametrize("channels", [1, 2, C, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_images_are_copied_whatever_their_strides(channels, dtype):
+def test_images_of_any_strides_are_copied(channels, dtype):
     image = np.random.default_rng(3).integers(0, 256, (H, W, channels)).astype(dtype)
     for planes in (image.transpose(2, 0, 1), np.ascontiguousarray(image.transpose(2, 0, 1))):
         cropped = planes[:, 1 : 1 + CROP, 2 : 2 + CROP]
@@ -107,7 +107,7 @@ def test_padding_becomes_zero_after_the_mean(batch):
     np.testing.assert_array_equal(host, got)
 
 
-def test_crops_cover_every_offset_and_no_more():
+def test_crops_cover_exactly_all_offsets():
     drawn = np.random.default_rng(0).integers(0, 2**63, (2000, 4)).astype(np.uint64)
     found = {Cropping(CROP, random=True).offset(H - CROP, W - CROP, row) for row in drawn.tolist()}
     assert found == {(y, x) for y in range(H - CROP + 1) for x in range(W - CROP + 1)}
@@ -139,7 +139,7 @@ def listed(folder, shape, mean):
     ("shape", "mean"), [((1, 8, 8), (2, 1, 1)), ((1, 8, 8), (1, 1, 1)), ((3, 8, 8), (3, 1, 1)), ((3, 1, 1), (1, 1, 1))]
 )
 @pytest.mark.parametrize("complete", [False, True])
-def test_a_mean_file_is_a_image_whatever_its_size(tmp_path, shape, mean, complete):
+def test_a_mean_file_is_an_image_of_any_size(tmp_path, shape, mean, complete):
     source = listed(tmp_path, shape, np.zeros((1, *mean), np.float32))
     source.normalize_on_host = complete
     found, wanted = ("x".join(map(str, s)) for s in (shape, mean))

@@ -37,7 +37,7 @@ def damaged(path, backend):
 @pytest.mark.parametrize("skip_bad", [False, True])
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
-def test_the_damage_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_bad):
+def test_a_damaged_database_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_bad):
     monkeypatch.setattr("netc.data.stores.lmdb.CHECKED", 0)
     source = open_source(damaged(tmp_path / "db", backend), "TRAIN", skip_bad=skip_bad)
     source.sampler.shuffle = shuffle
@@ -53,7 +53,7 @@ def test_the_damage_ends_the_run(tmp_path, monkeypatch, backend, shuffle, skip_b
     source.close()
 
 
-def test_a_database_that_could_not_be_opened_is_given_back(tmp_path, monkeypatch):
+def test_a_database_that_could_not_be_opened_is_released(tmp_path, monkeypatch):
     monkeypatch.setattr("netc.data.stores.lmdb.CHECKED", 0)
     data = pages_of(database(tmp_path / "db", random_images(300, (1, 4, 4))))
     for page in range(2, len(data) // 4096):
@@ -66,7 +66,7 @@ def test_a_database_that_could_not_be_opened_is_given_back(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
 @pytest.mark.parametrize("command", ["check", "show", "mean"])
-def test_tools_tell_it(tmp_path, monkeypatch, capsys, backend, command):
+def test_tools_report_the_damage(tmp_path, monkeypatch, capsys, backend, command):
     monkeypatch.chdir(tmp_path)
     damaged(tmp_path / "db", backend)
     assert main(["data", command, "db", *(["mean.binaryproto"] if command == "mean" else [])]) == 1
@@ -91,7 +91,7 @@ def test_a_key_without_a_value_is_a_bad_record(tmp_path):
         ((1, 4, 4), {"mean_value": (9.0,)}),
     ],
 )
-def test_one_odd_record_is_skipped_wherever_it_stands(tmp_path, odd, shape, settings):
+def test_one_record_of_another_size_is_skipped_at_any_position(tmp_path, odd, shape, settings):
     images = list(random_images(12, (1, 8, 8)))
     images[odd] = random_images(1, shape)[0]
     with new_database(tmp_path / "db") as put:
@@ -108,7 +108,7 @@ def pages_of(path):
     return bytearray((path / "data.mdb").read_bytes())
 
 
-def test_sound_files_pass(tmp_path):
+def test_intact_files_pass(tmp_path):
     for name, shape, count in (("small", (1, 4, 4), 3000), ("large", (3, 60, 60), 40), ("one", (1, 1, 1), 1)):
         check_pages(database(tmp_path / name, random_images(count, shape)) / "data.mdb")
     with lmdb.open(str(tmp_path / "empty"), map_size=1 << 20):
@@ -116,7 +116,7 @@ def test_sound_files_pass(tmp_path):
     check_pages(tmp_path / "empty" / "data.mdb")
 
 
-def test_pages_that_lead_the_library_astray(tmp_path, monkeypatch, capsys):
+def test_pages_with_invalid_offsets(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = pages_of(database(tmp_path / "db", random_images(300, (1, 4, 4))))
     leaf = next(page for page in range(2, len(data) // 4096) if data[page * 4096 + 10] & 2)

@@ -37,7 +37,7 @@ def opened():
     assert not _OPEN
 
 
-def test_records_come_in_key_order_and_wrap_inside_a_batch(tmp_path, opened):
+def test_records_are_in_key_order_and_wrap_inside_a_batch(tmp_path, opened):
     images = random_images(6)
     source = opened(data_layer(database(tmp_path / "db", images)), "TEST")
     assert source.record_shapes == ((3, 7, 9), ())
@@ -48,7 +48,7 @@ def test_records_come_in_key_order_and_wrap_inside_a_batch(tmp_path, opened):
     assert source.position == 8
 
 
-def test_feed_finishes_as_caffe_does(tmp_path, opened):
+def test_the_feed_normalizes_as_in_caffe(tmp_path, opened):
     images = random_images(6)
     layer = data_layer(database(tmp_path / "db", images), crop_size=4, mean_value=(1.0, 2.0, 3.5), scale=0.25)
     data, label = DeviceFeed(opened(layer, "TEST")).next()
@@ -98,7 +98,7 @@ def shuffled(path, seed=1, rank=0, world_size=1):
     )
 
 
-def test_shuffle_gives_every_record_once_an_epoch(tmp_path):
+def test_shuffle_returns_every_record_once_per_epoch(tmp_path):
     path = database(tmp_path / "db", random_images(15))
     source = shuffled(path)
     epochs = [labels(source, 3) for _ in range(3)]
@@ -107,7 +107,7 @@ def test_shuffle_gives_every_record_once_an_epoch(tmp_path):
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_a_resumed_run_sees_the_same_batches(tmp_path):
+def test_a_resumed_run_reads_the_same_batches(tmp_path):
     path = database(tmp_path / "db", random_images(13))
     whole, first, second = shuffled(path), shuffled(path), shuffled(path, seed=99)
     for _ in range(4):
@@ -140,13 +140,13 @@ def test_ranks_share_the_records_of_an_epoch(tmp_path):
     assert found == Counter(range(30))
 
 
-def test_ranks_take_every_so_manieth_record_in_training_only(tmp_path, opened):
+def test_ranks_divide_records_in_training_only(tmp_path, opened):
     layer = data_layer(database(tmp_path / "db", random_images(7)), 2)
     assert labels(opened(layer, "TRAIN", rank=1, world_size=3), 3) == [1, 4, 0, 3, 6, 2]
     assert labels(opened(layer, "TEST", rank=1, world_size=3), 2) == [0, 1, 2, 3]
 
 
-def test_rand_skip_starts_further_on(tmp_path, opened):
+def test_rand_skip_starts_at_a_later_record(tmp_path, opened):
     layer = data_layer(database(tmp_path / "db", random_images(40)), 2, rand_skip=30)
     starts = {labels(opened(layer, "TRAIN", seed=seed), 1)[0] for seed in range(12)}
     assert len(starts) > 4
@@ -214,7 +214,7 @@ def test_a_bad_record_is_named_each_time(tmp_path, opened, bad, code, part):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_a_image_that_ends_early(tmp_path, opened, suffix):
+def test_an_image_that_ends_early(tmp_path, opened, suffix):
     smooth = np.add.outer(np.arange(3) * 9, np.add.outer(np.arange(40), np.arange(50))).astype(np.uint8)
     datum = caffe.Datum.FromString(encoded(smooth, suffix))
     datum.data = datum.data[: len(datum.data) * 2 // 3]
@@ -223,7 +223,7 @@ def test_a_image_that_ends_early(tmp_path, opened, suffix):
         opened(data_layer(path, 1), "TEST")
 
 
-def test_databases_that_are_none(tmp_path, opened):
+def test_paths_that_are_not_databases(tmp_path, opened):
     with fault("E501", "no database"):
         opened(data_layer(tmp_path / "missing"), "TEST")
     (tmp_path / "empty").mkdir()
@@ -249,7 +249,7 @@ def test_a_truncated_database(tmp_path, opened):
         opened(data_layer(path), "TEST")
 
 
-def test_means_that_do_not_fit(tmp_path, opened):
+def test_means_that_do_not_match(tmp_path, opened):
     path = database(tmp_path / "db", random_images(3))
     with fault("E505", "2 values of `mean_value` for 3 channels"):
         opened(data_layer(path, mean_value=(1.0, 2.0)), "TEST")
@@ -260,7 +260,7 @@ def test_means_that_do_not_fit(tmp_path, opened):
         opened(data_layer(path, mean_file=str(tmp_path / "nothing")), "TEST")
 
 
-def test_a_record_that_is_gone(tmp_path, opened):
+def test_a_record_that_no_longer_exists(tmp_path, opened):
     """Another process may have taken it out of the database since its key was read."""
     path = database(tmp_path / "db", random_images(3))
     records = opened(data_layer(path, 1), "TEST").builder.records

@@ -28,7 +28,7 @@ def test_reads_what_protobuf_writes(channels, height, width, label, data, encode
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_record_or_a_value_error(data):
+def test_any_bytes_are_a_record_or_a_value_error(data):
     with contextlib.suppress(ValueError):
         assert isinstance(read_datum(data), Datum)
 
@@ -46,7 +46,7 @@ def test_the_image_is_a_view():
     assert read_datum(memoryview(buffer)).data.obj is buffer
 
 
-def test_a_record_cut_short():
+def test_a_truncated_record():
     whole = caffe.Datum(channels=3, height=2, width=2, data=bytes(12), label=300).SerializeToString()
     for end in (1, 7, len(whole) - 1):
         with pytest.raises(ValueError, match=r"ends inside|reaches past"):

@@ -77,7 +77,7 @@ def test_values_follow_their_ids(tmp_path, way):
     source.close()
 
 
-def test_resumed_and_shared_out(tmp_path):
+def test_resumed_and_divided_among_ranks(tmp_path):
     path = write(tmp_path)
     whole, first, second = (opened(path, shuffle=True, seed=seed) for seed in (1, 1, 2))
     assert ids(whole, 2) == ids(first, 2)
@@ -89,7 +89,7 @@ def test_resumed_and_shared_out(tmp_path):
         source.close()
 
 
-def test_every_broken_file_is_reported(tmp_path):
+def test_every_damaged_file_is_reported(tmp_path):
     path = write(tmp_path)
     with h5py.File(tmp_path / "0.h5", "a") as file:
         del file["id"]
@@ -113,7 +113,7 @@ def test_every_broken_file_is_reported(tmp_path):
         (np.zeros((7, 2)), "in length"),
     ],
 )
-def test_datasets_that_are_no_rows(tmp_path, value, part):
+def test_datasets_that_are_not_rows(tmp_path, value, part):
     with fault("E508", part):
         opened(write(tmp_path, (4,), odd=value), tops=("values", "odd"))
 
@@ -143,7 +143,7 @@ def test_a_damaged_chunk_is_reported(tmp_path, way):
     source.close()
 
 
-def test_lists_that_are_none(tmp_path):
+def test_files_that_are_not_lists(tmp_path):
     with fault("E501", "cannot be read"):
         opened(str(tmp_path / "none.txt"))
     (tmp_path / "list.txt").write_text("missing.h5\n")

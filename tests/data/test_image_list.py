@@ -48,7 +48,7 @@ def test_images_and_labels_in_the_order_of_the_list(folder):
     assert label.tolist() == [0, 10, 20, 30, 40, 0, 10]
 
 
-def test_resized_and_gray_as_opencv_does(folder):
+def test_resized_and_gray_as_in_opencv(folder):
     made = layer(folder, LIST, new_height=8, new_width=15, is_color=False)
     source = open_source(made, "TEST")
     assert source.record_shapes == ((1, 8, 15), ())
@@ -80,7 +80,7 @@ def test_several_labels_and_fractions(folder):
     source.close()
 
 
-def test_shuffled_anew_each_epoch(folder):
+def test_each_epoch_has_a_new_order(folder):
     source = open_source(layer(folder, LIST, batch_size=5, shuffle=True), "TRAIN", seed=3)
     epochs = [labels(source, 1) for _ in range(4)]
     source.close()
@@ -93,7 +93,7 @@ def test_rand_skip(folder):
     assert starts == {0, 10, 20}
 
 
-def test_every_bad_line_is_shown_with_its_number(folder):
+def test_every_bad_line_is_reported_with_its_number(folder):
     text = "images/0.png 0\nimages/1.png\n\nimages/2.png two\nimages/3.png 3\n"
     with pytest.raises(NetcError) as caught:
         open_source(layer(folder, text), "TEST")
@@ -103,7 +103,7 @@ def test_every_bad_line_is_shown_with_its_number(folder):
         open_source(layer(folder, "images/0.png 1 2\nimages/1.png 1\n"), "TEST")
 
 
-def test_lists_and_images_that_are_not_there(folder):
+def test_missing_lists_and_images(folder):
     with fault("E502", "is empty"):
         open_source(layer(folder, "\n"), "TEST")
     missing = ImageData(source="nowhere.txt", batch_size=1)
@@ -119,7 +119,7 @@ def test_lists_and_images_that_are_not_there(folder):
         one_batch(layer(folder, LIST))
 
 
-def test_found_where_the_resolver_says(folder):
+def test_found_by_the_resolver(folder):
     requested = []
 
     def resolve(name):
@@ -140,7 +140,7 @@ def test_several_labels_where_the_first_files_are_missing(folder):
     assert one_batch(made, skip_bad=True)[1].tolist() == [[4, 5]]
 
 
-def test_a_list_of_missing_files_is_not_looked_up_whole(folder):
+def test_a_list_of_missing_files_is_not_searched_to_its_end(folder):
     requested = []
 
     def resolve(name):
@@ -152,12 +152,12 @@ def test_a_list_of_missing_files_is_not_looked_up_whole(folder):
     assert 100 < len(requested) < 500
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_path(folder):
+def test_a_byte_order_mark_is_not_part_of_the_first_path(folder):
     assert one_batch(layer(folder, f"\ufeff{LIST}"))[1].tolist() == [0, 10]
 
 
 @pytest.mark.parametrize("label", ["nan", "-inf", "1_0", "\u0663", "0x1p3", "1e39", "1e999"])
-def test_labels_that_are_no_decimal_numbers(folder, label):
+def test_labels_that_are_not_decimal_numbers(folder, label):
     with fault("E506", "line 2 is not a path followed by a label"):
         open_source(layer(folder, f"images/0.png 1\nimages/1.png {label}\n"), "TEST")
 

@@ -62,7 +62,7 @@ def temporary(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("compression", ["snappy", None])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_newest_write_of_each_key_counts_and_nothing_changes(tmp_path, temporary, seed, compression):
+def test_the_newest_write_of_each_key_counts_and_the_files_are_unchanged(tmp_path, temporary, seed, compression):
     expected = random_writes(tmp_path / "db", seed, compression)
     before = state_of(tmp_path / "db")
     assert {Path(name).suffix for name, _, _ in before} >= {".ldb", ".log"}
@@ -120,7 +120,7 @@ def test_batches_of_a_leveldb(tmp_path):
     source.close()
 
 
-def test_a_source_resumes_where_another_stood(tmp_path):
+def test_a_source_resumes_from_the_state_of_another(tmp_path):
     layer = data_layer(make(tmp_path, random_images(300)), 7, backend="LEVELDB")
     first, second = open_source(layer, "TRAIN", seed=3), open_source(layer, "TRAIN", seed=5)
     for _ in range(20):
@@ -155,7 +155,7 @@ def test_several_stores_read_one_database(tmp_path):
         store.close()
 
 
-def test_a_folder_that_may_not_be_written(tmp_path):
+def test_a_read_only_folder(tmp_path):
     path = make(tmp_path, random_images(3))
     before = state_of(path)
     for file in path.iterdir():
@@ -285,7 +285,7 @@ def test_an_empty_database(tmp_path):
     assert contents(filled(tmp_path / "db", {})) == {}
 
 
-def test_keys_must_come_in_order(tmp_path):
+def test_keys_must_be_in_order(tmp_path):
     (tmp_path / "db").mkdir()
     writer = LevelDbWriter(tmp_path / "db")
     writer.put(b"2", b"")

@@ -30,7 +30,7 @@ def files(tmp_path):
     return tmp_path, images, labels
 
 
-def test_an_idx_pair_becomes_what_caffe_would_make(files):
+def test_an_idx_pair_is_converted_as_in_caffe(files):
     folder, images, labels = files
     assert mnist(folder / "images", folder / "labels", folder / "out_lmdb") == 1203
     assert sorted(path.name for path in (folder / "out_lmdb").iterdir()) == ["data.mdb"]
@@ -55,7 +55,7 @@ def test_an_idx_pair_becomes_what_caffe_would_make(files):
         (idx(np.zeros((1203, 0, 4), np.uint8)), "holds no images: its shape is 1203x0x4"),
     ],
 )
-def test_files_that_are_no_idx(files, broken, part):
+def test_files_that_are_not_idx(files, broken, part):
     folder, _, _ = files
     (folder / "images").write_bytes(broken)
     with fault("E510", part):
@@ -75,7 +75,7 @@ def test_pairs_that_do_not_belong_together(files):
         mnist(folder / "images", folder / "labels", folder / "out")
 
 
-def test_the_output_is_whole_or_not_there(tmp_path):
+def test_the_output_appears_only_when_complete(tmp_path):
     def records():
         yield random_images(1)[0], 1
         raise KeyboardInterrupt

@@ -58,7 +58,7 @@ def test_steps_on_gray(step):
     assert (found != image).any()
 
 
-def test_compressed_anew():
+def test_recompression():
     image = photo()
     packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])[1]
     np.testing.assert_array_equal(changed(image, noise_param=Noise(jpeg=30.0)), cv2.imdecode(packed, 1))
@@ -102,7 +102,7 @@ def test_images_that_noise_cannot_change(tmp_path):
 
 
 @pytest.mark.parametrize(("mean", "fill"), [((), (0, 0, 0)), ((7.0,), (7, 7, 7)), ((1.4, 2.6, 250.0), (1, 3, 250))])
-def test_the_image_stands_somewhere_in_a_larger_one(mean, fill):
+def test_the_image_is_placed_inside_a_larger_one(mean, fill):
     image = photo(40, 60)
     sizes, places = set(), set()
     for number in range(60):
@@ -122,13 +122,13 @@ def test_the_image_stands_somewhere_in_a_larger_one(mean, fill):
     assert len(places) > 40
 
 
-def test_some_images_are_left():
+def test_some_images_are_unchanged():
     grown = [changed(photo(), n, expand_param=Expansion(0.5, 4.0)).shape != photo().shape for n in range(200)]
     assert 70 < sum(grown) < 130
     assert changed(photo(), expand_param=Expansion(max_expand_ratio=1.005)).shape == photo().shape
 
 
-def test_shapes_of_what_grows():
+def test_shapes_of_expanded_images():
     assert repr(Transform(expand_param=Expansion(max_expand_ratio=2.0)).shape((3, 9, 8))) == "(3, ?, ?)"
     assert repr(Transform(expand_param=Expansion(prob=0.0, max_expand_ratio=2.0)).shape((3, 9, 8))) == "(3, 9, 8)"
 

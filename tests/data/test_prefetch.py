@@ -38,7 +38,7 @@ def test_close_leaves_no_thread_and_no_environment(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [0, 3, 40, 63])
-def test_the_first_fault_of_a_batch_is_raised_whichever_thread_met_it(tmp_path, bad):
+def test_the_first_error_of_a_batch_is_raised_whichever_thread_found_it(tmp_path, bad):
     records = [record(image) for image in random_images(64)]
     for i in range(bad, 64):
         records[i] = b"\x08"
@@ -53,7 +53,7 @@ def test_the_first_fault_of_a_batch_is_raised_whichever_thread_met_it(tmp_path, 
     source.close()
 
 
-def test_a_fault_waits_for_its_batch(tmp_path):
+def test_an_error_is_raised_with_its_batch(tmp_path):
     layer = data_layer(write(tmp_path / "db", [record(image) for image in random_images(6)] + [b"\x08"]), 2)
     source = open_source(layer, "TEST")
     assert labels(source, 3) == [0] * 6
@@ -67,7 +67,7 @@ def test_a_fault_waits_for_its_batch(tmp_path):
 @pytest.mark.parametrize(
     "ending", ["", "source.close()", "raise SystemExit", "import os; sys.stdout.flush(); del source"]
 )
-def test_a_program_ends_though_batches_are_read_ahead(tmp_path, ending):
+def test_a_program_ends_while_batches_are_read_ahead(tmp_path, ending):
     path = database(tmp_path / "db", random_images(300, (3, 60, 60)))
     code = f"""
 import sys
@@ -91,7 +91,7 @@ def test_seeking_often_never_stalls(tmp_path):
     source.close()
 
 
-def test_released_arrays_are_used_again_and_others_are_not(tmp_path):
+def test_only_released_arrays_are_reused(tmp_path):
     source = open_source(data_layer(database(tmp_path / "db", random_images(8)), 4, prefetch=1), "TEST")
     first = source.next_batch()
     kept = first.tops[0].copy()
@@ -116,7 +116,7 @@ def test_a_feed_never_overwrites_a_tensor_that_is_held(tmp_path):
     feed.source.close()
 
 
-def test_statistics_tell_who_waits():
+def test_statistics_report_whether_the_source_is_limiting():
     statistics = ReadStatistics()
     statistics.count(64, 100.0)
     assert (statistics.records, statistics.waited) == (0, 0.0)
@@ -130,7 +130,7 @@ def test_statistics_tell_who_waits():
 
 
 @pytest.mark.parametrize(("values", "chunks"), [(1, 4), (64 * 3 * 7 * 9 // 2, 2), (1 << 18, 1)])
-def test_few_values_are_not_shared_out(tmp_path, monkeypatch, values, chunks):
+def test_few_values_are_read_by_one_thread(tmp_path, monkeypatch, values, chunks):
     monkeypatch.setattr("netc.data.pipeline.batch_assembly.SMALLEST_VALUES", values)
     source = open_source(data_layer(database(tmp_path / "db", random_images(64)), 64, prefetch=1), "TEST", threads=4)
     assert labels(source, 1) == list(range(64))
@@ -138,7 +138,7 @@ def test_few_values_are_not_shared_out(tmp_path, monkeypatch, values, chunks):
     source.close()
 
 
-def test_nothing_is_read_ahead_where_that_is_asked(tmp_path):
+def test_reading_ahead_can_be_disabled(tmp_path):
     source = open_source(data_layer(database(tmp_path / "db", random_images(8)), 2, prefetch=3), "TEST")
     assert labels(source, 1) == [0, 1]
     source.prefetch = 0

@@ -31,7 +31,7 @@ RECORDS |= {"label first": b"\x28\x07" + RECORDS["no label"], "twice": RECORDS["
 
 
 @given(st.lists(st.sampled_from(sorted(RECORDS)), min_size=1, max_size=4), st.binary(max_size=3))
-def test_records_read_at_once_are_what_each_is(names, behind):
+def test_records_read_together_equal_single_ones(names, behind):
     values = [RECORDS[name] for name in names]
     values[-1] += behind
     try:
@@ -59,7 +59,7 @@ def test_which_records_are_alike():
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize("mean", ["none", "each", "image"])
-def test_batches_are_the_same_as_one_by_one(tmp_path, monkeypatch, phase, crop, complete, mirror, mean):
+def test_batches_equal_those_read_one_by_one(tmp_path, monkeypatch, phase, crop, complete, mirror, mean):
     write_blob(tmp_path / "mean", np.random.default_rng(1).uniform(90, 130, IMAGES.shape[1:]).astype(np.float32))
     settings = {
         "none": {},
@@ -84,7 +84,7 @@ def test_batches_are_the_same_as_one_by_one(tmp_path, monkeypatch, phase, crop, 
         np.testing.assert_array_equal(batches[0][0].tops[0], IMAGES[:9])
 
 
-def test_small_raw_records_are_read_at_once(tmp_path, monkeypatch):
+def test_small_raw_records_are_read_together(tmp_path, monkeypatch):
     source = open_source(data_layer(database(tmp_path / "db", IMAGES), 12), "TEST")
     monkeypatch.setattr(source.builder.records, "reading", None)
     assert source.next_batch().tops[1].tolist() == list(range(12))

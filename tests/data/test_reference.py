@@ -17,7 +17,7 @@ REFERENCE = Path(__file__).parent.parent / "reference" / "data"
 CASES = sorted(path.stem for path in (REFERENCE / "vectors").glob("*.prototxt"))
 
 
-def test_the_cases_are_there():
+def test_the_cases_exist():
     assert len(CASES) == 15
 
 

@@ -29,7 +29,7 @@ def test_a_bad_record_is_an_error(holed):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_next_good_record_stands_in(holed, threads):
+def test_the_next_good_record_replaces_a_bad_one(holed, threads):
     source = open_source(data_layer(holed, 30), "TEST", threads=threads, skip_bad=True)
     assert source.record_shapes == ((3, 7, 9), ())
     assert labels(source, 1) == [1, 1, 2, 5, 5, 5, 6, 7, 8, 1] * 3
@@ -38,7 +38,7 @@ def test_the_next_good_record_stands_in(holed, threads):
     source.close()
 
 
-def test_images_stand_in_for_images(tmp_path):
+def test_images_replace_images(tmp_path):
     entries = write_class_folders(tmp_path)
     (tmp_path / entries[1][0]).write_bytes(b"")
     (tmp_path / entries[2][0]).unlink()
@@ -51,7 +51,7 @@ def test_images_stand_in_for_images(tmp_path):
     source.close()
 
 
-def test_nothing_good(tmp_path):
+def test_no_good_record(tmp_path):
     with fault("E503", "record `0000000"):
         open_source(data_layer(write(tmp_path / "db", [b"\xff"] * 3)), "TEST", skip_bad=True)
     source = open_source(data_layer(database(tmp_path / "small", random_images(3)), 24), "TEST", skip_bad=True)

@@ -39,13 +39,13 @@ def records(path: Path) -> list[tuple[bytes, bytes]]:
         ("lmdb_raw_encoded", ImageSettings(encoded=True), "lmdb"),
     ],
 )
-def test_records_are_caffes_byte_for_byte(tmp_path, recorded, settings, backend):
+def test_records_equal_caffes_byte_for_byte(tmp_path, recorded, settings, backend):
     done = convert_images(REFERENCE / "list.txt", f"{REFERENCE}/", tmp_path / "out", settings, backend=backend)
     assert done == (9, ())
     assert records(tmp_path / "out") == records(REFERENCE / recorded)
 
 
-def test_images_compressed_anew_are_caffes_pixel_for_pixel(tmp_path):
+def test_recompressed_images_equal_caffes_pixel_for_pixel(tmp_path):
     settings = ImageSettings(height=28, width=28, encode_type="png")
     convert_images(REFERENCE / "list.txt", f"{REFERENCE}/", tmp_path / "out", settings)
     for (key, mine), (theirs_key, theirs) in zip(records(tmp_path / "out"), records(REFERENCE / "lmdb_encoded")):
@@ -55,7 +55,7 @@ def test_images_compressed_anew_are_caffes_pixel_for_pixel(tmp_path):
         np.testing.assert_array_equal(*pixels)
 
 
-def test_the_mean_image_is_caffes_byte_for_byte(tmp_path):
+def test_the_mean_image_equals_caffes_byte_for_byte(tmp_path):
     found = mean_image(REFERENCE / "lmdb_resized", tmp_path / "mean.binaryproto")
     assert (tmp_path / "mean.binaryproto").read_bytes() == (REFERENCE / "mean.binaryproto").read_bytes()
     assert (found.images, found.skipped) == (9, 0)
@@ -74,7 +74,7 @@ def test_the_mean_of_compressed_images_and_of_floats(tmp_path):
     assert read_blob(tmp_path / "m").shape == (1, 1, 1, 2)
 
 
-def test_lmdb_and_leveldb_of_one_list_give_the_same_batches(tmp_path):
+def test_lmdb_and_leveldb_of_one_list_return_the_same_batches(tmp_path):
     entries = write_class_folders(tmp_path)
     listing = write_list(tmp_path / "list.txt", entries)
     settings = ImageSettings(height=61, width=67)
@@ -95,7 +95,7 @@ def test_lmdb_and_leveldb_of_one_list_give_the_same_batches(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
-def test_images_come_back_as_they_were(tmp_path, backend):
+def test_images_survive_a_round_trip(tmp_path, backend):
     entries = write_class_folders(tmp_path)
     convert_images(write_list(tmp_path / "list", entries), str(tmp_path), tmp_path / "out", backend=backend)
     for number, ((key, value), (name, label, image)) in enumerate(zip(records(tmp_path / "out"), entries)):
@@ -107,7 +107,7 @@ def test_images_come_back_as_they_were(tmp_path, backend):
         np.testing.assert_array_equal(found, decoded.transpose(2, 0, 1))
 
 
-def test_shuffling_keeps_every_line_and_goes_by_the_seed(tmp_path):
+def test_shuffling_keeps_every_line_and_depends_on_the_seed(tmp_path):
     listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
     orders = []
     for number, seed in enumerate((1, 1, 2)):
@@ -119,7 +119,7 @@ def test_shuffling_keeps_every_line_and_goes_by_the_seed(tmp_path):
     assert len(paths[0]) == 10
 
 
-def test_paths_may_hold_spaces_and_lines_end_anyhow(tmp_path):
+def test_paths_may_contain_spaces_and_lines_may_end_with_crlf(tmp_path):
     (tmp_path / "list").write_text("a b.png 3\r\n\n  c.png   -1\n")
     assert read_entries(tmp_path / "list") == [("a b.png", 3), ("c.png", -1)]
 
@@ -175,7 +175,7 @@ def test_cifar(tmp_path, backend):
     assert len(records(tmp_path / f"cifar10_test_{backend}")) == 2
 
 
-def test_a_survey_counts_what_there_is(tmp_path):
+def test_a_report_counts_records_shapes_and_labels(tmp_path):
     images = random_images(5)
     values = [record(image, i % 2) for i, image in enumerate(images)]
     values.append(
@@ -213,7 +213,7 @@ def test_a_list_may_begin_with_a_byte_order_mark(tmp_path):
     assert read_entries(tmp_path / "list") == [("a.png", 3), ("b.png", 4)]
 
 
-def test_class_names_lie_beside_a_database_named_with_a_slash(tmp_path):
+def test_class_names_are_next_to_a_database_named_with_a_slash(tmp_path):
     write_class_folders(tmp_path / "train")
     convert_folder(tmp_path / "train", f"{tmp_path}/out/")
     assert (tmp_path / "out_labels.txt").read_text() == "china\nflower\n"

@@ -34,7 +34,7 @@ def names(folder):
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
-def test_a_bad_image_ends_a_conversion_and_nothing_is_left(listed, backend):
+def test_a_bad_image_ends_a_conversion_without_output(listed, backend):
     folder, listing, entries = listed
     before = names(folder)
     with fault("E504", entries[2][0], "ends early"):
@@ -42,7 +42,7 @@ def test_a_bad_image_ends_a_conversion_and_nothing_is_left(listed, backend):
     assert names(folder) == before
 
 
-def test_bad_images_are_left_out_and_named(listed):
+def test_bad_images_are_skipped_and_reported(listed):
     folder, listing, entries = listed
     done = convert_images(listing, f"{folder}/photos/", folder / "out", skip_bad=True)
     assert done.written == 8
@@ -51,14 +51,14 @@ def test_bad_images_are_left_out_and_named(listed):
     assert inspect_database(folder / "out").records == 8
 
 
-def test_nothing_but_bad_images(tmp_path):
+def test_only_bad_images(tmp_path):
     (tmp_path / "list").write_text("a.png 1\nb.png 2\n")
     with fault("E502", "none of 2 images"):
         convert_images(tmp_path / "list", "", tmp_path / "out", skip_bad=True)
     assert names(tmp_path) == ["list"]
 
 
-def test_bad_lines_are_numbered_all_at_once(tmp_path):
+def test_all_bad_lines_are_reported(tmp_path):
     (tmp_path / "list").write_text("good.png 1\nnolabel\ngood.png 2\nfraction.png 0.5\nhuge.png 3000000000\n")
     with pytest.raises(NetcError) as caught:
         convert_images(tmp_path / "list", "", tmp_path / "out")
@@ -87,19 +87,19 @@ def test_lists_and_folders_without_images(tmp_path):
         (ImageSettings(encode_type="xyz"), "cannot encode images as `xyz`"),
     ],
 )
-def test_settings_that_make_no_sense(listed, settings, part):
+def test_invalid_settings(listed, settings, part):
     folder, listing, _ = listed
     with fault("E512", part):
         convert_images(listing, f"{folder}/photos/", folder / "out", settings)
 
 
-def test_a_backend_that_is_none(listed):
+def test_an_unknown_backend(listed):
     folder, listing, _ = listed
     with fault("E512", "unknown backend `rocksdb`"):
         convert_images(listing, f"{folder}/photos/", folder / "out", backend="rocksdb")
 
 
-def test_a_name_that_does_not_tell_the_kind(tmp_path):
+def test_a_name_without_a_known_suffix(tmp_path):
     assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((3, 4, 3), np.uint8))
     (tmp_path / "a.png").rename(tmp_path / "plain")
     (tmp_path / "list").write_text("plain 1\n")
@@ -107,7 +107,7 @@ def test_a_name_that_does_not_tell_the_kind(tmp_path):
         convert_images(tmp_path / "list", f"{tmp_path}/", tmp_path / "out", ImageSettings(encoded=True))
 
 
-def test_sizes_are_checked_where_asked(tmp_path):
+def test_sizes_are_checked_on_request(tmp_path):
     listing = write_list(tmp_path / "list", write_class_folders(tmp_path))
     with fault("E505", "china/1.png` is 3x137x", "those before it are 3x130x170"):
         convert_images(listing, f"{tmp_path}/", tmp_path / "out", ImageSettings(check_size=True))
@@ -115,7 +115,7 @@ def test_sizes_are_checked_where_asked(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
-def test_an_interrupt_leaves_no_half_database(tmp_path, backend):
+def test_an_interrupt_leaves_no_incomplete_database(tmp_path, backend):
     def interrupted():
         with new_database(tmp_path / "out", backend) as put:
             for i in range(1500):
@@ -129,7 +129,7 @@ def test_an_interrupt_leaves_no_half_database(tmp_path, backend):
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
-def test_keys_come_in_order(tmp_path, backend):
+def test_keys_are_in_order(tmp_path, backend):
     def twice():
         with new_database(tmp_path / "out", backend) as put:
             put(b"b", b"1")
@@ -140,7 +140,7 @@ def test_keys_come_in_order(tmp_path, backend):
     assert names(tmp_path) == []
 
 
-def test_outputs_that_exist_or_cannot_be(tmp_path):
+def test_outputs_that_exist_or_cannot_be_written(tmp_path):
     (tmp_path / "there").mkdir()
     with fault("E511", "exists"), new_database(tmp_path / "there"):
         pass
@@ -148,7 +148,7 @@ def test_outputs_that_exist_or_cannot_be(tmp_path):
         pass
 
 
-def test_a_mean_needs_one_size(tmp_path):
+def test_a_mean_requires_one_size(tmp_path):
     write(tmp_path / "db", [record(random_images(1)[0]), record(random_images(1, (3, 7, 8))[0])])
     with fault("E505", "record `00000001`", "is 3x7x8, but those before it are 3x7x9"):
         mean_image(tmp_path / "db", tmp_path / "mean")
@@ -178,7 +178,7 @@ def test_a_mean_without_the_bad_records(tmp_path):
         contact_sheet(tmp_path / "bad", tmp_path / "sheet.png")
 
 
-def test_databases_that_are_none(tmp_path):
+def test_paths_that_are_not_databases(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with fault("E501"):
             inspect_database(path)
@@ -195,7 +195,7 @@ def test_databases_that_are_none(tmp_path):
         ("test_batch.bin", None, "E501", "cannot be read"),
     ],
 )
-def test_files_that_are_no_cifar(tmp_path, name, content, code, part):
+def test_files_that_are_not_cifar(tmp_path, name, content, code, part):
     for file in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
         (tmp_path / file).write_bytes(bytes(3073))
     if content is None:
@@ -223,7 +223,7 @@ def test_class_names_that_cannot_be_written_leave_no_database(tmp_path, labels, 
     assert names(tmp_path) == ["train"]
 
 
-def test_class_names_are_overwritten_only_where_they_were_asked_for(tmp_path):
+def test_class_names_are_overwritten_only_on_request(tmp_path):
     write_class_folders(tmp_path / "train")
     (tmp_path / "out_labels.txt").write_text("mine")
     with fault("E511", "out_labels.txt` already exists"):
@@ -233,7 +233,7 @@ def test_class_names_are_overwritten_only_where_they_were_asked_for(tmp_path):
     assert (tmp_path / "out_labels.txt").read_text() == "china\nflower\n"
 
 
-def test_class_names_of_before_stay_where_a_conversion_fails(tmp_path):
+def test_old_class_names_are_kept_if_a_conversion_fails(tmp_path):
     (name, _, _), *_ = write_class_folders(tmp_path / "train")
     (tmp_path / "train" / name).write_bytes(b"no image")
     (tmp_path / "names").write_text("mine")
@@ -243,7 +243,7 @@ def test_class_names_of_before_stay_where_a_conversion_fails(tmp_path):
 
 
 @pytest.mark.parametrize("label", ["1_0", "\u0663", "9" * 5000])
-def test_labels_that_cplusplus_would_not_read(tmp_path, label):
+def test_labels_that_cpp_would_not_parse(tmp_path, label):
     (tmp_path / "list").write_text(f"a.png {label}\n", encoding="utf-8")
     with fault("E506", "line 1 is not a path followed by an integer"):
         convert_images(tmp_path / "list", "", tmp_path / "out")

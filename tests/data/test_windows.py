@@ -37,14 +37,14 @@ def layer(folder, transform=None, **settings) -> WindowData:
     )
 
 
-def test_windows_are_parted_by_overlap(folder):
+def test_windows_are_divided_by_overlap(folder):
     file = WindowRecords(layer(folder), lambda name: folder / "windows.txt").file
     assert file.foreground.tolist() == [[0, 7, 5, 6, 24, 35], [0, 8, 0, 0, 9, 9], [1, 9, 0, 5, 49, 30]]
     assert file.background.tolist() == [[1, 0, 10, 10, 20, 20]]
 
 
 @pytest.mark.parametrize(("fraction", "foreground"), [(0.25, 2), (0.4, 3), (1.0, 8), (0.0, 0)])
-def test_background_comes_first_then_the_share_of_foreground(folder, fraction, foreground):
+def test_background_precedes_the_fraction_of_foreground(folder, fraction, foreground):
     source = open_source(layer(folder, fg_fraction=fraction), "TRAIN", seed=2)
     assert source.record_shapes == ((3, SIZE, SIZE), ())
     drawn = [labels(source, 1) for _ in range(6)]
@@ -105,7 +105,7 @@ def test_a_square_around_a_window():
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror):
+def test_padding_is_zero_after_the_mean_and_is_mirrored(folder, mirror):
     (folder / "windows.txt").write_text("# 0\n0.png\n3\n40\n50\n1\n5 1 0 10 9 25\n")
     transform = {"mean_value": (100.5,), "mirror": mirror}
     made = layer(folder, transform, fg_fraction=1.0, context_pad=4, batch_size=12)
@@ -143,7 +143,7 @@ def test_padding_is_zero_after_the_mean_and_goes_with_the_mirror(folder, mirror)
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_window_files_that_are_wrong(folder, text, code, part):
+def test_invalid_window_files(folder, text, code, part):
     (folder / "windows.txt").write_text(text)
     with fault(code, part):
         open_source(layer(folder), "TRAIN")
@@ -177,14 +177,14 @@ def test_windows_outside_their_image(folder, corners, settings, code, part):
         ({"fg_fraction": float("nan")}, "E509", "`fg_fraction` nan must be from 0 to 1", "fg_fraction"),
     ],
 )
-def test_settings_that_make_no_sense(folder, settings, code, part, field):
+def test_invalid_settings(folder, settings, code, part, field):
     with pytest.raises(NetcError, match=part) as caught:
         open_source(layer(folder, **settings), "TRAIN")
     assert [(d.code, d.field) for d in caught.value.diagnostics] == [(code, f"window_data_param.{field}")]
 
 
 @pytest.mark.parametrize("described", ["1\n40\n50", "4\n0\n0"])
-def test_windows_are_in_color_whatever_the_file_says(folder, described):
+def test_windows_are_always_in_color(folder, described):
     (folder / "windows.txt").write_text(f"# 0\n0.png\n{described}\n1\n5 1 0 10 9 25\n")
     made = layer(folder, {"mean_value": (1.0, 2.0, 3.0)}, fg_fraction=1.0)
     feed = DeviceFeed(open_source(made, "TRAIN"))
@@ -192,7 +192,7 @@ def test_windows_are_in_color_whatever_the_file_says(folder, described):
     feed.source.close()
 
 
-def test_a_mean_file_of_one_pixel_is_no_value(folder):
+def test_a_mean_file_of_one_pixel_is_not_a_value(folder):
     write_blob(folder / "mean", np.full((1, 1, 1, 1), 5, np.float32))
     source = open_source(layer(folder, {"mean_file": str(folder / "mean"), "crop_size": 1}), "TRAIN")
     with fault("E505", "is 3x1x1, but the mean image is 1x1x1"):
@@ -200,7 +200,7 @@ def test_a_mean_file_of_one_pixel_is_no_value(folder):
     source.close()
 
 
-def test_images_and_means_that_do_not_fit(folder):
+def test_images_and_means_that_do_not_match(folder):
     (folder / "1.png").unlink()
     source = open_source(layer(folder, fg_fraction=0.0), "TRAIN")
     with fault("E504", "1.png", "No such file"):

@@ -59,7 +59,7 @@ def test_reshaping_keeps_values_of_the_same_number():
     assert not blob.diff.any()
 
 
-def test_a_loss_keeps_its_weight_in_another_shape():
+def test_the_loss_weight_survives_a_reshape():
     memory = Memory((2,), 0.5, torch.device("cpu"), torch.float32)
     assert memory.diff.tolist() == [0.5, 0.5]
     memory.resize((3,))

@@ -85,7 +85,7 @@ KEEPING = [
 
 
 @pytest.mark.parametrize("case", KEEPING, ids=str)
-def test_layers_keep_what_they_declare(case):
+def test_layers_keep_the_state_that_they_declare(case):
     module = module_of(case.layer, case.first, case.tops, stock=False)
     expected = {}
     for training in (True, False):
@@ -116,7 +116,7 @@ layer { name: "a.b" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
 """
 
 
-def test_passes_go_on_from_a_restored_state(net_from):
+def test_passes_continue_from_a_restored_state(net_from):
     net = net_from(RECURRENT)
     x = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(2))
     given = {"x": x, "cont": torch.ones(3, 2)}

@@ -86,7 +86,7 @@ TYPED = (
 )
 
 
-def test_types_are_inferred_and_shown():
+def test_types_are_inferred_and_displayed():
     graph = graph_with(*TYPED, x=X)
     assert {name: value.dtype for name, value in graph.values.items()} == {
         "x": "float32", "w": "int64", "e": "bool", "y": "float32",
@@ -120,7 +120,7 @@ def test_both_executors_hold_the_declared_types(double):
     assert executor.memory["w"].data.tolist() == [BIG, BIG + 1, BIG + 2, BIG + 3]
 
 
-def test_whole_numbers_keep_their_type_when_a_net_changes_its_precision():
+def test_integers_keep_their_type_when_a_net_changes_its_precision():
     from netc.layers.inner_product import InnerProduct
 
     fc = Node("fc", "fc", InnerProduct(3), ("y",), ("z",))
@@ -156,7 +156,7 @@ def test_versions_of_one_blob_may_have_different_types():
     assert held.dtype == torch.float32
 
 
-def test_whole_numbers_have_no_gradient():
+def test_integers_have_no_gradient():
     graph = graph_with(*TYPED, x=X).replace(force_backward=True)
     executor = NodeExecutor(lower(graph))
     executor.memory["x"].write(torch.tensor([1.0, 2.0, 3.0, 4.0]))
@@ -189,7 +189,7 @@ def declared(dtype: str) -> Graph:
 
 
 @pytest.mark.parametrize("given", ["int64", "int32", "float64"])
-def test_an_input_of_whole_numbers_takes_them_exactly(given):
+def test_an_integer_input_is_exact(given):
     found = lower(declared("int64")).run({"x": np.array([1, BIG, 2, 3], given)}, ["x", "e"])
     assert found["x"].dtype == np.int64
     assert found["x"].tolist() == [1, BIG, 2, 3]
@@ -229,7 +229,7 @@ def test_ids_are_not_rounded(net_from):
     assert net.run(id=ids.astype(np.float32))["embed"].ravel().tolist() == [0, 0, 0]
 
 
-def test_an_input_that_is_computed_with_too_is_of_real_numbers(net_from):
+def test_an_input_that_is_also_computed_with_is_real(net_from):
     net = net_from(EMBED.replace("16777218", "4") + 'layer { name: "p" type: "Power" bottom: "id" top: "p" }')
     assert not net.graph.is_index("id")
     found = net.run({"id": np.array([1, 2, 3])}, ["id", "p", "embed"])

@@ -35,7 +35,7 @@ def test_gaussian():
     assert x.std().item() == pytest.approx(0.5, rel=0.02)
 
 
-def test_sparse_gaussian_keeps_so_many_inputs_of_an_output():
+def test_sparse_gaussian_keeps_the_expected_number_of_inputs():
     x = filled(Filler("gaussian", std=1, sparse=10))
     assert x.ne(0).float().mean().item() == pytest.approx(10 / 40, abs=0.01)
 
@@ -71,7 +71,7 @@ def test_bilinear_interpolates():
         filled(Filler("bilinear"), (3, 1, 4, 5))
 
 
-def test_a_tensor_of_another_shape_keeps_the_order():
+def test_a_tensor_of_another_shape_is_filled_in_the_same_order():
     shape = (6, 4)
     tensor, flat = torch.empty(4, 6).T.contiguous(), torch.empty(24)
     fill(tensor, Filler("xavier"), shape, generator_of(5))
@@ -79,5 +79,5 @@ def test_a_tensor_of_another_shape_keeps_the_order():
     assert torch.equal(tensor.flatten(), flat)
 
 
-def test_an_empty_blob_is_left_alone():
+def test_an_empty_blob_is_unchanged():
     assert filled(Filler("xavier"), (0, 3)).numel() == 0

@@ -67,7 +67,7 @@ def compiled_by_eager(monkeypatch):
     return made
 
 
-def test_a_folded_net_gives_the_same(net_from):
+def test_a_folded_net_returns_the_same_values(net_from):
     net = lively(net_from(MIXED))
     faster = folded(net)
     types = [node.layer.type for node in faster.graph.nodes]
@@ -82,7 +82,7 @@ def test_a_folded_net_gives_the_same(net_from):
             assert close(one, other)
 
 
-def test_layers_that_stay_keep_their_modules(net_from):
+def test_unchanged_layers_keep_their_modules(net_from):
     net = lively(net_from(SMALL))
     faster = folded(net)
     assert list(dict(faster.named_children())) == ["conv", "relu", "fc"]
@@ -99,7 +99,7 @@ def test_a_folded_double_net_stays_double(net_from):
     torch.testing.assert_close(folded(net)(x)["fc"], net(x)["fc"])
 
 
-def test_channels_last_kernels_give_channels_last_blobs(net_from):
+def test_channels_last_kernels_produce_channels_last_blobs(net_from):
     net = lively(net_from(SMALL))
     plain = net.evaluate({"data": values(2, 3, 7, 6)}, ["conv"])["conv"]
     to_channels_last(net)
@@ -138,7 +138,7 @@ def test_a_compiled_net_sees_weights_that_change(net_from, compiled_by_eager):
     torch.testing.assert_close(other(x)["fc"], net(x)["fc"] + 1)
 
 
-def test_a_compiled_net_learns_as_before(net_from, compiled_by_eager):
+def test_a_compiled_net_computes_the_same_gradients(net_from, compiled_by_eager):
     net = lively(net_from(SMALL))
     compile_main(net)
     x = values(2, 3, 7, 6)
@@ -151,7 +151,7 @@ def test_a_compiled_net_learns_as_before(net_from, compiled_by_eager):
     torch.export.export(net.eval(), (x.detach(),))
 
 
-def test_what_is_not_the_main_program_runs_as_before(net_from, compiled_by_eager):
+def test_other_programs_are_not_compiled(net_from, compiled_by_eager):
     net = lively(net_from(SMALL))
     compile_main(net)
     x = values(2, 3, 7, 6)
@@ -163,7 +163,7 @@ def test_what_is_not_the_main_program_runs_as_before(net_from, compiled_by_eager
 
 
 @compiles
-def test_all_that_load_offers(tmp_path):
+def test_all_options_of_load(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text(SMALL)
     trained = lively(netc.load(path))
@@ -186,7 +186,7 @@ def test_all_that_load_offers(tmp_path):
 
 @compiles
 @torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True)  # the first pass has no state yet
-def test_a_state_that_is_carried_is_no_constant(net_from):
+def test_carried_state_is_not_a_constant(net_from):
     net, plain = net_from(SEQUENCE).eval(), net_from(SEQUENCE).eval()
     torch._dynamo.reset()
     compile_main(net)

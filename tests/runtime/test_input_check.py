@@ -25,7 +25,7 @@ def fault(call):
     return f"{found.message}; {'; '.join(found.notes)}"
 
 
-def test_a_layer_that_does_not_take_its_bottom_is_named(net_from):
+def test_the_error_names_the_layer_that_rejects_its_bottom(net_from):
     net = net_from(NET)
     images, labels = torch.zeros(2, 3, 8, 8), torch.zeros(2)
     assert "layer `loss`, bottoms: ip[2,5], label[3]" in fault(lambda: net(images, torch.zeros(3)))
@@ -33,7 +33,7 @@ def test_a_layer_that_does_not_take_its_bottom_is_named(net_from):
     assert "kernel of 3 does not fit" in fault(lambda: net.run(data=np.zeros((2, 3, 2, 2)), label=np.zeros(2)))
 
 
-def test_weights_that_do_not_fit_are_named(net_from):
+def test_the_error_names_weights_that_do_not_match(net_from):
     net = net_from(NET)
     wide = torch.zeros(2, 3, 12, 8)
     found = fault(lambda: net(wide, torch.zeros(2)))
@@ -45,12 +45,12 @@ def test_weights_that_do_not_fit_are_named(net_from):
     assert place == "in layer `conv`, bottoms: data[2,2,12,8]"
 
 
-def test_an_inner_blob_is_looked_at_too(net_from):
+def test_inner_blobs_are_checked(net_from):
     net = net_from(NET)
     assert "layer `ip`" in fault(lambda: net.evaluate({"pool": torch.zeros(2, 7)}, ["ip"]))
 
 
-def test_modules_that_somebody_exchanged_are_theirs(net_from):
+def test_replaced_modules_are_not_checked(net_from):
     net = net_from(NET.replace('bottom: "label" top: "loss"', 'bottom: "label" top: "loss" loss_weight: 1'))
     net.conv = nn.Conv2d(1, 4, 5)
     assert net.evaluate({"data": torch.zeros(2, 1, 10, 10)}, ["ip"])["ip"].shape == (2, 5)
@@ -58,13 +58,13 @@ def test_modules_that_somebody_exchanged_are_theirs(net_from):
         net.evaluate({"data": torch.zeros(2, 3, 10, 10)}, ["ip"])
 
 
-def test_an_array_alone_is_the_first_input(net_from):
+def test_a_single_array_is_the_first_input(net_from):
     net = net_from(NET.split('layer { name: "loss"')[0].replace('layer { name: "label"', "#"))
     images = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
     np.testing.assert_array_equal(net.run(images)["ip"], net.run(data=images)["ip"])
 
 
-def test_an_index_that_is_no_number_is_out_of_range(net_from):
+def test_a_nan_index_is_out_of_range(net_from):
     net = net_from("""
         layer { name: "word" type: "Input" top: "word" input_param { shape { dim: 3 } } }
         layer { name: "embed" type: "Embed" bottom: "word" top: "embed" embed_param { input_dim: 4 num_output: 2 } }

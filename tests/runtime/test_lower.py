@@ -51,7 +51,7 @@ def test_input_sizes_may_change(net_from):
         torch.testing.assert_close(net(x)["pool"], by_hand(net, x)["pool"])
 
 
-def test_evaluate_runs_only_what_is_asked(net_from):
+def test_evaluate_runs_only_what_is_requested(net_from):
     net = net_from(SMALL)
     x = torch.rand(2, 3, 9, 7)
     inner = net.evaluate({"data": x}, ["conv"])["conv"]
@@ -63,7 +63,7 @@ def test_evaluate_runs_only_what_is_asked(net_from):
     assert caught.value.diagnostics[0].help == "did you mean `side`?"
 
 
-def test_run_takes_and_gives_arrays(net_from):
+def test_run_takes_and_returns_arrays(net_from):
     net = net_from(SMALL)
     x = np.random.default_rng(1).random((2, 3, 9, 7), np.float32)
     assert isinstance(net.run(data=x)["side"], np.ndarray)
@@ -84,7 +84,7 @@ def test_wrong_inputs_are_named(net_from, args, kwargs, message):
         net_from(SMALL)(*args, **kwargs)
 
 
-def test_a_seed_gives_the_same_weights(net_from):
+def test_a_seed_reproduces_the_weights(net_from):
     one, two, other = net_from(SMALL, seed=3), net_from(SMALL, seed=3), net_from(SMALL, seed=4)
     name = "conv/1.weight"
     assert torch.equal(one.state_dict()[name], two.state_dict()[name])
@@ -162,7 +162,7 @@ layer { name: "two" type: "InnerProduct" bottom: "b" top: "two" param { name: "w
 """
 
 
-def test_parameters_of_one_name_are_one(net_from):
+def test_parameters_of_one_name_are_shared(net_from):
     net = net_from(SHARED).double()
     x = torch.rand(2, 5).double()
     out = net(x, x)
@@ -196,7 +196,7 @@ def test_a_shared_blob_may_have_another_shape_where_the_file_permits_it(net_from
     torch.testing.assert_close(weight.grad, copy.grad)
 
 
-def test_weights_that_a_file_gives_stay_shared(graph_from):
+def test_weights_from_a_file_stay_shared(graph_from):
     """The siamese nets that Caffe's users fine-tune: what one branch learns the other must see."""
     for unfilled in (["one", "two"], ["one"], ["two"], []):
         net = lower(graph_from(SHARED), unfilled=unfilled)
@@ -270,7 +270,7 @@ def test_propagate_down_false_stops_the_gradient(net_from):
     assert net.one.weight.grad is None
 
 
-def test_a_loss_without_a_name_is_no_output(net_from):
+def test_a_loss_without_a_name_is_not_an_output(net_from):
     assert net_from(UNNAMED).outputs == ()
 
 
@@ -289,7 +289,7 @@ def test_a_layer_of_the_test_net_alone_may_share_with_the_train_net(graph_from):
     assert test.two.weight is train.one.weight
 
 
-def test_arrays_of_parameters_stand_in_for_fillers(graph_from):
+def test_arrays_of_parameters_replace_fillers(graph_from):
     graph = data_to_inputs(graph_from(SMALL))
     weight = np.arange(4 * 3 * 3 * 3, dtype=np.float32).reshape(4, 3, 3, 3)
     entries = graph.parameters | {"conv/1.weight": replace(graph.parameters["conv/1.weight"], array=weight)}

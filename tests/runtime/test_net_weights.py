@@ -28,7 +28,7 @@ def net(net_from):
     return net_from(NET)
 
 
-def test_what_is_loaded_skipped_and_missing(net):
+def test_loaded_skipped_and_missing_layers(net):
     given = arrays(1, (4, 3), (4,))
     report = copy_weights(net, [("other", arrays(2, (1,))), ("data", []), ("one", given)])
     assert report == CopyReport(("one",), ("other",), ("two",))
@@ -36,7 +36,7 @@ def test_what_is_loaded_skipped_and_missing(net):
         np.testing.assert_array_equal(blob, array)
 
 
-def test_shapes_of_old_files_fit_but_for_leading_ones(net):
+def test_leading_ones_in_shapes_of_old_files_are_ignored(net):
     given = arrays(1, (1, 1, 4, 3), (1, 1, 1, 4))
     assert copy_weights(net, [("one", given)]).loaded == ("one",)
     np.testing.assert_array_equal(blobs(net, "one")[0], given[0][0, 0])
@@ -50,7 +50,7 @@ def test_shapes_of_old_files_fit_but_for_leading_ones(net):
         (((12,), (4,)), "`one`: [12] [4] in the file, [4,3] [4] in the net"),
     ],
 )
-def test_a_mismatch_leaves_the_whole_net_alone(net, shapes, text):
+def test_a_mismatch_leaves_the_net_unchanged(net, shapes, text):
     layers = [("two", arrays(1, (5, 4))), ("one", arrays(2, *shapes))]
     before = [blob.data.clone() for blob in net.blobs]
     with pytest.raises(NetcError) as caught:
@@ -62,7 +62,7 @@ def test_a_mismatch_leaves_the_whole_net_alone(net, shapes, text):
     assert (report.loaded, report.missing, [str(m) for m in report.mismatched]) == (("two",), (), [text])
 
 
-def test_repeated_names_take_turns_and_the_last_of_the_file_counts(net_from):
+def test_repeated_names_are_matched_in_order_and_the_last_in_the_file_counts(net_from):
     twice = net_from(NET.replace('"two"', '"one"').replace("num_output: 5 bias_term: false", "num_output: 4"))
     first, second = arrays(1, (4, 3), (4,)), arrays(2, (4, 4), (4,))
     copy_weights(twice, [("one", first), ("one", second)])
@@ -81,7 +81,7 @@ def test_views_of_files_are_copied(net):
     np.testing.assert_array_equal(blobs(net, "one")[0], given[0])
 
 
-def test_blobs_that_a_file_leaves_out_keep_their_values(net):
+def test_blobs_missing_in_a_file_keep_their_values(net):
     before = blobs(net, "one")[1].copy()
     copy_weights(net, [("one", [arrays(1, (4, 3))[0], None])])
     np.testing.assert_array_equal(blobs(net, "one")[1], before)

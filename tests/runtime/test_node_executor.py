@@ -121,7 +121,7 @@ def test_stops_between_an_in_place_layer_and_the_one_before(net_from):
     torch.testing.assert_close(executor.memory["c"].diff, torch.where(before < 0, after * 0.1, after))
 
 
-def test_what_is_changed_between_two_nodes_counts(net_from):
+def test_changes_between_two_nodes_take_effect(net_from):
     net, executor = double(net_from, FANOUT)
     fill(executor, inputs_of(net))
     executor.forward()
@@ -131,7 +131,7 @@ def test_what_is_changed_between_two_nodes_counts(net_from):
     torch.testing.assert_close(loss, 0.25 * n)
 
 
-def test_gradients_of_weights_add_up_until_they_are_cleared(net_from):
+def test_gradients_of_weights_accumulate_until_they_are_cleared(net_from):
     net, executor = double(net_from, FANOUT)
     fill(executor, inputs_of(net))
     executor.forward()

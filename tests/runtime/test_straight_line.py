@@ -53,7 +53,7 @@ def test_overwriting_changes_no_gradient(net_from, monkeypatch, kind, variant, s
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def test_what_is_asked_for_is_kept(net_from):
+def test_requested_values_are_not_overwritten(net_from):
     net = net_from(DATA + maker("Convolution") + RELU % 0)
     x = torch.randn(2, 4, 6, 5)
     both = net.evaluate({"data": x}, ["a", "b"])
@@ -61,7 +61,7 @@ def test_what_is_asked_for_is_kept(net_from):
     assert torch.equal(both["b"], both["a"].relu())
 
 
-def test_what_is_fed_is_kept(net_from):
+def test_fed_values_are_not_overwritten(net_from):
     net = net_from(DATA + maker("Convolution") + RELU % 0)
     inner = torch.randn(2, 3, 4, 3)
     before = inner.clone()
@@ -69,7 +69,7 @@ def test_what_is_fed_is_kept(net_from):
     assert torch.equal(inner, before)
 
 
-def test_what_another_layer_reads_is_kept(net_from):
+def test_values_that_another_layer_reads_are_not_overwritten(net_from):
     other = 'layer { name: "other" type: "Power" bottom: "a" top: "c" power_param { scale: 2 } }'
     net = net_from(DATA + maker("Convolution") + RELU % 0 + other)
     tops = net(torch.randn(2, 4, 6, 5))
@@ -78,7 +78,7 @@ def test_what_another_layer_reads_is_kept(net_from):
 
 
 @pytest.mark.parametrize("kind", ["Sigmoid", "Dropout", "Flatten", "TanH"])
-def test_other_makers_are_left_alone(net_from, kind):
+def test_other_producers_are_unchanged(net_from, kind):
     net = net_from(
         DATA
         + maker("Convolution").replace('"a"', '"c"')
@@ -93,7 +93,7 @@ def test_other_makers_are_left_alone(net_from, kind):
     assert torch.equal(*kept[0])
 
 
-def test_a_module_that_took_its_place_is_called(net_from):
+def test_a_replaced_module_is_called(net_from):
     net = net_from(DATA + maker("Convolution") + RELU % 0)
     net.relu = torch.nn.Identity()
     assert net(torch.randn(2, 4, 6, 5))["b"].min() < 0

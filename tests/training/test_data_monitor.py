@@ -30,7 +30,7 @@ test_iter: 5 test_interval: 3 snapshot_after_train: false netc_param { skip_bad:
 """
 
 
-def test_a_record_that_two_processes_left_out_counts_once():
+def test_a_record_that_two_processes_skipped_counts_once():
     feed = RecordFeed.__new__(RecordFeed)
     feed.source = SimpleNamespace(skipped={"a": NetcError("a is bad")})
     monitor = DataMonitor({"data": feed}, gather=lambda mine: [mine, {"data": {"a": "a is bad", "b": "b is bad"}}])
@@ -51,7 +51,7 @@ def skips(world):
 
 
 @pytest.mark.slow
-def test_rank_0_tells_of_records_that_rank_1_left_out(tmp_path, monkeypatch):
+def test_rank_0_reports_records_that_rank_1_skipped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(NET)
     images = np.random.default_rng(1).integers(0, 256, (20, 2, 4, 4), dtype=np.uint8)

@@ -30,7 +30,7 @@ def test_the_solvers_mode(gpus):
     assert chosen("0", solver_mode="CPU")[0] == torch.device("cuda", 0)
 
 
-def test_without_a_gpu_the_cpu_is_used_and_that_is_said_once(gpus):
+def test_without_a_gpu_the_cpu_is_used_with_one_warning(gpus):
     gpus(0)
     device, told = chosen(solver_mode="GPU")
     assert device == torch.device("cpu")
@@ -41,14 +41,14 @@ def test_without_a_gpu_the_cpu_is_used_and_that_is_said_once(gpus):
 @pytest.mark.parametrize(
     ("count", "gpu"), [(0, "0"), (0, "all"), (2, "2"), (2, "0,1"), (2, "x"), (2, "0,0"), (2, "1,2")]
 )
-def test_a_gpu_that_is_not_there(gpus, count, gpu):
+def test_an_unknown_gpu(gpus, count, gpu):
     gpus(count)
     with pytest.raises(NetcError, match="GPU") as caught:
         chosen(gpu)
     assert caught.value.diagnostics[0].code == "E606"
 
 
-def test_each_process_has_a_gpu_of_its_own(gpus):
+def test_each_process_uses_its_own_gpu(gpus):
     gpus(4)
     for gpu, local_rank, index in [("all", 2, 2), ("3,1", 1, 1), (None, 3, 3)]:
         told = []

@@ -179,12 +179,12 @@ def world(tmp_path_factory):
         )
 
 
-def test_requests_are_agreed_on_and_the_stronger_wins(world):
+def test_requests_are_agreed_on_and_the_highest_priority_wins(world):
     for rank in world.ranks:
         assert rank["words"]["agreed"] == [Request.NONE, Request.SNAPSHOT, Request.STOP, Request.NONE]
 
 
-def test_values_travel(world):
+def test_values_are_shared_between_processes(world):
     for index, rank in enumerate(world.ranks):
         said = rank["words"]
         torch.testing.assert_close(said["mean"], [torch.tensor([0.5, 1.0]), torch.tensor(3.5)])
@@ -198,7 +198,7 @@ def test_gradients_are_those_of_one_process_with_both_batches(world):
         torch.testing.assert_close(rank["once"]["gradients"], together(), rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_of_several_passes_travel_once_and_a_missing_one_is_zero(world):
+def test_gradients_of_several_passes_are_sent_once_and_a_missing_one_is_zero(world):
     for rank in world.ranks:
         *some, unused = rank["twice"]["gradients"]
         torch.testing.assert_close(some, together(), rtol=1e-5, atol=1e-5)
@@ -210,7 +210,7 @@ def test_gradients_keep_the_memory_layout_of_their_parameters(world):
         assert all(gradient == parameter for gradient, parameter in rank["once"]["strides"])
 
 
-def test_a_synchronised_batch_norm_is_that_of_the_whole_batch(world):
+def test_a_synchronized_batch_norm_normalizes_by_the_whole_batch(world):
     whole = normalise(BATCH)
     for rank, rows in zip(world.ranks, (slice(0, 2), slice(2, 6))):
         part = rank["normalised"]
@@ -219,34 +219,34 @@ def test_a_synchronised_batch_norm_is_that_of_the_whole_batch(world):
         torch.testing.assert_close(part["blobs"], whole["blobs"], rtol=1e-5, atol=1e-5)
 
 
-def test_they_train_as_one_process_with_a_batch_of_twice_the_size(world):
+def test_two_processes_train_as_one_with_twice_the_batch(world):
     for rank in world.ranks:
         torch.testing.assert_close(rank["trained"]["weights"], world.alone["weights"], rtol=1e-5, atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(*[rank["trained"]["weights"] for rank in world.ranks]))
 
 
-def test_they_do_with_a_synchronised_batch_norm_too(world):
+def test_two_processes_train_as_one_with_a_synchronized_batch_norm(world):
     for rank in world.ranks:
         torch.testing.assert_close(rank["norm"]["weights"], world.norm["weights"], rtol=1e-4, atol=1e-5)
 
 
-def test_only_rank_0_tells_what_a_test_gave(world):
+def test_only_rank_0_logs_the_results_of_a_test(world):
     assert len(world.ranks[0]["trained"]["tested"]) == len(world.alone["tested"]) == 2
 
 
-def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(world):
+def test_a_stopped_and_resumed_run_is_bit_identical(world):
     for rank in world.ranks:
         assert rank["resumed"]["warned"] == []
         for whole, resumed in zip(rank["trained"]["weights"], rank["resumed"]["weights"]):
             assert torch.equal(whole, resumed)
 
 
-def test_another_number_of_processes_is_told_of_and_the_data_go_on(world):
+def test_another_number_of_processes_is_reported_and_the_data_continue(world):
     assert (world.content["world_size"], len(world.content["random"])) == (2, 2)
     assert "2 processes" in " ".join(world.changed["warned"])
     torch.testing.assert_close(world.changed["weights"], world.alone["weights"], rtol=1e-5, atol=1e-5)
 
 
-def test_a_process_alone_is_a_team_of_one():
+def test_a_single_process_is_a_world_of_one():
     world = World()
     assert (world.agree(Request.STOP), world.gather(3), world.share(4), world.is_main) == (Request.STOP, [3], 4, True)

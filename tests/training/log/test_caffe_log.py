@@ -87,6 +87,6 @@ def test_caffes_lines(event, wanted):
     assert list(lines(event)) == wanted
 
 
-def test_the_first_line_has_no_pace():
+def test_the_first_line_has_no_speed():
     ((_, text),) = lines(events.IterationDisplayed(0, 1.0, 0.0, 0, 10, ()))
     assert text == "Iteration 0 (0 iter/s, 0s/10 iters), loss = 1"

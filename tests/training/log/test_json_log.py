@@ -41,7 +41,7 @@ def test_json_lines(tmp_path):
     assert lines[3]["outputs"] == [{"blob": "accuracy", "value": 0.75, "loss_weight": 0.0}]
 
 
-def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):
+def test_lines_are_flushed_at_once(tmp_path):
     writer = JsonLogWriter(tmp_path / "run.jsonl")
     writer(events.RunStarted("net", "fixed", 0, 1))
     assert json.loads((tmp_path / "run.jsonl").read_text())["net"] == "net"

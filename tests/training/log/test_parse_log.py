@@ -43,7 +43,7 @@ def test_caffes_log_as_tables(tmp_path):
     assert [row["NumIters"] for row in test] == [0, 100, 200, 300]
 
 
-def test_netcs_log_of_the_same_run_gives_the_same_tables(tmp_path):
+def test_netcs_log_of_the_same_run_has_the_same_tables(tmp_path):
     caffe = read_log(CAFFE)
     start, stream, at = datetime(2026, 11, 20, 21, 46, 35), io.StringIO(), [0.0]
     write = GlogWriter(stream, now=lambda: start + timedelta(seconds=at[0]))
@@ -67,7 +67,7 @@ def test_netcs_log_of_the_same_run_gives_the_same_tables(tmp_path):
     assert netc.weighted == caffe.weighted == {"loss"}
 
 
-def test_both_forms_of_the_prefix_and_what_other_programs_put_before_it():
+def test_both_forms_of_the_prefix_after_text_of_other_programs():
     for date in ("I1120", "I20261120", "[rank0]: I1120", "2026-11-20T21:46:35Z I1120"):
         log = parse(
             [
@@ -82,7 +82,7 @@ def test_both_forms_of_the_prefix_and_what_other_programs_put_before_it():
         assert log.losses == {5: 0.5}
 
 
-def test_seconds_go_on_over_new_year_and_leap_days():
+def test_seconds_continue_over_new_year_and_leap_days():
     lines = ["I1231 23:59:59.0 7 solver.cpp:289] Solving net\n"]
     for day, minute in (("0101", 0), ("0229", 0), ("0301", 1)):
         lines.append(f"I{day} 00:0{minute}:00.0 7 solver.cpp:239] Iteration {len(lines)}, loss = 1\n")
@@ -92,7 +92,7 @@ def test_seconds_go_on_over_new_year_and_leap_days():
     assert [row.seconds for row in log.train] == [1, 59 * days + 1, 60 * days + 61]
 
 
-def test_a_line_that_is_cut_off_is_passed_over(tmp_path):
+def test_a_truncated_line_is_ignored(tmp_path):
     text = CAFFE.read_text()
     path = tmp_path / "cut.log"
     at = text.index("loss = 0.160171") + len("loss = 0.16")
@@ -102,7 +102,7 @@ def test_a_line_that_is_cut_off_is_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(0, len(CAFFE.read_text()), 397))
-def test_a_log_cut_off_anywhere_is_a_beginning_of_the_whole(cut):
+def test_any_truncated_log_is_parsed_as_a_prefix_of_the_whole(cut):
     text = CAFFE.read_text()
     part = parse(text[:cut].splitlines(keepends=True), changed=NOVEMBER)
     whole = parse(text.splitlines(keepends=True), changed=NOVEMBER)
@@ -111,7 +111,7 @@ def test_a_log_cut_off_anywhere_is_a_beginning_of_the_whole(cut):
         assert row.outputs.items() <= other.outputs.items()
 
 
-def test_a_resumed_run_takes_the_place_of_what_was_lost():
+def test_a_resumed_run_replaces_repeated_iterations():
     def segment(start, stop, loss):
         for at in range(start, stop, 10):
             yield f"Iteration {at} (1 iter/s, 1s/10 iters), loss = {loss}"
@@ -133,7 +133,7 @@ def test_a_resumed_run_takes_the_place_of_what_was_lost():
     assert log.rates == {at: loss / 100 for at, loss in expected.items()}
 
 
-def test_several_test_nets_have_tables_of_their_own(tmp_path):
+def test_each_test_net_has_its_own_table(tmp_path):
     log = of_messages(
         "Iteration 0, Testing net (#0)",
         "    Test net output #0: accuracy = 0.5",
@@ -148,7 +148,7 @@ def test_several_test_nets_have_tables_of_their_own(tmp_path):
     ).read_text() == "NumIters\tSeconds\tLearningRate\taccuracy\todd name\n0.0\t0.0\tnan\t0.75\tnan\n"
 
 
-def test_elements_of_one_output_have_columns_of_their_own():
+def test_each_element_of_an_output_has_its_own_column():
     log = of_messages(
         "Iteration 0, Testing net (#0)",
         *[f"    Test net output #{index}: accuracy = 0.{index}" for index in range(3)],
@@ -156,7 +156,7 @@ def test_elements_of_one_output_have_columns_of_their_own():
     assert log.tests[0][0].outputs == {"accuracy": 0.0, "accuracy.1": 0.1, "accuracy.2": 0.2}
 
 
-def test_a_row_has_the_rate_of_its_own_iteration():
+def test_a_row_has_the_learning_rate_of_its_iteration():
     log = of_messages(
         "Iteration 0, Testing net (#0)",
         "    Test net output #0: accuracy = 0.5",
@@ -185,7 +185,7 @@ def test_lines_of_forks():
 
 
 @pytest.mark.parametrize("content", [b"", b"no log at all\n", bytes(range(256)) * 20, CAFFE.read_bytes()[:900]])
-def test_what_is_no_log(tmp_path, content):
+def test_files_that_are_not_logs(tmp_path, content):
     path = tmp_path / "x.log"
     path.write_bytes(content)
     with pytest.raises(NetcError, match="is not a training log") as caught:
@@ -193,7 +193,7 @@ def test_what_is_no_log(tmp_path, content):
     assert caught.value.diagnostics[0].code == "E631"
 
 
-def test_a_log_that_is_not_there(tmp_path):
+def test_a_missing_log(tmp_path):
     with pytest.raises(NetcError, match="no such file") as caught:
         read_log(tmp_path / "x.log")
     assert caught.value.diagnostics[0].code == "E001"

@@ -27,7 +27,7 @@ def test_the_lines_of_a_run():
     assert lines["learning rate", ""].y[:2] == (0.01, 0.00999251)
 
 
-def test_over_seconds_each_point_has_its_own():
+def test_over_seconds_each_point_has_its_own_time():
     log = read_log(CAFFE)
     for line in series_of(log, seconds=True):
         rows = log.tests[0] if line.net else log.train
@@ -35,7 +35,7 @@ def test_over_seconds_each_point_has_its_own():
         assert line.x[-1] < 14
 
 
-def test_the_parts_of_a_loss_are_drawn_where_there_are_several():
+def test_several_losses_are_drawn_separately():
     log = of_messages(
         "Iteration 0, loss = 3",
         "    Train net output #0: one = 1 (* 1 = 1 loss)",
@@ -50,7 +50,7 @@ def test_the_parts_of_a_loss_are_drawn_where_there_are_several():
 
 
 @pytest.mark.parametrize(("ending", "begins"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
-def test_pictures(tmp_path, ending, begins):
+def test_plot_files(tmp_path, ending, begins):
     pytest.importorskip("matplotlib")
     logs = [read_log(CAFFE), parse(CAFFE.read_text().splitlines(True)[:30], "part.log", datetime(2026, 11, 21))]
     path = tmp_path / f"picture.{ending}"
@@ -75,13 +75,13 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
     )
 
 
-def test_another_ending(tmp_path):
+def test_an_unknown_extension(tmp_path):
     with pytest.raises(NetcError, match=r"must be one of `\.png`, `\.svg`") as caught:
         draw([read_log(CAFFE)], tmp_path / "x.doc")
     assert caught.value.diagnostics[0].code == "E634"
 
 
-def test_nothing_to_draw(tmp_path):
+def test_nothing_to_plot(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(NetcError, match="nothing to plot"):
         draw([ParsedLog("empty")], tmp_path / "x.png")

@@ -44,7 +44,7 @@ def test_scalars(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_resumed_run_hides_what_it_does_again(tmp_path):
+def test_a_resumed_run_replaces_later_steps(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

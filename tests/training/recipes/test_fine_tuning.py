@@ -46,7 +46,7 @@ def test_renamed_layers_are_copied(trained, solver_from, work):
     assert (train.loaded, train.skipped, train.missing) == (("conv1", "bn", "fc"), (), ())
 
 
-def test_names_can_change_places(trained, solver_from, work):
+def test_names_can_be_swapped(trained, solver_from, work):
     """A layer of the file that has the new name already is another layer, and is passed over."""
     other_net(
         work, ('name: "ip"', 'name: "conv"'), ('name: "conv" type: "Convolution"', 'name: "c" type: "Convolution"')
@@ -67,14 +67,14 @@ def test_names_can_change_places(trained, solver_from, work):
         ),
     ],
 )
-def test_names_that_there_are_not(trained, solver_from, rename, message, help):
+def test_unknown_names(trained, solver_from, rename, message, help):
     with pytest.raises(NetcError) as caught:
         solver_from(f'{FROM} netc_param {{ rename: "{rename}" }}')
     (found,) = caught.value.diagnostics
     assert (found.code, found.message, found.help) == ("E610", message, help)
 
 
-def test_what_does_not_fit_starts_afresh_where_that_is_allowed(trained, solver_from, work):
+def test_mismatched_layers_are_reinitialized_if_allowed(trained, solver_from, work):
     other_net(work, ("num_output: 4", "num_output: 7"))
     with pytest.raises(NetcError, match="do not fit") as caught:
         solver_from(FROM)
@@ -99,7 +99,7 @@ def test_the_report_is_a_table(trained, solver_from, work):
     ]
 
 
-def test_frozen_layers_stay(trained, solver_from, work):
+def test_frozen_layers_do_not_change(trained, solver_from, work):
     solver = solver_from(FROM + 'netc_param { freeze: "c*" freeze: "bn" }')
     before = [b.data.clone() for b in solver.net.blobs]
     solver.step(3)

@@ -51,7 +51,7 @@ def test_rates_of_blobs(policy, type_name):
         np.testing.assert_allclose(blob.data.numpy(), weight, rtol=1e-5, atol=1e-9)
 
 
-def test_it_goes_with_sgd_alone(settings_from):
+def test_larc_requires_sgd(settings_from):
     from netc.diagnostics import NetcError
 
     text = 'net: "a" base_lr: 1 lr_policy: "fixed" larc: true '

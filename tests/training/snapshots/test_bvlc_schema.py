@@ -34,7 +34,7 @@ def bvlc_classes():
     return made
 
 
-def test_weights_histories_and_iteration_are_there(solver_from):
+def test_weights_histories_and_iteration_are_written(solver_from):
     net_class, state_class = bvlc_classes()
     solver = solver_from()
     solver.step(3)

@@ -45,7 +45,7 @@ def test_the_newest_is_the_one_of_the_highest_iteration(three, solver_from):
     assert torch.equal(other.net.blobs[0].data, three.net.blobs[0].data)
 
 
-def test_without_a_snapshot_it_starts_afresh(solver_from, work):
+def test_without_a_snapshot_a_new_run_starts(solver_from, work):
     (work / "smaller_iter_3.solverstate").write_bytes(b"another prefix")
     (work / "small_iter_x.solverstate").write_bytes(b"no number")
     assert solver_from().checkpoints.restore_newest() is None
@@ -64,9 +64,15 @@ def cut(path):
         lambda: Path("small_iter_10.solverstate").write_bytes(Path("small_iter_2.caffemodel").read_bytes()),
         lambda: Path("small_iter_10.caffemodel").write_bytes(Path("small_iter_1.caffemodel").read_bytes()),
     ],
-    ids=["state cut short", "weights cut short", "weights gone", "weights for a state", "weights of another iteration"],
+    ids=[
+        "state truncated",
+        "weights truncated",
+        "weights missing",
+        "weights for a state",
+        "weights of another iteration",
+    ],
 )
-def test_what_is_not_whole_is_passed_over(three, solver_from, spoil):
+def test_incomplete_snapshots_are_skipped(three, solver_from, spoil):
     spoil()
     other = solver_from()
     before = [blob.data.clone() for blob in other.net.blobs]
@@ -90,7 +96,7 @@ def test_a_snapshot_of_another_net_is_an_error(three, solver_from, work):
     assert caught.value.diagnostics[0].code == "E703"
 
 
-def test_a_snapshot_of_caffe_has_no_sidecar_and_is_whole(three, solver_from):
+def test_a_snapshot_of_caffe_is_complete_without_a_sidecar(three, solver_from):
     sidecar_path("small_iter_10.solverstate").unlink()
     assert solver_from().checkpoints.restore_newest() == "small_iter_10.solverstate"
 
@@ -107,7 +113,7 @@ def test_train_from_auto(work):
     assert torch.equal(second.net.blobs[0].data, whole.net.blobs[0].data)
 
 
-def test_keep_clears_old_snapshots_and_no_others(solver_from, work):
+def test_keep_deletes_only_old_snapshots(solver_from, work):
     for name in ("small_iter_99.solverstate", "small_best.solverstate", "smaller_iter_1.solverstate"):
         (work / name).write_bytes(b"of another run")
     solver = solver_from("netc_param { keep: 2 ema_decay: 0.9 }")
@@ -169,7 +175,7 @@ def test_patience_stops_the_run_with_a_snapshot(solver_from):
     assert json.loads(Path("small_iter_3.netc.json").read_text())["watch"]["misses"] == 2
 
 
-def test_patience_goes_on_where_a_snapshot_was(solver_from):
+def test_patience_is_restored_from_a_snapshot(solver_from):
     more = TESTED + 'netc_param { watch: "accuracy" patience: 3 }'
     first = values_given(solver_from(more), [0.4, 0.3, 0.3])
     first.step(3)

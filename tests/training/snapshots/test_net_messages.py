@@ -4,7 +4,7 @@ from netc.training.snapshots.net_messages import message_of, snapshot_net, text_
 from tests.training.conftest import NET, SOLVER
 
 
-def test_fields_and_back_again_are_the_same_message():
+def test_fields_round_trip_to_the_same_message():
     layer = caffe.LayerParameter(name="é", type="Pooling", loss_weight=[0.5, 2], include=[{"phase": 1, "stage": ["a"]}])
     layer.pooling_param.pool = 1
     layer.transform_param.SetInParent()

@@ -39,7 +39,7 @@ def weights_of(solver):
     return [blob.data.clone() for blob in solver.net.blobs]
 
 
-def test_the_files_hold_what_caffe_writes(solver_from):
+def test_the_files_contain_what_caffe_writes(solver_from):
     solver = solver_from()
     solver.step(2)
     assert solver.snapshot() == "small_iter_2.solverstate"
@@ -62,7 +62,7 @@ def test_the_files_hold_what_caffe_writes(solver_from):
         np.testing.assert_array_equal(blob.data, kept.flatten())
 
 
-def test_the_solver_state_comes_last(solver_from, monkeypatch):
+def test_the_solver_state_is_written_last(solver_from, monkeypatch):
     solver, order = solver_from(), []
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append(Path(b).name), replace(a, b)))
@@ -109,7 +109,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(solver_from, stop):
         assert wanted
 
 
-def test_without_a_sidecar_the_data_goes_on_by_counting(solver_from):
+def test_without_a_sidecar_the_data_position_is_computed(solver_from):
     more = "iter_size: 2 test_iter: 2 test_interval: 2"
     solver = solver_from(more)
     solver.step(3)
@@ -123,7 +123,7 @@ def test_without_a_sidecar_the_data_goes_on_by_counting(solver_from):
 
 
 @pytest.mark.parametrize("change", ["iteration", "model", "format", "broken"])
-def test_a_sidecar_of_something_else_is_not_used(solver_from, change):
+def test_a_sidecar_of_another_snapshot_is_not_used(solver_from, change):
     solver = solver_from()
     solver.step(1)
     path = sidecar_path(solver.snapshot())
@@ -137,7 +137,7 @@ def test_a_sidecar_of_something_else_is_not_used(solver_from, change):
     assert other.state.train.feeds["digits"].source.position == 6
 
 
-def test_the_weights_are_found_beside_the_state(solver_from, work):
+def test_the_weights_are_found_next_to_the_state(solver_from, work):
     solver = solver_from()
     solver.step(1)
     solver.snapshot()
@@ -153,7 +153,7 @@ def test_the_weights_are_found_beside_the_state(solver_from, work):
     assert "does not exist" in fault(solver_from(), "moved/small_iter_1.solverstate", "E702")
 
 
-def test_wrong_files(solver_from, work):
+def test_invalid_files(solver_from, work):
     solver = solver_from()
     solver.step(1)
     solver.snapshot()
@@ -171,7 +171,7 @@ def test_wrong_files(solver_from, work):
     assert "has no weights for `fc`" in fault(solver_from(), "small_iter_1.solverstate", "E703")
 
 
-def test_gradients_are_written_where_asked_for(solver_from):
+def test_gradients_are_written_on_request(solver_from):
     """What Caffe writes as the diff is what the last update subtracted."""
     solver = solver_from("snapshot_diff: true")
     before = solver.net.blobs[0].data.clone()

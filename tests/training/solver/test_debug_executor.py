@@ -16,7 +16,7 @@ def debug_lines(solver):
     return [e.text.strip() for e in solver.events if isinstance(e, events.LogNote) and e.location.startswith("net.cpp")]
 
 
-def test_it_computes_what_straight_line_code_does(solver_from):
+def test_computes_the_same_as_straight_line_code(solver_from):
     more = "iter_size: 2 test_iter: 2 test_interval: 2 display: 1 "
     straight, stepwise = solver_from(more), solver_from(more, debug=True)
     for solver in (straight, stepwise):
@@ -31,7 +31,7 @@ def test_it_computes_what_straight_line_code_does(solver_from):
             assert [o.value for o in a.outputs] == pytest.approx([o.value for o in b.outputs], rel=1e-5)
 
 
-def test_debug_info_tells_what_caffe_tells(solver_from):
+def test_debug_info_logs_what_caffe_logs(solver_from):
     solver = solver_from("display: 2 debug_info: true test_iter: 1 test_interval: 9 test_initialization: false")
     solver.step(1)
     said = debug_lines(solver)
@@ -100,7 +100,7 @@ def first_fault(solver):
     return found
 
 
-def test_the_first_weight_that_is_no_number(solver_from):
+def test_the_first_nan_weight(solver_from):
     solver = solver_from(debug=True)
     solver.step(1)
     solver.net.blobs[5].tensor.data[1, 2] = math.nan
@@ -110,7 +110,7 @@ def test_the_first_weight_that_is_no_number(solver_from):
     assert found.notes[0].startswith("its bottoms: `bn` ")
 
 
-def test_the_first_top_that_is_no_number(solver_from, work):
+def test_the_first_nan_top(solver_from, work):
     log = 'layer { name: "log" type: "Log" bottom: "conv" top: "log" } '
     (work / "net.prototxt").write_text(NET.replace('layer { name: "bn"', log + 'layer { name: "bn"'))
     found = first_fault(solver_from(debug=True))
@@ -118,7 +118,7 @@ def test_the_first_top_that_is_no_number(solver_from, work):
     assert re.fullmatch(r"its bottoms: `conv` -\S+ to \S+", found.notes[0])
 
 
-def test_the_first_gradient_that_is_no_number(solver_from, work):
+def test_the_first_nan_gradient(solver_from, work):
     """The square root of 0 is 0, and its slope is infinite."""
     root = 'layer { name: "zero" type: "Power" bottom: "ip" top: "zero" power_param { scale: 0 } } '
     root += 'layer { name: "root" type: "Power" bottom: "zero" top: "root" power_param { power: 0.5 } } '
@@ -130,7 +130,7 @@ def test_the_first_gradient_that_is_no_number(solver_from, work):
     assert re.fullmatch(r"the gradient of bottom `zero` of layer `root` is \S+ in \d+ of 24 elements", message)
 
 
-def test_what_does_not_go_node_by_node_is_warned_of(solver_from):
+def test_warnings_for_options_that_node_by_node_execution_ignores(solver_from):
     solver = solver_from('netc_param { amp: "bf16" mix_up: 0.2 }', debug=True)
     warnings = [e.text for e in solver.events if isinstance(e, events.WarningIssued)]
     assert warnings == [
@@ -139,7 +139,7 @@ def test_what_does_not_go_node_by_node_is_warned_of(solver_from):
     ]
 
 
-def test_the_log_gives_the_severity(solver_from, tmp_path):
+def test_the_log_has_the_severity(solver_from, tmp_path):
     with open(tmp_path / "log", "w") as stream:
         GlogWriter(stream)(events.LogNote("net.cpp:789", "all", "E"))
     assert (tmp_path / "log").read_text()[0] == "E"

@@ -34,7 +34,7 @@ def test_nan_names_iteration_and_blob(bad):
     assert caught.value.diagnostics[0].code == "E701"
 
 
-def test_a_device_is_not_read_until_somebody_asks():
+def test_a_device_is_read_only_on_demand():
     meter = LossMeter(1, ["loss"])
     meter.add(0, [torch.empty((), device="meta")])  # whose values nobody can read
     with pytest.raises((NotImplementedError, RuntimeError)):
@@ -45,7 +45,7 @@ def test_a_device_is_not_read_until_somebody_asks():
         meter.flush()
 
 
-def test_a_restored_meter_goes_on():
+def test_a_restored_meter_continues():
     one, other = LossMeter(2, ["loss"]), LossMeter(2, ["loss"])
     one.restart(5)
     for iteration, loss in ((5, 1.0), (6, 2.0), (7, 5.0)):

@@ -38,20 +38,20 @@ def test_rates_are_float32_at_each_step():
     assert f"{rate:g}" == "0.00997011"
 
 
-def test_multistep_steps_once_an_iteration_and_tells():
+def test_multistep_steps_once_per_iteration_and_reports_it():
     rates = schedule("multistep", stepvalue=(2, 2), gamma=0.5)
     found = [(rates(i), rates.stepped, rates.current_step) for i in range(5)]
     assert [rate for rate, _, _ in found] == pytest.approx([0.3, 0.3, 0.15, 0.075, 0.075])
     assert [rest for _, *rest in found] == [[False, 0], [False, 0], [True, 1], [True, 2], [False, 2]]
 
 
-def test_multistep_goes_on_from_a_snapshots_step():
+def test_multistep_continues_from_the_step_of_a_snapshot():
     rates = schedule("multistep", gamma=0.5)
     rates.current_step = 1
     assert rates(7) == pytest.approx(0.15)
 
 
-def test_beyond_max_iter_poly_is_no_number_as_in_c():
+def test_beyond_max_iter_poly_is_nan_as_in_c():
     assert math.isnan(schedule("poly")(21))
 
 
@@ -60,7 +60,7 @@ def test_extremes_do_not_raise():
     assert schedule("sigmoid", gamma=1e6)(0) == 0
 
 
-def test_plateau_counts_from_the_last_least_loss_and_from_its_own_steps():
+def test_plateau_counts_from_the_last_lowest_loss_and_its_own_steps():
     losses = iter([5, 4, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     rates = schedule("plateau", gamma=0.1, loss=lambda: next(losses))
     found = [(rates(i), rates.stepped) for i in range(14)]

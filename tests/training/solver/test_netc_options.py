@@ -43,7 +43,7 @@ BARE = PLAIN.replace('layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "
         ('watch: "accuracy"', "`watch` without a test net"),
     ],
 )
-def test_faults(settings_from, text, part):
+def test_errors(settings_from, text, part):
     with pytest.raises(NetcError) as caught:
         settings_from(f'net: "a" base_lr: 1 lr_policy: "fixed"\nnetc_param {{\n{text}\n}}')
     (found,) = caught.value.diagnostics
@@ -64,7 +64,7 @@ def test_options_of_python_and_of_the_file_together(settings_from):
         settings.with_options(amp="fp8")
 
 
-def test_they_stand_in_the_log(solver_from):
+def test_options_are_logged(solver_from):
     (first, *_) = solver_from("netc_param { ema_decay: 0.5 }").events
     assert "netc_param {\n  ema_decay: 0.5\n}" in first.text
 
@@ -85,7 +85,7 @@ def test_averaged_weights(solver_from):
     assert all(torch.equal(a, b) for a, b in zip(weights_of(solver), before))
 
 
-def test_tests_use_the_average_and_leave_no_trace(solver_from):
+def test_tests_use_the_average_and_restore_the_weights(solver_from):
     solver = solver_from("test_iter: 2 test_interval: 100 netc_param { ema_decay: 0.9 }")
     solver.step(4)
     before = weights_of(solver)
@@ -101,7 +101,7 @@ def test_tests_use_the_average_and_leave_no_trace(solver_from):
     assert plain.test() == (accuracy, loss)
 
 
-def test_the_average_is_saved_beside_and_restored(solver_from, work):
+def test_the_average_is_saved_and_restored(solver_from, work):
     more = "netc_param { ema_decay: 0.5 } snapshot_after_train: false"
     whole = solver_from(more)
     whole.solve()
@@ -146,7 +146,7 @@ def test_mix_up_is_the_loss_of_both_labels_on_mixed_images(solver_from, work):
     assert not torch.equal(order, torch.arange(6))
 
 
-def test_mix_up_leaves_tests_alone_and_runs_batch_norm_once(solver_from):
+def test_mix_up_does_not_affect_tests_and_runs_batch_norm_once(solver_from):
     solver = solver_from("test_iter: 1 test_interval: 50 netc_param { mix_up: 0.4 }")
     solver.step(1)
     factor = next(b for b in solver.net.blobs if b.layer == "bn" and b.index == 2)
@@ -194,7 +194,7 @@ def test_indices_cannot_be_mixed(solver_from, work):
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_mixed_precision_is_close_and_weights_stay_single(solver_from, work, amp):
+def test_mixed_precision_is_close_and_weights_stay_float32(solver_from, work, amp):
     (work / "net.prototxt").write_text(PLAIN)
     plain, mixed = solver_from(), solver_from(f'netc_param {{ amp: "{amp}" }}')
     if mixed.state.loss_scale:
@@ -207,7 +207,7 @@ def test_mixed_precision_is_close_and_weights_stay_single(solver_from, work, amp
     assert not torch.equal(plain.net.blobs[0].data, mixed.net.blobs[0].data), "nothing was computed in half precision"
 
 
-def test_the_loss_scale_falls_where_gradients_overflow_and_grows_after(solver_from):
+def test_the_loss_scale_shrinks_on_overflow_and_grows_afterwards(solver_from):
     solver = solver_from('netc_param { amp: "fp16" }')
     scale, before = solver.state.loss_scale, weights_of(solver)
     assert scale.value == INITIAL_SCALE
@@ -231,7 +231,7 @@ def test_the_loss_scale_falls_where_gradients_overflow_and_grows_after(solver_fr
     assert other.state.loss_scale.state() == scale.state()
 
 
-def test_scaled_gradients_are_scaled_back(solver_from, work):
+def test_scaled_gradients_are_unscaled(solver_from, work):
     (work / "net.prototxt").write_text(PLAIN)
     plain, scaled = solver_from(), solver_from()
     scaled.state.train.executor.scale = 512.0
@@ -242,7 +242,7 @@ def test_scaled_gradients_are_scaled_back(solver_from, work):
 
 
 @pytest.mark.parametrize("type_name", ["SGD", "Adam"])
-def test_channels_last_gives_the_same_run_and_the_same_files(solver_from, work, type_name):
+def test_channels_last_has_the_same_run_and_files(solver_from, work, type_name):
     (work / "net.prototxt").write_text(BARE)
     more = f'type: "{type_name}" base_lr: 0.001 '
     base = SOLVER.replace("base_lr: 0.05", "")
@@ -264,7 +264,7 @@ def test_channels_last_gives_the_same_run_and_the_same_files(solver_from, work, 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_compiled_nets_give_the_same_run(solver_from, work):
+def test_compiled_nets_have_the_same_run(solver_from, work):
     (work / "net.prototxt").write_text(PLAIN)
     plain, compiled = solver_from(), solver_from("netc_param { compile: true }")
     for solver in (plain, compiled):
@@ -285,7 +285,7 @@ def test_compiled_nets_give_the_same_run(solver_from, work):
         (NetcOptions(deterministic=True), "highest", "ieee, in convolutions tf32 (PyTorch's default), deterministic"),
     ],
 )
-def test_precision_is_set_told_and_put_back(options, matmul, text):
+def test_precision_is_set_logged_and_restored(options, matmul, text):
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     heard = []
     with numerics(options, heard.append):

@@ -118,7 +118,7 @@ def test_update_rules(type_name, keep_updates):
     "changes",
     [{"clip_gradients": 3.0}, {"clip_gradients": 1e6}, {"iter_size": 3}, {"clip_gradients": 3.0, "iter_size": 3}],
 )
-def test_clipping_comes_before_normalizing(changes):
+def test_gradients_are_clipped_before_they_are_normalized(changes):
     found = run(optimizer("SGD", blobs(), **changes))
     wanted = by_caffes_formulas("SGD", clip=changes.get("clip_gradients", -1), iter_size=changes.get("iter_size", 1))
     assert_as_caffe(found, wanted)
@@ -145,7 +145,7 @@ def test_l1_clipping_and_several_batches_in_every_solver(type_name):
 
 
 @pytest.mark.parametrize("rate", [1e-8, 1e-14, 1e-17])
-def test_the_smallest_rates_are_kept_whole(rate):
+def test_the_smallest_rates_are_exact(rate):
     """Nets of segmentation sum their loss over all places, and learn with 1e-10 to 1e-14: it must not round away."""
     found = optimizer("SGD", blobs(torch.float32), momentum=0.99, weight_decay=0.0)
     found.rate = rate
@@ -179,7 +179,7 @@ def test_the_rate_is_inside_the_history():
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-def test_updates_are_kept_where_asked_for(type_name):
+def test_updates_are_kept_on_request(type_name):
     made = blobs()
     found = run(optimizer(type_name, made), steps=2)
     found.keep_updates = True
@@ -192,7 +192,7 @@ def test_updates_are_kept_where_asked_for(type_name):
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-def test_a_restored_history_goes_on_bit_for_bit(type_name):
+def test_a_restored_history_continues_bit_for_bit(type_name):
     whole = run(optimizer(type_name, blobs(torch.float32)), steps=4)
     first = run(optimizer(type_name, blobs(torch.float32)), steps=2)
     made = blobs(torch.float32, seed=5)
@@ -209,7 +209,7 @@ def test_a_restored_history_goes_on_bit_for_bit(type_name):
         assert torch.equal(one, other)
 
 
-def test_a_frozen_blob_goes_on_by_its_momentum_as_in_caffe():
+def test_a_frozen_blob_continues_with_its_momentum_as_in_caffe():
     made = blobs()
     found = optimizer("SGD", made)
     history = [torch.zeros(shape) for shape in SHAPES]

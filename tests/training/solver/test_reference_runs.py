@@ -67,7 +67,7 @@ def test_as_caffe(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in CASES.glob("*/*.solverstate*")))
-def test_goes_on_from_caffes_snapshot(name, monkeypatch):
+def test_resumes_from_caffes_snapshot(name, monkeypatch):
     monkeypatch.chdir(CASES / name)
     settings = read_settings("solver.prototxt")
     with np.load("vectors.npz") as file:

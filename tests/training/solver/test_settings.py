@@ -38,7 +38,7 @@ def test_lists_and_comma_separated_weights(settings_from):
     assert settings.weights == ("a", "b", "c")
 
 
-def test_everything_wrong_is_told_at_once(settings_from):
+def test_all_errors_are_reported_at_once(settings_from):
     text = 'lr_policy: "multstep"\nbase_lr: -1\ntype: "Adm"\nmomentum: 1.5\niter_size: 0\nregularization_type: "L3"'
     found = faults(settings_from, text)
     assert [(code, line) for code, _, line in found] == [
@@ -49,7 +49,7 @@ def test_everything_wrong_is_told_at_once(settings_from):
         assert part in messages
 
 
-def test_a_value_that_an_enum_lacks_hides_nothing(settings_from):
+def test_an_unknown_enum_value_hides_no_other_error(settings_from):
     found = faults(settings_from, GOOD.replace("fixed", "multstep") + "solver_mode: GPPU snapshot_format: HDF5")
     assert [code for code, _, _ in found] == ["E602", "E008"]
 
@@ -92,12 +92,12 @@ def test_a_policy_without_its_fields(settings_from, policy, missing):
         ("base_lr: nan", "set twice"),
     ],
 )
-def test_one_fault(settings_from, text, part):
+def test_one_error(settings_from, text, part):
     ((_, message, _),) = faults(settings_from, GOOD + text)
     assert part in message
 
 
-def test_a_sigmoid_may_fall(settings_from):
+def test_a_sigmoid_may_decrease(settings_from):
     """With a positive gamma it rises: Caffe's users give a negative one, and a step of 0 is its default."""
     text = GOOD.replace("fixed", "sigmoid") + "gamma: -0.5 stepsize: 0"
     assert settings_from(text).gamma == -0.5
@@ -105,7 +105,7 @@ def test_a_sigmoid_may_fall(settings_from):
     assert message == "`gamma` is -0.5: it must be 0 or more"
 
 
-def test_test_nets_of_their_own_need_as_many_test_iter(settings_from):
+def test_separate_test_nets_need_one_test_iter_each(settings_from):
     text = 'train_net: "a" test_net: "b" base_lr: 1 lr_policy: "fixed" test_interval: 5 '
     assert settings_from(text + "test_iter: 3").test_net == ("b",)
     ((code, message, _),) = faults(settings_from, text + "test_iter: 3 test_iter: 4")
@@ -139,5 +139,5 @@ def test_other_values_and_states(settings_from):
         settings.with_values(type="None")
 
 
-def test_a_solver_made_in_python():
+def test_a_solver_created_in_python():
     assert SolverSettings(net="a", base_lr=1, lr_policy="fixed").prefix == "solver"

@@ -38,7 +38,7 @@ def test_a_stop_ends_the_run_with_a_snapshot_and_nothing_else(solver_from):
     assert not [text for text in said if "Iteration 3" in text], "no display and no test after the stop, as in Caffe"
 
 
-def test_a_snapshot_that_is_asked_for_lets_the_run_go_on(solver_from):
+def test_a_requested_snapshot_does_not_end_the_run(solver_from):
     solver = solver_from("snapshot_after_train: false")
     solver.state.requested = asking(NONE, SNAPSHOT)
     solver.solve()
@@ -47,7 +47,7 @@ def test_a_snapshot_that_is_asked_for_lets_the_run_go_on(solver_from):
     assert texts(solver)[-1] == "Optimization Done."
 
 
-def test_a_stop_in_a_test_breaks_it_off(solver_from):
+def test_a_stop_interrupts_a_test(solver_from):
     solver = solver_from("test_iter: 5 test_iter: 5 test_interval: 2 test_initialization: false")
     solver.state.requested = asking(NONE, NONE, NONE, STOP)
     solver.solve()
@@ -62,7 +62,7 @@ def test_a_stop_in_a_test_breaks_it_off(solver_from):
     ]
 
 
-def test_a_snapshot_in_a_test_is_written_at_its_end(solver_from):
+def test_a_snapshot_requested_in_a_test_is_written_after_it(solver_from):
     solver = solver_from("test_iter: 3 test_interval: 4 snapshot_after_train: false netc_param { ema_decay: 0.9 }")
     solver.state.requested = asking(NONE, SNAPSHOT)
     solver.step(1)
@@ -70,7 +70,7 @@ def test_a_snapshot_in_a_test_is_written_at_its_end(solver_from):
     assert kinds == ["TestFinished", *["SnapshotStarted"] * 3]
 
 
-def test_a_stopped_run_can_go_on(solver_from):
+def test_a_stopped_run_can_continue(solver_from):
     solver = solver_from("snapshot_after_train: false")
     solver.state.requested = asking(STOP)
     solver.solve()
@@ -78,7 +78,7 @@ def test_a_stopped_run_can_go_on(solver_from):
     assert solver.iteration == 8
 
 
-def test_requests_are_given_once_and_hangups_first():
+def test_requests_are_returned_once_and_hangups_first():
     requests = Requests({signal.SIGHUP: SNAPSHOT, signal.SIGINT: STOP})
     requests.note(signal.SIGINT)
     requests.note(signal.SIGHUP)
@@ -95,7 +95,7 @@ def test_a_second_interrupt_interrupts_at_once():
     ignoring.note(signal.SIGINT)
 
 
-def test_handlers_are_put_back():
+def test_handlers_are_restored():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP)
     with requests_of_signals(STOP, SNAPSHOT) as requests:
         signal.raise_signal(signal.SIGHUP)
@@ -154,7 +154,7 @@ def test_effects_of_signals(work, number, effects, last, end):
     assert at_two == (last == 2 or "snapshot" in effects.values())
 
 
-def test_without_effects_handlers_are_left_alone(work):
+def test_without_effects_handlers_are_unchanged(work):
     """The handler is set here because a shell's background jobs ignore SIGINT."""
     (work / SOLVER_FILE).write_text(SOLVER)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -52,7 +52,7 @@ def test_the_order_of_a_run(solver_from):
     ]  # fmt: skip
 
 
-def test_nothing_is_told_twice_or_left_out_of_the_log(solver_from):
+def test_each_event_is_logged_once(solver_from):
     solver = solver_from("display: 4 test_iter: 1 test_interval: 8")
     solver.solve()
     texts = [text.split("\n")[0] for event in solver.events for _, text in lines(event)]
@@ -78,7 +78,7 @@ def test_the_settings_are_logged_as_text(solver_from):
         assert line in first.text.splitlines()
 
 
-def test_it_learns(solver_from, work):
+def test_training_converges(solver_from, work):
     (work / "net.prototxt").write_text(REGRESSION.replace('top: "y"', "").replace('bottom: "y"', 'bottom: "x"'))
     solver = solver_from()
     solver.step(200)
@@ -102,7 +102,7 @@ def test_iter_size_is_one_larger_batch(solver_from, work):
     assert len(told(one, events.GradientsClipped)) == len(told(two, events.GradientsClipped)) == 5
 
 
-def test_a_frozen_layer_stays_and_asks_for_no_gradient(solver_from, work):
+def test_a_frozen_layer_does_not_change_and_needs_no_gradient(solver_from, work):
     frozen = NET.replace("lr_mult: 1", "lr_mult: 0").replace("lr_mult: 2", "lr_mult: 0")
     (work / "net.prototxt").write_text(frozen)
     solver = solver_from()
@@ -139,7 +139,7 @@ def test_a_test_is_the_mean_of_its_batches(solver_from, work):
     assert told(solver, events.TestFinished)[0].loss == pytest.approx(first[1].value)
 
 
-def test_test_nets_with_states_of_their_own(solver_from, work):
+def test_test_nets_with_their_own_states(solver_from, work):
     net = NET.replace('name: "accuracy"', 'name: "accuracy" include { stage: "b" }').replace(
         "include { phase: TEST }", ""
     )
@@ -150,14 +150,14 @@ def test_test_nets_with_states_of_their_own(solver_from, work):
 
 
 @pytest.mark.parametrize("nets", ['train_net: "net.prototxt"', 'net: "net.prototxt"'])
-def test_train_and_test_nets_in_files_of_their_own(solver_from, work, nets):
+def test_train_and_test_nets_in_separate_files(solver_from, work, nets):
     (work / "other.prototxt").write_text(NET.replace('"small"', '"other"'))
     base = f'{nets} test_net: "other.prototxt" base_lr: 0.1 lr_policy: "fixed" '
     solver = solver_from(base=base + "test_iter: 1 test_interval: 5")
     assert (solver.net.graph.name, [net.graph.name for net in solver.test_nets]) == ("small", ["other"])
 
 
-def test_nets_written_out_in_the_solver(solver_from):
+def test_nets_inside_the_solver(solver_from):
     base = (
         f'train_net_param {{ {NET} }} test_net_param {{ {NET} state {{ level: 3 }} }} base_lr: 0.1 lr_policy: "fixed" '
     )
@@ -169,7 +169,7 @@ def test_nets_written_out_in_the_solver(solver_from):
     solver.step(1)
 
 
-def test_average_loss_and_the_numbers_shown(solver_from):
+def test_average_loss_and_the_displayed_numbers(solver_from):
     single = solver_from("display: 1")
     single.step(5)
     averaged = solver_from("display: 1 average_loss: 3")
@@ -197,7 +197,7 @@ def test_loss_weights(solver_from, work):
     torch.testing.assert_close(solver.state.optimizer.history()[1] / 0.05, -0.5 * y.sum(0) / 4, rtol=1e-4, atol=1e-6)
 
 
-def test_it_tells_when_data_cannot_keep_up(solver_from):
+def test_slow_data_is_reported(solver_from):
     solver = solver_from("display: 2")
     statistics = solver.state.train.feeds["digits"].source.statistics
     solver.step(2)
@@ -237,7 +237,7 @@ def test_a_label_out_of_range_stops_the_run(solver_from, work):
     assert "in layer `loss`" in caught.value.diagnostics[0].notes
 
 
-def test_faults_before_the_first_iteration(solver_from, work):
+def test_errors_before_the_first_iteration(solver_from, work):
     with pytest.raises(NetcError, match="`max_iter` is missing"):
         solver_from(base='net: "net.prototxt" base_lr: 1 lr_policy: "fixed"').solve()
     with pytest.raises(NetcError, match="does not exist"):
@@ -273,7 +273,7 @@ def test_weights_to_start_from(solver_from, work):
         solver_from('weights: "small_iter_3.caffemodel"')
 
 
-def test_a_seed_settles_everything(solver_from):
+def test_a_seed_determines_everything(solver_from):
     one, same = solver_from(), solver_from("".join([]))
     for solver in (one, same):
         torch.manual_seed(solver.seed)
