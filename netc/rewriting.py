@@ -1,4 +1,4 @@
-"""Text to text: old formats to today's, and the canonical layout. Never imports torch."""
+"""Rewrites text: upgrades old formats and applies the canonical layout. Never imports torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from netc.text.canonical import canonical
 
 
 def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
-    """A net or a solver in the format of Caffe 1.0, with its comments and layout.
+    """Upgrade a net or a solver to the format of Caffe 1.0; comments and layout are kept.
 
-    What is in that format stays byte for byte, so upgrading twice is upgrading once. `values` fill the places of a
-    template by name. Raises NetcError for text that is no prototxt, for a template with places that nothing fills, and
-    for E030 to E032.
+    Text that is already in that format is not changed, so the upgrade is idempotent. `values` fill the placeholders of
+    a template by name. Raises NetcError for invalid text, for a template with unfilled placeholders (E033), and for
+    E030 to E032.
 
     >>> upgrade('layers { name: "relu1" type: RELU bottom: "a" top: "a" }  # V1')
     'layer { name: "relu1" type: "ReLU" bottom: "a" top: "a" }  # V1'
@@ -25,7 +25,7 @@ def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
 
 
 def upgraded(source: Source, values: Mapping[str, str] | None = None) -> tuple[str, Report]:
-    """As `upgrade`, with what was changed as warnings."""
+    """As `upgrade`; also returns the changes as warnings."""
     tree, report = read_tree(source, values)
     report.raise_errors()
     report.extend(upgrade_tree(tree).diagnostics)
@@ -34,9 +34,9 @@ def upgraded(source: Source, values: Mapping[str, str] | None = None) -> tuple[s
 
 
 def fmt(text: str, name: str = "<string>") -> str:
-    """A prototxt in canonical layout; `name` is what errors call it.
+    """Format a prototxt in canonical layout; `name` is the file name in errors.
 
-    Raises NetcError for text that is no prototxt, and E033 for a template.
+    Raises NetcError for invalid text, and E033 for a template.
 
     >>> print(fmt('layer{name:"a";top:"a"} # first'), end="")
     layer {

@@ -1,13 +1,15 @@
-"""File formats -> Graph. The mirror of exporters.
+"""File formats -> Graph: the counterpart of `exporters`.
 
-    read(path), read_net(path), read_solver(path)   the definition in a file; its content chooses the front end
+    read(path), read_net(path), read_solver(path)   the definition in a file; its content selects the front end
 
-definition.py   what a definition offers, whatever its format
-front_end.py    what a front end offers
-reading.py      the registered front ends, and the choice among them
-caffe/          prototxt text of any age and fork, and the net in a .caffemodel
+definition.py    the interface of a definition in any format
+front_end.py     the interface of a front end
+reading.py       the registered front ends, and how one is selected
+graph_report.py  the diagnostics of building a graph
+writing.py       dialects and their encoding, for exporters
+caffe/           prototxt text of any version and fork, and the net in a .caffemodel
 
-Only `reading` knows the front ends: other packages ask it for definitions and know nothing of formats.
+Only `reading` knows the front ends. Other packages obtain definitions from it and are independent of file formats.
 """
 
 from netc.frontends.definition import PHASES, Definition, NetDefinition, SolverDefinition

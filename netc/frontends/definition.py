@@ -1,12 +1,12 @@
-"""A definition: what a file says, whatever its format. Front ends derive their own.
+"""A definition: the content of a file, independent of its format. Each front end has its own subclasses.
 
-    NetDefinition       its layers, the nets that it can make (states), the graph of a state, its weights
+    NetDefinition       layers, states, the graph of a state, weights
     SolverDefinition    the settings of a solver
-        .report         what was found when the file was read: errors too, so that an editor has tree and findings
+        .report         the diagnostics of reading the file, including errors, so that an editor has both
         .source         the text
-        .files()        the files that it names
+        .files()        the files that it refers to
 
-Nothing but a file that cannot be opened raises; a caller that needs a sound file asks `report.raise_errors()`.
+Reading raises only for a file that cannot be opened; a caller that needs a valid file calls `report.raise_errors()`.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ PHASES: tuple[Phase, ...] = ("TRAIN", "TEST")
 
 
 class Definition(ABC):
-    """What a file says."""
+    """The content of a file."""
 
     kind: ClassVar[str]
     """`net` or `solver`."""
     report: Report
-    """What was found when the file was read."""
+    """The diagnostics of reading the file."""
     source: Source
-    """The text, or for a binary file the text that says the same."""
+    """The text, or an equivalent text for a binary file."""
     has_syntax_errors: bool = False
-    """Whether only a part of the text was read: it is broken, or a template that is not filled."""
+    """Whether only a part of the text was read, because of syntax errors or unfilled placeholders."""
 
     @property
     @abstractmethod
     def span(self) -> Span | None:
-        """Where the definition stands: the whole file, or a part of it."""
+        """The position of the definition: the whole file, or a part of it."""
 
     @abstractmethod
     def files(self) -> Iterator[FileReference]:
-        """The files that the definition names."""
+        """Yield the files that the definition refers to."""
 
 
 class NetDefinition(Definition):
@@ -57,19 +57,19 @@ class NetDefinition(Definition):
 
     kind = "net"
     dialect: str | None = None
-    """The fork of Caffe that the file is for, where the user or the file says so."""
+    """The fork of Caffe that the file is for, if the user or the file specifies it."""
     weights_file: Path | None = None
-    """The file with the weights, where the net stands in one."""
+    """The weights file that contains the net, if any."""
     layers: Sequence[Origin]
-    """The layers in the order of the file."""
+    """The layers in file order."""
 
     @abstractmethod
     def state(self, phase: Phase, *changes: Fields) -> State:
-        """The state that the file itself asks for, in a phase, with changes: `level`, `stage` and `phase`."""
+        """Return the state that the file specifies for a phase, with changes to `level`, `stage` and `phase`."""
 
     @abstractmethod
     def states(self, base: State) -> Iterator[State]:
-        """Every state that the file distinguishes, from `base` on, both phases first."""
+        """Yield every state that the file distinguishes, starting with both phases of `base`."""
 
     @abstractmethod
     def included(self, layer: Origin, state: State) -> bool:
@@ -77,18 +77,18 @@ class NetDefinition(Definition):
 
     @abstractmethod
     def graph(self, state: State) -> tuple[Graph, GraphReport]:
-        """The graph of a state, without shapes, and what is wrong with it.
+        """Build the graph of a state, without shapes; return it with its diagnostics.
 
-        Nothing is said about layers with an error in `report`, nor about layers that depend on them.
+        There are no diagnostics for layers with an error in `report` and for layers that depend on them.
         """
 
     @abstractmethod
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
-        """Each mention of a `stage` in a rule, or of a shared `parameter`."""
+        """Yield each occurrence of a `stage` in a rule, or of a shared `parameter`."""
 
     @cached_property
     def weights(self) -> Weights | None:
-        """The weights that the file holds beside the net, None without any. Raises NetcError E401 to E406."""
+        """The weights in the file that contains the net, None if it has none. Raises NetcError E401 to E406."""
         if self.weights_file is None:
             return None
         from netc.weights import read
@@ -96,7 +96,7 @@ class NetDefinition(Definition):
         return read(self.weights_file)
 
     def files(self) -> Iterator[FileReference]:
-        """The files that its layers name."""
+        """Yield the files that its layers refer to."""
         return (file for layer in self.layers for file in layer.files())
 
     @cached_property
@@ -105,7 +105,7 @@ class NetDefinition(Definition):
         return sorted((span.start, span.end, index) for span, index in spans if span)
 
     def layer_of(self, found: Diagnostic) -> int | None:
-        """The index of the layer that a finding is about, by its place."""
+        """Return the index of the layer at the position of a diagnostic, None if there is none."""
         if found.span is None:
             return None
         at = bisect_right(self._places, (found.span.start, float("inf"), 0)) - 1
@@ -118,7 +118,7 @@ class NetDefinition(Definition):
 
     @cached_property
     def is_complete(self) -> bool:
-        """Whether no layer, bottom or top is missing: every error in `report` is in a layer, none is of the syntax."""
+        """Whether all layers, bottoms and tops are known: no syntax errors, and no errors outside of layers."""
         return not self.has_syntax_errors and all(self.layer_of(d) is not None for d in self.report.errors)
 
 
@@ -127,9 +127,9 @@ class SolverDefinition(Definition):
 
     kind = "solver"
     fields: Fields
-    """The settings that are set, with their places and the defaults of the others."""
+    """The settings, with their positions and the defaults of those that are not set."""
 
     @property
     def span(self) -> Span | None:
-        """Where the settings stand."""
+        """The position of the settings."""
         return self.fields.span()

@@ -15,16 +15,16 @@ from netc.text import Tree
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """How a file is to be read."""
+    """How to read a file."""
 
     kind: str | None = None
-    """`net` or `solver`; None for whichever the file is."""
+    """`net` or `solver`; None for either."""
     values: Mapping[str, str] | None = None
-    """What fills the places of a template, by name."""
+    """Values of the placeholders of a template, by name."""
     strict: bool = False
-    """Everything that BVLC's schema does not have is W001."""
+    """Everything that is not part of BVLC's schema is W001."""
     dialect: str | None = None
-    """The fork of Caffe that the file is for, where its content does not tell."""
+    """The fork of Caffe that the file is for, if its content does not identify it."""
 
 
 class FrontEnd(ABC):
@@ -38,19 +38,19 @@ class FrontEnd(ABC):
 
     @abstractmethod
     def read_text(self, source: Source, request: ReadRequest) -> NetDefinition | SolverDefinition:
-        """The definition in a text.
+        """Read the definition in a text.
 
-        Raises NetcError E100 for a solver where a net is wanted, and the reverse, and E806 for an unknown dialect.
+        Raises NetcError E100 for a solver if a net is requested and vice versa, and E806 for an unknown dialect.
         """
 
     @abstractmethod
     def read_binary(self, path: Path, request: ReadRequest) -> NetDefinition:
-        """The definition in a binary file. Raises NetcError where the file is broken or holds no net."""
+        """Read the definition in a binary file. Raises NetcError if the file is invalid or does not contain a net."""
 
     @abstractmethod
     def tree(self, source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
-        """The tree of a text before any upgrade, and what was found when its places were filled."""
+        """Return the tree of a text before any upgrade, with the diagnostics of filling and parsing it."""
 
     @abstractmethod
     def upgrade(self, tree: Tree) -> Report:
-        """Bring a tree to the newest format, in place; the report says what was changed."""
+        """Upgrade a tree to the newest format in place; the report lists the changes."""

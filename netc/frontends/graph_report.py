@@ -1,4 +1,4 @@
-"""What is wrong with a net: findings whose notes name bottoms before their shapes are known."""
+"""The diagnostics of building a graph, whose notes name bottoms before their shapes are inferred."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from netc.ir.graph import Graph
 
 @dataclass
 class GraphReport(Report):
-    """The findings of building a graph; shapes are inferred later."""
+    """The diagnostics of building a graph; shapes are inferred later."""
 
     bottoms: dict[str, tuple[tuple[str, str | None], ...]] = field(default_factory=dict)
-    """For each note that names bottoms: their blobs, and the values that these were, None for a faulty one."""
+    """For each note that names bottoms: the blobs and their values, None for a blob of a layer with an error."""
 
     def with_shapes(self, graph: Graph) -> list[Diagnostic]:
-        """The findings, with the shapes of bottoms; `graph` is the one built, inferred, perhaps without some values."""
+        """Return the diagnostics with the shapes of bottoms; `graph` has shapes and may lack some of the values."""
         return [replace(d, notes=tuple(self._shaped(note, graph) for note in d.notes)) for d in self.diagnostics]
 
     def _shaped(self, note: str, graph: Graph) -> str:

@@ -1,4 +1,4 @@
-"""Files to definitions: the front ends are registered here, and chosen by the content of a file."""
+"""Reads files to definitions. Front ends are registered here and selected by the content of a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRONT_ENDS: tuple[FrontEnd, ...] = (CaffeFrontEnd(),)
 
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\b\x1b")
 _HEAD = 4096
-"""So many bytes tell a text from a binary file."""
+"""Number of bytes by which text and binary files are distinguished."""
 
 
 def read(
@@ -30,11 +30,11 @@ def read(
     strict: bool = False,
     dialect: str | None = None,
 ) -> NetDefinition | SolverDefinition:
-    """The definition in a file, or in a Source in memory.
+    """Read the definition in a file, or in a Source in memory.
 
-    `values` fill the places of a template by name. With `strict` everything that BVLC's schema does not have is W001.
-    `dialect` names the fork of Caffe that the file is for, where its content does not tell. Errors of the text are in
-    the report of the definition. Raises NetcError for a file that cannot be read: E001, E401 to E406, E806.
+    `values` fill the placeholders of a template by name. With `strict`, everything that is not part of BVLC's schema is
+    W001. `dialect` is the fork of Caffe that the file is for, if its content does not identify it. Errors in the text
+    are in the report of the definition. Raises NetcError for a file that cannot be read: E001, E401 to E406, E806.
     """
     return _read(path, ReadRequest(None, values, strict, dialect))
 
@@ -45,14 +45,14 @@ def read_net(
     strict: bool = False,
     dialect: str | None = None,
 ) -> NetDefinition:
-    """The net in a file; see `read`. Raises NetcError E100 for a solver."""
+    """Read the net in a file; see `read`. Raises NetcError E100 for a solver."""
     found = _read(path, ReadRequest("net", values, strict, dialect))
     assert isinstance(found, NetDefinition)
     return found
 
 
 def read_solver(path: str | os.PathLike[str] | Source, values: Mapping[str, str] | None = None) -> SolverDefinition:
-    """The solver in a file; see `read`. Raises NetcError E100 for a net."""
+    """Read the solver in a file; see `read`. Raises NetcError E100 for a net."""
     found = _read(path, ReadRequest("solver", values))
     assert isinstance(found, SolverDefinition)
     return found
@@ -68,28 +68,28 @@ def _read(path: str | os.PathLike[str] | Source, request: ReadRequest) -> NetDef
 
 
 def embedded_net(fields: Fields, dialect: str | None = None) -> NetDefinition:
-    """The net that a solver holds as a message."""
+    """Return the net that is embedded in a solver as a message."""
     span = fields.span()
     return CaffeNet(fields, Report(), span.source if span else Source("<solver>", ""), dialect=dialect)
 
 
 def empty_solver() -> Fields:
-    """The settings of a solver of which nothing is set."""
+    """Return solver settings of which none is set."""
     return empty_fields("caffe.SolverParameter")
 
 
 def unsupported_settings(solver: Fields) -> Iterator[Diagnostic]:
-    """E106 for each setting of a fork that is not supported."""
+    """Yield E106 for each unsupported setting of a fork."""
     return unsupported(solver, "SolverParameter")
 
 
 def read_tree(source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
-    """The tree of a text before any upgrade, and what was found when its places were filled."""
+    """Return the tree of a text before any upgrade, with the diagnostics of filling and parsing it."""
     return _front_end("text").tree(source, values)
 
 
 def upgrade_tree(tree: Tree) -> Report:
-    """Bring a tree to the newest format, in place; the report says what was changed."""
+    """Upgrade a tree to the newest format in place; the report lists the changes."""
     return _front_end("text").upgrade(tree)
 
 
@@ -98,7 +98,7 @@ def _front_end(content: str) -> FrontEnd:
 
 
 def _binary_content(path: str | os.PathLike[str]) -> str | None:
-    """What a binary file holds that a front end recognizes; None for a text, and for a file that is unreadable."""
+    """The content of a binary file that a front end recognizes; None for a text file or an unreadable one."""
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD)

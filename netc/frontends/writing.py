@@ -1,4 +1,4 @@
-"""What writers of files ask of the front ends: the dialects, their fields, and messages in their numbers."""
+"""Used to write files: the dialects, their fields, and the encoding of messages with their field numbers."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_the_dialect_that_is_told_counts(tmp_path):
     other = rebuilt(path, "pspnet")
     assert "bn_param" not in other.text
     assert (other.dialect, other.evidence, other.skipped) == ("pspnet", (), 1)
-    with pytest.raises(NetcError, match="there is no dialect `segnett`") as caught:
+    with pytest.raises(NetcError, match="unknown dialect `segnett`") as caught:
         rebuilt(path, "segnett")
     assert "segnet" in caught.value.diagnostics[0].help
 

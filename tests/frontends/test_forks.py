@@ -6,7 +6,14 @@ import pytest
 
 from netc.compiler import checked_graph
 from netc.diagnostics import NetcError, Source
-from netc.frontends.caffe.forks import V1_TYPES, explained, in_bvlc_terms, owner_of_type, unsupported, with_unread
+from netc.frontends.caffe.forks import (
+    V1_TYPES,
+    explained,
+    in_bvlc_terms,
+    owner_of_type,
+    unsupported,
+    with_unknown_enums,
+)
 from netc.frontends.caffe.forks.fields import KNOWN, SHAPING
 from netc.frontends.caffe.read import fields_of
 from netc.frontends.reading import embedded_net
@@ -215,7 +222,7 @@ def test_an_unknown_field_is_explained_by_where_it_belongs():
 def unread(text: str, kind: str) -> Fields:
     tree = parse(Source("net", text))
     values = as_dict(to_message(tree, kind)[0])
-    return Fields(with_unread(kind, values, tree.root), defaults(kind))
+    return Fields(with_unknown_enums(kind, values, tree.root), defaults(kind))
 
 
 def test_an_unknown_value_of_an_enum_is_an_error_for_who_asks_only():

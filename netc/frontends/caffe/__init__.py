@@ -1,7 +1,14 @@
 """Caffe's prototxt -> Graph.
 
-read.py    a file -> Fields of NetParameter or SolverParameter, each with its place
-forks/     what forks of Caffe have beside BVLC's: whose it is, and what it means here
-phase.py   which layers belong to the net that is meant
-build.py   NetParameter -> Graph
+front_end.py   the front end: text, and the net in a .caffemodel
+read.py        a file -> Fields of NetParameter or SolverParameter, each with its position
+upgrade/       old formats -> the format of Caffe 1.0
+forks/         fields, values and layer types that forks of Caffe added: which fork, and how they are read
+phase.py       which layers belong to the net of a state
+definition.py  nets and solvers, as definitions
+build.py       NetParameter -> Graph
+sharing.py     learning rates of shared parameters
+origin.py      the origin of a node: its LayerParameter
+files.py       the files that a layer refers to
+binary/        the net in a .caffemodel -> prototxt text
 """

@@ -1,6 +1,6 @@
-"""NetParameter -> Graph: the layers of one phase, joined by their blobs.
+"""NetParameter -> Graph: the layers of one phase, connected by their blobs.
 
-Every fault is reported once: what depends on a broken layer is left out in silence.
+Every error is reported once: layers that depend on a layer with an error are omitted without a further diagnostic.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ def build(
     dialect: str | None = None,
     blob_counts: Mapping[str, int] | None = None,
 ) -> tuple[Graph, GraphReport]:
-    """The graph of `state`, without shapes, and what was found wrong with the file.
+    """Build the graph of `state`, without shapes; return it with the diagnostics.
 
-    `net` is an upgraded NetParameter: only `layer` holds layers. Layers with an error, and those that depend on them,
-    are not in the graph. `faulty` are the indices of layers whose error was reported when the file was read. `dialect`
-    names the fork of Caffe that the file is for, where the user says so.
+    `net` is an upgraded NetParameter, with all layers in `layer`. Layers with an error, and those that depend on them,
+    are not in the graph. `faulty` are the indices of layers with an error that was reported when the file was read.
+    `dialect` is the fork of Caffe that the file is for, if the user specified it. `blob_counts` are the numbers of
+    blobs that a weights file has for layers, by name.
     """
     builder = _Builder(net, state, dialect, blob_counts or {})
     for index, layer in enumerate(net["layer"]):
         builder.add(layer, index in faulty)
-    given, found = rates_of(builder.nodes)
-    builder.report.extend(found)
+    rates, conflicts = rates_of(builder.nodes)
+    builder.report.extend(conflicts)
     graph = Graph(
         name=net["name"],
-        nodes=tuple(replace(node, param_specs=with_rates(node.param_specs, given)) for node in builder.nodes),
+        nodes=tuple(replace(node, param_specs=with_rates(node.param_specs, rates)) for node in builder.nodes),
         values=builder.values,
         state=state,
         force_backward=net["force_backward"],
@@ -59,13 +60,13 @@ class _Builder:
         self.nodes: list[Node] = []
         self.values: dict[str, Value] = {}
         self.current: dict[str, str] = {}
-        """The last version of each blob."""
+        """The latest version of each blob."""
         self.broken: set[str] = set()
         self.keys: set[str] = set()
         self.names: dict[str, Fields] = {}
 
     def add(self, fields: Fields, faulty: bool = False) -> None:
-        """Add one layer of the file, where its rules say so; of a faulty one only know that its tops are broken."""
+        """Add one layer of the file if its rules include it; for a faulty one, only mark its tops as broken."""
         own_class = None
         try:
             if not included(fields, self.state):
@@ -83,23 +84,23 @@ class _Builder:
             self._repeated_name(fields)
             self.nodes.append(self._node(fields, layer, bottoms))
         except NetcError as error:
-            self._told(error.diagnostics, LayerOrigin(fields, own_class.param_field if own_class else None))
+            self._report(error.diagnostics, LayerOrigin(fields, own_class.param_field if own_class else None))
             self.broken.update(fields["top"])
 
     def _both(self, fields: Fields, own_class: type[Layer] | None) -> tuple[Layer, tuple[str, ...] | None]:
-        """The layer and the values it reads; what is wrong with either is told at once."""
+        """The layer and the values it reads; errors of both are raised together."""
         try:
             layer = self._layer(fields, own_class)
         except NetcError as error:
             try:
                 self._bottoms(fields)
-            except NetcError as another:
-                raise NetcError([*error.diagnostics, *another.diagnostics]) from None
+            except NetcError as second:
+                raise NetcError([*error.diagnostics, *second.diagnostics]) from None
             raise
         return layer, self._bottoms(fields)
 
-    def _told(self, found: Iterable[Diagnostic], layer: LayerOrigin) -> None:
-        """Report a layer's findings with their places and its bottoms."""
+    def _report(self, found: Iterable[Diagnostic], layer: LayerOrigin) -> None:
+        """Add the diagnostics of a layer to the report, with their positions and its bottoms."""
         shown = ", ".join(layer.bottoms)
         self.report.extend(layer.placed(d, shown) for d in found)
         if shown:
@@ -110,11 +111,11 @@ class _Builder:
         if own_class is None:
             raise _unknown_type(fields)
         terms, found = in_bvlc_terms(fields)
-        self._told(found, LayerOrigin(fields, own_class.param_field))
+        self._report(found, LayerOrigin(fields, own_class.param_field))
         return own_class.from_caffe(terms)
 
     def _bottoms(self, fields: Fields) -> tuple[str, ...] | None:
-        """The values that the layer reads, None where one of them is behind a fault."""
+        """The values that the layer reads, None if one of them depends on a layer with an error."""
         names = fields["bottom"]
         unknown = [(i, name) for i, name in enumerate(names) if name not in self.current and name not in self.broken]
         if unknown:
@@ -122,16 +123,16 @@ class _Builder:
         return tuple(self.current[name] for name in names) if self.broken.isdisjoint(names) else None
 
     @cached_property
-    def _givers(self) -> dict[str, Fields]:
-        """The first layer of the file that gives each blob, in whatever phase."""
+    def _producers(self) -> dict[str, Fields]:
+        """The first layer of the file that produces each blob, in any phase."""
         return {top: layer for layer in reversed(self.net["layer"]) for top in layer["top"]}
 
     def _missing(self, fields: Fields, index: int, name: str) -> Diagnostic:
-        later = self._givers.get(name)
+        later = self._producers.get(name)
         notes = (
             () if later is None else (f"`{name}` is a top of layer `{later['name']}`, {_why_not(later, self.state)}",)
         )
-        few = len(self.report.diagnostics) < MAX_SHOWN  # a search among all blobs is slow
+        few = len(self.report.diagnostics) < MAX_SHOWN  # searching all blobs is slow
         help = did_you_mean(name, self.current) if few and not later else None
         return Diagnostic(
             "E011", f"no earlier layer produces the bottom `{name}`", fields.span("bottom", index), notes, help
@@ -199,7 +200,7 @@ class _Builder:
         return self._fresh(blob)
 
     def _fresh(self, blob: str) -> str:
-        """A new version of a blob."""
+        """Create a new version of a blob."""
         name, version = blob, 0
         while name in self.values:
             version += 1
@@ -215,7 +216,7 @@ def _unknown_type(fields: Fields) -> NetcError:
     if fork:
         note = f"`{name}` is a layer of {called(fork)}; netc does not support it yet"
         return NetcError(f"unsupported layer type `{name}`", code="E010", span=place, notes=[note])
-    problem = f"unknown layer type `{name}`" if name else "a layer without `type`"
+    problem = f"unknown layer type `{name}`" if name else "the layer has no `type`"
     return NetcError(problem, code="E010", span=place, help=did_you_mean(name, registry()))
 
 

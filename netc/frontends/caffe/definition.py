@@ -18,7 +18,7 @@ from netc.ir.origin import FileReference, Origin
 
 
 class CaffeNet(NetDefinition):
-    """A NetParameter of today's format."""
+    """A NetParameter in the format of Caffe 1.0."""
 
     def __init__(
         self,
@@ -37,32 +37,32 @@ class CaffeNet(NetDefinition):
 
     @property
     def span(self) -> Span | None:
-        """The whole file, or the message of a net that stands in a solver."""
+        """The whole file, or the message of a net that is embedded in a solver."""
         return self.fields.span()
 
     @cached_property
     def layers(self) -> tuple[LayerOrigin, ...]:  # type: ignore[override]
-        """The layers in the order of the file."""
+        """The layers in file order."""
         return tuple(LayerOrigin(layer) for layer in self.fields["layer"])
 
     def state(self, phase: Phase, *changes: Fields) -> State:
-        """The NetState of the file merged with others (`solver.cpp`, InitTrainNet)."""
+        """Merge the NetState of the file with others (`solver.cpp`, InitTrainNet)."""
         return merged(phase, self.fields.message("state"), *changes)
 
     def states(self, base: State) -> Iterator[State]:
-        """Every state that the rules of the layers distinguish."""
+        """Yield every state that the rules of the layers distinguish."""
         return states(self.fields, base)
 
     def included(self, layer: Origin, state: State) -> bool:
-        """Whether the rules of a layer hold (`net.cpp`, FilterNet). Raises NetcError E013."""
+        """Whether the rules of a layer include it in a state (`net.cpp`, FilterNet). Raises NetcError E013."""
         return isinstance(layer, LayerOrigin) and included(layer.layer, state)
 
     def graph(self, state: State) -> tuple[Graph, GraphReport]:
-        """The graph of a state, without shapes."""
+        """Build the graph of a state, without shapes."""
         return build(self.fields, state, self.faulty, self.dialect, self.blob_counts)
 
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
-        """Stages of `include` and `exclude` rules, and names of `param`."""
+        """Yield the stages of `include` and `exclude` rules, or the names of `param` entries."""
         if kind == "stage":
             for rule in rules(self.fields):
                 for field in ("stage", "not_stage"):
@@ -73,7 +73,7 @@ class CaffeNet(NetDefinition):
 
 
 FILES = {"net": "net", "train_net": "train net", "test_net": "test net", "weights": "weights file"}
-"""Fields of a solver that name files."""
+"""Fields of a solver that contain paths."""
 
 
 class CaffeSolver(SolverDefinition):
@@ -83,7 +83,7 @@ class CaffeSolver(SolverDefinition):
         self.fields, self.report, self.source = fields, report, source
 
     def files(self) -> Iterator[FileReference]:
-        """The nets and weights that the solver names."""
+        """Yield the net and weights files of the solver."""
         for field, what in FILES.items():
             value = self.fields.get(field, "")
             for index, path in enumerate((value,) if isinstance(value, str) else value):

@@ -1,4 +1,4 @@
-"""The files that a layer names."""
+"""The files that a layer refers to."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ READ = {
     "transform_param": {"mean_file": "mean file"},
     "infogain_loss_param": {"source": "infogain matrix"},
 }
-"""Fields that name what a layer reads, by their message, and what that is."""
+"""Fields with paths that a layer reads, by message, with a description of the file."""
 ALSO_NAMED = {
     "image_data_param": ("root_folder",),
     "window_data_param": ("root_folder",),
     "hdf5_output_param": ("file_name",),
 }
-"""Fields with other paths: nothing has to be there beforehand."""
+"""Fields with other paths, which do not have to exist."""
 _MESSAGES = READ.keys() | ALSO_NAMED.keys()
 
 
 def files_of(layer: Fields) -> Iterator[FileReference]:
-    """Every path that a LayerParameter names."""
+    """Yield every path in a LayerParameter."""
     for message in layer.values.keys() & _MESSAGES:
         values = layer.message(message)
         for field, what in READ.get(message, {}).items():

@@ -14,16 +14,16 @@ from netc.text import Tree
 
 
 class CaffeFrontEnd(FrontEnd):
-    """Nets and solvers in the formats of BVLC's Caffe and its forks, of any age."""
+    """Nets and solvers in the formats of BVLC's Caffe and its forks, of any version."""
 
     name = "caffe"
 
     def recognizes(self, content: str) -> bool:
-        """A text, or a binary NetParameter."""
+        """Whether the content is text or a binary NetParameter."""
         return content in ("text", "caffemodel", "hdf5")
 
     def read_text(self, source: Source, request: ReadRequest) -> CaffeNet | CaffeSolver:
-        """The net or solver in a text."""
+        """Read the net or solver in a text."""
         if request.dialect is not None:
             _check_dialect(request.dialect)
         reader = {"net": read_net, "solver": read_solver}.get(request.kind or "", read)
@@ -35,40 +35,40 @@ class CaffeFrontEnd(FrontEnd):
         return found
 
     def read_binary(self, path: Path, request: ReadRequest) -> CaffeNet:
-        """The net that stands in a weights file, rebuilt as text, with W803, which says how it was read."""
+        """Read the net in a weights file, rebuilt as text; W803 reports how it was read."""
         from netc.frontends.caffe.binary import rebuilt
 
         found = rebuilt(path, request.dialect)
         source = Source(str(path), found.text)
         fields, report = read_net(source, None, request.strict)
-        told = request.dialect is not None
-        note = _note(path, found.dialect, found.evidence, found.skipped, told)
-        known = found.dialect if told or found.evidence else None
+        requested = request.dialect is not None
+        note = _note(path, found.dialect, found.evidence, found.skipped, requested)
+        known = found.dialect if requested or found.evidence else None
         diagnostics = Report([note, *report.diagnostics])
         return CaffeNet(fields, diagnostics, source, dialect=known, weights_file=path, blob_counts=found.blobs)
 
     def tree(self, source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
-        """The tree of a text, its places filled."""
+        """Parse a text whose placeholders are filled from `values`."""
         return read_tree(source, values)
 
     def upgrade(self, tree: Tree) -> Report:
-        """Bring a tree to the format of Caffe 1.0, in place; the report names each kind of change once."""
+        """Upgrade a tree to the format of Caffe 1.0 in place; the report has one warning per kind of change."""
         with without_collector():
             return upgrade_tree(tree)
 
 
 def _check_dialect(name: str) -> None:
-    """Raises NetcError E806 for a dialect that does not exist."""
+    """Raise NetcError E806 for an unknown dialect."""
     from netc.frontends.caffe.binary.dialects import named
 
     named(name)
 
 
-def _note(path: Path, dialect: str, evidence: tuple[str, ...], skipped: int, told: bool) -> Diagnostic:
+def _note(path: Path, dialect: str, evidence: tuple[str, ...], skipped: int, requested: bool) -> Diagnostic:
     plain = "no fork explains more of its field numbers" if skipped else "all field numbers are BVLC's"
-    how = "as requested" if told else "; ".join(evidence) or plain
+    how = "as requested" if requested else "; ".join(evidence) or plain
     notes = [f"read as `{dialect}`: {how}"]
     if skipped:
         notes.append(f"skipped {counted(skipped, 'field')} unknown to this dialect")
-    help = None if told else "use `--dialect` to read the file as that of another fork"
+    help = None if requested else "use `--dialect` to read the file as that of another fork"
     return Diagnostic("W803", f"the net was read from `{path}`, without a prototxt", notes=tuple(notes), help=help)

@@ -13,7 +13,7 @@ from netc.ir.origin import FileReference, Origin
 OF_THE_LAYER = frozenset(
     ("name", "type", "bottom", "top", "param", "loss_weight", "propagate_down", "include", "exclude", "phase")
 )
-"""Fields of LayerParameter itself; any other name is one of the layer's parameters first."""
+"""Fields of LayerParameter itself; any other name is looked up in the layer's parameters first."""
 
 
 class LayerOrigin(Origin):
@@ -26,7 +26,7 @@ class LayerOrigin(Origin):
     def __init__(self, layer: Fields, param_field: str | None = None) -> None:
         self.layer = layer
         self.param_field = param_field
-        """The message field with the parameters of the layer's type."""
+        """The message field with the parameters of the layer type."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LayerOrigin) and other.layer is self.layer
@@ -46,12 +46,12 @@ class LayerOrigin(Origin):
 
     @property
     def bottoms(self) -> tuple[str, ...]:
-        """The names of the blobs that it reads."""
+        """The names of its bottom blobs."""
         return tuple(self.layer["bottom"])
 
     @property
     def tops(self) -> tuple[str, ...]:
-        """The names of the blobs that it gives."""
+        """The names of its top blobs."""
         return tuple(self.layer["top"])
 
     @property
@@ -60,14 +60,14 @@ class LayerOrigin(Origin):
         return self.layer.values
 
     def said(self, name: str, default: Any = None) -> Any:
-        """The value of a parameter, or of a field of the layer, where the file sets it."""
+        """Return the value of a parameter or of a field of the layer if the file sets it, else `default`."""
         for message in self._messages(name):
             if name in message:
                 return message[name]
         return default
 
     def span(self, part: str = "", index: int = 0) -> Span | None:
-        """The place of a field: of the layer, of its parameters, or of the message that the part names before a dot."""
+        """Return the position of a field of the layer, of its parameters, or of the message named before a dot."""
         *path, field = part.split(".")
         if path:
             return self._inner(path, field, index)
@@ -96,5 +96,5 @@ class LayerOrigin(Origin):
         return message.span(field)
 
     def files(self) -> Iterator[FileReference]:
-        """The files that the layer names."""
+        """Yield the files that the layer refers to."""
         return files_of(self.layer)

@@ -1,4 +1,4 @@
-"""Which layers of a file belong to the net that is meant: include and exclude rules (`net.cpp`, FilterNet)."""
+"""Which layers of a file belong to the net of a state: include and exclude rules (`net.cpp`, FilterNet)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from netc.ir.fields import Fields
 from netc.ir.graph import Phase, State
 
 MOST_STATES = 64
-"""How many states of a file are looked at: every stage alone and some of their combinations."""
+"""Maximum number of states of a file that are enumerated."""
 FEW_STAGES = 3
-"""Up to so many stages are looked at in every combination; more, each alone and all together."""
+"""Up to this number of stages, all combinations are enumerated; otherwise each stage alone and all together."""
 
 
 def included(layer: Fields, state: State) -> bool:
     """Whether the layer is in the net of `state`.
 
-    Raises NetcError E013 for a layer with both kinds of rules.
+    Raises NetcError E013 for a layer with both `include` and `exclude` rules.
     """
     include, exclude = layer["include"], layer["exclude"]
     if include and exclude:
@@ -44,7 +44,7 @@ def meets(state: State, rule: Fields) -> bool:
 
 
 def merged(phase: Phase, *states: Fields) -> State:
-    """The state that NetState messages add up to: later levels win, stages add up (`solver.cpp`, InitTrainNet).
+    """Merge NetState messages: the last level wins, stages are concatenated (`solver.cpp`, InitTrainNet).
 
     >>> merged("TEST", Fields({"stage": ["a"]}), Fields({"level": 2, "stage": ["b"]}))
     State(phase='TEST', level=2, stages=('a', 'b'))
@@ -58,16 +58,16 @@ def merged(phase: Phase, *states: Fields) -> State:
 
 
 def rules(net: Fields) -> Iterator[Fields]:
-    """Every include and exclude rule of a net."""
+    """Yield every include and exclude rule of a net."""
     for layer in net["layer"]:
         yield from layer.get("include", ())
         yield from layer.get("exclude", ())
 
 
 def states(net: Fields, base: State) -> Iterator[State]:
-    """Every state that the rules of a net tell apart, from `base` on: both phases first, then stages and levels.
+    """Yield every state that the rules of a net distinguish, starting with `base`: phases, then levels and stages.
 
-    A stage is told apart by a rule that names it, a level by a rule whose bound it meets. At most MOST_STATES.
+    Stages are those that rules name, levels those at which a bound of a rule changes its result. At most MOST_STATES.
     """
     return islice(_states(net, base), MOST_STATES)
 
@@ -87,4 +87,4 @@ def _states(net: Fields, base: State) -> Iterator[State]:
 
 
 _BOUNDS = (("min_level", 0), ("max_level", 1))
-"""The level that a bound tells from others: the lowest that meets it, the first that does not."""
+"""Offset from a bound to the level at which the rule changes: the lowest that meets it, the first that does not."""

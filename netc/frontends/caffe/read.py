@@ -1,6 +1,6 @@
-"""A prototxt file -> Fields of its message, each value with its place in the text.
+"""A prototxt file -> Fields of its message, each value with its position in the text.
 
-Old formats are brought to today's on the way (upgrade/), templates are filled (netc/text/templates.py).
+Old formats are upgraded (upgrade/), and templates are filled (netc/text/templates.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, Span
-from netc.frontends.caffe.forks import explained, with_unread
+from netc.frontends.caffe.forks import explained, with_unknown_enums
 from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_net, upgrade_solver
 from netc.ir.fields import Fields
 from netc.schema import Message, as_dict, defaults, descriptor
@@ -25,35 +25,36 @@ from netc.text.templates import blanked, fill, is_template, places, unfilled
 
 @dataclass
 class TextReport(Report):
-    """What was found when a text was read."""
+    """The diagnostics of reading a text."""
 
     is_broken: bool = False
-    """Whether it has syntax errors or is a template that is not filled, so that only a part of it was read."""
+    """Whether it has syntax errors or unfilled placeholders, so that only a part of it was read."""
 
 
 def read(
     path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
 ) -> tuple[Fields, TextReport]:
-    """NetParameter or SolverParameter, whichever the file's own fields speak of; see `is_solver` and `read_net`."""
+    """Read a NetParameter or SolverParameter, depending on the fields of the file; see `is_solver` and `read_net`."""
     with without_collector():
         tree, report = read_tree(path, values)
         return _message(tree, report, "SolverParameter" if is_solver_tree(tree.root) else "NetParameter", strict)
 
 
 def is_solver(fields: Fields) -> bool:
-    """Whether `read` took a file for a solver."""
+    """Whether `read` returned a SolverParameter."""
     return "layer" not in fields.defaults
 
 
 def read_net(
     path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
 ) -> tuple[Fields, TextReport]:
-    """NetParameter of a prototxt file, or of a Source in memory, in today's format.
+    """Read the NetParameter of a prototxt file, or of a Source in memory, in the format of Caffe 1.0.
 
-    `values` fill the places of a template by name. The report holds warnings (unknown fields, old formats), syntax
-    errors and errors of single fields; what can be read without these is in the Fields. In a text with a syntax error
-    only errors of messages that it does not touch are reported besides. Raises NetcError for a file that cannot be read
-    and, E100, for a solver. With `strict` all that BVLC's schema does not have is W001, what forks have too.
+    `values` fill the placeholders of a template by name. The report contains warnings (unknown fields, old formats),
+    syntax errors and errors of single fields; the Fields contain everything without an error. If there are syntax
+    errors, other errors are reported only for messages without one. With `strict`, everything that is not part of
+    BVLC's schema is W001, including fields of forks. Raises NetcError for a file that cannot be read, and E100 for a
+    solver.
     """
     with without_collector():
         tree, report = read_tree(path, values)
@@ -67,7 +68,7 @@ def read_net(
 def read_solver(
     path: str | Path | Source, values: Mapping[str, str] | None = None, strict: bool = False
 ) -> tuple[Fields, TextReport]:
-    """SolverParameter of a prototxt file, as `read_net`; a net is E100."""
+    """Read the SolverParameter of a prototxt file; see `read_net`. Raises NetcError E100 for a net."""
     with without_collector():
         tree, report = read_tree(path, values)
         for layer in (*tree.root.named("layer"), *tree.root.named("layers")):
@@ -77,7 +78,7 @@ def read_solver(
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Python's collector of cycles off: it would walk a growing tree again and again, in vain and in quadratic time."""
+    """Disable Python's garbage collector: a tree has no cycles, and repeated collections would take quadratic time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -88,7 +89,10 @@ def without_collector() -> Iterator[None]:
 
 
 def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Tree, TextReport]:
-    """The tree of a file before any upgrade, and what was found when its places were filled. Raises as `read_net`."""
+    """Return the tree of a file before any upgrade, with the diagnostics of filling and parsing it.
+
+    Raises NetcError for a file that cannot be read.
+    """
     source = path if isinstance(path, Source) else read_source(path)
     report = TextReport()
     if values:
@@ -97,7 +101,7 @@ def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None
     tree, errors = parse_with_errors(source)
     template = unfilled(source) if errors and is_template(source) else None
     if template is not None:
-        errors = [template, *parse_with_errors(blanked(source))[1]]  # those that are not of its places
+        errors = [template, *parse_with_errors(blanked(source))[1]]  # errors that are not due to placeholders
     report.extend(errors)
     report.is_broken = bool(errors)
     return tree, report
@@ -117,7 +121,7 @@ def _message(tree: Tree, report: TextReport, name: str, strict: bool = False) ->
 
 
 def _intact(tree: Tree, errors: list[Diagnostic]) -> list[Span]:
-    """The messages at the top of a broken file that no syntax error is in; none in a template or a hostile file."""
+    """The top-level messages without a syntax error; none in a template or a file that is nested too deeply."""
     if any(d.code in ("E005", "E033") for d in errors):
         return []
     at = [d.span.start for d in errors if d.span]
@@ -130,7 +134,7 @@ def _within(found: Diagnostic, spans: list[Span]) -> bool:
 
 
 def _templates(source: Source, found: list[Diagnostic]) -> list[Diagnostic]:
-    """Findings with the values that are places of a template, such as `cls6x`, told together."""
+    """Replace the E006 of values that are unfilled placeholders, such as `cls6x`, by one E033."""
     wrong = {d.span.start for d in found if d.code == "E006" and d.span}
     if wrong:
         wrong &= {place.start for place in places(source.text) if place.kind == "word"}
@@ -141,12 +145,12 @@ def _templates(source: Source, found: list[Diagnostic]) -> list[Diagnostic]:
 
 
 def fields_of(message: Message, node: MessageNode | None = None) -> Fields:
-    """A protobuf message as Fields; `node` is the text it was made from."""
+    """Convert a protobuf message to Fields; `node` is the tree that it was read from."""
     return _fields(message.DESCRIPTOR.full_name, as_dict(message), node)
 
 
 def empty_fields(name: str) -> Fields:
-    """A message with nothing set, by its name in the schema."""
+    """An empty message, by its name in the schema."""
     return _fields(name, {}, None)
 
 
@@ -155,7 +159,7 @@ def _fields(name: str, values: dict[str, Any], node: MessageNode | None) -> Fiel
     for field in kinds.keys() & values.keys():
         nodes = node.messages(field) if node else []
         values[field] = _nested(kinds[field], values[field], nodes)
-    values = with_unread(name, values, node)
+    values = with_unknown_enums(name, values, node)
     return Fields(values, defaults(name), lambda field: empty_fields(kinds[field]), _locate(node))
 
 
@@ -177,7 +181,7 @@ def _value(node: MessageNode, field: str, index: int) -> MessageNode | Scalar | 
 
 
 def _place(value: MessageNode | Scalar | None) -> Span | None:
-    """Where a value was read; for a message that an upgrade made, where the first part of it was."""
+    """The position of a value; for a message that an upgrade created, the position of its first part."""
     if value is None or value.span is not None:
         return value.span if value else None
     parts = (part for field in value.fields for part in field.values) if isinstance(value, MessageNode) else ()
@@ -186,5 +190,5 @@ def _place(value: MessageNode | Scalar | None) -> Span | None:
 
 @cache
 def _message_fields(name: str) -> Mapping[str, str]:
-    """The message-typed fields of a message, with their types' names."""
+    """The message fields of a message, with the names of their types."""
     return {f.name: f.message_type.full_name for f in descriptor(name).fields if f.message_type is not None}

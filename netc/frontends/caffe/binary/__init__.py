@@ -1,17 +1,18 @@
-"""The net that stands in a .caffemodel beside its weights, as prototxt text: for files whose prototxt is lost.
+"""The net in a .caffemodel as prototxt text, for weights whose prototxt is lost; and the encoding of nets for forks.
 
-    rebuilt(path, dialect=None) -> Rebuilt (.text .dialect .evidence .skipped .renamed)
+    rebuilt(path, dialect=None) -> Rebuilt (.text .dialect .evidence .skipped .blobs)
 
-Forks gave numbers of LayerParameter to fields of their own, so a file is read in a dialect: a table of what its numbers
-mean. It is guessed from the numbers that stand in layers of each type, unless it is told. What no dialect explains is
-passed over and counted; nothing that a file says of sizes is believed before the bytes are there.
+Forks assigned field numbers of LayerParameter to fields of their own, so a file is read in a dialect: a table of the
+meaning of its numbers. Unless specified, it is guessed from the field numbers in layers of each type. Fields unknown to
+the dialect are skipped and counted. Sizes in a file are checked against the bytes that are present.
 
-    numbers.py   what the numbers of a layer's fields mean, by dialect
-    layouts.py   what numbers mean in the messages within, and types of the V1 format
-    dialects.py  a Dialect, and the guess
-    decode.py    bytes -> Parts, within bounds
-    parts.py     Parts -> text, and what Caffe adds to a net before it writes it taken out
-    rebuild.py   the file
+    numbers.py        field numbers of LayerParameter, by dialect
+    layouts.py        field numbers of nested messages, and layer types of the V1 format
+    dialects.py       a Dialect, and how it is guessed
+    decode.py         bytes -> Parts, with bounds
+    prototxt_text.py  Parts -> text, without what Caffe adds to a net before writing it
+    rebuild.py        a file -> Rebuilt
+    encode.py         messages -> bytes in a dialect
 """
 
 from netc.frontends.caffe.binary.dialects import DIALECTS

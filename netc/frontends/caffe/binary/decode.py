@@ -1,6 +1,6 @@
-"""The layer messages of a weights file as Parts: names and literals, as a prototxt spells them.
+"""Decodes the layer messages of a weights file to Parts: field names and literals as in a prototxt.
 
-Bytes are strangers': every number is checked against the bytes that are there, and what a file may cause is bounded.
+The input is untrusted: every size is checked against the bytes that are present, and the output is bounded.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from netc.text.literals import quote, spell_double, spell_float
 from netc.weights.wire import FIXED32, FIXED64, LENGTH, VARINT, Wire, WireField, signed
 
 MAX_DEPTH = 16
-"""Messages within each other; Caffe's go to six."""
+"""Maximum nesting depth; Caffe's messages use six levels."""
 MAX_TEXT = 16 << 20
-"""Characters of a rebuilt prototxt; a large one has a million."""
+"""Maximum number of characters of a rebuilt prototxt; a large one has a million."""
 Parts = dict[str, list["str | Any"]]
-"""A message: for each field its values, literals or Parts, in order."""
+"""A message: for each field its values (literals or Parts) in order."""
 
 
 class Decoder:
-    """Reads messages in a dialect, and counts what it passes over."""
+    """Decodes messages in a dialect and counts the fields that it skips."""
 
     def __init__(self, wire: Wire, dialect: Dialect) -> None:
         self.wire, self.dialect = wire, dialect
         self.skipped = 0
-        """Fields that the dialect does not explain, or whose bytes do not fit what it says."""
+        """Number of fields that are unknown to the dialect or whose wire type does not match it."""
         self._left = MAX_TEXT
 
     def message(self, start: int, end: int, kind: str, name: Callable[[int], str | None], depth: int = 0) -> Parts:
-        """The message in bytes `start` to `end`; `kind` is its type, `name` gives the field of a number.
+        """Decode the message in bytes `start` to `end`; `kind` is its type, `name` maps field numbers to names.
 
-        Raises NetcError E403 for broken bytes, E405 for more than a net can need.
+        Raises NetcError E403 for invalid bytes, E405 if MAX_DEPTH or MAX_TEXT is exceeded.
         """
         parts: Parts = {}
         if depth > MAX_DEPTH:
@@ -55,7 +55,7 @@ class Decoder:
             return
         held = parts.setdefault(field.name, [])
         if not is_repeated(field):
-            held.clear()  # of a field that is set twice the last counts, as in protobuf
+            held.clear()  # the last value of a field that is set twice counts, as in protobuf
             values = values[-1:]
         held.extend(values)
         self._left -= sum(len(value) + len(field.name) + 4 for value in values)
@@ -63,7 +63,7 @@ class Decoder:
             self.wire.fail("E405", f"the net at byte {found.start} is longer than the limit of {MAX_TEXT} characters")
 
     def _values(self, found: WireField, field: FieldDescriptor, depth: int) -> list[Any] | None:
-        """The values of a field, None where its bytes are not of its type."""
+        """The values of a field, None if its wire type does not match its type."""
         if field.message_type is not None:
             return self._nested(found, field.message_type, depth)
         if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
@@ -82,10 +82,10 @@ class Decoder:
         return [self.message(found.at, found.end, kind.name, name, depth + 1)]
 
     def _numbers(self, found: WireField, field: FieldDescriptor) -> list[Any] | None:
-        """The bare numbers, packed or not; floats from their bytes, all else from varints."""
+        """The numbers of a field, packed or not; floats from fixed-size bytes, all others from varints."""
         width = {FieldDescriptor.TYPE_FLOAT: FIXED32, FieldDescriptor.TYPE_DOUBLE: FIXED64}.get(field.type)
         if found.wire == VARINT:
-            return [found.value]  # a fork may hold a whole number where another holds a float
+            return [found.value]  # one fork may store an integer where another stores a float
         if found.wire == LENGTH and width is None:
             return self._packed(found)
         if width is None or found.wire not in (LENGTH, width):
@@ -106,7 +106,7 @@ class Decoder:
         return values
 
     def _room(self, found: WireField, count: int) -> None:
-        """Refuse a list before it is made."""
+        """Raise NetcError E405 for a list that is too long, before it is allocated."""
         if count > self._left:
             self.wire.fail("E405", f"field {found.number} at byte {found.start} holds too many values: {count}")
 
@@ -133,7 +133,7 @@ _LONG = (FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64)
 
 
 def _whole(number: int, field: FieldDescriptor) -> int:
-    """A varint as the whole number that a field's type makes of it."""
+    """Interpret a varint as an integer of a field's type."""
     if field.type in _UNSIGNED:
         return number & ((1 << _UNSIGNED[field.type]) - 1)
     if field.type in _ZIGZAG:

@@ -1,7 +1,7 @@
-"""A dialect: what numbers mean in the files of one fork of Caffe; and the guess which one a file is written in.
+"""Dialects: the meaning of field numbers in the files of one fork of Caffe, and how the dialect of a file is guessed.
 
-A layer type has parameters of its own (`BN` has `bn_param`), so a number that stands in its layers tells whose file it
-is: `BN` with 45 is SegNet's, with 152 PSPNet's.
+A layer type has parameters of its own (`BN` has `bn_param`), so the field number used in its layers identifies the
+fork: `BN` with field 45 is SegNet's, with field 152 PSPNet's.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OTHERS = (
     "openvino_training ncnn mnn cambricon synopsys"
 )
 DIALECTS: tuple[str, ...] = (BVLC, *_OTHERS.split())
-"""By how common their files are: of dialects that explain a file equally well, the first is taken."""
+"""Sorted by how common their files are: of dialects that match a file equally well, the first is chosen."""
 MOST_PAIRS = 4096
-"""Pairs of type and number that a guess looks at; a large net has fifty."""
+"""Maximum number of pairs of layer type and field number that a guess considers; a large net has fifty."""
 FIRST_CONTESTED = 130
-"""BVLC numbered its layers' parameters from 100 to 129 before forks began to add theirs."""
+"""BVLC assigned the numbers 100 to 129 to its layers' parameters before forks began to add theirs."""
 _PARAMETERS = {
     "DepthwiseConvolution": "convolution_param", "ConvolutionDepthwise": "convolution_param", "Normalize": "norm_param",
     "Lstm": "lstm_param", "SpatialTransformer": "st_param", "WarpCTCLoss": "ctc_param", "CtcLoss": "ctc_loss_param",
@@ -37,20 +37,20 @@ _PARAMETERS = {
     "RPNProposalSSD": "", "SoftmaxWithLossOHEM": "softmax_param", "SmoothL1LossOHEM": "smooth_l1_loss_param",
     "CTCGreedyDecoder": "ctc_decoder_param", "UnPooling": "unpooling_param", "SyncBN": "bn_param",
 }  # fmt: skip
-"""Forks' layer types whose parameters are not called like them."""
+"""Layer types of forks whose parameter field is not named after the type."""
 
 Evidence = Counter[tuple[str, int]]
-"""How often a number stands in layers of a type."""
+"""How often a field number occurs in layers of a type."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What the numbers of a file mean."""
+    """The meaning of the field numbers of a file."""
 
     name: str
 
     def layer_field(self, number: int, kind: str, old: bool = False) -> str | None:
-        """The field that a number is in a layer of type `kind`, None where it has none; `old`: in the V1 format."""
+        """Return the field with a number in a layer of type `kind`, None if unknown; `old` selects the V1 format."""
         table = numbers.V1 if old else numbers.V2
         own = table.get(number, {}).get(self.name) or _bvlc("V1LayerParameter" if old else "LayerParameter").get(number)
         if own is None or old or number < FIRST_CONTESTED:
@@ -59,7 +59,7 @@ class Dialect:
         return own if wanted is None or own == wanted or not own.endswith("_param") else None
 
     def field(self, message: str, number: int) -> str | None:
-        """The field that a number is in a message within a layer, None where there is none."""
+        """Return the field with a number in a message inside a layer, None if unknown."""
         moved = layouts.BY_DIALECT.get(self.name, {}).get(message, {})
         if number in moved:
             return moved[number]
@@ -67,33 +67,33 @@ class Dialect:
         return None if found in moved.values() else found
 
     def enum(self, name: str, number: int) -> str | None:
-        """The word of an enum's number where this dialect has another one than BVLC's schema."""
+        """Return the name of an enum value if this dialect differs from BVLC's schema, else None."""
         if name == "LayerType":
             return layouts.V1_TYPES.get(self.name, {}).get(number)
         return layouts.ENUMS.get(self.name, {}).get(name, {}).get(number)
 
 
 def named(name: str) -> Dialect:
-    """The dialect of a name. Raises NetcError E806."""
+    """Return the dialect with a name. Raises NetcError E806 for an unknown one."""
     if name not in DIALECTS:
-        raise NetcError(f"there is no dialect `{name}`", code="E806", help=did_you_mean(name, DIALECTS))
+        raise NetcError(f"unknown dialect `{name}`", code="E806", help=did_you_mean(name, DIALECTS))
     return Dialect(name)
 
 
 def guess(found: Mapping[tuple[str, int], int], old: bool = False) -> tuple[Dialect, tuple[tuple[str, int], ...]]:
-    """The dialect that explains most of what stands in a file, and the pairs of type and number that told it."""
+    """Return the dialect that matches most of a file, and the pairs of layer type and field number that match it."""
     best = BVLC
-    told: tuple[tuple[str, int], ...] = ()
+    evidence: tuple[tuple[str, int], ...] = ()
     foreign = [pair for pair in islice(found, MOST_PAIRS) if not _explains(BVLC, *pair, old)]
     for name in DIALECTS[1:]:
         pairs = tuple(pair for pair in foreign if _explains(name, *pair, old))
-        if len(pairs) > len(told):
-            best, told = name, pairs
-    return Dialect(best), told
+        if len(pairs) > len(evidence):
+            best, evidence = name, pairs
+    return Dialect(best), evidence
 
 
 def _explains(dialect: str, kind: str, number: int, old: bool) -> bool:
-    """Whether a number is the parameters that a layer type has, in a dialect."""
+    """Whether a field number is that of the parameters of a layer type in a dialect."""
     if old:
         return (kind, number) in _OLD.get(dialect, ())
     table = numbers.V2.get(number, {})
@@ -106,12 +106,12 @@ _OLD: Mapping[str, Iterable[tuple[str, int]]] = {
     "chenglong": {("38", 40), ("39", 41)},
     "c3d_old": {("30", 10), ("31", 19)},
 }
-"""In the V1 format types are numbers: those of forks with their parameters, which BVLC's types of the number lack."""
+"""V1 layer types, which are numbers, of forks with their parameter fields, which BVLC's types do not have."""
 
 
 @lru_cache(maxsize=4096)
 def parameters_of(kind: str) -> str | None:
-    """The field with the parameters of a layer type; empty where it has none, None for a type that nobody knows.
+    """Return the parameter field of a layer type; empty if it has none, None for an unknown type.
 
     >>> parameters_of("BN"), parameters_of("ROIPooling"), parameters_of("Scale"), parameters_of("Split")
     ('bn_param', 'roi_pooling_param', 'scale_param', '')

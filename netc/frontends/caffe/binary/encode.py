@@ -1,6 +1,6 @@
-"""Messages as the bytes of one dialect: the mirror of decode.py.
+"""Encodes messages in a dialect: the counterpart of decode.py.
 
-netc's schema gives forks' fields numbers of its own; a fork reads its files by the fork's numbers.
+netc's schema has its own numbers for the fields of forks; a fork reads its files with the fork's numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def has_field(dialect: str, message: str, field: str) -> bool:
 
 @cache
 def dialects_with(message: str, field: str) -> tuple[str, ...]:
-    """The dialects that have a field of a message, by how common their files are.
+    """The dialects that have a field of a message, sorted by how common their files are.
 
     >>> dialects_with("LayerParameter", "psroi_pooling_param")[:2]
     ('rfcn', 'intel')
@@ -51,7 +51,7 @@ def _numbers(dialect: str, message: str) -> dict[str, int]:
 
 
 def encode(message: Message, dialect: str) -> bytes:
-    """A message's bytes in a dialect, which has all its fields. Raises KeyError for a field that it lacks."""
+    """Serialize a message in a dialect. Raises KeyError for a field that the dialect does not have."""
     own = _numbers(dialect, message.DESCRIPTOR.name)
     return b"".join(
         _field(own[field.name], field, one, dialect)

@@ -1,6 +1,6 @@
-"""What numbers mean within a layer's parameters, where BVLC's schema has no such field, or a fork means another by it.
+"""Field numbers of layer parameters that BVLC's schema does not have, or that a fork assigned to another field.
 
-Facts of the forks' own caffe.proto files. A message of a fork that stands in no table here is read without its fields.
+Source: the caffe.proto files of the forks. A message of a fork that is in none of these tables is read without fields.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _COMMON = {
     "TransposeParameter": "dim=1",
     "UpsampleParameter": "scale=1 scale_h=2 scale_w=3 pad_out_h=4 pad_out_w=5 upsample_h=6 upsample_w=7",
 }
-"""Of messages that forks have beside BVLC's; `name=number`."""
+"""Messages that only forks have; `name=number`."""
 _SLOPE = "slope_filler=1 bias_filler=2 momentum=3 eps=4 frozen=5 engine=6"
 _SHIFT = "scale_filler=1 shift_filler=2 var_eps=3 moving_average=4 decay=5"
 _SSD_TRANSFORM = "resize_param=8 noise_param=9 emit_constraint=10 crop_h=11 crop_w=12 distort_param=13 expand_param=14"
@@ -125,7 +125,7 @@ _BY_DIALECT: dict[str, dict[str, str]] = {
         "PoolingParameter": "pool=1 kernel_size=2 stride=3 pad=4 kernel_depth=5 temporal_stride=6",
     },
 }
-"""What differs from BVLC's schema and from the common table; a field that moved leaves its old number free."""
+"""Differences from BVLC's schema and from the common table; the old number of a field that moved is unused."""
 _V1_TYPES = {
     "c3d_old": """
         ELTWISE_PRODUCT=25 CONVOLUTION3D=30 POOLING3D=31 VIDEO_DATA=33 DECONVOLUTION3D=34 VOXEL_SOFTMAX=36
@@ -140,11 +140,11 @@ _V1_TYPES = {
 }
 _PRE_FIXED = {"NormalizationMode": {3: "PRE_FIXED", 4: "NONE"}}
 ENUMS: dict[str, dict[str, dict[int, str]]] = {"rfcn": _PRE_FIXED, "intel": _PRE_FIXED}
-"""By dialect and enum: values whose numbers mean something else than in BVLC's schema."""
+"""By dialect and enum: values whose numbers differ from BVLC's schema."""
 
 
 def _numbers(text: str) -> dict[int, str]:
-    """`name=number ...` as names by number."""
+    """Parse `name=number ...` to names by number."""
     pairs = (word.split("=") for word in text.split())
     return {int(number): name for name, number in pairs}
 

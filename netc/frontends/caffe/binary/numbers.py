@@ -1,7 +1,7 @@
-"""What forks of Caffe mean by the numbers of LayerParameter's fields (and of V1LayerParameter's).
+"""Field numbers of LayerParameter and V1LayerParameter in forks of Caffe.
 
-Facts of the forks' own caffe.proto files. Fields that netc's schema does not have are left out; numbers that no fork
-uses otherwise are those of BVLC's schema.
+Source: the caffe.proto files of the forks. Fields that netc's schema does not have are left out; all other numbers have
+the same meaning as in BVLC's schema.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ _V2 = """
 8266712 smooth_l1_loss_param: rfcn fast_rcnn mnc pvanet ctpn synopsys ncnn
 8266713 proposal_param: pvanet
 """
-"""A number, then each field that it is with the forks where it is that."""
+"""Each number with its fields, and for each field the forks that use it."""
 
 _V1 = """
 40 prelu_param: chenglong
@@ -132,14 +132,14 @@ _V1 = """
 46 red_softmax_loss_param: deconvnet
 """
 _LIKE_SSD = "ssd mobilenet_yolo yolo9000 synopsys intel nvidia mnn refinedet openvino_training jolibrain"
-"""Forks that took over SSD's numbers from 200 on."""
+"""Forks that adopted SSD's numbers from 200 on."""
 
 Numbers = dict[int, dict[str, str]]
-"""For each number the field's name by dialect."""
+"""For each number, the field name by dialect."""
 
 
 def _read(table: str) -> Numbers:
-    """The tables as values; a line that starts with spaces goes on.
+    """Parse a table; a line that starts with a space continues the previous one.
 
     >>> _read("7 a_param: x y; b_param: z")
     {7: {'x': 'a_param', 'y': 'a_param', 'z': 'b_param'}}

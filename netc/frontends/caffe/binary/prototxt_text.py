@@ -1,8 +1,8 @@
-"""Parts of a net as text, without what Caffe adds to a net before it writes it.
+"""Formats the Parts of a net as text, without what Caffe adds to a net before writing it.
 
-Caffe writes the net of one phase as it ran: every layer with `phase`, rules that have been applied, and a Split behind
-each blob that several layers read (`net.cpp`, Init and ToProto; `insert_splits.cpp`). In a prototxt these would leave
-layers out in the other phase, and nobody writes the last.
+Caffe writes the net of one phase as it ran: `phase` in every layer, rules that have already been applied, and a Split
+after each blob that several layers read (`net.cpp`, Init and ToProto; `insert_splits.cpp`). In a prototxt, the first
+two would exclude layers from the other phase, and Splits are not written by hand.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from netc.frontends.caffe.binary.decode import Parts
 
 
 def text_of(net: Parts) -> str:
-    """The net as a prototxt, two spaces a level."""
+    """Return the net as a prototxt, with two spaces per level."""
     return "".join(_lines(net, ""))
 
 
@@ -30,9 +30,9 @@ def _lines(parts: Parts, indent: str) -> Iterator[str]:
 
 
 def as_written(layers: list[Parts]) -> list[Parts]:
-    """The layers as a person wrote them: no Splits of Caffe's, and no rules where they have been applied.
+    """Return the layers as in the original prototxt: without inserted Splits and rules that have been applied.
 
-    A layer that neither reads nor gives anything is left out: it only holds blobs, which a net may hold and not use.
+    A layer without bottoms and tops is left out: it only holds blobs that the net does not use.
     """
     applied = ["phase"] if _both_phases(layers) else ["phase", "include", "exclude"]
     kept = [layer for layer in _without_splits(layers) if layer.keys() & {"bottom", "top"}]
@@ -43,7 +43,7 @@ def as_written(layers: list[Parts]) -> list[Parts]:
 
 
 def _both_phases(layers: list[Parts]) -> bool:
-    """Whether layers for training stand beside layers for testing: nobody has applied the rules yet."""
+    """Whether the net has layers for both training and testing, so that its rules have not been applied yet."""
     return {"TRAIN", "TEST"} <= {
         phase for layer in layers for rule in layer.get("include", ()) for phase in _words(rule, "phase")
     }
@@ -68,7 +68,7 @@ def _without_splits(layers: list[Parts]) -> list[Parts]:
 
 
 def _is_inserted(layer: Parts) -> bool:
-    """A Split that Caffe named: `conv1_relu1_0_split`, its tops numbered."""
+    """Whether a layer is a Split that Caffe inserted: `conv1_relu1_0_split` with numbered tops."""
     (name, *_), tops = layer.get("name", ['""']), layer.get("top", [])
     expected = [f'{name[:-1]}_{index}"' for index in range(len(tops))]
     splits = layer.get("type") in (['"Split"'], ["SPLIT"]) and len(layer["bottom"]) == 1

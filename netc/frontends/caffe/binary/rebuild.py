@@ -1,4 +1,4 @@
-"""A .caffemodel -> the prototxt that it was made with, as far as its layer messages tell."""
+"""A .caffemodel -> its prototxt, as far as the layer messages contain it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from netc.weights.file_type import expect, map_file
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField
 
 _NET = {1: "name", 3: "input", 4: "input_dim", 5: "force_backward", 8: "input_shape"}
-"""NetParameter's fields beside its layers, which all forks share."""
+"""Fields of NetParameter other than layers, which are the same in all forks."""
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A net out of a weights file."""
+    """A net read from a weights file."""
 
     text: str
     """Its prototxt, in the format (V0, V1 or V2) of the file."""
     dialect: str
-    """What its numbers were read as."""
+    """The dialect that its field numbers were read in."""
     evidence: tuple[str, ...]
-    """What told the dialect, such as `field 152 in layers of type BN`; none where it is BVLC's or was told."""
+    """What identified the dialect, such as `field 152 in layers of type BN`; empty for BVLC's or a requested one."""
     skipped: int
     """Number of fields unknown to this dialect."""
     blobs: Mapping[str, int]
@@ -35,10 +35,10 @@ class Rebuilt:
 
 
 def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt:
-    """The net in a binary .caffemodel; `dialect` overrides the guess.
+    """Return the net in a binary .caffemodel; `dialect` overrides the guess.
 
-    Raises NetcError E401 to E405 for files that are none or are broken, E806 where the file holds nothing but weights,
-    and for a dialect that does not exist.
+    Raises NetcError E401 to E405 for a file that is invalid or in another format, E806 for a file that contains only
+    weights and for an unknown dialect.
     """
     data, name = map_file(path), os.fspath(path)
     if expect(data, name, "caffemodel", "hdf5") == "hdf5":
@@ -47,15 +47,15 @@ def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt
     top = [field for field in wire.fields(0, len(data)) if field.wire == LENGTH or field.number in _NET]
     layers = [field for field in top if field.number == 2] or [field for field in top if field.number == 100]
     old = bool(layers) and layers[0].number == 2
-    spoken, pairs = _dialect(wire, layers, old, dialect)
-    decoder = Decoder(wire, spoken)
+    chosen, pairs = _dialect(wire, layers, old, dialect)
+    decoder = Decoder(wire, chosen)
     net = _net(decoder, top)
     read = [_layer(decoder, layer, old) for layer in layers]
     if not any("bottom" in layer for layer in read):
         raise _no_net(name, f"none of its {counted(len(read), 'layer')} has a bottom")
     net["layers" if old else "layer"] = list(as_written(read))
     evidence = tuple(_evidence(pair) for pair in pairs)
-    return Rebuilt(text_of(net), spoken.name, evidence, decoder.skipped, _blob_counts(wire, layers, old))
+    return Rebuilt(text_of(net), chosen.name, evidence, decoder.skipped, _blob_counts(wire, layers, old))
 
 
 def _no_net(name: str, why: str) -> NetcError:
@@ -68,7 +68,7 @@ def _evidence(pair: tuple[str, int]) -> str:
 
 
 def _net(decoder: Decoder, top: list[WireField]) -> Parts:
-    """The net's own fields; a wire type that is not theirs is another message's."""
+    """The fields of the net itself."""
     net: Parts = {}
     for field in top:
         if field.number in _NET:
@@ -101,7 +101,7 @@ def _blob_counts(wire: Wire, layers: list[WireField], old: bool) -> dict[str, in
 
 
 def _type(wire: Wire, layer: WireField, old: bool) -> str:
-    """The type of a layer; in the V1 format its number as text."""
+    """The type of a layer; in the V1 format, its number as text."""
     kind = ""
     for field in wire.fields(layer.at, layer.end):
         if old and field.number == 5 and field.wire == VARINT:
@@ -112,10 +112,10 @@ def _type(wire: Wire, layer: WireField, old: bool) -> str:
 
 
 def _dialect(
-    wire: Wire, layers: list[WireField], old: bool, told: str | None
+    wire: Wire, layers: list[WireField], old: bool, requested: str | None
 ) -> tuple[Dialect, tuple[tuple[str, int], ...]]:
-    if told is not None:
-        return named(told), ()
+    if requested is not None:
+        return named(requested), ()
     found = Evidence()
     for layer in layers:
         kind = _type(wire, layer, old)

@@ -1,26 +1,26 @@
-"""What forks of Caffe have beside BVLC's: whose it is, and what it means here.
+"""Layer types, fields and enum values that forks of Caffe added: which fork, and how they are read.
 
-    types.py    layer types of forks, and their names in the V1 format
-    known.py    fields and values of forks in BVLC's messages: whose, and whether they change results
-    telling.py  findings about them, explained or dropped
-    unread.py   values of enums that no schema has: an error only for the layer that needs one
-    meaning.py  a layer's parameters in BVLC's words, or an error where there are none
+    layer_types.py    layer types of forks, and their names in the V1 format
+    fields.py         fields and values of forks in BVLC's messages: which fork, and whether they change results
+    findings.py       explains or drops diagnostics about them
+    unknown_enums.py  unknown enum values: an error only for a layer that needs one
+    translation.py    a layer's parameters in BVLC's terms, or an error if there is no equivalent
 
-The schema itself is proto/caffe.proto; `netc.schema.is_bvlc` tells its two parts from each other.
+The schema is proto/caffe.proto; `netc.schema.is_bvlc` distinguishes BVLC's part from that of forks.
 
 Codes:
 
-    W001  a field that no schema has
+    W001  unknown field
     W002  a field of a fork that changes what a layer computes, and how it is read
-    W003  a value that an enum does not have
-    E008  the same, where a layer needs the value
-    E106  a field of a fork that changes what a layer computes, and is not supported
+    W003  unknown enum value
+    E008  unknown enum value that a layer needs
+    E106  an unsupported field of a fork that changes what a layer computes
 """
 
 from netc.frontends.caffe.forks.fields import called
 from netc.frontends.caffe.forks.findings import explained
 from netc.frontends.caffe.forks.layer_types import V1_TYPES, owner_of_type
 from netc.frontends.caffe.forks.translation import in_bvlc_terms, unsupported
-from netc.frontends.caffe.forks.unknown_enums import with_unread
+from netc.frontends.caffe.forks.unknown_enums import with_unknown_enums
 
-__all__ = ["V1_TYPES", "called", "explained", "in_bvlc_terms", "owner_of_type", "unsupported", "with_unread"]
+__all__ = ["V1_TYPES", "called", "explained", "in_bvlc_terms", "owner_of_type", "unsupported", "with_unknown_enums"]

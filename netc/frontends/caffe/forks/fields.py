@@ -1,4 +1,4 @@
-"""What forks of Caffe added to BVLC's messages: whose each field is, and what it does to results."""
+"""Fields and enum values that forks of Caffe added to BVLC's messages, and their effect on results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Known(NamedTuple):
 
     fork: str
     meaning: str | None
-    """How netc reads it, where it changes results; None where it does not, or is not supported."""
+    """How netc reads it if it changes results; None if it does not, or is not supported."""
     supported: bool
-    """False for what changes results wherever it is not its default, and is not done."""
+    """False if a value other than the default changes results and is not implemented."""
 
 
 WITHOUT_EFFECT: dict[str, dict[str, str]] = {
@@ -122,7 +122,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "ReductionParameter": {"yjxiong": "k"},
     "ReLUParameter": {"Intel": "fuse"},
 }
-"""By message and fork: fields that only tell how to compute, or that count beside another only."""
+"""By message and fork: fields that do not affect results, or only in combination with another field."""
 
 AS_THE_FORK: dict[str, dict[str, str]] = {
     "DataParameter": {"yjxiong": "shuffle"},
@@ -143,7 +143,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
             allow_upscale interpolation_algo_up interpolation_algo_down""",
     },
 }
-"""By message and fork: fields that layers and solvers read, and do what they do there (netc/ir/transform.py)."""
+"""By message and fork: fields that layers and solvers implement as in the fork (netc/ir/transform.py)."""
 
 NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "NetParameter": {"Intel": "bn_stats_batch_size"},
@@ -204,7 +204,7 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "ReductionParameter": {"yjxiong": "TOPK"},
     "ReLUParameter": {"Cambricon": "upper_limit"},
 }
-"""By message and fork: fields and values that change results."""
+"""By message and fork: unsupported fields and values that change results."""
 
 READ: dict[tuple[str, str], tuple[str, str]] = {
     ("PoolingParameter", "ceil_mode"): ("soeaver", "read as `round_mode`"),
@@ -218,7 +218,7 @@ READ: dict[tuple[str, str], tuple[str, str]] = {
     ("LossParameter", "pre_fixed_normalizer"): ("R-FCN", "divides the loss where `normalization` is PRE_FIXED"),
     ("LossParameter", "PRE_FIXED"): ("R-FCN", "divides the loss by `pre_fixed_normalizer`"),
 }
-"""By message and name: whose it is, and how it is read."""
+"""By message and name: the fork, and how the field or value is read."""
 
 
 SHAPING = frozenset(
@@ -235,7 +235,7 @@ SHAPING = frozenset(
         *(f"BatchNormParameter.{name}" for name in ("scale_filler", "bias_filler", "scale_bias", "use_weight_bias")),
     )
 )
-"""Those that change shapes too, of tops or of blobs, or that the layer does not know: its own rules would be wrong."""
+"""Those that also change shapes of tops or blobs, or that the layer does not know: its shape rules would be wrong."""
 
 
 def _each(table: dict[str, dict[str, str]], supported: bool) -> dict[tuple[str, str], Known]:
@@ -253,11 +253,11 @@ KNOWN: dict[tuple[str, str], Known] = (
     | _each(NOT_SUPPORTED, False)
     | {key: Known(fork, meaning, True) for key, (fork, meaning) in READ.items()}
 )
-"""By message and name of a field or value: all four."""
+"""By message and name of a field or value: all four tables."""
 
 
 def called(fork: str) -> str:
-    """A fork in a sentence.
+    """The name of a fork in a sentence.
 
     >>> called("SSD"), called("YOLO ports"), called("BVLC's opencl branch")
     ("SSD's Caffe", 'YOLO ports', "BVLC's opencl branch")

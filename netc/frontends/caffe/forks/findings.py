@@ -1,4 +1,4 @@
-"""Findings about fields of forks: explained, or dropped where they change nothing."""
+"""Diagnostics about fields of forks: explained, or dropped if the field has no effect."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from netc.frontends.caffe.forks.fields import KNOWN, called
 from netc.schema import caffe, descriptor, private
 
 MOST_OWNERS = 3
-"""A field of more messages than this is no hint."""
+"""A field name that occurs in more messages than this is too common for a hint."""
 
 
 def explained(found: Iterable[Diagnostic], strict: bool = False) -> list[Diagnostic]:
-    """What `to_message` found, with the forks' part told as it matters.
+    """Process the diagnostics of `to_message` that concern fields of forks.
 
-    What changes nothing is dropped, and so is what is not supported: the layer that reads it is in error. With `strict`
-    all that BVLC's schema does not have is W001. An unknown field gets a note on the messages that do have it.
+    Fields without an effect are dropped, and so are unsupported ones, which the layer that reads them reports as an
+    error. With `strict`, everything that is not part of BVLC's schema is W001. An unknown field gets a note that names
+    the messages that have it.
     """
-    return [told for one in found for told in _explain(one, strict)]
+    return [explained_one for one in found for explained_one in _explain(one, strict)]
 
 
 def _explain(found: Diagnostic, strict: bool) -> Iterator[Diagnostic]:
@@ -64,7 +65,7 @@ def _owners() -> dict[str, list[str]]:
 
 @cache
 def _wholly_private(message: str) -> bool:
-    """Whether a message is a fork's: the field that holds it was told of."""
+    """Whether a message is specific to a fork, so that the field that contains it has been reported."""
     return "." in message or message not in _messages() or len(private(message)) == len(descriptor(message).fields)
 
 

@@ -1,4 +1,4 @@
-"""Layer types that forks of Caffe have and BVLC's has not."""
+"""Layer types that forks of Caffe have and BVLC's does not."""
 
 from __future__ import annotations
 
@@ -69,15 +69,15 @@ V1_TYPES = {
     "VIDEO_SEGMENTATION_DATA": "VideoSegmentationData", "VIDEO_WITH_VOXEL_TRUTH_DATA": "VideoWithVoxelTruthData",
     "VOXEL_SOFTMAX": "VoxelSoftmax", "VOXEL_SOFTMAX_LOSS": "VoxelSoftmaxLoss", "WINDOW_SEG_DATA": "WindowSegData",
 }  # fmt: skip
-"""Values that forks added to V1LayerParameter.LayerType, and the types that they or their successors call them by."""
+"""Values that forks added to V1LayerParameter.LayerType, with the type names of these forks or their successors."""
 
 
 NAMESAKES = {"Filter": ("filter_param", "channel pruning")}
-"""Layer types that a fork has under the name of one of BVLC's: the parameters that tell them apart, and the fork."""
+"""Layer types of forks with the name of one of BVLC's: the parameter field that distinguishes them, and the fork."""
 
 
 def owner_of_type(name: str) -> str | None:
-    """The fork that a layer type is of, None for one that is of none that is known; V1 names count too.
+    """Return the fork that has a layer type, None if unknown; V1 names are recognized too.
 
     >>> owner_of_type("PriorBox"), owner_of_type("POOLING3D"), owner_of_type("Poling")
     ('SSD', 'C3D', None)

@@ -1,4 +1,4 @@
-"""A layer's parameters in BVLC's words: what forks spell otherwise is translated, what means nothing here an error."""
+"""Translates a layer's parameters to BVLC's terms; unsupported fields of forks are errors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from netc.schema import LISTED, defaults, descriptor, is_bvlc
 
 
 def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
-    """The LayerParameter itself, or one that says the same without the forks' fields that have a counterpart.
+    """Return the LayerParameter with fields of forks replaced by BVLC's equivalents, and the diagnostics.
 
-    And E106 for every field of a fork in it that changes results and is not supported. Where one of these changes
-    shapes they are raised, as NetcError; so is E101 for a field that contradicts BVLC's, and E010 for a layer that only
-    has the name of BVLC's.
+    The diagnostics are E106 for every unsupported field of a fork that changes results; they are raised as NetcError if
+    one of the fields changes shapes. Raises NetcError E101 for a field that contradicts BVLC's, and E010 for a layer
+    type of a fork that has the name of one of BVLC's.
     """
     _check_namesake(layer)
     found = list(unsupported(layer, "LayerParameter"))
     if any(d.field in SHAPING for d in found):
         raise NetcError(found)
-    new = {name: made for name, rule in TRANSLATED.items() if name in layer for made in rule(layer.message(name))}
+    new = {name: value for name, rule in TRANSLATED.items() if name in layer for value in rule(layer.message(name))}
     return _changed(layer, new, {}) if new else layer, found
 
 
@@ -38,9 +38,9 @@ def _check_namesake(layer: Fields) -> None:
 
 
 def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
-    """E106 for each field of a fork in a message of type `name`, or in the messages in it, that is not supported.
+    """Yield E106 for each unsupported field of a fork in a message of type `name` and in its nested messages.
 
-    A field that is its default changes nothing. Nets and solvers are asked for their own fields only.
+    A field with its default value is ignored. For nets and solvers, nested messages are not checked.
     """
     members = _members(name)
     for field, value in message.values.items():
@@ -65,13 +65,13 @@ def _refused(message: Fields, message_name: str, field: str, member: str) -> Dia
 
 
 class _Members(NamedTuple):
-    """What is refused in a message."""
+    """The unsupported members of a message type."""
 
     refused: frozenset[str]
     messages: Mapping[str, str]
-    """BVLC's fields with messages in which something is, and their types."""
+    """BVLC's message fields with unsupported members, and their types."""
     values: Mapping[str, tuple[str, ...]]
-    """BVLC's fields of enums with values that are."""
+    """BVLC's enum fields with unsupported values."""
 
 
 @cache
@@ -89,7 +89,7 @@ def _members(name: str) -> _Members:
 
 
 def _pooling(pooling: Fields) -> Iterator[Fields]:
-    """`ceil_mode` says what `round_mode` does."""
+    """Translate `ceil_mode` to `round_mode`."""
     if "ceil_mode" not in pooling:
         return
     mode = "CEIL" if pooling["ceil_mode"] else "FLOOR"
@@ -99,7 +99,7 @@ def _pooling(pooling: Fields) -> Iterator[Fields]:
 
 
 def _convolution(convolution: Fields) -> Iterator[Fields]:
-    """`hole` and `dilation_h` with `dilation_w` say what `dilation` does."""
+    """Translate `hole`, and `dilation_h` with `dilation_w`, to `dilation`."""
     short, high, wide = ("hole", "hole_h", "hole_w")
     if "dilation_h" in convolution or "dilation_w" in convolution:
         short, high, wide = ("dilation", "dilation_h", "dilation_w")
@@ -114,7 +114,7 @@ def _convolution(convolution: Fields) -> Iterator[Fields]:
 
 
 def _loss(loss: Fields) -> Iterator[Fields]:
-    """In R-FCN's Caffe number 3 of `normalization` is PRE_FIXED and 4 is NONE; in BVLC's, 3 is NONE."""
+    """Translate `normalization` by number: in R-FCN's Caffe 3 is PRE_FIXED and 4 is NONE; in BVLC's, 3 is NONE."""
     place = loss.span("normalization")
     spelled = place.text if place else ""
     if spelled == "4" or (spelled == "3" and "pre_fixed_normalizer" in loss):
@@ -126,7 +126,7 @@ TRANSLATED: dict[str, Callable[[Fields], Iterator[Fields]]] = {
     "convolution_param": _convolution,
     "loss_param": _loss,
 }
-"""By field of LayerParameter: how its message is brought to BVLC's terms; nothing where it is in these already."""
+"""By field of LayerParameter: translates its message to BVLC's terms; yields nothing if it already is."""
 
 
 def _contradiction(message: Fields, one: str, other: str) -> NetcError:
@@ -134,7 +134,7 @@ def _contradiction(message: Fields, one: str, other: str) -> NetcError:
 
 
 def _changed(message: Fields, new: Mapping[str, Any], places: Mapping[str, str]) -> Fields:
-    """A message with other values; `places` tells which field's place in the file a new one has."""
+    """A message with other values; `places` maps a new field to the field whose position in the file it has."""
     values: Any = copy.copy(message.values)
     values.update(new)
 

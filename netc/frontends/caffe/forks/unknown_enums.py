@@ -1,4 +1,4 @@
-"""Values of enums that no schema has: kept, and an error for whoever asks for one."""
+"""Unknown enum values: kept when a file is read, an error when they are accessed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from netc.text import Message, Scalar
 from netc.text.values import FaultError, Value, converter
 
 
-class Unread(dict[str, Any]):
-    """A message's values; in the place of one that the schema does not have stands the error for whoever asks for it.
+class FieldValues(dict[str, Any]):
+    """The values of a message; accessing an unknown enum value by its field raises NetcError E008.
 
-    Asking whether one is set is no error, nor is going through all items.
+    Membership tests and iteration do not raise; iteration returns the NetcError as the value.
     """
 
     def __getitem__(self, name: str) -> Any:
@@ -25,13 +25,13 @@ class Unread(dict[str, Any]):
         return _checked(super().get(name, default))
 
 
-def with_unread(message_name: str, values: dict[str, Any], node: Message | None) -> dict[str, Any]:
-    """The values that were read from a tree, and NetcError E008 for those of its enums that could not be."""
+def with_unknown_enums(message_name: str, values: dict[str, Any], node: Message | None) -> dict[str, Any]:
+    """Return the values read from a tree, with a NetcError E008 in place of each unknown enum value."""
     if node is None:
         return values
     enums = _enums(message_name)
     found = {name: fault for name in enums if name not in values for fault in _faults(node, name, enums[name])}
-    return Unread(values | found) if found else values
+    return FieldValues(values | found) if found else values
 
 
 def _faults(node: Message, name: str, convert: Callable[[str], Value]) -> Iterator[NetcError]:
@@ -45,7 +45,7 @@ def _faults(node: Message, name: str, convert: Callable[[str], Value]) -> Iterat
 
 @cache
 def _enums(message_name: str) -> Mapping[str, Callable[[str], Value]]:
-    """What reads the fields of a message that hold one value of an enum."""
+    """The converters of the singular enum fields of a message."""
     return {f.name: converter(f) for f in descriptor(message_name).fields if f.enum_type and not is_repeated(f)}
 
 

@@ -1,26 +1,28 @@
-"""Old prototxt files, brought to Caffe 1.0's format on the tree: comments, layout and places survive.
+"""Upgrades old prototxt files to the format of Caffe 1.0; works on the tree, which keeps comments and positions.
 
     tree = parse(read_source("train_val.prototxt"))
-    found = upgrade_net(tree)            # changes the tree
-    print_tree(tree)                     # today's format
+    report = upgrade_net(tree)           # modifies the tree
+    print_tree(tree)                     # the format of Caffe 1.0
 
-What Caffe's own tools do (`src/caffe/util/upgrade_proto.cpp` of BVLC Caffe 1.0) is done here, in the same order:
+The steps and their order are those of Caffe's tools (`src/caffe/util/upgrade_proto.cpp` of BVLC Caffe 1.0):
 
     v0.py          `layers { layer { ... } }` of 2013, padding layers
     v1.py          `layers` with types from an enum; files that mix them with `layer`
-    transforms.py  `scale`, `mean_file`, `crop_size` and `mirror` beside a source
+    transforms.py  `scale`, `mean_file`, `crop_size` and `mirror` next to a source
     inputs.py      `input`, `input_shape`, `input_dim`
     batch_norm.py  learning rates of BatchNorm's statistics
     solver.py      `solver_type`
-    deprecated.py  old names that Caffe still reads: only told of
+    deprecated.py  old names that Caffe still reads: only reported
+    edits.py       changes of trees shared by these steps
+    findings.py    one diagnostic per kind of change
 
-Codes, each reported once with the number of its places:
+Codes, each reported once with the number of occurrences:
 
     W030  V0 layers                      E030  a solver with `type` and `solver_type`
-    W031  V1 layers                      E031  inputs and their shapes do not agree in number
+    W031  V1 layers                      E031  the numbers of inputs and shapes differ
     W032  V1 and V2 mixed: repaired      E032  a padding layer that cannot be folded into its reader
     W033  inputs of a net
-    W034  transforms beside a source: moved
+    W034  transforms next to a source: moved
     W035  learning rates of BatchNorm
     W036  `solver_type`
     W037  an old name that is still read
@@ -38,20 +40,19 @@ from netc.text import Message, Scalar, Tree
 
 __all__ = ["is_solver_tree", "upgrade_net", "upgrade_solver", "upgrade_tree"]
 
-_LOOKED_AT = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES))
+_CHECKED = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES))
 _NETS = ("net_param", "train_net_param", "test_net_param")
 
 
 def upgrade_tree(tree: Tree) -> Report:
-    """Bring a net or a solver, whichever its fields speak of, to today's format."""
+    """Upgrade a net or a solver, depending on its fields, to the format of Caffe 1.0."""
     return upgrade_solver(tree) if is_solver_tree(tree.root) else upgrade_net(tree)
 
 
 def upgrade_net(tree: Tree) -> Report:
-    """Bring a net to today's format, in place; the report tells of each kind of change once.
+    """Upgrade a net to the format of Caffe 1.0 in place; return one warning per kind of change, and errors (E03x).
 
-    A net in today's format is left as it is, so upgrading twice changes nothing more. Errors (E03x) are in the report
-    too.
+    Idempotent: a net in the format of Caffe 1.0 is not changed.
     """
     findings = Findings()
     _upgrade(tree.root, findings)
@@ -59,7 +60,7 @@ def upgrade_net(tree: Tree) -> Report:
 
 
 def upgrade_solver(tree: Tree) -> Report:
-    """Bring a solver, and the nets that stand in it, to today's format, as `upgrade_net`."""
+    """Upgrade a solver and the nets embedded in it; see `upgrade_net`."""
     findings = Findings()
     upgrade_settings(tree.root, findings)
     for name in _NETS:
@@ -72,7 +73,7 @@ def _upgrade(root: Message, findings: Findings) -> None:
     names = {field.name for field in root.fields}
     if "layer" in names:
         for layer in root.messages("layer"):
-            _look(layer, findings)
+            _upgrade_layer(layer, findings)
     if "layers" in names:
         _upgrade_layers(root, findings)
     if "input" in names:
@@ -80,22 +81,22 @@ def _upgrade(root: Message, findings: Findings) -> None:
 
 
 def _upgrade_layers(root: Message, findings: Findings) -> None:
-    """The `layers` of a net, V0 or V1."""
+    """Upgrade the `layers` of a net, V0 or V1."""
     first = v0.upgrade_layers(root, findings) if v0.is_old(root) else frozenset()
     layers = root.messages("layers")
     v1.upgrade_layers(root, first, findings)
     for layer in layers:
         transforms.upgrade_layer(layer, findings)
-        _look(layer, findings)
+        _upgrade_layer(layer, findings)
 
 
-def _look(layer: Message, findings: Findings) -> None:
-    """One layer of today's format: nearly all files consist of them, so its fields are gone through once."""
+def _upgrade_layer(layer: Message, findings: Findings) -> None:
+    """Upgrade a `layer`. Nearly all files consist of these, so this iterates over the fields only once."""
     kind, mixed = "", False
-    told: list[tuple[str, Message]] = []
+    parameters: list[tuple[str, Message]] = []
     for field in layer.fields:
         name = field.name
-        if name in _LOOKED_AT and field.values:
+        if name in _CHECKED and field.values:
             value = field.values[0]
             if name == "type":
                 kind = word(value) or ""
@@ -103,17 +104,17 @@ def _look(layer: Message, findings: Findings) -> None:
             elif name in v1.SPEC:
                 mixed = mixed or isinstance(value, Scalar)
             elif isinstance(value, Message):
-                told.append((name, value))
+                parameters.append((name, value))
     if mixed:
         v1.upgrade_layer(layer, findings)
     if kind in ("BatchNorm", "BATCH_NORM"):
         batch_norm.upgrade_layer(layer, findings)
-    for name, message in told:
-        _tell(kind, name, message, findings)
+    for name, message in parameters:
+        _report(kind, name, message, findings)
 
 
-def _tell(kind: str, name: str, message: Message, findings: Findings) -> None:
-    """Of fields in the parameters of a layer that stay as they are."""
+def _report(kind: str, name: str, message: Message, findings: Findings) -> None:
+    """Report old fields in the parameters of a layer, which are not changed."""
     if name in deprecated.RENAMED:
         deprecated.find_deprecated(name, message, findings)
     elif name in transforms.SOURCES and transforms.source_of(kind) == name:

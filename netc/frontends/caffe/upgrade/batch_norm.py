@@ -1,4 +1,4 @@
-"""BatchNorm layers that set learning rates for their three blobs: the rates become 0 (UpgradeNetBatchNorm)."""
+"""Sets the learning rates of the three blobs of BatchNorm layers to 0 (UpgradeNetBatchNorm)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTE = "the three blobs of BatchNorm are statistics, which are not learned"
 
 
 def upgrade_layer(layer: Message, findings: Findings) -> None:
-    """Set `lr_mult` and `decay_mult` to 0 where a BatchNorm layer has exactly three `param`."""
+    """Set `lr_mult` and `decay_mult` to 0 if a BatchNorm layer has exactly three `param` entries."""
     specs = [value for field in layer.fields if field.name == "param" for value in field.values]
     if len(specs) != 3:
         return

@@ -1,4 +1,4 @@
-"""Fields with a newer name that Caffe still reads under the old one; its tools leave them, and so does the upgrade."""
+"""Renamed fields that Caffe still reads under the old name. Like Caffe's tools, the upgrade does not change them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from netc.frontends.caffe.upgrade.findings import Findings
 from netc.text import Message
 
 RENAMED = {"concat_param": {"concat_dim": "axis"}, "slice_param": {"slice_dim": "axis"}}
-"""By message: the old name and the new one."""
+"""By message: the old and the new name."""
 
 
 def find_deprecated(name: str, message: Message, findings: Findings) -> None:
-    """Tell of fields with an old name in the parameters of a layer."""
+    """Report fields with an old name in the parameters of a layer."""
     renamed = RENAMED[name]
     for field in message.fields:
         new = renamed.get(field.name)

@@ -1,4 +1,4 @@
-"""Changes of trees that the generations share. All are linear in the number of fields."""
+"""Tree edits shared by the upgrade steps. All take linear time in the number of fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from netc.text.tree import split_lead
 
 
 def word(value: Scalar | Message) -> str | None:
-    """The characters of a scalar, without quotes; None for a message and for a string with a faulty escape."""
+    """Return the text of a scalar without quotes; None for a message or a string with an invalid escape sequence."""
     if isinstance(value, Message):
         return None
     try:
@@ -20,30 +20,30 @@ def word(value: Scalar | Message) -> str | None:
 
 
 def first_word(message: Message, name: str) -> str | None:
-    """The characters of the first value of a field, None where there is none."""
+    """Return the text of the first value of a field, None if it has no value."""
     values = message.get(name)
     return word(values[0]) if values else None
 
 
 def respelled(value: Scalar | Message, raw: str) -> Scalar:
-    """A scalar with another spelling, in the place of `value`."""
+    """Create a scalar with another spelling at the position of `value`."""
     if isinstance(value, Scalar):
         return Scalar(raw, value.source, value.start, value.end)
     return Scalar(raw)
 
 
 def single(field: Field) -> list[Field]:
-    """A field as fields of one value each, to be moved elsewhere."""
+    """Split a field into fields with one value each."""
     if not field.listed and len(field.values) == 1:
         return [field]
     return [Field(field.name, [value]) for value in field.values]
 
 
 def substitute(message: Message, new: Mapping[Field, Sequence[Field]], keep_comments: bool = False) -> None:
-    """Put other fields, or none, in the place of some.
+    """Replace some fields by others, or remove them.
 
-    Comments that stand by themselves above a replaced field stay. Those that belong to it move with it, or go, unless
-    `keep_comments`.
+    Comments above a replaced field that are separated from it are kept. Those that belong to it move with it or are
+    removed, unless `keep_comments`.
     """
     fields: list[Field] = []
     kept = ""
@@ -57,7 +57,7 @@ def substitute(message: Message, new: Mapping[Field, Sequence[Field]], keep_comm
             continue
         lead = old.lead_source
         kept += _own_lines(old) if keep_comments else split_lead(lead, 0 <= old.lead <= 1)[0]
-        if instead and (kept or _is_apart(lead)):
+        if instead and (kept or _is_separated(lead)):
             instead[0].lead_text = (kept or "\n\n") + lead[lead.rfind("\n") + 1 :]
             kept = ""
         fields += instead
@@ -67,20 +67,20 @@ def substitute(message: Message, new: Mapping[Field, Sequence[Field]], keep_comm
 
 
 def _own_lines(field: Field) -> str:
-    """The lines before the one that a field stands on, where they hold comments."""
+    """The lines above the line of a field if they contain comments, else empty."""
     lead = field.lead_source
     return lead[: lead.rfind("\n") + 1] if "#" in lead else ""
 
 
-def _is_apart(lead: str) -> bool:
-    """Whether a blank line is above a field and its comments."""
+def _is_separated(lead: str) -> bool:
+    """Whether a blank line precedes a field and its comments."""
     return lead.partition("#")[0].count("\n") > 1
 
 
 def expand(message: Message) -> None:
-    """Give each field of a message on one line a line of its own: it is about to hold messages of several lines.
+    """Have each field of a one-line message printed on its own line, before multi-line messages are added to it.
 
-    It becomes a new message to the printer, and so loses its place; its fields keep theirs.
+    The printer treats it as a new message, so it loses its position; its fields keep theirs.
     """
     source = message.source
     if source is not None and "\n" not in source.text[message.start : message.end]:
@@ -88,12 +88,12 @@ def expand(message: Message) -> None:
 
 
 def comments(text: str) -> list[str]:
-    """The comments of a text between two fields."""
+    """Return the comments in the text between two fields."""
     return [line.strip() for line in text.split("\n") if "#" in line]
 
 
 def put_above(field: Field, lines: Iterable[str], indent: str) -> None:
-    """Put comments above a field that moves to another message, before those that are its own."""
+    """Insert comments above a field that moves to another message, before its own comments."""
     found = list(lines)
     if found:
         own = comments(split_lead(field.lead_source)[1])
@@ -101,11 +101,11 @@ def put_above(field: Field, lines: Iterable[str], indent: str) -> None:
 
 
 def message_of(layer: Message, name: str) -> Message:
-    """The message field of a name, added behind the others where there is none."""
+    """Return the message field with a name; append one if it does not exist."""
     found = layer.messages(name)
     if found:
         return found[-1]
     expand(layer)
-    made = Message()
-    layer.append(name, made)
-    return made
+    new = Message()
+    layer.append(name, new)
+    return new

@@ -1,4 +1,4 @@
-"""What an upgrade has to say: one finding a kind of change, however often it was made."""
+"""The diagnostics of an upgrade: one per kind of change, with the number of occurrences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REWRITE = "`netc upgrade` rewrites the file"
 
 @dataclass
 class _Kind:
-    """One kind of change: where it was made first and last, and how often."""
+    """One kind of change: its first and last position, and the number of occurrences."""
 
     first: Span | None
     notes: tuple[str, ...]
@@ -29,7 +29,7 @@ class Findings:
     def note(
         self, code: str, message: str, span: Span | None, notes: tuple[str, ...] = (), help: str | None = REWRITE
     ) -> None:
-        """Note one change, or one fault (a code with E)."""
+        """Record a change, or an error (a code that starts with E)."""
         known = self.kinds.get((code, message))
         if known is None:
             self.kinds[code, message] = _Kind(span, notes, help)
@@ -38,7 +38,7 @@ class Findings:
             known.last = span or known.last
 
     def report(self) -> Report:
-        """The findings, each at its first place, in the order of the file."""
+        """Return the diagnostics, each at its first position, in file order."""
         return Report(in_order(_diagnostic(code, message, kind) for (code, message), kind in self.kinds.items()))
 
 

@@ -1,4 +1,4 @@
-"""`input`, `input_shape` and `input_dim` of a net become an Input layer, the first of the net (UpgradeNetInput)."""
+"""Replaces `input`, `input_shape` and `input_dim` of a net by an Input layer before all others (UpgradeNetInput)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ LAYERS = ("layer", "layers")
 
 
 def upgrade_inputs(root: Message, findings: Findings) -> None:
-    """Put an Input layer for the fields that declare inputs.
+    """Replace the fields that declare inputs by an Input layer.
 
-    Inputs without a shape, which Caffe leaves out, become tops whose shapes are not known, unless a layer gives them
-    too. E031 where the numbers of
-    inputs and shapes do not agree: then all stays as it is.
+    Inputs without a shape, which Caffe leaves out, become tops with an unknown shape unless a layer also produces them.
+    Reports E031 and changes nothing if the numbers of inputs and shapes differ.
     """
     old = [field for field in root.fields if field.name in FIELDS]
     tops = [value for field in old if field.name == "input" for value in field.values]
@@ -27,7 +26,7 @@ def upgrade_inputs(root: Message, findings: Findings) -> None:
     if _fault(tops, shapes, dims, old, findings):
         return
     blobs = [shape.values[0] for shape in shapes] or [_shape(dims[i : i + 4]) for i in range(0, len(dims), 4)]
-    if not blobs and _given(root) & {top.raw.strip("\"'") for top in tops if isinstance(top, Scalar)}:
+    if not blobs and _tops(root) & {top.raw.strip("\"'") for top in tops if isinstance(top, Scalar)}:
         substitute(root, dict.fromkeys(old, ()))
         findings.note("W033", "`input` without a shape that is also the top of a layer: ignored", old[0].name_span)
         return
@@ -37,8 +36,8 @@ def upgrade_inputs(root: Message, findings: Findings) -> None:
     findings.note("W033", f"{message}: read as an `Input` layer", old[0].name_span)
 
 
-def _given(root: Message) -> set[str]:
-    """The blobs that the net's layers give."""
+def _tops(root: Message) -> set[str]:
+    """The names of the tops of all layers."""
     layers = [layer for name in LAYERS for layer in root.messages(name)]
     return {top.raw.strip("\"'") for layer in layers for top in layer.get("top") if isinstance(top, Scalar)}
 
@@ -50,7 +49,7 @@ def _parts(old: Sequence[Field], name: str) -> list[Field]:
 def _fault(
     tops: Sequence[Scalar | Message], shapes: list[Field], dims: list[Field], old: list[Field], findings: Findings
 ) -> bool:
-    """Whether shapes are missing or left over: Caffe stops, or reads beyond the last number."""
+    """Report missing or extra shapes, for which Caffe fails or reads out of bounds; return whether there are any."""
     count = len(tops)
     if shapes and len(shapes) != count:
         message = f"expected {count} `input_shape`, got {len(shapes)}"
@@ -70,7 +69,7 @@ def _shape(dims: Sequence[Field]) -> Message:
 
 
 def _layer(old: Sequence[Field], tops: Sequence[Scalar | Message], shapes: Sequence[Scalar | Message]) -> Field:
-    """The layer, whose parts keep their places in the file."""
+    """Create the Input layer, whose parts keep their positions in the file."""
     name, kind = (respelled(tops[0], f'"{text}"') for text in ("input", "Input"))
     fields = [Field("name", [name]), Field("type", [kind])]
     for top in _parts(old, "input"):
@@ -82,7 +81,7 @@ def _layer(old: Sequence[Field], tops: Sequence[Scalar | Message], shapes: Seque
 
 
 def _replace(root: Message, old: Sequence[Field], layer: Field) -> None:
-    """Put the layer where the first input stood, or before the first layer of the net if that is further up."""
+    """Insert the layer at the first input, or before the first layer of the net if that comes earlier."""
     instead: dict[Field, Sequence[Field]] = dict.fromkeys(old, ())
     at = next(field for field in root.fields if field.name in LAYERS or field in instead)
     if at in instead:

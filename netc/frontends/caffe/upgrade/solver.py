@@ -1,6 +1,6 @@
-"""Solvers: `solver_type`, an enum, becomes `type`, a name (UpgradeSolverType).
+"""Replaces the enum `solver_type` of a solver by the name `type` (UpgradeSolverType).
 
-The first solvers' fields (`train_net`, `test_net`, `solver_mode: 1`) are still today's.
+Other fields of the first version (`train_net`, `test_net`, `solver_mode: 1`) are still valid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TYPES = {
     "SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",
     "ADAM": "Adam",
 }  # fmt: skip
-"""Names of SolverParameter.SolverType, in the order of its numbers, and what the types are called today."""
+"""Values of SolverParameter.SolverType in order of their numbers, with the names of the types."""
 BY_NUMBER = {str(number): name for number, name in enumerate(TYPES.values())}
 
 _LAYERS = frozenset(("layer", "layers"))
@@ -25,17 +25,17 @@ _SETTINGS = frozenset(
 
 
 def is_solver_tree(root: Message) -> bool:
-    """Whether a file's fields are a solver's: it sets what only a solver has, and holds no layer."""
+    """Whether a file is a solver: it has fields that only solvers have, and no layers."""
     names = {field.name for field in root.fields}
     return not names.isdisjoint(_SETTINGS) and names.isdisjoint(_LAYERS)
 
 
 def upgrade_settings(root: Message, findings: Findings) -> None:
-    """Turn `solver_type` into `type`. E030 where both are given, as in Caffe; an unknown type stays."""
+    """Replace `solver_type` by `type`; an unknown type is not changed. Reports E030, as Caffe does, if both are set."""
     for field in root.named("solver_type"):
-        given = root.named("type")
-        if given:
-            _both(field.name_span, given[0].name_span, findings)
+        types = root.named("type")
+        if types:
+            _both(field.name_span, types[0].name_span, findings)
             return
         kind = word(field.values[0]) if len(field.values) == 1 else None
         name = TYPES.get(kind or "") or BY_NUMBER.get(kind or "")

@@ -1,6 +1,6 @@
-"""Data transforms that stand with a layer's source: moved to `transform_param`.
+"""Moves data transforms in the source parameters of a layer to `transform_param`.
 
-As UpgradeNetDataTransformation does it, for V1 layers alone: in a `layer` Caffe does not read them, which is a finding.
+As in UpgradeNetDataTransformation, only for V1 layers; in a `layer`, Caffe ignores these fields, which is reported.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ SOURCES = frozenset(
     and field.message_type is not None
     and all(name in field.message_type.fields_by_name for name in FIELDS)
 )
-"""The parameters of layers that read images, which once held transforms too."""
+"""The parameter fields of layers that read images, which used to contain the transforms too."""
 
 
 def source_of(kind: str) -> str | None:
-    """The parameters in which a layer type names its source and once its transforms; None for any other type."""
+    """Return the parameter field of a layer type with its source and formerly its transforms; None for other types."""
     messages = (getattr(cls, "message", None) for cls in layer_classes(kind))
     return next((name for name in messages if name in SOURCES), None)
 
 
 def upgrade_layer(layer: Message, findings: Findings) -> None:
-    """Move the transforms of one layer that was V1; its type is V2's already."""
+    """Move the transforms of a V1 layer whose type has already been upgraded."""
     name = source_of(first_word(layer, "type") or "")
     if name is None:
         return
@@ -47,7 +47,7 @@ def upgrade_layer(layer: Message, findings: Findings) -> None:
 
 
 def find_unread(source_name: str, source: Message, findings: Findings) -> None:
-    """Tell of transforms in the source of a `layer`."""
+    """Report transforms in the source parameters of a `layer`."""
     for field in source.fields:
         if field.name in FIELDS:
             message = f"Caffe does not read `{field.name}` in `{source_name}` of a `layer`"

@@ -1,7 +1,7 @@
 """V0 -> V1: `layers { layer { ... } }`, one flat message for every type, and padding as a layer.
 
-As `upgrade_proto.cpp` of BVLC Caffe does it (UpgradeV0PaddingLayers, UpgradeV0LayerParameter). Types become V2's
-at once.
+Source: `upgrade_proto.cpp` of BVLC Caffe (UpgradeV0PaddingLayers, UpgradeV0LayerParameter). Types are upgraded to V2
+directly.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SAME = (
     "multinomial_logistic_loss relu sigmoid softmax softmax_loss split tanh window_data"
 ).split()
 TYPES = _V1 | {name: name.upper() for name in _SAME}
-"""The V1 type of each V0 type; padding is none."""
+"""The V1 type of each V0 type except padding."""
 
 _WEIGHTED = {"conv": "convolution_param", "innerproduct": "inner_product_param"}
 _SLIDING = {"conv": "convolution_param", "pool": "pooling_param"}
@@ -81,7 +81,7 @@ FIELDS: dict[str, Target] = {
     "det_context_pad": ("context_pad", _WINDOWS),
     "det_crop_mode": ("crop_mode", _WINDOWS),
 }
-"""What each field is called today, and in which message it stands for which type."""
+"""The new name of each field, and the message that contains it by layer type."""
 
 
 def is_old(root: Message) -> bool:
@@ -90,7 +90,7 @@ def is_old(root: Message) -> bool:
 
 
 def upgrade_layers(root: Message, findings: Findings) -> frozenset[Message]:
-    """Turn every V0 layer of a net into a V1 one, still called `layers`, with its type of today; gives these layers."""
+    """Upgrade every V0 layer of a net to V1 (still `layers`) with a V2 type; return these layers."""
     _padding(root, findings)
     done = []
     for outer in root.messages("layers"):
@@ -104,14 +104,14 @@ def upgrade_layers(root: Message, findings: Findings) -> frozenset[Message]:
 
 
 class _Layer:
-    """One layer on its way."""
+    """A layer that is being upgraded."""
 
     def __init__(self, outer: Message, field: Field, inner: Message, findings: Findings) -> None:
         self.outer, self.field, self.inner, self.findings = outer, field, inner, findings
         self.kind = first_word(inner, "type") or ""
 
     def upgrade(self) -> None:
-        """Move the fields of the inner message to where they belong."""
+        """Move the fields of the inner message to the outer message and its parameters."""
         self.keep_comments()
         plain = [f for f in self.inner.fields if f.name not in FIELDS]
         moved = [f for f in self.inner.fields if f.name in FIELDS]
@@ -128,7 +128,7 @@ class _Layer:
             self.move(field)
 
     def keep_comments(self) -> None:
-        """Comments at the braces of the inner message, which goes."""
+        """Keep the comments at the braces of the inner message, which is removed."""
         inner, field = self.inner, self.field
         head = inner.source.text[inner.start + 1 : inner.home] if inner.source else ""
         lead = field.lead_source
@@ -140,12 +140,12 @@ class _Layer:
             self.outer.tail_text = "".join("\n" + indent + line for line in below) + self.outer.tail_source
 
     def type_of(self, value: Scalar | Message) -> Scalar | Message:
-        """The type as V2 calls it; an unknown one stays."""
+        """Return the V2 name of a type; an unknown type is not changed."""
         name = TYPES.get(word(value) or "")
         return value if name is None else respelled(value, f'"{types()[name]}"')
 
     def move(self, field: Field) -> None:
-        """Put a field into the message of its layer type. Caffe leaves out what the type has no use for."""
+        """Move a field to the parameters of the layer type. As in Caffe, fields unknown to the type are dropped."""
         name, messages = FIELDS[field.name]
         target = messages.get(self.kind)
         if target is None and self.kind in TYPES:
@@ -161,25 +161,25 @@ class _Layer:
 def _padding(root: Message, findings: Findings) -> None:
     """Fold padding layers into the `pad` of the layers that read them."""
     source: dict[str, Message] = {}
-    gone: dict[Field, tuple[Field, ...]] = {}
+    removed: dict[Field, tuple[Field, ...]] = {}
     for field in root.fields:
         if field.name != "layers" or not field.values or not isinstance(field.values[0], Message):
             continue
         outer = field.values[0]
         kind = _kind(outer)
         if kind == "padding":
-            gone[field] = ()
+            removed[field] = ()
         for value in outer.get("bottom"):
             before = source.get(word(value) or "")
             if before is not None and _kind(before) == "padding":
                 _fold(before, outer, kind, value.span, findings)
         source.update((word(top) or "", outer) for top in outer.get("top"))
-    if gone:
-        substitute(root, gone, keep_comments=True)
+    if removed:
+        substitute(root, removed, keep_comments=True)
 
 
 def _fold(padding: Message, outer: Message, kind: str, span: Span | None, findings: Findings) -> None:
-    """Give one layer the padding before it: Caffe knows this for convolution and pooling alone."""
+    """Fold a padding layer into a layer that reads it, which Caffe supports only for convolution and pooling."""
     below, bottoms = padding.get("bottom"), [f for f in outer.fields if f.name == "bottom"]
     if kind not in _SLIDING or len(outer.get("bottom")) != 1 or len(below) != 1 or len(padding.get("top")) != 1:
         message = f"a padding layer before a layer of type `{kind}`, or with several blobs"

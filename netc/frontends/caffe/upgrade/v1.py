@@ -1,8 +1,8 @@
 """V1 -> V2: `layers` with types from an enum become `layer` with types by name.
 
-As `upgrade_proto.cpp` of BVLC Caffe 1.0 does it (UpgradeV1Net, UpgradeV1LayerParameter), but for two things: Caffe
-leaves out each `layer` of a file that has `layers`, and refuses a file that spells one in the manner of the other; here
-both are repaired, and a finding tells of it.
+Source: `upgrade_proto.cpp` of BVLC Caffe 1.0 (UpgradeV1Net, UpgradeV1LayerParameter), with two differences: Caffe
+ignores each `layer` of a file that has `layers`, and rejects a file that uses the syntax of one in the other; here both
+are repaired and reported.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from netc.schema import descriptor
 from netc.text import Field, Message, Scalar
 
 SPEC = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
-"""Fields with one value a blob, and their names in `param`, in the order that Caffe prints them."""
+"""Fields with one value per blob, and their names in `param`, in the order in which Caffe prints them."""
 
 
 @cache
 def types() -> dict[str, str]:
-    """Layer types by their name in V1LayerParameter.LayerType, and by its number."""
+    """Return the layer types by name and by number in V1LayerParameter.LayerType."""
     found = {layer.v1: name for name, layer in registry().items() if layer.v1} | {"NONE": ""}
     values = descriptor("V1LayerParameter").enum_types_by_name["LayerType"].values
     numbers = {str(value.number): found[value.name] for value in values if value.name in found}
@@ -31,7 +31,7 @@ def types() -> dict[str, str]:
 
 
 def upgrade_layers(root: Message, done: Container[Message], findings: Findings) -> None:
-    """Turn every `layers` into a `layer`; what was V0 is in `done`, with its type and a finding of its own."""
+    """Upgrade every `layers` to `layer`; `done` contains former V0 layers, whose types were upgraded and reported."""
     modern = root.named("layer")
     for field in root.fields:
         if field.name == "layers":
@@ -53,7 +53,7 @@ def _upgrade_layer(layer: Message, done: bool, field: Field, findings: Findings)
 
 
 def upgrade_layer(layer: Message, findings: Findings) -> None:
-    """Repair a `layer` that is spelled as a V1 one. Caffe refuses such a file."""
+    """Repair a `layer` that uses V1 syntax. Caffe rejects such a file."""
     for field in layer.named("type"):
         value = field.values[0] if field.values else None
         if isinstance(value, Scalar) and not value.is_string and value.raw in types() and value.raw[0].isalpha():
@@ -78,13 +78,13 @@ def _type(field: Field, findings: Findings) -> None:
 
 
 def _old_specs(layer: Message) -> list[Field]:
-    """The fields that today stand in `param`: a `param` of V1 is a blob's name."""
+    """The fields that belong in `param` in V2; in V1, `param` is the name of a blob."""
     old = [field for field in layer.fields if field.name in SPEC]
     return [f for f in old if f.name != "param" or any(isinstance(value, Scalar) for value in f.values)]
 
 
 def _specs(layer: Message) -> None:
-    """`param`, `blob_share_mode`, `blobs_lr` and `weight_decay` become a `param { ... }` a blob."""
+    """Replace `param`, `blob_share_mode`, `blobs_lr` and `weight_decay` by one `param { ... }` per blob."""
     old = _old_specs(layer)
     if not old:
         return
@@ -97,6 +97,6 @@ def _specs(layer: Message) -> None:
                 specs.append(Message())
             specs[index].fields.append(part)
             part.name = SPEC[kind]
-    made = [Field("param", [spec]) for spec in specs[len(present) :]]
+    new = [Field("param", [spec]) for spec in specs[len(present) :]]
     expand(layer)
-    substitute(layer, {**dict.fromkeys(old, ()), old[0]: made})
+    substitute(layer, {**dict.fromkeys(old, ()), old[0]: new})
