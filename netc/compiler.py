@@ -1,6 +1,6 @@
-"""Strings the stages together: files -> Graph -> Net, with data sources and weights.
+"""Runs the stages: files -> Graph -> Net, with data sources and weights.
 
-read_net(path)             the definition of a net, with what was found when it was read
+read_net(path)             the definition of a net, with its diagnostics
 graph_of(net, state)       its Graph for one phase, with shapes
 load(path, weights)        the Net to run, data layers turned into inputs
 """
@@ -51,11 +51,11 @@ __all__ = [
 ]
 
 Prepare = Callable[[Graph], Graph]
-"""Changes a graph between `build` and `infer`: gives Python layers the objects that run them, for instance."""
+"""Modifies a graph between `build` and `infer`: for instance, attaches the objects that run Python layers."""
 
 
 def unprepared(graph: Graph) -> Graph:
-    """The graph as it is."""
+    """Return the graph unchanged."""
     return graph
 
 
@@ -66,10 +66,10 @@ def checked_graph(
     shapes: Mapping[str, Shape] | None = None,
     prepare: Prepare = unprepared,
 ) -> tuple[Graph, Report]:
-    """The graph of one phase with shapes, as far as it is sound, and every finding.
+    """Build the graph of one phase with shapes, without layers that have errors; return it with all diagnostics.
 
-    `shapes` are shapes of data layers' tops, by blob, that hold instead of what file and source say.
-    `prepare` changes the graph before shapes are inferred.
+    `shapes` are shapes of tops of data layers, by blob, which override those of the file and the source.
+    `prepare` modifies the graph before shapes are inferred.
     """
     graph, report = net.graph(state)
     graph, found = infer(prepare(graph), probe, shapes)
@@ -83,9 +83,9 @@ def graph_of(
     shapes: Mapping[str, Shape] | None = None,
     prepare: Prepare = unprepared,
 ) -> Graph:
-    """The graph of one phase with shapes; see `checked_graph`.
+    """Build the graph of one phase with shapes; see `checked_graph`.
 
-    Raises NetcError with all its errors, E100 where `shapes` names a blob that is no input.
+    Raises NetcError with all its errors, and E100 if `shapes` names a blob that is not an input.
     """
     graph, report = checked_graph(net, state, probe, shapes, prepare=prepare)
     report.raise_errors()
@@ -97,7 +97,7 @@ def graph_of(
 
 
 def phase_of(name: str) -> Phase:
-    """`train` or `test`, in any case. Raises NetcError E100 for anything else."""
+    """Return the phase for `train` or `test`, case-insensitively. Raises NetcError E100 for anything else."""
     phases: dict[str, Phase] = {"TRAIN": "TRAIN", "TEST": "TEST"}
     if name.upper() not in phases:
         raise NetcError(f"unknown phase `{name}`: expected `train` or `test`")
@@ -105,13 +105,13 @@ def phase_of(name: str) -> Phase:
 
 
 class Prober:
-    """Asks the sources of data layers for their records' shapes; what is not there gives a warning and no shape."""
+    """Reads the record shapes of the sources of data layers; a source that fails causes a warning and no shape."""
 
     def __init__(self) -> None:
         self.warnings: list[Diagnostic] = []
 
     def __call__(self, node: Node) -> Shapes | None:
-        """The shapes of one record of a data layer's source, None where it cannot be asked."""
+        """Return the shapes of one record of a data layer's source, None if it cannot be read."""
         try:
             return record_shapes(node)
         except NetcError as error:
@@ -120,9 +120,9 @@ class Prober:
 
 
 def record_shapes(node: Node, skip_bad: bool = False) -> Shapes | None:
-    """The shapes of one record of a data layer's source, None where it has none. Raises NetcError E501 to E509.
+    """Return the shapes of one record of a data layer's source, None if it has no source.
 
-    The record is the first, or with `skip_bad` the first that can be used.
+    The record is the first one, or with `skip_bad` the first valid one. Raises NetcError E501 to E509.
     """
     if not getattr(node.layer, "source", None):
         return None
@@ -134,7 +134,7 @@ def record_shapes(node: Node, skip_bad: bool = False) -> Shapes | None:
 
 
 def resolver(node: Node) -> Callable[[str], Path]:
-    """Finds the files that a layer names, as `paths.find` does from the file that the layer stands in."""
+    """Return a function that finds the files that a layer refers to, as `paths.find` does for the layer's file."""
     return lambda name: paths.find(name, node.origin.file)[0]
 
 
@@ -144,9 +144,9 @@ def lowered(
     share: Net | None = None,
     unfilled: AbstractSet[str] = frozenset(),
 ) -> Net:
-    """The net of a graph, its data layers turned into inputs, with the constants that layers read from files.
+    """Lower a graph to a net with data layers replaced by inputs, and with the constants that layers read from files.
 
-    See `runtime.lower.lower`. Raises NetcError for files that are missing or are something else.
+    See `runtime.lower.lower`. Raises NetcError for files that are missing or have another format.
     """
     from netc.runtime.lower import lower
 
@@ -159,7 +159,7 @@ def lowered(
 
 
 def _read_constant(net: Net, node: Node, constant: Constant) -> None:
-    """Register a constant that a layer has in a file with its module."""
+    """Read a constant of a layer from its file and register it with the module."""
     import torch
 
     from netc.runtime.modules import register_constant
@@ -187,22 +187,22 @@ def load(
     channels_last: bool = False,
     parsed: Mapping[str, Weights] | None = None,
 ) -> Net:
-    """A net as a torch.nn.Module, its data layers turned into inputs, in eval mode.
+    """Load a net as a torch.nn.Module in eval mode, with data layers replaced by inputs.
 
-    `net` is a prototxt file, one in memory, or a .caffemodel; `weights` are files that are copied in by layer name, one
-    after the other. A net in a .caffemodel brings its weights along where no other file is given. `shapes` gives the
-    shapes of inputs that the file leaves open, `dialect` names the fork of Caffe that it is for. What no file fills
-    starts as the net's fillers say, from `seed`. `parsed` holds the contents of files
-    that are parsed already, by path. Raises NetcError.
+    `net` is a prototxt file, a Source in memory, or a .caffemodel. `weights` are files that are copied by layer name,
+    in order; without them, a net in a .caffemodel uses the weights in that file. `shapes` are the shapes of inputs that
+    the file does not define. `dialect` is the fork of Caffe that the file is for. Parameters that no file contains are
+    initialized by the net's fillers, with `seed`. `parsed` maps paths to weights that have already been parsed. Raises
+    NetcError.
 
-    Three things make a net faster that is only tested; results are the same but for rounding:
+    Three options speed up inference; results are the same up to rounding:
 
-    - `fold`: see `folded`. Layers and blobs that it takes out cannot be asked for.
-    - `compile`: torch.compile makes the program from inputs to outputs on its first call, which takes a C++ compiler
-      and up to minutes; `evaluate` for other blobs runs as before. It gives no gradients and checks no labels; in
-      train(), and for inputs that ask for a gradient, the net runs as before. It sees weights that change, but not
-      those written through `.data` or NumPy.
-    - `channels_last`: kernels of 2-D convolutions, and what they give, lie in memory channels-last.
+    - `fold`: see `folded`. Layers and blobs that it removes are not available.
+    - `compile`: torch.compile compiles the program from inputs to outputs on the first call, which requires a C++
+      compiler and may take minutes; `evaluate` for other blobs is not compiled. The compiled program computes no
+      gradients and does not check labels; in train mode, and for inputs that require a gradient, the net is not
+      compiled. Changes of weights are detected, except through `.data` or NumPy.
+    - `channels_last`: the kernels of 2-D convolutions, and their outputs, have the channels-last memory format.
     """
     from netc.runtime.fillers import generator_of
     from netc.weights import read
@@ -232,9 +232,10 @@ def _for_inference(net: Net, fold: bool, compiled: bool, channels_last: bool) ->
 
 
 def folded(net: Net) -> Net:
-    """A net for tests only, in eval(): BatchNorm and Scale in the weights before them, Dropout and Split gone.
+    """Return a net for inference in eval mode: BatchNorm and Scale are folded into the preceding weights, and Dropout
+    and Split are removed.
 
-    It shares the modules of layers that stay as they are with `net`.
+    It shares the modules of unchanged layers with `net`.
     """
     from netc.passes.drop_identities import drop_identities
     from netc.passes.fold_batch_norm import fold_batch_norm
@@ -245,7 +246,7 @@ def folded(net: Net) -> Net:
 
 
 def weighted(net: Net) -> Graph:
-    """A net's graph whose parameters hold views of its weights, in Caffe's shapes."""
+    """Return a net's graph whose parameters hold views of its weights in Caffe's shapes."""
     from netc.runtime.net_weights import array_of
 
     entries = dict(net.graph.parameters)
@@ -256,16 +257,16 @@ def weighted(net: Net) -> Graph:
 
 
 def _filled(graph: Graph, files: Sequence[Weights]) -> set[str]:
-    """The layers whose every blob a file gives: those of one name are told apart by their order, and are left out."""
+    """The layers for which a file has all blobs; layers that share a name are matched by order and excluded."""
     counts = Counter(node.name for node in graph.nodes)
-    given = (layer for file in files for layer in file.layers if layer.blobs and None not in layer.blobs)
-    return {layer.name for layer in given if counts[layer.name] == 1}
+    complete = (layer for file in files for layer in file.layers if layer.blobs and None not in layer.blobs)
+    return {layer.name for layer in complete if counts[layer.name] == 1}
 
 
 def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> CopyReport:
-    """Copy a weights file into a net by layer name; see `runtime.state.copy_weights`.
+    """Copy a weights file into a net by layer name; see `runtime.net_weights.copy_weights`.
 
-    Raises NetcError for a file that is none, and for blobs that do not fit.
+    Raises NetcError for a file in another format, and for blobs whose shapes do not match.
     """
     from netc.weights import read
 

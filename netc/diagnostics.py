@@ -1,11 +1,11 @@
-"""What went wrong, where, and what to do: sources, spans, diagnostics and the one exception.
+"""Sources, spans, diagnostics, and the exception for invalid input.
 
-    NetcError                 what the library raises for any fault of its input
+    NetcError                 raised for any error in the input
       .diagnostics            one or more Diagnostic
-        .severity             "error" or "warning", told by the first letter of the code
-        .span                 a place in a Source: file, line and column, counted from 1
+        .severity             "error" or "warning", from the first letter of the code
+        .span                 a position in a Source: file, line and column, counted from 1
 
-The library never prints and never exits; the command line renders diagnostics and chooses the exit status.
+The library never prints and never exits; the command line renders diagnostics and sets the exit status.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 MAX_SHOWN = 20
-"""How many errors are rendered before the rest is only counted."""
+"""Maximum number of errors that are rendered; the others are only counted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A text and the name it is shown under (a path as the user wrote it, or `<string>`)."""
+    """A text and its name in messages (the path that the user passed, or `<string>`)."""
 
     name: str
     text: str = field(repr=False)
@@ -37,11 +37,11 @@ class Source:
 
     @functools.cached_property
     def newline(self) -> str:
-        """How its lines end: a carriage return and a line feed where any line does, else a line feed."""
+        """The line ending of the text: CRLF if any line has it, else LF."""
         return "\r\n" if "\r\n" in self.text else "\n"
 
     def position(self, offset: int) -> tuple[int, int]:
-        r"""Line and column, both from 1, of a character offset.
+        r"""Return the line and column, both counted from 1, of a character offset.
 
         >>> Source("net", "a\nbc").position(3)
         (2, 2)
@@ -50,7 +50,7 @@ class Source:
         return line, offset - self._line_starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """The text of line `number` (from 1), without its line end."""
+        """Return line `number` (counted from 1), without its line ending."""
         start = self._line_starts[number - 1]
         end = self.text.find("\n", start)
         return self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
@@ -66,36 +66,36 @@ class Span:
 
     @property
     def line(self) -> int:
-        """Line of the first character, from 1."""
+        """Line of the first character, counted from 1."""
         return self.source.position(self.start)[0]
 
     @property
     def column(self) -> int:
-        """Column of the first character, from 1."""
+        """Column of the first character, counted from 1."""
         return self.source.position(self.start)[1]
 
     @property
     def text(self) -> str:
-        """The characters themselves."""
+        """The text of the span."""
         return self.source.text[self.start : self.end]
 
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding: a sentence in lower case with names in backticks, its place, facts, and an action."""
+    """An error or warning: a lowercase sentence with names in backticks, its position, notes, and help."""
 
     code: str
-    """`E` (error) or `W` (warning) and three digits; `netc explain CODE` tells more."""
+    """`E` (error) or `W` (warning) and three digits; `netc explain CODE` shows its documentation."""
     message: str
     span: Span | None = None
     notes: tuple[str, ...] = ()
     """Facts, with numbers."""
     help: str | None = None
-    """What the user can do, only where there is something."""
+    """What the user can do, if anything."""
     field: str | None = None
-    """The field of the layer that is at fault (`kernel_size`), for whoever knows where it stands."""
+    """The field of the layer with the error (`kernel_size`), from which the position is determined later."""
     strict: bool = False
-    """A warning that counts as an error, because the user asked for it (`--strict`)."""
+    """Whether a warning is treated as an error (`--strict`)."""
 
     @property
     def severity(self) -> str:
@@ -104,21 +104,21 @@ class Diagnostic:
 
     @property
     def file(self) -> str | None:
-        """The name of the file, None for a finding that has no place."""
+        """The name of the file, None for a diagnostic without a position."""
         return self.span.source.name if self.span else None
 
     @property
     def line(self) -> int | None:
-        """Line, from 1."""
+        """Line, counted from 1."""
         return self.span.line if self.span else None
 
     @property
     def column(self) -> int | None:
-        """Column, from 1."""
+        """Column, counted from 1."""
         return self.span.column if self.span else None
 
     def render(self) -> str:
-        """The finding as the command line shows it, without colour.
+        """Return the diagnostic as the command line shows it, without color.
 
         >>> source = Source("net.prototxt", 'type: "Poling"')
         >>> place = Span(source, 6, 14)
@@ -140,7 +140,7 @@ class Diagnostic:
         gutter = " " * len(str(number))
         text = self.span.source.line(number)
         width = max(1, min(self.span.end - self.span.start, len(text) - column + 1))
-        if len(text) > 160:  # a net on one line: show the neighbourhood
+        if len(text) > 160:  # a net on one line: show only the surrounding text
             cut = max(0, column - 60)
             text, column = text[cut : cut + 160], column - cut
             width = max(1, min(width, len(text) - column + 1))
@@ -159,9 +159,9 @@ class Diagnostic:
 
 
 class NetcError(Exception):
-    """A fault of the input: a file, a net, an option or a value that arrived at run time.
+    """An error in the input: in a file, a net, an option or a value at run time.
 
-    Raised with a message and the parts of a Diagnostic, or with finished diagnostics:
+    Created from a message and the parts of a Diagnostic, or from diagnostics:
 
     >>> NetcError("kernel is larger than its input", field="kernel_size").diagnostics[0].field
     'kernel_size'
@@ -185,26 +185,26 @@ class NetcError(Exception):
         super().__init__("\n".join(d.message for d in found))
 
     def at(self, span: Span | None, *notes: str) -> NetcError:
-        """The same error with `span` where it has no place yet, and `notes` behind its own."""
+        """Return the error with `span` for diagnostics without a position, and with `notes` appended."""
         return NetcError(replace(d, span=d.span or span, notes=(*d.notes, *notes)) for d in self.diagnostics)
 
     def render(self) -> str:
-        """All findings as the command line shows them."""
+        """Return all diagnostics as the command line shows them."""
         return render(self.diagnostics)
 
 
 @dataclass
 class Report:
-    """Collects findings, so that one run tells of all of them."""
+    """Collects diagnostics, so that all of them are reported in one run."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
     _seen: set[Diagnostic] = field(default_factory=set, repr=False, compare=False)
     _counted: int = field(default=0, repr=False, compare=False)
-    """How many of the list are in `_seen`."""
+    """Number of diagnostics in `_seen`."""
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Note a finding, once."""
-        if self._counted != len(self.diagnostics):  # somebody changed the list
+        """Add a diagnostic unless it has already been added."""
+        if self._counted != len(self.diagnostics):  # the list was modified from outside
             self._seen, self._counted = set(self.diagnostics), len(self.diagnostics)
         if diagnostic not in self._seen:
             self._seen.add(diagnostic)
@@ -214,39 +214,39 @@ class Report:
     def error(
         self, code: str, message: str, span: Span | None = None, notes: Sequence[str] = (), help: str | None = None
     ) -> None:
-        """Note a finding; the code's first letter tells error from warning."""
+        """Add a diagnostic; the first letter of the code determines whether it is an error or a warning."""
         self.add(Diagnostic(code, message, span, tuple(notes), help))
 
     warning = error
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
-        """Note several findings."""
+        """Add several diagnostics."""
         for diagnostic in diagnostics:
             self.add(diagnostic)
 
     @property
     def errors(self) -> list[Diagnostic]:
-        """The findings that are errors."""
+        """The diagnostics that are errors."""
         return [d for d in self.diagnostics if d.severity == "error"]
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """The findings that are warnings."""
+        """The diagnostics that are warnings."""
         return [d for d in self.diagnostics if d.severity == "warning"]
 
     def raise_errors(self) -> None:
-        """Raise NetcError with all errors found so far, in the order of the file, if there is one."""
+        """Raise NetcError with all errors, sorted by file and position, if there are any."""
         if self.errors:
             raise NetcError(in_order(self.errors))
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Findings by file and place; those without a place come first."""
+    """Sort diagnostics by file and position; those without a position come first."""
     return sorted(diagnostics, key=lambda d: (d.file or "", d.span.start if d.span else -1))
 
 
 def render(diagnostics: Sequence[Diagnostic]) -> str:
-    """Findings as text, at most MAX_SHOWN errors, a blank line between two."""
+    """Return diagnostics as text, separated by blank lines, with at most MAX_SHOWN errors."""
     shown: list[str] = []
     errors = hidden = 0
     for diagnostic in diagnostics:
@@ -261,7 +261,7 @@ def render(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number and the noun that it counts, in the singular or plural.
+    """Return a number with its noun in the singular or plural.
 
     >>> [counted(n, noun) for n, noun in ((1, "top"), (2, "top"), (0, "axis"), (3, "class"), (2, "param entry"))]
     ['1 top', '2 tops', '0 axes', '3 classes', '2 param entries']
@@ -277,7 +277,7 @@ def _plural(noun: str) -> str:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """A help line that names the nearest candidate, None where none is near.
+    """Return a help text that names the most similar candidate, None if none is similar.
 
     >>> did_you_mean("Poling", ["Pooling", "ReLU"])
     'did you mean `Pooling`?'
@@ -288,7 +288,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def _visible(text: str) -> str:
-    """Control characters of a stranger's file as escapes: they must not steer a terminal."""
+    """Escape control characters, which could control the terminal if the file is not trusted."""
     return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
 
 

@@ -1,35 +1,36 @@
-"""What can be said of a net without running it. Never imports torch, prints nothing.
+"""Static analysis of nets and solvers. Never imports torch and prints nothing.
 
-checking.py    check: every fault of a net, or of a solver and its nets, in every state that the file names
-nets.py        all that is asked of one net file
-runs.py        the states of a file, each with its graph and findings
-files.py       the files that a net names: missing here, or under an absolute path
-solvers.py     a solver's settings and its nets
-wiring.py      warnings about blobs: a top that nothing uses, an unsafe in-place layer
-learning.py    warnings about layers that learn, or tell how well: BatchNorm, losses, labels
-naming.py      warnings about names that nothing else mentions, and layers that only one phase learns
-costs.py       summary: parameters, multiply-adds, memory and receptive fields, layer by layer
-tables.py      a summary as text, JSON, CSV and Markdown
-differences.py diff: two nets compared by meaning
-explanations.py explain: the page of a code or of a layer type
-error_pages.py the page of each code
-layer_pages.py the documentation of each layer type
+file_check.py         check: every error of a net, or of a solver and its nets, in every state of the file
+net_check.py          all checks of one net file
+phase_nets.py         the states of a file, each with its graph and diagnostics
+solver_check.py       a solver's settings and its nets
+referenced_files.py   files that a net refers to: missing, or with an absolute path
+dataflow_warnings.py  warnings about blobs: unused tops, unsafe in-place layers
+training_warnings.py  warnings about training: BatchNorm, losses, labels
+name_warnings.py      warnings about names that are used only once, and layers that only one phase learns
+net_summary.py        summary: a net's cost, layer by layer
+net_cost.py           parameters, multiply-adds, memory and receptive fields
+summary_table.py      a summary as text, JSON, CSV and Markdown
+net_diff.py           diff: semantic comparison of two nets
+explanations.py       explain: the page of a code or of a layer type
+error_pages.py        the page of each code
+layer_pages.py        the documentation of each layer type
 
-Warnings that come from here, each of which can be switched off (`--ignore`):
+Warnings of this package, each of which can be disabled (`--ignore`):
 
-    W020  a file that is named and not here
-    W021  a folder for snapshots that is not here
-    W101  a top that nothing uses
-    W102  an in-place layer that overwrites what another needs
+    W020  a file that does not exist
+    W021  a snapshot directory that does not exist
+    W101  an unused top
+    W102  an in-place layer that overwrites a blob that another layer needs
     W103  BatchNorm without Scale
     W104  a loss with `loss_weight: 0`
-    W105  labels whose shape is not the loss's, though their number is
+    W105  labels that match the predictions in number but not in shape
     W106  layers that only the train net or only the test net learns
-    W107  a stage or a name that nothing else mentions
+    W107  a stage or parameter name that is used only once
     W108  an absolute path
     W109  a net without layers
 
-Names are imported on first use: a check needs no table.
+Names are imported on first use, so that a check does not import the summary.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Warnings about blobs: tops that nothing uses, and in-place layers that overwrite what another layer needs."""
+"""Warnings about blobs: unused tops, and in-place layers that overwrite a blob that another layer needs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from netc.ir.graph import Graph, Node
 from netc.ir.liveness import Liveness
 
 RESULTS = ("metric", "score", "opaque")
-"""Roles of layers whose tops are for the user of the net."""
+"""Roles of layers whose tops are results of the net."""
 RIGHT = "netc computes the correct gradient in either case, Caffe does not"
 
 
 def unused_tops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """W101 for tops that no layer reads, where they do not look like results of the net.
+    """Yield W101 for tops that no layer reads and that are unlikely to be results of the net.
 
-    Never for losses and metrics, nor in a net of data layers only. In a net with a loss, for every other layer; in a
-    net without one, for data layers and for inner layers whose type rarely ends a net.
+    Losses, metrics and nets that consist of data layers are excluded. In a net with a loss, all other layers are
+    checked; in a net without one, data layers and inner layers whose type is rarely the last of a net.
     """
     last = max((i for i, node in enumerate(graph.nodes) if _learned(graph, node)), default=-1)
     weighted = {name for name, _ in graph.losses}
@@ -48,7 +48,7 @@ def _learned(graph: Graph, node: Node) -> bool:
 
 
 def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """W102 for in-place layers that Caffe refuses, or computes wrong gradients for."""
+    """Yield W102 for in-place layers that Caffe rejects or computes wrong gradients for."""
     producers = {top: node for node in graph.nodes for top in node.tops}
     order = {node.key: index for index, node in enumerate(graph.nodes)}
     live = Liveness(graph)
@@ -72,7 +72,7 @@ def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic
 def _problem(
     graph: Graph, node: Node, producer: Node | None, bottom: str, order: dict[str, int], live: Liveness
 ) -> tuple[str, ...] | None:
-    """What is wrong with overwriting a bottom, and notes with the reason."""
+    """The problem with overwriting a bottom and notes with the reason, None if there is none."""
     blob = graph.values[bottom].blob
     others = [r for r in graph.readers[bottom] if r.key != node.key]
     if others:
@@ -101,7 +101,7 @@ def _problem(
 
 
 def _rearranged(node: Node, blob: str) -> tuple[str, ...] | None:
-    """What is wrong with overwriting a bottom that gets no gradient."""
+    """The problem with overwriting a bottom that gets no gradient, None if there is none."""
     if not node.layer.rearranges:
         return None
     note = f"its forward pass overwrites elements of `{blob}` that it has yet to read"

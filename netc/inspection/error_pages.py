@@ -11,12 +11,12 @@ FOLDER = Path(__file__).parent.parent / "errors"
 
 
 def codes() -> dict[str, str]:
-    """Every code, with the sentence that heads its page."""
+    """Return every code with the heading of its page."""
     return {path.stem: _heading(path) for path in sorted(FOLDER.glob("[EW][0-9][0-9][0-9].md"))}
 
 
 def code_page(code: str) -> str:
-    """The page of a code: what it means, an example, and what to do. Raises NetcError E100 for an unknown code."""
+    """Return the page of a code: meaning, example and remedy. Raises NetcError E100 for an unknown code."""
     name = code.strip().upper()
     known = {path.stem: path for path in FOLDER.glob("[EW][0-9][0-9][0-9].md")}
     if name not in known:

@@ -12,9 +12,9 @@ CODE = re.compile(r"[EW]\d{3}", re.IGNORECASE)
 
 
 def explain(word: str) -> str:
-    """The page of a code (`E010`) or of a layer type (`Pooling`), as text.
+    """Return the page of a code (`E010`) or of a layer type (`Pooling`) as text.
 
-    Raises NetcError E100 for a word that is neither; its help names the most similar ones.
+    Raises NetcError E100 for a word that is neither; its help suggests a similar one.
     """
     if CODE.fullmatch(word.strip()):
         return code_page(word)

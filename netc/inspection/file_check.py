@@ -1,4 +1,4 @@
-"""check: every fault of a net, or of a solver and its nets, in one run."""
+"""check: reports every error of a net, or of a solver and its nets, in one run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 
 STRICT = frozenset(("W001", "W002", "W003", "W020", "W021"))
-"""Warnings that `strict` makes errors: what BVLC's schema does not have, and what is named and not here."""
+"""Warnings that `strict` turns into errors: names that are not part of BVLC's schema, and missing files."""
 
-NO_NET = ("E005", "E033")
-"""A file that is damaged or hostile, and a template that nothing fills: no net of which more could be said."""
+UNCHECKABLE = ("E005", "E033")
+"""Errors after which a file is not checked any further: nested too deeply, or a template that is not filled."""
 
 
 def check(
@@ -33,17 +33,16 @@ def check(
     strict: bool = False,
     ignore: Collection[str] = (),
 ) -> list[Diagnostic]:
-    """Everything that is found wrong with a net, or with a solver and its nets, in the order of the files.
+    """Return all diagnostics of a net, or of a solver and its nets, in the order of the files.
 
-    Both phases of a net are looked at, and every stage and level that its rules name; where `stages` or `level` are
-    given, only that state. `shapes` gives the shapes of blobs that only data would tell, `values` fill the places of a
-    template. `ignore` holds codes of warnings that are not wanted. `dialect` names the fork of Caffe that the nets are
-    for, where their content does not tell. With `strict` only BVLC's schema counts, and files that are named must be
-    there.
-    Never raises for what a file says; a file that cannot be read is a finding too.
+    Both phases of a net are checked with every stage and level that its rules name; if `stages` or `level` is passed,
+    only that state. `shapes` are the shapes of blobs that otherwise depend on data. `values` fill the placeholders of a
+    template. `ignore` contains the codes of warnings to drop. `dialect` is the fork of Caffe that the nets are for, if
+    their content does not identify it. With `strict`, names must be part of BVLC's schema and files must exist.
+    Never raises for the content of a file; a file that cannot be read results in a diagnostic too.
     """
     collecting = gc.isenabled()
-    gc.disable()  # trees and graphs are kept to the end: the collector would walk them again and again, in vain
+    gc.disable()  # trees and graphs are kept until the end, so repeated collections would only cost time
     try:
         definition = read(path, values, strict, dialect)
         found = list(definition.report.diagnostics)
@@ -53,7 +52,7 @@ def check(
     finally:
         if collecting:
             gc.enable()
-    needed = {d.span for d in found if d.code == "E008"}  # the warning told of the same word
+    needed = {d.span for d in found if d.code == "E008"}  # these have a W003 at the same position
     found = [d for d in found if d.code != "W003" or d.span not in needed]
     wanted = (d for d in found if d.code not in ignore or d.severity == "error")
     return in_order(replace(d, strict=True) if strict and d.code in STRICT else d for d in wanted)
@@ -67,15 +66,15 @@ def _check(
     strict: bool,
     dialect: str | None,
 ) -> list[Diagnostic]:
-    if any(d.code in NO_NET for d in definition.report.diagnostics):
+    if any(d.code in UNCHECKABLE for d in definition.report.diagnostics):
         return []
     if isinstance(definition, SolverDefinition):
         if definition.has_syntax_errors:
             return []
         return check_solver(definition, shapes, strict, dialect)
     base = definition.state("TEST", Fields({"level": level, "stage": stages} if level or stages else {}))
-    asked = [replace(base, phase=phase) for phase in PHASES] if level or stages else definition.states(base)
-    found = [*check_net(definition, (), asked, shapes)[0], *unused_shapes(definition, shapes or {})]
-    if definition.has_syntax_errors:  # what is missing gives rise to warnings that are none
+    states = [replace(base, phase=phase) for phase in PHASES] if level or stages else definition.states(base)
+    found = [*check_net(definition, (), states, shapes)[0], *unused_shapes(definition, shapes or {})]
+    if definition.has_syntax_errors:  # the missing part would cause spurious warnings
         found = [d for d in found if d.severity == "error"]
     return found

@@ -1,4 +1,4 @@
-"""The documentation of layer types by name: as a value for editors, and as a page of text for `netc explain`."""
+"""The documentation of layer types by name: as a value for editors, and as text for `netc explain`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from netc.ir.documentation import LayerDocumentation, ParameterDocumentation
 from netc.layers import layer_classes, registry
 
 WIDTH = 100
-"""Columns of a page."""
+"""Width of a page in columns."""
 
 
 def layer_types() -> list[str]:
-    """The names of all layer types, sorted."""
+    """Return the names of all layer types, sorted."""
     return sorted(registry())
 
 
 def layer_documentation(name: str, dialect: str | None = None) -> LayerDocumentation:
-    """The documentation of a layer type, by its name in any case or by its name in V1 files.
+    """Return the documentation of a layer type, by its case-insensitive name or its name in V1 files.
 
-    `dialect` selects one of several meanings (`""` is BVLC's); without it the documentation is that of BVLC's meaning,
-    or of the first dialect. Imports neither torch nor protobuf. Raises NetcError E100 for an unknown name or dialect.
+    `dialect` selects one of several meanings (`""` is BVLC's); the default is BVLC's meaning, or that of the first
+    dialect. Imports neither torch nor protobuf. Raises NetcError E100 for an unknown name or dialect.
 
     >>> layer_documentation("INNER_PRODUCT").parameters[0].fields
     ('inner_product_param.num_output',)
@@ -37,7 +37,7 @@ def layer_documentation(name: str, dialect: str | None = None) -> LayerDocumenta
 
 
 def layer_meanings(name: str) -> tuple[LayerDocumentation, ...]:
-    """The documentation of every meaning of a layer type, BVLC's first. Raises NetcError E100 for an unknown name."""
+    """Return the documentation of every meaning of a layer type, BVLC's first. Raises NetcError E100 if unknown."""
     wanted = _key(name)
     for type_name, cls in registry().items():
         if wanted in (_key(type_name), _key(cls.v1 or "")):
@@ -47,7 +47,7 @@ def layer_meanings(name: str) -> tuple[LayerDocumentation, ...]:
 
 
 def layer_page(name: str) -> str:
-    """The documentation of every meaning of a layer type as text. Raises NetcError E100 for an unknown name."""
+    """Return the documentation of every meaning of a layer type as text. Raises NetcError E100 for an unknown name."""
     return "\n\n".join("\n".join(_lines(one)) for one in layer_meanings(name)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Warnings about names that nothing else mentions, and about layers that only one phase learns."""
+"""Warnings about names that are used only once, and about layers that only one phase learns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from netc.ir.dims import known, text
 from netc.ir.graph import Graph, Node
 
 NEAR = 0.75
-"""How alike two names are, by difflib's ratio, for one to be taken for a misspelling of the other."""
+"""Minimum similarity (difflib's ratio) for a name to be considered a misspelling of another."""
 FEW = 5
-"""How many names are listed."""
+"""Maximum number of names that a message lists."""
 
 
 def lone_names(net: NetDefinition) -> Iterator[Diagnostic]:
-    """W107 for stages and shared parameters that are named once, though others are named nearly alike."""
+    """Yield W107 for stages and shared parameters that are used once and have a name similar to another."""
     for kind in ("stage", "parameter"):
         yield from _lone(kind, list(net.mentions(kind)))
 
@@ -36,7 +36,7 @@ def _lone(what: str, named: list[tuple[str, Span | None]]) -> Iterator[Diagnosti
 
 
 def misspelling(name: str, known_names: Iterable[str]) -> str | None:
-    """The name that this one looks like a misspelling of; names that differ in their numbers are others.
+    """Return the name that this one may be a misspelling of, if any; names with different numbers are distinct.
 
     >>> misspelling("depoly", ["deploy"]), misspelling("conv2_w", ["conv1_w"]), misspelling("conv1_W", ["conv1_w"])
     ('deploy', None, 'conv1_w')
@@ -52,14 +52,14 @@ def _numbers(name: str) -> str:
 
 
 def _is_counterpart(one: str, other: str) -> bool:
-    """Whether two names differ in a suffix of their own: `conv_w` and `conv_b`, `train` and `train-set`."""
+    """Whether two names differ only in their suffix: `conv_w` and `conv_b`, `train` and `train-set`."""
     if one.startswith(other) or other.startswith(one):
         return True
     return len(one) == len(other) and one[:-1] == other[:-1] and one[-1].lower() != other[-1].lower()
 
 
 def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[NetDefinition]) -> Iterator[Diagnostic]:
-    """W107 for stages that a solver names and no rule of its nets does."""
+    """Yield W107 for stages of a solver that no rule of its nets mentions."""
     mentioned = {name for net in nets for name, _ in net.mentions("stage")}
     for name, span in stages:
         if name not in mentioned:
@@ -68,12 +68,12 @@ def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[N
             yield Diagnostic("W107", f"no layer rule mentions the stage `{name}`", span, (), help)
 
 
-def one_sided(runs: Sequence[PhaseNet]) -> Iterator[Diagnostic]:
-    """W106 for layers that only the train net or only the test net learns, E204 for blobs of other shapes.
+def one_sided(nets: Sequence[PhaseNet]) -> Iterator[Diagnostic]:
+    """Yield W106 for layers that only the train net or only the test net learns, and E204 for different blob shapes.
 
-    The nets compared are the first of each phase: those without further stages.
+    Compares the first net of each phase, which has no additional stages.
     """
-    train, test = (next((run for run in runs if run.state.phase == phase), None) for phase in ("TRAIN", "TEST"))
+    train, test = (next((net for net in nets if net.state.phase == phase), None) for phase in ("TRAIN", "TEST"))
     if train and test and not train.report.errors and not test.report.errors:
         yield from compare_learned(train.graph, test.graph)
 
@@ -89,13 +89,13 @@ def compare_learned(train: Graph, test: Graph) -> Iterator[Diagnostic]:
 
 
 def _learned(graph: Graph) -> dict[str, Node]:
-    """Nodes with blobs that a file holds, by name."""
+    """Nodes with learned blobs and known shapes, by name."""
     inferred = (n for n in graph.nodes if all(graph.shape(v) is not None for v in (*n.bottoms, *n.tops)))
     return {node.name: node for node in inferred if graph.weights(node)}
 
 
 def _missing(these: dict[str, Node], others: dict[str, Node], which: str, note: str) -> Iterator[Diagnostic]:
-    # Weights that are shared by name with a layer that both nets have are trained and tested there.
+    # Weights shared by name with a layer of both nets are trained and tested there.
     shared = {param.name for node in others.values() for param in node.param_specs if param.name}
     alone = [
         node
@@ -122,7 +122,7 @@ def _reshaped(train: Graph, ours: Node, test: Graph, theirs: Node) -> Iterator[D
 
 
 def unused_shapes(net: NetDefinition, shapes: Collection[str]) -> Iterator[Diagnostic]:
-    """W039 for blobs whose shapes are given though no layer without bottoms gives them."""
+    """Yield W039 for blobs whose shapes are specified although they are not the top of a layer without bottoms."""
     inputs = {top for layer in net.layers if not layer.bottoms for top in layer.tops}
     for blob in shapes:
         if blob not in inputs:

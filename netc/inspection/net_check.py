@@ -1,4 +1,4 @@
-"""One net file: everything that is asked of each of its nets, and of all of them together."""
+"""All checks of one net file: of each of its nets, and of all of them together."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Set as AbstractSet
 
 from netc.diagnostics import Diagnostic
 from netc.frontends import NetDefinition
-from netc.inspection import dataflow_warnings as wiring
-from netc.inspection import name_warnings as naming
-from netc.inspection import training_warnings as learning
-from netc.inspection.phase_nets import PhaseNet, findings, runs
+from netc.inspection import dataflow_warnings, name_warnings, training_warnings
+from netc.inspection.phase_nets import PhaseNet, findings, phase_nets
 from netc.inspection.referenced_files import SourceProbe, check_path
 from netc.ir.dims import Shape
 from netc.ir.graph import Graph, State
 
 Rule = Callable[[Graph, AbstractSet[str]], Iterable[Diagnostic]]
-"""What is asked of a graph; the set holds blobs that layers read which are not in the graph because of a fault."""
+"""Checks a graph; the set contains the bottoms of layers that are missing from the graph because of an error."""
 
 
 def check_net(
@@ -25,41 +23,41 @@ def check_net(
     possible: Iterable[State],
     shapes: Mapping[str, Shape] | None = None,
 ) -> tuple[list[Diagnostic], list[PhaseNet]]:
-    """What is wrong with a net in these states, and the nets themselves.
+    """Return the diagnostics of a net in these states, and the nets themselves.
 
-    The states `wanted` must be sound, each; of those that are only `possible`, see `phase_nets.is_meant`. Nothing more
-    is said of layers with an error in the report of the definition.
+    Every `wanted` state must be valid; for `possible` ones, see `phase_nets.is_relevant`. Layers with an error in the
+    report of the definition have no further diagnostics.
     """
     probe = SourceProbe()
-    found = runs(net, wanted, possible, probe, shapes)
-    told = [] if net.layers else [Diagnostic("W109", "the net has no layers", net.span)]
-    told += [d for path in net.files() for d in check_path(path)]
-    told += probe.warnings
-    told += findings(net, found, lambda run: _built(run, net.is_complete))
+    nets = phase_nets(net, wanted, possible, probe, shapes)
+    found = [] if net.layers else [Diagnostic("W109", "the net has no layers", net.span)]
+    found += [d for path in net.files() for d in check_path(path)]
+    found += probe.warnings
+    found += findings(net, nets, lambda one: _build_diagnostics(one, net.is_complete))
     for rule in RULES:
-        told += findings(net, found, _on(net, rule, sound=not net.report.errors))
-    told += naming.lone_names(net)
-    told += naming.one_sided(found)
-    return told, found
+        found += findings(net, nets, _applied(net, rule, valid=not net.report.errors))
+    found += name_warnings.lone_names(net)
+    found += name_warnings.one_sided(nets)
+    return found, nets
 
 
-RULES: tuple[Rule, ...] = (*wiring.RULES, *learning.RULES)
-"""What is asked of each graph of a file."""
+RULES: tuple[Rule, ...] = (*dataflow_warnings.RULES, *training_warnings.RULES)
+"""The checks of each graph of a file."""
 
 
-OF_SOUND_NETS: tuple[Rule, ...] = (wiring.unused_tops,)
-"""What is asked only of nets without an error: a bottom that is misspelt leaves a top unused."""
+OF_VALID_NETS: tuple[Rule, ...] = (dataflow_warnings.unused_tops,)
+"""Checks of nets without errors only: a misspelled bottom leaves a top unused."""
 
 
-def _built(run: PhaseNet, read_whole: bool) -> list[Diagnostic]:
-    """What was found in building a net; a file that was not read as a whole may have held what its bottoms name."""
-    return [d for d in run.report.diagnostics if read_whole or d.code != "E011"]
+def _build_diagnostics(net: PhaseNet, is_complete: bool) -> list[Diagnostic]:
+    """The diagnostics of building a net; if the file was not read completely, missing bottoms are ignored."""
+    return [d for d in net.report.diagnostics if is_complete or d.code != "E011"]
 
 
-def _on(net: NetDefinition, rule: Rule, sound: bool) -> Callable[[PhaseNet], Iterable[Diagnostic]]:
-    def asked(run: PhaseNet) -> Iterable[Diagnostic]:
-        if rule in OF_SOUND_NETS and not (sound and not run.report.errors):
+def _applied(net: NetDefinition, rule: Rule, valid: bool) -> Callable[[PhaseNet], Iterable[Diagnostic]]:
+    def check(one: PhaseNet) -> Iterable[Diagnostic]:
+        if rule in OF_VALID_NETS and not (valid and not one.report.errors):
             return ()
-        return rule(run.graph, run.lost(net))
+        return rule(one.graph, one.lost(net))
 
-    return asked
+    return check

@@ -1,8 +1,8 @@
-"""diff: two nets compared by what they mean, not by how they are written.
+"""diff: compares two nets semantically, not textually.
 
-Layers are the same layer where they have the same name; else, where they are of the same type with the same parameters
-and read the same values: then the layer was renamed. Names of blobs, in-place use, comments, order and defaults that
-are written out mean nothing. A layer that was put in or taken out is told of once, not at its reader again.
+Two layers are matched if they have the same name; otherwise, if they have the same type and parameters and read the
+same values, in which case the layer was renamed. Names of blobs, in-place use, comments, order and explicit defaults
+are ignored. An added or removed layer is reported once, and not as a change of the layers that read it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from netc.ir.parameters import ParamSpec
 
 @dataclass(frozen=True)
 class Change:
-    """What is different about one layer."""
+    """The difference of one layer."""
 
     kind: str
     """`added`, `removed`, `renamed` or `changed`."""
     layer: str
-    """Its name; in the first net where it is in both."""
+    """Its name; if it is in both nets, that in the first."""
     type: str
     name: str = ""
-    """Its name in the second net, where it was renamed."""
+    """Its name in the second net if it was renamed."""
     details: tuple[str, ...] = ()
-    """What changed, a line each."""
+    """The changes, one line each."""
 
     def __str__(self) -> str:
         head = f"{_SIGNS[self.kind]} {self.layer or '(unnamed)'} ({self.type})" + (
@@ -52,10 +52,10 @@ _SIGNS = {"added": "+", "removed": "-", "renamed": "~", "changed": "~"}
 
 @dataclass(frozen=True)
 class NetDifference:
-    """How two nets differ, true where they do. `print` shows it."""
+    """The differences of two nets; true if there are any. `str()` returns a readable list."""
 
     changes: tuple[tuple[str, Change], ...]
-    """Each with the phases it is true of: `TRAIN`, `TEST`, or `` for both."""
+    """Each change with its phase: `TRAIN`, `TEST`, or `` for both."""
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -65,7 +65,7 @@ class NetDifference:
         return "\n".join(shown) or "the nets are equivalent"
 
     def to_json(self) -> str:
-        """A list of objects with the fields of Change, and `phase`."""
+        """Return a JSON list of objects with the fields of Change and `phase`."""
         plain = [{**dataclasses.asdict(change), "phase": phase or None} for phase, change in self.changes]
         return json.dumps(plain, indent=2)
 
@@ -79,13 +79,13 @@ def diff(
     shapes: Mapping[str, Shape] | None = None,
     values: Mapping[str, str] | None = None,
 ) -> NetDifference:
-    """How the second net differs from the first, in both phases. Raises NetcError for nets that are not sound."""
+    """Compare two nets in both phases. Raises NetcError for nets with errors."""
     nets = [_read(path, values) for path in (one, other)]
-    asked = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
+    changes = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
     found: dict[Change, list[str]] = {}
     compared = [phase for phase in PHASES if any(is_fed(net, State(phase, level, tuple(stages))) for net in nets)]
     for phase in compared or PHASES:
-        states = [net.state(phase, asked) for net in nets]
+        states = [net.state(phase, changes) for net in nets]
         graphs = [checked_graph(net, state, SourceProbe(), shapes) for net, state in zip(nets, states)]
         _raise([d for _, report in graphs for d in report.errors])
         for change in _Comparison(graphs[0][0], graphs[1][0]).changes():
@@ -107,7 +107,7 @@ def _raise(errors: Sequence[Diagnostic]) -> None:
 
 
 class _Comparison:
-    """Two graphs, and which node of one is which of the other."""
+    """Two graphs, and the mapping between their nodes."""
 
     def __init__(self, one: Graph, other: Graph) -> None:
         self.one, self.other = one, other
@@ -119,12 +119,12 @@ class _Comparison:
         for node in one.nodes:
             if theirs.get(node.name):
                 self.twins[node.key] = theirs[node.name].pop(0)
-        self.makers = [{top: node for node in graph.nodes for top in node.tops} for graph in (one, other)]
+        self.producers = [{top: node for node in graph.nodes for top in node.tops} for graph in (one, other)]
         self.matched = [set(self.twins), {node.key for node in self.twins.values()}]
         self._renamed()
 
     def _renamed(self) -> None:
-        """Match what is left by meaning, front to back, so that a renamed layer helps to know its readers."""
+        """Match the remaining nodes by type, parameters and bottoms, in order, so that readers of a match can match."""
         left = [node for node in self.other.nodes if node.key not in self.matched[1]]
         for node in self.one.nodes:
             if node.key in self.matched[0]:
@@ -137,7 +137,7 @@ class _Comparison:
                 self.matched[1].add(twin.key)
 
     def changes(self) -> Iterator[Change]:
-        """Every difference, in the order of the first net, then what is only in the second."""
+        """Yield every difference in the order of the first net, then the layers that only the second has."""
         for node in self.one.nodes:
             twin = self.twins.get(node.key)
             if twin is None:
@@ -178,10 +178,10 @@ class _Comparison:
         return all(self._source(0, a) == self._source(1, b) for a, b in zip(node.bottoms, twin.bottoms))
 
     def _source(self, side: int, value: str) -> tuple[str, int] | str:
-        """Where a value comes from, past layers that only this net has: a node of the second net and its top."""
+        """The origin of a value, skipping unmatched layers: a node of the second net and its top, or an input."""
         graph = (self.one, self.other)[side]
-        while value in self.makers[side]:
-            node = self.makers[side][value]
+        while value in self.producers[side]:
+            node = self.producers[side][value]
             if node.key in self.matched[side]:
                 own = self.twins[node.key] if side == 0 else node
                 return (own.key, node.tops.index(value))
@@ -192,7 +192,7 @@ class _Comparison:
 
 
 def _fields(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
-    """The fields in which two values of one dataclass differ, nested ones by their own fields."""
+    """Yield the fields in which two instances of a dataclass differ, recursively."""
     for field in dataclasses.fields(one):
         a, b = getattr(one, field.name), getattr(other, field.name)
         if a == b or (field.name in PER_AXIS and _repeated(a) == _repeated(b)):
@@ -204,7 +204,7 @@ def _fields(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
 
 
 PER_AXIS = frozenset(("kernel", "stride", "pad", "dilation"))
-"""Parameters that hold a number for each spatial axis, or one for all."""
+"""Parameters with one number per spatial axis, or one for all axes."""
 
 
 def _repeated(values: Any) -> Any:
@@ -216,7 +216,7 @@ def _is_same(one: Layer, other: Layer) -> bool:
 
 
 def _params(node: Node, twin: Node) -> Iterator[str]:
-    """Differences of the settings of blobs."""
+    """Yield the differences of the `param` settings."""
     for index in range(max(len(node.param_specs), len(twin.param_specs))):
         a, b = node.param_spec(index), twin.param_spec(index)
         for field in dataclasses.fields(ParamSpec):

@@ -1,4 +1,4 @@
-"""summary: what a net costs, layer by layer."""
+"""summary: the cost of a net, layer by layer."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from netc.ir.graph import Graph
 
 @dataclass(frozen=True)
 class Summary(NetCost):
-    """What a net costs, layer by layer. `print` shows a table."""
+    """The cost of a net, layer by layer. `str()` returns a table."""
 
     def __str__(self) -> str:
         return as_text(self)
 
     def to_json(self) -> str:
-        """`rows` and `total` as JSON; null where unknown."""
+        """Return `rows` and `total` as JSON; unknown numbers are null."""
         return as_json(self)
 
     def to_csv(self) -> str:
-        """A head line and one a layer."""
+        """Return CSV with a header and one line per layer."""
         return as_csv(self)
 
     def to_markdown(self) -> str:
-        """A table, and the totals under it."""
+        """Return a Markdown table followed by the totals."""
         return as_markdown(self)
 
 
@@ -49,17 +49,18 @@ def summary(
     values: Mapping[str, str] | None = None,
     dialect: str | None = None,
 ) -> Summary:
-    """Shapes, parameters, multiply-adds, memory and receptive fields of a net, layer by layer.
+    """Compute shapes, parameters, multiply-adds, memory and receptive fields of a net, layer by layer.
 
-    `batch` replaces the first extent of every input that has the batch size of the file; `shapes` gives inputs the
-    file leaves open. Data that is not here leaves extents unknown. Raises NetcError for a net that is not sound.
+    `batch` replaces the first extent of every input that has the batch size of the file; `shapes` are the shapes of
+    inputs that the file does not define. Missing data results in unknown extents. Raises NetcError for a net with
+    errors.
     """
     net = read_net(path, values, dialect=dialect)
     net.report.raise_errors()
     for found in unused_shapes(net, shapes or {}):
         raise NetcError(found.message, help=found.help)
-    asked = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
-    state = net.state(phase_of(phase), asked)
+    changes = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
+    state = net.state(phase_of(phase), changes)
     probe = SourceProbe()
     graph, report = checked_graph(net, state, probe, shapes)
     if batch is not None:
@@ -71,7 +72,7 @@ def summary(
 
 
 def _resized(graph: Graph, batch: int) -> dict[str, Shape]:
-    """The shapes of all inputs that have the first one's batch size, with another."""
+    """The shapes, with another batch size, of all inputs that have the batch size of the first one."""
     shapes = {
         graph.values[top].blob: shape
         for node in graph.nodes

@@ -1,4 +1,4 @@
-"""The nets of a file: one for each state that its rules tell apart, with what is wrong in it."""
+"""The nets of a file: one for each state that its rules distinguish, with its diagnostics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from netc.ir.shapes import Probe
 from netc.layers import layer_classes
 
 DEPENDS_ON_STATE = ("E011", "E012")
-"""A bottom without its top, a top given twice: also what a state that nobody means looks like."""
+"""A bottom without a top, a top that is produced twice: such errors also occur in states that are never used."""
 
 
 @dataclass
@@ -28,21 +28,21 @@ class PhaseNet:
     chosen: tuple[bool, ...]
     """For each layer of the file, whether it is in this net."""
     wanted: bool
-    """The user or a solver asked for this state; others are only what the file's rules make possible."""
-    sound: frozenset[Origin] = field(init=False)
+    """Whether the user or a solver requested this state; others only follow from the rules of the file."""
+    valid: frozenset[Origin] = field(init=False)
     """The layers that were built."""
 
     def __post_init__(self) -> None:
-        self.sound = frozenset(node.origin for node in self.graph.nodes)
+        self.valid = frozenset(node.origin for node in self.graph.nodes)
 
     def lost(self, net: NetDefinition) -> frozenset[str]:
-        """Blobs that layers read which are in this net and could not be built: these are used, by nobody knows what."""
+        """The bottoms of layers of this net that could not be built: these blobs count as used."""
         own = (layer for layer, chosen in zip(net.layers, self.chosen) if chosen)
-        return frozenset(bottom for layer in own if layer not in self.sound for bottom in layer.bottoms)
+        return frozenset(bottom for layer in own if layer not in self.valid for bottom in layer.bottoms)
 
     @property
     def name(self) -> str:
-        """The net, for a note.
+        """The name of the net in notes.
 
         >>> PhaseNet(State("TRAIN", 0, ("a",)), Graph("", (), {}), Report(), (), False).name
         'the TRAIN net with stage `a`'
@@ -52,20 +52,20 @@ class PhaseNet:
         return f"the {self.state.phase} net" + (f" with stage {stages}" if stages else "") + level
 
 
-def runs(
+def phase_nets(
     net: NetDefinition,
     wanted: Iterable[State],
     possible: Iterable[State],
     probe: Probe,
     shapes: Mapping[str, Shape] | None = None,
 ) -> list[PhaseNet]:
-    """A net for each state that chooses other layers than those before it; asked-for ones first."""
+    """Build a net for each state whose set of layers differs from those of previous states; `wanted` states first."""
     found: dict[tuple[bool, ...], PhaseNet] = {}
-    for state, asked in [*((state, True) for state in wanted), *((state, False) for state in possible)]:
+    for state, requested in [*((state, True) for state in wanted), *((state, False) for state in possible)]:
         chosen = tuple(_chosen(net, layer, state) for layer in net.layers)
         if chosen not in found:
             graph, report = checked_graph(net, state, probe, shapes)
-            found[chosen] = PhaseNet(state, graph, report, chosen, asked)
+            found[chosen] = PhaseNet(state, graph, report, chosen, requested)
     return _with_sources(net, list(found.values()))
 
 
@@ -73,40 +73,40 @@ def _chosen(net: NetDefinition, layer: Origin, state: State) -> bool:
     try:
         return net.included(layer, state)
     except NetcError:
-        return True  # so that building reports it
+        return True  # the error is reported when the graph is built
 
 
 def _with_sources(net: NetDefinition, found: list[PhaseNet]) -> list[PhaseNet]:
-    """Without the possible nets that nothing feeds, as the TEST net of a file that is for training only."""
-    return [run for run in found if run.wanted or is_fed(net, run.state)] or found
+    """Drop the nets that are only possible and have no data, such as the TEST net of a file for training only."""
+    return [one for one in found if one.wanted or is_fed(net, one.state)] or found
 
 
 def is_fed(net: NetDefinition, state: State) -> bool:
-    """Whether a net has a layer that gives blobs and reads none, of whatever type."""
+    """Whether a net has a layer of any type with tops and without bottoms."""
     sources = (layer for layer in net.layers if layer.tops and not layer.bottoms and not _is_blob(layer))
     return any(_chosen(net, layer, state) for layer in sources)
 
 
 def _is_blob(layer: Origin) -> bool:
-    """Whether the layer's top is a blob that it learns (`Parameter`), which feeds nothing."""
+    """Whether the layer's top is a parameter that it learns (`Parameter`) and not data."""
     return any(meaning.top_is_blob for meaning in layer_classes(layer.type))
 
 
 def findings(
     net: NetDefinition, found: Sequence[PhaseNet], rule: Callable[[PhaseNet], Iterable[Diagnostic]]
 ) -> list[Diagnostic]:
-    """What a rule says of each net, the same fault once, with a note where only some of the nets have it."""
+    """Apply a rule to each net and merge equal diagnostics, with a note if only some of the nets are affected."""
     seen: dict[tuple[object, ...], tuple[Diagnostic, list[PhaseNet]]] = {}
-    for run in found:
-        told: set[tuple[object, ...]] = set()
-        for diagnostic in rule(run):
+    for one in found:
+        reported: set[tuple[object, ...]] = set()
+        for diagnostic in rule(one):
             key = _place(diagnostic)
-            if key in told:  # two faults at one place of one net
+            if key in reported:  # two problems at the same position of one net
                 key = (*key, diagnostic.message)
-            told.add(key)
-            seen.setdefault(key, (diagnostic, []))[1].append(run)
-    kept = ((d, having) for d, having in seen.values() if is_meant(net, d, having, found))
-    return [_noted(net, d, having, found) for d, having in kept]
+            reported.add(key)
+            seen.setdefault(key, (diagnostic, []))[1].append(one)
+    kept = ((d, affected) for d, affected in seen.values() if is_relevant(net, d, affected, found))
+    return [_noted(net, d, affected, found) for d, affected in kept]
 
 
 def _place(found: Diagnostic) -> tuple[object, ...]:
@@ -115,28 +115,28 @@ def _place(found: Diagnostic) -> tuple[object, ...]:
     return (found.code, found.span.source.name, found.span.start, found.span.end)
 
 
-def is_meant(net: NetDefinition, found: Diagnostic, having: list[PhaseNet], all_runs: Sequence[PhaseNet]) -> bool:
-    """Whether a finding is one: not where its layer is sound in another net that the file may be meant for.
+def is_relevant(net: NetDefinition, found: Diagnostic, affected: list[PhaseNet], nets: Sequence[PhaseNet]) -> bool:
+    """Whether to report a diagnostic, which may occur only in states that are never used.
 
-    In a net that was asked for all is. In the plain net of a phase an error that depends on the state is none where
-    a stage of the same phase makes the layer sound. What only nets with further stages have is told where no other
-    net makes the layer sound, or, of warnings, where every net with the layer has it.
+    Diagnostics of requested nets are always reported. An error that depends on the state is dropped if the layer is
+    valid in another net: of the same phase, if the error occurs in a net without additional stages. A warning that
+    occurs only in nets with additional stages is reported if it occurs in every net with the layer.
     """
     index = net.layer_of(found)
-    if index is None or any(run.wanted for run in having):
+    if index is None or any(one.wanted for one in affected):
         return True
-    least = min(len(run.state.stages) for run in all_runs)
-    plain = {run.state.phase for run in having if len(run.state.stages) == least}
+    least = min(len(one.state.stages) for one in nets)
+    plain = {one.state.phase for one in affected if len(one.state.stages) == least}
     if found.severity == "warning":
-        return bool(plain) or len(having) == sum(run.chosen[index] for run in all_runs)
-    others = [run for run in all_runs if not plain or run.state.phase in plain]
-    return found.code not in DEPENDS_ON_STATE or not any(net.layers[index] in run.sound for run in others)
+        return bool(plain) or len(affected) == sum(one.chosen[index] for one in nets)
+    others = [one for one in nets if not plain or one.state.phase in plain]
+    return found.code not in DEPENDS_ON_STATE or not any(net.layers[index] in one.valid for one in others)
 
 
-def _noted(net: NetDefinition, found: Diagnostic, having: list[PhaseNet], all_runs: Sequence[PhaseNet]) -> Diagnostic:
-    """The finding, with the net's name where the layer stands in other nets too, without this fault."""
+def _noted(net: NetDefinition, found: Diagnostic, affected: list[PhaseNet], nets: Sequence[PhaseNet]) -> Diagnostic:
+    """Add the name of the first affected net if the layer is also in other nets without this problem."""
     index = net.layer_of(found)
-    concerned = [run for run in all_runs if index is None or run.chosen[index]]
-    if len(having) >= len(concerned):
+    concerned = [one for one in nets if index is None or one.chosen[index]]
+    if len(affected) >= len(concerned):
         return found
-    return replace(found, notes=(*found.notes, f"in {having[0].name}"))
+    return replace(found, notes=(*found.notes, f"in {affected[0].name}"))

@@ -1,4 +1,4 @@
-"""The files that a net names: what is not here, and what only one machine has under that name."""
+"""The files that a net refers to: missing files, and absolute paths that other machines may not have."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from netc.ir.origin import FileReference, Origin
 
 
 def check_path(found: FileReference) -> Iterator[Diagnostic]:
-    """W020 where nothing is there, W108 where the path is absolute."""
-    if found.what and not is_here(found.path, found.span):
+    """Yield W020 if the file does not exist, and W108 if the path is absolute."""
+    if found.what and not file_exists(found.path, found.span):
         yield Diagnostic("W020", f"the {found.what} `{found.path}` does not exist", found.span)
     if is_absolute(found.path):
         yield Diagnostic(
@@ -28,11 +28,11 @@ def check_path(found: FileReference) -> Iterator[Diagnostic]:
         )
 
 
-def is_here(path: str, span: Span | None) -> bool:
-    """Whether there is a file or folder of that name, where Caffe or `paths.find` look for it."""
+def file_exists(path: str, span: Span | None) -> bool:
+    """Whether Caffe or `paths.find` would find a file or directory with that path."""
     try:
         return paths.find(path, span.source.name if span else None)[0].exists()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # an invalid path
         return False
 
 
@@ -46,25 +46,25 @@ def is_absolute(path: str) -> bool:
 
 
 class SourceProbe:
-    """Asks the sources of data layers for their records' shapes, each once; what is not here is no error."""
+    """Reads the record shapes of the sources of data layers, each once; a missing source is not an error."""
 
     def __init__(self) -> None:
-        self.asked: dict[Origin, Shapes | NetcError | None] = {}
+        self.results: dict[Origin, Shapes | NetcError | None] = {}
         self.warnings: list[Diagnostic] = []
-        """W020 for sources that are here, but cannot be opened."""
+        """W020 for sources that exist but cannot be opened."""
 
     def __call__(self, node: Node) -> Shapes | None:
-        """The shapes of one record, None where nothing is there to ask. Raises NetcError for a faulty source."""
+        """Return the shapes of one record, None if the source does not exist. Raises NetcError if it is invalid."""
         key = node.origin
-        if key not in self.asked:
-            self.asked[key] = self._ask(node)
-        answer = self.asked[key]
-        if isinstance(answer, NetcError):
-            raise answer
-        return answer
+        if key not in self.results:
+            self.results[key] = self._read(node)
+        result = self.results[key]
+        if isinstance(result, NetcError):
+            raise result
+        return result
 
-    def _ask(self, node: Node) -> Shapes | NetcError | None:
-        if not all(is_here(file.path, file.span) for file in node.origin.files() if file.what):
+    def _read(self, node: Node) -> Shapes | NetcError | None:
+        if not all(file_exists(file.path, file.span) for file in node.origin.files() if file.what):
             return None
         try:
             return record_shapes(node)
@@ -76,7 +76,7 @@ class SourceProbe:
 
 
 def writable_folder(path: str) -> str | None:
-    """What is wrong with a folder that is to be written to, None where nothing is."""
+    """Return why a directory cannot be written to, None if it can."""
     if not os.path.exists(path):
         return "does not exist"
     if not os.path.isdir(path):

@@ -1,4 +1,4 @@
-"""A solver and its nets, looked at together."""
+"""Checks a solver together with its nets."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from netc.frontends.reading import embedded_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
 from netc.inspection.phase_nets import PhaseNet
-from netc.inspection.referenced_files import check_path, is_absolute, is_here, writable_folder
+from netc.inspection.referenced_files import check_path, file_exists, is_absolute, writable_folder
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.graph import Phase, State
 from netc.ir.origin import FileReference
 
 
-class Use(NamedTuple):
-    """A net that the solver makes."""
+class NetUse(NamedTuple):
+    """A net that the solver creates."""
 
     net: NetDefinition
     state: State
@@ -33,7 +33,7 @@ def check_solver(
     strict: bool = False,
     dialect: str | None = None,
 ) -> list[Diagnostic]:
-    """What is wrong with a solver's settings, with each net that it makes, and with how they go together."""
+    """Return the diagnostics of a solver's settings, of each net that it creates, and of their combination."""
     solver = definition.fields
     found = [*_settings(solver), *(d for file in definition.files() for d in check_path(file)), *_folder(solver)]
     reader = _Reader(solver, strict, dialect)
@@ -56,7 +56,7 @@ def _settings(solver: Fields) -> list[Diagnostic]:
 
 
 def _folder(solver: Fields) -> Iterator[Diagnostic]:
-    """W021 where snapshots could not be written."""
+    """Yield W021 if snapshots cannot be written."""
     prefix, span = solver.get("snapshot_prefix", ""), solver.span("snapshot_prefix")
     if not prefix:
         return
@@ -82,14 +82,14 @@ class _Reader:
         self.missing = False
 
     def read(self, name: str, span: Span | None) -> NetDefinition | None:
-        """The net in a file, None where it is not here or cannot be read."""
+        """Return the net in a file, None if the file does not exist or cannot be read."""
         if name not in self.files:
-            self.files[name] = self._read(name) if is_here(name, span) else None
+            self.files[name] = self._read(name) if file_exists(name, span) else None
         self.missing = self.missing or self.files[name] is None
         return self.files[name]
 
     def embedded(self, fields: Fields) -> NetDefinition:
-        """The net that stands in the solver itself."""
+        """Return a net that is embedded in the solver."""
         return self.messages.setdefault(id(fields), embedded_net(fields, self.dialect))
 
     def _read(self, name: str) -> NetDefinition | None:
@@ -104,8 +104,8 @@ class _Reader:
         return net
 
 
-def _uses(solver: Fields, reader: _Reader) -> Iterator[Use]:
-    """The nets of a solver: the train net, test nets of their own, then those of the common net."""
+def _uses(solver: Fields, reader: _Reader) -> Iterator[NetUse]:
+    """Yield the nets of a solver: the train net, separate test nets, then test nets of the common file."""
     for field in ("train_net_param", "train_net", "net_param", "net"):
         if field in solver:
             yield from _use(solver, reader, field, 0, "TRAIN", solver.message("train_state"))
@@ -119,33 +119,33 @@ def _uses(solver: Fields, reader: _Reader) -> Iterator[Use]:
             yield from _use(solver, reader, field, index, "TEST", state)
 
 
-def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, state: Fields) -> Iterator[Use]:
+def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, state: Fields) -> Iterator[NetUse]:
     value = solver[field]
-    given = value[index] if isinstance(value, (list, tuple)) else value
-    net = reader.read(given, solver.span(field, index)) if isinstance(given, str) else reader.embedded(given)
+    one = value[index] if isinstance(value, (list, tuple)) else value
+    net = reader.read(one, solver.span(field, index)) if isinstance(one, str) else reader.embedded(one)
     if net is not None:
-        yield Use(net, net.state(phase, state))
+        yield NetUse(net, net.state(phase, state))
 
 
-def _nets(uses: list[Use], shapes: Mapping[str, Shape] | None) -> list[Diagnostic]:
-    """What is wrong with each net, and E204 and W106 for a train and a test net of two files that do not agree."""
+def _nets(uses: list[NetUse], shapes: Mapping[str, Shape] | None) -> list[Diagnostic]:
+    """The diagnostics of each net, with E204 and W106 if a train and a test net in separate files do not match."""
     found: list[Diagnostic] = []
-    made: dict[int, list[PhaseNet]] = {}
+    built: dict[int, list[PhaseNet]] = {}
     for net in {id(use.net): use.net for use in uses}.values():
         mine = [use.state for use in uses if use.net is net]
         possible = net.states(net.state("TEST"))
-        told, made[id(net)] = check_net(net, mine, possible, shapes)
-        found += told
-    if len(made) > 1:
+        diagnostics, built[id(net)] = check_net(net, mine, possible, shapes)
+        found += diagnostics
+    if len(built) > 1:
         train, test = uses[0], next((use for use in uses if use.net is not uses[0].net), uses[0])
-        ours, theirs = (made[id(use.net)][0] for use in (train, test))
+        ours, theirs = (built[id(use.net)][0] for use in (train, test))
         if train.state.phase == "TRAIN" and not ours.report.errors and not theirs.report.errors:
             found += compare_learned(ours.graph, theirs.graph)
     return found
 
 
 def _stages(solver: Fields) -> Iterator[tuple[str, Span | None]]:
-    """Every stage that the solver names."""
+    """Yield every stage of the solver's states."""
     for state in (solver.message("train_state"), *solver["test_state"]):
         for index, name in enumerate(state.get("stage", ())):
             yield name, state.span("stage", index)

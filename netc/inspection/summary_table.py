@@ -1,4 +1,4 @@
-"""A summary as text, JSON, CSV and Markdown."""
+"""Formats a summary as text, JSON, CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from netc.ir.dims import known, text
 from netc.ir.receptive_field import ReceptiveFields
 
 HEAD = ("layer", "type", "tops", "field", "parameters", "multiply-adds", "activations", "gradients")
-"""Columns of the table for people; memory in bytes."""
+"""Columns of the table; memory in bytes."""
 LEFT = 3
-"""So many columns hold words; the others are numbers."""
+"""Number of columns with text, aligned left; the others contain numbers."""
 TOTALS = (
     ("parameters", "parameters"),
     ("multiply-adds", "macs"),
@@ -26,11 +26,11 @@ TOTALS = (
     ("peak bytes of inference", "inference_peak_bytes"),
     ("peak bytes of training", "training_peak_bytes"),
 )
-"""What is told under the table, with the attributes of a NetCost."""
+"""The totals below the table, with the attributes of NetCost."""
 
 
 def as_text(summary: NetCost) -> str:
-    """Aligned columns, and the totals under them."""
+    """Return aligned columns followed by the totals."""
     lines = [HEAD, *(_cells(row) for row in summary.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     table = ["  ".join(_aligned(cell, i, widths[i]) for i, cell in enumerate(line)).rstrip() for line in lines]
@@ -49,7 +49,7 @@ def _aligned(cell: str, column: int, width: int) -> str:
 
 
 def as_markdown(summary: NetCost) -> str:
-    """A table that Markdown renders, and the totals under it."""
+    """Return a Markdown table followed by the totals."""
     marks = ["---" if i < LEFT else "---:" for i in range(len(HEAD))]
     lines = [HEAD, marks, *([cell.replace("|", "\\|") for cell in _cells(row)] for row in summary.rows)]
     totals = [f"- {label}: {number(getattr(summary, name))}" for label, name in TOTALS]
@@ -57,7 +57,7 @@ def as_markdown(summary: NetCost) -> str:
 
 
 def as_csv(summary: NetCost) -> str:
-    """One line a layer with the names of `as_json`; shapes like `64x3x7x7`, empty where unknown."""
+    """Return one line per layer with the keys of `as_json`; shapes are written `64x3x7x7`, unknown values are empty."""
     out = io.StringIO()
     plain = [_plain(row) for row in summary.rows]
     writer = csv.DictWriter(out, list(plain[0]) if plain else ["name"], lineterminator="\n")
@@ -68,7 +68,7 @@ def as_csv(summary: NetCost) -> str:
 
 
 def _flat(value: Any) -> Any:
-    """A cell: a list as its numbers, several shapes one behind another."""
+    """Format a cell: the numbers of a list, or several shapes separated by spaces."""
     if not isinstance(value, list):
         return value
     return " ".join(
@@ -81,7 +81,7 @@ def _two(value: list[Any]) -> list[Any]:
 
 
 def as_json(summary: NetCost) -> str:
-    """`net`, `phase`, `batch`, `rows` and `total`; null where an extent is not known."""
+    """Return `net`, `phase`, `batch`, `rows` and `total` as JSON; unknown values are null."""
     whole = {
         "net": summary.graph.name,
         "phase": summary.graph.state.phase,
@@ -126,7 +126,7 @@ def _cells(row: CostRow) -> tuple[str, ...]:
 
 
 def number(value: int | None) -> str:
-    """A number with commas, `?` where it is not known.
+    """Format a number with commas, `?` if unknown.
 
     >>> number(1234567), number(None)
     ('1,234,567', '?')
@@ -135,7 +135,7 @@ def number(value: int | None) -> str:
 
 
 def _field(fields: ReceptiveFields | None) -> str:
-    """`11` of a square field, `11x7` of another, `-` where there is no place."""
+    """`11` for a square field, `11x7` for other fields, `-` if there are no spatial axes."""
     if fields is None:
         return "?"
     sizes = [str(field.size) for field in fields]

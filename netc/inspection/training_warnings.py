@@ -1,4 +1,4 @@
-"""Warnings about training: BatchNorm without Scale, losses without weight, labels of an unexpected shape."""
+"""Warnings about training: BatchNorm without Scale, losses with weight 0, labels of an unexpected shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netc.ir.graph import Graph
 
 
 def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """W103, once a net, for BatchNorm layers that no Scale follows: Caffe's has no learned factor and offset."""
+    """Yield one W103 per net for BatchNorm layers without a Scale: Caffe's has no learned factor and offset."""
     lone = [
         node
         for node in graph.nodes
@@ -30,7 +30,7 @@ def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnosti
 
 
 def _has_scale_after(graph: Graph, value: str) -> bool:
-    """Whether a Scale reads a value, or what layers that only rearrange make of it (C.ReLU: its negation beside it)."""
+    """Whether a Scale reads a value, possibly after layers that only rearrange it (C.ReLU: concatenated with -x)."""
     waiting, seen = [value], {value}
     while waiting:
         for reader in graph.readers[waiting.pop()]:
@@ -43,7 +43,7 @@ def _has_scale_after(graph: Graph, value: str) -> bool:
 
 
 def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
+    """Yield W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
     for node in graph.nodes:
         given = node.origin.said("loss_weight", ())
         if node.layer.is_loss and given and not any(given):
@@ -55,7 +55,7 @@ def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnost
 
 
 def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """W105 for labels that match the predictions in number but not in shape: each label is read for another place."""
+    """Yield W105 for labels that match the predictions in number but not in shape, so that they are misaligned."""
     for node in graph.nodes:
         if len(node.bottoms) < 2:
             continue
@@ -77,7 +77,7 @@ def _squeezed(shape: Shape) -> Shape:
 
 
 def _is_flat(shape: Shape) -> bool:
-    """Whether all extents after the batch are one axis, (n, c)."""
+    """Whether at most one axis after the batch has an extent other than 1: (n, c)."""
     return len(_squeezed(shape[1:])) < 2
 
 

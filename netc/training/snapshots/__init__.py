@@ -1,1 +1,1 @@
-"""Snapshots of a solver: written, found and removed, in Caffe's formats and netc's sidecar."""
+"""Writes, finds, restores and deletes snapshots of a solver, in Caffe's formats with netc's sidecar."""

@@ -24,9 +24,9 @@ def text_of(settings: SolverSettings) -> str:
 
 
 def snapshot_net(graph: Graph) -> bytes:
-    """Return a serialized NetParameter with the layers of a graph as their file has them and without blobs.
+    """Return a serialized NetParameter with the layers of a graph as in their file, without blobs.
 
-    Each layer is of the graph's phase, as in what Caffe writes (`net.cpp`, ToProto).
+    The phase of each layer is that of the graph, as in Caffe's snapshots (`net.cpp`, ToProto).
     """
     net: Any = new("caffe.NetParameter")
     net.name = graph.name

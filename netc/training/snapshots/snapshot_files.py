@@ -104,7 +104,7 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> RestoredSta
     """Load a snapshot's weights and history into a net and its optimizer; on an error nothing is changed.
 
     Raises NetcError E401 to E406 for files that cannot be read or have another format, E702 if the weights file is
-    missing, E703 if weights or history are of another net or another solver.
+    missing, E703 if weights or history belong to another net or another solver.
     """
     state = files.read_solverstate(path)
     _check_history(path, state.history, optimizer)
@@ -205,7 +205,7 @@ def _find_model(state: str, learned_net: str | None) -> tuple[Path, tuple[str, .
 
 
 def _tensor(array: Array) -> Tensor:
-    """A copy: a file's view may be read-only, not aligned, and of another byte order."""
+    """Copy to a tensor: a view of a file may be read-only, unaligned, and in another byte order."""
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
 
 

@@ -1,7 +1,7 @@
-"""Learning rate policies (`sgd_solver.cpp`, GetLearningRate), of BVLC's Caffe and of forks. Never imports torch.
+"""Learning rate policies (`sgd_solver.cpp`, GetLearningRate) of BVLC's Caffe and its forks. Never imports torch.
 
-A policy is a function of the settings and of the schedule's state, registered under its own name with the fields that
-it requires.
+A policy is a function of the settings and of the schedule's state, registered under its name with the fields that it
+requires.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Schedule:
     def __init__(self, settings: SolverParameters, loss: Callable[[], float] = lambda: math.inf) -> None:
         self.settings, self.loss = settings, loss
         self.least_loss = math.inf
-        """The least averaged loss so far, which only policy `plateau` looks at."""
+        """The minimum averaged loss so far, used by policy `plateau`."""
         self.last_event = 0
-        """The iteration of a new least loss or of a step, whichever was later."""
+        """The iteration of the latest new minimum or step."""
         self.iteration = 0
         self.current_step = 0
-        """How often the rate has stepped down; part of a snapshot."""
+        """Number of steps so far; part of a snapshot."""
         self.stepped = False
-        """Whether the last call began a step of which the log tells."""
+        """Whether the last call started a step, which is logged."""
 
     def __call__(self, iteration: int) -> float:
-        """The rate, as a float32 as in Caffe. Asked for once an iteration, in order: a policy may keep state."""
+        """Return the rate, rounded to float32 as in Caffe. Call once per iteration, in order: policies have state."""
         self.iteration, self.stepped = iteration, False
         settings = self.settings
         if iteration < settings.warmup_iter:
@@ -49,12 +49,12 @@ class Schedule:
         return max(single(rate), single(settings.min_lr))
 
     def state(self) -> dict[str, Any]:
-        """What Caffe's solver state does not hold; plain JSON."""
+        """Return the state that Caffe's solver state does not contain, as plain JSON."""
         least = self.least_loss if math.isfinite(self.least_loss) else None
         return {"least_loss": least, "last_event": self.last_event}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where another schedule gave this state."""
+        """Restore a state returned by `state`."""
         self.least_loss = math.inf if state["least_loss"] is None else state["least_loss"]
         self.last_event = state["last_event"]
 
@@ -66,16 +66,16 @@ class Policy:
     rate: Callable[[SolverParameters, Schedule], float]
     """Returns the learning rate of the schedule's iteration."""
     required: tuple[str, ...]
-    """Fields of the solver that must be set: E602."""
+    """Fields of the solver that must be set, else E602."""
 
 
 POLICIES: dict[str, Policy] = {}
-"""By the name that `lr_policy` has in a solver."""
+"""The policies, by the value of `lr_policy`."""
 Rate = Callable[[SolverParameters, "Schedule"], float]
 
 
 def policy(*required: str) -> Callable[[Rate], Rate]:
-    """Decorator: the function is the policy of its name, and needs these fields of the solver."""
+    """Register a function as the policy with its name, which requires these fields of the solver."""
 
     def add(function: Rate) -> Rate:
         POLICIES[function.__name__] = Policy(function, required)
@@ -86,7 +86,7 @@ def policy(*required: str) -> Callable[[Rate], Rate]:
 
 @policy("base_lr")
 def fixed(settings: SolverParameters, at: Schedule) -> float:
-    """Always base_lr."""
+    """The rate base_lr."""
     return settings.base_lr
 
 
@@ -112,7 +112,7 @@ def inv(settings: SolverParameters, at: Schedule) -> float:
 
 @policy("base_lr", "gamma", "stepvalue")
 def multistep(settings: SolverParameters, at: Schedule) -> float:
-    """The rate base_lr gamma^k, k = how many of `stepvalue` have been reached; one at most in an iteration."""
+    """The rate base_lr gamma^k, k = number of `stepvalue` entries reached; at most one more per iteration."""
     if at.current_step < len(settings.stepvalue) and at.iteration >= settings.stepvalue[at.current_step]:
         at.current_step += 1
         at.stepped = True
@@ -121,7 +121,7 @@ def multistep(settings: SolverParameters, at: Schedule) -> float:
 
 @policy("base_lr", "power", "max_iter")
 def poly(settings: SolverParameters, at: Schedule) -> float:
-    """The rate (base_lr - min_lr) (1 - iteration / max_iter)^power + min_lr; `min_lr` is 0 but in NVIDIA's Caffe."""
+    """The rate (base_lr - min_lr) (1 - iteration / max_iter)^power + min_lr; only NVIDIA's Caffe has `min_lr`."""
     base = single(1 - single(at.iteration / settings.max_iter))
     return (settings.base_lr - settings.min_lr) * single(_power(base, settings.power)) + settings.min_lr
 
@@ -135,7 +135,7 @@ def cosine(settings: SolverParameters, at: Schedule) -> float:
 
 @policy("base_lr", "gamma", "plateau_winsize")
 def plateau(settings: SolverParameters, at: Schedule) -> float:
-    """The rate base_lr gamma^k; k grows where the averaged loss was not less than ever for `plateau_winsize[k]`.
+    """The rate base_lr gamma^k; k increases after `plateau_winsize[k]` iterations without a new minimum of the loss.
 
     Reference: `sgd_solver.cpp` of Intel's and SSD's Caffe.
     """
@@ -157,13 +157,13 @@ def multifixed(settings: SolverParameters, at: Schedule) -> float:
 
 
 def warm_up(settings: SolverParameters, iteration: int) -> float:
-    """Between `warmup_start_lr` and `base_lr`, in a line (Intel's Caffe)."""
+    """Interpolate linearly from `warmup_start_lr` to `base_lr` (Intel's Caffe)."""
     whole = settings.warmup_iter
     return (iteration * settings.base_lr + (whole - iteration) * settings.warmup_start_lr) / whole
 
 
 def ramp_up(settings: SolverParameters, iteration: int) -> float:
-    """Between `rampup_lr` and `base_lr`, in a parabola (NVIDIA's Caffe 0.17; it was a line before)."""
+    """Interpolate quadratically from `rampup_lr` to `base_lr` (NVIDIA's Caffe 0.17; linearly in older versions)."""
     share = single(iteration / settings.rampup_interval)
     return settings.rampup_lr + (settings.base_lr - settings.rampup_lr) * share * share
 
@@ -177,7 +177,7 @@ def sigmoid(settings: SolverParameters, at: Schedule) -> float:
 
 
 def single(value: float) -> float:
-    """The nearest float32: Caffe rounds at each of these places, and its logs show it.
+    """Round to float32, as Caffe does at each of these points, which is visible in its logs.
 
     >>> single(0.1)
     0.10000000149011612
@@ -186,7 +186,7 @@ def single(value: float) -> float:
 
 
 def _power(base: float, exponent: float) -> float:
-    """As C's pow, whose results are never complex and whose overflow is infinite."""
+    """As C's `pow`: never complex, and infinite on overflow."""
     try:
         result = base**exponent
     except (OverflowError, ZeroDivisionError):

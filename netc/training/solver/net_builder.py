@@ -27,7 +27,7 @@ TEST_SEED_STRIDE = 1000
 
 @dataclass(frozen=True)
 class NetBuilder:
-    """Builds a solver's nets: weights filled or copied in from files, on the device, with their feeds."""
+    """Builds a solver's nets on the device, with weights from fillers or files, and with their feeds."""
 
     settings: SolverSettings
     device: torch.device
@@ -35,7 +35,7 @@ class NetBuilder:
     executor: ExecutorFactory
     listener: Listener
     prepare: Prepare
-    """Changes each graph before shapes are inferred."""
+    """Modifies each graph before shapes are inferred."""
     world: World
 
     def train_net(self, graph: Graph) -> RunnableNet:

@@ -1,4 +1,4 @@
-"""SolverParameter as a value: every field under Caffe's name. Never imports torch."""
+"""SolverParameter as a dataclass with Caffe's field names. Never imports torch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ EMPTY = empty_solver()
 
 @dataclass(frozen=True)
 class SolverParameters:
-    """How to train: SolverParameter's fields, with Caffe's defaults.
+    """The fields of SolverParameter, with Caffe's defaults.
 
-    Exactly one of `net`, `net_param`, `train_net` and `train_net_param` gives the train net.
+    Exactly one of `net`, `net_param`, `train_net` and `train_net_param` defines the train net.
     """
 
     net: str = ""
-    """A file with the train net and, under other rules, the test nets."""
+    """A file with the train net and, by its rules, the test nets."""
     net_param: Fields | None = None
-    """The same, written out in the solver."""
+    """As `net`, embedded in the solver."""
     train_net: str = ""
     test_net: tuple[str, ...] = ()
     train_net_param: Fields | None = None
@@ -35,12 +35,12 @@ class SolverParameters:
     """One for each test net, or none."""
 
     test_iter: tuple[int, ...] = ()
-    """Batches of a test, for each test net; what is more than `test_net` and `test_net_param` are tests of `net`."""
+    """Number of batches for each test net: those of `test_net_param` and `test_net`, then test nets of `net`."""
     test_interval: int = 0
-    """Iterations between tests; 0 is never."""
+    """Iterations between tests; 0 disables testing."""
     test_compute_loss: bool = False
     test_initialization: bool = True
-    """Test before the first iteration too."""
+    """Whether to test before the first iteration too."""
 
     base_lr: float = 0.0
     lr_policy: str = ""
@@ -49,21 +49,21 @@ class SolverParameters:
     stepsize: int = 0
     stepvalue: tuple[int, ...] = ()
     plateau_winsize: tuple[int, ...] = ()
-    """SSD's and Intel's, of policy `plateau`: iterations without a new least loss after which the rate steps down."""
+    """SSD and Intel, policy `plateau`: iterations without a new minimum of the loss after which the rate is reduced."""
     stagelr: tuple[float, ...] = ()
-    """Of policy `multifixed`: the rate of each stage."""
+    """Policy `multifixed`: the rate of each stage."""
     stageiter: tuple[int, ...] = ()
     """The last iteration of each stage."""
     warmup_iter: int = 0
-    """Intel's: iterations in which the rate grows in a line from `warmup_start_lr` to `base_lr`."""
+    """Intel: number of iterations in which the rate increases linearly from `warmup_start_lr` to `base_lr`."""
     warmup_start_lr: float = 0.0
     rampup_interval: int = 0
-    """NVIDIA's (0.17): iterations in which it grows in a parabola from `rampup_lr` to `base_lr`."""
+    """NVIDIA (0.17): number of iterations in which the rate increases quadratically from `rampup_lr` to `base_lr`."""
     rampup_lr: float = 0.0
     min_lr: float = 0.0
-    """NVIDIA's: no rate is below it, and `poly` and `cosine` end in it."""
+    """NVIDIA: the minimum rate, and the final rate of `poly` and `cosine`."""
     larc: bool = False
-    """NVIDIA's: each blob has a rate of its own, after the norms of its weights and gradients."""
+    """NVIDIA: adapt the rate of each parameter to the norms of its weights and gradients."""
     larc_policy: str = "scale"
     larc_eta: float = 0.001
     max_iter: int = 0
@@ -79,16 +79,16 @@ class SolverParameters:
     weight_decay: float = 0.0
     regularization_type: str = "L2"
     clip_gradients: float = -1.0
-    """Largest L2 norm of all gradients together; negative is no bound."""
+    """Maximum L2 norm of all gradients together; negative disables clipping."""
 
     display: int = 0
-    """Iterations between log lines; 0 is none."""
+    """Iterations between log lines; 0 disables them."""
     average_loss: int = 1
-    """How many iterations the logged loss is averaged over."""
+    """Number of iterations over which the logged loss is averaged."""
     debug_info: bool = False
 
     snapshot: int = 0
-    """Iterations between snapshots; 0 is none."""
+    """Iterations between snapshots; 0 disables them."""
     snapshot_prefix: str = ""
     snapshot_diff: bool = False
     snapshot_format: str = "BINARYPROTO"
@@ -97,37 +97,37 @@ class SolverParameters:
     solver_mode: str = "GPU"
     device_id: int = 0
     random_seed: int = -1
-    """Negative takes one from the system."""
+    """A negative value selects a random seed."""
     layer_wise_reduce: bool = True
-    """Accepted; torch overlaps communication as it sees fit."""
+    """Accepted and ignored; torch decides how to overlap communication."""
     weights: tuple[str, ...] = ()
-    """Files to start from, each copied in by layer name."""
+    """Files to initialize the weights from, each copied by layer name."""
 
     netc_param: Fields = field(default_factory=lambda: Fields({}), repr=False)
-    """netc's own settings, which `options` reads."""
+    """The message of netc's own options; see `options`."""
 
     fields: Fields = field(default=EMPTY, repr=False, compare=False)
-    """The message itself, with places in its file."""
+    """The message, with positions in its file."""
     warnings: tuple[Diagnostic, ...] = field(default=(), repr=False, compare=False)
-    """What was found when the file was read."""
+    """The warnings of reading the file."""
 
     @functools.cached_property
     def options(self) -> NetcOptions:
-        """The settings of netc's own."""
+        """The options that only netc has."""
         return NetcOptions.of(self.netc_param)
 
     @property
     def file(self) -> str | None:
-        """The solver's file, None where it came from no file."""
+        """The solver's file, None if it was not read from a file."""
         span = self.fields.span()
         return span.source.name if span else None
 
     @property
     def prefix(self) -> str:
-        """What names of snapshots begin with.
+        """The prefix of snapshot file names.
 
-        A missing `snapshot_prefix` is the solver's file without its ending; a folder is completed by the file's name
-        (`upgrade_proto.cpp`, UpgradeSnapshotPrefixProperty).
+        The default of `snapshot_prefix` is the solver's file without its suffix; if it is a directory, the file name is
+        appended (`upgrade_proto.cpp`, UpgradeSnapshotPrefixProperty).
         """
         stem = Path(self.file).with_suffix("") if self.file else Path("solver")
         if not self.snapshot_prefix:

@@ -1,4 +1,4 @@
-"""The settings of a solver: read from its file, checked, and changed by options. Never imports torch."""
+"""The settings of a solver: read from its file, validated, and modified by options. Never imports torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from netc.diagnostics import Diagnostic, NetcError, Report
 from netc.frontends.reading import read_solver, unsupported_settings
 from netc.ir.fields import Fields
-from netc.training.solver import settings_check as checks
+from netc.training.solver import settings_check
 from netc.training.solver.netc_options import NAMES as OPTIONS
 from netc.training.solver.netc_options import NetcOptions
 from netc.training.solver.parameters import EMPTY, SolverParameters
@@ -18,10 +18,10 @@ from netc.training.solver.parameters import EMPTY, SolverParameters
 
 @dataclass(frozen=True)
 class SolverSettings(SolverParameters):
-    """SolverParameters that can be changed; what comes out of `settings_of` is checked."""
+    """SolverParameters with methods that return modified, validated copies."""
 
     def with_state(self, level: int = 0, stages: tuple[str, ...] = ()) -> SolverSettings:
-        """The same for another level, and further stages, of the train net: `--level` and `--stage`."""
+        """Return a copy with another level and additional stages of the train net (`--level` and `--stage`)."""
         if not level and not stages:
             return self
         values = dict(self.train_state.values)
@@ -30,48 +30,48 @@ class SolverSettings(SolverParameters):
         return self.with_values(train_state=Fields(values, self.train_state.defaults))
 
     def with_options(self, **values: Any) -> SolverSettings:
-        """The same with other settings of netc's own (`Options`); what equals a default is not set.
+        """Return a copy with other netc options (`NetcOptions`); options with their default value are not set.
 
-        Raises NetcError E603, and TypeError for a name that there is not.
+        Raises NetcError E603, and TypeError for an unknown name.
         """
         if unknown := values.keys() - set(OPTIONS):
             raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
         empty, default = EMPTY.message("netc_param"), NetcOptions()
         merged = {**self.netc_param.values, **values}
-        told = {name: merged[name] for name in OPTIONS if name in merged and merged[name] != getattr(default, name)}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+        changed = {name: merged[name] for name in OPTIONS if name in merged and merged[name] != getattr(default, name)}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
         return self.with_values(netc_param=Fields(plain, empty.defaults, locate=self.netc_param.span))
 
     def with_values(self, **values: Any) -> SolverSettings:
-        """The same with other values, in the message too. Raises NetcError as `settings_of` does."""
+        """Return a copy with other values, also in `fields`. Raises NetcError as `settings_of` does."""
         merged = {**self.fields.values, **values}
         ordered = {name: merged[name] for name in self.fields.defaults if name in merged}
         return settings_of(Fields(ordered, self.fields.defaults, self.fields.message, self.fields.span), self.warnings)
 
 
 def read_settings(path: str | Path) -> SolverSettings:
-    """The settings in a solver prototxt. Raises NetcError for its text and, as `settings_of`, for what it says."""
+    """Read the settings in a solver prototxt. Raises NetcError for invalid text and, as `settings_of`, values."""
     solver = read_solver(path)
     solver.report.raise_errors()
     return settings_of(solver.fields, tuple(solver.report.warnings))
 
 
 def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> SolverSettings:
-    """The settings of a SolverParameter message, of today's format.
+    """Validate a SolverParameter message in the format of Caffe 1.0 and return its settings.
 
-    Raises NetcError E008 and E601 to E604 (see the package) with everything that is wrong with them.
+    Raises NetcError with all errors: E008, E106 and E601 to E604.
     """
     report, values = Report(), dict[str, Any]()
     for name in _NAMES:
         if name in solver:
             try:
                 values[name] = _plain(solver[name])
-            except NetcError as error:  # an enum's value that there is not; the rest is looked at all the same
+            except NetcError as error:  # an unknown enum value; the other fields are still checked
                 report.extend(error.diagnostics)
     values["weights"] = tuple(file for text in solver["weights"] for file in text.split(",") if file)
     settings = SolverSettings(**values, fields=solver, warnings=warnings)
     report.extend(unsupported_settings(solver))
-    checks.check(settings, report)
+    settings_check.check(settings, report)
     report.raise_errors()
     return settings
 

@@ -51,7 +51,7 @@ def check_prefix(settings: SolverParameters) -> None:
     folder = Path(settings.prefix).parent
     problem = None
     if not folder.is_dir():
-        problem = "does not exist" if not folder.exists() else "is not a folder"
+        problem = "does not exist" if not folder.exists() else "is not a directory"
     elif not os.access(folder, os.W_OK):
         problem = "is not writable"
     if problem:
@@ -118,8 +118,8 @@ def _policy(settings: SolverParameters, report: Report) -> None:
 def _values(settings: SolverParameters, report: Report) -> None:
     for name, low in AT_LEAST.items():
         value = getattr(settings, name)
-        falls = name == "gamma" and settings.lr_policy == "sigmoid"  # which rises where gamma is positive
-        if not ((value >= low or falls) and math.isfinite(value)):
+        may_be_negative = name == "gamma" and settings.lr_policy == "sigmoid"  # its rate increases if gamma is positive
+        if not ((value >= low or may_be_negative) and math.isfinite(value)):
             report.error("E603", f"`{name}` is {value:g}: it must be {low} or more", settings.fields.span(name))
     for name in FRACTIONS:
         value = getattr(settings, name)
@@ -149,7 +149,7 @@ def _type(settings: SolverParameters, report: Report) -> None:
 
 
 def _forks(settings: SolverParameters, report: Report) -> None:
-    """Fields of forks that do not go together."""
+    """Check combinations of fields of forks."""
     stages, ends = len(settings.stagelr), len(settings.stageiter)
     if settings.lr_policy == "multifixed" and stages and ends and stages != ends:
         found = f"{counted(stages, 'value')} of `stagelr`, but {ends} of `stageiter`"
