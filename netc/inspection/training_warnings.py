@@ -45,8 +45,8 @@ def _has_scale_after(graph: Graph, value: str) -> bool:
 def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """Yield W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
     for node in graph.nodes:
-        given = node.origin.said("loss_weight", ())
-        if node.layer.is_loss and given and not any(given):
+        weights = node.origin.said("loss_weight", ())
+        if node.layer.is_loss and weights and not any(weights):
             yield Diagnostic(
                 "W104",
                 f"the loss `{node.name}` has `loss_weight: 0`: nothing is learned from it",

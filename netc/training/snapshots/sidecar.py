@@ -86,5 +86,5 @@ def restore_random_state(state: dict[str, Any]) -> None:
             torch.cuda.set_rng_state(decoded(text), index)
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise NetcError(
-            "the snapshot's random state is of another PyTorch version", code="E703", notes=[str(error)]
+            "the snapshot's random state was saved by another PyTorch version", code="E703", notes=[str(error)]
         ) from error

@@ -136,7 +136,7 @@ def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
     known = {name for name, arrays in layers if arrays}
     missing = [name for name, blobs in named_blobs(net) if name not in known and any(b.is_owner for b in blobs)]
     if missing:
-        raise NetcError(f"`{model}` has no weights for {_listed(missing)}: it is of another net", code="E703")
+        raise NetcError(f"`{model}` has no weights for {_listed(missing)}: it belongs to another net", code="E703")
     return layers
 
 
@@ -175,14 +175,14 @@ def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: Caf
             f"{wanted}: {solver} with {counted(len(blobs), 'blob')}",
             code="E703",
             notes=[f"{solver} keeps {optimizer.rule.histories} for each learnable blob"],
-            help="the state is of another solver `type`, or of another net",
+            help="the state belongs to another solver `type` or another net",
         )
     for index, array in enumerate(history):
         blob = blobs[index % len(blobs)]
         if not same_shape(array.shape, blob.shape):
             found = f"history blob {index} has shape {text(array.shape)}, blob {blob.index} of layer `{blob.layer}`"
             raise NetcError(
-                f"`{path}` is of another net: {found} has {text(blob.shape)}",
+                f"`{path}` belongs to another net: {found} has {text(blob.shape)}",
                 code="E703",
             )
 

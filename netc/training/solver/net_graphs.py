@@ -32,7 +32,7 @@ class SolverNets:
                 text = f"from {name} file: {net}" if isinstance(net, str) else f"specified in {name}."
                 self.listener(LogNote(f"solver.cpp:{line}", f"Creating training net {text}"))
                 return freeze(self._graph(net, "TRAIN", settings.train_state), settings.options.freeze)
-        raise NetcError("the solver does not name a train net", code="E601", span=settings.fields.span())
+        raise NetcError("the solver does not specify a train net", code="E601", span=settings.fields.span())
 
     def tests(self) -> Iterator[Graph]:
         """Yield the test nets; each is logged before it is built. Raises NetcError with all errors of a net."""

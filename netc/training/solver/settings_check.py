@@ -64,18 +64,20 @@ def check_prefix(settings: SolverParameters) -> None:
 
 
 def _nets(settings: SolverParameters, report: Report) -> None:
-    given = [name for name in NET_FIELDS if getattr(settings, name)]
-    if not given:
+    set_fields = [name for name in NET_FIELDS if getattr(settings, name)]
+    if not set_fields:
         report.error(
             "E601",
-            "the solver does not name a train net",
+            "the solver does not specify a train net",
             settings.fields.span(),
             help=f"set one of {', '.join(f'`{name}`' for name in NET_FIELDS)}",
         )
-    elif len(given) > 1:
-        names = " and ".join(f"`{name}`" for name in given)
+    elif len(set_fields) > 1:
+        names = " and ".join(f"`{name}`" for name in set_fields)
         report.error(
-            "E601", f"the solver names {counted(len(given), 'train net')}: {names}", settings.fields.span(given[1])
+            "E601",
+            f"the solver specifies {counted(len(set_fields), 'train net')}: {names}",
+            settings.fields.span(set_fields[1]),
         )
 
 
@@ -95,7 +97,7 @@ def _tests(settings: SolverParameters, report: Report) -> None:
             report.error("E603", found, settings.fields.span("test_iter", index))
     if settings.test_iter and settings.test_interval == 0:
         help = "set `test_interval`, or remove `test_iter`"
-        report.error("E601", "`test_iter` without `test_interval`", place, help=help)
+        report.error("E601", "`test_iter` requires `test_interval`", place, help=help)
 
 
 def _policy(settings: SolverParameters, report: Report) -> None:
@@ -128,7 +130,7 @@ def _values(settings: SolverParameters, report: Report) -> None:
             report.error("E603", found, settings.fields.span(name))
     if settings.regularization_type not in ("L1", "L2"):
         found = f"unknown regularization type `{settings.regularization_type}`"
-        report.error("E603", found, settings.fields.span("regularization_type"), help="`L1` or `L2`")
+        report.error("E603", found, settings.fields.span("regularization_type"), help="use `L1` or `L2`")
 
 
 def _type(settings: SolverParameters, report: Report) -> None:
@@ -155,8 +157,8 @@ def _forks(settings: SolverParameters, report: Report) -> None:
         found = f"{counted(stages, 'value')} of `stagelr`, but {ends} of `stageiter`"
         report.error("E602", found, settings.fields.span("stageiter"))
     if settings.warmup_iter and settings.rampup_interval:
-        found = "both `warmup_iter` and `rampup_interval`: only one of them can raise the rate"
+        found = "`warmup_iter` and `rampup_interval` cannot be combined"
         report.error("E602", found, settings.fields.span("rampup_interval"))
     if settings.larc_policy not in ("scale", "clip"):
         found = f"unknown `larc_policy` `{settings.larc_policy}`"
-        report.error("E603", found, settings.fields.span("larc_policy"), help="`scale` or `clip`")
+        report.error("E603", found, settings.fields.span("larc_policy"), help="use `scale` or `clip`")

@@ -207,7 +207,7 @@ def test_a_snapshot_of_another_number_of_processes(three, solver_from, work):
     other = solver_from(world=OneOfTwo())
     other.restore("small_iter_10.solverstate")
     (warning,) = told(other, events.WarningIssued)
-    assert warning.text.startswith("the snapshot was written by 1 processes, and this run has 2")
+    assert warning.text.startswith("the snapshot was written by 1 process, and this run has 2")
     assert other.state.train.feeds["digits"].source.position == 5 * 6
     other.step(1)
     other.snapshot()

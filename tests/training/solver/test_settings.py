@@ -45,7 +45,7 @@ def test_all_errors_are_reported_at_once(settings_from):
         ("E601", 1), ("E602", 1), ("E603", 2), ("E604", 3), ("E603", 4), ("E603", 5), ("E603", 6),
     ]  # fmt: skip
     messages = " ".join(message for _, message, _ in found)
-    for part in ("does not name a train net", "`multstep`", "`base_lr` is -1", "`Adm`", "`momentum` is 1.5", "`L3`"):
+    for part in ("does not specify a train net", "`multstep`", "`base_lr` is -1", "`Adm`", "`momentum` is 1.5", "`L3`"):
         assert part in messages
 
 
@@ -82,7 +82,7 @@ def test_a_policy_without_its_fields(settings_from, policy, missing):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("test_iter: 3", "`test_iter` without `test_interval`"),
+        ("test_iter: 3", "`test_iter` requires `test_interval`"),
         ("test_interval: 2 test_iter: 0", "`test_iter` is 0"),
         ('test_interval: 2 test_net: "b" test_net: "c" test_iter: 1', "`test_iter` has 1 value, for 2 test nets"),
         ("test_interval: 2 test_iter: 1 test_iter: 1 test_state { }", "1 value of `test_state` for 2 test nets"),
