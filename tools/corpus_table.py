@@ -24,7 +24,7 @@ from netc.cli.options import parse_shapes
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontends import NetDefinition, read
 from netc.inspection.net_check import check_net
-from netc.inspection.phase_nets import runs
+from netc.inspection.phase_nets import phase_nets
 from netc.ir.dims import Shape, known
 from netc.ir.graph import State
 from netc.ir.shapes import no_probe
@@ -79,7 +79,9 @@ def _shape(net: NetDefinition, shapes: Mapping[str, Shape], made: Outcome) -> No
     made.foreign = any(layer.type not in registry() for layer in net.layers)
     made.found += [d for d in check_net(net, [], net.states(State()), shapes)[0] if d not in made.found]
     nodes = [
-        (run.graph, node) for run in runs(net, [], net.states(State()), no_probe, shapes) for node in run.graph.nodes
+        (run.graph, node)
+        for run in phase_nets(net, [], net.states(State()), no_probe, shapes)
+        for node in run.graph.nodes
     ]
     whole = {node.origin for graph, node in nodes if all(_whole(graph.shape(top)) for top in node.tops)}
     complete = all(layer in whole for layer in net.layers)
