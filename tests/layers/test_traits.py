@@ -283,7 +283,8 @@ def test_receptive_field(case):
         assert [field.size for field in declared] == list(case.first[0][2:])
         return
     if declared is None:
-        assert PLACES_LOST[layer.type](layer)
+        axes_moved = layer.elements == "moved" and all(jump is None for _, jump in found.field or ())
+        assert axes_moved or PLACES_LOST[layer.type](layer)
         return
     assert found.field is not None
     assert [field.size for field in declared] == [size for size, _ in found.field]
