@@ -28,6 +28,7 @@ from netc.passes.data_to_inputs import data_to_inputs
 if TYPE_CHECKING:
     import torch
 
+    from netc.passes.arrays import Array
     from netc.runtime.lower import Net
     from netc.runtime.net_weights import CopyReport
     from netc.weights import Weights
@@ -38,6 +39,7 @@ __all__ = [
     "Prober",
     "checked_graph",
     "copy_weights",
+    "file_weights",
     "folded",
     "graph_of",
     "load",
@@ -277,5 +279,27 @@ def _copy(net: Net, weights: Weights, source: str, allow_mismatch: bool = False)
     from netc.runtime.net_weights import copy_weights as copy
     from netc.weights.paging import release
 
-    layers = [(layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in weights.layers]
-    return copy(net, layers, source, allow_mismatch, release)
+    return copy(net, weights.arrays, source, allow_mismatch, release)
+
+
+def file_weights(graph: Graph, gradients: Mapping[str, Array] | None = None, shared: bool = True) -> Weights:
+    """The arrays of a graph as the content of a weights file: every layer, with its blobs in Caffe's order.
+
+    `gradients` are those of parameters, by name, in the shape of their arrays. Unless `shared`, a blob that shares an
+    earlier one's memory is None, as Caffe writes HDF5 files. Nothing is copied.
+    """
+    from netc.weights import BlobArray, LayerBlobs, Weights
+
+    owners, diffs = graph.owners(), gradients or {}
+
+    def blob(node: Node, index: int, array: Array) -> BlobArray | None:
+        if not shared and owners[node.key, index] != (node.key, index):
+            return None
+        diff = diffs.get(node.parameters[index])
+        return BlobArray(array, None if diff is None else diff.reshape(array.shape))
+
+    layers = (
+        LayerBlobs(node.name, node.layer.type, tuple(blob(node, i, a) for i, a in enumerate(graph.arrays(node))))
+        for node in graph.nodes
+    )
+    return Weights(tuple(layers), graph.name)

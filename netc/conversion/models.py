@@ -116,7 +116,7 @@ def _copy(net: Net, file: str, blobs: Weights, misfits: Misfits) -> None:
     wanted = {name: [blob.shape for blob in own] for name, own in named_blobs(net)}
     layers: list[tuple[str, list[Array | None]]] = []
     for layer in blobs.layers:
-        arrays = [None if blob is None else blob.data for blob in layer.blobs]
+        arrays: list[Array | None] = layer.arrays
         shapes = wanted.get(layer.name, [])
         if misfits == "reshape" and len(shapes) == len(arrays):
             pairs = zip(arrays, shapes)

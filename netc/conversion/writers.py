@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from netc.compiler import file_weights
 from netc.conversion.models import net_of
 from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.diagnostics import NetcError
 from netc.exporters.input_stage import InputStage
-from netc.exporters.python.names import Identifiers
 from netc.ir.graph import Graph
 from netc.runtime.lower import Net
-from netc.weights import BlobArray, LayerBlobs, Weights, atomic_path, atomic_write, write_caffemodel
+from netc.weights import atomic_path, atomic_write, write_caffemodel
 
 Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
 Half = Literal["fp16", "bf16"]
@@ -110,15 +110,10 @@ def write_caffe(model: Graph, target: Path, dialect: str | None = None) -> tuple
 
     written_for = target_of(dialect)
     message = net_message(model, written_for)
-    layers = tuple(
-        LayerBlobs(node.name, node.layer.type, tuple(BlobArray(np.asarray(blob)) for blob in model.arrays(node)))
-        for node in model.nodes
-        if model.arrays(node)
-    )
     trained = target.with_suffix(".caffemodel")
     fork = written_for.dialect
     data = encode(message, fork) if fork else message.SerializeToString()
-    write_caffemodel(trained, Weights(layers, model.name), data)
+    write_caffemodel(trained, file_weights(model).with_blobs, data)
     with atomic_write(target) as file:
         file.write(from_message(message).encode("utf-8", "surrogateescape"))
     return target, trained
@@ -156,41 +151,13 @@ def _onnx(
     return (target,)
 
 
-class _Positional(nn.Module):
-    """The net with its inputs by place: torch.export keeps names of arguments, which a blob's may not be."""
-
-    def __init__(self, net: Net) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Output blobs by name."""
-        found: dict[str, Tensor] = self.net(*inputs)
-        return found
-
-
 def _pt2(model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None) -> tuple[Path, ...]:
-    from netc.exporters.errors import known_shape
+    from netc.conversion.exported_program import exported_program
 
-    kind = getattr(torch, DTYPES[options.half])
-    net = _Positional(net_of(_plain_keys(model))).to(kind).eval()
-    examples = [torch.zeros((2, *known_shape(model, name, free=1)[1:]), dtype=kind) for name in model.inputs]
-    batch = torch.export.Dim("batch", min=1)
-    with torch.no_grad():
-        program = torch.export.export(
-            net, tuple(examples), dynamic_shapes={"inputs": tuple({0: batch} for _ in examples)}
-        )
+    program = exported_program(model, DTYPES[options.half])
     with atomic_path(target) as path:
         _save(program, path)
     return (target,)
-
-
-def _plain_keys(model: Graph) -> Graph:
-    """The model with module names of letters, digits and underscores: torch cannot read others back from a .pt2."""
-    names = Identifiers(dir(nn.Module()))
-    keys = {node.key: names.make(node.name) for node in model.nodes}
-    nodes = tuple(replace(node, key=keys[node.key]) for node in model.nodes)
-    return model.replace(nodes=nodes)
 
 
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:

@@ -111,6 +111,13 @@ def array_of(tensor: Tensor, shape: Shape) -> Array:
     return array
 
 
+def gradients(net: Net) -> dict[str, Array]:
+    """The gradient of each parameter in Caffe's shape, by name; zeros where it has none."""
+    owners = [blob for blob in net.blobs if blob.is_owner]
+    grads = ((blob, blob.tensor.grad) for blob in owners)
+    return {b.parameter.name: array_of(torch.zeros(b.shape) if g is None else g, b.shape) for b, g in grads}
+
+
 def fits(blobs: Sequence[LayerBlob], arrays: Sequence[Array | None]) -> bool:
     """Whether a file's blobs are those of a layer (`blob.cpp`, ShapeEquals)."""
     return len(blobs) == len(arrays) and all(

@@ -51,6 +51,11 @@ class LayerBlobs:
     blobs: tuple[BlobArray | None, ...] = ()
     """In Caffe's order. None only from HDF5, where Caffe omits blobs that are shared with another layer."""
 
+    @property
+    def arrays(self) -> list[Array | None]:
+        """The values of each blob; None where the file leaves the blob out."""
+        return [None if blob is None else blob.data for blob in self.blobs]
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:
@@ -61,10 +66,20 @@ class Weights:
     name: str = ""
     """The net's name; empty from HDF5."""
 
+    @property
+    def with_blobs(self) -> Weights:
+        """The same without layers that have no blobs."""
+        return Weights(tuple(layer for layer in self.layers if layer.blobs), self.name)
+
     @functools.cached_property
     def by_name(self) -> dict[str, LayerBlobs]:
         """Layers by name. The last of equal names counts, as in Caffe, which copies them in order (net.cpp)."""
         return {layer.name: layer for layer in self.layers}
+
+    @property
+    def arrays(self) -> list[tuple[str, list[Array | None]]]:
+        """Layer names with the values of their blobs, in the file's order."""
+        return [(layer.name, layer.arrays) for layer in self.layers]
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,10 +22,7 @@ def start_from(
     Raises NetcError E401 to E406 for the file, E306 for layers whose shapes differ unless `allow_mismatch`, and E610
     for a name that the file lacks, or a new name that the net lacks.
     """
-    layers = [
-        (layer.name, [None if blob is None else blob.data for blob in layer.blobs]) for layer in files.read(path).layers
-    ]
-    return copy_weights(net, _renamed(layers, net, rename or {}, path), str(path), allow_mismatch)
+    return copy_weights(net, _renamed(files.read(path).arrays, net, rename or {}, path), str(path), allow_mismatch)
 
 
 def _renamed(layers: Layers, net: Net, rename: Mapping[str, str], path: str | Path) -> Layers:

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from netc import weights as files
+from netc.compiler import file_weights, weighted
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
 from netc.ir.graph import Graph
-from netc.runtime.blobs import LayerBlob
 from netc.runtime.lower import Net
-from netc.runtime.net_weights import Array, array_of, copy_weights, named_blobs, same_shape
+from netc.runtime.net_weights import Array, array_of, copy_weights, gradients, named_blobs, same_shape
 from netc.training.snapshots.net_messages import snapshot_net
 from netc.training.snapshots.sidecar import checksum, read_sidecar, sidecar_path
 from netc.training.solver.optimizer import CaffeOptimizer
@@ -71,11 +71,7 @@ def write_model(path: str, net: Net, graph: Graph, hdf5: bool, diff: bool = Fals
 
     A binary file contains the net, as Caffe's do; an HDF5 file contains each shared blob once, in its owner.
     """
-    layers = tuple(
-        files.LayerBlobs(name, graph.by_key[blobs[0].key].layer.type, tuple(_blob(b, hdf5, diff) for b in blobs))
-        for name, blobs in named_blobs(net)
-    )
-    content = files.Weights(layers, graph.name)
+    content = file_weights(weighted(net), gradients(net) if diff else None, shared=not hdf5).with_blobs
     if hdf5:
         files.write_caffemodel_hdf5(path, content)
     else:
@@ -129,10 +125,7 @@ def check_complete(path: str, net: Net, optimizer: CaffeOptimizer) -> None:
 
 def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
     """Read the layers of a weights file. Raises NetcError E703 if a layer of the net is missing."""
-    layers = [
-        (layer.name, [None if blob is None else blob.data for blob in layer.blobs])
-        for layer in files.read(model).layers
-    ]
+    layers = files.read(model).arrays
     known = {name for name, arrays in layers if arrays}
     missing = [name for name, blobs in named_blobs(net) if name not in known and any(b.is_owner for b in blobs)]
     if missing:
@@ -153,16 +146,6 @@ def _model_checksum_of(layers: list[tuple[str, list[Array | None]]], net: Net) -
 def model_checksum(net: Net) -> int:
     """Return a checksum of the weights."""
     return checksum(array_of(blob.tensor, blob.shape) for blob in net.blobs if blob.is_owner)
-
-
-def _blob(blob: LayerBlob, hdf5: bool, diff: bool) -> files.BlobArray | None:
-    if hdf5 and not blob.is_owner:
-        return None
-    gradient: Array | None = None
-    if diff:
-        tensor = torch.zeros(blob.shape) if blob.tensor.grad is None else blob.tensor.grad
-        gradient = array_of(tensor, blob.shape)
-    return files.BlobArray(array_of(blob.tensor, blob.shape), gradient)
 
 
 def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: CaffeOptimizer) -> None:
