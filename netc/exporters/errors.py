@@ -30,12 +30,17 @@ def unsupported(reason: str, field: str | None = None) -> NoReturn:
     raise NetcError(reason, code="E801", field=field)
 
 
-def check_traceable(layer: Layer, bottoms: int, tops: int) -> None:
-    """Raise NetcError E801 for a layer that is more than a function from its bottoms to its tops."""
+def check_function(layer: Layer, tops: int) -> None:
+    """Raise NetcError E801 for a layer that is more than a function of its bottoms and blobs."""
     if layer.role == "opaque":
         unsupported("it runs code of the user")
     if layer.is_data or not tops:
         unsupported("it reads or writes files" if layer.is_data else "it has no top")
+
+
+def check_traceable(layer: Layer, bottoms: int, tops: int) -> None:
+    """Raise NetcError E801 as `check_function`, and for a layer that reads a constant from a file."""
+    check_function(layer, tops)
     if any(constant.file for constant in layer.constants(bottoms)):
         unsupported("it reads a constant from a file")
 

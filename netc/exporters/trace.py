@@ -81,8 +81,12 @@ def _exported(module: nn.Module, given: Sequence[Tensor], axes: Sequence[tuple[i
     except NetcError:
         raise
     except Exception as error:  # whatever a layer that depends on data, or on what is not torch, makes of the trace
-        line = (str(error).splitlines() or [""])[0][:200]
-        unsupported(f"its forward pass cannot be traced: {type(error).__name__}: {line}")
+        unsupported(f"its forward pass cannot be traced: {type(error).__name__}: {first_line(error)}")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or [""])[0][:200]
 
 
 def core_aten(program: ExportedProgram) -> ExportedProgram:
