@@ -8,16 +8,17 @@ say the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import groupby
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumValueDescriptor, FieldDescriptor
 
 from netc.diagnostics import NetcError
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.graph import Graph, Node
+from netc.ir.graph import Graph, Node, Value
 from netc.ir.layer import Layer
 from netc.ir.parameters import ParamSpec
 from netc.layers.input import Input
@@ -36,6 +37,9 @@ class Target:
     has_field: Callable[[Descriptor, FieldDescriptor], bool]
     dialects_with: Callable[[str, str], tuple[str, ...]] = lambda message, field: ()
     """The dialects that have a field of a message: the error for a field that this one lacks names them."""
+    has_value: Callable[[EnumValueDescriptor], bool] = is_bvlc
+    dialects_with_value: Callable[[str, str], tuple[str, ...]] = lambda enum, value: ()
+    """The dialects that have a value of an enum, as `dialects_with`."""
 
 
 BVLC = Target("", "BVLC Caffe", lambda message, field: is_bvlc(field))
@@ -59,8 +63,8 @@ def net_message(graph: Graph, target: Target = BVLC) -> caffe.NetParameter:
     for flag in ("force_backward", "debug_info"):
         if getattr(graph, flag):
             setattr(net, flag, True)
-    for name in graph.inputs:
-        _input(net.layer.add(), graph, name)
+    for layer_name, tops in _input_layers(graph):
+        _input(net.layer.add(), layer_name, tops)
     current = {graph.values[name].blob: name for name in graph.inputs}
     for node in graph.nodes:
         _check_versions(graph, node, current)
@@ -78,12 +82,27 @@ def _check_versions(graph: Graph, node: Node, current: dict[str, str]) -> None:
     current.update({graph.values[top].blob: top for top in node.tops})
 
 
-def _input(layer: caffe.LayerParameter, graph: Graph, name: str) -> None:
-    value = graph.values[name]
-    layer.name, layer.type = value.blob, Input.type
-    layer.top.append(value.blob)
-    if value.shape is not None:
-        layer.input_param.shape.add().dim.extend(value.shape)
+def _input_layers(graph: Graph) -> Iterator[tuple[str, list[Value]]]:
+    """The name and tops of each Input layer to write: the file's, where all tops of one are inputs.
+
+    Other inputs, such as tops of data layers, each become a layer with the blob's name.
+    """
+    for origin, names in groupby(graph.inputs, lambda name: graph.values[name].origin):
+        values = [graph.values[name] for name in names]
+        blobs = tuple(value.blob for value in values)
+        alike = len({value.shape is None for value in values}) == 1
+        if origin.type == Input.type and origin.name and origin.tops == blobs and alike:
+            yield origin.name, values
+        else:
+            yield from ((value.blob, [value]) for value in values)
+
+
+def _input(layer: caffe.LayerParameter, name: str, tops: list[Value]) -> None:
+    layer.name, layer.type = name, Input.type
+    for value in tops:
+        layer.top.append(value.blob)
+        if value.shape is not None:
+            layer.input_param.shape.add().dim.extend(value.shape)
 
 
 def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node, target: Target) -> None:
@@ -158,10 +177,15 @@ def _param(spec: caffe.ParamSpec, param: ParamSpec) -> None:
 def _parameters(layer: caffe.LayerParameter, node: Node, target: Target) -> None:
     """The layer's own fields: the file's where the layer is as the file describes it and the target has them all."""
 
-    def check(message: Descriptor, field: FieldDescriptor | None, name: str) -> None:
+    def check(message: Descriptor, field: FieldDescriptor | None, name: str, value: Any) -> None:
         if field is None or not target.has_field(message, field):
             found = f"{target.caffe} has no field `{name}` in `{message.name}`"
             raise NetcError(found, code="E801", field=name, help=_help(target.dialects_with(message.name, name)))
+        for member in _enum_values(field, value):
+            if not target.has_value(member):
+                found = f"{target.caffe} has no value `{member.name}` of `{name}` in `{message.name}`"
+                dialects = target.dialects_with_value(member.type.name, member.name)
+                raise NetcError(found, code="E801", field=name, help=_help(dialects))
 
     try:
         draft = caffe.LayerParameter()
@@ -170,6 +194,15 @@ def _parameters(layer: caffe.LayerParameter, node: Node, target: Target) -> None
         draft = caffe.LayerParameter()
         fill(draft, plain(parameters(node.layer)), check)
     layer.MergeFrom(draft)
+
+
+def _enum_values(field: FieldDescriptor, value: Any) -> Iterator[EnumValueDescriptor]:
+    """The descriptors of enum values that are given by name or number; none for fields of other types."""
+    if field.enum_type is None:
+        return
+    for one in value if isinstance(value, (tuple, list)) else (value,):
+        by_name, by_number = field.enum_type.values_by_name, field.enum_type.values_by_number
+        yield by_name[one] if isinstance(one, str) else by_number[one]
 
 
 def _as_read(node: Node) -> Mapping[str, Any]:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from netc.frontends.caffe.binary.dialects import BVLC, Dialect, named
-from netc.frontends.caffe.binary.encode import dialects_with, encode, has_field
+from netc.frontends.caffe.binary.encode import dialects_with, dialects_with_value, encode, has_field, has_value
 
-__all__ = ["BVLC", "Dialect", "dialects_with", "encode", "has_field", "named"]
+__all__ = ["BVLC", "Dialect", "dialects_with", "dialects_with_value", "encode", "has_field", "has_value", "named"]

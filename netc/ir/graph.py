@@ -55,6 +55,8 @@ class Value:
     """None until inferred, or where not even the number of axes is known."""
     dtype: DType = "float32"
     """The type of its elements; real numbers may be computed in another precision (`net.double()`)."""
+    origin: Origin = field(default=NO_FILE, repr=False, compare=False)
+    """Of an input: where the data layer stands that it was a top of."""
 
 
 @dataclass(frozen=True)

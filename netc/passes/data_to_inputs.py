@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netc.ir.graph import Graph
 
 
@@ -9,4 +11,5 @@ def data_to_inputs(graph: Graph) -> Graph:
     """The graph with its data layers taken out, their tops as inputs."""
     data = [node for node in graph.nodes if node.layer.is_data]
     rest = tuple(node for node in graph.nodes if not node.layer.is_data)
-    return graph.replace(nodes=rest, inputs=(*graph.inputs, *(top for node in data for top in node.tops)))
+    inputs = {top: replace(graph.values[top], origin=node.origin) for node in data for top in node.tops}
+    return graph.replace(nodes=rest, inputs=(*graph.inputs, *inputs), values={**graph.values, **inputs})

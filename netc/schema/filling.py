@@ -9,8 +9,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from netc.schema._loader import Message
 
-Check = Callable[[Descriptor, "FieldDescriptor | None", str], None]
-"""`check(message, field, name)` raises for a field that may not be written; `field` is None for one that is unknown."""
+Check = Callable[[Descriptor, "FieldDescriptor | None", str, Any], None]
+"""`check(message, field, name, value)` raises for a field or value that may not be written; `field` is None for an
+unknown one."""
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
@@ -19,7 +20,7 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return field.label == FieldDescriptor.LABEL_REPEATED if known is None else bool(known)
 
 
-def must_exist(message: Descriptor, field: FieldDescriptor | None, name: str) -> None:
+def must_exist(message: Descriptor, field: FieldDescriptor | None, name: str, value: Any) -> None:
     """Raise KeyError for a field that the schema lacks."""
     if field is None:
         raise KeyError(f"{message.name} has no field {name}")
@@ -33,7 +34,7 @@ def fill(message: Message, values: Mapping[str, Any], check: Check = must_exist)
     """
     for name, value in values.items():
         field = message.DESCRIPTOR.fields_by_name.get(name)
-        check(message.DESCRIPTOR, field, name)
+        check(message.DESCRIPTOR, field, name, value)
         assert field is not None, "check raises for unknown fields"
         many = is_repeated(field)
         if field.message_type is not None:

@@ -9,6 +9,7 @@ from netc.cli import main
 from netc.compiler import graph_of
 from netc.conversion.caffe_target import target_of
 from netc.conversion.convert import convert
+from netc.conversion.surgery import crop
 from netc.conversion.writers import write_caffe
 from netc.diagnostics import NetcError, Source
 from netc.exporters.caffe import net_message, net_text
@@ -130,6 +131,85 @@ def test_a_field_that_only_forks_have_names_their_dialects():
     assert "BVLC Caffe has no field `scale_train`" in found.message
     assert "`--dialect ssd`" in found.help
     assert "scale_train: false" in net_text(graph(FORK), target_of("ssd"))
+
+
+LOSS = """layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 1 dim: 1 dim: 6 dim: 6 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "in" bottom: "label" top: "loss"
+  loss_param { normalization: PRE_FIXED } }
+"""
+
+
+def test_a_value_of_an_enum_that_only_forks_have_names_their_dialects():
+    for target in (target_of(), target_of("ssd")):
+        with pytest.raises(NetcError) as caught:
+            net_message(graph(INPUT + LOSS), target)
+        (found,) = caught.value.diagnostics
+        assert (found.code, found.line) == ("E801", 3)
+        assert f"{target.caffe} has no value `PRE_FIXED` of `normalization` in `LossParameter`" in found.message
+        assert "`--dialect rfcn` or `--dialect intel`" in found.help
+    message = net_message(graph(INPUT + LOSS), target_of("rfcn"))
+    assert "normalization: PRE_FIXED" in net_text(graph(INPUT + LOSS), target_of("rfcn"))
+    (loss,) = (layer for layer in message.layer if layer.name == "loss")
+    assert encode(loss.loss_param, "rfcn") == b"\x18\x03"
+
+
+def test_an_engine_that_only_a_fork_has_is_left_out():
+    text = INPUT + KEPT.replace("engine: CAFFE", "engine: MKL2017")
+    assert "MKL2017" not in net_text(graph(text))
+    assert "MKL2017" in net_text(graph(text), target_of("intel"))
+
+
+def test_input_layers_keep_their_names():
+    text = """layer {
+  name: "input"
+  type: "Input"
+  top: "a"
+  top: "b"
+  input_param {
+    shape {
+      dim: 1
+      dim: 2
+    }
+    shape {
+      dim: 1
+      dim: 2
+    }
+  }
+}
+layer {
+  name: "in"
+  type: "Input"
+  top: "c"
+  input_param {
+    shape {
+      dim: 1
+      dim: 2
+    }
+  }
+}
+layer {
+  name: "sum"
+  type: "Eltwise"
+  bottom: "a"
+  bottom: "b"
+  bottom: "c"
+  top: "sum"
+}
+"""
+    assert net_text(graph(text)) == text
+    assert net_text(crop(graph(text.replace('bottom: "a"\n  ', "", 1)), "sum")).startswith('layer {\n  name: "b"')
+
+
+def test_inputs_of_data_layers_are_named_after_their_blobs():
+    text = """layer { name: "source" type: "MemoryData" top: "data" top: "label"
+      memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 } }
+    layer { name: "flat" type: "Flatten" bottom: "data" top: "flat" }"""
+    message = net_message(graph(text))
+    assert [(layer.name, layer.type, list(layer.top)) for layer in message.layer] == [
+        ("data", "Input", ["data"]),
+        ("label", "Input", ["label"]),
+        ("flat", "Flatten", ["flat"]),
+    ]
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,26 @@ def dialects_with(message: str, field: str) -> tuple[str, ...]:
     return tuple(dialect for dialect in DIALECTS if has_field(dialect, message, field))
 
 
+def has_value(dialect: str, enum: str, value: str) -> bool:
+    """Whether a fork may have a value of an enum that BVLC lacks: false where only other forks are known to have it.
+
+    >>> has_value("rfcn", "NormalizationMode", "PRE_FIXED"), has_value("ssd", "NormalizationMode", "PRE_FIXED")
+    (True, False)
+    """
+    owners = dialects_with_value(enum, value)
+    return dialect in owners or not owners
+
+
+@cache
+def dialects_with_value(enum: str, value: str) -> tuple[str, ...]:
+    """The dialects that are known to have a value of an enum that BVLC lacks, by how common their files are.
+
+    >>> dialects_with_value("NormalizationMode", "PRE_FIXED")
+    ('rfcn', 'intel')
+    """
+    return tuple(dialect for dialect in DIALECTS if value in layouts.ENUMS.get(dialect, {}).get(enum, {}).values())
+
+
 @cache
 def _numbers(dialect: str, message: str) -> dict[str, int]:
     """The numbers of a message's fields by name, in a dialect."""
