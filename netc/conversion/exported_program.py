@@ -21,7 +21,7 @@ FORMAT = "a .pt2 file"
 
 
 class _Positional(nn.Module):
-    """The net with positional inputs: torch.export keeps names of arguments, and names of blobs may not be identifiers."""
+    """The net with positional inputs: torch.export keeps argument names, and blob names may not be identifiers."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
