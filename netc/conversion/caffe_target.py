@@ -7,7 +7,6 @@ from dataclasses import replace
 from netc.exporters.caffe import BVLC, Target
 from netc.frontends.writing import BVLC as BVLC_DIALECT
 from netc.frontends.writing import dialects_with, dialects_with_value, has_field, has_value, named
-from netc.schema import is_bvlc
 
 
 def target_of(dialect: str | None = None) -> Target:
@@ -20,6 +19,6 @@ def target_of(dialect: str | None = None) -> Target:
         caffe=f"the Caffe of dialect `{name}`",
         has_field=lambda message, field: has_field(name, message.name, field.name),
         dialects_with=dialects_with,
-        has_value=lambda value: is_bvlc(value) or has_value(name, value.type.name, value.name),
+        has_value=lambda value: BVLC.has_value(value) or has_value(name, value.type.name, value.name),
         dialects_with_value=dialects_with_value,
     )
