@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netc.ir.dims import Shape
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Weight
 from netc.ir.parameters import Parameter
@@ -39,7 +38,7 @@ class ParameterTable:
                 weight.shape,
                 weight.dtype,
                 weight.filler,
-                self._array(name, weight.shape),
+                self._array(name, weight),
                 spec.lr_mult,
                 spec.decay_mult,
                 weight.learnable,
@@ -53,10 +52,11 @@ class ParameterTable:
             name += "%"
         return name
 
-    def _array(self, name: str, shape: Shape) -> NDArray[Any] | None:
-        """The array that the table before had for an entry of this name and shape."""
+    def _array(self, name: str, weight: Weight) -> NDArray[Any] | None:
+        """The array that the table before had for an entry of this name and shape, otherwise the layer's own."""
         before = self._before.get(name)
-        return before.array if before is not None and before.shape == shape else None
+        kept = before is not None and before.shape == weight.shape
+        return before.array if before is not None and kept else weight.array
 
 
 def tabulated(graph: Graph) -> Graph:
