@@ -55,6 +55,12 @@ def test_an_unknown_word_is_answered_with_the_most_similar_code_or_type(word, ne
     assert near in found.help
 
 
+@pytest.mark.parametrize("word", ["", "_"])
+def test_no_word_is_no_layer_type(word):
+    with pytest.raises(netc.NetcError, match="neither a code nor a layer type"):
+        explain(word)
+
+
 def test_an_unknown_layer_type():
     with pytest.raises(netc.NetcError, match="unknown layer type `Poling`") as caught:
         layer_documentation("Poling")

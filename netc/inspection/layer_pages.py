@@ -40,7 +40,7 @@ def layer_meanings(name: str) -> tuple[LayerDocumentation, ...]:
     """Return the documentation of every meaning of a layer type, BVLC's first. Raises NetcError E100 if unknown."""
     wanted = _key(name)
     for type_name, cls in registry().items():
-        if wanted in (_key(type_name), _key(cls.v1 or "")):
+        if wanted in [_key(one) for one in (type_name, cls.v1) if one]:
             return tuple(map(documentation.layer_documentation, layer_classes(type_name)))
     help = did_you_mean(name, layer_types()) or "`netc explain --list` lists all layer types"
     raise NetcError(f"unknown layer type `{name}`", help=help)
@@ -52,7 +52,7 @@ def layer_page(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return name.strip().replace("_", "").casefold() or "-"
+    return name.strip().replace("_", "").casefold()
 
 
 def _lines(layer: LayerDocumentation) -> Iterator[str]:

@@ -45,12 +45,19 @@ def gradient_needs(graph: Graph, starts: Iterable[str] | None = None) -> dict[st
 def values_with_gradient(graph: Graph) -> frozenset[str]:
     """The values that a backward pass computes a gradient of.
 
-    A net without a loss counts as one with a loss at each output: what it costs once a loss is added.
+    A net without a loss counts as one with a loss at each output: what it costs once a loss is added. A layer that
+    passes no gradient on (Accuracy, ArgMax) has none at its tops.
     """
     starts = {name for name, _ in graph.losses} or set(graph.outputs)
     needs = gradient_needs(graph, starts)
-    read = {name for node in graph.nodes for name, need in zip(node.bottoms, needs[node.key].bottoms) if need}
-    return frozenset(top for node in graph.nodes if needs[node.key].layer for top in node.tops if top in read | starts)
+    reached, found = set(starts), set[str]()
+    for node in reversed(graph.nodes):
+        need = needs[node.key]
+        if any(need.bottoms) or any(need.weights):
+            tops = reached.intersection(node.tops)
+            found |= tops
+            reached.update(name for name, wanted in zip(node.bottoms, need.bottoms) if wanted and tops)
+    return frozenset(found)
 
 
 def bottoms_without_gradient(node: Node) -> frozenset[int]:

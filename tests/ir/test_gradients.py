@@ -1,4 +1,4 @@
-from netc.ir.gradients import gradient_needs
+from netc.ir.gradients import gradient_needs, values_with_gradient
 
 NET = """
 layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 }} }} }}
@@ -70,3 +70,12 @@ def test_a_value_that_one_of_two_readers_cuts_off_still_gets_the_others_gradient
     assert found["side"].bottoms == (True,)
     assert found["r"].layer
     assert found["a"].layer
+
+
+def test_layers_that_pass_no_gradient_on_have_none_at_their_tops(graph_from):
+    head = 'layer { name: "m" type: "ArgMax" bottom: "side" top: "m" }'
+    text = NET.format(a="", b="", l="").replace("EuclideanLoss", "Silence").replace('top: "l"', "") + head
+    assert values_with_gradient(graph_from(text)) == frozenset()
+    forced = values_with_gradient(graph_from("force_backward: true " + NET.format(a="", b="", l="") + head))
+    assert {"side", "m"} & forced == set()
+    assert "l" in forced

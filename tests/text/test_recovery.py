@@ -142,3 +142,9 @@ def test_any_text_gives_a_tree_whose_places_are_in_the_file(text):
             assert 0 <= value.start <= value.end <= len(text)
             assert isinstance(value, Message) or text[value.start : value.end] == value.raw
     netc.check(Source("net", text))
+
+
+def test_a_broken_text_without_a_layer_is_reported_by_its_syntax_errors():
+    with pytest.raises(NetcError) as error:
+        read_net(Source("net.py", "base_lr: 0.1\nimport torch"))
+    assert {found.code for found in error.value.diagnostics} == {"E002"}

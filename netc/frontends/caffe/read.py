@@ -54,11 +54,12 @@ def read_net(
     syntax errors and errors of single fields; the Fields contain everything without an error. If there are syntax
     errors, other errors are reported only for messages without one. With `strict`, everything that is not part of
     BVLC's schema is W001, including fields of forks. Raises NetcError for a file that cannot be read, and E100 for a
-    solver.
+    solver; if that has syntax errors, these.
     """
     with without_collector():
         tree, report = read_tree(path, values)
         if is_solver_tree(tree.root):
+            report.raise_errors()  # a broken text without layers may be neither a net nor a solver
             raise NetcError(
                 f"`{tree.source.name}` is a solver definition, expected a net", span=tree.root.fields[0].name_span
             )
