@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
-from netc.data.tools.mnist_and_cifar import write_lmdb
+from netc.data.tools.mnist_and_cifar import write_image_lmdb
 
 TRAIN = 1437
 
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
     order = np.random.Generator(np.random.Philox(1797)).permutation(len(digits.images))
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in (("train_lmdb", order[:TRAIN]), ("test_lmdb", order[TRAIN:])):
-        count = write_lmdb(folder / name, ((enlarged(digits.images[i]), int(digits.target[i])) for i in part))
+        count = write_image_lmdb(folder / name, ((enlarged(digits.images[i]), int(digits.target[i])) for i in part))
         print(f"{folder / name}: {count} records, {(folder / name / 'data.mdb').stat().st_size} bytes")
 
 

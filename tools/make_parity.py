@@ -13,7 +13,7 @@ from pathlib import Path
 
 from netc.data.sources.database import DatumRecords
 from netc.data.stores.lmdb import LmdbStore
-from netc.data.tools.mnist_and_cifar import write_lmdb
+from netc.data.tools.mnist_and_cifar import write_image_lmdb
 
 MODELS = Path(__file__).parent.parent / "models"
 TRAIN = 100
@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
         with closing(DatumRecords(LmdbStore(source, str(source)))) as digits, digits.reading() as read:
             indices = range(TRAIN if name == "train_lmdb" else len(digits))
             records = ((record.image.copy(), record.label % 2) for record in map(read, indices))
-            print(f"{folder / name}: {write_lmdb(folder / name, records)} records")
+            print(f"{folder / name}: {write_image_lmdb(folder / name, records)} records")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ BACKENDS = click.Choice(["lmdb", "leveldb"])
 def command() -> None:
     """Create and inspect databases of images.
 
-    Databases equal those of Caffe's tools, and appear under their name when they are complete.
+    Databases equal those of Caffe's tools, and appear only when they are complete.
     """
 
 
@@ -38,7 +38,9 @@ def _threads() -> Callable[[Any], Any]:
 
 
 def _skip_bad() -> Callable[[Any], Any]:
-    return option("--skip-bad", is_flag=True, help="Skip what cannot be read, and report how much that was.")
+    return option(
+        "--skip-bad", is_flag=True, help="Skip images or records that cannot be read, and print their number."
+    )
 
 
 def _image_options(function: Any) -> Any:
@@ -192,8 +194,8 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
 
 
 def _described(found: DatabaseReport) -> list[str]:
-    looked = "" if found.examined == found.records else f", {found.examined} examined"
-    lines = [f"{found.name}: {found.backend}, {counted(found.records, 'record')}{looked}, {found.bytes:,} bytes"]
+    examined = "" if found.examined == found.records else f", {found.examined} examined"
+    lines = [f"{found.name}: {found.backend}, {counted(found.records, 'record')}{examined}, {found.bytes:,} bytes"]
     readable = found.examined - len(found.faults)
     lines.append(f"images: {found.encoded} encoded, {found.floats} of floats, {len(found.faults)} unreadable")
     lines += [f"shape {'x'.join(map(str, shape))}: {count}" for shape, count in found.shapes.most_common(10)]

@@ -1,21 +1,21 @@
 """Batches for nets from databases, lists and files, read ahead in threads.
 
-    source = open_source(layer, "TRAIN", seed=1)     what a data layer's parameters describe
+    source = open_source(layer, "TRAIN", seed=1)     the source that a data layer describes
     source.record_shapes                             shapes of one record, before the transform
     feed = DeviceFeed(source, device)                its batches as tensors (netc.data.pipeline.device_feed)
     data, label = feed.next()
     source.state(), source.restore(state)            its position, as plain JSON
     source.skipped                                   bad records that others replace (`skip_bad=True`)
 
-    image_set.convert_images, convert_folder         databases of image files, as convert_imageset makes them
-    convert.mnist, convert.cifar10                   databases of MNIST's and CIFAR-10's files
+    image_database.convert_images, convert_folder    databases of image files, as convert_imageset creates them
+    mnist_and_cifar.mnist, cifar10                   databases of MNIST's and CIFAR-10's files
     mean_image.mean_image                            compute_image_mean
-    database_report.inspect_database, contact_sheet  what a database holds, and what is wrong in it
-    writing.new_database                             `put(key, value)` of an LMDB or LevelDB, whole or not there
+    database_report.inspect_database, contact_sheet  content and errors of a database
+    stores.writers.new_database                      `put(key, value)` of an LMDB or LevelDB, complete or absent
 
 Random choices depend on a seed and the number of the record, never on threads or on where a run was resumed.
 
-    E501  a source that does not exist, cannot be read, is of another kind, or is damaged as a whole
+    E501  a source that does not exist, cannot be read, is of a different kind, or is damaged as a whole
     E502  a source without records
     E503  a record that is not a Datum, or whose size contradicts its content
     E504  an image that is missing, cannot be decoded, or ends early

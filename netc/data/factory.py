@@ -47,7 +47,7 @@ def open_source(
     threads: int | None = None,
     skip_bad: bool = False,
 ) -> BatchSource:
-    """The source that a data layer's parameters describe; `layer` says what feeds it (`fed_by`).
+    """The source that a data layer's parameters describe; its `fed_by` selects the kind.
 
     `phase` is `"TRAIN"` or `"TEST"`: only in TRAIN are crops random and records divided among ranks, as in Caffe.
     `seed` determines all random choices; `resolve_path` finds the files that the layer names; `tops` are the names of
@@ -55,7 +55,7 @@ def open_source(
     the next usable record replaces one that cannot be used, and `source.skipped` lists those that were replaced.
 
     Raises NetcError E501 to E509 (see the package), and KeyError for a layer type that has no source of its own
-    (`MemoryData` and `DummyData` are handed their batches: see handed.py).
+    (`MemoryData` and `DummyData`, see netc.data.feeds).
     """
     train = phase == "TRAIN"
     sampler = Sampler(seed, rank=rank if train else 0, world_size=world_size if train else 1)
@@ -122,7 +122,7 @@ def _window_data(request: _Request) -> BatchSource:
     transform = request.layer.transform
     mean = window_mean(transform, records.shapes()[0][0], request.resolve)
     normalization = Normalization(transform.scale, mean, per_pixel=bool(transform.mean_file))
-    # The records are already cropped and mirrored, because padding and rounding depend on it.
+    # The records are already cropped and mirrored, because padding and rounding depend on that.
     return _record_source(
         request, records, records.sampler(request.sampler), Cropping(transform.crop_size), normalization, 4
     )
@@ -132,7 +132,7 @@ def _hdf5_data(request: _Request) -> BatchSource:
     from netc.data.sources.hdf5 import Hdf5Files, Hdf5Source
 
     if not request.tops:
-        raise ValueError("HDF5Data reads the datasets that its tops are named after: give `tops`")
+        raise ValueError("HDF5Data reads the datasets that its tops are named after: pass `tops`")
     files = Hdf5Files(request.layer, request.tops, request.resolve)
     request.sampler.shuffle, request.sampler.permute = request.layer.shuffle, files.permute
     return Hdf5Source(files, request.sampler, request.layer.batch_size)

@@ -1,4 +1,4 @@
-"""Records by index, which batches are made of: the contract of databases, image lists and window files."""
+"""Records by index, from which batches are assembled: the interface of databases, image lists and window files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from netc.data.images import Image
 from netc.diagnostics import NetcError
 
 EXAMINED = 9
-"""Good records that determine the expected shape, where bad ones are skipped."""
+"""Number of good records that determine the expected shape if bad ones are skipped."""
 MAX_SKIPS = 1000
 """Consecutive bad records after which skipping gives up."""
 
@@ -63,7 +63,7 @@ class Records(Protocol):
         """`read(index)`, whose arrays are valid until the context ends; an index past the end wraps around."""
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """Several records at once; None where each must be read by itself, also to report what is wrong with it."""
+        """Several records at once; None if they must be read one by one, also to report what is wrong with one."""
 
     def close(self) -> None:
         """Release files and environments."""

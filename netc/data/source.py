@@ -1,4 +1,4 @@
-"""What every source of batches offers."""
+"""The interface of sources of batches."""
 
 from __future__ import annotations
 

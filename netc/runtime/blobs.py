@@ -1,7 +1,7 @@
-"""The list of a net's blobs in Caffe's order, apart from torch parameters.
+"""The list of a net's blobs in Caffe's order, in addition to torch's parameters.
 
-Solver histories, lr_mult and decay_mult, sharing by name and .solverstate files hang on this list; torch's
-own order of parameters means nothing to Caffe.
+Solver histories, lr_mult and decay_mult, sharing by name and .solverstate files depend on this order, which torch's own
+order of parameters does not match.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ class LayerBlob:
     key: str
     """Key of the node."""
     index: int
-    """Place among the layer's blobs."""
+    """Index among the layer's blobs."""
     weight: Weight
     parameter: Parameter
-    """The graph's entry, one for all blobs that share it."""
+    """The graph's entry, the same for all blobs that share it."""
     owner: tuple[str, int]
-    """Node key and index of the blob that holds the memory: its own, or the first of its name."""
+    """Node key and index of the blob that owns the memory: this blob, or the first of its name."""
     module: nn.Module
 
     @property
     def tensor(self) -> Tensor:
-        """The module's tensor, in the module's shape. Looked up each time: `.to()` may replace it."""
-        holder = getattr(self.module, "holder", None)  # a test net's layer under other parameters than the train net's
+        """The module's tensor, in the module's shape. Not cached, because `.to()` may replace it."""
+        holder = getattr(self.module, "holder", None)  # a test net's layer whose parameters differ from the train net's
         tensor: Tensor = getattr(self.module if holder is None else holder, self.weight.name)
         return tensor
 
     @property
     def data(self) -> Tensor:
-        """A view of the tensor in Caffe's shape, apart from autograd."""
+        """A view of the tensor in Caffe's shape, detached from autograd."""
         return self.tensor.detach().reshape(self.shape)
 
     @property
@@ -54,7 +54,7 @@ class LayerBlob:
 
     @property
     def is_owner(self) -> bool:
-        """False for a blob that shares an earlier one's memory."""
+        """False for a blob that shares the memory of an earlier one."""
         return self.owner == (self.key, self.index)
 
 

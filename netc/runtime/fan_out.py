@@ -1,8 +1,8 @@
-"""Sums of the gradients that several readers give one value (`insert_splits.cpp`, `split_layer.cpp`).
+"""Sums the gradients of a value over its readers (`insert_splits.cpp`, `split_layer.cpp`).
 
-Caffe inserts a Split layer between a blob and its readers. Its backward pass adds the diffs of its tops, and these keep
-what they hold from pass to pass. Here the sum is taken when the first reader that computes a gradient has run backward:
-it is the last of the readers to do so.
+Caffe inserts a Split layer between a blob and its readers. Its backward pass adds the diffs of its tops, which
+keep their values from pass to pass. Here the sum is computed when the first reader that has a gradient has run
+backward, because it is the last of the readers to do so.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _Edge = tuple[str, int]
 class FanOut:
     """The gradients of every use of a value, and their sum.
 
-    `needs` says which uses compute a gradient. Layers without tops (Silence) are among them: theirs is zero. A value
-    that adds to the loss has its loss weight added to the sum.
+    `needs` specifies which uses compute a gradient, including those of layers without tops (Silence), whose gradient is
+    zero. If the value contributes to the loss, its loss weight is added to the sum.
     """
 
     def __init__(self, graph: Graph, needs: Mapping[str, GradientNeeds]) -> None:
@@ -37,10 +37,10 @@ class FanOut:
         self._parts: dict[_Edge, Tensor] = {}
 
     def add(self, node: Node, position: int, gradient: Tensor) -> Tensor | None:
-        """Take the gradient of one bottom of a node, computed in a backward pass from the last node to the first.
+        """Add the gradient of one bottom of a node, computed in a backward pass from the last node to the first.
 
-        Bottoms of one node come in order. Returns the gradient of the bottom's value once its first reader is done,
-        and None before. A reader that did not run in this pass counts with its gradient of an earlier one.
+        Bottoms of one node are added in order. Returns the gradient of the bottom's value once its first reader is
+        done, and None before. A reader that did not run in this pass contributes its gradient of an earlier one.
         """
         name, edge = node.bottoms[position], (node.key, position)
         edges, weight = self._edges[name], self._weights.get(name, 0.0)
@@ -52,15 +52,15 @@ class FanOut:
         return gradient + weight if weight else gradient
 
     def clear(self) -> None:
-        """Forget all gradients."""
+        """Discard all gradients."""
         self._parts.clear()
 
     def _of_shape(self, edges: list[_Edge], like: Tensor) -> list[Tensor]:
-        """The gradients of these uses; those of another batch size are left out."""
+        """The gradients of these uses; those of another batch size are omitted."""
         parts = (self._parts.get(edge) for edge in edges)
         return [part for part in parts if part is not None and part.shape == like.shape]
 
 
 def _last_to_run(edges: list[_Edge]) -> _Edge:
-    """Of the first reader, the last bottom."""
+    """The last bottom of the first reader."""
     return max((edge for edge in edges if edge[0] == edges[0][0]), key=lambda edge: edge[1])

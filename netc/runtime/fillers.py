@@ -13,7 +13,7 @@ from netc.ir.filler import Filler
 
 
 def generator_of(seed: int | None) -> Generator:
-    """The generator that draws a net's weights: on the CPU, so that a seed means the same on every device."""
+    """The generator of a net's initial weights: on the CPU, so that a seed has the same result on every device."""
     generator = Generator()
     if seed is None:
         generator.seed()
@@ -36,7 +36,7 @@ def fill(tensor: Tensor, filler: Filler, shape: Shape, generator: Generator | No
 
 
 def fan(filler: Filler, shape: Shape) -> float:
-    """What `xavier` and `msra` divide by: elements an output (FAN_IN), an input (FAN_OUT) or their mean.
+    """The divisor of `xavier` and `msra`: elements per output (FAN_IN), per input (FAN_OUT) or their mean.
 
     >>> fan(Filler("xavier"), (20, 1, 5, 5)), fan(Filler("xavier", variance_norm="FAN_OUT"), (20, 1, 5, 5))
     (25.0, 500.0)
@@ -80,8 +80,8 @@ def _msra(values: Tensor, filler: Filler, generator: Generator | None) -> None:
 def _bilinear(values: Tensor, filler: Filler, generator: Generator | None) -> None:
     filler.check_shape(tuple(values.shape))
     factor = math.ceil(values.shape[3] / 2)
-    centre = (2 * factor - 1 - factor % 2) / (2.0 * factor)
-    ramp = 1 - (torch.arange(values.shape[3]) / factor - centre).abs()
+    center = (2 * factor - 1 - factor % 2) / (2.0 * factor)
+    ramp = 1 - (torch.arange(values.shape[3]) / factor - center).abs()
     values.copy_(ramp[:, None] * ramp[None, :])
 
 

@@ -7,21 +7,21 @@ from torch import Tensor, nn
 
 from netc.ir.graph import Graph
 from netc.runtime.blobs import write_array
-from netc.runtime.lower import Net, made
+from netc.runtime.lower import Net, new_module
 from netc.runtime.straight_line import Straight, straight
 
 
 def rebuilt(net: Net, before: Graph, after: Graph) -> Net:
     """The net of `after`, a graph that a pass returned for `before` (the net's graph with arrays), in eval().
 
-    Layers whose parameters changed get new modules; the others keep theirs, with everything that these hold.
+    Layers whose parameters changed get new modules; the others keep theirs, including their state.
     """
     modules, fresh = {}, set()
     for node in after.nodes:
         modules[node.key] = net.module(node.key)
         if any(after.parameters[name] is not before.parameters.get(name) for name in node.parameters):
             like = next(iter((*net.module(node.key).parameters(), *net.module(node.key).buffers())))
-            modules[node.key] = made(after, node).to(like.device, like.dtype)
+            modules[node.key] = new_module(after, node).to(like.device, like.dtype)
             fresh.add(node.key)
     found = Net(after.without_arrays(), modules).eval()
     for blob in found.blobs:
@@ -31,21 +31,21 @@ def rebuilt(net: Net, before: Graph, after: Graph) -> Net:
 
 
 def to_channels_last(net: Net) -> None:
-    """Store the kernels of 2-D convolutions channels-last; their outputs follow, and only strides change."""
+    """Store the kernels of 2-D convolutions channels-last; outputs have the same format, and only strides change."""
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def compile_main(net: Net) -> None:
-    """Let torch.compile make the program from the net's inputs to its outputs, on its first call."""
+    """Compile the program from the net's inputs to its outputs with torch.compile, on its first call."""
     feeds, fetches = net.graph.inputs, net.graph.outputs
     constants = not any(node.layer.carries_state for node in net.graph.nodes)  # each pass would be compiled again
     net.replace_program(feeds, fetches, Compiled(net.program(feeds, fetches), feeds, fetches, constants))
 
 
 class Compiled:
-    """A program that torch compiles; with weights as constants their layouts and expressions are computed once.
+    """A program that torch compiles, with weights as constants: their layouts and expressions are computed once.
 
     It computes no gradients: in train(), for inputs that require a gradient, and while it is traced, the plain program
     runs. It is compiled again after weights were written, moved or converted. It does not detect values written through
@@ -55,7 +55,7 @@ class Compiled:
     def __init__(self, plain: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:
         self.plain, self.feeds, self.fetches, self.constants = plain, feeds, fetches, constants
         self._compiled: Straight = plain
-        self._seen: list[tuple[Tensor, int, int]] = []
+        self._compiled_weights: list[tuple[Tensor, int, int]] = []
 
     def __call__(self, net: Net, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The fetches."""
@@ -64,24 +64,24 @@ class Compiled:
             return self.plain(net, *tensors)
         from torch._inductor import config
 
-        if self._compiled is self.plain or not self._sees(net):
-            # New code: torch keeps what it compiles with the code, and weights are constants in it.
+        if self._compiled is self.plain or not self._weights_unchanged(net):
+            # New code, because torch caches compiled code per function, and weights are constants in it.
             self._compiled = torch.compile(straight(net.graph, self.feeds, self.fetches))
-            self._seen = [(held, held.data_ptr(), held._version) for held in _held(net)]
+            self._compiled_weights = [(held, held.data_ptr(), held._version) for held in _held(net)]
         with torch.no_grad(), config.patch(freezing=self.constants):
             return self._compiled(net, *tensors)
 
-    def _sees(self, net: Net) -> bool:
-        """Whether the net's weights are those that were compiled in."""
+    def _weights_unchanged(self, net: Net) -> bool:
+        """Whether the net's weights are those in the compiled code."""
         now = _held(net)
-        return len(now) == len(self._seen) and all(
-            held is seen and held.data_ptr() == place and held._version == version
-            for held, (seen, place, version) in zip(now, self._seen)
+        return len(now) == len(self._compiled_weights) and all(
+            held is known and held.data_ptr() == place and held._version == version
+            for held, (known, place, version) in zip(now, self._compiled_weights)
         )
 
 
 def _held(net: Net) -> list[Tensor]:
-    """Parameters and buffers, several times faster than `parameters()`: each call compares them."""
+    """Parameters and buffers. Every call compares them, and this is several times faster than `parameters()`."""
     held: list[Tensor | None] = []
     for module in map(net.module, net._modules):
         inner = module.modules() if module._modules else (module,)

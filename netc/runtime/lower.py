@@ -27,7 +27,7 @@ KEPT_SHAPES = 1000
 
 
 class Net(nn.Module):
-    """A net as a torch module; its children carry the layers' names.
+    """A net as a torch module; its children have the names of the layers.
 
     `net(x)` or `net(data=x, label=y)` returns {output blob: tensor}. Inputs are tensors in Caffe's layout (n, c, h, w);
     only the weights' shapes are fixed, so that batch and image sizes may change from call to call.
@@ -36,11 +36,11 @@ class Net(nn.Module):
     def __init__(self, graph: Graph, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.graph = graph
-        for node in graph.nodes:  # not add_module: it refuses what a later torch may reserve
+        for node in graph.nodes:  # not add_module, which rejects names that torch reserves
             self._modules[node.key] = modules[node.key]
-        self._made = dict(self._modules)
-        self._fits: set[tuple[object, ...]] = set()
-        """Names and shapes that the layers take."""
+        self._original_modules = dict(self._modules)
+        self._valid_shapes: set[tuple[object, ...]] = set()
+        """Names and shapes for which the layers were checked."""
         self._programs: dict[tuple[tuple[str, ...], tuple[str, ...]], Straight] = {}
         self._main = self.program(graph.inputs, graph.outputs)
         self._output_blobs = tuple(graph.values[name].blob for name in graph.outputs)
@@ -48,23 +48,23 @@ class Net(nn.Module):
     def forward(self, *args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
         """Output blobs by name.
 
-        Raises NetcError E302 for a missing, unknown or repeated input, E102 of a layer that does not take its shape.
+        Raises NetcError E302 for a missing, unknown or repeated input, E102 for a shape that a layer does not accept.
         """
         names = self.graph.inputs
         if kwargs or len(args) != len(names):
             args = self._arguments(args, kwargs)
-        return dict(zip(self._output_blobs, self._fed(self._main, names, self.graph.outputs, args)))
+        return dict(zip(self._output_blobs, self._run_program(self._main, names, self.graph.outputs, args)))
 
     def evaluate(self, inputs: Mapping[str, Tensor], outputs: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """The blobs named in `outputs` (default: the net's outputs), running only what they need.
+        """The blobs named in `outputs` (default: the net's outputs), running only the layers that they need.
 
         `inputs` may feed any blobs, inner ones too. Raises NetcError E302 for names the net does not have and
-        for inputs that are needed and missing, and E102 as a call does.
+        for required inputs that are missing, and E102 as a call does.
         """
         names = self.outputs if outputs is None else tuple(outputs)
         feeds = tuple(self._value(name, first=True) for name in inputs)
         fetches = tuple(self._value(name) for name in names)
-        return dict(zip(names, self._fed(self.program(feeds, fetches), feeds, fetches, tuple(inputs.values()))))
+        return dict(zip(names, self._run_program(self.program(feeds, fetches), feeds, fetches, tuple(inputs.values()))))
 
     def run(
         self,
@@ -74,8 +74,8 @@ class Net(nn.Module):
     ) -> dict[str, NDArray[Any]]:
         """`evaluate` on NumPy arrays: in, and out, on the net's device, without gradients.
 
-        `inputs` may be the array of the net's first input alone. Arrays take the types of their blobs; labels and ids
-        that are integers stay so (see `runtime.dtypes.fed_tensor`). Real numbers come back as float32, others in their
+        `inputs` may be the array of the net's first input alone. Arrays take the types of their blobs; integer labels
+        and ids stay integers (see `runtime.dtypes.fed_tensor`). Real numbers are returned as float32, others in their
         own type. Raises NetcError E302, E102 as `evaluate` does, and E302 for a value that its blob cannot hold.
         """
         blobs = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {self.inputs[0]: inputs}
@@ -88,7 +88,7 @@ class Net(nn.Module):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the blobs that the net is fed."""
+        """Names of the input blobs."""
         return tuple(self.graph.values[name].blob for name in self.graph.inputs)
 
     @property
@@ -106,9 +106,9 @@ class Net(nn.Module):
         return cast(nn.Module, self._modules[key])
 
     def program(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
-        """A function `(net, *tensors of feeds) -> tensors of fetches`, over names of values, made once.
+        """A cached function `(net, *tensors of feeds) -> tensors of fetches`, over names of values.
 
-        Raises NetcError E302 for an input that is needed and not among `feeds`.
+        Raises NetcError E302 for a required input that is not among `feeds`.
         """
         key = (tuple(feeds), tuple(fetches))
         if key not in self._programs:
@@ -121,11 +121,11 @@ class Net(nn.Module):
         self._main = self.program(self.graph.inputs, self.graph.outputs)
 
     def faults(self) -> list[NetcError]:
-        """What the device flags of range checks say since the last call; waits for the device."""
+        """Errors that range checks on the device found since the last call; waits for the device."""
         found = (module.fault() for module in self.modules() if isinstance(module, LayerModule))
         return [error for error in found if error]
 
-    def _fed(
+    def _run_program(
         self, program: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], tensors: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Run a program; new shapes are checked first, unless modules were replaced."""
@@ -133,10 +133,10 @@ class Net(nn.Module):
             return program(self, *tensors)
         shapes = tuple(tensor.shape for tensor in tensors)
         key = (feeds, fetches, shapes)
-        own = key in self._fits or self._modules == self._made
-        if own and key not in self._fits:
+        own = key in self._valid_shapes or self._modules == self._original_modules
+        if own and key not in self._valid_shapes:
             check_fit(self.graph, dict(zip(feeds, map(tuple, shapes))), fetches)
-            self._fits = {key, *(self._fits if len(self._fits) < KEPT_SHAPES else ())}
+            self._valid_shapes = {key, *(self._valid_shapes if len(self._valid_shapes) < KEPT_SHAPES else ())}
         try:
             return program(self, *tensors)
         except RuntimeError:
@@ -165,7 +165,7 @@ class Net(nn.Module):
         return tuple(given[name] for name in self.inputs)
 
     def _value(self, blob: str, first: bool = False) -> str:
-        """The value of a blob's name: its first version to feed, its last to read."""
+        """The value of a blob: its first version to feed it, its last to read it."""
         versions = [value.name for value in self.graph.values.values() if value.blob == blob]
         if not versions:
             raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, self.graph.blobs))
@@ -201,7 +201,7 @@ def lower(
     for node in graph.nodes:
         found = _shared(graph, node, share)
         empty = node.name in unfilled or bool(graph.arrays(node))
-        modules[node.key] = found or (_empty(graph, node) if empty else made(graph, node))
+        modules[node.key] = found or (_empty(graph, node) if empty else new_module(graph, node))
         if found is None:
             fresh[node.key] = not empty
     _fill(blobs_of(graph, modules), fresh, generator)
@@ -213,19 +213,19 @@ def lower(
 
 
 def _empty(graph: Graph, node: Node) -> nn.Module:
-    """A node's module with uninitialized weights, if it holds nothing but weights."""
+    """A node's module with uninitialized weights, if it has no other tensors."""
     with torch.device("meta"):
-        module = made(graph, node)
+        module = new_module(graph, node)
     held = dict((*module.named_parameters(), *module.named_buffers()))
     if set(held) != {weight.name for weight in graph.weights(node)}:
-        return made(graph, node)
+        return new_module(graph, node)
     for name, tensor in held.items():  # not `to_empty`, whose first call takes half a second
         memory = torch.empty(tensor.shape, dtype=tensor.dtype)
         setattr(module, name, nn.Parameter(memory) if isinstance(tensor, nn.Parameter) else memory)
     return module
 
 
-def made(graph: Graph, node: Node) -> nn.Module:
+def new_module(graph: Graph, node: Node) -> nn.Module:
     """A node's module, its weights not yet filled. Raises NetcError E203 if their shapes are unknown."""
     weights = graph.weights(node)
     unknown = any(graph.shape(name) is None for name in node.bottoms)
@@ -243,7 +243,7 @@ def made(graph: Graph, node: Node) -> nn.Module:
 
 
 def _help_for_unknown(graph: Graph) -> str:
-    """How the unknown extents become known: a Python layer has shapes once it may run."""
+    """How to make the extents known: a Python layer has shapes once it is allowed to run."""
     if any(isinstance(node.layer, PythonCode) and not hasattr(node.layer, "host") for node in graph.nodes):
         return "if you trust the net's `Python` layers, allow them with `--allow-python-layers`"
     return "set the data's shape: `--shape data=n,c,h,w`"
@@ -256,15 +256,15 @@ def _reshapes(graph: Graph, node: Node) -> bool:
 
 
 def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
-    """The other net's module of this layer, or one that uses its weights if the parameters differ."""
+    """The other net's module of this layer, or a new one with its weights if the parameters differ."""
     twin = share.graph.by_key.get(node.key) if share else None
     weights = graph.weights(node)
     if share is None or twin is None or not weights:
         return None
     theirs = share.graph.weights(twin)
-    if not _alike(theirs, weights):
+    if not _can_share(theirs, weights):
         raise NetcError(
-            f"layer `{node.name}` has other weights in the test net than in the train net",
+            f"layer `{node.name}` has different weights in the test net and the train net",
             code="E204",
             span=node.span,
             notes=[
@@ -278,15 +278,15 @@ def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
     return LayerModule(node.layer, weights, len(node.tops), node.name, node.span, holder)
 
 
-def _alike(theirs: Weights, weights: Weights) -> bool:
-    """Whether blobs of two nets may be one memory: those of equal names, whose shapes are not known to differ."""
+def _can_share(theirs: Weights, weights: Weights) -> bool:
+    """Whether two layers can share their blobs: equal names, and shapes that are not known to differ."""
     names, shapes = ([[getattr(w, field) for w in ws] for ws in (theirs, weights)] for field in ("name", "shape"))
     return names[0] == names[1] and not any(map(differ, *shapes))
 
 
 def _fill(blobs: list[LayerBlob], fresh: Mapping[str, bool], generator: torch.Generator | None) -> None:
-    """Let blobs of `fresh` nodes use their owners' tensors; fill, in order, those that own theirs where asked to."""
-    by_place = {(blob.key, blob.index): blob for blob in blobs}
+    """Share the owners' tensors with other blobs of `fresh` nodes; fill owners, in order, if `fresh` says so."""
+    by_index = {(blob.key, blob.index): blob for blob in blobs}
     for blob in blobs:
         if blob.key not in fresh:
             continue
@@ -296,7 +296,7 @@ def _fill(blobs: list[LayerBlob], fresh: Mapping[str, bool], generator: torch.Ge
             elif fresh[blob.key]:
                 fill(blob.tensor, blob.weight.filler, blob.weight.shape, generator)
             continue
-        tensor = by_place[blob.owner].tensor
+        tensor = by_index[blob.owner].tensor
         if isinstance(blob.module, LayerModule) and tensor.shape != blob.tensor.shape:
             blob.module.views[blob.weight.name] = tuple(blob.tensor.shape)
         setattr(blob.module, blob.weight.name, tensor)

@@ -18,9 +18,9 @@ from netc.runtime.dtypes import torch_dtype
 class LayerModule(nn.Module):
     """Holds a layer's blobs and calls its `forward`.
 
-    `weights` are registered under their names, as parameters where they are learnable and as buffers where
-    they are not; with `holder` they are that module's, as when a test net uses the train net's blobs under other
-    parameters. Raises NetcError, with the layer's name and place, for values that the layer refuses.
+    `weights` are registered under their names, as parameters if they are learnable, else as buffers. With `holder` the
+    module uses the weights of that module, as a test net uses the train net's blobs with other parameters. Raises
+    NetcError, with the layer's name and position, for values that the layer rejects.
     """
 
     faults: Tensor | None
@@ -37,7 +37,7 @@ class LayerModule(nn.Module):
         super().__init__()
         self.layer, self.tops, self.layer_name, self.span = layer, tops, name, span
         self.state: dict[str, Tensor] = {}
-        """What the layer keeps from pass to pass; see `runtime.pass_state`."""
+        """State that the layer keeps from pass to pass; see `runtime.pass_state`."""
         self.all_sum: Callable[[Tensor], Tensor] | None = None
         self.constant_names: tuple[str, ...] = ()
         self.weight_names = tuple(weight.name for weight in weights)
@@ -75,16 +75,16 @@ class LayerModule(nn.Module):
         return tops[0] if self.tops == 1 else tops[: self.tops]
 
     def _check(self, values: Tensor, bad: Tensor, what: str) -> None:
-        """On a CPU raise at once; elsewhere keep the first bad value on the device, for `fault`."""
+        """On a CPU raise at once; on other devices keep the largest bad value there, for `fault`."""
         if values.device.type != "cpu":
-            worst = torch.where(bad, values.nan_to_num(torch.inf), -torch.inf).amax()  # which tells NaN as infinity
+            worst = torch.where(bad, values.nan_to_num(torch.inf), -torch.inf).amax()  # NaN becomes infinity
             self.faults = worst if self.faults is None else torch.maximum(self.faults, worst)
             self.fault_name = what
         elif bool(bad.any()):
             raise NetcError(f"{what}: {values[bad][0].item():g}", code="E301")
 
     def fault(self) -> NetcError | None:
-        """What a device flag says since the last call; waits for the device."""
+        """The error that a range check on the device found since the last call; waits for the device."""
         worst, self.faults = self.faults, None
         if worst is None or worst.item() == -torch.inf:
             return None
@@ -97,7 +97,7 @@ class LayerModule(nn.Module):
 
 
 class InPlaceReLU(nn.ReLU):
-    """torch's module, which `overwrite` can call in place."""
+    """torch's module, with a forward method that `overwrite` can call in place."""
 
     def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
         """The positive part."""
@@ -105,7 +105,7 @@ class InPlaceReLU(nn.ReLU):
 
 
 class InPlaceLeakyReLU(nn.LeakyReLU):
-    """torch's module, which `overwrite` can call in place."""
+    """torch's module, with a forward method that `overwrite` can call in place."""
 
     def forward(self, input: Tensor, inplace: bool = False) -> Tensor:
         """The positive part, and the negative one times the slope."""
@@ -113,12 +113,12 @@ class InPlaceLeakyReLU(nn.LeakyReLU):
 
 
 def overwrite(module: nn.Module, bottom: Tensor) -> Any:
-    """The module's top, computed in the memory of its bottom; a module that replaced it is called as usual."""
+    """The module's top, computed in the memory of its bottom; a replaced module is called as usual."""
     return module(bottom, inplace=True) if isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) else module(bottom)
 
 
 def register_constant(module: nn.Module, name: str, values: Tensor) -> None:
-    """Make a layer's constant a buffer of its module, of whichever kind; no state_dict holds it."""
+    """Register a layer's constant as a buffer of its module, which may be of any type; not part of a state_dict."""
     module.register_buffer(name, values, persistent=False)
     if isinstance(module, LayerModule) and name not in module.constant_names:
         module.constant_names += (name,)

@@ -1,4 +1,4 @@
-"""A net's weights by layer name, in and out: plain arrays, of whatever file (`net.cpp`, CopyTrainedLayersFrom)."""
+"""Copies weights into a net by layer name, from arrays of any file format (`net.cpp`, CopyTrainedLayersFrom)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from netc.runtime.lower import Net
 
 Array = NDArray[np.floating]
 Layers = Iterable[tuple[str, Sequence["Array | None"]]]
-"""Layer names with their blobs; None for a blob that the file leaves out because it shares another's memory."""
+"""Layer names with their blobs; None for a blob that the file omits because it shares the memory of another."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A layer that both have, with other blobs."""
+    """A layer of both the net and the file whose blobs differ in number or shape."""
 
     layer: str
     net: tuple[Shape, ...]
@@ -43,15 +43,15 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What `copy_weights` did, by layer name."""
+    """The result of `copy_weights`, by layer name."""
 
     loaded: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    """In the file with blobs, and not in the net."""
+    """Layers with blobs in the file that the net lacks."""
     missing: tuple[str, ...] = ()
-    """In the net with blobs, and not in the file: they keep what they had."""
+    """Layers with blobs in the net that the file lacks: they keep their values."""
     mismatched: tuple[Mismatch, ...] = ()
-    """Left as they were, with `allow_mismatch`."""
+    """Layers that keep their values, with `allow_mismatch`."""
 
 
 CHUNK = 1 << 22
@@ -67,10 +67,10 @@ def copy_weights(
 ) -> CopyReport:
     """Copy blobs into the layers of the same name.
 
-    Layers that only one side has are passed over, as in Caffe; of repeated names the k-th goes to the k-th. A blob of
-    old files, which always have four extents, fits where it differs in leading ones only. Raises NetcError E306 for
-    layers with other shapes or another number of blobs, unless `allow_mismatch`: the net is then as it was. `copied` is
-    called with each part of an array that was copied, so that a file's pages can go.
+    Layers that only one side has are ignored, as in Caffe; of repeated names the k-th is copied to the k-th. A blob of
+    an old file, which always has four extents, fits if it differs only in leading ones. Raises NetcError E306 for
+    layers with other shapes or another number of blobs, unless `allow_mismatch`; the net is then unchanged. `copied` is
+    called with each part of an array that was copied, so that the file's pages can be released.
     """
     targets = _by_name(net)
     copies: list[tuple[LayerBlob, Array]] = []
@@ -106,7 +106,7 @@ def named_blobs(net: Net) -> list[tuple[str, list[LayerBlob]]]:
 
 
 def array_of(tensor: Tensor, shape: Shape) -> Array:
-    """A tensor's values as an array in Caffe's shape; shares memory with a contiguous tensor on the CPU."""
+    """A tensor's values as an array of Caffe's shape, which shares the memory of a contiguous tensor on the CPU."""
     array: Array = tensor.detach().cpu().contiguous().numpy().reshape(shape)
     return array
 
@@ -119,20 +119,20 @@ def gradients(net: Net) -> dict[str, Array]:
 
 
 def fits(blobs: Sequence[LayerBlob], arrays: Sequence[Array | None]) -> bool:
-    """Whether a file's blobs are those of a layer (`blob.cpp`, ShapeEquals)."""
+    """Whether a file's blobs have the number and shapes of a layer's (`blob.cpp`, ShapeEquals)."""
     return len(blobs) == len(arrays) and all(
         array is None or same_shape(tuple(array.shape), blob.shape) for blob, array in zip(blobs, arrays)
     )
 
 
-def same_shape(given: Shape, wanted: Shape) -> bool:
-    """Whether shapes are equal, but for the leading ones of old files.
+def same_shape(found: Shape, expected: Shape) -> bool:
+    """Whether shapes are equal, apart from the leading ones of old files.
 
     >>> same_shape((1, 1, 10, 500), (10, 500)), same_shape((5, 2), (10,))
     (True, False)
     """
-    extra = len(given) - len(wanted)
-    return given == wanted or (len(given) >= 4 and extra > 0 and given == (1,) * extra + wanted)
+    extra = len(found) - len(expected)
+    return found == expected or (len(found) >= 4 and extra > 0 and found == (1,) * extra + expected)
 
 
 def _by_name(net: Net) -> dict[str, list[list[LayerBlob]]]:
@@ -146,13 +146,13 @@ def _refused(mismatched: Sequence[Mismatch], source: str) -> Iterator[Diagnostic
     for mismatch in mismatched:
         yield Diagnostic(
             "E306",
-            f"the weights in `{source}` do not fit layer {mismatch}",
+            f"the weights in `{source}` do not match layer {mismatch}",
             help="rename the layer to initialize it with its fillers",
         )
 
 
 def _write(tensor: Tensor, array: Array, copied: Callable[[Array], None]) -> None:
-    """Copy in parts, straight from a file's view, which may be read-only and not aligned."""
+    """Copy in parts, directly from the view of a file, which may be read-only and unaligned."""
     flat = array.reshape(-1)
     with torch.no_grad():
         target = tensor.detach().view(-1) if tensor.is_contiguous() else torch.empty(flat.size)

@@ -26,11 +26,11 @@ random_seed: 3 solver_mode: CPU
 
 def write_solver(folder: Path, net: str = NET, solver: str = SOLVER, labels: int = 4) -> Path:
     """net.prototxt, solver.prototxt and a database of 20 records 1x5x6 with labels 0 to `labels` - 1."""
-    from netc.data.tools.mnist_and_cifar import write_lmdb
+    from netc.data.tools.mnist_and_cifar import write_image_lmdb
 
     (folder / "net.prototxt").write_text(net)
     (folder / "solver.prototxt").write_text(solver)
     random = np.random.default_rng(5)
     images = random.integers(0, 255, (20, 1, 5, 6), dtype=np.uint8)
-    write_lmdb(folder / "db", zip(images, (i % labels for i in range(20))))
+    write_image_lmdb(folder / "db", zip(images, (i % labels for i in range(20))))
     return folder / "solver.prototxt"

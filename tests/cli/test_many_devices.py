@@ -42,11 +42,11 @@ def test_processes_that_netc_starts(tmp_path):
 
 @pytest.mark.slow
 def test_a_rank_that_fails_under_torchrun_ends_the_run_with_its_error(tmp_path):
-    from netc.data.tools.mnist_and_cifar import write_lmdb
+    from netc.data.tools.mnist_and_cifar import write_image_lmdb
 
     write_solver(tmp_path, net=NET.replace('"db"', '"odd"'))
     images = np.random.default_rng(5).integers(0, 255, (20, 1, 5, 6), dtype=np.uint8)
-    write_lmdb(tmp_path / "odd", zip(images, (9 if i == 17 else i % 4 for i in range(20))))  # 17 is rank 1's
+    write_image_lmdb(tmp_path / "odd", zip(images, (9 if i == 17 else i % 4 for i in range(20))))  # 17 is rank 1's
     run = start(tmp_path, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "netc")
     assert run.returncode == 1
     assert "error[E301]: label outside 0 to 3: 9" in run.stderr

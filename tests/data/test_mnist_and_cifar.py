@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from netc.data import open_source
-from netc.data.tools.mnist_and_cifar import mnist, write_lmdb
+from netc.data.tools.mnist_and_cifar import mnist, write_image_lmdb
 from netc.schema import caffe
 from tests.data.databases import data_layer, fault, random_images
 
@@ -81,13 +81,13 @@ def test_the_output_appears_only_when_complete(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_lmdb(tmp_path / "out", records())
+        write_image_lmdb(tmp_path / "out", records())
     assert list(tmp_path.iterdir()) == []
-    write_lmdb(tmp_path / "out", [(random_images(1)[0], 1)])
+    write_image_lmdb(tmp_path / "out", [(random_images(1)[0], 1)])
     with fault("E511", "exists"):
-        write_lmdb(tmp_path / "out", [])
+        write_image_lmdb(tmp_path / "out", [])
     with fault("E511", "cannot be written"):
-        write_lmdb(tmp_path / "none" / "out", [])
+        write_image_lmdb(tmp_path / "none" / "out", [])
 
 
 @pytest.mark.parametrize(("name", "count"), [("train", 1437), ("test", 360)])

@@ -68,8 +68,8 @@ def test_batches_equal_those_read_one_by_one(tmp_path, monkeypatch, phase, crop,
     }[mean]
     layer = data_layer(database(tmp_path / "db", IMAGES), 9, mirror=mirror, crop_size=crop, **settings)
     batches = []
-    for size in (chunks.TOGETHER, 4 * IMAGES[0].size, 0):
-        monkeypatch.setattr(chunks, "TOGETHER", size)
+    for size in (chunks.VALUES_TOGETHER, 4 * IMAGES[0].size, 0):
+        monkeypatch.setattr(chunks, "VALUES_TOGETHER", size)
         source = open_source(layer, phase, seed=3, threads=2)
         source.normalize_on_host = complete
         batches.append([source.next_batch() for _ in range(3)])

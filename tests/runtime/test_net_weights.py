@@ -56,7 +56,7 @@ def test_a_mismatch_leaves_the_net_unchanged(net, shapes, text):
     with pytest.raises(NetcError) as caught:
         copy_weights(net, layers, "x.caffemodel")
     (found,) = caught.value.diagnostics
-    assert (found.code, found.message) == ("E306", f"the weights in `x.caffemodel` do not fit layer {text}")
+    assert (found.code, found.message) == ("E306", f"the weights in `x.caffemodel` do not match layer {text}")
     assert all(torch.equal(blob.data, old) for blob, old in zip(net.blobs, before))
     report = copy_weights(net, layers, allow_mismatch=True)
     assert (report.loaded, report.missing, [str(m) for m in report.mismatched]) == (("two",), (), [text])

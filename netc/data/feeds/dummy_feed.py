@@ -1,4 +1,4 @@
-"""The feed of DummyData: tensors that fillers make (`dummy_data_layer.cpp`)."""
+"""The feed of DummyData: tensors from fillers (`dummy_data_layer.cpp`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DummyFeed:
         return tuple(top.to(self.device) if self.device.type != "cpu" else top.clone() for top in self.tops)
 
     def next_random(self) -> tuple[Tensor | None, ...]:
-        """Return the tops of the next pass, and None for constants: Caffe fills them once, and then leaves them."""
+        """Return the tops of the next pass, and None for constants: Caffe fills them only once."""
         return tuple(
             None if _is_constant(filler) else top for filler, top in zip(self._fillers, self.next(), strict=True)
         )
@@ -51,7 +51,7 @@ class DummyFeed:
         self.generator.set_state(decoded(state["generator"]))
 
     def seek(self, batches: int) -> None:
-        """Do nothing: without the generator's state other random numbers are as good."""
+        """Do nothing: without the generator's state any random numbers are equivalent."""
 
     def close(self) -> None:
         """Do nothing: no file is open."""

@@ -1,4 +1,4 @@
-"""What a data layer's tops come from."""
+"""The source of a data layer's tops."""
 
 from __future__ import annotations
 
@@ -27,4 +27,4 @@ class LayerFeed(Feed, Protocol):
         """Continue where a feed of the same layer returned this state."""
 
     def seek(self, batches: int) -> None:
-        """Continue as if so many batches had been read."""
+        """Continue as if this number of batches had been read."""

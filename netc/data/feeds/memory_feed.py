@@ -1,4 +1,4 @@
-"""The feed of MemoryData: arrays of a program (`memory_data_layer.cpp`)."""
+"""The feed of MemoryData: arrays passed by a program (`memory_data_layer.cpp`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 
 class MemoryFeed:
-    """Batches of the arrays of the last `set`; after the last batch comes the first again."""
+    """Batches of the arrays of the last `set`; the last batch is followed by the first."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -27,12 +27,12 @@ class MemoryFeed:
         self._position = 0
 
     def set(self, data: Array, labels: Array) -> None:
-        """Take (n, c, h, w) data and n labels. Raises NetcError E305 for shapes that the layer does not take."""
+        """Set data (n, c, h, w) and n labels. Raises NetcError E305 for shapes that the layer does not accept."""
         layer = self._layer
         expected = (layer.channels, layer.height, layer.width)
         if data.ndim != 4 or data.shape[1:] != expected:
-            wanted = text((-1, *expected)).replace("-1", "n")
-            self._fail(f"expected data of shape {wanted}, got {text(data.shape)}")
+            shape = text((-1, *expected)).replace("-1", "n")
+            self._fail(f"expected data of shape {shape}, got {text(data.shape)}")
         if labels.size != len(data):
             self._fail(f"expected as many labels as items of data ({len(data)}), got {labels.size}")
         if not len(data) or len(data) % layer.batch_size:

@@ -10,7 +10,7 @@ from netc.data.feeds.record_feed import RecordFeed
 from netc.ir.graph import Graph
 
 RANK_SEED_STRIDE = 1_000_003
-"""Distance between the random seeds of two processes."""
+"""Difference between the random seeds of consecutive ranks."""
 
 
 def feeds_of(

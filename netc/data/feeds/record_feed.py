@@ -73,7 +73,7 @@ class LazyFeed:
         return self._feed.next()
 
     def close(self) -> None:
-        """See Feed. Reading goes on from a newly opened feed."""
+        """See Feed. The next batch opens a new feed."""
         if self._feed is not None:
             self._feed.close()
             self._feed = None

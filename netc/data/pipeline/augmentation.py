@@ -1,6 +1,6 @@
-"""What forks do to an image before it is cropped, done with OpenCV as they do it; see netc/ir/augmentation.py.
+"""Augmentation of images before they are cropped, with OpenCV as in forks of Caffe; see netc/ir/augmentation.py.
 
-Random numbers come from a stream of the record, so that a record is changed in the same way in any thread.
+Random numbers come from a stream of the record, so the result does not depend on the thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data.images import Image, planes
-from netc.data.pipeline.noise import noised
+from netc.data.pipeline.noise import add_noise
 from netc.data.pipeline.sampling import AUGMENT, generator
 from netc.diagnostics import counted
 from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, RandomResize, RandomStretch, Resize
@@ -47,7 +47,7 @@ class AugmentedTransform(Protocol):
 
 
 class Augmenter:
-    """Changes images: random size or part, color distortion, expansion, resize, noise, stretch."""
+    """Augments images: random size or part, color distortion, expansion, resize, noise, stretch."""
 
     def __init__(self, transform: AugmentedTransform) -> None:
         self._transform = transform
@@ -70,7 +70,7 @@ class Augmenter:
         try:
             image = self._sized(image, random)
             if t.noise_param is not None:
-                image = noised(image, t.noise_param, random)
+                image = add_noise(image, t.noise_param, random)
             image = stretch(image, t.stretch, t.crop, random)
         except cv2.error as error:
             raise ValueError(f"OpenCV cannot augment it: {error.err}") from None
@@ -90,101 +90,103 @@ class Augmenter:
         return image if t.resize_param is None else resize(image, t.resize_param, random)
 
 
-def resize(image: CvImage, wanted: Resize, random: np.random.Generator) -> CvImage:
+def resize(image: CvImage, settings: Resize, random: np.random.Generator) -> CvImage:
     """Warped, covering, or fitted and padded (`im_transforms.cpp`, ApplyResize)."""
     import cv2
 
-    modes = wanted.interp_mode or ("LINEAR",)
+    modes = settings.interp_mode or ("LINEAR",)
     mode = getattr(cv2, f"INTER_{modes[int(random.integers(len(modes)))] if len(modes) > 1 else modes[0]}")
     size = image.shape[0], image.shape[1]
-    if wanted.resize_mode == "WARP":
-        return cv2.resize(image, (wanted.width, wanted.height), interpolation=mode)
-    if wanted.resize_mode == "FIT_SMALL_SIZE":
-        return cv2.resize(image, wanted.covering(size)[::-1], interpolation=mode)
-    height, width = wanted.within(size)
+    if settings.resize_mode == "WARP":
+        return cv2.resize(image, (settings.width, settings.height), interpolation=mode)
+    if settings.resize_mode == "FIT_SMALL_SIZE":
+        return cv2.resize(image, settings.covering(size)[::-1], interpolation=mode)
+    height, width = settings.within(size)
     fitted = cv2.resize(image, (width, height), interpolation=mode)
-    return _padded(fitted, wanted, 1 if image.ndim == 2 else image.shape[2])
+    return _padded(fitted, settings, 1 if image.ndim == 2 else image.shape[2])
 
 
-def _padded(image: CvImage, wanted: Resize, channels: int) -> CvImage:
+def _padded(image: CvImage, settings: Resize, channels: int) -> CvImage:
     """The image centered, half a pixel up or left if the padding is odd."""
     import cv2
 
-    if len(wanted.pad_value) not in (0, 1, channels):
-        raise ValueError(f"{counted(len(wanted.pad_value), 'value')} of `pad_value` for {counted(channels, 'channel')}")
-    values = wanted.pad_value * channels if len(wanted.pad_value) == 1 else wanted.pad_value or (0.0,) * channels
-    missing = wanted.height - image.shape[0], wanted.width - image.shape[1]
+    if len(settings.pad_value) not in (0, 1, channels):
+        raise ValueError(
+            f"{counted(len(settings.pad_value), 'value')} of `pad_value` for {counted(channels, 'channel')}"
+        )
+    values = settings.pad_value * channels if len(settings.pad_value) == 1 else settings.pad_value or (0.0,) * channels
+    missing = settings.height - image.shape[0], settings.width - image.shape[1]
     top, left = missing[0] // 2, missing[1] // 2
     return cv2.copyMakeBorder(
-        image, top, missing[0] - top, left, missing[1] - left, getattr(cv2, BORDERS[wanted.pad_mode]), value=values
+        image, top, missing[0] - top, left, missing[1] - left, getattr(cv2, BORDERS[settings.pad_mode]), value=values
     )
 
 
 BORDERS = {"CONSTANT": "BORDER_CONSTANT", "MIRRORED": "BORDER_REFLECT_101", "REPEAT_NEAREST": "BORDER_REPLICATE"}
 
 
-def random_resize(image: CvImage, wanted: RandomResize, random: np.random.Generator) -> CvImage:
-    """Resizes the shorter side to a random length (Intel's RandomResizeImage)."""
+def random_resize(image: CvImage, settings: RandomResize, random: np.random.Generator) -> CvImage:
+    """Resize the shorter side to a random length (Intel's RandomResizeImage)."""
     size = image.shape[0], image.shape[1]
-    low, high = wanted.min_size or min(size), wanted.max_size or max(size)
+    low, high = settings.min_size or min(size), settings.max_size or max(size)
     extent = int(random.integers(low, max(low, high) + 1))
-    return resize(image, wanted.shorter(size, extent), random)
+    return resize(image, settings.shorter(size, extent), random)
 
 
-def random_part(image: CvImage, wanted: RandomAspectRatio, crop: int, random: np.random.Generator) -> CvImage:
+def random_part(image: CvImage, settings: RandomAspectRatio, crop: int, random: np.random.Generator) -> CvImage:
     """A part of random area and aspect ratio, resized to the crop (Intel's RandomAlterAspectRatio)."""
     h, w = image.shape[:2]
-    least, most = sorted((wanted.aspect_ratio_change, 1 / wanted.aspect_ratio_change))
-    for _ in range(wanted.max_attempt):
-        side = math.sqrt(random.uniform(wanted.min_area_ratio, wanted.max_area_ratio) * h * w)
+    least, most = sorted((settings.aspect_ratio_change, 1 / settings.aspect_ratio_change))
+    for _ in range(settings.max_attempt):
+        side = math.sqrt(random.uniform(settings.min_area_ratio, settings.max_area_ratio) * h * w)
         factor = random.uniform(least, most)
         height, width = int(side * factor), int(side / factor)
         if random.random() < 0.5:
             height, width = width, height
         if 0 < height <= h and 0 < width <= w:
             y, x = int(random.integers(h - height + 1)), int(random.integers(w - width + 1))
-            return resize(image[y : y + height, x : x + width], wanted.resized((crop, crop)), random)
-    return resize(image, wanted.shorter((h, w), crop), random)
+            return resize(image[y : y + height, x : x + width], settings.resized((crop, crop)), random)
+    return resize(image, settings.shorter((h, w), crop), random)
 
 
-def distort(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
+def distort(image: CvImage, settings: Distortion, random: np.random.Generator) -> CvImage:
     """Brightness, then contrast before or after saturation and hue, then the channels (SSD's ApplyDistort)."""
-    if image.dtype != np.uint8 or (wanted.needs_color and (image.ndim < 3 or image.shape[2] != 3)):
+    if image.dtype != np.uint8 or (settings.needs_color and (image.ndim < 3 or image.shape[2] != 3)):
         raise ValueError("color distortion needs three channels of bytes")
     contrast_first = random.random() > 0.5
-    image = _brightness(image, wanted, random)
+    image = _brightness(image, settings, random)
     if contrast_first:
-        image = _contrast(image, wanted, random)
-    image = _hue(_saturation(image, wanted, random), wanted, random)
+        image = _contrast(image, settings, random)
+    image = _hue(_saturation(image, settings, random), settings, random)
     if not contrast_first:
-        image = _contrast(image, wanted, random)
-    if random.random() < wanted.random_order_prob:
+        image = _contrast(image, settings, random)
+    if random.random() < settings.random_order_prob:
         image = image[:, :, random.permutation(3)]
     return image
 
 
-def _brightness(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
-    if random.random() >= wanted.brightness_prob:
+def _brightness(image: CvImage, settings: Distortion, random: np.random.Generator) -> CvImage:
+    if random.random() >= settings.brightness_prob:
         return image
-    return _mapped(image, 1, random.uniform(-wanted.brightness_delta, wanted.brightness_delta))
+    return _mapped(image, 1, random.uniform(-settings.brightness_delta, settings.brightness_delta))
 
 
-def _contrast(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
-    if random.random() >= wanted.contrast_prob:
+def _contrast(image: CvImage, settings: Distortion, random: np.random.Generator) -> CvImage:
+    if random.random() >= settings.contrast_prob:
         return image
-    return _mapped(image, random.uniform(wanted.contrast_lower, wanted.contrast_upper), 0)
+    return _mapped(image, random.uniform(settings.contrast_lower, settings.contrast_upper), 0)
 
 
-def _saturation(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
-    if random.random() >= wanted.saturation_prob:
+def _saturation(image: CvImage, settings: Distortion, random: np.random.Generator) -> CvImage:
+    if random.random() >= settings.saturation_prob:
         return image
-    return _in_hsv(image, 1, random.uniform(wanted.saturation_lower, wanted.saturation_upper), 0)
+    return _in_hsv(image, 1, random.uniform(settings.saturation_lower, settings.saturation_upper), 0)
 
 
-def _hue(image: CvImage, wanted: Distortion, random: np.random.Generator) -> CvImage:
-    if random.random() >= wanted.hue_prob:
+def _hue(image: CvImage, settings: Distortion, random: np.random.Generator) -> CvImage:
+    if random.random() >= settings.hue_prob:
         return image
-    return _in_hsv(image, 0, 1, random.uniform(-wanted.hue_delta, wanted.hue_delta))
+    return _in_hsv(image, 0, 1, random.uniform(-settings.hue_delta, settings.hue_delta))
 
 
 def _mapped(image: CvImage, factor: float, offset: float) -> CvImage:
@@ -204,12 +206,12 @@ def _in_hsv(image: CvImage, channel: int, factor: float, offset: float) -> CvIma
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 
-def expand(image: CvImage, wanted: Expansion, mean: Sequence[float], random: np.random.Generator) -> CvImage:
+def expand(image: CvImage, settings: Expansion, mean: Sequence[float], random: np.random.Generator) -> CvImage:
     """The image at a random position in a larger one, filled with the mean (SSD's ExpandImage)."""
-    if not wanted.active or random.random() >= wanted.prob:
+    if not settings.active or random.random() >= settings.prob:
         return image
     h, w = image.shape[:2]
-    ratio = random.uniform(1, wanted.max_expand_ratio)
+    ratio = random.uniform(1, settings.max_expand_ratio)
     height, width = int(h * ratio), int(w * ratio)
     y, x = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
     fill = np.array(mean or (0.0,), np.float32)
@@ -219,31 +221,31 @@ def expand(image: CvImage, wanted: Expansion, mean: Sequence[float], random: np.
     return result
 
 
-def stretch(image: CvImage, wanted: RandomStretch, crop: tuple[int, int], random: np.random.Generator) -> CvImage:
+def stretch(image: CvImage, settings: RandomStretch, crop: tuple[int, int], random: np.random.Generator) -> CvImage:
     """A random size, never below the crop (NVIDIA's image_random_resize)."""
     import cv2
 
-    if wanted == RandomStretch():
+    if settings == RandomStretch():
         return image
     old = image.shape[0], image.shape[1]
-    new = [max(least, round(extent)) for least, extent in zip(crop, _stretched(old, wanted, random))]
-    if not wanted.allow_upscale:
+    new = [max(least, round(extent)) for least, extent in zip(crop, _stretched(old, settings, random))]
+    if not settings.allow_upscale:
         new = [min(a, b) for a, b in zip(new, old)]
     shrinks = new[0] <= old[0] and new[1] <= old[1]
-    mode = wanted.interpolation_algo_down if shrinks else wanted.interpolation_algo_up
+    mode = settings.interpolation_algo_down if shrinks else settings.interpolation_algo_up
     same = tuple(new) == old
     return image if same else cv2.resize(image, (new[1], new[0]), interpolation=getattr(cv2, mode))
 
 
-def _stretched(size: tuple[int, int], wanted: RandomStretch, random: np.random.Generator) -> tuple[float, float]:
+def _stretched(size: tuple[int, int], settings: RandomStretch, random: np.random.Generator) -> tuple[float, float]:
     """Height and width after the three rules of RandomStretch in turn."""
     shorter = min(size)
-    if wanted.img_rand_resize_lower > 0 and wanted.img_rand_resize_upper > 0:
-        shorter = int(random.integers(wanted.img_rand_resize_lower, wanted.img_rand_resize_upper + 1))
+    if settings.img_rand_resize_lower > 0 and settings.img_rand_resize_upper > 0:
+        shorter = int(random.integers(settings.img_rand_resize_lower, settings.img_rand_resize_upper + 1))
     height, width = (extent * shorter / min(size) for extent in size)
-    if wanted.rand_resize_ratio_lower >= 1 and wanted.rand_resize_ratio_upper > 1:
-        ratio = random.uniform(wanted.rand_resize_ratio_lower, wanted.rand_resize_ratio_upper)
+    if settings.rand_resize_ratio_lower >= 1 and settings.rand_resize_ratio_upper > 1:
+        ratio = random.uniform(settings.rand_resize_ratio_lower, settings.rand_resize_ratio_upper)
         wide = width > height or (width == height and random.random() < 0.5)
         height, width = (height, height * ratio) if wide else (width * ratio, width)
-    height *= random.uniform(wanted.vertical_stretch_lower, wanted.vertical_stretch_upper)
-    return height, width * random.uniform(wanted.horizontal_stretch_lower, wanted.horizontal_stretch_upper)
+    height *= random.uniform(settings.vertical_stretch_lower, settings.vertical_stretch_upper)
+    return height, width * random.uniform(settings.horizontal_stretch_lower, settings.horizontal_stretch_upper)

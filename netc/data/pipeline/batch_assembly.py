@@ -24,10 +24,10 @@ from netc.data.records import Read, Record
 from netc.diagnostics import NetcError
 
 SMALLEST_CHUNK, SMALLEST_VALUES = 8, 1 << 18
-"""Records, and their values: fewer are not worth another thread."""
-TOGETHER = 1 << 18
-"""Values of small images that are read at once: as many as fit in the cache of a core."""
-_SPACES = threading.local()
+"""The smallest numbers of records and of values that are worth another thread."""
+VALUES_TOGETHER = 1 << 18
+"""Values of small images that are read together: as many as fit in the cache of a core."""
+_BUFFERS = threading.local()
 
 
 class PendingBatch:
@@ -40,7 +40,7 @@ class PendingBatch:
         self._chunks: list[Future[None]] = []
 
     def submit(self, pool: ThreadPoolExecutor, threads: int) -> None:
-        """Start reading. Chunks start in order, so that none waits for a first one that has no thread."""
+        """Start reading. Chunks start in order, so that none waits for a first chunk that has no thread yet."""
         count = len(self.plan.indices)
         values = count * math.prod(self.builder.record_shapes[0])
         chunks = max(1, min(threads, count // SMALLEST_CHUNK, values // SMALLEST_VALUES))
@@ -71,7 +71,7 @@ class BatchChunk:
     def read(self) -> None:
         """Fill the slots of the chunk. Raises the error of its first bad record."""
         builder, low = self.builder, self.low
-        step = TOGETHER // math.prod(builder.record_shapes[0])
+        step = VALUES_TOGETHER // math.prod(builder.record_shapes[0])
         try:
             if builder.augmenter is None:
                 while step > 1 and low < self.high and self._fill_together(low, min(low + step, self.high)):
@@ -84,14 +84,14 @@ class BatchChunk:
             raise
 
     def _fill_together(self, low: int, high: int) -> bool:
-        """Fill some slots at once, if their records allow that; returns whether they do."""
+        """Fill several slots together if their records allow it; returns whether they do."""
         builder, plan, mirror = self.builder, self.pending.plan, self.pending.mirror
         read_many = builder.records.read_many(plan.indices[low:high].tolist())
         if read_many is None:
             return False
         images, numbers = read_many
         if not builder.accepts_shape(images.shape[1:]):
-            return False  # reading them one by one finds the bad ones
+            return False  # reading one by one finds the bad ones
         batch = self._batch = self._batch or self._opened(low, Record(images[0], numbers[0]))
         data, labels = batch.tops
         count, channels, height, width = images.shape
@@ -132,7 +132,7 @@ class BatchChunk:
             try:
                 self._put(read(index), slot, index, draw)
             except NetcError as error:
-                whole = error.diagnostics[0].code == "E501"  # the builder, not a record of it
+                whole = error.diagnostics[0].code == "E501"  # the source, not one record
                 if whole or attempt == builder.max_attempts or self._failed_with(error):
                     raise
                 builder.skipped[builder.records.describe(index)] = error
@@ -146,7 +146,7 @@ class BatchChunk:
         return opened.done() and opened.exception() is error
 
     def _put(self, record: Record, slot: int, index: int, draw: list[int]) -> None:
-        """Augmenter a record and crop it into its slot. Raises NetcError E505 for one that does not fit its batch."""
+        """Augment a record and crop it into its slot. Raises NetcError E505 for one that does not fit its batch."""
         builder = self.builder
         if builder.augmenter is not None:
             record = self._augmented(record, slot, index)
@@ -213,15 +213,15 @@ def _cropped(images: Array, offsets: Array, size: tuple[int, int]) -> Array:
 def _arranged(image: Image, mirror: bool) -> Image:
     """The image as separate planes, optionally mirrored, in a buffer that each thread reuses.
 
-    Allocation costs more than filling, and work on strided images many times more than a copy.
+    Allocation costs more than filling, and processing strided images costs many times more than a copy.
     """
     if not mirror and not interleaved(image):
         return image
-    space: Image | None = getattr(_SPACES, "space", None)
-    if space is None or space.shape != image.shape or space.dtype != image.dtype:
-        _SPACES.space = space = np.empty(image.shape, image.dtype)
-    copy(space, image, mirror)
-    return space
+    buffer: Image | None = getattr(_BUFFERS, "buffer", None)
+    if buffer is None or buffer.shape != image.shape or buffer.dtype != image.dtype:
+        _BUFFERS.buffer = buffer = np.empty(image.shape, image.dtype)
+    copy(buffer, image, mirror)
+    return buffer
 
 
 def _text(shape: Shape, dtype: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the chunks of a batch share: how records become images of a batch, and the arrays of the batch."""
+"""State shared by the chunks of a batch: how records become images of a batch, and its arrays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from netc.diagnostics import NetcError
 
 
 class BufferPool:
-    """Arrays to be used again: fresh memory costs as much as filling it."""
+    """Arrays for reuse: allocating memory costs as much as filling it."""
 
     def __init__(self) -> None:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
     def take(self, shape: Shape, dtype: Any, allocate: Allocate) -> Array:
-        """An array of this shape and dtype; free ones of others are dropped."""
+        """An array of this shape and dtype; free arrays of other shapes are dropped."""
         with self._lock:
             while self._free:
                 array = self._free.pop()
@@ -34,7 +34,7 @@ class BufferPool:
         return allocate(shape, dtype)
 
     def release_of(self, array: Array) -> Callable[[], None]:
-        """The function that returns an array to the pool; it acts once."""
+        """A function that returns an array to the pool; later calls do nothing."""
         held = [array]
 
         def release() -> None:
@@ -47,7 +47,7 @@ class BufferPool:
 
 @dataclass
 class BatchBuilder:
-    """How batches are made of records. One object for all batches of a source, shared by its threads."""
+    """How batches are assembled from records. One object for all batches of a source, shared by its threads."""
 
     records: Records
     batch_size: int

@@ -1,7 +1,7 @@
 """The last part of a transform: mirror, mean, scale and the conversion to float32.
 
-Rules from `data_transformer.cpp`, Transform. For a GPU it runs there, on the batch, so that images are copied as bytes;
-for a CPU it runs in the reader threads.
+Rules from `data_transformer.cpp`, Transform. On a GPU it runs on the whole batch, so that images are
+transferred as bytes; on a CPU it runs in the reader threads.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class CropPlacement(NamedTuple):
 
 
 class Normalization:
-    """`(x - mean) * scale` in float32, mirrored where the batch says so.
+    """`(x - mean) * scale` in float32, mirrored as the batch specifies.
 
-    `mean` is None, values (c, 1, 1) or (1, 1, 1), or an image (c, h, w) of the records' size, of which each
-    part under its crop is subtracted from each. `per_pixel` marks a mean as an image whatever its size: a file may
-    hold a single pixel, which is not a value for all pixels.
+    `mean` is None, values (c, 1, 1) or (1, 1, 1), or an image (c, h, w) of the records' size, of which the
+    part under each crop is subtracted. `per_pixel` marks a mean as an image regardless of its size: a file may
+    contain a single pixel, which is not a value for all pixels.
     """
 
     def __init__(self, scale: float = 1.0, mean: Mean | None = None, per_pixel: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Maps functions in threads, with results in order and a bounded number of pending ones."""
+"""Map a function in threads, with results in order and a bounded number of pending ones."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ CHUNK = 16
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel_map(function: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
-    """The results of a function in the order of its arguments; errors are raised in order too. `threads`: one per core.
+    """The results of a function in the order of its arguments; errors are raised in order too.
+
+    `threads` is one per core by default.
 
     >>> list(parallel_map(abs, [-2, 1, -3], threads=2))
     [2, 1, 3]

@@ -22,7 +22,7 @@ class PendingRead(Protocol):
     """A batch that is being read."""
 
     def result(self) -> Batch:
-        """Wait for the batch. Raises what reading raised."""
+        """Wait for the batch. Raises the error of reading it."""
 
     def cancel(self) -> object:
         """Do not read what has not been started."""
@@ -63,7 +63,7 @@ class PrefetchingSource(Generic[P]):
         return batch
 
     def seek(self, position: int) -> None:
-        """Continue with another record; what was read ahead is dropped."""
+        """Continue with another record; batches read ahead are dropped."""
         for pending in self._pending:
             pending.cancel()
         self._pending.clear()

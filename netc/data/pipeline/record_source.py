@@ -19,13 +19,13 @@ from netc.data.records import MAX_SKIPS, Records, first_shapes
 from netc.diagnostics import NetcError
 
 RAW_THREADED, ENCODED_THREADED = 1 << 16, 1 << 13
-"""Values of a raw image, and of an encoded one, from which on several threads read faster than one (measured)."""
+"""Sizes, in values, of raw and encoded images from which several threads read faster than one (measured)."""
 
 
 def threads_for(records: Records, shape: Shape, augmented: bool) -> int:
-    """One thread a core, at most eight: a net that trains needs the rest. But one thread for small images.
+    """The number of threads: one per core, at most eight, since training needs the rest; one for small images.
 
-    There, passing the interpreter lock between threads costs more than what they do without it.
+    For small images, passing the interpreter lock between threads costs more than the work done without it.
     """
     raw = not augmented and records.read_many([0]) is not None
     return 1 if math.prod(shape) < (RAW_THREADED if raw else ENCODED_THREADED) else min(8, cores())
@@ -89,7 +89,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         return pending
 
     def seek(self, position: int) -> None:
-        """Continue with another record; what was read ahead is dropped."""
+        """Continue with another record; batches read ahead are dropped."""
         super().seek(position)
         self._plans = None
 

@@ -1,4 +1,4 @@
-"""Which record is read when, and its random numbers: functions of a seed and the number of the record alone.
+"""The order of records and their random numbers, which depend only on a seed and the number of the record.
 
 Records are numbered from 0 over all epochs and ranks: rank r of w reads the numbers r, r + w, ... (`data_layer.cpp`,
 Skip). Random draws come from a counter-based generator (Philox, Salmon et al. 2011), so that neither the number of
@@ -24,10 +24,10 @@ PLANNED = 1024
 
 
 class BatchPlan(NamedTuple):
-    """What is known about the n records of a batch before they are read."""
+    """The n records of a batch, before they are read."""
 
     numbers: Numbers
-    """Which records they are, over all epochs and ranks (n)."""
+    """Numbers of the records over all epochs and ranks (n)."""
     indices: Numbers
     """Their indices in the source (n)."""
     draws: Draws
@@ -78,7 +78,7 @@ class Sampler:
         return (np.arange(position, position + count, dtype=np.int64)) * self.world_size + self.rank
 
     def plans(self, position: int, batch_size: int) -> Iterator[BatchPlan]:
-        """Batch after batch without end, from this rank's `position` on."""
+        """An endless iterator over batches, from this rank's `position` on."""
         count = max(1, PLANNED // batch_size)
         while True:
             numbers = self.numbers(position, count * batch_size)

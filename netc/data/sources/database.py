@@ -28,7 +28,7 @@ class KeyIndex:
         self._known: list[bytes] = []
         self._rest: Iterator[bytes] | None = store.keys()
         self._fault: NetcError | None = None
-        """Why the keys after the known ones cannot be read, although the database does not end there."""
+        """The error that prevents reading the keys after the known ones."""
         self._lock = threading.Lock()
 
     def __getitem__(self, index: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Caffe's database record, read straight from its bytes.
+"""Caffe's database record, parsed directly from its bytes.
 
 A Datum is a protobuf message of seven fields (`caffe.proto`): channels, height, width, data, label,
 float_data, encoded. Parsing it as a message copies the image and costs more than all other work of a reader,
@@ -21,7 +21,7 @@ Extents = tuple[int, int, int]
 
 
 class Datum(NamedTuple):
-    """One record; `data` and `floats` are views, valid as long as the bytes that they were read from."""
+    """One record; `data` and `floats` are views, valid as long as the buffer that they were read from."""
 
     channels: int = 0
     height: int = 0

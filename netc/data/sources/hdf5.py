@@ -48,7 +48,7 @@ class Hdf5Files:
     def __init__(self, parameters: Hdf5Parameters, tops: Sequence[str], resolve: ResolvePath) -> None:
         self.name, self.tops = parameters.source, tuple(tops)
         path = resolve(parameters.source)
-        self.files = [_found(n, path, resolve) for n in read_text(path, self.name, FIELD).split()]
+        self.files = [_located(n, path, resolve) for n in read_text(path, self.name, FIELD).split()]
         self._counts = self._check()
         self._starts = np.concatenate([[0], np.cumsum(self._counts)]).astype(np.int64)
         self._loaded: tuple[int, list[Array]] | None = None
@@ -122,8 +122,8 @@ class Hdf5Files:
     def _shape(self, file: Any, path: Path, top: str) -> Shape:
         dataset = file.get(top)
         if not isinstance(dataset, h5py.Dataset):
-            held = ", ".join(f"`{name}`" for name in list(file)[:8]) or "nothing"
-            raise NetcError(f"`{path}` has no dataset `{top}`", code="E508", notes=[f"it holds {held}"])
+            names = ", ".join(f"`{name}`" for name in list(file)[:8]) or "nothing"
+            raise NetcError(f"`{path}` has no dataset `{top}`", code="E508", notes=[f"it contains {names}"])
         if dataset.dtype.kind not in "fiu" or not dataset.shape:
             what = f"{dataset.dtype}" if dataset.shape else "a single value"
             raise NetcError(f"dataset `{top}` of `{path}` holds {what}, not rows of numbers", code="E508")
@@ -136,17 +136,17 @@ class Hdf5Files:
         rows = tuple(shape[1:] for shape in shapes)
         self.shapes = self.shapes or rows
         if rows != self.shapes:
-            wanted, given = (", ".join("x".join(map(str, s)) or "1" for s in r) for r in (self.shapes, rows))
-            raise NetcError(f"rows of `{path}` are {given}; those of the first file are {wanted}", code="E508")
+            expected, found = (", ".join("x".join(map(str, s)) or "1" for s in r) for r in (self.shapes, rows))
+            raise NetcError(f"rows of `{path}` are {found}; those of the first file are {expected}", code="E508")
         return shapes[0][0]
 
 
 class Hdf5Source(PrefetchingSource["PendingRows"]):
-    """Batches of rows; see `BatchSource`. One thread reads ahead, because the HDF5 library is not made for more."""
+    """Batches of rows; see `BatchSource`. One thread reads ahead, because the HDF5 library does not support more."""
 
     normalization = None
     skipped: Mapping[str, NetcError] = MappingProxyType({})
-    """A file can be read or not; single rows cannot be bad."""
+    """Always empty: a file is readable as a whole or not at all."""
 
     def __init__(self, files: Hdf5Files, sampler: Sampler, batch_size: int) -> None:
         super().__init__(files.name, sampler, batch_size, files.shapes, prefetch=AHEAD, threads=1)
@@ -173,9 +173,9 @@ class PendingRows:
         return Batch(self._future.result())
 
 
-def _found(name: str, beside: Path, resolve: ResolvePath) -> Path:
+def _located(name: str, list_path: Path, resolve: ResolvePath) -> Path:
     """A file of the list: in the working directory, in the directory of the list, or where `resolve` finds it."""
-    for path in (Path(name), beside.parent / name):
+    for path in (Path(name), list_path.parent / name):
         if path.exists():
             return path
     return resolve(name)

@@ -141,7 +141,7 @@ class WindowRecords:
         return None
 
     def close(self) -> None:
-        """Forget cached images."""
+        """Drop cached images."""
         self._cache = {}
 
     def _window(self, index: int) -> list[int]:
@@ -203,7 +203,7 @@ class Corners(NamedTuple):
 
 
 class WindowPlacement(NamedTuple):
-    """Which pixels are scaled to which size, and the padding around them."""
+    """The pixels to scale, their new size, and the padding around them."""
 
     corners: Corners
     height: int
@@ -217,7 +217,7 @@ def place_window(corners: Corners, image: tuple[int, int], size: int, context: i
     """How a window is scaled to a crop of `size`, in Caffe's float32 and with its rounding.
 
     With `context` pixels around it, or as a `square`, it may extend beyond the image: that part is padding. Raises
-    ValueError for a window that is empty, or outside the image by itself.
+    ValueError for a window that is empty, or lies outside the image without its context.
     """
     height, width = image
     if not (context or square):

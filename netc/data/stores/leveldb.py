@@ -2,7 +2,7 @@
 
 LevelDB locks and changes every database that it opens: it turns logs into tables and deletes files. Here it opens a
 temporary directory of symbolic links to the files of the database, which it only reads, and all that it writes goes
-there. So several processes can read one database at a time, also from a read-only directory.
+there. Several processes can therefore read one database at a time, even in a read-only directory.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LevelDbStore:
 
     def keys(self) -> Iterator[bytes]:
         """Every key, in order; verifies the checksum of each block. Raises NetcError E501 for a damaged one."""
-        # The plain iterator of plyvel passes over damaged blocks at the start and at the end of a database.
+        # The plain iterator of plyvel skips damaged blocks at the start and at the end of a database.
         try:
             with self._database.raw_iterator(verify_checksums=True) as cursor:
                 cursor.seek_to_first()
@@ -82,7 +82,7 @@ class LevelDbStore:
         yield get
 
     def check(self) -> None:
-        """Nothing: `keys` verifies each block."""
+        """Do nothing: `keys` verifies each block."""
 
     def close(self) -> None:
         """Close the database and remove the links. May be called twice."""
@@ -107,7 +107,7 @@ class LevelDbStore:
                     link.symlink_to(file)
 
     def _open(self) -> Any:
-        """The database behind the links; `compression` concerns the tables that its logs become."""
+        """Open the linked database; `compression` applies to the tables into which its logs are converted."""
         return self._plyvel.DB(
             str(self._links),
             create_if_missing=False,

@@ -1,6 +1,6 @@
 """The footer of a LevelDB table, checked before the library follows it.
 
-It has no checksum: LevelDB allocates as many bytes as a damaged footer asks for, and the process ends with
+It has no checksum: LevelDB allocates as many bytes as a damaged footer specifies, and the process ends with
 `std::bad_alloc` or a segmentation fault. Format: google/leveldb, doc/table_format.md.
 """
 

@@ -1,4 +1,4 @@
-"""The contract of a key-value store."""
+"""The interface of a key-value store."""
 
 from __future__ import annotations
 

@@ -57,11 +57,11 @@ def inspect_database(
         total = len(records)
         backend = "LevelDB" if (Path(database) / "CURRENT").is_file() else "LMDB"
         found = DatabaseReport(str(database), backend, total, 0)
-        looked = total if limit is None else min(limit, total)
-        plain = _plain_facts(records, found, looked)
-        for done, record in enumerate(read_in_parallel(records, looked, threads)):
+        examined = total if limit is None else min(limit, total)
+        plain = _plain_facts(records, found, examined)
+        for done, record in enumerate(read_in_parallel(records, examined, threads)):
             next(plain)
-            progress(done + 1, looked)
+            progress(done + 1, examined)
             _count(found, record)
         return found
 

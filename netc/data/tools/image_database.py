@@ -93,7 +93,7 @@ def convert_images(
     if shuffle:
         random.Random(seed).shuffle(entries)
     with new_database(out, backend) as put:
-        return _Run(settings, root, skip_bad, progress).write(entries, put, threads)
+        return _Converter(settings, root, skip_bad, progress).write(entries, put, threads)
 
 
 def convert_folder(
@@ -123,11 +123,11 @@ def convert_folder(
     entries, classes = class_entries(Path(folder))
     if shuffle:
         random.Random(seed).shuffle(entries)
-    with atomic_write(labels) as file:  # finds out before the work whether it can be written
+    with atomic_write(labels) as file:  # fails before the work if it cannot be written
         file.write("".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape"))
         file.flush()
         with new_database(out, backend) as put:
-            done = _Run(settings, f"{folder}/", skip_bad, progress).write(entries, put, threads)
+            done = _Converter(settings, f"{folder}/", skip_bad, progress).write(entries, put, threads)
     return done, classes
 
 
@@ -181,8 +181,8 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
     return entries, classes
 
 
-class _Run:
-    """One conversion: images are read and converted in threads, records are written in order."""
+class _Converter:
+    """Converts images to records in threads, and writes the records in order."""
 
     def __init__(self, settings: ImageSettings, root: str, skip_bad: bool, progress: Progress) -> None:
         self.settings, self.root, self.skip_bad, self.progress = settings, root, skip_bad, progress
@@ -240,7 +240,7 @@ class _Run:
             return self.settings.encode_type or None
         kind = Path(name).suffix[1:].lower()
         if not kind or not _can_encode(kind):
-            raise ValueError("its name has no suffix that OpenCV can encode: give `--encode-type`")
+            raise ValueError("its name has no suffix that OpenCV can encode: pass `--encode-type`")
         return kind
 
     def _candidates(self, name: str) -> Iterator[Path]:
@@ -248,11 +248,11 @@ class _Run:
         yield Path(self.root) / name  # a root without a trailing slash
 
     def _other_size(self, name: str, shape: Shape, first: Shape) -> NetcError:
-        found, wanted = ("x".join(map(str, s)) for s in (shape, first))
+        found, expected = ("x".join(map(str, s)) for s in (shape, first))
         return NetcError(
-            f"image `{self.root}{name}` is {found}, but those before it are {wanted}",
+            f"image `{self.root}{name}` is {found}, but those before it are {expected}",
             code="E505",
-            help="give `--resize-height` and `--resize-width`",
+            help="pass `--resize-height` and `--resize-width`",
         )
 
 

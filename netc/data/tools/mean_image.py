@@ -1,4 +1,4 @@
-"""The mean image of a database, as Caffe's compute_image_mean makes it."""
+"""The mean image of a database, as Caffe's compute_image_mean computes it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _check(records: DatumRecords, index: int, record: Record, sums: Mean) -> Non
     if record.image.shape != sums.shape:
         found, first = ("x".join(map(str, shape)) for shape in (record.image.shape, sums.shape))
         raise NetcError(
-            f"{records.describe(index)} is {found}, but those before it are {first}: a mean needs one size",
+            f"{records.describe(index)} is {found}, but those before it are {first}: a mean requires one size",
             code="E505",
             help="create the database with `--resize-height` and `--resize-width`",
         )

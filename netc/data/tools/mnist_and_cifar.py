@@ -26,7 +26,7 @@ def mnist(
     backend: str = "lmdb",
     progress: Progress = no_progress,
 ) -> int:
-    """Create a database from a pair of IDX files (MNIST's format), gzipped or not; returns the number of records.
+    """Create a database from a pair of IDX files (the format of MNIST), gzipped or not; returns the number of records.
 
     Keys are eight digits, records are one plane of bytes with a label (`convert_mnist_data.cpp`). The database appears
     when it is complete. Raises NetcError E510 for files that are not such a pair or do not belong together, E511 if the
@@ -39,7 +39,9 @@ def mnist(
             f"`{images_idx}` holds {counted(len(images), 'image')}, `{labels_idx}` {counted(len(labels), 'label')}",
             code="E510",
         )
-    return write_planes(out, zip(images[:, None], labels.tolist()), backend, progress=progress, total=len(labels))
+    return write_image_database(
+        out, zip(images[:, None], labels.tolist()), backend, progress=progress, total=len(labels)
+    )
 
 
 def cifar10(
@@ -59,7 +61,9 @@ def cifar10(
     for part, batches in parts.items():
         rows = np.concatenate(batches)
         records = zip(rows[:, 1:].reshape(-1, *CIFAR_SHAPE), rows[:, 0].tolist())
-        counts[part] = write_planes(outputs[part], records, backend, digits=5, progress=progress, total=len(rows))
+        counts[part] = write_image_database(
+            outputs[part], records, backend, digits=5, progress=progress, total=len(rows)
+        )
     return counts
 
 
@@ -78,15 +82,15 @@ def _cifar_batch(path: Path) -> Bytes:
     return rows
 
 
-def write_lmdb(out: Path | str, records: Iterable[tuple[Bytes, int]]) -> int:
+def write_image_lmdb(out: Path | str, records: Iterable[tuple[Bytes, int]]) -> int:
     """Write planes (c, h, w) of bytes and labels under keys of eight digits into an LMDB; returns their number.
 
     The directory `out` appears when it is complete. Raises NetcError E511 if it exists or cannot be written.
     """
-    return write_planes(out, records)
+    return write_image_database(out, records)
 
 
-def write_planes(
+def write_image_database(
     out: Path | str,
     records: Iterable[tuple[Bytes, int]],
     backend: str = "lmdb",
@@ -95,7 +99,7 @@ def write_planes(
     progress: Progress = no_progress,
     total: int = 0,
 ) -> int:
-    """As `write_lmdb`, into either kind of database, with keys of `digits` digits."""
+    """As `write_image_lmdb`, for any backend, with keys of `digits` digits."""
     count = 0
     with new_database(out, backend) as put:
         for image, label in records:

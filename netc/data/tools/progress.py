@@ -1,11 +1,11 @@
-"""How a tool reports its progress."""
+"""Callbacks for the progress of a tool."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
-"""`progress(done, total)`, called as the work goes on; a total of 0 is unknown."""
+"""`progress(done, total)`, called during the work; a total of 0 is unknown."""
 
 
 def no_progress(done: int, total: int) -> None:
