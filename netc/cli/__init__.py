@@ -5,7 +5,7 @@ A module of this package is a verb if its first line is its usage and one line o
     '''`netc check FILE...`: Find all errors in nets and solvers.
 
 and `command` is its click command. Verbs are listed by these lines and imported only when they are called, so that
-`netc check` never waits for torch. Exit status: 0 success, 1 an error in the input, 2 wrong usage.
+`netc check` never imports torch. Exit status: 0 success, 1 an error in the input, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def netc() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
-    # Idle threads of torch's OpenMP sleep instead of spinning: with more work on the machine than cores (data readers,
-    # another process), spinning makes small nets ten times slower. Read once, when torch is imported.
+    # Idle threads of torch's OpenMP sleep instead of spinning: with more busy threads than cores (data readers,
+    # another process), spinning makes small nets ten times slower. torch reads the variable when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)

@@ -56,7 +56,7 @@ def command(
 ) -> None:
     """Convert a net with its weights to safetensors, a state_dict, Caffe's own files, Python code, ONNX or .pt2.
 
-    NET is a prototxt, or a .caffemodel written by Caffe, which contains its net. A JSON file next to OUT describes how
+    NET is a prototxt, or a .caffemodel written by Caffe, which contains the net. A JSON file next to OUT describes how
     to preprocess images.
     """
     if allow_mismatch and reshape:

@@ -35,7 +35,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class NetOptions:
-    """The values of these options."""
+    """The values of the options."""
 
     net: str
     """A path."""

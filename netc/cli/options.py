@@ -15,7 +15,7 @@ TRUE, FALSE = frozenset("1 t true y yes".split()), frozenset("0 f false n no".sp
 
 
 class _Option(click.Option):
-    """Shows one of its spellings in the help, and accepts all."""
+    """An option that accepts several spellings and shows one of them in the help."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the record of the first spelling."""
@@ -46,7 +46,7 @@ def option(*names: str, **settings: Any) -> Callable[[F], F]:
 
 
 class _Switch(_Option):
-    """Does not show its negation in the help."""
+    """A flag whose negation is not shown in the help."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the record of the first spelling."""
@@ -129,10 +129,10 @@ def parse_shapes(values: Sequence[str]) -> dict[str, tuple[int, ...]]:
 def parse_values(values: Sequence[str]) -> dict[str, str]:
     """Parse `--set x=21` as {name: value}. Raises click.BadParameter."""
     parsed = {}
-    for given in values:
-        name, equals, value = given.partition("=")
+    for assignment in values:
+        name, equals, value = assignment.partition("=")
         if not equals or not name.isidentifier():
-            raise click.BadParameter(f"`{given}`: expected NAME=VALUE", param_hint="--set")
+            raise click.BadParameter(f"`{assignment}`: expected NAME=VALUE", param_hint="--set")
         parsed[name] = value
     return parsed
 

@@ -22,7 +22,7 @@ def read_input(name: str) -> Source:
 
 
 def write_output(name: str, text: str) -> None:
-    """Write a text byte for byte to a file, whole or not at all, or to standard output. Raises NetcError E408."""
+    """Write a text byte for byte, to a file (atomically) or to standard output. Raises NetcError E408."""
     data = text.encode("utf-8", "surrogateescape")
     if name == "-":
         sys.stdout.flush()

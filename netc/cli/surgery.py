@@ -24,7 +24,7 @@ def command() -> None:
 
 
 def _verb(name: str) -> Callable[[Callable[..., Graph]], click.Command]:
-    """A verb with the arguments that all have; its function returns the changed net."""
+    """Decorator for a verb of `netc surgery`, with the arguments of all verbs; the function returns the new net."""
 
     def add(function: Callable[..., Graph]) -> click.Command:
         @functools.wraps(function)
@@ -71,7 +71,7 @@ def _write(model: Graph, output: str, dialect: str | None) -> None:
     "--layer",
     multiple=True,
     metavar="NAME",
-    help="Layer to convert; by default all that read images.",
+    help="Layer to convert; may be repeated. By default all layers that read images.",
 )
 def fc_to_conv(model: Graph, layer: tuple[str, ...]) -> Graph:
     """Convert inner products to convolutions, so that larger images produce maps of scores."""

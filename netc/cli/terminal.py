@@ -1,4 +1,4 @@
-"""What verbs print on standard error: diagnostics, colored on a terminal, and progress bars."""
+"""Output on standard error: diagnostics, colored on a terminal, and progress bars."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from netc.ir.dims import text
 @click.argument("file")
 @click.argument("net", required=False)
 @option("--stats", is_flag=True, help="Print statistics: extremes, mean, standard deviation, NaN, all zeros.")
-@option("--prototxt", metavar="OUT", help="Write the net in the file, with inputs in place of data layers.")
+@option("--prototxt", metavar="OUT", help="Write the net in the file, with inputs instead of data layers.")
 @option("--dialect", metavar="NAME", help="Fork of Caffe that wrote the file; detected by default.")
 @shape_option()
 @format_option()
@@ -37,8 +37,8 @@ def command(
     """List the layers and blobs of a .caffemodel or .caffemodel.h5.
 
     With NET, each blob is compared with the net's, and the exit status is 1 if a blob of the net is missing or has
-    another shape. With `--prototxt`, the net in the file is written instead; Caffe stores it there, many other programs
-    do not.
+    another shape. With `--prototxt`, the net in the file is written instead; Caffe stores it there, many other
+    programs do not.
     """
     if dialect is not None and prototxt is None:
         raise click.UsageError("`--dialect` requires `--prototxt`")
@@ -75,8 +75,8 @@ def _table(found: Listing) -> str:
 
 
 def _cells(row: BlobRow, index: int, rows: tuple[BlobRow, ...]) -> list[str]:
-    again = row.index > 0 and rows[index - 1].layer == row.layer
-    first = ["", ""] if again else [row.layer, row.type or "-"]
+    repeated = row.index > 0 and rows[index - 1].layer == row.layer
+    first = ["", ""] if repeated else [row.layer, row.type or "-"]
     shape = "-" if row.file is None else text(row.file)
     cells = [*first, shape, row.dtype]
     if row.compared:

@@ -4,7 +4,7 @@
     solver/                 settings, nets, optimizer, training loop, tests; update_rules/ has one file per solver type
     snapshots/              snapshots in Caffe's formats, and netc's sidecar
     distributed/            several processes over torch.distributed
-    log/                    events, and what is made of them: Caffe's log, JSON, TensorBoard; parsing and plotting logs
+    log/                    events and their outputs: Caffe's log, JSON, TensorBoard; parsing and plotting logs
     recipes/                fine-tuning, mix-up, moving averages, loss scaling, LARC
     evaluation.py           a net with its data but without a solver: `netc test`, `netc time`
     feature_extraction.py   blobs written to databases: `netc features`
@@ -52,7 +52,7 @@ __all__ = ["Solver", "SolverSettings", "read_settings", "settings_of", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what requires torch on first use: checking a solver must not wait for it."""
+    """Import what requires torch on first use: checking a solver must not import it."""
     if name == "Solver":
         from netc.training.solver.solver import Solver
 

@@ -30,7 +30,7 @@ class DataMonitor:
         self._reported = dict.fromkeys(self._sources, 0)
         """How many skipped records of this process were already passed to `gather`."""
         self._skipped: dict[str, set[str]] = {key: set() for key in self._sources}
-        """The records that any process skipped: two processes may meet the same one."""
+        """The records that any process skipped: several processes may find the same one."""
 
     def report(self, only_skipped: bool = False) -> None:
         """Send `messages`, or only `skipped`, to the listener."""

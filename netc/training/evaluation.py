@@ -142,7 +142,7 @@ class _NodeTimer:
             executor.after[direction].append(functools.partial(self.stop, direction))
 
     def reset(self) -> None:
-        """Forget all measurements."""
+        """Discard all measurements."""
         self.spent = {"forward": [0.0] * self.count, "backward": [0.0] * self.count}
 
     def now(self) -> float:

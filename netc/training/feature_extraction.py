@@ -38,17 +38,17 @@ def extract(
 ) -> dict[str, int]:
     """Run `iterations` batches of a net's test phase and write each blob to a database; return records per blob.
 
-    A record is one item of the batch: a Datum of floats without a label, its channels, height and width those of the
+    A record is one item of the batch: a Datum of floats without a label, with the channels, height and width of the
     blob, under keys of ten digits (`extract_features.cpp`). Databases appear when they are complete. Raises NetcError
-    E302 for a blob that the net lacks, E304 for one of more than four axes, E511, E512 for databases, and what
-    nets, weights and data raise.
+    E302 for a blob that the net lacks, E304 for one of more than four axes, E511, E512 for databases, and the errors
+    of nets, weights and data.
     """
     if len(blobs) != len(databases):
         raise NetcError(
             f"{counted(len(blobs), 'blob')}, but {counted(len(databases), 'database')} to write them to", code="E512"
         )
     if len(set(map(str, databases))) < len(databases):
-        raise NetcError("two blobs would go to one database", code="E512")
+        raise NetcError("two blobs have the same database", code="E512")
     for database in databases:
         checked_target(database, backend)
     with contextlib.ExitStack() as stack:
@@ -92,7 +92,7 @@ class _FeatureWriter:
         """Write a batch. Raises NetcError E304 for more than four axes."""
         if values.ndim > 4:
             raise NetcError(
-                f"blob `{self.blob}` has {counted(values.ndim, 'axis')}: a record holds three, of each item",
+                f"blob `{self.blob}` has {counted(values.ndim, 'axis')}: a record has three, those of one item",
                 code="E304",
             )
         n, channels, height, width = (*values.shape, 1, 1, 1, 1)[:4]

@@ -1,4 +1,4 @@
-"""How the device computes: precision of float32 products, deterministic algorithms."""
+"""Numerical settings of the device: precision of float32 products, deterministic algorithms."""
 
 from __future__ import annotations
 

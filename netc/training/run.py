@@ -1,4 +1,4 @@
-"""One call for a whole training run: what `netc train` and `netc.train` do."""
+"""One call for a whole training run: the implementation of `netc train` and `netc.train`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def train(
     decides. `iterations` is the number of updates of this run; by default it ends at the solver's `max_iter`.
     `listener` is called with each event (`netc.training.log.events`). `debug` checks every value for NaN.
 
-    `sigint_effect` and `sighup_effect` are `"stop"`, `"snapshot"` or `"none"`; by default signal handlers are left
-    alone. `options` are netc's own settings (`netc.training.solver.netc_options`): `ema_decay=0.999`. Processes started
+    `sigint_effect` and `sighup_effect` are `"stop"`, `"snapshot"` or `"none"`; by default handlers are unchanged.
+    `options` are netc's own settings (`netc.training.solver.netc_options`): `ema_decay=0.999`. Processes started
     by torchrun train together, and only rank 0 logs and writes files. Raises NetcError.
     """
     settings = solver if isinstance(solver, SolverSettings) else read_settings(solver)

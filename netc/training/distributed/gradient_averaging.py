@@ -19,7 +19,7 @@ from torch import Tensor
 from netc.diagnostics import NetcError
 
 BUCKET_BYTES = 25 << 20
-"""Size of a bucket."""
+"""Size of a bucket, in bytes."""
 FIRST_BUCKET_BYTES = 1 << 20
 """Size of the first bucket, smaller so that communication starts early."""
 
@@ -95,7 +95,7 @@ class _Bucket:
         for parameter, piece in zip(self.parameters, self.pieces):
             if parameter.grad is None or parameter.grad.is_contiguous():
                 parameter.grad = piece.view(parameter.shape)
-            else:  # in the memory layout of the parameter, which fused updates ask for
+            else:  # in the memory layout of the parameter, which fused updates require
                 parameter.grad.copy_(piece.view(parameter.shape))
         self.missing, self._work = len(self.parameters), None
 

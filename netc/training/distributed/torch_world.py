@@ -52,7 +52,7 @@ def join_world(rank: ProcessRank, device: torch.device) -> Iterator[World]:
     world = TorchWorld(rank)
     try:
         yield world
-    except NetcError as error:  # others may be waiting: leave everything as it is, and let the process end
+    except NetcError as error:  # others may be waiting: do not clean up, and let the process end
         placed = error.at(None, f"on {rank}")
         get_error_handler().record_exception(placed)  # for torchrun's own summary
         raise placed from error.__cause__
@@ -67,7 +67,7 @@ class TorchWorld(World):
         self.rank, self.world_size = rank.rank, rank.world_size
         gloo = dist.get_backend() == "gloo"
         self._cpu_group = dist.group.WORLD if gloo else dist.new_group(backend="gloo", timeout=TIMEOUT)
-        """For messages between CPUs, so that a GPU need not be waited for."""
+        """For messages between CPUs, so that the CPU need not wait for a GPU."""
         self._pending: tuple[Tensor, Any] | None = None
 
     def agree(self, request: Request) -> Request:

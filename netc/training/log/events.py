@@ -91,7 +91,7 @@ class LossMeasured(Event):
 
 @dataclass(frozen=True)
 class IterationDisplayed(Event):
-    """An iteration that is due for display, before its update."""
+    """An iteration is due for display; sent before its update."""
 
     iteration: int
     loss: float
@@ -107,7 +107,7 @@ class IterationDisplayed(Event):
 
 @dataclass(frozen=True)
 class LearningRateDisplayed(Event):
-    """The learning rate of an iteration that is due for display."""
+    """The learning rate of an iteration that is due for display is known."""
 
     iteration: int
     learning_rate: float
@@ -235,7 +235,7 @@ class FinetuningLoaded(Event):
     test_net: int | None = None
     """Index of the test net; None for the train net."""
     table: tuple[str, ...] = ()
-    """The same as a table, line by line."""
+    """The same data as a table, line by line."""
 
 
 @dataclass(frozen=True)

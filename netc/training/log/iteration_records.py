@@ -24,7 +24,7 @@ class IterationRecorder:
     """A listener that joins an iteration's learning rate with its loss, which may arrive much later.
 
     `on_record` is called with an IterationRecord for each iteration, in order. Losses on a GPU are read only when a log
-    line, a test or a snapshot is due, so that the GPU need not be waited for; records are complete only then.
+    line, a test or a snapshot is due, to avoid waiting for the GPU; records are complete only then.
     """
 
     def __init__(self, on_record: Callable[[IterationRecord], None]) -> None:

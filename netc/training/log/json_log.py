@@ -3,7 +3,7 @@
     {"event": "iteration", "time": 1763674000.5, "iteration": 7, "loss": 0.31, "learning_rate": 0.01}
     {"event": "test_finished", "time": 1763674003.1, "iteration": 100, "net": 0, "outputs": [...], ...}
 
-Events that only repeat Caffe's log lines are left out. `time` is in seconds since the epoch. NaN and infinities, which
+Events that only repeat Caffe's log lines are omitted. `time` is in seconds since the epoch. NaN and infinities, which
 JSON cannot represent, are null.
 """
 

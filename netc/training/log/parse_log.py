@@ -43,7 +43,7 @@ class LogRow:
     seconds: float
     """Since the start of the run."""
     rate: float = float("nan")
-    """Learning rate of the iteration; if the log lacks it, the last one before, else the first one after."""
+    """Learning rate of the iteration; if the log lacks it, that of the previous one, else of the next one."""
     outputs: dict[str, float] = field(default_factory=dict)
     """By column: the blob's name, and for its further elements `NAME.1`, `NAME.2`, ..."""
 
@@ -98,8 +98,8 @@ def parse(lines: Iterable[str], name: str = "", changed: datetime | None = None)
     for line in lines:
         for match in (
             list(PREFIX.finditer(line))[-1:] if line.endswith("\n") else ()
-        ):  # the last one: a killed run leaves half a line
-            parser.take(line[match.end() :].rstrip(), parser.clock.seconds(match))
+        ):  # the last one: a killed run leaves an incomplete line
+            parser.process(line[match.end() :].rstrip(), parser.clock.seconds(match))
     log = parser.log
     for table in (log.train, *log.tests.values()):
         _fill_rates(table, log.rates)
@@ -154,7 +154,7 @@ class _Parser:
         self._net = 0
         self._rows: dict[str, LogRow | None] = {"Train": None, "Test": None}
 
-    def take(self, message: str, seconds: float) -> None:
+    def process(self, message: str, seconds: float) -> None:
         if self.clock.lines == 1:
             self.start = seconds
         if message.startswith("Solving ") and not self._solving:
@@ -167,7 +167,7 @@ class _Parser:
 
     def _advance(self, iteration: int, rest: str) -> None:
         if iteration < self._latest:
-            self._forget(iteration)
+            self._drop_from(iteration)
         self._iteration = self._latest = iteration
         if match := TESTING.search(rest):
             self._net, self._rows["Test"] = int(match[1]), None
@@ -176,7 +176,7 @@ class _Parser:
         elif match := RATE.search(rest):
             self.log.rates[iteration] = float(match[1])
 
-    def _forget(self, iteration: int) -> None:
+    def _drop_from(self, iteration: int) -> None:
         """Drop `iteration` and later ones, which a resumed run repeats."""
         log = self.log
         for values in (log.losses, log.rates):

@@ -28,7 +28,7 @@ class Series:
     """One line of a plot."""
 
     panel: str
-    """One of PANELS; `accuracy` holds all outputs that are not losses."""
+    """One of PANELS; `accuracy` is for all outputs that are not losses."""
     net: int
     """0 is the train net, 1 and up are the test nets."""
     label: str
@@ -39,7 +39,7 @@ class Series:
 def series_of(log: ParsedLog, seconds: bool = False) -> Iterator[Series]:
     """Yield the lines of one run, over iterations or over seconds.
 
-    Only displays and tests have a time: without displays, the averaged loss and the learning rate are left out of a
+    Only displays and tests have a time: without displays, the averaged loss and the learning rate are omitted from a
     plot over time.
     """
     times = {row.iteration: row.seconds for row in log.train}
@@ -103,12 +103,12 @@ def _panel(axis: Any, panel: str, runs: Sequence[Sequence[Series]], names: Seque
     for run, lines in enumerate(runs):
         for number, line in enumerate(lines):
             label = ", ".join(part for part in ("" if single else names[run], line.label) if part)
-            again = [other.net for other in lines[:number]].count(line.net)
+            index = [other.net for other in lines[:number]].count(line.net)
             axis.plot(
                 line.x,
                 line.y,
                 color=COLORS[(line.net if single else run) % len(COLORS)],
-                linestyle=STYLES[(again if single else number) % len(STYLES)],
+                linestyle=STYLES[(index if single else number) % len(STYLES)],
                 linewidth=1.4,
                 marker="o" if len(line.x) <= MAX_MARKERS else None,
                 markersize=3,

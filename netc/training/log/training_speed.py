@@ -20,7 +20,7 @@ class TrainingSpeed:
     """
 
     WINDOW = 5.0
-    """Seconds to average over: short enough for tests and snapshots to show."""
+    """Seconds to average over: short enough to show the effect of tests and snapshots."""
 
     def __init__(self, started: RunStarted, now: Callable[[], float] = time.monotonic) -> None:
         self.images, self.max_iter, self.now = started.images_per_iteration, started.max_iter, now
@@ -42,7 +42,7 @@ class TrainingSpeed:
 
     @property
     def images_per_second(self) -> float:
-        """Images, or whatever the items of a batch are, over all processes."""
+        """Images, or other items of a batch, over all processes."""
         return self.iterations_per_second * self.images
 
     @property

@@ -1,1 +1,1 @@
-"""What users add to Caffe's training: fine-tuning, moving averages, mix-up, loss scaling, layer-wise rates."""
+"""Additions to Caffe's training: fine-tuning, moving averages, mix-up, loss scaling, layer-wise rates."""

@@ -16,7 +16,7 @@ class WeightAverage:
     """A moving average of the learnable blobs: a = d a + (1 - d) w after each update.
 
     d is min(`decay`, (1 + n) / (10 + n)) after n updates, so that the initial weights lose their influence quickly (the
-    rule of TensorFlow's ExponentialMovingAverage). BatchNorm's statistics are averages already, and are left out.
+    rule of TensorFlow's ExponentialMovingAverage). BatchNorm's statistics are averages already, and are excluded.
     """
 
     def __init__(self, net: Net, decay: float) -> None:

@@ -34,12 +34,12 @@ def _renamed(layers: Layers, net: Net, rename: Mapping[str, str], path: str | Pa
         if new not in wanted:
             fault = f"no layer `{new}` with weights in the net, for `{old}` of `{path}`"
             raise NetcError(fault, code="E610", help=did_you_mean(new, wanted))
-    taken = set(rename.values())
-    return [(rename.get(name, name), a) for name, a in layers if name in rename or name not in taken]
+    targets = set(rename.values())
+    return [(rename.get(name, name), a) for name, a in layers if name in rename or name not in targets]
 
 
 def report_table(path: str, report: CopyReport) -> Iterator[str]:
-    """Yield a table of what happened to each layer, line by line.
+    """Yield a table with the result for each layer, line by line.
 
     >>> list(report_table("a.caffemodel", CopyReport(("conv1",), ("fc8",), ("new",))))
     ['weights from a.caffemodel: 1 loaded, 1 skipped, 1 missing, 0 mismatched', \

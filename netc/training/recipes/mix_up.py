@@ -1,4 +1,4 @@
-"""Mix-up: images are mixed in pairs, and so are the losses of their labels.
+"""Mix-up: images are mixed in pairs, and the losses of their labels likewise.
 
 Zhang, Cisse, Dauphin, Lopez-Paz, mixup: Beyond Empirical Risk Minimization, 2018.
 """
@@ -22,10 +22,11 @@ ProgramFactory = Callable[[Sequence[str], Sequence[str]], Straight]
 class MixUp:
     """A program that mixes each image of a batch with another one.
 
-    Labels are not mixed: what depends on them is computed twice, once with each label of a pair, and the results are
-    mixed. An input is a label if it is read only where no gradient flows, as by a loss; all other inputs are mixed. For
-    each batch a proportion from Beta(alpha, alpha) and a permutation are drawn from torch's CPU generator. `program`
-    makes straight-line code from the names of feeds and fetches. Raises NetcError E611 for inputs that are indices.
+    Labels are not mixed: values that depend on them are computed twice, once with each label of a pair, and the results
+    are mixed. An input is a label if it is read only where no gradient flows, as by a loss; all other inputs are mixed.
+    For each batch a proportion from Beta(alpha, alpha) and a permutation are drawn from torch's CPU generator.
+    `program` creates straight-line code from the names of feeds and fetches. Raises NetcError E611 for inputs that are
+    indices.
     """
 
     def __init__(self, graph: Graph, fetches: Sequence[str], alpha: float, program: ProgramFactory) -> None:
@@ -36,9 +37,9 @@ class MixUp:
         self._doubled = [name in dependents for name in fetches]
         self._is_label = [name in self.labels for name in graph.inputs]
         cut = _cut(graph, dependents, self.labels) if any(self._doubled) else []
-        first = [name for name in fetches if name not in dependents]
+        independent = [name for name in fetches if name not in dependents]
         images = [name for name in graph.inputs if name not in self.labels]
-        self._head = program(images, [*cut, *first])
+        self._head = program(images, [*cut, *independent])
         self._tail = program([*cut, *self.labels], [name for name in fetches if name in dependents])
         self._cut = len(cut)
 
@@ -49,11 +50,11 @@ class MixUp:
         images = [_mixed(t, t[order], proportion) for t, label in zip(batch, self._is_label) if not label]
         labels = [t for t, label in zip(batch, self._is_label) if label]
         head = self._head(net, *images)
-        cut, first = head[: self._cut], iter(head[self._cut :])
-        mine = self._tail(net, *cut, *labels)
-        theirs = self._tail(net, *cut, *(label[order] for label in labels))
-        both = (_mixed(a, b, proportion) for a, b in zip(mine, theirs))
-        return tuple(next(both) if doubled else next(first) for doubled in self._doubled)
+        cut, independent = head[: self._cut], iter(head[self._cut :])
+        own = self._tail(net, *cut, *labels)
+        other = self._tail(net, *cut, *(label[order] for label in labels))
+        both = (_mixed(a, b, proportion) for a, b in zip(own, other))
+        return tuple(next(both) if doubled else next(independent) for doubled in self._doubled)
 
 
 def is_label(graph: Graph, name: str) -> bool:

@@ -24,7 +24,7 @@ from netc.training.solver.run_state import RunState
 
 ENDINGS = (".solverstate", ".solverstate.h5")
 UNUSABLE = ("E401", "E402", "E403", "E404", "E405", "E406", "E702", "E705")
-"""Codes of incomplete or damaged snapshots, in whose place an older one is used."""
+"""Codes of incomplete or damaged snapshots, which are skipped in favor of an older one."""
 
 
 class Checkpoints:
@@ -76,7 +76,7 @@ class Checkpoints:
         self.state.listener(SnapshotStarted(self.state.iteration, path, kind, path.endswith(".h5")))
 
     def _delete_old(self, keep: int) -> None:
-        """Delete all but the newest snapshots. Those of later iterations belong to another run, and stay."""
+        """Delete all but the newest snapshots. Those of later iterations belong to another run, and are kept."""
         own = [found for found in self.find() if found[0] <= self.state.iteration]
         for _, state in own[keep:]:
             stem = str(sidecar.sidecar_path(state)).removesuffix(".netc.json")
@@ -85,7 +85,7 @@ class Checkpoints:
                     Path(name).unlink()
 
     def sidecar(self) -> dict[str, Any]:
-        """Return what a snapshot needs beyond Caffe's two files, as plain JSON. All processes must call it together."""
+        """Return what a snapshot needs in addition to Caffe's files, as plain JSON. All processes must call it."""
         state = self.state
         train, *tests = [{key: feed.state() for key, feed in part.feeds.items()} for part in state.nets]
         return {
@@ -136,7 +136,7 @@ class Checkpoints:
         restored = snapshot.read_snapshot(path, state.net, state.optimizer)
         state.schedule.current_step = restored.current_step
         content, note = sidecar.read_sidecar(sidecar.sidecar_path(path), restored.iteration, restored.model)
-        for text in (*restored.notes, *[f"{note}: it is not used"] * bool(note)):
+        for text in (*restored.notes, *[f"{note}: it is ignored"] * bool(note)):
             state.listener(WarningIssued(text))
         if content is None:
             self._seek()
@@ -168,7 +168,7 @@ class Checkpoints:
             sidecar.restore_random_state(states[world.rank])
             return
         found = f"the snapshot was written by {counted(old_size, 'process')}, and this run has {world.world_size}"
-        effect = "each process resumes at its share of the records, with different random numbers"
+        effect = "each process resumes at its part of the records, with different random numbers"
         self.state.listener(WarningIssued(f"{found}: {effect}"))
 
     def _restore_average(self, average: WeightAverage, path: str, content: dict[str, Any] | None) -> None:
@@ -183,7 +183,7 @@ class Checkpoints:
         average.updates = content["ema"]
 
     def _seek(self) -> None:
-        """Move the data to where it must have been, for a snapshot without a sidecar."""
+        """Move the data to the position of a snapshot without a sidecar, computed from its iteration."""
         state, settings = self.state, self.state.settings
         for feed in state.train.feeds.values():
             feed.seek(state.iteration * settings.iter_size)
@@ -195,7 +195,7 @@ class Checkpoints:
 
 
 def _rescaled(state: dict[str, Any], old_size: int, size: int) -> dict[str, Any]:
-    """The state of a data layer whose records `old_size` processes shared, for each of `size` processes.
+    """The state of a data layer, whose records `old_size` processes divided among them, for each of `size` processes.
 
     >>> _rescaled({"seed": 7, "position": 30}, 4, 3)
     {'seed': 7, 'position': 40}

@@ -1,9 +1,9 @@
-"""PREFIX_iter_N.netc.json: what a snapshot needs beyond Caffe's two files to resume a run exactly.
+"""PREFIX_iter_N.netc.json: what a snapshot needs in addition to Caffe's files to resume a run exactly.
 
     iteration, model       the snapshot that it belongs to; `model` is the CRC-32 of its weights
     loss                   the window of the averaged loss
     random                 states of torch's generators, by rank and device
-    train, test            states of the data layers, by node key; one object a test net
+    train, test            states of the data layers, by node key; one object per test net
     world_size             number of processes
     schedule               state of the learning rate policy
     watch, ema, loss_scale the best test so far, updates of the averaged weights, the loss scale; null where not used

@@ -150,12 +150,12 @@ def model_checksum(net: Net) -> int:
 
 def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: CaffeOptimizer) -> None:
     blobs = optimizer.blobs
-    wanted = len(blobs) * optimizer.rule.histories
-    if len(history) != wanted:
+    expected = len(blobs) * optimizer.rule.histories
+    if len(history) != expected:
         solver = optimizer.rule.type
         raise NetcError(
             f"`{path}` has a history of {counted(len(history), 'blob')}, expected "
-            f"{wanted}: {solver} with {counted(len(blobs), 'blob')}",
+            f"{expected}: {solver} with {counted(len(blobs), 'blob')}",
             code="E703",
             notes=[f"{solver} keeps {optimizer.rule.histories} for each learnable blob"],
             help="the state belongs to another solver `type` or another net",
@@ -178,11 +178,11 @@ def _find_model(state: str, learned_net: str | None) -> tuple[Path, tuple[str, .
         return Path(learned_net), ()
     local = Path(state).parent / Path(learned_net.replace("\\", "/")).name
     if local.exists():
-        return local, (f"`{learned_net}` does not exist; using `{local}`",)
+        return local, (f"`{learned_net}` not found; using `{local}`",)
     raise NetcError(
         f"the weights file of `{state}`, `{learned_net}`, does not exist",
         code="E702",
-        notes=[f"`{local}` does not exist either"],
+        notes=[] if local.absolute() == Path(learned_net).absolute() else [f"`{local}` does not exist either"],
         help="put the .caffemodel next to the .solverstate",
     )
 

@@ -17,11 +17,11 @@ from netc.training.recipes.mix_up import MixUp
 from netc.training.solver.netc_options import NetcOptions
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-"""By the name in `amp`."""
+"""Half-precision types by their name in `amp`."""
 
 
 class Executor(Protocol):
-    """Runs a net over its next batch. pycaffe has an executor of its own, which runs node by node."""
+    """Runs a net over its next batch. pycaffe has its own executor, which runs node by node."""
 
     losses: tuple[str, ...]
     """Names of the blobs that contribute to the loss, in the order in which the passes return them."""
@@ -41,7 +41,7 @@ class Executor(Protocol):
 
 
 ExecutorFactory = Callable[[Net, Graph, Mapping[str, LayerFeed]], Executor]
-"""Makes the executor of a net; the graph is the net's, with its data layers, and the feeds are theirs by node key."""
+"""Creates the executor of a net from the net, its graph with data layers, and the feeds of these by node key."""
 
 
 class StraightLineExecutor:

@@ -18,7 +18,7 @@ MAX_PENDING = 1000
 class LossMeter:
     """Averages the loss over `average_loss` iterations (`solver.cpp`, UpdateSmoothedLoss); NaN is an error.
 
-    On a CPU a loss is read at once; on a GPU only when its value is needed, so that the GPU need not be waited for.
+    On a CPU a loss is read at once; on a GPU only when its value is needed, to avoid waiting for the GPU.
     `on_loss` is called with the iteration and the loss of each iteration.
     """
 

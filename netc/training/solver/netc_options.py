@@ -29,13 +29,13 @@ class NetcOptions:
     better: str = ""
     """`higher` or `lower`; by default lower for a loss, else higher."""
     patience: int = 0
-    """Stop after this number of consecutive tests without a better `watch`; 0 is never."""
+    """Stop after this number of consecutive tests without a better `watch`; 0 disables it."""
     keep: int = 0
-    """The number of newest snapshots to keep; 0 is all."""
+    """The number of newest snapshots to keep; 0 keeps all."""
     ema_decay: float = 0.0
-    """The decay of an exponential moving average of the weights, which is then tested; 0 is off."""
+    """The decay of an exponential moving average of the weights, which is then tested; 0 disables it."""
     mix_up: float = 0.0
-    """Both parameters of the Beta distribution of mix-up (Zhang et al. 2018); 0 is off."""
+    """Both parameters of the Beta distribution of mix-up (Zhang et al. 2018); 0 disables it."""
     freeze: tuple[str, ...] = ()
     """Shell patterns of the names of layers to freeze."""
     rename: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Caffe's solvers as one torch optimizer with an update rule: clip, normalize, regularize, update (`sgd_solver.cpp`).
 
-Differences from torch's own optimizers: the learning rate is inside the history, so that changing it leaves past
-updates as they were; gradients are clipped before they are divided by `iter_size`, and all of them together.
+Differences from torch's own optimizers: the history includes the learning rate, so that changing it does not affect
+past updates; gradients are clipped before they are divided by `iter_size`, and all of them together.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from netc.training.solver.update_rules._registry import update_rules
 
 Tensors = list[Tensor]
 FUSED_MIN_ELEMENTS = 1 << 15
-"""The number of elements from which a CPU's fused kernel is faster: it starts all threads for each tensor."""
+"""The number of elements from which a CPU's fused kernel is faster, because it starts all threads for each tensor."""
 
 
 class Clipping(NamedTuple):
-    """The result of `clip_gradients`, as tensors, so that the device need not be waited for."""
+    """The result of `clip_gradients`, as tensors, to avoid waiting for the device."""
 
     norm: Tensor
     """The L2 norm of all gradients together."""
@@ -39,7 +39,7 @@ class CaffeOptimizer(Optimizer):
 
     `blobs` are a net's, in Caffe's order; blobs that share another's memory are skipped. A parameter group holds the
     blobs of one `lr_mult` and `decay_mult`; its `lr` is the solver's learning rate, before `lr_mult`. Blobs that never
-    change (`lr_mult: 0`, BatchNorm's statistics) have a history too, of zeros until another one is loaded. Buffers are
+    change (`lr_mult: 0`, BatchNorm's statistics) have a history too, zeros until another one is loaded. Buffers are
     held by reference: move the net to its device first.
     """
 
@@ -60,9 +60,9 @@ class CaffeOptimizer(Optimizer):
         self.weight_decay, self.regularization_type = weight_decay, regularization_type
         self.clip_gradients, self.iter_size, self.larc = clip_gradients, iter_size, larc
         self.clipping: Clipping | None = None
-        """Of the last step, None where clipping is off."""
+        """Of the last step; None if clipping is disabled."""
         self.keep_updates = False
-        """Leave in each parameter's `grad` what was subtracted from it, as Caffe leaves it in the diff."""
+        """Whether to store in each parameter's `grad` what was subtracted from it, as Caffe does in the diff."""
         self._active: list[ParameterGroup] | None = None
         super().__init__(_groups(self.blobs), {"lr": lr, "iteration": 0})
 
@@ -118,10 +118,10 @@ class CaffeOptimizer(Optimizer):
         self.iteration += 1
         return result
 
-    # ------------------------------------------------------------------ histories, as files hold them
+    # ------------------------------------------------------------------ histories, as stored in files
 
     def history(self) -> Tensors:
-        """Caffe's history: for each blob the first tensor, then for each blob the second; in Caffe's shapes."""
+        """Caffe's history: for each blob the first tensor, then for each blob the second, in Caffe's shapes."""
         return [
             torch.zeros(blob.shape) if tensor is None else tensor.reshape(blob.shape)
             for which in range(self.rule.histories)
@@ -130,14 +130,14 @@ class CaffeOptimizer(Optimizer):
         ]
 
     def load_history(self, history: Sequence[Tensor]) -> None:
-        """Take over what `history` gave, for the same blobs; any shape of the right number of elements will do."""
+        """Restore what `history` returned for the same blobs; shapes need only have the right number of elements."""
         count = len(self.blobs)
         assert len(history) == count * self.rule.histories, f"{len(history)} tensors for {count} blobs"
-        for index, given in enumerate(history):
+        for index, tensor in enumerate(history):
             blob, name = self.blobs[index % count], f"history{index // count}"
-            if bool(given.any()) or name in self.state[blob.tensor]:
+            if bool(tensor.any()) or name in self.state[blob.tensor]:
                 kept = torch.zeros_like(blob.tensor, memory_format=torch.preserve_format)
-                self.state[blob.tensor][name] = kept.copy_(given.reshape(kept.shape)).detach()
+                self.state[blob.tensor][name] = kept.copy_(tensor.reshape(kept.shape)).detach()
         self._active = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -180,7 +180,7 @@ class CaffeOptimizer(Optimizer):
         return bool(options["lr_mult"]) or decays or bool(self.state.get(parameter))
 
     def _history_of(self, parameter: Tensor, which: int) -> Tensor:
-        """A history, in the memory layout of its parameter, which the fused kernels take for granted."""
+        """A history, in the memory layout of its parameter, which the fused kernels require."""
         state, name = self.state[parameter], f"history{which}"
         if name not in state:
             state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)

@@ -23,7 +23,7 @@ from netc.training.solver.signals import Request, no_request
 
 @dataclass(eq=False)
 class RunState:
-    """The nets of a run, what updates them, and what the run has been asked to do."""
+    """The nets of a run, their optimizer and schedule, and pending requests."""
 
     settings: SolverSettings
     listener: Listener

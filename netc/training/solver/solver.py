@@ -55,10 +55,10 @@ CPU = torch.device("cpu")
 class Solver:
     """Trains a net according to its settings and sends events to `listener`.
 
-    `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor` makes
-    the executor of each net, `prepare` changes each graph before shapes are inferred, `world` is the group of processes
-    that train together, and `debug` checks every value for NaN. Raises NetcError for invalid settings, nets, weights or
-    data.
+    `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor`
+    creates the executor of each net, `prepare` changes each graph before shapes are inferred, `world` is the group of
+    processes that train together, and `debug` checks every value for NaN. Raises NetcError for invalid settings, nets,
+    weights or data.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Solver:
 
     @property
     def settings(self) -> SolverSettings:
-        """The settings that it was built from."""
+        """The settings of the solver."""
         return self.state.settings
 
     @property
@@ -280,7 +280,7 @@ class Solver:
 
 
 def _build(settings: SolverSettings, listener: Listener, world: World, builder: NetBuilder) -> RunState:
-    """Build the nets, and everything that a run keeps in addition to them."""
+    """Build the nets and the other parts of a run."""
     options, graphs = settings.options, SolverNets(settings, listener, builder.prepare)
     train = builder.train_net(graphs.train())
     optimizer = optimizer_for(settings, train.net.blobs)

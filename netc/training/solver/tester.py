@@ -15,7 +15,7 @@ from netc.training.solver.signals import Request
 
 
 class Tester:
-    """Runs the test nets of a solver; sets the run's `stopping` if a stop is requested meanwhile."""
+    """Runs the test nets of a solver; sets the run's `stopping` if a stop is requested during a test."""
 
     def __init__(self, state: RunState, checkpoints: Checkpoints) -> None:
         self.state, self.checkpoints = state, checkpoints

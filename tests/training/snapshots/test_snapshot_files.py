@@ -148,7 +148,7 @@ def test_the_weights_are_found_next_to_the_state(solver_from, work):
     other.restore("moved/small_iter_1.solverstate")
     assert torch.equal(other.net.blobs[0].data, solver.net.blobs[0].data)
     (warning,) = [e for e in other.events if isinstance(e, events.WarningIssued)]
-    assert warning.text == "`small_iter_1.caffemodel` does not exist; using `moved/small_iter_1.caffemodel`"
+    assert warning.text == "`small_iter_1.caffemodel` not found; using `moved/small_iter_1.caffemodel`"
     (work / "moved" / "small_iter_1.caffemodel").unlink()
     assert "does not exist" in fault(solver_from(), "moved/small_iter_1.solverstate", "E702")
 

@@ -1,4 +1,4 @@
-"""What an update rule is. Never imports torch: `netc check` asks rules for their facts."""
+"""The interface of an update rule. Never imports torch: `netc check` reads the attributes of rules."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ParameterGroup(NamedTuple):
     histories: list[Tensors]
     """For each history of the rule, one tensor per parameter."""
     fused: bool
-    """Whether PyTorch has a fused kernel for these parameters that is worth starting."""
+    """Whether PyTorch has a fused kernel for these parameters that is worthwhile."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UpdateRule(ABC):
-    """How a solver type turns gradients into updates.
+    """How a solver type computes updates from gradients.
 
     A subclass is a frozen dataclass, registered under the name that `type` has in a solver. Its fields are the fields
     of SolverParameter that it reads, under Caffe's names and with Caffe's defaults.
@@ -37,7 +37,7 @@ class UpdateRule(ABC):
     type: ClassVar[str] = ""
     """The name of the solver type, set by `register`."""
     histories: ClassVar[int] = 1
-    """How many tensors the solver keeps per blob; a .solverstate holds them in order."""
+    """How many tensors the solver keeps per blob; a .solverstate stores them in order."""
     decays_frozen_blobs: ClassVar[bool] = True
     """Whether weight decay changes the history of a blob with `lr_mult: 0`, as in Caffe."""
     supports_larc: ClassVar[bool] = False

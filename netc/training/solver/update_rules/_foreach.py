@@ -19,7 +19,7 @@ def divide(numerators: Tensors, squares: Tensors, delta: float, rate: float) -> 
 
 
 def aligned(tensors: Tensors, like: Tensors) -> Tensors:
-    """Return `tensors` in the memory layouts of `like`: fused kernels go by addresses alone."""
+    """Return `tensors` in the memory layouts of `like`: fused kernels use only addresses."""
     return [
         tensor if tensor.stride() == model.stride() else torch.empty_like(model).copy_(tensor)
         for tensor, model in zip(tensors, like)

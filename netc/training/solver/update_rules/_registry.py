@@ -1,4 +1,4 @@
-"""Which rule belongs to which solver type."""
+"""The registry of update rules by solver type."""
 
 from __future__ import annotations
 
