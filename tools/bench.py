@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Time netc against plain PyTorch by hand (tools/handwritten.py) and protobuf, in turns, in one run.
+"""Time netc against handwritten PyTorch (tools/handwritten.py) and protobuf, alternating, in one run.
 
 usage: bench.py [NAME...] [--device cpu|cuda] [--rounds N] [--batch N] [--threads N] [--json OUT]
 
 Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); inference, which is
 inference-<net>-<way> for eager, folded, channels-last and compiled; text, check, summary; data-raw, data-jpeg and
-train-lmdb (see benchmarks/data.py). A name stands for all cases that begin with it; without one all are run. Parameter
-counts, outputs and losses are compared before anything is timed. The ratio is the median over rounds; on a CPU memory
-is what autograd holds between the passes, on a GPU the peak of a step.
-On a machine that others use, OMP_WAIT_POLICY=PASSIVE keeps threads from spinning while they wait for a core.
+train-lmdb (see benchmarks/data.py). A name selects all cases that begin with it; by default all are run. Parameter
+counts, outputs and losses are compared before timing. The ratio is the median over rounds. Memory on a CPU is what
+autograd stores between the passes, on a GPU the peak of a step.
+On a shared machine, OMP_WAIT_POLICY=PASSIVE keeps threads from spinning while they wait for a core.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks import data, nets, reading
 from benchmarks.report import Result, surroundings, table
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Of malloc.h."""
+"""Options of mallopt, from malloc.h."""
 BIG = ("alexnet", "googlenet", "resnet50")
 
 
@@ -51,8 +51,8 @@ def cases(device: str, rounds: int, batch: int, threads: int = 2) -> dict[str, C
 
 
 def keep_memory() -> None:
-    """Let glibc's malloc keep what was freed: to give pages back and fault them in again takes up to a third of a pass,
-    and falls on one side or the other by chance.
+    """Let glibc's malloc keep freed memory: returning pages and faulting them in again takes up to a third of a pass,
+    and affects one side or the other by chance.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -63,18 +63,18 @@ def keep_memory() -> None:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Time netc against plain PyTorch by hand.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="cases; all without one")
+    parser = argparse.ArgumentParser(description="Time netc against handwritten PyTorch.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="cases to run; default: all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each side of a case is timed")
-    parser.add_argument("--batch", type=int, default=10, help="images a batch of the big nets")
+    parser.add_argument("--rounds", type=int, default=15, help="number of timings of each side of a case")
+    parser.add_argument("--batch", type=int, default=10, help="batch size of the large nets")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="file for all measurements")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Run the command line; the exit status is 1 where a bar is missed."""
+    """Run the command line; the exit status is 1 if a limit is exceeded."""
     given = arguments()
     torch.set_num_threads(given.threads)
     keep_memory()
@@ -82,7 +82,7 @@ def main() -> int:
     chosen = {name: [case for case in known if f"{case}-".startswith(f"{name}-")] for name in given.names}
     unknown = [name for name, found in chosen.items() if not found]
     if unknown:
-        print(f"no case {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        print(f"unknown case {', '.join(unknown)}: the cases are {', '.join(known)}", file=sys.stderr)
         return 2
     around = surroundings(given.device, given.threads)
     print("  ".join(f"{name} {value}" for name, value in around.items()), flush=True)

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Time weights in and out on a file of VGG-16's size (553 MB), made on the spot.
+"""Time reading and converting a weights file of VGG-16's size (553 MB), which is generated first.
 
 usage: bench_weights.py [--rounds N] [--json OUT]
 
-read      seconds to read the file into memory, warm cache: the measure for the others
-load      netc.load: in its modules, at most 2 times `read`; peak memory at most 1.3 times the file
+read      seconds to read the file into memory, warm cache: the reference for the others
+load      netc.load, at most 2 times `read`; peak memory at most 1.3 times the file
 convert   to safetensors, under 5 s
 list      `netc weights` as a whole process, under 1 s
 
-Each case runs in a process of its own, whose peak of memory Linux tells; what the interpreter holds with its imports
-before the case starts is taken off. A small net is loaded first, so that no case pays for imports.
+Each case runs in its own process, whose peak memory is read from /proc; the memory in use before the case starts is
+subtracted. A small net is loaded first, so that no case includes imports.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ netc.compiler.load("models/lenet/deploy.prototxt")
 before = peak()
 start = time.perf_counter()
 {body}
-took = time.perf_counter() - start
-print(took, peak() - before)
+elapsed = time.perf_counter() - start
+print(elapsed, peak() - before)
 """
 BODIES = {
     "read": "data = open(weights, 'rb').read()",
@@ -47,8 +47,8 @@ BODIES = {
 BARS = {"load": 2.0, "memory": 1.3, "convert": 5.0, "list": 1.0}
 
 
-def make(path: Path) -> int:
-    """Write the file; its size."""
+def write_weights(path: Path) -> int:
+    """Write the file; return its size."""
     import numpy as np
 
     from netc.compiler import graph_of, read_net
@@ -67,7 +67,7 @@ def make(path: Path) -> int:
 
 
 def run(case: str, weights: Path, output: Path) -> tuple[float, float]:
-    """Seconds and bytes of memory that a case takes in a process of its own."""
+    """Seconds and bytes of memory that a case takes in its own process."""
     code = CASE.format(body=BODIES[case])
     command = [sys.executable, "-c", code, str(MODEL), str(weights), str(output)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
@@ -76,7 +76,7 @@ def run(case: str, weights: Path, output: Path) -> tuple[float, float]:
 
 
 def listing(weights: Path) -> float:
-    """Seconds of `netc weights`, start and imports included."""
+    """Seconds of `netc weights`, including startup and imports."""
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "netc", "weights", str(weights)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT
@@ -85,9 +85,9 @@ def listing(weights: Path) -> float:
 
 
 def measure(rounds: int, folder: Path) -> dict[str, float]:
-    """Every figure, the median of the rounds."""
+    """All measurements, each the median of the rounds."""
     weights, output = folder / "vgg16.caffemodel", folder / "vgg16.safetensors"
-    size = make(weights)
+    size = write_weights(weights)
     run("read", weights, output)
     results = {case: [run(case, weights, output) for _ in range(rounds)] for case in BODIES}
     seconds = {case: statistics.median(second for second, _ in found) for case, found in results.items()}
@@ -102,10 +102,10 @@ def measure(rounds: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> int:
-    """Run the command line; the exit status is 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(description="Time weights in and out on a file of VGG-16's size.")
+    """Run the command line; the exit status is 1 if a limit is exceeded."""
+    parser = argparse.ArgumentParser(description="Time reading and converting a weights file of VGG-16's size.")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write every figure here")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="file for all measurements")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(given.rounds, Path(folder))

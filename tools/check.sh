@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What must be green before a change lands: format, lint, types, generated files, tests with doctests.
+# All checks that a change must pass: format, lint, types, generated files, tests with doctests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${VIRTUAL_ENV:-.venv}/bin

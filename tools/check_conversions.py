@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Convert nets to every form that others run, and compare the results on real pictures.
+"""Convert nets to every output format, run the results, and compare them on photographs.
 
 usage: check_conversions.py [--models NAME ...] [--formats FORMAT ...] [--json OUT]
 
-Each models/NAME/deploy.prototxt goes to safetensors, .py, ONNX and .pt2, all as `netc convert` writes them. Its weights
-are random, drawn so that activations keep their size and rounding does not grow: He's normal numbers, BatchNorm with
-the statistics of the pictures, and a last layer that gives scores of about 2. The pictures are the two photographs that
-scikit-learn has, cut and resized; a batch of 1 and one of 3 are run.
+Each models/NAME/deploy.prototxt is converted to safetensors, .py, ONNX and .pt2 as by `netc convert`. Weights are
+random, such that activations keep their scale and rounding errors do not grow: He initialization, BatchNorm with the
+statistics of the images, and a last layer with scores of about 2. The images are the two photographs in scikit-learn,
+cropped and resized; a batch of 1 and one of 3 are run.
 
-A form agrees where no output differs from the net's own by more than 1e-4 of the output's largest value. A .py runs in
-a process in which `netc` cannot be imported. Exit status 1 where a form departs, or cannot be made.
+A format agrees if no output differs from the net's own by more than 1e-4 of the output's largest value. A .py runs in a
+process in which `netc` cannot be imported. The exit status is 1 if a format differs or cannot be written.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FORMATS = ("safetensors", "py", "onnx", "pt2")
 TOLERANCE = 1e-4
 SCORES = 2.0
-"""The deviation of what the last layer gives."""
+"""The standard deviation of the outputs of the last layer."""
 SHIFT, BRANCH = 1.0, 0.3
-"""What is added behind a BatchNorm, and the factor of residual branches."""
+"""The bias after a BatchNorm, and the factor of residual branches."""
 RUN = """
 import sys
-sys.modules["netc"] = None  # whoever imports it fails
+sys.modules["netc"] = None  # importing it fails
 folder, name, inputs, outputs = sys.argv[1:]
 sys.path.insert(0, folder)
 import importlib, numpy, torch
@@ -52,17 +52,17 @@ numpy.savez(outputs, **results)
 """
 Array = np.ndarray[Any, np.dtype[Any]]
 Outputs = list[dict[str, Array]]
-"""For each batch its outputs by name."""
+"""The outputs of each batch, by name."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One net in one form."""
+    """The result for one net in one format."""
 
     model: str
     format: str
     relative: float
-    """The largest difference of an output, relative to its largest value; infinite where there is no result."""
+    """The largest difference of an output, relative to its largest value; infinite if there is no result."""
     note: str = ""
 
     @property
@@ -71,7 +71,7 @@ class Row:
 
 
 def photographs() -> list[Path]:
-    """The two pictures that come with scikit-learn, which need not be imported for them."""
+    """The two photographs in scikit-learn, found without importing it."""
     spec = find_spec("sklearn")
     if spec is None or spec.origin is None:
         raise RuntimeError("install scikit-learn: its photographs are the input")
@@ -80,7 +80,7 @@ def photographs() -> list[Path]:
 
 
 def batches_for(deploy: Path) -> list[Array]:
-    """A batch of one picture and one of three, as the net wants them: two photographs and a part of one."""
+    """A batch of one image and one of three, preprocessed for the net: two photographs and a part of one."""
     import cv2
 
     from netc.conversion import preprocess
@@ -92,7 +92,7 @@ def batches_for(deploy: Path) -> list[Array]:
     graph = open_net(deploy).graph
     try:
         steps = preprocess.find(graph, deploy)
-    except NetcError:  # its mean file is not here
+    except NetcError:  # its mean file does not exist
         gray = (graph.shape(graph.inputs[0]) or ())[1] == 1
         steps = preprocess.find(graph, deploy, PreprocessOptions(mean=(120.0,) if gray else (104.0, 117.0, 123.0)))
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +104,7 @@ def batches_for(deploy: Path) -> list[Array]:
     return [np.stack(items[1:2]), np.stack(items)]
 
 
-def fill(deploy: Path, pictures: Array, target: Path) -> None:
+def fill(deploy: Path, images: Array, target: Path) -> None:
     """Write a .caffemodel with random weights under which activations keep their size."""
     import torch
 
@@ -122,8 +122,8 @@ def fill(deploy: Path, pictures: Array, target: Path) -> None:
             around = _around(net.graph.by_key[blob.key], blob.weight.name, net.graph)
             blob.data.copy_(around + 0.1 * torch.randn(blob.data.shape, generator=generator))
     with torch.no_grad():
-        net.train()(torch.from_numpy(pictures))  # BatchNorm takes the statistics of the pictures
-        _scale_last(net.eval(), pictures)
+        net.train()(torch.from_numpy(images))  # BatchNorm computes the statistics of the images
+        _scale_last(net.eval(), images)
     model = weighted(net)
     write_caffe(model, target.with_suffix(".prototxt"))
 
@@ -131,8 +131,8 @@ def fill(deploy: Path, pictures: Array, target: Path) -> None:
 def _around(node: Any, name: str, graph: Any) -> float:
     """The mean of a vector of weights.
 
-    A deep net of random weights enlarges rounding by a fifth at each BatchNorm with a ReLU behind it, as trained ones
-    do not. So most units are on, and what is added to a residual block's input is small beside it.
+    In a deep net with random weights, unlike in a trained one, each BatchNorm followed by a ReLU increases rounding
+    errors by a fifth. Therefore most units are active, and residual branches are small compared to their input.
     """
     if node.layer.type != "Scale":
         return float(name == "weight" and node.layer.type == "PReLU") * 0.25
@@ -142,10 +142,10 @@ def _around(node: Any, name: str, graph: Any) -> float:
     return BRANCH if added else 1.0
 
 
-def _scale_last(net: Any, pictures: Array) -> None:
-    """Scores of a few units: a Softmax of large ones is all zeros and ones, in which no difference shows."""
+def _scale_last(net: Any, images: Array) -> None:
+    """Scale scores to a few units: a Softmax of large ones is all zeros and ones, which hides differences."""
     last = [node for node in net.graph.nodes if net.graph.weights(node)][-1]
-    scores = net.run({net.graph.values[net.graph.inputs[0]].blob: pictures}, [net.graph.values[last.tops[0]].blob])
+    scores = net.run({net.graph.values[net.graph.inputs[0]].blob: images}, [net.graph.values[last.tops[0]].blob])
     (found,) = scores.values()
     for blob in net.blobs:
         if blob.key == last.key:
@@ -153,7 +153,7 @@ def _scale_last(net: Any, pictures: Array) -> None:
 
 
 def reference(deploy: Path, weights: Path, batches: Sequence[Array]) -> Outputs:
-    """What the net itself gives."""
+    """The outputs of the net itself."""
     from netc.conversion.models import open_net
 
     net = open_net(deploy, weights)
@@ -162,7 +162,7 @@ def reference(deploy: Path, weights: Path, batches: Sequence[Array]) -> Outputs:
 
 
 def run_python(file: Path, batches: Sequence[Array]) -> Outputs:
-    """What a .py gives in a process of its own, without netc."""
+    """The outputs of a .py, in its own process without netc."""
     inputs, outputs = file.with_name("inputs.npz"), file.with_name("outputs.npz")
     np.savez(inputs, *batches)
     command = [sys.executable, "-I", "-c", RUN, str(file.parent), file.stem, str(inputs), str(outputs)]
@@ -175,7 +175,7 @@ def run_python(file: Path, batches: Sequence[Array]) -> Outputs:
 
 
 def run_onnx(file: Path, batches: Sequence[Array]) -> Outputs:
-    """What onnxruntime gives."""
+    """The outputs of onnxruntime."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -187,7 +187,7 @@ def run_onnx(file: Path, batches: Sequence[Array]) -> Outputs:
 
 
 def run_pt2(file: Path, batches: Sequence[Array]) -> Outputs:
-    """What the program of torch.export gives."""
+    """The outputs of a program of torch.export."""
     import torch
 
     program = torch.export.load(file).module()
@@ -197,13 +197,13 @@ def run_pt2(file: Path, batches: Sequence[Array]) -> Outputs:
 
 
 def run_form(form: str, file: Path, deploy: Path, batches: Sequence[Array]) -> Outputs:
-    """What a written file gives."""
+    """The outputs of a converted file."""
     if form == "safetensors":
         return reference(deploy, file, batches)
     return {"py": run_python, "onnx": run_onnx, "pt2": run_pt2}[form](file, batches)
 
 
-def apart(expected: Outputs, found: Outputs) -> float:
+def relative_difference(expected: Outputs, found: Outputs) -> float:
     """The largest difference of an output, relative to its largest value."""
     worst = 0.0
     for one, other in zip(expected, found):
@@ -218,7 +218,7 @@ def apart(expected: Outputs, found: Outputs) -> float:
 
 
 def check(deploy: Path, folder: Path, formats: Sequence[str] = FORMATS, name: str = "") -> Iterator[Row]:
-    """The rows of one net; files are written in `folder`, and those of a form removed when it was compared."""
+    """The rows of one net; files are written to `folder`, and those of a format are removed after the comparison."""
     from netc.conversion.convert import convert
 
     batches = batches_for(deploy)
@@ -231,7 +231,7 @@ def check(deploy: Path, folder: Path, formats: Sequence[str] = FORMATS, name: st
         try:
             done = convert(deploy, weights, to=form, output=place / f"model.{form}")  # type: ignore[arg-type]
             found = run_form(form, done.files[0], deploy, batches)
-            yield Row(name, form, apart(expected, found), _spread(expected))
+            yield Row(name, form, relative_difference(expected, found), _spread(expected))
         except Exception as error:
             yield Row(name, form, float("inf"), f"{type(error).__name__}: {str(error).splitlines()[0][:150]}")
         for file in place.rglob("*"):
@@ -240,7 +240,7 @@ def check(deploy: Path, folder: Path, formats: Sequence[str] = FORMATS, name: st
 
 
 def _spread(expected: Outputs) -> str:
-    """How large the outputs are, which tells that they are worth comparing."""
+    """The largest output, which shows that the comparison is meaningful."""
     largest = max(float(np.abs(array).max()) for array in expected[-1].values())
     return f"largest output {largest:.3g}"
 
@@ -256,13 +256,13 @@ def main(arguments: Mapping[str, Any]) -> int:
             deploy = ROOT / "models" / name / "deploy.prototxt"
             for row in check(deploy, Path(folder), arguments["formats"] or FORMATS, name):
                 rows.append(row)
-                mark = "" if row.agrees else "  DEPARTS"
+                mark = "" if row.agrees else "  DIFFERS"
                 print(f"{row.model:14} {row.format:12} {row.relative:10.2e}  {row.note}{mark}", flush=True)
-    departing = sum(not row.agrees for row in rows)
-    print(f"{len(rows)} conversions, {departing} depart by more than {TOLERANCE:g} of the largest output")
+    differing = sum(not row.agrees for row in rows)
+    print(f"{len(rows)} conversions, {differing} differ by more than {TOLERANCE:g} of the largest output")
     if arguments["json"]:
         Path(arguments["json"]).write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
-    return int(departing > 0)
+    return int(differing > 0)
 
 
 if __name__ == "__main__":

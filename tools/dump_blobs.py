@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Record every blob of a net where it runs, for `netc verify dump.npz OTHER`: with Caffe's interface or OpenCV 4.
+"""Record every blob of a net with Caffe or OpenCV 4, for `netc verify dump.npz OTHER`.
 
 usage: dump_blobs.py NET.prototxt W.caffemodel --input X.npy --output dump.npz [--with caffe|opencv]
 
-It needs NumPy and one of the two, not netc: copy it to the machine that has them (OpenCV 5 reads no Caffe nets any
-more). X.npy holds the first input as the net takes it, (n, c, h, w) float32. Blobs are stored under their names in the
-prototxt, each as its last layer leaves it; the prototxt must be in Caffe 1.0's format (`netc upgrade`).
+Requires NumPy and one of the two, but not netc: copy it to a machine that has them (OpenCV 5 no longer reads Caffe
+nets). X.npy contains the first input of the net, (n, c, h, w) float32. Blobs are stored under their names in the
+prototxt, with the value after the last layer that writes them. The prototxt must be in Caffe 1.0's format (`netc
+upgrade`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 
 def by_caffe(net_file: str, weights: str, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Every blob, as Caffe holds it after a forward pass."""
+    """Every blob in Caffe after a forward pass."""
     import caffe
 
     net = caffe.Net(net_file, weights, caffe.TEST)
@@ -31,11 +32,11 @@ def by_caffe(net_file: str, weights: str, x: np.ndarray) -> dict[str, np.ndarray
 
 
 def by_opencv(net_file: str, weights: str, x: np.ndarray) -> dict[str, np.ndarray]:
-    """The output of every layer, under the name of its first top; fusion is off, so that each is its own."""
+    """The output of every layer, under the name of its first top; fusion is disabled to keep all layers."""
     import cv2
 
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
-        sys.exit(f"OpenCV {cv2.__version__} reads no Caffe nets: take OpenCV 4")
+        sys.exit(f"OpenCV {cv2.__version__} cannot read Caffe nets: use OpenCV 4")
     net = cv2.dnn.readNetFromCaffe(net_file, weights)
     net.enableFusion(False)
     with open(net_file, encoding="utf-8") as file:
@@ -48,7 +49,7 @@ def by_opencv(net_file: str, weights: str, x: np.ndarray) -> dict[str, np.ndarra
 
 
 def first_tops(text: str) -> dict[str, str]:
-    """Layer names and their first tops, in order, read off the text.
+    """Layer names and their first tops, in order, parsed from the text.
 
     >>> first_tops('layer { name: "a" top: "x" } layer { name: "b" bottom: "x" top: "x" top: "y" }')
     {'a': 'x', 'b': 'x'}

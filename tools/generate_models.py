@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Write the prototxts of models/ (all but models/lenet, which was written by hand) from their descriptions.
+"""Write the prototxts of models/ (except models/lenet, which is written by hand) from their descriptions.
 
 usage: generate_models.py [--check]
 
-A net's deploy.prototxt and train_val.prototxt come from one description in tools/model_zoo, so that they cannot part.
-With --check nothing is written; the exit status is 1 where a file is not what would be written.
+A net's deploy.prototxt and train_val.prototxt come from one description in tools/model_zoo, so that they agree.
+With --check nothing is written, and the exit status is 1 if a file is out of date.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Make the descriptor sets and type stubs of netc/schema from proto/*.proto.
+"""Generate the descriptor sets and type stubs of netc/schema from proto/*.proto.
 
     python tools/generate_schema.py            write them
-    python tools/generate_schema.py --check    exit with 1 where a file is not what proto/ gives
+    python tools/generate_schema.py --check    exit with status 1 if a file is out of date
 
-Each proto/NAME.proto gives three files: NAME.bin (a serialized FileDescriptorSet), NAME.py (loads it), NAME.pyi (its
-types). The reader knows the part of proto2 that the two files use: messages and enums, nested ones too, and the field
-options `default`, `packed` and `deprecated`. It needs no protoc, so that a test can prove the files fresh anywhere.
+Three files are generated from each proto/NAME.proto: NAME.bin (a serialized FileDescriptorSet), NAME.py (loads it),
+NAME.pyi (its types). The reader supports the part of proto2 that is used: messages and enums, also nested, and the
+field options `default`, `packed` and `deprecated`. It does not need protoc, so a test can compare the files.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Reader:
             at = match.end()
 
     def take(self, *wanted: str) -> str:
-        """The next token, which is one of `wanted` where that is given."""
+        """The next token, which must be one of `wanted`, if any."""
         token, line = self.tokens[self.at] if self.at < len(self.tokens) else ("end of file", 0)
         if wanted and token not in wanted:
             raise SystemExit(f"{self.name}:{line}: expected {' or '.join(wanted)}, found {token}")
@@ -65,7 +65,7 @@ class Reader:
         return token
 
     def word(self) -> str:
-        """The next token and the `;` behind it."""
+        """The next token, which is followed by `;`."""
         token = self.take()
         self.take(";")
         return token
@@ -77,7 +77,7 @@ class Reader:
             if keyword == "syntax":
                 self.take("=")
                 if self.word() != '"proto2"':
-                    raise SystemExit(f"{self.name}: only proto2 is read")
+                    raise SystemExit(f"{self.name}: only proto2 is supported")
             elif keyword == "package":
                 self.file.package = self.word()
             elif keyword == "message":
@@ -90,7 +90,7 @@ class Reader:
         return self.file
 
     def message(self, into: DescriptorProto) -> None:
-        """A message behind its keyword."""
+        """Read a message after its keyword."""
         into.name = self.take()
         self.take("{")
         while (token := self.take("message", "enum", *LABELS, "}")) != "}":
@@ -102,7 +102,7 @@ class Reader:
                 self.field(into.field.add(), token)
 
     def enum(self, into: EnumDescriptorProto) -> None:
-        """An enum behind its keyword."""
+        """Read an enum after its keyword."""
         into.name = self.take()
         self.take("{")
         while (token := self.take()) != "}":
@@ -110,7 +110,7 @@ class Reader:
             into.value.add(name=token, number=int(self.word()))
 
     def field(self, into: FieldDescriptorProto, label: str) -> None:
-        """A field behind its label."""
+        """Read a field after its label."""
         into.label = LABELS[label]
         kind = self.take()
         if kind in SCALARS:
@@ -130,7 +130,7 @@ class Reader:
             end = self.take(";") if end == "]" else end
 
     def option(self, into: FieldDescriptorProto, option: str, value: str) -> None:
-        """One `option = value` of a field."""
+        """Set one `option = value` of a field."""
         if option != "default":
             setattr(into.options, option, value == "true")
         elif value.startswith('"'):
@@ -142,7 +142,7 @@ class Reader:
 
 
 def number(value: float) -> str:
-    """A default as protoc stores it: the shortest digits, no `.0`, two digits of exponent.
+    """A default value as stored by protoc: the shortest digits, no `.0`, two digits of exponent.
 
     >>> number(1e-8), number(-1.0), number(0.999)
     ('1e-08', '-1', '0.999')
@@ -151,7 +151,7 @@ def number(value: float) -> str:
 
 
 def types(scope: FileDescriptorProto | DescriptorProto, name: str) -> Iterator[tuple[str, int]]:
-    """The full names of the messages and enums in a file or message, with the field type that holds each."""
+    """The full names of the messages and enums in a file or message, each with its field type."""
     messages = scope.message_type if isinstance(scope, FileDescriptorProto) else scope.nested_type
     for enum in scope.enum_type:
         yield f"{name}.{enum.name}", ENUM
@@ -161,14 +161,14 @@ def types(scope: FileDescriptorProto | DescriptorProto, name: str) -> Iterator[t
 
 
 def resolve(message: DescriptorProto, scope: str, kinds: dict[str, int]) -> None:
-    """Replace the type names of a message's fields by full ones, found from the inside out."""
+    """Replace the type names of a message's fields by full names, searched from the innermost scope outwards."""
     for field in message.field:
         if not field.type_name:
             continue
         around = scope
         while f"{around}.{field.type_name}" not in kinds:
             if not around:
-                raise SystemExit(f"{scope[1:]}.{field.name}: no type {field.type_name}")
+                raise SystemExit(f"{scope[1:]}.{field.name}: unknown type {field.type_name}")
             around = around.rpartition(".")[0]
         field.type_name = f"{around}.{field.type_name}"
         field.type = kinds[field.type_name]
@@ -231,7 +231,7 @@ def stub_message(message: DescriptorProto) -> list[str]:
 
 
 def stub_constructor(arguments: list[str]) -> list[str]:
-    """The constructor, on as few lines as the formatter leaves it (120 columns, 4 of them the class's indentation)."""
+    """The constructor, on as few lines as the formatter produces (120 columns, 4 of them the class's indentation)."""
     shortest = ", ".join(["self", "*", *arguments] if arguments else ["self"])
     head, tail = "def __init__(", ") -> None: ..."
     if len(head + shortest + tail) <= 116:
@@ -241,19 +241,19 @@ def stub_constructor(arguments: list[str]) -> list[str]:
 
 
 def python_types(field: FieldDescriptorProto) -> tuple[str, str]:
-    """What reading the field gives, and what the constructor takes for it."""
+    """The types of a field's value and of its argument in the constructor."""
     repeated = field.label == LABELS["repeated"]
     if field.type == MESSAGE:
         name = field.type_name.split(".", 2)[2]
         single = f"{name} | Mapping[str, Any] | None"
         return (f"Messages[{name}]", f"Iterable[{name} | Mapping[str, Any]] | None") if repeated else (name, single)
     name = PYTHON[field.type]
-    given = f"{name} | str" if field.type == ENUM else name
-    return (f"MutableSequence[{name}]", f"Iterable[{given}] | None") if repeated else (name, f"{given} | None")
+    argument = f"{name} | str" if field.type == ENUM else name
+    return (f"MutableSequence[{name}]", f"Iterable[{argument}] | None") if repeated else (name, f"{argument} | None")
 
 
 def generate(proto: Path) -> dict[str, bytes]:
-    """What netc/schema holds for one .proto: file name to content."""
+    """The files of netc/schema for one .proto: content by file name."""
     file = Reader(proto.name, proto.read_text(encoding="utf-8")).read()
     return {
         f"{proto.stem}.bin": FileDescriptorSet(file=[file]).SerializeToString(deterministic=True),
@@ -264,8 +264,10 @@ def generate(proto: Path) -> dict[str, bytes]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the files, or only compare them."""
-    parser = argparse.ArgumentParser(description="Make netc/schema from proto/.")
-    parser.add_argument("--check", action="store_true", help="only compare; 1 where a file is stale")
+    parser = argparse.ArgumentParser(description="Generate netc/schema from proto/.")
+    parser.add_argument(
+        "--check", action="store_true", help="only compare; exit with status 1 if a file is out of date"
+    )
     check = parser.parse_args(arguments).check
     stale = False
     for proto in sorted((ROOT / "proto").glob("*.proto")):

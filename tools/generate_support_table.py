@@ -1,4 +1,4 @@
-"""Writes the table of layer types into README.md, between its markers; `--check` only says whether it is fresh."""
+"""Writes the table of layer types to README.md, between its markers; `--check` only compares it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- layers: begin (tools/generate_support_table.py) -->", "<!-- l
 
 
 def table() -> str:
-    """One row a layer type: its parameters' field, what it does in a sentence."""
+    """One row per layer type: the field of its parameters, and one sentence of description."""
     rows = ["| layer | parameters | what it does |", "|---|---|---|"]
     for name, layer in sorted(registry().items()):
         sentence = (layer.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
@@ -23,7 +23,7 @@ def table() -> str:
 
 
 def fresh(text: str) -> str:
-    """The README with the present table."""
+    """The README with the current table."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

@@ -1,4 +1,4 @@
-"""Nets in plain PyTorch, as a person would write them: what netc's lowering is timed against.
+"""Handwritten PyTorch nets, the reference for benchmarks of netc.
 
 Each is built so that its parameters come in the order of the prototxt's blobs; tools/bench.py copies netc's weights in
 by that order and compares outputs and loss before it times anything.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class LeNet(nn.Module):
-    """models/lenet: 28x28 grey, ten classes."""
+    """models/lenet: 28x28 gray, ten classes."""
 
     size = (1, 28, 28)
 
@@ -45,7 +45,7 @@ def lrn() -> nn.Module:
 
 
 class AlexNet(nn.Module):
-    """AlexNet with grouped convolutions, normalisation before pooling."""
+    """AlexNet with grouped convolutions, normalization before pooling."""
 
     size = (3, 227, 227)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Make models/lenet/{train,test}_lmdb: scikit-learn's 1797 handwritten digits, in the form of Caffe's MNIST.
+"""Create models/lenet/{train,test}_lmdb: scikit-learn's 1797 handwritten digits, in the format of Caffe's MNIST.
 
 usage: make_digits.py [FOLDER]
 
-The digits (UCI Optical Recognition of Handwritten Digits, test part, CC BY 4.0) are 8x8 with 17 grey levels; they are
-enlarged to 28x28 bytes. A fixed shuffle gives 1437 to train and 360 to test. The same bytes come out each time.
+The digits (UCI Optical Recognition of Handwritten Digits, test part, CC BY 4.0) are 8x8 with 17 gray levels; they are
+enlarged to 28x28 bytes. A fixed shuffle selects 1437 for training and 360 for tests. The output is reproducible.
 """
 
 import sys

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Make models/finetune/{train,test}_lmdb from the digits of models/lenet: is a digit even (0) or odd (1)?
+"""Create models/finetune/{train,test}_lmdb from the digits of models/lenet, labeled even (0) or odd (1).
 
 usage: make_parity.py [FOLDER]
 
-Only 100 pictures are there to learn from, so that it pays to start from a net that knows digits. The test pictures are
-those of models/lenet, which that net has not learnt from either.
+There are only 100 training images, so that starting from a net trained on digits is worthwhile. The test images are
+those of models/lenet, which that net was not trained on either.
 """
 
 import sys

@@ -56,16 +56,16 @@ def test_pictures_are_two_photographs_and_a_part(tool):
 def test_differences_depart(tool):
     outputs = [{"prob": np.array([[0.25, 0.5]], np.float32)}]
     near, far = ([{"prob": outputs[0]["prob"] + np.float32(by)}] for by in (1e-5, 1e-3))
-    assert tool.Row("m", "py", tool.apart(outputs, near)).agrees
-    assert not tool.Row("m", "py", tool.apart(outputs, far)).agrees
-    assert not tool.Row("m", "py", tool.apart(outputs, [{"prob": np.zeros((2, 2), np.float32)}])).agrees
-    assert not tool.Row("m", "py", tool.apart(outputs, [])).agrees
+    assert tool.Row("m", "py", tool.relative_difference(outputs, near)).agrees
+    assert not tool.Row("m", "py", tool.relative_difference(outputs, far)).agrees
+    assert not tool.Row("m", "py", tool.relative_difference(outputs, [{"prob": np.zeros((2, 2), np.float32)}])).agrees
+    assert not tool.Row("m", "py", tool.relative_difference(outputs, [])).agrees
 
 
 def test_the_exit_status_tells(tool, monkeypatch, capsys):
     rows = [tool.Row("m", "py", 1e-6), tool.Row("m", "onnx", 1e-2)]
     monkeypatch.setattr(tool, "check", lambda *arguments: rows)
     assert tool.main({"models": ["m"], "formats": None, "json": None}) == 1
-    assert capsys.readouterr().out.count("DEPARTS") == 1
+    assert capsys.readouterr().out.count("DIFFERS") == 1
     monkeypatch.setattr(tool, "check", lambda *arguments: rows[:1])
     assert tool.main({"models": ["m"], "formats": None, "json": None}) == 0

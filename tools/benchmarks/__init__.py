@@ -1,1 +1,1 @@
-"""What tools/bench.py measures: timing.py how, report.py what is said of it, the others one kind of case each."""
+"""The cases of tools/bench.py: timing.py measures, report.py formats results, the others define cases."""

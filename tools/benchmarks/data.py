@@ -36,9 +36,9 @@ from netc.training.solver.update_rules.sgd import SGD
 MEAN = (104.0, 117.0, 123.0)
 CROP, BATCH, RECORDS = 227, 64, 512
 SQUARE, USUAL = (256, 256), (375, 500)
-"""Heights and widths: what Caffe's users resize to, and what most of ImageNet's images have."""
+"""Heights and widths: the usual size for Caffe, and that of most ImageNet images."""
 BATCHES, AHEAD = 40, 2
-"""Batches a round, and how many of them are read ahead."""
+"""Batches per round, and the number of them that are read ahead."""
 
 
 def cases(device: str, rounds: int, threads: int) -> dict[str, Callable[[], Result]]:
@@ -59,11 +59,11 @@ def raw(device: str, rounds: int, threads: int) -> Result:
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(_database(SQUARE, jpeg_quality=None))
         loader = batches(path, CROP, MEAN, BATCH, workers=2)
-        next(loader)  # its processes begin before there are threads
+        next(loader)  # its processes start before there are threads
         feed = stack.enter_context(_opened(path, device, threads))
 
         def ours() -> Tensor:
-            return _a_round(feed)
+            return _read_round(feed)
 
         def theirs() -> Tensor:
             return deque((next(loader)[0].to(device) for _ in range(BATCHES)), maxlen=1)[0]
@@ -77,7 +77,7 @@ def raw(device: str, rounds: int, threads: int) -> Result:
 def jpeg(name: str, size: tuple[int, int], device: str | None, rounds: int, threads: int) -> Result:
     """JPEG records as finished batches, against cv2.imdecode alone on the same bytes with as many threads.
 
-    Without a device the batches are bytes, cropped, as they would be sent to a GPU, which does the rest.
+    Without a device the batches are bytes, cropped, as they would be sent to a GPU.
     """
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(_database(size, jpeg_quality=90))
@@ -92,7 +92,7 @@ def jpeg(name: str, size: tuple[int, int], device: str | None, rounds: int, thre
                 cv2.imdecode(packed[i % len(packed)], cv2.IMREAD_COLOR)
 
         def ours() -> None:
-            _a_round(feed)
+            _read_round(feed)
 
         def theirs() -> None:
             count = BATCHES * BATCH
@@ -117,7 +117,7 @@ def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> R
         source = stack.enter_context(contextlib.closing(open_source(layer, "TRAIN")))
         halves = _Halves(DeviceFeed(source, device))
         if halves.data.next()[0].shape != (batch, c, h, w):
-            raise ValueError("the batches of the database have another size: nothing is timed")
+            raise ValueError("the batches of the database have another size")
         halves.label.next()
         ready = {"data": _Half(lambda: (pair.x,)), "label": _Half(lambda: (pair.label,))}
         ours = _step(pair, {"data": halves.data, "label": halves.label})
@@ -127,7 +127,7 @@ def training(model: str, batch: int, device: str, rounds: int, repeat: int) -> R
 
 
 def _step(pair: Pair, feeds: dict[str, Any]) -> Callable[[], Tensor]:
-    """One training step on what the feeds give; the rate is 0, so that both sides do the same."""
+    """One training step on the batches of the feeds; the learning rate is 0, so that both sides do the same."""
     executor = StraightLineExecutor(pair.net, pair.full_graph, feeds)
     optimizer = CaffeOptimizer(pair.net.blobs, 0.0, SGD(momentum=0.9), weight_decay=0.0005)
 
@@ -161,7 +161,7 @@ class _Half:
 
 @contextlib.contextmanager
 def _database(size: tuple[int, int], jpeg_quality: int | None) -> Iterator[Path]:
-    """An LMDB of parts of scikit-learn's two photographs, in a folder that goes away."""
+    """An LMDB of parts of scikit-learn's two photographs, in a temporary folder."""
     from sklearn import datasets
 
     folder = Path(datasets.__file__).parent / "images"
@@ -217,13 +217,13 @@ def _reader(path: Path) -> float:
 
 
 def _pace(timing: Any) -> dict[str, float]:
-    """Images a second of both sides."""
+    """Images per second of both sides."""
     sides = (("images_per_second", timing.ours), ("other_images_per_second", timing.theirs))
     return {name: round(BATCHES * BATCH / float(np.median(seconds))) for name, seconds in sides}
 
 
-def _a_round(feed: DeviceFeed) -> Tensor:
-    """Read some batches from a cold start, and none beyond: each that is read counts, and nothing is left for later."""
+def _read_round(feed: DeviceFeed) -> Tensor:
+    """Read batches from a cold start, without reading ahead of the end, so that each batch read is counted."""
     source: Any = feed.source
     source.prefetch = AHEAD
     deque((feed.next() for _ in range(BATCHES - AHEAD)), maxlen=0)
@@ -232,6 +232,6 @@ def _a_round(feed: DeviceFeed) -> Tensor:
 
 
 def _check(ours: Tensor, theirs: Tensor) -> None:
-    """Raises ValueError where the two sides' batches are not of one kind."""
+    """Raises ValueError if the batches of the two sides do not match."""
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype or abs(float(ours.mean() - theirs.mean())) > 25:
-        raise ValueError("the two sides give different batches: nothing is timed")
+        raise ValueError("the two sides return different batches")

@@ -1,4 +1,4 @@
-"""The other side of the data cases: what people usually write to read Caffe's databases with PyTorch."""
+"""The reference of the data cases: the usual way to read Caffe's databases with PyTorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDLESS = 1 << 40
 
 
 class DatumFolder(Dataset[Any]):
-    """A database as a map-style data set: random crop, random mirror, mean taken away, float32."""
+    """A database as a map-style data set: random crop, random mirror, mean subtracted, float32."""
 
     def __init__(self, path: Path, crop: int, mean: tuple[float, ...]) -> None:
         self.path, self.crop = str(path), crop
@@ -51,7 +51,7 @@ class DatumFolder(Dataset[Any]):
 
 
 def batches(path: Path, crop: int, mean: tuple[float, ...], batch: int, workers: int) -> Iterator[Any]:
-    """Batches without end, in random order, read by worker processes."""
+    """An endless iterator over batches in random order, read by worker processes."""
     records = DatumFolder(path, crop, mean)
     sampler = RandomSampler(records, replacement=True, num_samples=ENDLESS)
     return iter(DataLoader(records, batch, sampler=sampler, num_workers=workers, drop_last=True))

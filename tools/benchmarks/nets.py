@@ -16,12 +16,12 @@ from netc.data.feeds.feed import LayerFeed
 from netc.runtime.inference import compile_main, to_channels_last
 
 WAYS = ("eager", "folded", "channels-last", "compiled")
-"""How a net is made faster for inference: each one takes the one before it along."""
+"""Optimizations for inference; each includes the previous ones."""
 RATE, MOMENTUM, DECAY = 0.001, 0.9, 0.0005
 
 
 def waiter(device: str) -> Callable[[], Any]:
-    """What returns once the device is idle."""
+    """A function that returns when the device is idle."""
     return torch.cuda.synchronize if device == "cuda" else lambda: None
 
 
@@ -43,7 +43,7 @@ def forward(model: str, batch: int, device: str, rounds: int) -> Result:
 
 
 def inference(model: str, way: str, batch: int, device: str, rounds: int) -> Result:
-    """What netc.load(..., fold=True, channels_last=True, compile=True) gives, a step of it at a time."""
+    """Inference with one of WAYS, up to netc.load(..., fold=True, channels_last=True, compile=True)."""
     pair = Pair(model, batch, device, train=False)
     net = pair.net if way == "eager" else folded(pair.net)
     if way in ("channels-last", "compiled"):
@@ -76,7 +76,7 @@ def step(model: str, batch: int, device: str, rounds: int, bar: float = 1.03, re
 
 
 def _memory(pair: Pair, ours: Callable[[], Tensor], theirs: Callable[[], Tensor]) -> tuple[int, int]:
-    """Bytes held; on a GPU with the weights and histories of both nets, which are equal, taken off."""
+    """Bytes stored; on a GPU without the weights and histories of both nets, which are equal."""
     if pair.device.type == "cpu":
         return pair.held(lambda: pair.net(pair.x, pair.label)), pair.held(pair.loss_by_hand)
     for tensor in (*pair.net.parameters(), *pair.by_hand.parameters()):
@@ -86,7 +86,7 @@ def _memory(pair: Pair, ours: Callable[[], Tensor], theirs: Callable[[], Tensor]
 
 
 def netc_step(pair: Pair) -> Callable[[], Tensor]:
-    """One iteration as netc's solver runs it, on a batch that is there already."""
+    """One iteration as netc's solver runs it, on a batch in memory."""
     from netc.training.solver.executor import StraightLineExecutor
     from netc.training.solver.optimizer import CaffeOptimizer
     from netc.training.solver.update_rules.sgd import SGD
@@ -115,17 +115,17 @@ class _Ready(LayerFeed):
         return self.tops
 
     def state(self) -> dict[str, Any]:
-        """Nothing: every pass is the same."""
+        """Return an empty state: every pass is the same."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing to go back to."""
+        """Do nothing."""
 
     def seek(self, batches: int) -> None:
-        """Every batch is the same."""
+        """Do nothing: every batch is the same."""
 
     def close(self) -> None:
-        """There is nothing to release."""
+        """Do nothing."""
 
 
 def by_hand_step(pair: Pair) -> Callable[[], Tensor]:

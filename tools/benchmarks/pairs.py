@@ -1,4 +1,4 @@
-"""A net by netc and the same net by hand, with equal weights, checked before anybody times them."""
+"""A net of netc and the same net in handwritten PyTorch, with equal weights, compared before timing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "%s" bottom: "label" top: "
 
 
 Stepper = Callable[["Pair"], Callable[[], Tensor]]
-"""Makes what runs a training step of one of a pair's nets and gives the loss."""
+"""Creates a function that runs a training step of one net of a pair and returns the loss."""
 
 
 class Pair:
@@ -46,13 +46,13 @@ class Pair:
         self.label = torch.randint(0, 10, (batch,), generator=generator).to(self.device)
         self.full_graph = _graph(model, (batch, *self.size), train)
         self.net = lower(data_to_inputs(self.full_graph), generator_of(1)).train(train)
-        _make_lively(self.net)
+        _randomize(self.net)
         self.net.to(self.device)
         _copy(self.net, self.by_hand)
         self._spread_scores()
 
     def _spread_scores(self) -> None:
-        """Scale the last layer so that scores spread by 1: probabilities of large ones are all 0 or 1, and alike."""
+        """Scale the last layer to scores with a standard deviation of 1: probabilities of large ones are all 0 or 1."""
         train = self.by_hand.training
         learned = [blob.tensor for blob in self.net.blobs if blob.weight.learnable]
         with torch.no_grad():
@@ -62,23 +62,23 @@ class Pair:
         self.by_hand.train(train)
 
     def check_forward(self, net: Net | None = None) -> None:
-        """Raises ValueError where probabilities of netc's net, or of a net made of it, differ from the other's."""
+        """Raises ValueError if probabilities of netc's net, or of one derived from it, differ from the other's."""
         with torch.no_grad():
             ours, theirs = (net or self.net)(self.x)["prob"], self.by_hand(self.x).softmax(1)
         _same("outputs", ours, theirs)
 
     def check_steps(self, ours: Stepper, theirs: Stepper, steps: int = 3) -> None:
-        """Raises ValueError where losses of the first steps differ; both draw the same numbers in dropout.
+        """Raises ValueError if losses of the first steps differ; both use the same random numbers in dropout.
 
-        In float64: after a step or two in float32, rounding in another order already shows in the loss.
+        In float64, because after a step or two in float32 a different order of rounding affects the loss.
         """
         self._to(torch.float64)
         run_ours, run_theirs = ours(self), theirs(self)
         for step in range(steps):
             torch.manual_seed(step)
-            mine = run_ours()
+            loss = run_ours()
             torch.manual_seed(step)
-            _same(f"losses of step {step}", mine, run_theirs(), 1e-6)
+            _same(f"losses of step {step}", loss, run_theirs(), 1e-6)
         self._to(torch.float32)
 
     def _to(self, dtype: torch.dtype) -> None:
@@ -92,7 +92,7 @@ class Pair:
         return nn.functional.cross_entropy(self.by_hand(self.x), self.label)
 
     def held(self, forward: Callable[[], Any]) -> int:
-        """Bytes that a forward pass holds for the backward pass; on a GPU the peak of memory in both passes."""
+        """Bytes that a forward pass stores for the backward pass; on a GPU the peak of memory in both passes."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
@@ -125,8 +125,8 @@ def _graph(model: str, shape: tuple[int, ...], train: bool) -> Graph:
     return graph_of(net, State("TRAIN" if train else "TEST"), shapes={"data": shape})
 
 
-def _make_lively(net: Net) -> None:
-    """Weights by Kaiming's rule, BatchNorm's statistics off their start: outputs that tell two nets apart."""
+def _randomize(net: Net) -> None:
+    """Fill weights by He initialization and BatchNorm statistics at random, so that outputs of nets differ."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for blob in net.blobs:
@@ -142,7 +142,7 @@ def _make_lively(net: Net) -> None:
 
 
 def _copy(net: Net, by_hand: nn.Module) -> None:
-    """netc's weights into the other's, by order. Raises ValueError where counts or shapes differ."""
+    """Copy netc's weights to the other net, in order. Raises ValueError if counts or shapes differ."""
     learned = [blob.tensor for blob in net.blobs if blob.weight.learnable]
     fixed = [blob.tensor for blob in net.blobs if not blob.weight.learnable and blob.weight.name != "scale_factor"]
     buffers = [b for b in by_hand.buffers() if b.is_floating_point()]
@@ -158,4 +158,4 @@ def _copy(net: Net, by_hand: nn.Module) -> None:
 def _same(what: str, ours: Tensor, theirs: Tensor, tolerance: float = 1e-4) -> None:
     difference = float((ours - theirs).abs().max())
     if not difference <= tolerance * float(theirs.abs().max()):
-        raise ValueError(f"{what} differ by {difference:g}: nothing is timed")
+        raise ValueError(f"{what} differ by {difference:g}")

@@ -23,7 +23,7 @@ sys.exit("torch was imported" if "torch" in sys.modules else status)
 
 
 def text(rounds: int) -> Result:
-    """The longest prototxt of models/ into a message, against protobuf's own reader."""
+    """Parse the longest prototxt of models/ to a message, against protobuf's own parser."""
     from google.protobuf import text_format
 
     path = DEEPEST / "train_val.prototxt"
@@ -36,12 +36,12 @@ def text(rounds: int) -> Result:
         return text_format.Parse(source.text, caffe.NetParameter())
 
     if ours() != theirs():
-        raise ValueError("the two readers give different messages: nothing is timed")
+        raise ValueError("the two readers return different messages")
     return Result("text", alternate(ours, theirs, rounds), 3.0, notes={"lines": source.text.count("\n")})
 
 
 def whole_process(verb: str, rounds: int) -> Result:
-    """Seconds from start to end of `netc <verb>` on ResNet-152, beside half a second; fails where torch is imported."""
+    """Seconds from start to end of `netc <verb>` on ResNet-152, against half a second; fails if torch is imported."""
     path = str(DEEPEST / "deploy.prototxt")
     command = [sys.executable, "-c", WITHOUT_TORCH, verb, path]
     times = []

@@ -1,4 +1,4 @@
-"""The table, and the same as JSON, with what the figures depend on: date, machine, versions."""
+"""Results as a table and as JSON, with date, machine and versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Result:
     name: str
     timing: Timing
     bar: float | None = None
-    """The most that the ratio may be."""
+    """The limit of the ratio."""
     memory: tuple[int, int] | None = None
     """Bytes, ours and theirs."""
     notes: dict[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Result:
         return self.memory[0] / self.memory[1] if self.memory else float("nan")
 
     def plain(self) -> dict[str, Any]:
-        """The result for JSON, every round's seconds among it."""
+        """The result for JSON, including the seconds of every round."""
         return {
             "name": self.name,
             "ratio": self.timing.ratio,

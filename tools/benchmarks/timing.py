@@ -1,4 +1,4 @@
-"""Two functions timed in turns, so that what else the machine does falls on both."""
+"""Times two functions alternately, so that other load on the machine affects both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Timing:
 
     @property
     def ratios(self) -> list[float]:
-        """Ours by theirs, round by round."""
+        """Ours divided by theirs, for each round."""
         return sorted(a / b for a, b in zip(self.ours, self.theirs))
 
     @property
@@ -37,9 +37,9 @@ class Timing:
 
 
 def alternate(ours: Action, theirs: Action, rounds: int, repeat: int = 1, wait: Action = lambda: None) -> Timing:
-    """Time both `rounds` times after a round that is thrown away; who begins changes from round to round.
+    """Time both `rounds` times after a warm-up round; the order alternates from round to round.
 
-    A round calls each `repeat` times. `wait` returns once the device is idle.
+    A round calls each `repeat` times. `wait` returns when the device is idle.
     """
     times: dict[Action, list[float]] = {ours: [], theirs: []}
     gc.collect()

@@ -1,1 +1,1 @@
-"""How models/ is written: one file a family of nets, and what they share in prototxt.py and recipes.py."""
+"""Generates models/: one file per family of nets; prototxt.py and recipes.py are shared."""

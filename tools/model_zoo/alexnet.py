@@ -1,4 +1,4 @@
-"""AlexNet and its kin: CaffeNet, and AlexNet-GAP for class activation maps."""
+"""AlexNet and variants: CaffeNet, and AlexNet-GAP for class activation maps."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def inner_product(net: Net, name: str, bottom: str, outputs: int, std: float, bi
 
 
 def normalize(net: Net, name: str, bottom: str) -> str:
-    """Local response normalisation over five channels."""
+    """Local response normalization over five channels."""
     return net.layer(name, "LRN", bottom, name, lrn_param={"local_size": 5, "alpha": 1e-4, "beta": 0.75})
 
 
 def two_stages(net: Net, data: str, bias: float, norm_first: bool) -> str:
-    """conv1 and conv2, each with a normalisation and a pooling in one order or the other."""
+    """conv1 and conv2, each with a normalization and a pooling in one order or the other."""
     top = data
     for number in ("1", "2"):
         top = convolution(net, f"conv{number}", top, CONVOLUTIONS[f"conv{number}"], 0 if number == "1" else bias)
@@ -58,16 +58,16 @@ def two_stages(net: Net, data: str, bias: float, norm_first: bool) -> str:
 
 
 def alexnet(title: str, name: str, train: bool, bias: float, norm_first: bool) -> Net:
-    """AlexNet (normalisation first) or CaffeNet (pooling first)."""
+    """AlexNet (normalization first) or CaffeNet (pooling first)."""
     net = Net(title, name, train)
     top = imagenet(net, 227, (256, 50)) if train else net.input(1, 3, 227, 227)
-    net.comment("Two stages with normalisation." + " Groups stem from AlexNet's two GPUs." * norm_first)
+    net.comment("Two stages with normalization." + " Groups stem from AlexNet's two GPUs." * norm_first)
     top = two_stages(net, top, bias, norm_first)
     net.comment("Three convolutions of the same 13x13 places.")
     for number, initial in (("3", 0.0), ("4", bias), ("5", bias)):
         top = convolution(net, f"conv{number}", top, CONVOLUTIONS[f"conv{number}"], initial)
     top = net.pool("pool5", top, MAX, 3, 2)
-    net.comment("The classifier, which holds 96% of the parameters.")
+    net.comment("The classifier, which has 96% of the parameters.")
     for number in ("6", "7"):
         top = inner_product(net, f"fc{number}", top, 4096, 0.005, bias)
         top = net.dropout(f"drop{number}", net.relu(f"relu{number}", top), 0.5)
@@ -114,11 +114,11 @@ STEPS = {
 
 
 def files() -> dict[str, str]:
-    """Text by path under models/."""
-    alex = "AlexNet (Krizhevsky, Sutskever, Hinton, 2012): normalisation before pooling, 227x227 pictures."
-    caffe = "CaffeNet: AlexNet with pooling before normalisation, which is cheaper; 227x227 pictures."
+    """Content by path under models/."""
+    alex = "AlexNet (Krizhevsky, Sutskever, Hinton, 2012): normalization before pooling, 227x227 images."
+    caffe = "CaffeNet: AlexNet with pooling before normalization, which is cheaper; 227x227 images."
     gap = "AlexNet-GAP (Zhou, Khosla, Lapedriza, Oliva, Torralba, 2016): class activation maps of 205 kinds of places."
-    rate = "90 epochs of 1.28 million pictures, 256 at a time; the rate falls to a tenth every 20."
+    rate = "90 epochs of 1.28 million images, 256 at a time; the rate falls to a tenth every 20."
     found: dict[str, str] = {}
     for train, file in ((False, "deploy"), (True, "train_val")):
         found[f"alexnet/{file}.prototxt"] = str(alexnet(alex, "AlexNet", train, 0.1, norm_first=True))

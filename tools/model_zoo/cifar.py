@@ -20,7 +20,7 @@ def start(title: str, name: str, train: bool) -> tuple[Net, str]:
 
 
 def convolution(net: Net, number: int, bottom: str, outputs: int, std: float, param: object = DOUBLE) -> str:
-    """5x5 at every place."""
+    """A 5x5 convolution."""
     window = {"num_output": outputs, "kernel_size": 5, "pad": 2}
     fill = {"weight_filler": gaussian(std), "bias_filler": constant(0)}
     return net.learned(f"conv{number}", "Convolution", bottom, "convolution_param", window, param, fill)
@@ -34,15 +34,15 @@ def inner_product(net: Net, number: int, bottom: str, outputs: int, std: float, 
 
 
 def normalize(net: Net, number: int, bottom: str) -> str:
-    """Local response normalisation over 3x3 places of each channel."""
+    """Local response normalization over 3x3 windows of each channel."""
     region = {"local_size": 3, "alpha": 5e-5, "beta": 0.75, "norm_region": Word("WITHIN_CHANNEL")}
     return net.layer(f"norm{number}", "LRN", bottom, f"norm{number}", lrn_param=region)
 
 
 def quick(train: bool) -> Net:
     """Three convolutions, two inner products."""
-    net, top = start("The quick CIFAR-10 net: 32x32 colour pictures, ten classes.", "CIFAR10_quick", train)
-    net.comment("The first stage pools by MAX before its ReLU, the others by AVE behind it.")
+    net, top = start("The quick CIFAR-10 net: 32x32 color images, ten classes.", "CIFAR10_quick", train)
+    net.comment("The first stage pools by MAX before its ReLU, the others by AVE after it.")
     top = net.relu("relu1", net.pool("pool1", convolution(net, 1, top, 32, 0.0001), MAX, 3, 2))
     for number, outputs in ((2, 32), (3, 64)):
         top = net.relu(f"relu{number}", convolution(net, number, top, outputs, 0.01))
@@ -52,8 +52,8 @@ def quick(train: bool) -> Net:
 
 
 def full(train: bool) -> Net:
-    """Three convolutions, two normalisations, one inner product."""
-    net, top = start("The full CIFAR-10 net: 32x32 colour pictures, ten classes.", "CIFAR10_full", train)
+    """Three convolutions, two normalizations, one inner product."""
+    net, top = start("The full CIFAR-10 net: 32x32 color images, ten classes.", "CIFAR10_full", train)
     net.comment("Normalisations look at 3x3 places of one channel.")
     top = net.relu("relu1", net.pool("pool1", convolution(net, 1, top, 32, 0.0001), MAX, 3, 2))
     top = net.relu("relu2", convolution(net, 2, normalize(net, 1, top), 32, 0.01))
@@ -68,7 +68,7 @@ def full(train: bool) -> Net:
 
 
 def cifar_solver(model: str, comment: str, interval: int, drops: list[int], **settings: Any) -> str:
-    """One run where Caffe's scripts start two or three solvers in turn."""
+    """One run instead of the two or three consecutive solvers of Caffe's scripts."""
     return solver(
         comment,
         model,
@@ -85,12 +85,12 @@ def cifar_solver(model: str, comment: str, interval: int, drops: list[int], **se
 
 
 def files() -> dict[str, str]:
-    """Text by path under models/."""
+    """Content by path under models/."""
     found: dict[str, str] = {}
     for model, make in (("cifar10_quick", quick), ("cifar10_full", full)):
         found[f"{model}/deploy.prototxt"] = str(make(False))
         found[f"{model}/train_val.prototxt"] = str(make(True))
-    words = "epochs of 50,000 pictures, 100 at a time; the rate falls to a tenth at"
+    words = "epochs of 50,000 images, 100 at a time; the rate falls to a tenth at"
     found["cifar10_quick/solver.prototxt"] = cifar_solver(
         "cifar10_quick", f"10 {words} 8.", 500, [4000], display=100, max_iter=5000, snapshot=5000
     )

@@ -16,7 +16,7 @@ MODULES = {
     "5a": (256, (160, 320), (32, 128), 128),
     "5b": (384, (192, 384), (48, 128), 128),
 }
-"""Channels: of 1x1, of 3x3 with what reduces before it, of 5x5 likewise, of the projection (table 1 of the paper)."""
+"""Channels: of 1x1, of 3x3 with the preceding reduction, of 5x5 likewise, of the projection (table 1 of the paper)."""
 
 
 def convolution(net: Net, name: str, bottom: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0) -> str:
@@ -38,12 +38,12 @@ def inner_product(net: Net, name: str, bottom: str, outputs: int, bias: float) -
 
 
 def normalize(net: Net, name: str, bottom: str) -> str:
-    """Local response normalisation over five channels."""
+    """Local response normalization over five channels."""
     return net.layer(name, "LRN", bottom, name, lrn_param={"local_size": 5, "alpha": 1e-4, "beta": 0.75})
 
 
 def inception(net: Net, key: str, bottom: str) -> str:
-    """Four branches side by side."""
+    """Four parallel branches."""
     place = f"inception_{key}"
     ones, (three_in, threes), (five_in, fives), projected = MODULES[key]
     branches = [convolution(net, f"{place}/1x1", bottom, ones, 1)]
@@ -65,8 +65,8 @@ def losses(net: Net, place: str, scores: str, weight: float) -> None:
 
 
 def auxiliary(net: Net, place: str, bottom: str, after: str) -> None:
-    """A head that gives the middle of the net a gradient of its own."""
-    net.comment(f"An auxiliary head behind {after}, with a weight of 0.3; the deployed net has none.")
+    """An auxiliary head, which adds a gradient in the middle of the net."""
+    net.comment(f"An auxiliary head after {after}, with a weight of 0.3; the deployed net has none.")
     top = net.pool(f"{place}/ave_pool", bottom, AVE, 5, 3)
     top = convolution(net, f"{place}/conv", top, 128, 1)
     top = net.relu(f"{place}/relu_fc", inner_product(net, f"{place}/fc", top, 1024, 0.2))
@@ -75,8 +75,8 @@ def auxiliary(net: Net, place: str, bottom: str, after: str) -> None:
 
 
 def googlenet(train: bool) -> Net:
-    """The net; with its auxiliary heads where it is trained."""
-    net = Net("GoogLeNet (Szegedy et al., 2014): 22 layers with weights, 224x224 pictures.", "GoogLeNet", train)
+    """The net; with its auxiliary heads for training."""
+    net = Net("GoogLeNet (Szegedy et al., 2014): 22 layers with weights, 224x224 images.", "GoogLeNet", train)
     top = imagenet(net, 224, (32, 50)) if train else net.input(1, 3, 224, 224)
     net.comment("The stem")
     top = net.pool("pool1/3x3_s2", convolution(net, "conv1/7x7_s2", top, 64, 7, 2, 3), MAX, 3, 2)
@@ -101,12 +101,12 @@ def googlenet(train: bool) -> Net:
     return net
 
 
-RECIPE = """60 epochs of 1.28 million pictures, 32 at a time, with a rate that falls as the square root of what is
-left to do: faster than the paper's steps of 4% every 8 epochs."""
+RECIPE = """60 epochs of 1.28 million images in batches of 32, with a learning rate that falls as the square root of the
+remaining iterations: faster than the paper's steps of 4% every 8 epochs."""
 
 
 def files() -> dict[str, str]:
-    """Text by path under models/."""
+    """Content by path under models/."""
     return {
         "googlenet/deploy.prototxt": str(googlenet(False)),
         "googlenet/train_val.prototxt": str(googlenet(True)),

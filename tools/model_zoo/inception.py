@@ -34,7 +34,7 @@ def convolution(
 
 
 def chain(net: Net, place: str, top: str, *steps: tuple[str, int, Kernel]) -> str:
-    """Convolutions one behind the other: own name, channels, kernel."""
+    """Consecutive convolutions: own name, channels, kernel."""
     for own, outputs, kernel in steps:
         top = convolution(net, f"{place}_{own}", top, outputs, kernel)
     return top
@@ -52,7 +52,7 @@ def stem(net: Net, top: str) -> str:
 
 
 def module_a(net: Net, place: str, bottom: str, projected: int) -> str:
-    """35x35: a 5x5 convolution's place is taken by two of 3x3 in one branch (figure 5 of the paper)."""
+    """35x35: two 3x3 convolutions replace a 5x5 one in one branch (figure 5 of the paper)."""
     ones = chain(net, place, bottom, ("1x1", 64, 1))
     fives = chain(net, place, bottom, ("5x5_reduce", 48, 1), ("5x5", 64, 5))
     threes = chain(net, place, bottom, ("3x3_reduce", 64, 1), ("3x3_1", 96, 3), ("3x3_2", 96, 3))
@@ -62,7 +62,7 @@ def module_a(net: Net, place: str, bottom: str, projected: int) -> str:
 
 
 def module_b(net: Net, place: str, bottom: str, middle: int) -> str:
-    """17x17: 7x7 convolutions taken apart into 1x7 and 7x1 (figure 6 of the paper)."""
+    """17x17: 7x7 convolutions factorized into 1x7 and 7x1 (figure 6 of the paper)."""
     across, down = (1, 7), (7, 1)
     ones = chain(net, place, bottom, ("1x1_2", 192, 1))
     once = chain(net, place, bottom, ("1x7_reduce", middle, 1), ("1x7", middle, across), ("7x1", 192, down))
@@ -114,7 +114,7 @@ def classifier(net: Net, name: str, bottom: str) -> str:
 
 
 def auxiliary(net: Net, bottom: str) -> None:
-    """The head that regularises training, behind the 17x17 modules (figure 8 of the paper)."""
+    """The head that regularizes training, after the 17x17 modules (figure 8 of the paper)."""
     net.comment("The auxiliary head, with a weight of 0.4; the deployed net has none.")
     top = convolution(net, "aux_1x1", net.pool("aux_pool", bottom, AVE, 5, 3), 128, 1)
     scores = classifier(net, "aux_classifier", convolution(net, "aux_5x5", top, 768, 5, pad=False))
@@ -122,7 +122,7 @@ def auxiliary(net: Net, bottom: str) -> None:
 
 
 def body(net: Net, top: str) -> str:
-    """From the picture to 8x8x2048."""
+    """From the image to 8x8x2048."""
     net.comment("The stem: 299x299x3 to 35x35x192")
     top = stem(net, top)
     for number, projected in ((1, 32), (2, 64), (3, 64)):
@@ -144,8 +144,8 @@ def body(net: Net, top: str) -> str:
 
 
 def inception_v3(train: bool) -> Net:
-    """The net; with its auxiliary head where it is trained."""
-    net = Net("Inception-v3 (Szegedy et al., 2015): 299x299 pictures with values from -1 to 1.", "Inception-v3", train)
+    """The net; with its auxiliary head for training."""
+    net = Net("Inception-v3 (Szegedy et al., 2015): 299x299 images with values from -1 to 1.", "Inception-v3", train)
     if train:
         transform = {"crop_size": 299, "mean_value": 128, "scale": 0.0078125}
         sources = ("data/ilsvrc12/train_320_lmdb", "data/ilsvrc12/val_320_lmdb")
@@ -165,12 +165,12 @@ def inception_v3(train: bool) -> Net:
     return net
 
 
-RECIPE = """100 epochs of 1.28 million pictures with the paper's RMSProp: a rate of 0.045 that falls by 6% every two
-epochs. The paper ran 50 batches of 32 side by side, and smoothed labels, which this loss does not."""
+RECIPE = """100 epochs of 1.28 million images with the paper's RMSProp: a rate of 0.045 that falls by 6% every two
+epochs. The paper used 50 parallel batches of 32, and label smoothing, which this loss lacks."""
 
 
 def files() -> dict[str, str]:
-    """Text by path under models/."""
+    """Content by path under models/."""
     return {
         "inception_v3/deploy.prototxt": str(inception_v3(False)),
         "inception_v3/train_val.prototxt": str(inception_v3(True)),

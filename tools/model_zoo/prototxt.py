@@ -1,4 +1,4 @@
-"""Writes nets as prototxt that a person would write: short layers on one line, comments above sections.
+"""Writes nets as readable prototxt: short layers on one line, comments above sections.
 
 A net is described once; `train` decides whether fillers, learning rates and losses are written. The two files of a net
 therefore cannot part.
@@ -36,7 +36,7 @@ def show(value: object) -> str:
 
 
 def lines(name: str, value: Any, indent: str = "") -> list[str]:
-    """A field as lines: a message on one where it fits and holds at most one message."""
+    """A field as lines: a message on one line if it fits and contains at most one message."""
     if isinstance(value, (list, tuple)):
         return [line for one in value for line in lines(name, one, indent)]
     if not isinstance(value, Mapping):
@@ -66,7 +66,7 @@ class Net:
     def layer(
         self, name: str, kind: str, bottoms: str | Sequence[str], tops: str | Sequence[str], **fields: Any
     ) -> str:
-        """Any layer; fields that are None are left out."""
+        """Any layer; fields that are None are omitted."""
         bottoms = [bottoms] if isinstance(bottoms, str) else list(bottoms)
         tops = [tops] if isinstance(tops, str) else list(tops)
         given = {key: value for key, value in fields.items() if value is not None}
@@ -80,7 +80,7 @@ class Net:
     def learned(
         self, name: str, kind: str, bottom: str, message: str, values: Mapping[str, Any], param: object, fill: object
     ) -> str:
-        """A layer with weights: `param` and `fill` (weight_filler, bias_filler) are written to train with only."""
+        """A layer with weights: `param` and `fill` (weight_filler, bias_filler) are written only for training."""
         settings = {**values, **(fill if self.train and isinstance(fill, dict) else {})}
         return self.layer(name, kind, bottom, name, **{"param": param if self.train else None, message: settings})
 

@@ -1,4 +1,4 @@
-"""What nets share: data layers, losses, learning rates, fillers, solvers."""
+"""Shared parts of nets: data layers, losses, learning rates, fillers, solvers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from model_zoo.prototxt import LMDB, TEST, TRAIN, Net, lines
 
 WEIGHT_AND_BIAS = [{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0}]
-"""Caffe's custom: biases learn twice as fast and do not decay."""
+"""Caffe's convention: biases learn twice as fast and do not decay."""
 WEIGHT = [{"lr_mult": 1, "decay_mult": 1}]
 
 BLUE_GREEN_RED = [104, 117, 123]
@@ -28,8 +28,8 @@ def gaussian(std: float) -> dict[str, Any]:
 def databases(
     net: Net, train: str, test: str, batches: tuple[int, int], transform: Mapping[str, Any], name: str = "data"
 ) -> str:
-    """Two Data layers, one a phase; pictures are mirrored by chance in training only where they are cropped."""
-    net.comment("The data, one database a phase. They are yours: see README.md.")
+    """Two Data layers, one per phase; images are mirrored at random in training only if they are cropped."""
+    net.comment("The data, one database per phase; see README.md.")
     for phase, source, batch in ((TRAIN, train, batches[0]), (TEST, test, batches[1])):
         mirror = {"mirror": True} if phase == TRAIN and "crop_size" in transform else {}
         net.layer(
@@ -42,13 +42,13 @@ def databases(
 
 
 def imagenet(net: Net, crop: int, batches: tuple[int, int]) -> str:
-    """Pictures of 256x256 with the mean pixel subtracted."""
+    """Images of 256x256 with the mean pixel subtracted."""
     transform = {"crop_size": crop, "mean_value": BLUE_GREEN_RED}
     return databases(net, "data/ilsvrc12/train_lmdb", "data/ilsvrc12/val_lmdb", batches, transform)
 
 
 def ending(net: Net, scores: str, top5: bool = True) -> None:
-    """Softmax where the net is deployed; loss, and accuracies in test, where it is trained."""
+    """Softmax for deployment; loss, and accuracies in test, for training."""
     if not net.train:
         net.layer("prob", "Softmax", scores, "prob")
         return
@@ -59,13 +59,13 @@ def ending(net: Net, scores: str, top5: bool = True) -> None:
 
 
 def accuracy(net: Net, name: str, scores: str, top_k: int) -> None:
-    """The share of pictures whose label is among the `top_k` best scores; in test only."""
+    """The share of images whose label is among the `top_k` best scores; in test only."""
     message = {"top_k": top_k} if top_k > 1 else None
     net.layer(name, "Accuracy", [scores, "label"], name, include={"phase": TEST}, accuracy_param=message)
 
 
 def solver(comment: str, model: str, **settings: Any) -> str:
-    """A solver for models/<model>/train_val.prototxt that leaves its snapshots beside it."""
+    """A solver for models/<model>/train_val.prototxt that writes its snapshots next to it."""
     fields = {
         "net": f"models/{model}/train_val.prototxt",
         **settings,

@@ -6,7 +6,7 @@ from model_zoo.prototxt import AVE, MAX, SUM, Net
 from model_zoo.recipes import WEIGHT, WEIGHT_AND_BIAS, constant, ending, imagenet, solver
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-"""How many blocks each of the four stages has (table 1 of the paper)."""
+"""Number of blocks in each of the four stages (table 1 of the paper)."""
 FIXED = [{"lr_mult": 0}] * 3
 """No solver changes the three blobs of a BatchNorm."""
 
@@ -23,7 +23,7 @@ def convolution(net: Net, name: str, own: str, bottom: str, outputs: int, kernel
 
 
 def block(net: Net, key: str, bottom: str, middle: int, stride: int, first: bool) -> str:
-    """1x1, 3x3, 1x1, beside a shortcut that the first block of a stage projects."""
+    """1x1, 3x3, 1x1, next to a shortcut, which has a projection in the first block of a stage."""
     wide, branch = middle * 4, f"{key}_branch2"
     shortcut = bottom
     if first:
@@ -37,7 +37,7 @@ def block(net: Net, key: str, bottom: str, middle: int, stride: int, first: bool
 
 
 def block_names(depth: int) -> list[list[str]]:
-    """Names of the blocks of each stage, as the authors' files have them.
+    """Names of the blocks of each stage, as in the authors' files.
 
     >>> block_names(50)[1], block_names(101)[1]
     (['3a', '3b', '3c', '3d'], ['3a', '3b1', '3b2', '3b3'])
@@ -52,11 +52,11 @@ def block_names(depth: int) -> list[list[str]]:
 
 
 def resnet(depth: int, train: bool) -> Net:
-    """One of the three."""
-    title = f"ResNet-{depth} (He, Zhang, Ren, Sun, 2015): 224x224 pictures, the stride in the first 1x1 convolution."
+    """One of the three nets."""
+    title = f"ResNet-{depth} (He, Zhang, Ren, Sun, 2015): 224x224 images, the stride in the first 1x1 convolution."
     net = Net(title, f"ResNet-{depth}", train)
     top = imagenet(net, 224, (32, 50)) if train else net.input(1, 3, 224, 224)
-    net.comment("BatchNorm normalises, Scale holds gamma and beta: together they are the paper's batch normalisation.")
+    net.comment("BatchNorm normalizes, Scale has gamma and beta: together they are the paper's batch normalization.")
     top = net.relu("conv1_relu", convolution(net, "conv1", "_conv1", top, 64, 7, 2))
     top = net.pool("pool1", top, MAX, 3, 2)
     for stage, names in enumerate(block_names(depth), 2):
@@ -74,12 +74,12 @@ def resnet(depth: int, train: bool) -> Net:
     return net
 
 
-RECIPE = """120 epochs as in the paper: 256 pictures an iteration (8 batches of 32, over which moments are taken, as
-the authors' 8 GPUs did), 600,000 iterations; the rate falls to a tenth where theirs did, when accuracy stands still."""
+RECIPE = """120 epochs as in the paper: 256 images per iteration (8 batches of 32, each with its own moments, as on
+the authors' 8 GPUs), 600,000 iterations; the learning rate falls to a tenth where theirs did."""
 
 
 def files() -> dict[str, str]:
-    """Text by path under models/."""
+    """Content by path under models/."""
     found: dict[str, str] = {}
     for depth in BLOCKS:
         model = f"resnet{depth}"

@@ -19,9 +19,9 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 
 def vgg(letter: str, train: bool) -> Net:
-    """One of the five."""
+    """One of the five nets."""
     depth = sum(map(len, KERNELS[letter])) + 3
-    title = f"VGG net {letter} of Simonyan and Zisserman (2014): {depth} layers with weights, 224x224 pictures."
+    title = f"VGG net {letter} of Simonyan and Zisserman (2014): {depth} layers with weights, 224x224 images."
     net = Net(title, f"VGG_{letter}", train)
     top = imagenet(net, 224, (64, 50)) if train else net.input(1, 3, 224, 224)
     for stage, (kernels, channels) in enumerate(zip(KERNELS[letter], CHANNELS), 1):
@@ -32,7 +32,7 @@ def vgg(letter: str, train: bool) -> Net:
             net.learned(name, "Convolution", top, "convolution_param", window, WEIGHT_AND_BIAS, XAVIER)
             top = net.relu(f"relu{stage}_{number}", name)
         top = net.pool(f"pool{stage}", top, MAX, 2, 2)
-    net.comment("The classifier: fc6 alone holds 102.8 million parameters.")
+    net.comment("The classifier: fc6 alone has 102.8 million parameters.")
     for layer in (6, 7):
         top = inner_product(net, f"fc{layer}", top, 4096)
         top = net.dropout(f"drop{layer}", net.relu(f"relu{layer}", top), 0.5)
@@ -46,12 +46,12 @@ def inner_product(net: Net, name: str, bottom: str, outputs: int) -> str:
     return net.learned(name, "InnerProduct", bottom, "inner_product_param", values, WEIGHT_AND_BIAS, XAVIER)
 
 
-RECIPE = """74 epochs, as in the paper: 256 pictures an iteration (4 batches of 64), 370,000 iterations, three drops
-of the rate. The paper dropped it when accuracy stood still; Glorot's filler stands for its start from net A."""
+RECIPE = """74 epochs, as in the paper: 256 images per iteration (4 batches of 64), 370,000 iterations, three drops
+of the learning rate. The paper dropped it when accuracy stopped improving, and initialized from net A."""
 
 
 def files() -> dict[str, str]:
-    """Text by path under models/."""
+    """Content by path under models/."""
     found: dict[str, str] = {}
     for letter in KERNELS:
         model = f"vgg_{letter.lower()}"
