@@ -87,9 +87,9 @@ def test_features_feed_a_net(folder):
     ("blobs", "outputs", "code", "part"),
     [
         (["conw"], ["a"], "E302", "no blob `conw`"),
-        (["conv"], ["a", "b"], "E512", "1 blobs, but 2 databases"),
-        (["conv", "ip"], ["a", "a"], "E512", "to one database"),
-        (["conv"], ["db"], "E511", "`db` exists"),
+        (["conv"], ["a", "b"], "E512", "1 blob, but 2 databases"),
+        (["conv", "ip"], ["a", "a"], "E512", "the same database"),
+        (["conv"], ["db"], "E511", "`db` already exists"),
         (["conv"], ["none/a"], "E511", "cannot be written"),
     ],
 )

@@ -51,7 +51,7 @@ def test_every_file_is_counted(tool, folder, capsys):
         "templates": 1,
         "solvers": 1,
         "nets": 4,
-        "read without a fault in the text": 5,
+        "read without an error in the text": 5,
         "printed back identical": 6,
         "nets of known layer types": 3,
         "complete": 1,

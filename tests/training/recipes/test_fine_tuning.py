@@ -76,7 +76,7 @@ def test_unknown_names(trained, solver_from, rename, message, help):
 
 def test_mismatched_layers_are_reinitialized_if_allowed(trained, solver_from, work):
     other_net(work, ("num_output: 4", "num_output: 7"))
-    with pytest.raises(NetcError, match="do not fit") as caught:
+    with pytest.raises(NetcError, match="do not match") as caught:
         solver_from(FROM)
     assert caught.value.diagnostics[0].code == "E306"
     solver = solver_from(FROM + "netc_param { allow_mismatch: true }")

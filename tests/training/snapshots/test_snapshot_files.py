@@ -133,7 +133,7 @@ def test_a_sidecar_of_another_snapshot_is_not_used(solver_from, change):
     other.restore("small_iter_1.solverstate")
     (warning,) = [e for e in other.events if isinstance(e, events.WarningIssued)]
     assert "small_iter_1.netc.json" in warning.text
-    assert "not used" in warning.text
+    assert "is ignored" in warning.text
     assert other.state.train.feeds["digits"].source.position == 6
 
 
