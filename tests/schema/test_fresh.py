@@ -62,7 +62,7 @@ def test_names_are_resolved_from_the_inside_out(tool):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('syntax = "proto3";', "x.proto: only proto2 is read"),
+        ('syntax = "proto3";', "x.proto: only proto2 is supported"),
         ('syntax = "proto2";\nservice S {}', "x.proto:2: expected syntax or package or message or enum, found service"),
         ("package p;\nmessage M { optional Missing m = 1; }", "p.M.m: unknown type Missing"),
         ("message M {\n optional int32 a = 1 [ctype = CORD]; }", "x.proto:2: expected default or packed or deprecated"),
