@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, did_you_mean
 from netc.frontends import NetDefinition, read_net
-from netc.ir.dims import Shape
 from netc.ir.graph import Graph, Node, Phase, State
-from netc.ir.layer import Constant, Shapes
 from netc.ir.shapes import Probe, infer, no_probe
 from netc.ir.verify import verify
 from netc.passes.data_to_inputs import data_to_inputs
@@ -28,6 +26,8 @@ from netc.passes.data_to_inputs import data_to_inputs
 if TYPE_CHECKING:
     import torch
 
+    from netc.ir.dims import Shape
+    from netc.ir.layer import Constant, Shapes
     from netc.passes.arrays import Array
     from netc.runtime.lower import Net
     from netc.runtime.net_weights import CopyReport

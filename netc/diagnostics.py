@@ -13,8 +13,11 @@ from __future__ import annotations
 import bisect
 import difflib
 import functools
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 MAX_SHOWN = 20
 """Maximum number of errors that are rendered; the others are only counted."""

@@ -30,7 +30,7 @@ def find(name: str, near: str | Path | None = None) -> tuple[Path, str | None]:
 
 
 def _candidates(path: Path, near: Path) -> Iterator[Path]:
-    folder = Path(os.path.abspath(near)).parent
+    folder = Path(os.path.abspath(near)).parent  # noqa: PTH100 - links are not followed
     if not path.is_absolute():
         for parent in (folder, *folder.parents):
             yield _short(parent / path)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, Report, Source
 from netc.frontends.reading import read_tree, upgrade_tree
 from netc.text import print_tree
 from netc.text.canonical import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:

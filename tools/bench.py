@@ -18,7 +18,6 @@ import ctypes
 import itertools
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +25,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from typing import TYPE_CHECKING
+
 from benchmarks import data, nets, reading
 from benchmarks.report import Result, surroundings, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Options of mallopt, from malloc.h."""

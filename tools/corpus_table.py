@@ -15,9 +15,9 @@ import argparse
 import sys
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.cli.options import parse_shapes
 from netc.diagnostics import Diagnostic, NetcError, Source
@@ -29,6 +29,9 @@ from netc.ir.graph import State
 from netc.ir.shapes import no_probe
 from netc.layers import registry
 from netc.text import parse, print_tree, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 READING = ("E001", "E002", "E003", "E004", "E005", "E006", "E007", "E008", "E009")
 """Codes of errors in the text itself."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,7 @@ def by_opencv(net_file: str, weights: str, x: np.ndarray) -> dict[str, np.ndarra
         sys.exit(f"OpenCV {cv2.__version__} cannot read Caffe nets: use OpenCV 4")
     net = cv2.dnn.readNetFromCaffe(net_file, weights)
     net.enableFusion(False)
-    with open(net_file, encoding="utf-8") as file:
-        tops = first_tops(file.read())
+    tops = first_tops(Path(net_file).read_text(encoding="utf-8"))
     net.setInput(x)
     names = [name for name in net.getLayerNames() if name in tops]
     values = {tops[name]: np.array(value) for name, value in zip(names, net.forward(names))}

@@ -14,8 +14,8 @@ import argparse
 import keyword
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -24,6 +24,9 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     FileDescriptorSet,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = re.compile(r"""\s+|//[^\n]*|(?P<token>"[^"\\\n]*"|[A-Za-z_][\w.]*|-?[\d.][\w.]*(?:[-+]\d+)?|[{}\[\]=;,])""")

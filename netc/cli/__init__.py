@@ -15,13 +15,16 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from netc.cli.terminal import show
 from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _USAGE = re.compile(r'"""`netc (\w+)[^`]*`: (.+?)\.?(?:""")?\s*$')
 

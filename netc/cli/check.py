@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +22,9 @@ from netc.cli.streams import read_input
 from netc.cli.terminal import show
 from netc.diagnostics import Diagnostic, NetcError
 from netc.inspection import check
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @click.command(name="check")

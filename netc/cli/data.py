@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,8 @@ from netc.cli.terminal import progress_bar, show
 from netc.diagnostics import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netc.data.tools.database_report import DatabaseReport
     from netc.data.tools.image_database import Conversion, ImageSettings
 
@@ -83,7 +84,7 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
     """
     from netc.data.tools.image_database import convert_images
 
-    if os.path.isdir(list_file) and not os.path.isdir(root):
+    if Path(list_file).is_dir() and not Path(root).is_dir():
         list_file, root = root, list_file
     settings = _settings(options)
     with progress_bar("converting") as progress:
@@ -171,7 +172,7 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
     with progress_bar("converting") as progress:
         counts = convert(folder, output_folder, backend, progress)
     for part, count in counts.items():
-        click.echo(f"{os.path.join(output_folder, f'cifar10_{part}_{backend}')}: {counted(count, 'record')}")
+        click.echo(f"{Path(output_folder) / f'cifar10_{part}_{backend}'}: {counted(count, 'record')}")
 
 
 @command.command(name="show")

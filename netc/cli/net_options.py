@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from netc.cli.options import level_option, option, split_names, stage_option
 from netc.cli.python_layer_option import preparation, python_layers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netc.training.log.events import Listener
     from netc.training.solver.runnable_net import RunnableNet
 

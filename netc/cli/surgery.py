@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ import click
 from netc.cli.options import option, parse_shapes, shape_option, weights_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netc.ir.graph import Graph
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from netc.diagnostics import Diagnostic, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 _HEAD = re.compile(r"^(error|warning)(\[\w+\]): (.*)$", re.MULTILINE)
 _COLORS = {"error": "red", "warning": "yellow"}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netc.cli.options import level_option, option, split_names, stage_option
 from netc.cli.python_layer_option import preparation, python_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNSET: tuple[object, ...] = (None, ())
 """Values of options that were not passed: the solver's file decides."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.training.distributed.process_rank import rank_from_environment
 from netc.training.log.caffe_log import GlogWriter
@@ -26,6 +25,9 @@ from netc.training.log.events import (
 )
 from netc.training.log.json_log import JsonLogWriter
 from netc.training.log.training_speed import TrainingSpeed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REFRESH = 0.1
 """Seconds between two updates of the progress bar."""

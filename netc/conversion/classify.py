@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +12,17 @@ from netc.conversion import preprocess as preprocessing
 from netc.conversion.embedded_net import described
 from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
-from netc.conversion.preprocess import PreprocessOptions
 from netc.diagnostics import NetcError, counted
-from netc.ir.dims import Shape
-from netc.passes.arrays import Array
 from netc.passes.drop_losses import drop_losses
 from netc.text import read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from netc.conversion.preprocess import PreprocessOptions
+    from netc.ir.dims import Shape
+    from netc.passes.arrays import Array
 
 BATCH = 16
 """Pictures that are run at once."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.compiler import weighted
 from netc.conversion import preprocess as preprocessing
@@ -13,13 +13,17 @@ from netc.conversion.models import Files, Misfits, WeightFiles, open_net, weight
 from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.conversion.writers import SUFFIXES, WRITERS, ExportOptions, Format, Half
 from netc.diagnostics import Diagnostic, NetcError, Source, counted
-from netc.ir.dims import Shape
-from netc.ir.graph import Graph
 from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.losses_to_scores import losses_to_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netc.ir.dims import Shape
+    from netc.ir.graph import Graph
 
 
 @dataclass(frozen=True)

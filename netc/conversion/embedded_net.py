@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc import compiler
 from netc.diagnostics import Diagnostic, NetcError, Source
@@ -18,6 +17,10 @@ from netc.layers.inner_product import InnerProduct
 from netc.text import Tree, parse, print_tree
 from netc.text.literals import quote
 from netc.weights import Weights, atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from netc.exporters.python.names import Identifiers
 from netc.exporters.symbolic_shapes import FixedExtentError, SymbolicShapes, with_free_extents
 from netc.exporters.trace import first_line, traced
 from netc.ir.dtypes import is_floating
-from netc.ir.graph import Graph, Node
-from netc.runtime.lower import Net
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph, Node
+    from netc.runtime.lower import Net
 
 FORMAT = "a .pt2 file"
 

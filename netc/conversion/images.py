@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netc.conversion.preprocess import Preprocess, centre
 from netc.data.images import Image, decode, flags, resize
 from netc.diagnostics import NetcError
-from netc.passes.arrays import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from netc.passes.arrays import Array
 
 
 def batch_of(paths: Iterable[str | Path], steps: Preprocess) -> Array:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.conversion.models import Files
 from netc.conversion.runners import open_runner
 from netc.diagnostics import NetcError, counted
-from netc.ir.dims import Shape
-from netc.passes.arrays import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from netc.conversion.models import Files
+    from netc.ir.dims import Shape
+    from netc.passes.arrays import Array
 
 
 def read_inputs(

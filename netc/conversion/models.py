@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -18,12 +18,14 @@ from netc import compiler
 from netc.conversion.embedded_net import Described, described
 from netc.diagnostics import NetcError, Source, counted, did_you_mean
 from netc.ir.dims import Shape, text
-from netc.ir.graph import Graph
-from netc.passes.arrays import Array
-from netc.runtime.lower import Net
 from netc.runtime.net_weights import copy_weights, named_blobs
 from netc.weights import Weights, read
 from netc.weights.paging import release
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph
+    from netc.passes.arrays import Array
+    from netc.runtime.lower import Net
 
 Files = str | Path | Sequence[str | Path]
 
@@ -128,7 +130,7 @@ def _copy(net: Net, file: str, blobs: Weights, misfits: Misfits) -> None:
 def read_state(path: Path) -> dict[str, Tensor] | None:
     """The state_dict in a .pt or safetensors file, told by its content; None for other files. Raises NetcError E402."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             head = file.read(9)
     except OSError:
         return None  # whoever reads weights says what is wrong with it

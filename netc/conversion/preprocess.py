@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,8 +16,12 @@ from netc.frontends import read_net
 from netc.ir.dims import known, text
 from netc.ir.graph import Graph, Node, State
 from netc.ir.transform import Transform
-from netc.passes.arrays import Array
 from netc.weights import atomic_write, read_blob
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from netc.passes.arrays import Array
 
 Order = Literal["bgr", "rgb", "gray"]
 NEIGHBOURS = ("train_val.prototxt", "train_test.prototxt", "train.prototxt")

@@ -10,9 +10,8 @@ import ast
 import io
 import tokenize
 import types
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +20,9 @@ from netc.conversion.models import Files, open_net
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, known
 from netc.passes.arrays import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Values = dict[str, Array]
 """By name, in the order they were computed."""

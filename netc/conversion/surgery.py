@@ -10,8 +10,8 @@ fold         BatchNorm and Scale go into the layers before them (passes/fold_bat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.rebuild import rebuild
 from netc.runtime.fillers import fill, generator_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def _rebuilt(model: Graph, changed: Mapping[str, tuple[Array, ...]] | None = None) -> Graph:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.conversion.models import Files
 from netc.conversion.runners import Runner, Values, open_runner, random_inputs
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, text
-from netc.passes.arrays import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from netc.conversion.models import Files
+    from netc.passes.arrays import Array
 
 TOLERANCE = 1e-4
 """The largest difference that rounding makes, relative to the largest value."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc import compiler
 from netc.frontends import read_net
-from netc.ir.dims import Shape
 from netc.ir.graph import Graph, State
 from netc.weights import BlobArray, BlobStatistics, LayerBlobs, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from netc.ir.dims import Shape
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from netc.compiler import file_weights
 from netc.conversion.models import net_of
 from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.diagnostics import NetcError
-from netc.exporters.input_stage import InputStage
 from netc.ir.graph import Graph
 from netc.runtime.lower import Net
 from netc.weights import atomic_path, atomic_write, write_caffemodel
+
+if TYPE_CHECKING:
+    from netc.exporters.input_stage import InputStage
 
 Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
 Half = Literal["fp16", "bf16"]
@@ -162,7 +164,7 @@ def _pt2(model: Graph, opened: Net, target: Path, options: ExportOptions, found:
 
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:
     """Torch looks at the name's end, which a temporary file does not have."""
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         torch.export.save(program, file)
 
 

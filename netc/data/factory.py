@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.data.pipeline.augmentation import Augmenter
 from netc.data.pipeline.cropping import Cropping
@@ -14,12 +13,16 @@ from netc.data.pipeline.normalization import Normalization
 from netc.data.pipeline.record_source import RecordSource
 from netc.data.pipeline.sampling import Sampler
 from netc.data.records import Records, first_shapes
-from netc.data.source import BatchSource
 from netc.data.sources.database import DatumRecords
 from netc.data.stores.leveldb import LevelDbStore
 from netc.data.stores.lmdb import LmdbStore
-from netc.data.stores.store import Store
-from netc.paths import ResolvePath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from netc.data.source import BatchSource
+    from netc.data.stores.store import Store
+    from netc.paths import ResolvePath
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from netc.data.batch import Shape
-from netc.data.images import Image
 from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    import contextlib
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from netc.data.images import Image
 
 EXAMINED = 9
 """Number of good records that determine the expected shape if bad ones are skipped."""

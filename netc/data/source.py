@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from netc.data.batch import Allocate, Batch, Shape
-from netc.data.pipeline.normalization import Normalization
-from netc.diagnostics import NetcError
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netc.data.batch import Allocate, Batch, Shape
+    from netc.data.pipeline.normalization import Normalization
+    from netc.diagnostics import NetcError
 
 
 @dataclass

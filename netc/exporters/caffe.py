@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import groupby
-from typing import Any
-
-from google.protobuf.descriptor import Descriptor, EnumValueDescriptor, FieldDescriptor
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
-from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.graph import Graph, Node, Value
-from netc.ir.layer import Layer
 from netc.ir.parameters import ParamSpec
 from netc.layers.input import Input
 from netc.schema import caffe, fill, is_bvlc
 from netc.text import from_message
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, EnumValueDescriptor, FieldDescriptor
+
+    from netc.ir.fields import Fields
+    from netc.ir.graph import Graph, Node, Value
+    from netc.ir.layer import Layer
 
 
 @dataclass(frozen=True)

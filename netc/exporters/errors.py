@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, known, text
-from netc.ir.graph import Graph, Node
-from netc.ir.layer import Layer
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph, Node
+    from netc.ir.layer import Layer
 
 
 def cannot_export(node: Node, format_name: str, *notes: str, help: str | None = None) -> NetcError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from netc.ir.layer import Layer
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from netc.ir.layer import Layer
 
 R = TypeVar("R")
 

@@ -8,14 +8,17 @@ the net takes no other size - a layer fixes it, or a blob's shape depends on it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from netc.ir.dims import Shape, known
-from netc.ir.graph import Graph
-from netc.ir.layer import Shapes
 from netc.ir.shapes import infer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from netc.ir.graph import Graph
+    from netc.ir.layer import Shapes
 
 BATCH = "batch"
 """The name of the first extent of the first input."""

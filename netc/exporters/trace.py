@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +22,8 @@ from netc.ir.dtypes import DType, is_floating
 from netc.ir.layer import Layer, Mode, Shapes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch.export import ExportedProgram
 
 Axes = tuple[tuple[int, ...], ...]

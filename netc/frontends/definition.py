@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from netc.diagnostics import Diagnostic, Report, Source, Span
-from netc.frontends.graph_report import GraphReport
-from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Phase, State
-from netc.ir.origin import FileReference, Origin
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from netc.diagnostics import Diagnostic, Report, Source, Span
+    from netc.frontends.graph_report import GraphReport
+    from netc.ir.fields import Fields
+    from netc.ir.graph import Graph, Phase, State
+    from netc.ir.origin import FileReference, Origin
     from netc.weights import Weights
 
 PHASES: tuple[Phase, ...] = ("TRAIN", "TEST")

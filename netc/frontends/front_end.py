@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from netc.diagnostics import Report, Source
-from netc.frontends.definition import NetDefinition, SolverDefinition
-from netc.text import Tree
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from netc.diagnostics import Report, Source
+    from netc.frontends.definition import NetDefinition, SolverDefinition
+    from netc.text import Tree
 
 
 @dataclass(frozen=True)

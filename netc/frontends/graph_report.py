@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Report
 from netc.ir.dims import text
-from netc.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph
 
 
 @dataclass

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Report, Source
 from netc.frontends.caffe.definition import CaffeNet
@@ -13,8 +12,13 @@ from netc.frontends.caffe.front_end import CaffeFrontEnd
 from netc.frontends.caffe.read import empty_fields
 from netc.frontends.definition import NetDefinition, SolverDefinition
 from netc.frontends.front_end import FrontEnd, ReadRequest
-from netc.ir.fields import Fields
 from netc.text import Tree, read_source
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
+    from netc.ir.fields import Fields
 
 FRONT_ENDS: tuple[FrontEnd, ...] = (CaffeFrontEnd(),)
 """Every front end; the first that recognizes a file reads it."""
@@ -100,7 +104,7 @@ def _front_end(content: str) -> FrontEnd:
 def _binary_content(path: str | os.PathLike[str]) -> str | None:
     """The content of a binary file that a front end recognizes; None for a text file or an unreadable one."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             head = file.read(_HEAD)
     except (OSError, ValueError):
         return None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic
-from netc.ir.graph import Graph, Node
 from netc.ir.liveness import Liveness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from netc.ir.graph import Graph, Node
 
 RESULTS = ("metric", "score", "opaque")
 """Roles of layers whose tops are results of the net."""

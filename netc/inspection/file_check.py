@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, NetcError, Source, in_order
 from netc.frontends import PHASES, NetDefinition, SolverDefinition, read
 from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_check import check_net
 from netc.inspection.solver_check import check_solver
-from netc.ir.dims import Shape
 from netc.ir.fields import Fields
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from netc.ir.dims import Shape
 
 STRICT = frozenset(("W001", "W002", "W003", "W020", "W021"))
 """Warnings that `strict` turns into errors: names that are not part of BVLC's schema, and missing files."""

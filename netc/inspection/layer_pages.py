@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir import documentation
-from netc.ir.documentation import LayerDocumentation, ParameterDocumentation
 from netc.layers import layer_classes, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.ir.documentation import LayerDocumentation, ParameterDocumentation
 
 WIDTH = 100
 """Width of a page in columns."""

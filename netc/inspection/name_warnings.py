@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Span, did_you_mean
-from netc.frontends import NetDefinition
-from netc.inspection.phase_nets import PhaseNet
 from netc.ir.dims import known, text
-from netc.ir.graph import Graph, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from netc.frontends import NetDefinition
+    from netc.inspection.phase_nets import PhaseNet
+    from netc.ir.graph import Graph, Node
 
 NEAR = 0.75
 """Minimum similarity (difflib's ratio) for a name to be considered a misspelling of another."""

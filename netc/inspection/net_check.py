@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic
-from netc.frontends import NetDefinition
 from netc.inspection import dataflow_warnings, name_warnings, training_warnings
 from netc.inspection.phase_nets import PhaseNet, findings, phase_nets
 from netc.inspection.referenced_files import SourceProbe, check_path
-from netc.ir.dims import Shape
 from netc.ir.graph import Graph, State
+
+if TYPE_CHECKING:
+    from netc.frontends import NetDefinition
+    from netc.ir.dims import Shape
 
 Rule = Callable[[Graph, AbstractSet[str]], Iterable[Diagnostic]]
 """Checks a graph; the set contains the bottoms of layers that are missing from the graph because of an error."""

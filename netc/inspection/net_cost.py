@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from netc.ir.cost import CostRow, rows
 from netc.ir.dims import known, product
 from netc.ir.dtypes import ITEM_BYTES
-from netc.ir.graph import Graph
 from netc.ir.liveness import Liveness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from netc.ir.graph import Graph
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Source
@@ -22,8 +20,13 @@ from netc.inspection.referenced_files import SourceProbe
 from netc.ir.dims import Shape, text
 from netc.ir.fields import Fields
 from netc.ir.graph import Graph, Node, State
-from netc.ir.layer import Layer
 from netc.ir.parameters import ParamSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from netc.ir.layer import Layer
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.compiler import checked_graph, phase_of
 from netc.diagnostics import NetcError, Source
@@ -13,9 +12,14 @@ from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_cost import NetCost
 from netc.inspection.referenced_files import SourceProbe
 from netc.inspection.summary_table import as_csv, as_json, as_markdown, as_text
-from netc.ir.dims import Shape
 from netc.ir.fields import Fields
-from netc.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from netc.ir.dims import Shape
+    from netc.ir.graph import Graph
 
 
 @dataclass(frozen=True)

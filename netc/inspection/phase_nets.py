@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Report
-from netc.frontends import NetDefinition
-from netc.ir.dims import Shape
-from netc.ir.graph import Graph, State
-from netc.ir.origin import Origin
-from netc.ir.shapes import Probe
 from netc.layers import layer_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from netc.frontends import NetDefinition
+    from netc.ir.dims import Shape
+    from netc.ir.graph import Graph, State
+    from netc.ir.origin import Origin
+    from netc.ir.shapes import Probe
 
 DEPENDS_ON_STATE = ("E011", "E012")
 """A bottom without a top, a top that is produced twice: such errors also occur in states that are never used."""

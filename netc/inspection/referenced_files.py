@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
 
 from netc import paths
 from netc.compiler import record_shapes
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.ir.graph import Node
-from netc.ir.layer import Shapes
-from netc.ir.origin import FileReference, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.ir.graph import Node
+    from netc.ir.layer import Shapes
+    from netc.ir.origin import FileReference, Origin
 
 
 def check_path(found: FileReference) -> Iterator[Diagnostic]:
@@ -77,8 +81,8 @@ class SourceProbe:
 
 def writable_folder(path: str) -> str | None:
     """Return why a directory cannot be written to, None if it can."""
-    if not os.path.exists(path):
+    if not Path(path).exists():
         return "does not exist"
-    if not os.path.isdir(path):
+    if not Path(path).is_dir():
         return "is not a directory"
     return None if os.access(path, os.W_OK) else "is not writable"

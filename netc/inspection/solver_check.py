@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Span
@@ -12,12 +11,16 @@ from netc.frontends import NetDefinition, SolverDefinition, read_net
 from netc.frontends.reading import embedded_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
-from netc.inspection.phase_nets import PhaseNet
 from netc.inspection.referenced_files import check_path, file_exists, is_absolute, writable_folder
-from netc.ir.dims import Shape
 from netc.ir.fields import Fields
-from netc.ir.graph import Phase, State
 from netc.ir.origin import FileReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from netc.inspection.phase_nets import PhaseNet
+    from netc.ir.dims import Shape
+    from netc.ir.graph import Phase, State
 
 
 class NetUse(NamedTuple):
@@ -60,7 +63,7 @@ def _folder(solver: Fields) -> Iterator[Diagnostic]:
     prefix, span = solver.get("snapshot_prefix", ""), solver.span("snapshot_prefix")
     if not prefix:
         return
-    folder = prefix if os.path.isdir(prefix) else os.path.dirname(prefix) or "."
+    folder = prefix if Path(prefix).is_dir() else str(Path(prefix).parent)
     problem = writable_folder(folder)
     if problem:
         help = f"create it: `mkdir -p {folder}`" if problem == "does not exist" else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import counted
-from netc.inspection.net_cost import NetCost
-from netc.ir.cost import CostRow
 from netc.ir.dims import known, text
-from netc.ir.receptive_field import ReceptiveFields
+
+if TYPE_CHECKING:
+    from netc.inspection.net_cost import NetCost
+    from netc.ir.cost import CostRow
+    from netc.ir.receptive_field import ReceptiveFields
 
 HEAD = ("layer", "type", "tops", "field", "parameters", "multiply-adds", "activations", "gradients")
 """Columns of the table; memory in bytes."""

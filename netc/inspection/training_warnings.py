@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic
 from netc.ir.dims import Shape, known, text
-from netc.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from netc.ir.graph import Graph
 
 
 def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.diagnostics import counted
@@ -163,7 +164,7 @@ def _reserve(path: str, size: int, first: bool) -> None:
     A disk that is full in the middle of its work makes HDF5 crash the process. What is too much here (chunks that are
     not full, and HDF5's own notes) is given back when HDF5 closes the file.
     """
-    with open(path, "ab" if first else "r+b") as file:
+    with Path(path).open("ab" if first else "r+b") as file:
         end = file.seek(0, os.SEEK_END)
         if hasattr(os, "posix_fallocate"):
             try:

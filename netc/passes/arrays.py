@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from netc.ir.graph import Graph, Node
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from netc.ir.graph import Graph, Node
 
 Array = npt.NDArray[Any]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from netc.ir.graph import Graph
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph
 
 
 def data_to_inputs(graph: Graph) -> Graph:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from netc.ir.graph import Graph
+from typing import TYPE_CHECKING
+
 from netc.ir.verify import verify
 from netc.passes.arrays import rewired
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph
 
 
 def drop_losses(graph: Graph) -> Graph:

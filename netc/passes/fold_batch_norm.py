@@ -7,11 +7,10 @@ A convolution or inner product whose top they alone read can do both: its rows a
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from netc.ir.graph import Graph, Node
 from netc.ir.parameter_table import ParameterTable
 from netc.ir.verify import verify
 from netc.layers.batch_norm import BatchNorm
@@ -19,6 +18,9 @@ from netc.layers.convolution import Convolution, Deconvolution
 from netc.layers.inner_product import InnerProduct
 from netc.layers.scale import Scale
 from netc.passes.arrays import Array, rewired, unshared
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph, Node
 
 Producer = Convolution | Deconvolution | InnerProduct
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.compiler import Prober, graph_of, lowered, read_net
-from netc.data.feeds.feed import Feed
 from netc.ir.graph import Graph, State
 from netc.pycaffe.mode import TRAIN
 from netc.pycaffe.net_feeds import feeds_of
-from netc.runtime.lower import Net
 from netc.runtime.python_host import bind_python_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netc.data.feeds.feed import Feed
+    from netc.runtime.lower import Net
 
 
 @dataclass(frozen=True, eq=False)

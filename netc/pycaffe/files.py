@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from netc.compiler import file_weights, weighted
-from netc.runtime.lower import Net
 from netc.runtime.net_weights import copy_weights, gradients
 from netc.weights import Weights, read, write_caffemodel, write_caffemodel_hdf5
+
+if TYPE_CHECKING:
+    from netc.runtime.lower import Net
 
 Path = str | os.PathLike[str]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,6 +13,9 @@ from netc.diagnostics import NetcError
 from netc.ir.dims import text
 from netc.pycaffe.transformer import Transformer, resize_image
 from netc.schema import Message, caffe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Array = NDArray[Any]
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.data.feeds.dummy_feed import DummyFeed
-from netc.data.feeds.feed import Feed
 from netc.data.feeds.memory_feed import MemoryFeed
 from netc.data.feeds.record_feed import LazyFeed
 from netc.diagnostics import NetcError
@@ -28,10 +25,17 @@ from netc.pycaffe.net_names import NetNames
 from netc.pycaffe.python_layer import Layer
 from netc.pycaffe.reshape import reshape
 from netc.runtime.array_blobs import Array, Blob, BlobVec, WeightStorage, write_back
-from netc.runtime.memory import Memory
 from netc.runtime.node_executor import NodeExecutor
-from netc.training.log.events import Listener
 from netc.training.solver.debug_executor import DebugInfoLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from netc.data.feeds.feed import Feed
+    from netc.runtime.memory import Memory
+    from netc.training.log.events import Listener
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, Array]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Container
+from typing import TYPE_CHECKING
 
 import torch
 
 from netc.data.feeds.dummy_feed import DummyFeed
-from netc.data.feeds.feed import Feed
 from netc.data.feeds.memory_feed import MemoryFeed
 from netc.data.feeds.record_feed import LazyFeed, RecordFeed
-from netc.ir.graph import Graph, Node, Phase
-from netc.runtime.node_executor import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from netc.data.feeds.feed import Feed
+    from netc.ir.graph import Graph, Node, Phase
+    from netc.runtime.node_executor import Source
 
 
 def feeds_of(graph: Graph, excluded: Container[str] = ()) -> dict[str, Feed]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir.graph import AUTOMATIC, Graph
 from netc.layers.input import Input
-from netc.runtime.array_blobs import Blob
+
+if TYPE_CHECKING:
+    from netc.runtime.array_blobs import Blob
 
 
 class NetNames:

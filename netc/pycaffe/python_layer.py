@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.pycaffe.mode import TEST
 from netc.runtime.array_blobs import Blob, BlobVec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Layer:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netc.diagnostics import NetcError
 from netc.ir.dims import known, text
-from netc.ir.graph import Node
-from netc.ir.layer import Shapes
 from netc.runtime.memory import Memory, memory_key
-from netc.runtime.node_executor import NodeExecutor
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Node
+    from netc.ir.layer import Shapes
+    from netc.runtime.node_executor import NodeExecutor
 
 
 def reshape(executor: NodeExecutor) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
-
-from netc.data.feeds.feed import LayerFeed
-from netc.ir.graph import Graph
 from netc.pycaffe.build import NetParts
 from netc.pycaffe.glog import log_event
 from netc.pycaffe.mode import device
 from netc.pycaffe.net import Net
 from netc.pycaffe.net_feeds import feeds_of
-from netc.runtime import lower
 from netc.runtime.memory import memory_key
 from netc.runtime.python_host import bind_python_layers
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.solver import Solver as CaffeSolver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from netc.data.feeds.feed import LayerFeed
+    from netc.ir.graph import Graph
+    from netc.runtime import lower
 
 Path = str | os.PathLike[str]
 

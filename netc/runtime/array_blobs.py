@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -13,8 +12,12 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
-from netc.runtime.blobs import LayerBlob
 from netc.runtime.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netc.runtime.blobs import LayerBlob
 
 Array = NDArray[np.float32]
 

@@ -7,15 +7,17 @@ order of parameters does not match.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netc.ir.dims import Shape
-from netc.ir.graph import Graph
-from netc.ir.layer import Weight
-from netc.ir.parameters import Parameter
+if TYPE_CHECKING:
+    from netc.ir.dims import Shape
+    from netc.ir.graph import Graph
+    from netc.ir.layer import Weight
+    from netc.ir.parameters import Parameter
 
 
 @dataclass(frozen=True)

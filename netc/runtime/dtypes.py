@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.dtypes import DType, is_floating
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 _TORCH: dict[DType, torch.dtype] = {
     "float32": torch.float32,

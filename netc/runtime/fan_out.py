@@ -8,13 +8,16 @@ backward, because it is the last of the readers to do so.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netc.ir.gradients import GradientNeeds
-from netc.ir.graph import Graph, Node
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from netc.ir.gradients import GradientNeeds
+    from netc.ir.graph import Graph, Node
 
 _Edge = tuple[str, int]
 """Key of a node and position of one of its bottoms."""

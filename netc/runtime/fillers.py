@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
 
-from netc.ir.dims import Shape
-from netc.ir.filler import Filler
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netc.ir.dims import Shape
+    from netc.ir.filler import Filler
 
 
 def generator_of(seed: int | None) -> Generator:

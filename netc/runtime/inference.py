@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
-from netc.ir.graph import Graph
 from netc.runtime.blobs import write_array
 from netc.runtime.lower import Net, new_module
 from netc.runtime.straight_line import Straight, straight
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph
 
 
 def rebuilt(net: Net, before: Graph, after: Graph) -> Net:

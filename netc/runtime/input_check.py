@@ -6,11 +6,14 @@ torch's errors do not name the layer, and some of its modules take other numbers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, differ, text
-from netc.ir.graph import Graph, Node
-from netc.ir.layer import Shapes
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph, Node
+    from netc.ir.layer import Shapes
 
 Given = Mapping[str, Shape]
 """Shapes of the fed values, by name."""

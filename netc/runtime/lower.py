@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from netc.diagnostics import NetcError, counted, did_you_mean
 from netc.ir.dims import differ, known, text
-from netc.ir.graph import Graph, Node
 from netc.ir.layer import Layer, Weights
 from netc.ir.layer_host import PythonCode
 from netc.ir.verify import verify
@@ -21,6 +19,11 @@ from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
 from netc.runtime.modules import LayerModule, module_for, register_constant
 from netc.runtime.straight_line import Straight, straight
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from netc.ir.graph import Graph, Node
 
 KEPT_SHAPES = 1000
 """Number of input shapes that a net remembers as valid."""
@@ -103,7 +106,7 @@ class Net(nn.Module):
 
     def module(self, key: str) -> nn.Module:
         """The module of a node."""
-        return cast(nn.Module, self._modules[key])
+        return cast("nn.Module", self._modules[key])
 
     def program(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
         """A cached function `(net, *tensors of feeds) -> tensors of fetches`, over names of values.

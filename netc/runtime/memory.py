@@ -6,13 +6,17 @@ returns memory which stays the same, and later results are copied into it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from netc.ir.dims import Shape, known
-from netc.ir.dtypes import DType
 from netc.ir.graph import AUTOMATIC, Graph
 from netc.runtime.dtypes import torch_dtype
+
+if TYPE_CHECKING:
+    from netc.ir.dtypes import DType
 
 
 class Buffer:

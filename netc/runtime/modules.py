@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from netc.diagnostics import NetcError, Span
-from netc.ir.dims import Shape
-from netc.ir.graph import Node
 from netc.ir.layer import Layer, Mode, Shapes, Weights
 from netc.runtime.dtypes import torch_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netc.ir.dims import Shape
+    from netc.ir.graph import Node
 
 
 class LayerModule(nn.Module):

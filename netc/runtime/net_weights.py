@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.dims import Shape, text
-from netc.runtime.blobs import LayerBlob
-from netc.runtime.lower import Net
+
+if TYPE_CHECKING:
+    from netc.runtime.blobs import LayerBlob
+    from netc.runtime.lower import Net
 
 Array = NDArray[np.floating]
 Layers = Iterable[tuple[str, Sequence["Array | None"]]]

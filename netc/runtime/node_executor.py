@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.gradients import gradient_needs
-from netc.ir.graph import Graph, Node
-from netc.runtime.blobs import LayerBlob
 from netc.runtime.fan_out import FanOut
-from netc.runtime.lower import Net
 from netc.runtime.memory import Memory, memories, memory_key
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph, Node
+    from netc.runtime.blobs import LayerBlob
+    from netc.runtime.lower import Net
 
 Source = Callable[[], Sequence[Tensor | None]]
 """Returns the tops of a data layer for the next pass; None for one that stays as it is."""

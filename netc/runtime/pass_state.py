@@ -5,13 +5,17 @@ A layer declares it (`Layer.state_entries`), its module holds it, and this is ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
-from netc.runtime.lower import Net
 from netc.runtime.modules import LayerModule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from netc.runtime.lower import Net
 
 
 def pass_state(net: Net) -> dict[str, Tensor]:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from netc.diagnostics import NetcError
-from netc.ir.dims import Shape
-from netc.ir.graph import Graph, Node
 from netc.ir.layer import Shapes, Weight, Weights
 from netc.ir.layer_host import PythonCode
 from netc.runtime.array_blobs import Blob, BlobVec
 from netc.runtime.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from netc.ir.dims import Shape
+    from netc.ir.graph import Graph, Node
 
 _CPU = torch.device("cpu")
 _PHASES = {"TRAIN": 0, "TEST": 1}

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.fusion import Step, steps
 from netc.ir.gradients import is_cut
-from netc.ir.graph import Graph, Node
 from netc.runtime.modules import overwrite
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph, Node
 
 Straight = Callable[..., tuple[Tensor, ...]]
 """`(net, *tensors of the feeds) -> tensors of the fetches`."""

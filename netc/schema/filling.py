@@ -20,7 +20,7 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return field.label == FieldDescriptor.LABEL_REPEATED if known is None else bool(known)
 
 
-def must_exist(message: Descriptor, field: FieldDescriptor | None, name: str, value: Any) -> None:
+def must_exist(message: Descriptor, field: FieldDescriptor | None, name: str, value: Any) -> None:  # noqa: ARG001
     """Raise KeyError for a field that the schema lacks."""
     if field is None:
         raise KeyError(f"{message.name} has no field {name}")

@@ -8,9 +8,12 @@ of a message. Values keep their spelling, and lists stay lists.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from netc.text.tree import Field, Message, Scalar, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STEP = "  "
 

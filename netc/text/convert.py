@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
-
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, Span, did_you_mean, in_order
 from netc.schema import LISTED, is_bvlc, is_repeated, is_required, new
 from netc.schema import Message as ProtobufMessage
 from netc.text.tree import Field, Message, Scalar, Tree
 from netc.text.values import FaultError, Value, converter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 
 @dataclass(frozen=True, eq=False)

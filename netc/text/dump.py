@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
 from netc.schema import LISTED, Message, is_repeated
 from netc.text.literals import quote, spell_double, spell_float
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def from_message(message: Message) -> str:

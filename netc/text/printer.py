@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from netc.diagnostics import Source
 from netc.text.grammar import TRIVIA
 from netc.text.tree import Field, Message, Scalar, Tree, split_lead
+
+if TYPE_CHECKING:
+    from netc.diagnostics import Source
 
 STEP = "  "
 """Indentation per level of new messages."""

@@ -18,11 +18,14 @@ from __future__ import annotations
 import bisect
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Source, Span, did_you_mean
 from netc.text.literals import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _MARKED = r"""
     \$\{\s*(\w+)\s*\} | \$\(\s*(\w+)\s*\) | \$([A-Za-z_]\w*) | \{\{\s*(\w+)\s*\}\} | \{[ \t]*([A-Za-z_]\w*)[ \t]*\}

@@ -15,11 +15,14 @@ Message also preserve the comments around a removed or replaced field.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Source, Span
 from netc.text.literals import spell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Scalar:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import FieldDescriptor
 
 from netc.diagnostics import counted, did_you_mean
 from netc.schema import is_bvlc
 from netc.text.literals import integer, real, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Value = int | float | bool | str | bytes
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netc.data.feeds.feed import LayerFeed
 from netc.data.feeds.record_feed import RecordFeed
 from netc.training.distributed.world import SINGLE_PROCESS
 from netc.training.log.events import Listener, LogNote, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from netc.data.feeds.feed import LayerFeed
 
 
 class DataMonitor:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from netc.diagnostics import NetcError
 from netc.training.distributed.process_rank import SINGLE_RANK, ProcessRank
 from netc.training.log.events import Listener, LogNote, WarningIssued
-from netc.training.solver.settings import SolverSettings
+
+if TYPE_CHECKING:
+    from netc.training.solver.settings import SolverSettings
 
 
 def choose_device(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,6 +21,10 @@ from netc.training.log.caffe_log import number, output_text
 from netc.training.log.events import Listener, LogNote, Output, ignore
 from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.runnable_net import RunnableNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 
 def open_net(

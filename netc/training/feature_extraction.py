@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from netc.compiler import Prepare, unprepared
@@ -16,7 +13,15 @@ from netc.data.stores.writers import Put, checked_target, new_database
 from netc.diagnostics import NetcError, counted, did_you_mean
 from netc.training.evaluation import open_net
 from netc.training.log.events import Listener, LogNote, ignore
-from netc.training.solver.runnable_net import RunnableNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from netc.training.solver.runnable_net import RunnableNet
 
 LOCATION = "extract_features.cpp"
 LOG_INTERVAL = 1000

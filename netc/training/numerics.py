@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
 from netc.training.log.events import Listener, LogNote
-from netc.training.solver.netc_options import NetcOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.training.solver.netc_options import NetcOptions
 
 MATMUL = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
 """torch.set_float32_matmul_precision's names."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.compiler import Prepare, unprepared
 from netc.diagnostics import NetcError
@@ -17,6 +16,9 @@ from netc.training.numerics import numerics
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.signals import Request, requests_of_signals
 from netc.training.solver.solver import Solver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 AUTO = "auto"
 """In place of a snapshot's path: the newest complete snapshot of the solver's prefix, or a new run if there is none."""

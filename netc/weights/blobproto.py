@@ -15,14 +15,16 @@ Sources: caffe.proto of BVLC/caffe, NVIDIA/caffe (0.15 and later) and facebook/C
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.weights.blobs import Array, BlobArray
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited, signed, tag, varint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MAX_AXES = 32
 """Caffe's kMaxBlobAxes."""

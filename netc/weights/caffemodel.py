@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, counted
 from netc.weights.atomic import atomic_write
@@ -23,6 +23,9 @@ from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, ne
 from netc.weights.blobs import BlobArray, LayerBlobs, Weights
 from netc.weights.file_type import expect, map_file
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MAX_BYTES = 2**31 - 1
 """What protobuf can hold in one message."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from pathlib import Path
 
 from netc.diagnostics import NetcError
 from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire
@@ -51,7 +52,7 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
     """
     name = os.fspath(path)
     try:
-        with open(_regular(name), "rb") as file:
+        with Path(_regular(name)).open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = error.strerror if isinstance(error, OSError) else None
@@ -79,7 +80,7 @@ def expect(data: memoryview, name: str, *wanted: str) -> str:
 
 def _regular(name: str) -> str:
     """The name of a regular file. Raises OSError for a pipe, which would block, and for an empty file."""
-    found = os.stat(name)
+    found = Path(name).stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError(0, "it is not a regular file")
     if not found.st_size:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -23,6 +23,9 @@ from netc.weights.blobproto import writable
 from netc.weights.blobs import Array, BlobArray, LayerBlobs, SolverState, Weights
 from netc.weights.file_type import expect, map_file
 from netc.weights.hdf5_file import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _RESERVED = {"", ".", ".."}
 

@@ -6,15 +6,18 @@ datasets whose values are stored in the file itself are read, and their total si
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import h5py
 import numpy as np
 
 from netc.diagnostics import NetcError, counted
 from netc.weights.blobproto import MAX_AXES, MAX_COUNT
-from netc.weights.blobs import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.weights.blobs import Array
 
 MAX_LINKS = 1 << 17
 """Limit of groups and datasets in a file."""

@@ -7,10 +7,9 @@ import functools
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -32,6 +31,9 @@ from netc.layers.data import Data
 from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.optimizer import CaffeOptimizer
 from netc.training.solver.update_rules.sgd import SGD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MEAN = (104.0, 117.0, 123.0)
 CROP, BATCH, RECORDS = 227, 64, 512

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import lmdb
@@ -13,6 +11,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from netc.schema import caffe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 ENDLESS = 1 << 40
 

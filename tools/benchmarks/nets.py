@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,9 @@ from benchmarks.timing import alternate
 from netc.compiler import folded
 from netc.data.feeds.feed import LayerFeed
 from netc.runtime.inference import compile_main, to_channels_last
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 WAYS = ("eager", "folded", "channels-last", "compiled")
 """Optimizations for inference; each includes the previous ones."""

@@ -9,9 +9,10 @@ import platform
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.timing import Timing
+if TYPE_CHECKING:
+    from benchmarks.timing import Timing
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_zoo.prototxt import LMDB, TEST, TRAIN, Net, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WEIGHT_AND_BIAS = [{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0}]
 """Caffe's convention: biases learn twice as fast and do not decay."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
 
-from netc.ir.filler import Filler
-from netc.ir.graph import Node
 from netc.runtime.fillers import fill
 from netc.runtime.generator_state import decoded, encoded
+
+if TYPE_CHECKING:
+    from netc.ir.filler import Filler
+    from netc.ir.graph import Node
 
 CPU = torch.device("cpu")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
-from netc.ir.graph import Node
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Node
 
 Array = NDArray[np.float32]
 

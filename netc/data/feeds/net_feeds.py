@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from netc.data.feeds.dummy_feed import DummyFeed
-from netc.data.feeds.feed import LayerFeed
 from netc.data.feeds.record_feed import RecordFeed
-from netc.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from netc.data.feeds.feed import LayerFeed
+    from netc.ir.graph import Graph
 
 RANK_SEED_STRIDE = 1_000_003
 """Difference between the random seeds of consecutive ranks."""

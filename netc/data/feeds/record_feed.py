@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from netc import paths
 from netc.data.factory import open_source
 from netc.data.pipeline.device_feed import DeviceFeed
-from netc.data.source import BatchSource
 from netc.diagnostics import NetcError
-from netc.ir.graph import Node, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+
+    from netc.data.source import BatchSource
+    from netc.ir.graph import Node, Phase
 
 
 class RecordFeed:

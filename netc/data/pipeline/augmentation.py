@@ -6,8 +6,7 @@ Random numbers come from a stream of the record, so the result does not depend o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,11 @@ from netc.data.pipeline.noise import add_noise
 from netc.data.pipeline.sampling import AUGMENT, generator
 from netc.diagnostics import counted
 from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, RandomResize, RandomStretch, Resize
-from netc.ir.noise import Noise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netc.ir.noise import Noise
 
 CvImage = npt.NDArray[Any]
 """Height, width, channels: OpenCV's order."""

@@ -11,17 +11,19 @@ import itertools
 import math
 import threading
 from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netc.data.batch import Array, Batch, Shape
 from netc.data.images import Image, copy, flip, interleaved
-from netc.data.pipeline.batch_builder import BatchBuilder
 from netc.data.pipeline.normalization import CropPlacement
-from netc.data.pipeline.sampling import BatchPlan
 from netc.data.records import Read, Record
 from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from netc.data.batch import Array, Batch, Shape
+    from netc.data.pipeline.batch_builder import BatchBuilder
+    from netc.data.pipeline.sampling import BatchPlan
 
 SMALLEST_CHUNK, SMALLEST_VALUES = 8, 1 << 18
 """The smallest numbers of records and of values that are worth another thread."""

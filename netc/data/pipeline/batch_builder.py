@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netc.data.batch import Allocate, Array, Batch, Shape
-from netc.data.pipeline.augmentation import Augmenter
-from netc.data.pipeline.cropping import Cropping
-from netc.data.pipeline.normalization import Normalization
-from netc.data.records import Record, Records
-from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netc.data.pipeline.augmentation import Augmenter
+    from netc.data.pipeline.cropping import Cropping
+    from netc.data.pipeline.normalization import Normalization
+    from netc.data.records import Record, Records
+    from netc.diagnostics import NetcError
 
 
 class BufferPool:

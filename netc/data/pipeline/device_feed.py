@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netc.data.batch import Array, Batch, Shape
-from netc.data.source import BatchSource
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from netc.data.batch import Array, Batch, Shape
+    from netc.data.source import BatchSource
 
 
 class DeviceFeed:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.diagnostics import NetcError, counted
-from netc.paths import ResolvePath
 from netc.weights import read_blob
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from netc.paths import ResolvePath
 
 Mean = npt.NDArray[np.float32]
 

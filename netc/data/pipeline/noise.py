@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.diagnostics import counted
-from netc.ir.noise import Noise, SaltPepper
+
+if TYPE_CHECKING:
+    from netc.ir.noise import Noise, SaltPepper
 
 CvImage = npt.NDArray[Any]
 """Height, width, channels: OpenCV's order."""

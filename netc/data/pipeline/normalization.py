@@ -6,19 +6,21 @@ transferred as bytes; on a CPU it runs in the reader threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.batch import Array, Shape
-from netc.data.pipeline.mean import Mean
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import torch
     from torch import Tensor
+
+    from netc.data.batch import Array, Shape
+    from netc.data.pipeline.mean import Mean
 
 
 class CropPlacement(NamedTuple):

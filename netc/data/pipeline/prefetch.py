@@ -11,11 +11,13 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from netc.data.batch import Batch, Shape
-from netc.data.pipeline.sampling import Sampler
 from netc.data.source import ReadStatistics
+
+if TYPE_CHECKING:
+    from netc.data.batch import Batch, Shape
+    from netc.data.pipeline.sampling import Sampler
 
 
 class PendingRead(Protocol):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from netc.data.batch import Allocate, Shape
-from netc.data.pipeline.augmentation import Augmenter
 from netc.data.pipeline.batch_assembly import PendingBatch
 from netc.data.pipeline.batch_builder import BatchBuilder
-from netc.data.pipeline.cropping import Cropping
-from netc.data.pipeline.normalization import Normalization
 from netc.data.pipeline.parallel_map import cores
 from netc.data.pipeline.prefetch import PrefetchingSource
-from netc.data.pipeline.sampling import BatchPlan, Sampler
 from netc.data.records import MAX_SKIPS, Records, first_shapes
 from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import ThreadPoolExecutor
+
+    from netc.data.batch import Allocate, Shape
+    from netc.data.pipeline.augmentation import Augmenter
+    from netc.data.pipeline.cropping import Cropping
+    from netc.data.pipeline.normalization import Normalization
+    from netc.data.pipeline.sampling import BatchPlan, Sampler
 
 RAW_THREADED, ENCODED_THREADED = 1 << 16, 1 << 13
 """Sizes, in values, of raw and encoded images from which several threads read faster than one (measured)."""

@@ -7,12 +7,14 @@ threads nor where a run was resumed changes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Numbers = npt.NDArray[np.int64]
 Draws = npt.NDArray[np.uint64]

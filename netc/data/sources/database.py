@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.batch import Shape
 from netc.data.records import Read, Record, RecordBatch
 from netc.data.sources.datum import Datum, read_alike, read_datum
 from netc.data.stores import open_store
-from netc.data.stores.store import Store
 from netc.diagnostics import NetcError, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from netc.data.batch import Shape
+    from netc.data.stores.store import Store
 
 
 class KeyIndex:

@@ -7,13 +7,15 @@ so the few fields are read from the wire here, and the image stays a view of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.weights.wire import tag, varint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Floats = npt.NDArray[np.float32]
 _FLOAT_TAG = 6 << 3 | 5

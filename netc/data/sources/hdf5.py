@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h5py
 import numpy as np
@@ -17,10 +15,15 @@ import numpy.typing as npt
 
 from netc.data.batch import Allocate, Array, Batch, Shape
 from netc.data.pipeline.prefetch import PrefetchingSource
-from netc.data.pipeline.sampling import Numbers, Sampler
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import Diagnostic, NetcError
-from netc.paths import ResolvePath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from netc.data.pipeline.sampling import Numbers, Sampler
+    from netc.paths import ResolvePath
 
 FIELD = "hdf5_data_param.source"
 WHOLE = 1 << 28

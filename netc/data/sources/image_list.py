@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.batch import Shape
 from netc.data.records import Read, Record, RecordBatch
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
-from netc.paths import ResolvePath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from netc.data.batch import Shape
+    from netc.paths import ResolvePath
 
 FIELD = "image_data_param.source"
 EXAMINED = 200

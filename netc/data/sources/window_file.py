@@ -11,15 +11,18 @@ label overlap x1 y1 x2 y2      one line per window
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.batch import Shape
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import NetcError, Source, Span, counted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netc.data.batch import Shape
 
 FIELD = "window_data_param.source"
 Windows = npt.NDArray[np.int32]

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.batch import Shape
-from netc.data.pipeline.mean import TransformParameters
 from netc.data.pipeline.sampling import Numbers, Sampler, draws
 from netc.data.records import Read, Record, RecordBatch
 from netc.data.sources.window_file import FIELD, WindowFile, read_windows
 from netc.diagnostics import NetcError
-from netc.paths import ResolvePath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.data.batch import Shape
+    from netc.data.pipeline.mean import TransformParameters
+    from netc.paths import ResolvePath
 
 
 class WindowParameters(Protocol):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.data.stores.leveldb import LevelDbStore
 from netc.data.stores.lmdb import LmdbStore
-from netc.data.stores.store import Store
+
+if TYPE_CHECKING:
+    from netc.data.stores.store import Store
 
 
 def open_store(path: Path | str) -> Store:

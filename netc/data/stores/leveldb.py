@@ -11,13 +11,15 @@ import contextlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.data.stores.leveldb_footer import footer_is_sound
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 FIELD = "data_param.source"
 TABLES = (".ldb", ".sst")

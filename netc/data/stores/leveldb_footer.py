@@ -6,10 +6,13 @@ It has no checksum: LevelDB allocates as many bytes as a damaged footer specifie
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
 from netc.weights.wire import Wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FOOTER = 48
 """Bytes: the handles of two blocks, padding, and a magic number."""

@@ -6,14 +6,16 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lmdb
 
 from netc.data.stores.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 CHECKED = 1 << 28
 """Bytes of the largest file whose structure is checked whenever it is opened."""
@@ -59,7 +61,7 @@ class LmdbStore:
     def check(self) -> None:
         """Check the structure of a large file, which opening it does not. Raises NetcError E501."""
         data = _file(self._key)
-        if os.path.getsize(data) > CHECKED:
+        if Path(data).stat().st_size > CHECKED:
             _check(data, self.name)
 
     def close(self) -> None:
@@ -87,26 +89,26 @@ def _release(path: str) -> None:
 
 def _file(path: str) -> str:
     """The file of an LMDB, which may be given as its directory."""
-    return os.path.join(path, "data.mdb") if os.path.isdir(path) else path
+    return str(Path(path) / "data.mdb") if Path(path).is_dir() else path
 
 
 def _open(path: str, name: str) -> Any:
-    folder, data = os.path.isdir(path), _file(path)
-    if not os.path.exists(data):
+    folder, data = Path(path).is_dir(), _file(path)
+    if not Path(data).exists():
         raise _missing(path, name, folder)
     try:
         environment = lmdb.open(path, readonly=True, lock=False, subdir=folder, create=False)
     except lmdb.Error as error:
         raise NetcError(f"`{name}` is not an LMDB: {error}", code="E501", field="data_param.source") from None
     needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if os.path.getsize(data) < needed:  # reading missing pages would end the process with a bus error
+    if Path(data).stat().st_size < needed:  # reading missing pages would end the process with a bus error
         environment.close()
         raise NetcError(
-            f"LMDB `{name}` is truncated: {os.path.getsize(data)} bytes of {needed}",
+            f"LMDB `{name}` is truncated: {Path(data).stat().st_size} bytes of {needed}",
             code="E501",
             field="data_param.source",
         )
-    if os.path.getsize(data) <= CHECKED:
+    if Path(data).stat().st_size <= CHECKED:
         try:
             _check(data, name)
         except NetcError:
@@ -128,7 +130,7 @@ def _damaged(name: str, error: Exception) -> NetcError:
 
 
 def _missing(path: str, name: str, folder: bool) -> NetcError:
-    if folder and os.path.exists(os.path.join(path, "CURRENT")):
+    if folder and (Path(path) / "CURRENT").exists():
         found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
         return NetcError(found, code="E501", field="data_param.source", help=help_text)
     found = f"`{name}` is not an LMDB: it has no data.mdb" if folder else f"no database `{name}`"

@@ -7,11 +7,13 @@ pages, of which the one with the later transaction is valid; a tree of branch pa
 from __future__ import annotations
 
 import struct
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Array = npt.NDArray[Any]
 HEADER, NODE = 16, 8

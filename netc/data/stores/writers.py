@@ -162,7 +162,7 @@ def _written(folder: Path, target: Path, backend: str) -> Iterator[Put]:
         yield put
         with _reported(target):
             writer.close()
-            os.rename(folder, target)
+            Path(folder).rename(target)
     except BaseException:
         writer.abandon()
         raise

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,9 @@ from netc.data.images import Image, encode
 from netc.data.sources.database import DatumRecords, open_records
 from netc.diagnostics import NetcError
 from netc.weights import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CELL, TEXT, GAP = 96, 16, 6
 """Pixels of the square of an image, of the line below it, and between cells."""

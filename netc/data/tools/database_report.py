@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.data.batch import Shape
 from netc.data.pipeline.parallel_map import read_in_parallel
-from netc.data.records import Record
 from netc.data.sources.database import DatumRecords, open_records
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.data.batch import Shape
+    from netc.data.records import Record
 
 
 @dataclass

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netc.data import images
-from netc.data.batch import Shape
 from netc.data.pipeline.parallel_map import parallel_map
 from netc.data.sources.datum import write_datum
 from netc.data.sources.image_list import read_text
@@ -19,6 +17,11 @@ from netc.data.stores.writers import Put, checked_target, new_database
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.weights import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from netc.data.batch import Shape
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
 """Suffixes of image files in class folders."""

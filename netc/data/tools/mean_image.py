@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from netc.data.pipeline.mean import Mean
 from netc.data.pipeline.parallel_map import read_in_parallel
-from netc.data.records import Record
 from netc.data.sources.database import DatumRecords, open_records
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import NetcError
 from netc.weights import write_blob
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from netc.data.pipeline.mean import Mean
+    from netc.data.records import Record
 
 
 class MeanImage(NamedTuple):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from netc.data.stores.writers import checked_target, new_database
 from netc.data.tools.idx import Bytes, read_idx
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import NetcError, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_RECORD = 1 + 3 * 32 * 32

@@ -8,16 +8,17 @@ import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.exporters.errors import ANY_AXES, cannot_export, check_traceable, known_shape, unsupported
-from netc.exporters.input_stage import InputStage
 from netc.exporters.onnx.rules import RULES, OnnxCall, Sink
 from netc.exporters.onnx.traced import OPSET, traced_layer
 from netc.exporters.symbolic_shapes import SymbolicShapes, with_free_extents
 from netc.ir.dtypes import is_floating
 from netc.ir.fusion import Step, steps
-from netc.ir.graph import Graph, Node
 
 if TYPE_CHECKING:
     import onnx
+
+    from netc.exporters.input_stage import InputStage
+    from netc.ir.graph import Graph, Node
 
 IR_VERSION = 10
 """The file format that OPSET came with."""

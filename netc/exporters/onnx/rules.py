@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.exporters.registry import Rules
-from netc.ir.dims import Shape
-from netc.ir.dtypes import DType
-from netc.ir.layer import Layer, Shapes
 
 if TYPE_CHECKING:
     import onnx
+
+    from netc.ir.dims import Shape
+    from netc.ir.dtypes import DType
+    from netc.ir.layer import Layer, Shapes
 
 Array = npt.NDArray[Any]
 

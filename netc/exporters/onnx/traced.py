@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,15 @@ import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.exporters.errors import unsupported
-from netc.exporters.onnx.rules import OnnxCall
-from netc.ir.layer import Layer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import onnx
     from torch.export import ExportedProgram
+
+    from netc.exporters.onnx.rules import OnnxCall
+    from netc.ir.layer import Layer
 
 OPSET = 22
 """The version of ONNX's operators that is written."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
 from netc.exporters.python.rules import Array, Code, PythonCall, number, writes
 from netc.layers.batch_norm import BatchNorm
 from netc.layers.scale import Scale
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 @writes(BatchNorm)

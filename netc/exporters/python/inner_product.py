@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from netc.exporters.python.rules import Array, Code, PythonCall, writes
 from netc.layers.inner_product import Embed, InnerProduct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 @writes(InnerProduct)

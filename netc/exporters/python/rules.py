@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.exporters.registry import Rules
-from netc.ir.dtypes import DType
 from netc.ir.layer import Layer, Shapes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from netc.ir.dtypes import DType
 
 Array = npt.NDArray[Any]
 L = TypeVar("L", bound=Layer)

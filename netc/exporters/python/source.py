@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from netc.diagnostics import NetcError
 from netc.exporters.errors import cannot_export, known_shape, unsupported
-from netc.exporters.input_stage import InputStage
 from netc.exporters.python import functions
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import RULES, Array, Code, PythonCall, stock_module
 from netc.exporters.python.traced import traced_layer
 from netc.exporters.symbolic_shapes import SymbolicShapes, with_free_extents
 from netc.ir.fusion import Step, steps
-from netc.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from netc.exporters.input_stage import InputStage
+    from netc.ir.graph import Graph
 
 _TAKEN = (
     "torch",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch.export import ExportedProgram
-from torch.fx import Node
+from typing import TYPE_CHECKING, Any
 
 from netc.exporters.errors import unsupported
 from netc.exporters.python.aten import CHECKS, Call, expression
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import Code, PythonCall
 from netc.exporters.trace import constants_of, core_aten, traced
-from netc.ir.layer import Layer
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+
+    from netc.ir.layer import Layer
 
 _RESERVED = ("torch", "F", "Tensor", "Pair")
 

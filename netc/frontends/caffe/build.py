@@ -5,10 +5,9 @@ Every error is reported once: layers that depend on a layer with an error are om
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, counted, did_you_mean
 from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
@@ -16,11 +15,16 @@ from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
 from netc.frontends.caffe.sharing import rates_of, with_rates
 from netc.frontends.graph_report import GraphReport
-from netc.ir.fields import Fields
 from netc.ir.graph import AUTOMATIC, Graph, Node, State, Value, module_key
-from netc.ir.layer import Layer
 from netc.ir.parameters import ParamSpec
 from netc.layers import LayerUse, choose, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from netc.ir.fields import Fields
+    from netc.ir.layer import Layer
 
 
 def build(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from netc.diagnostics import Report, Source, Span
 from netc.frontends.caffe.build import build
 from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included, merged, rules, states
 from netc.frontends.definition import NetDefinition, SolverDefinition
-from netc.frontends.graph_report import GraphReport
-from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Phase, State
 from netc.ir.origin import FileReference, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from netc.diagnostics import Report, Source, Span
+    from netc.frontends.graph_report import GraphReport
+    from netc.ir.fields import Fields
+    from netc.ir.graph import Graph, Phase, State
 
 
 class CaffeNet(NetDefinition):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from netc.ir.fields import Fields
 from netc.ir.origin import FileReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.ir.fields import Fields
 
 READ = {
     "data_param": {"source": "database", "mean_file": "mean file"},

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Report, Source, counted
 from netc.frontends.caffe.definition import CaffeNet, CaffeSolver
 from netc.frontends.caffe.read import is_solver, read, read_net, read_solver, read_tree, without_collector
 from netc.frontends.caffe.upgrade import upgrade_tree
 from netc.frontends.front_end import FrontEnd, ReadRequest
-from netc.text import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from netc.text import Tree
 
 
 class CaffeFrontEnd(FrontEnd):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netc.diagnostics import Span
 from netc.frontends.caffe.files import files_of
 from netc.ir.fields import Fields
 from netc.ir.origin import FileReference, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from netc.diagnostics import Span
 
 OF_THE_LAYER = frozenset(
     ("name", "type", "bottom", "top", "param", "loss_weight", "propagate_down", "include", "exclude", "phase")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations, islice
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
 from netc.frontends.definition import PHASES
-from netc.ir.fields import Fields
 from netc.ir.graph import Phase, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.ir.fields import Fields
 
 MOST_STATES = 64
 """Maximum number of states of a file that are enumerated."""

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, Span
 from netc.frontends.caffe.forks import explained, with_unknown_enums
@@ -21,6 +19,10 @@ from netc.schema import Message, as_dict, defaults, descriptor
 from netc.text import Message as MessageNode
 from netc.text import Scalar, Tree, parse_with_errors, read_source, to_message
 from netc.text.templates import blanked, fill, is_template, places, unfilled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 
 @dataclass

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic
 from netc.frontends.caffe.origin import LayerOrigin
 from netc.ir.fields import Fields
 from netc.ir.graph import Node
-from netc.ir.parameters import ParamSpec
+
+if TYPE_CHECKING:
+    from netc.ir.parameters import ParamSpec
 
 RATES = ("lr_mult", "decay_mult")
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 BUCKET_BYTES = 25 << 20
 """Size of a bucket, in bytes."""

@@ -8,13 +8,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
 from netc.training.distributed.process_rank import rank_from_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
 
 SECONDS_TO_STOP = "600"
 """The time that processes have for their last iteration and snapshot after a signal to stop."""

@@ -12,9 +12,8 @@ BatchNorm normalizes by the batch of its own process, unless `sync_batch_norm` i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -22,13 +21,17 @@ from torch import Tensor
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from netc.diagnostics import NetcError
-from netc.runtime.lower import Net
 from netc.runtime.modules import LayerModule
 from netc.training.distributed.all_sum import all_sum
 from netc.training.distributed.gradient_averaging import GradientAveraging, connection_errors
-from netc.training.distributed.process_rank import ProcessRank
 from netc.training.distributed.world import World
 from netc.training.solver.signals import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from netc.runtime.lower import Net
+    from netc.training.distributed.process_rank import ProcessRank
 
 TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others, including their tests and snapshots."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-from netc.runtime.lower import Net
-from netc.training.solver.signals import Request
+    from torch import Tensor
+
+    from netc.runtime.lower import Net
+    from netc.training.solver.signals import Request
 
 
 class World:

@@ -9,9 +9,8 @@ this format.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from netc.diagnostics import counted
 from netc.training.log.events import (
@@ -38,6 +37,9 @@ from netc.training.log.events import (
     UpdateSkipped,
     WarningIssued,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Line = tuple[str, str]
 """Location in Caffe's source, and text."""

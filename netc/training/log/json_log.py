@@ -14,13 +14,15 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from netc.diagnostics import NetcError
 from netc.training.log.events import Event, IterationFinished, LogNote, LossMeasured
 from netc.training.log.iteration_records import IterationRecorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class JsonLogWriter:
@@ -32,7 +34,7 @@ class JsonLogWriter:
     def __init__(self, path: str | Path, now: Callable[[], float] = time.time) -> None:
         self.now = now
         try:
-            self._file: TextIO = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115, a listener's lifetime
+            self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115, a listener's lifetime
         except OSError as error:
             problem = (error.strerror or str(error)).lower()
             raise NetcError(f"`{path}` cannot be written: {problem}", code="E632") from None

@@ -5,14 +5,17 @@ Needs the package `matplotlib` (extra `plot`). Never imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
-from netc.training.log.parse_log import LogRow, ParsedLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from netc.training.log.parse_log import LogRow, ParsedLog
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, which is distinguishable with color vision deficiency."""

@@ -6,14 +6,16 @@ Needs the package `tensorboard` (extra `tensorboard`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
 from netc.training.log.events import Event, IterationDisplayed, Output, RunStarted, TestFinished
 from netc.training.log.iteration_records import IterationRecord, IterationRecorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 
 class TensorBoardWriter:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from netc.training.log.events import RunStarted
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netc.training.log.events import RunStarted
 
 
 class TrainingSpeed:

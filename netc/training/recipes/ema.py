@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netc.runtime.blobs import LayerBlob
-from netc.runtime.lower import Net
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.runtime.blobs import LayerBlob
+    from netc.runtime.lower import Net
 
 
 class WeightAverage:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc import weights as files
 from netc.diagnostics import NetcError, did_you_mean
-from netc.ir.graph import Graph, Node
-from netc.runtime.lower import Net
 from netc.runtime.net_weights import CopyReport, Layers, copy_weights, named_blobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from netc.ir.graph import Graph, Node
+    from netc.runtime.lower import Net
 
 
 def start_from(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from netc.training.solver.executor import StraightLineExecutor
-from netc.training.solver.optimizer import CaffeOptimizer
+if TYPE_CHECKING:
+    from netc.training.solver.executor import StraightLineExecutor
+    from netc.training.solver.optimizer import CaffeOptimizer
 
 INITIAL_SCALE, GROWTH_FACTOR, GROWTH_INTERVAL = 65536.0, 2.0, 2000
 """The defaults of torch.amp; the interval is in updates without overflow."""

@@ -6,15 +6,18 @@ Zhang, Cisse, Dauphin, Lopez-Paz, mixup: Beyond Empirical Risk Minimization, 201
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.gradients import bottoms_without_gradient
-from netc.ir.graph import Graph, Node
-from netc.runtime.lower import Net
 from netc.runtime.straight_line import Straight
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph, Node
+    from netc.runtime.lower import Net
 
 ProgramFactory = Callable[[Sequence[str], Sequence[str]], Straight]
 

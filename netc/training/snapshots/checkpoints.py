@@ -11,16 +11,18 @@ import contextlib
 import glob
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError, counted
 from netc.training.log.events import RestoreStarted, SnapshotStarted, WarningIssued
-from netc.training.recipes.ema import WeightAverage
 from netc.training.recipes.fine_tuning import start_from
 from netc.training.snapshots import sidecar
 from netc.training.snapshots import snapshot_files as snapshot
 from netc.training.snapshots.snapshot_files import SnapshotPaths
-from netc.training.solver.run_state import RunState
+
+if TYPE_CHECKING:
+    from netc.training.recipes.ema import WeightAverage
+    from netc.training.solver.run_state import RunState
 
 ENDINGS = (".solverstate", ".solverstate.h5")
 UNUSABLE = ("E401", "E402", "E403", "E404", "E405", "E406", "E702", "E705")
@@ -80,7 +82,7 @@ class Checkpoints:
         own = [found for found in self.find() if found[0] <= self.state.iteration]
         for _, state in own[keep:]:
             stem = str(sidecar.sidecar_path(state)).removesuffix(".netc.json")
-            for name in (state, *glob.glob(f"{glob.escape(stem)}.*")):  # the solver state marks a complete snapshot
+            for name in (state, *glob.glob(f"{glob.escape(stem)}.*")):  # noqa: PTH207 - the solver state marks a complete snapshot
                 with contextlib.suppress(FileNotFoundError):
                     Path(name).unlink()
 
@@ -108,7 +110,7 @@ class Checkpoints:
         """Return the iterations and solver states of the prefix's snapshots, newest first."""
         prefix = self.state.settings.prefix
         pattern = re.compile(re.escape(prefix) + r"_iter_(\d+)(\.solverstate(?:\.h5)?)")
-        names = [name for ending in ENDINGS for name in glob.glob(f"{glob.escape(prefix)}_iter_*{ending}")]
+        names = [name for ending in ENDINGS for name in glob.glob(f"{glob.escape(prefix)}_iter_*{ending}")]  # noqa: PTH207
         matches = [match for match in map(pattern.fullmatch, names) if match]
         return sorted(((int(match[1]), match[0]) for match in matches), reverse=True)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Node
 from netc.schema import Message, descriptor, fill, new
 from netc.text import from_message
-from netc.training.solver.settings import SolverSettings
+
+if TYPE_CHECKING:
+    from netc.ir.fields import Fields
+    from netc.ir.graph import Graph, Node
+    from netc.training.solver.settings import SolverSettings
 
 
 def message_of(name: str, fields: Fields) -> Message:

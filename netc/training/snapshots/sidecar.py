@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from netc.diagnostics import NetcError
 from netc.runtime.generator_state import decoded, encoded
-from netc.runtime.net_weights import Array
 from netc.weights import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from netc.runtime.net_weights import Array
 
 FORMAT = 2
 

@@ -6,9 +6,9 @@ complete. Caffe can resume from netc's snapshots, and netc from Caffe's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,12 +18,16 @@ from netc import weights as files
 from netc.compiler import file_weights, weighted
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
-from netc.ir.graph import Graph
-from netc.runtime.lower import Net
 from netc.runtime.net_weights import Array, array_of, copy_weights, gradients, named_blobs, same_shape
 from netc.training.snapshots.net_messages import snapshot_net
 from netc.training.snapshots.sidecar import checksum, read_sidecar, sidecar_path
-from netc.training.solver.optimizer import CaffeOptimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netc.ir.graph import Graph
+    from netc.runtime.lower import Net
+    from netc.training.solver.optimizer import CaffeOptimizer
 
 
 @dataclass(frozen=True)

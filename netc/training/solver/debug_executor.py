@@ -8,21 +8,24 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netc.data.feeds.feed import LayerFeed
 from netc.diagnostics import NetcError, counted
 from netc.ir.graph import Graph, Node
-from netc.runtime.blobs import LayerBlob
-from netc.runtime.lower import Net
 from netc.runtime.memory import memory_key
 from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.log.caffe_log import number
 from netc.training.log.events import Listener, LogNote, WarningIssued
 from netc.training.solver.executor import ExecutorFactory, straight_line_executor, with_feed
-from netc.training.solver.settings import SolverSettings
+
+if TYPE_CHECKING:
+    from netc.data.feeds.feed import LayerFeed
+    from netc.runtime.blobs import LayerBlob
+    from netc.runtime.lower import Net
+    from netc.training.solver.settings import SolverSettings
 
 _Lines = Callable[[NodeExecutor, Node], Iterator[tuple[str, str]]]
 """Yields the location and text of each line of a node."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError, did_you_mean
-from netc.ir.graph import Graph
-from netc.training.log.events import Output
-from netc.training.solver.settings import SolverSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netc.ir.graph import Graph
+    from netc.training.log.events import Output
+    from netc.training.solver.settings import SolverSettings
 
 
 class EarlyStopping:

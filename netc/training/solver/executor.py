@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -12,9 +12,11 @@ from netc.data.feeds.feed import LayerFeed
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph, Node
 from netc.runtime.lower import Net
-from netc.runtime.straight_line import Straight
 from netc.training.recipes.mix_up import MixUp
 from netc.training.solver.netc_options import NetcOptions
+
+if TYPE_CHECKING:
+    from netc.runtime.straight_line import Straight
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Half-precision types by their name in `amp`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MAX_PENDING = 1000
 """The largest number of losses that may stay on the device unread."""

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from netc.compiler import Prepare, lowered
 from netc.data.feeds.net_feeds import feeds_of
-from netc.ir.graph import Graph
 from netc.paths import find
 from netc.runtime.fillers import generator_of
-from netc.runtime.lower import Net
-from netc.training.distributed.world import World
 from netc.training.log.events import FinetuningLoaded, FinetuningStarted, Listener, WarningIssued
 from netc.training.recipes.fine_tuning import report_table, start_from
-from netc.training.solver.executor import ExecutorFactory
 from netc.training.solver.runnable_net import RunnableNet
-from netc.training.solver.settings import SolverSettings
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Graph
+    from netc.runtime.lower import Net
+    from netc.training.distributed.world import World
+    from netc.training.solver.executor import ExecutorFactory
+    from netc.training.solver.settings import SolverSettings
 
 TEST_SEED_STRIDE = 1000
 """Distance between the random seeds of the train net and of each test net."""

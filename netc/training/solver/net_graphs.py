@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from netc.compiler import Prepare, graph_of, record_shapes, unprepared
 from netc.diagnostics import NetcError
 from netc.frontends import NetDefinition, read_net
 from netc.frontends.reading import embedded_net
 from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Phase
 from netc.paths import find
 from netc.training.log.events import Listener, LogNote, WarningIssued
 from netc.training.recipes.fine_tuning import freeze
-from netc.training.solver.settings import SolverSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.ir.graph import Graph, Phase
+    from netc.training.solver.settings import SolverSettings
 
 
 class SolverNets:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic
-from netc.ir.fields import Fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.ir.fields import Fields
 
 CHOICES = {"amp": ("bf16", "fp16"), "precision": ("ieee", "tf32", "bf16"), "better": ("higher", "lower")}
 """The values of fields that accept only some strings."""

@@ -6,19 +6,22 @@ past updates; gradients are clipped before they are divided by `iter_size`, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from netc.diagnostics import NetcError
-from netc.runtime.blobs import LayerBlob
 from netc.training.recipes.larc import Larc
-from netc.training.solver.parameters import SolverParameters
 from netc.training.solver.update_rules._base import ParameterGroup, UpdateRule
 from netc.training.solver.update_rules._registry import update_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from netc.runtime.blobs import LayerBlob
+    from netc.training.solver.parameters import SolverParameters
 
 Tensors = list[Tensor]
 FUSED_MIN_ELEMENTS = 1 << 15

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from netc.diagnostics import Diagnostic
 from netc.frontends.reading import empty_solver
 from netc.ir.fields import Fields
 from netc.training.solver.netc_options import NetcOptions
+
+if TYPE_CHECKING:
+    from netc.diagnostics import Diagnostic
 
 EMPTY = empty_solver()
 

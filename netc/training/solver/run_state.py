@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
-from netc.runtime.lower import Net
 from netc.training.data_monitor import DataMonitor
 from netc.training.distributed.world import SINGLE_PROCESS, World
-from netc.training.log.events import Listener
-from netc.training.recipes.ema import WeightAverage
-from netc.training.recipes.loss_scale import LossScale
-from netc.training.solver.early_stopping import EarlyStopping
-from netc.training.solver.loss_meter import LossMeter
-from netc.training.solver.lr_policy import Schedule
-from netc.training.solver.optimizer import CaffeOptimizer
-from netc.training.solver.runnable_net import RunnableNet
-from netc.training.solver.settings import SolverSettings
 from netc.training.solver.signals import Request, no_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netc.runtime.lower import Net
+    from netc.training.log.events import Listener
+    from netc.training.recipes.ema import WeightAverage
+    from netc.training.recipes.loss_scale import LossScale
+    from netc.training.solver.early_stopping import EarlyStopping
+    from netc.training.solver.loss_meter import LossMeter
+    from netc.training.solver.lr_policy import Schedule
+    from netc.training.solver.optimizer import CaffeOptimizer
+    from netc.training.solver.runnable_net import RunnableNet
+    from netc.training.solver.settings import SolverSettings
 
 
 @dataclass(eq=False)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from netc.data.feeds.feed import LayerFeed
 from netc.diagnostics import NetcError
-from netc.ir.graph import Graph
-from netc.runtime.lower import Net
 from netc.training.log.events import Output
-from netc.training.solver.executor import Executor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from netc.data.feeds.feed import LayerFeed
+    from netc.ir.graph import Graph
+    from netc.runtime.lower import Net
+    from netc.training.solver.executor import Executor
 
 
 @dataclass(frozen=True, eq=False)

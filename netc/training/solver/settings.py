@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report
 from netc.frontends.reading import read_solver, unsupported_settings
@@ -14,6 +13,9 @@ from netc.training.solver import settings_check
 from netc.training.solver.netc_options import NAMES as OPTIONS
 from netc.training.solver.netc_options import NetcOptions
 from netc.training.solver.parameters import EMPTY, SolverParameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)

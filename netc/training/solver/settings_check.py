@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, Report, counted, did_you_mean
 from netc.training.solver.lr_policy import POLICIES
 from netc.training.solver.netc_options import check_options
-from netc.training.solver.parameters import SolverParameters
 from netc.training.solver.update_rules._registry import update_rules
+
+if TYPE_CHECKING:
+    from netc.training.solver.parameters import SolverParameters
 
 NET_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 AT_LEAST = {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from netc.compiler import Prepare, unprepared
 from netc.diagnostics import NetcError
-from netc.runtime.lower import Net
 from netc.training.distributed.world import SINGLE_PROCESS, World
 from netc.training.log.events import (
     FinalLoss,
@@ -44,10 +43,15 @@ from netc.training.solver.net_builder import NetBuilder
 from netc.training.solver.net_graphs import SolverNets
 from netc.training.solver.optimizer import optimizer_for
 from netc.training.solver.run_state import RunState
-from netc.training.solver.settings import SolverSettings
 from netc.training.solver.settings_check import check_prefix
 from netc.training.solver.signals import Request
 from netc.training.solver.tester import Tester
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from netc.runtime.lower import Net
+    from netc.training.solver.settings import SolverSettings
 
 CPU = torch.device("cpu")
 

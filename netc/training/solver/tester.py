@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from netc.training.log.events import NewBest, Output, PatienceExhausted, TestFinished, TestInterrupted, TestStarted
-from netc.training.snapshots.checkpoints import Checkpoints
-from netc.training.solver.early_stopping import EarlyStopping
-from netc.training.solver.run_state import RunState
-from netc.training.solver.runnable_net import RunnableNet
 from netc.training.solver.signals import Request
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from netc.training.snapshots.checkpoints import Checkpoints
+    from netc.training.solver.early_stopping import EarlyStopping
+    from netc.training.solver.run_state import RunState
+    from netc.training.solver.runnable_net import RunnableNet
 
 
 class Tester:

@@ -5,15 +5,18 @@ The input is untrusted: every size is checked against the bytes that are present
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from netc.frontends.caffe.binary.dialects import Dialect
 from netc.schema import descriptor, is_repeated
 from netc.text.literals import quote, spell_double, spell_float
 from netc.weights.wire import FIXED32, FIXED64, LENGTH, VARINT, Wire, WireField, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netc.frontends.caffe.binary.dialects import Dialect
 
 MAX_DEPTH = 16
 """Maximum nesting depth; Caffe's messages use six levels."""

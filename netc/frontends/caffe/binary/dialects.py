@@ -7,15 +7,18 @@ fork: `BN` with field 45 is SegNet's, with field 152 PSPNet's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, did_you_mean
 from netc.frontends.caffe.binary import layouts, numbers
 from netc.layers import layer_classes
 from netc.schema import PRIVATE, descriptor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 BVLC = "bvlc"
 _OTHERS = (

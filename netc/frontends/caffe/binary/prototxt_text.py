@@ -7,10 +7,12 @@ two would exclude layers from the other phase, and Splits are not written by han
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netc.frontends.caffe.binary.decode import Parts
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netc.frontends.caffe.binary.decode import Parts
 
 
 def text_of(net: Parts) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, counted
 from netc.frontends.caffe.binary.decode import Decoder, Parts
@@ -13,6 +13,9 @@ from netc.frontends.caffe.binary.dialects import Dialect, Evidence, guess, named
 from netc.frontends.caffe.binary.prototxt_text import as_written, text_of
 from netc.weights.file_type import expect, map_file
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NET = {1: "name", 3: "input", 4: "input_dim", 5: "force_backward", 8: "input_shape"}
 """Fields of NetParameter other than layers, which are the same in all forks."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
-from netc.diagnostics import Diagnostic
 from netc.frontends.caffe.forks.fields import KNOWN, called
 from netc.schema import caffe, descriptor, private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from netc.diagnostics import Diagnostic
 
 MOST_OWNERS = 3
 """A field name that occurs in more messages than this is too common for a hint."""

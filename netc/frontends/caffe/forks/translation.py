@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.frontends.caffe.forks.fields import KNOWN, SHAPING, called
 from netc.frontends.caffe.forks.layer_types import NAMESAKES
 from netc.ir.fields import Fields
 from netc.schema import LISTED, defaults, descriptor, is_bvlc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
 from netc.schema import descriptor, is_repeated
 from netc.text import Message, Scalar
 from netc.text.values import FaultError, Value, converter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class FieldValues(dict[str, Any]):

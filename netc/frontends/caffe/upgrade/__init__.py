@@ -31,12 +31,16 @@ Codes, each reported once with the number of occurrences:
 
 from __future__ import annotations
 
-from netc.diagnostics import Report
+from typing import TYPE_CHECKING
+
 from netc.frontends.caffe.upgrade import batch_norm, deprecated, inputs, transforms, v0, v1
 from netc.frontends.caffe.upgrade.edits import word
 from netc.frontends.caffe.upgrade.findings import Findings
 from netc.frontends.caffe.upgrade.solver import is_solver_tree, upgrade_settings
 from netc.text import Message, Scalar, Tree
+
+if TYPE_CHECKING:
+    from netc.diagnostics import Report
 
 __all__ = ["is_solver_tree", "upgrade_net", "upgrade_solver", "upgrade_tree"]
 

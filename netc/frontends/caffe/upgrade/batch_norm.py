@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netc.frontends.caffe.upgrade.edits import respelled, word
-from netc.frontends.caffe.upgrade.findings import Findings
 from netc.text import Message, Scalar
 from netc.text.literals import real
+
+if TYPE_CHECKING:
+    from netc.frontends.caffe.upgrade.findings import Findings
 
 NOTE = "the three blobs of BatchNorm are statistics, which are not learned"
 

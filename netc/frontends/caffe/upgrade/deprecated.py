@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from netc.frontends.caffe.upgrade.findings import Findings
-from netc.text import Message
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netc.frontends.caffe.upgrade.findings import Findings
+    from netc.text import Message
 
 RENAMED = {"concat_param": {"concat_dim": "axis"}, "slice_param": {"slice_dim": "axis"}}
 """By message: the old and the new name."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from netc.text import Field, Message, Scalar
 from netc.text.literals import unquote
 from netc.text.tree import split_lead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def word(value: Scalar | Message) -> str | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from netc.frontends.caffe.upgrade.edits import respelled, single, substitute
-from netc.frontends.caffe.upgrade.findings import Findings
 from netc.text import Field, Message, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netc.frontends.caffe.upgrade.findings import Findings
 
 FIELDS = ("input", "input_shape", "input_dim")
 LAYERS = ("layer", "layers")

@@ -5,10 +5,14 @@ Other fields of the first version (`train_net`, `test_net`, `solver_mode: 1`) ar
 
 from __future__ import annotations
 
-from netc.diagnostics import Span
+from typing import TYPE_CHECKING
+
 from netc.frontends.caffe.upgrade.edits import respelled, word
-from netc.frontends.caffe.upgrade.findings import Findings
-from netc.text import Message
+
+if TYPE_CHECKING:
+    from netc.diagnostics import Span
+    from netc.frontends.caffe.upgrade.findings import Findings
+    from netc.text import Message
 
 TYPES = {
     "SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",

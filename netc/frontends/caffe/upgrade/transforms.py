@@ -5,11 +5,15 @@ As in UpgradeNetDataTransformation, only for V1 layers; in a `layer`, Caffe igno
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netc.frontends.caffe.upgrade.edits import first_word, message_of, substitute
-from netc.frontends.caffe.upgrade.findings import Findings
 from netc.layers import layer_classes
 from netc.schema import caffe
-from netc.text import Message
+
+if TYPE_CHECKING:
+    from netc.frontends.caffe.upgrade.findings import Findings
+    from netc.text import Message
 
 FIELDS = ("scale", "mean_file", "crop_size", "mirror")
 SOURCES = frozenset(

@@ -7,8 +7,8 @@ directly.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from netc.diagnostics import Span
 from netc.frontends.caffe.upgrade.edits import (
     comments,
     expand,
@@ -20,9 +20,12 @@ from netc.frontends.caffe.upgrade.edits import (
     substitute,
     word,
 )
-from netc.frontends.caffe.upgrade.findings import Findings
 from netc.frontends.caffe.upgrade.v1 import types
 from netc.text import Field, Message, Scalar
+
+if TYPE_CHECKING:
+    from netc.diagnostics import Span
+    from netc.frontends.caffe.upgrade.findings import Findings
 
 _V1 = {"conv": "CONVOLUTION", "images": "IMAGE_DATA", "innerproduct": "INNER_PRODUCT", "pool": "POOLING"}
 _SAME = (

@@ -7,15 +7,19 @@ are repaired and reported.
 
 from __future__ import annotations
 
-from collections.abc import Container
 from functools import cache
+from typing import TYPE_CHECKING
 
 from netc.frontends.caffe.forks.layer_types import V1_TYPES
 from netc.frontends.caffe.upgrade.edits import expand, respelled, single, substitute, word
-from netc.frontends.caffe.upgrade.findings import Findings
 from netc.layers import registry
 from netc.schema import descriptor
 from netc.text import Field, Message, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from netc.frontends.caffe.upgrade.findings import Findings
 
 SPEC = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
 """Fields with one value per blob, and their names in `param`, in the order in which Caffe prints them."""

@@ -6,10 +6,10 @@ import dataclasses
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from netc.training.solver.parameters import SolverParameters
-
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from netc.training.solver.parameters import SolverParameters
 
     Tensors = list[Tensor]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from netc.training.solver.update_rules._base import UpdateRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _BY_TYPE: dict[str, type[UpdateRule]] = {}
 R = TypeVar("R", bound=type[UpdateRule])
