@@ -93,10 +93,12 @@ def batches_for(deploy: Path) -> list[Array]:
 
     graph = open_net(deploy).graph
     try:
-        steps = preprocess.find(graph, deploy)
+        steps = preprocess.find_preprocess(graph, deploy)
     except NetcError:  # its mean file does not exist
         gray = (graph.shape(graph.inputs[0]) or ())[1] == 1
-        steps = preprocess.find(graph, deploy, PreprocessOptions(mean=(120.0,) if gray else (104.0, 117.0, 123.0)))
+        steps = preprocess.find_preprocess(
+            graph, deploy, PreprocessOptions(mean=(120.0,) if gray else (104.0, 117.0, 123.0))
+        )
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.png"
         china = cv2.imread(str(photographs()[0]))

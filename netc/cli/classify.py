@@ -40,7 +40,7 @@ def command(
     shapes, flags = parse_shapes(shape), parse_preprocessing(**preprocessing)
     from netc.conversion.classify import classify
 
-    found = classify(images, model, weights, labels=labels, top=top, blob=blob, told=flags, shapes=shapes)
+    found = classify(images, model, weights, labels=labels, top=top, blob=blob, preprocessing=flags, shapes=shapes)
     if style == "json":
         rows = [{"image": image, "classes": [asdict(one) for one in best]} for image, best in zip(images, found)]
         click.echo(json.dumps(rows, indent=2))

@@ -74,7 +74,7 @@ def command(
         half=half,  # type: ignore[arg-type]
         scores=scores,
         input_stage=input_stage,
-        told=preprocessing,
+        preprocessing=preprocessing,
         shapes=shapes,
         misfits="skip" if allow_mismatch else "reshape" if reshape else "refuse",
         dialect=dialect,

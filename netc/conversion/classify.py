@@ -1,4 +1,4 @@
-"""Classes of pictures, most likely first."""
+"""Classifies images: the most likely classes first."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netc.compiler import weighted
-from netc.conversion import preprocess as preprocessing
-from netc.conversion.embedded_net import described
+from netc.conversion.embedded_net import net_source
 from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
+from netc.conversion.preprocess import find_preprocess
 from netc.diagnostics import NetcError, counted
 from netc.passes.drop_losses import drop_losses
 from netc.text import read_source
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from netc.passes.arrays import Array
 
 BATCH = 16
-"""Pictures that are run at once."""
+"""Images in one forward pass."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """One class of a picture."""
+    """One class of an image with its score."""
 
     index: int
     name: str
@@ -46,19 +46,19 @@ def classify(
     labels: str | Path | None = None,
     top: int = 5,
     blob: str | None = None,
-    told: PreprocessOptions | None = None,
+    preprocessing: PreprocessOptions | None = None,
     shapes: Mapping[str, Shape] | None = None,
 ) -> list[list[Guess]]:
-    """For each picture its `top` classes, best first, by the scores in `blob` (default: the net's only output).
+    """Return the `top` classes of each image, best first, by the scores in `blob` (default: the only output).
 
     Raises NetcError for files that cannot be read, and for a net with several outputs where none is named.
     """
-    held = described(model)
-    net = open_net(held.source, weights or held.weights, shapes={**(held.shapes or {}), **(shapes or {})})
+    found = net_source(model)
+    net = open_net(found.source, weights or found.weights, shapes={**(found.shapes or {}), **(shapes or {})})
     plain = weighted(net)
     graph = drop_losses(plain)
     net = net if graph is plain else net_of(graph)
-    steps = preprocessing.find(graph, held.source, told)
+    steps = find_preprocess(graph, found.source, preprocessing)
     names = [] if labels is None else read_labels(labels)
     output = blob or _only(net.outputs)
     guesses = []
@@ -71,7 +71,7 @@ def classify(
 
 
 def read_labels(path: str | Path) -> list[str]:
-    """The names of classes, one a line, in the order of their numbers. Raises NetcError E001."""
+    """Return the names of classes, one per line, in the order of their indices. Raises NetcError E001."""
     lines = read_source(path).text.split("\n")
     return [line.strip() for line in (lines[:-1] if not lines[-1] else lines)]
 
@@ -87,7 +87,7 @@ def _only(outputs: Sequence[str]) -> str:
 
 def _check_labels(names: Sequence[str], classes: int, path: str | Path | None) -> None:
     if names and len(names) != classes:
-        raise NetcError(f"`{path}` names {counted(len(names), 'class')}, the net gives {classes}", code="E100")
+        raise NetcError(f"`{path}` names {counted(len(names), 'class')}, the net has {classes} outputs", code="E100")
 
 
 def _best(scores: Array, names: Sequence[str], top: int) -> list[Guess]:

@@ -1,4 +1,4 @@
-"""`convert`: a net with its weights, in the form that others run."""
+"""`convert`: writes a net with its weights for other programs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.compiler import weighted
-from netc.conversion import preprocess as preprocessing
-from netc.conversion.embedded_net import described
+from netc.conversion.embedded_net import net_source
 from netc.conversion.models import Files, Misfits, WeightFiles, open_net, weight_files
-from netc.conversion.preprocess import Preprocess, PreprocessOptions
+from netc.conversion.preprocess import Preprocess, PreprocessOptions, find_preprocess, write_sidecar
 from netc.conversion.writers import SUFFIXES, WRITERS, ExportOptions, Format, Half
 from netc.diagnostics import Diagnostic, NetcError, Source, counted
 from netc.layers.cross_entropy import SoftmaxWithLoss
@@ -31,9 +30,9 @@ class Converted:
     """What `convert` wrote."""
 
     files: tuple[Path, ...]
-    """The model first, then what belongs to it: weights, the sidecar."""
+    """The model first, then its weights and sidecar."""
     preprocess: Preprocess | None = None
-    """What a picture goes through before the model; None where the files do not tell, or it takes no pictures."""
+    """The preprocessing of images; None where the files do not define it, or the model has no input of images."""
     warnings: tuple[Diagnostic, ...] = ()
 
 
@@ -47,33 +46,35 @@ def convert(
     half: Half | None = None,
     input_stage: bool = False,
     scores: bool = False,
-    told: PreprocessOptions | None = None,
+    preprocessing: PreprocessOptions | None = None,
     shapes: Mapping[str, Shape] | None = None,
     misfits: Misfits = "refuse",
     dialect: str | None = None,
 ) -> Converted:
     """Write the test net of a prototxt, with weights, as `to`:
 
-    `safetensors`, `pt`: the state_dict of `netc.load(...)`; `caffe`: a .prototxt and the .caffemodel beside it; `py`: a
-    module in plain torch and its weights as safetensors beside it; `onnx`, any batch; `pt2`: torch.export, any batch.
+    `safetensors`, `pt`: the state_dict of `netc.load(...)`; `caffe`: a .prototxt and the .caffemodel next to it; `py`:
+    a plain torch module, its weights as safetensors next to it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
-    A .caffemodel in the place of the prototxt gives the net that stands in it, read as `dialect` where that is told.
-    Losses are left out of models that run elsewhere; with `scores` a Softmax stands in the place of a SoftmaxWithLoss.
-    A JSON file beside the model tells what a picture goes through before it, where the files say so. Raises NetcError,
-    among them E801 for a layer that the format has no word for.
+    A .caffemodel in place of the prototxt is read as the net in it, in `dialect` if that is given.
+    Losses are left out of models that run elsewhere; with `scores` a Softmax replaces a SoftmaxWithLoss.
+    A JSON file next to the model describes the preprocessing where the files define it. Raises NetcError,
+    among them E801 for a layer that the format cannot express.
     """
-    options = ExportOptions(fold, half, input_stage, scores, told or PreprocessOptions(), dialect)
-    held = described(net, dialect)
-    read_files = weight_files(held, weights)
-    opened = open_net(held.source, read_files, shapes={**(held.shapes or {}), **(shapes or {})}, misfits=misfits)
+    options = ExportOptions(fold, half, input_stage, scores, preprocessing or PreprocessOptions(), dialect)
+    described = net_source(net, dialect)
+    read_files = weight_files(described, weights)
+    opened = open_net(
+        described.source, read_files, shapes={**(described.shapes or {}), **(shapes or {})}, misfits=misfits
+    )
     model = _passed(weighted(opened), to, options)
-    found, warnings = _preprocess(model, held.source, options)
-    warnings = (*held.notes, *_offered(opened.graph, to, options), *_unfilled(model, read_files), *warnings)
+    found, warnings = _preprocess(model, described.source, options)
+    warnings = (*described.notes, *_offered(opened.graph, to, options), *_unfilled(model, read_files), *warnings)
     target = _target(Path(output), to)
     files = WRITERS[to](model, opened, target, options, found)
     if found is not None:
         sidecar = target.with_suffix(".json")
-        preprocessing.write_sidecar(sidecar, {"model": target.name, "net": model.name, **found.plain()})
+        write_sidecar(sidecar, {"model": target.name, "net": model.name, **found.plain()})
         files = (*files, sidecar)
     return Converted(files, found, warnings)
 
@@ -101,8 +102,8 @@ def _offered(graph: Graph, to: Format, options: ExportOptions) -> tuple[Diagnost
     losses = [node.name for node in graph.nodes if isinstance(node.layer, SoftmaxWithLoss)]
     if options.scores or not losses or to not in ("py", "onnx", "pt2"):
         return ()
-    message = f"the loss `{losses[-1]}` is left out: the model gives what it reads, not probabilities"
-    return (Diagnostic("W804", message, help="`--scores` puts a Softmax in its place"),)
+    message = f"the loss `{losses[-1]}` is left out: the model returns its bottom, not probabilities"
+    return (Diagnostic("W804", message, help="`--scores` replaces it with a Softmax"),)
 
 
 def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:
@@ -116,11 +117,11 @@ def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:
 def _preprocess(
     model: Graph, net: str | Path | Source, options: ExportOptions
 ) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
-    """The preprocessing; what is wrong with it is only a warning where nobody asked for it."""
+    """The preprocessing; a fault is only a warning unless an option asks for it."""
     try:
-        return preprocessing.find(model, net, options.told), ()
+        return find_preprocess(model, net, options.preprocessing), ()
     except NetcError as error:
-        if options.input_stage or options.told != PreprocessOptions():
+        if options.input_stage or options.preprocessing != PreprocessOptions():
             raise
         missing = tuple(d for d in error.diagnostics if d.code != "E802")
         return None, tuple(Diagnostic("W801", d.message, d.span, d.notes, d.help) for d in missing)

@@ -1,4 +1,4 @@
-"""Nets without a prototxt: what stands in the weights file itself, with shapes for what its data layers would give."""
+"""Nets without a prototxt: the definition in the weights file, with shapes for the tops of its data layers."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Described:
-    """A net, wherever it stood."""
+class NetSource:
+    """The definition of a net, from a prototxt or a weights file."""
 
     source: str | Path | Source
-    """A prototxt's path, or the text that was rebuilt."""
+    """The path of a prototxt, or the text rebuilt from a weights file."""
     weights: Path | None = None
     """The file that the net was in."""
     shapes: Mapping[str, Shape] | None = None
-    """Of the tops of data layers, as far as file and blobs tell them."""
+    """Shapes of the tops of data layers, where they follow from the file."""
     notes: tuple[Diagnostic, ...] = ()
     parsed: Weights | None = None
     """The contents of `weights`."""
 
 
-def described(net: str | Path | Source, dialect: str | None = None) -> Described:
+def net_source(net: str | Path | Source, dialect: str | None = None) -> NetSource:
     """The net of a prototxt, or of the .caffemodel that it stands in, read as `dialect` instead of the guessed one.
 
     Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that does not exist.
     """
     definition = read_net(net, dialect=dialect)
     if definition.weights_file is None:
-        return Described(net)
+        return NetSource(net)
     notes = tuple(d for d in definition.report.diagnostics if d.code == "W803")
-    return Described(definition.source, definition.weights_file, _shapes(definition), notes, definition.weights)
+    return NetSource(definition.source, definition.weights_file, _shapes(definition), notes, definition.weights)
 
 
 def _shapes(definition: NetDefinition) -> dict[str, Shape]:
-    """Shapes of data layers' tops: from their parameters, and channels from the blobs of who reads them."""
+    """Shapes of data layers' tops: from their parameters, and channels from the blobs of their readers."""
     if definition.report.errors or definition.weights is None:
         return {}
     graph, _ = compiler.checked_graph(definition, State())
@@ -68,7 +68,7 @@ def _shapes(definition: NetDefinition) -> dict[str, Shape]:
 
 
 def _completed(graph: Graph, top: str, reader: Node | None, weight: Shape | None) -> Shape | None:
-    """The shape of a data layer's top, None where it cannot be told."""
+    """The shape of a data layer's top, None where it is unknown."""
     shape = graph.shape(top)
     if shape is None or (len(shape) == 4 and not all(map(known, shape[2:]))):
         return None
@@ -78,7 +78,7 @@ def _completed(graph: Graph, top: str, reader: Node | None, weight: Shape | None
 
 
 def _channels(reader: Node, weight: Shape, plane: int) -> int:
-    """How many channels a layer reads, told by its weight."""
+    """The number of channels that a layer reads, from the shape of its weight."""
     layer = reader.layer
     if isinstance(layer, Convolution) and len(weight) > 1:
         return weight[1] * layer.group
@@ -94,11 +94,11 @@ def write_prototxt(
     dialect: str | None = None,
     shapes: Mapping[str, Shape] | None = None,
 ) -> tuple[Diagnostic, ...]:
-    """Write the prototxt of the net in a weights file, in today's format; gives what is to be said of it.
+    """Write the prototxt of the net in a weights file, in the current format; return notes about it.
 
-    Data layers whose shapes are known, from the file or from `shapes`, become inputs. Raises NetcError as `described`.
+    Data layers whose shapes are known, from the file or from `shapes`, become inputs. Raises NetcError as `net_source`.
     """
-    found = described(weights, dialect)
+    found = net_source(weights, dialect)
     if not isinstance(found.source, Source):
         raise NetcError(f"`{weights}` is not a Caffe weights file", code="E402")
     tree, _ = read_tree(found.source)

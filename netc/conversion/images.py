@@ -1,4 +1,4 @@
-"""Pictures -> a batch, as Caffe's data layers make it in test."""
+"""Images -> a batch, as Caffe's data layers make it in the TEST phase."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.conversion.preprocess import Preprocess, centre
+from netc.conversion.preprocess import Preprocess, center_crop
 from netc.data.images import Image, decode, flags, resize
 from netc.diagnostics import NetcError
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 
 def batch_of(paths: Iterable[str | Path], steps: Preprocess) -> Array:
-    """The pictures as (n, c, h, w) float32. Raises NetcError E505 for a file that is no picture."""
+    """Return images as (n, c, h, w) float32. Raises NetcError E505 for a file that is not an image."""
     return np.stack([prepared(read(path, steps), steps) for path in paths])
 
 
 def read(path: str | Path, steps: Preprocess) -> Image:
-    """A picture's planes, blue first, of the size of the net's input, as bytes. Raises NetcError E505."""
+    """Read the planes of an image, blue first, in the size of the net's input, as bytes. Raises NetcError E505."""
     flag = flags(color=steps.order != "gray", gray=steps.order == "gray")
     try:
-        picture = decode(memoryview(Path(path).read_bytes()), flag)
+        image = decode(memoryview(Path(path).read_bytes()), flag)
     except OSError as error:
         raise NetcError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}", code="E505") from None
     except ValueError as error:
         raise NetcError(f"`{path}`: {error}", code="E505") from None
-    return centre(resize(picture, steps.resize or steps.crop), steps.crop)
+    return center_crop(resize(image, steps.resize or steps.crop), steps.crop)
 
 
-def prepared(picture: Image, steps: Preprocess) -> Array:
-    """What the net is fed of a picture's planes: in its order, without the mean, scaled."""
-    planes = picture[::-1] if steps.order == "rgb" else picture
+def prepared(image: Image, steps: Preprocess) -> Array:
+    """Return the input of the net from the planes of an image: reordered, mean subtracted, scaled."""
+    planes = image[::-1] if steps.order == "rgb" else image
     values: Array = planes.astype(np.float32)
     if steps.mean is not None:
-        values -= centre(steps.mean, steps.crop)
+        values -= center_crop(steps.mean, steps.crop)
     values *= np.float32(steps.scale)
     return values

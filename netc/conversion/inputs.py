@@ -1,4 +1,4 @@
-"""What a net is fed, from a file."""
+"""Reads the inputs of a net from a file."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def read_inputs(
     try:
         loaded = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise NetcError(f"`{file}` is no .npy or .npz of arrays: {error}", code="E402") from None
+        raise NetcError(f"`{file}` is not a .npy or .npz file of arrays: {error}", code="E402") from None
     if not isinstance(loaded, np.ndarray):
         return {name: loaded[name] for name in loaded.files}
     names = next((list(r.inputs) for side in sides if (r := open_runner(side, weights, shapes)).inputs), [])
     if len(names) != 1:
         raise NetcError(
-            f"the net has {counted(len(names), 'input')}, `{file}` holds one array", code="E302", help="give a .npz"
+            f"the net has {counted(len(names), 'input')}, `{file}` has one array", code="E302", help="pass a .npz file"
         )
     return {names[0]: loaded}

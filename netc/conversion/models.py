@@ -1,4 +1,4 @@
-"""A net with the weights of whatever file, as a graph with arrays, and back."""
+"""A net with weights from any file, as a graph with arrays, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from netc import compiler
-from netc.conversion.embedded_net import Described, described
+from netc.conversion.embedded_net import NetSource, net_source
 from netc.diagnostics import NetcError, Source, counted, did_you_mean
 from netc.ir.dims import Shape, text
 from netc.runtime.net_weights import copy_weights, named_blobs
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Files = str | Path | Sequence[str | Path]
 
 
-def listed(files: Files | None) -> list[Path]:
+def as_paths(files: Files | None) -> list[Path]:
     """One file or several, as a list."""
     if files is None:
         return []
@@ -38,8 +38,8 @@ def listed(files: Files | None) -> list[Path]:
 
 
 Misfits = Literal["refuse", "skip", "reshape"]
-"""What happens to layers of a file whose blobs have other shapes: an error; they start afresh; or, where the counts are
-equal (a fully connected layer and a convolution), the numbers are read in the net's shape."""
+"""What happens to layers of a file whose blobs have other shapes: an error; they keep their fillers; or, where the
+counts are equal (a fully connected layer and a convolution), the numbers are read in the net's shape."""
 
 
 class WeightFiles:
@@ -48,7 +48,7 @@ class WeightFiles:
     def __init__(self, files: Files | None, parsed: Mapping[str, Weights] | None = None) -> None:
         """`parsed` holds the contents of files that are parsed already, by path. Raises NetcError."""
         held = parsed or {}
-        self.files = listed(files)
+        self.files = as_paths(files)
         self.states = {str(f): s for f in self.files if str(f) not in held and (s := read_state(f)) is not None}
         """The files that are a state_dict."""
         self.blobs = {str(f): held.get(str(f)) or read(f) for f in self.files if str(f) not in self.states}
@@ -74,11 +74,11 @@ def open_net(
 ) -> Net:
     """The test net of a prototxt, with weights of .caffemodel, HDF5, safetensors or .pt files.
 
-    A .caffemodel in the prototxt's place gives the net that stands in it, with its weights unless others are given.
+    A .caffemodel in place of the prototxt is read as the net in it, with its weights unless others are given.
     A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
     from `seed`. Raises NetcError.
     """
-    found = described(net, dialect)
+    found = net_source(net, dialect)
     net, shapes = found.source, {**(found.shapes or {}), **(shapes or {})}
     files = weights if isinstance(weights, WeightFiles) else weight_files(found, weights)
     if misfits == "refuse":
@@ -92,7 +92,7 @@ def open_net(
     return opened
 
 
-def weight_files(net: Described, weights: Files | None = None) -> WeightFiles:
+def weight_files(net: NetSource, weights: Files | None = None) -> WeightFiles:
     """The weights files of a net: those given, else the one that the net is in. Raises NetcError."""
     parsed = {str(net.weights): net.parsed} if net.weights and net.parsed else {}
     return WeightFiles(weights or net.weights, parsed)
@@ -108,7 +108,7 @@ def _loaded(
 
 
 _MISFIT_HELP = (
-    "`--allow-mismatch` starts such layers afresh, `--reshape` reads equally many numbers in the net's shape, "
+    "`--allow-mismatch` keeps the fillers of such layers, `--reshape` reads equally many numbers in the net's shape, "
     "`netc weights FILE NET` lists all"
 )
 
@@ -128,12 +128,12 @@ def _copy(net: Net, file: str, blobs: Weights, misfits: Misfits) -> None:
 
 
 def read_state(path: Path) -> dict[str, Tensor] | None:
-    """The state_dict in a .pt or safetensors file, told by its content; None for other files. Raises NetcError E402."""
+    """The state_dict in a .pt or safetensors file, by its content; None for other files. Raises NetcError E402."""
     try:
         with path.open("rb") as file:
             head = file.read(9)
     except OSError:
-        return None  # whoever reads weights says what is wrong with it
+        return None  # the reader of weights reports what is wrong with it
     if head[:2] == b"PK" and _is_archive(path):
         return _torch_file(path)
     if len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
@@ -144,7 +144,7 @@ def read_state(path: Path) -> dict[str, Tensor] | None:
 def _is_archive(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # raised, not told, of an archive that claims to span disks
+    except zipfile.BadZipFile:  # raised for an archive that claims to span disks
         return True
 
 
@@ -154,14 +154,14 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:
             packed = any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist())
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what torch thinks of the file: it is told below
+            warnings.simplefilter("ignore")  # torch's about the file: the error is reported below
             found = None if packed else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise NetcError(f"`{path}` is no state_dict of tensors", code="E402", notes=[_first_line(error)]) from None
+        raise NetcError(f"`{path}` is not a state_dict of tensors", code="E402", notes=[_first_line(error)]) from None
     if packed:
-        raise NetcError(f"`{path}` is a packed archive: torch writes none", code="E402")
+        raise NetcError(f"`{path}` is a compressed archive: torch does not write such files", code="E402")
     if not isinstance(found, Mapping) or not all(_plain(value) for value in found.values()):
-        raise NetcError(f"`{path}` holds something else than tensors by name", code="E402")
+        raise NetcError(f"`{path}` has values other than tensors", code="E402")
     return {str(name): value for name, value in found.items()}
 
 
@@ -178,7 +178,7 @@ def _safetensors_file(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # its own, and those of torch for a type or a shape that it does not have
-        raise NetcError(f"`{path}` is no sound safetensors file", code="E403", notes=[_first_line(error)]) from None
+        raise NetcError(f"`{path}` is not a valid safetensors file", code="E403", notes=[_first_line(error)]) from None
 
 
 def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
@@ -186,7 +186,7 @@ def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
     own = net.state_dict(keep_vars=True)
     for name in state:
         if name not in own:
-            raise NetcError(f"`{source}` has `{name}`, the net has not", code="E306", help=did_you_mean(name, own))
+            raise NetcError(f"`{source}` has `{name}`, the net does not", code="E306", help=did_you_mean(name, own))
     missing = [name for name in own if name not in state]
     if missing:
         raise NetcError(

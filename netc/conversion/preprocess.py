@@ -1,4 +1,4 @@
-"""What a picture goes through before a net: found beside the net, or told; and the sidecar that keeps it."""
+"""The preprocessing of images before a net: from its files or from options; and the sidecar that records it."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     from netc.passes.arrays import Array
 
 Order = Literal["bgr", "rgb", "gray"]
-NEIGHBOURS = ("train_val.prototxt", "train_test.prototxt", "train.prototxt")
-"""Files beside a deploy.prototxt that say what its net was trained on, by Caffe's convention."""
+TRAINING_FILES = ("train_val.prototxt", "train_test.prototxt", "train.prototxt")
+"""Files next to a deploy.prototxt that describe the training data, by Caffe's convention."""
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocess:
-    """Decode, resize, cut the middle out, put the colours in order, take the mean away, scale."""
+    """Decode, resize, crop the center, order the channels, subtract the mean, scale."""
 
     input: str
     """The blob that is fed."""
     crop: tuple[int, int]
-    """Height and width of what is cut out: the input's."""
+    """Height and width of the center crop: those of the input."""
     order: Order = "bgr"
-    """What stands first in the input; Caffe's pictures are BGR."""
+    """The order of channels in the input; Caffe's images are BGR."""
     resize: tuple[int, int] | None = None
-    """Height and width before the cut; None resizes to `crop` itself."""
+    """Height and width before the crop; None resizes to `crop` itself."""
     mean: Array | None = None
-    """(1, 1, 1), (c, 1, 1) or (c, h, w) in the input's order; a picture may have the size before the cut."""
+    """(1, 1, 1), (c, 1, 1) or (c, h, w) in the input's order; a mean image may have the size before the crop."""
     scale: float = 1.0
 
     @property
     def stage(self) -> InputStage:
-        """The part behind the cut, for an exported model."""
-        mean = np.zeros((1, 1, 1), np.float32) if self.mean is None else centre(self.mean, self.crop)
+        """The part after the crop, for an exported model."""
+        mean = np.zeros((1, 1, 1), np.float32) if self.mean is None else center_crop(self.mean, self.crop)
         return InputStage(self.order == "bgr", np.asarray(mean, np.float32), self.scale)
 
     def plain(self) -> dict[str, Any]:
-        """The sidecar's values; the mean of a picture is its channels' mean, as many numbers as there are colours."""
+        """The sidecar's values; a mean image is reduced to the mean of each channel."""
         mean = None if self.mean is None else [round(float(m), 6) for m in self.mean.mean((1, 2))]
         resize = list(self.resize or self.crop)
         return {
@@ -61,14 +61,14 @@ class Preprocess:
             "interpolation": "bilinear",
             "crop": list(self.crop),
             "mean": mean,
-            "mean_picture": self.mean is not None and self.mean.shape[1:] != (1, 1),
+            "mean_image": self.mean is not None and self.mean.shape[1:] != (1, 1),
             "scale": self.scale,
         }
 
 
 @dataclass(frozen=True)
 class PreprocessOptions:
-    """What flags say; None leaves it to the files."""
+    """Settings that override those of the files; None keeps the files'."""
 
     mean: str | Sequence[float] | None = None
     """Numbers, or a .binaryproto or .npy file."""
@@ -77,34 +77,39 @@ class PreprocessOptions:
     resize: tuple[int, int] | None = None
 
 
-def centre(picture: Array, size: tuple[int, int]) -> Array:
-    """The middle of planes (c, h, w), its corner rounded down as in Caffe; numbers stay. Raises NetcError E505."""
-    _, h, w = picture.shape
+def center_crop(image: Array, size: tuple[int, int]) -> Array:
+    """The center of planes (c, h, w), its corner rounded down as in Caffe. Raises NetcError E505.
+
+    A mean per channel, (c, 1, 1), is returned unchanged.
+    """
+    _, h, w = image.shape
     if (h, w) == (1, 1):
-        return picture
+        return image
     top, left = (h - size[0]) // 2, (w - size[1]) // 2
     if top < 0 or left < 0:
-        raise NetcError(f"a picture of {h}x{w} is smaller than the cut of {size[0]}x{size[1]}", code="E505")
-    return picture[:, top : top + size[0], left : left + size[1]]
+        raise NetcError(f"an image of {h}x{w} is smaller than the crop of {size[0]}x{size[1]}", code="E505")
+    return image[:, top : top + size[0], left : left + size[1]]
 
 
-def find(graph: Graph, path: str | Path | Source, told: PreprocessOptions | None = None) -> Preprocess:
-    """The preprocessing of a net's first input of pictures.
+def find_preprocess(graph: Graph, path: str | Path | Source, options: PreprocessOptions | None = None) -> Preprocess:
+    """Return the preprocessing of a net's first input of images.
 
-    Flags come first, then the `transform_param` of the net's own data layer, then that of the training net beside it.
-    Raises NetcError E802 where the net takes no pictures, E401 and others for a mean that cannot be read.
+    Options come first, then the `transform_param` of the net's own data layer, then that of the training net next to
+    it. Raises NetcError E802 where the net has no input of images, E401 and others for a mean that cannot be read.
     """
-    told = told or PreprocessOptions()
+    options = options or PreprocessOptions()
     made = _bare(graph)
     fields = next((found for file in _candidates(path) if (found := _data_layer(file))), None)
     if fields is not None:
-        made = _from_layer(made, fields, use_mean=told.mean is None)
-    mean = made.mean if told.mean is None else _told_mean(told.mean)
-    made = replace(made, mean=mean, order=made.order if told.order is None or made.order == "gray" else told.order)
-    resize = told.resize or made.resize
+        made = _from_layer(made, fields, use_mean=options.mean is None)
+    mean = made.mean if options.mean is None else _given_mean(options.mean)
+    made = replace(
+        made, mean=mean, order=made.order if options.order is None or made.order == "gray" else options.order
+    )
+    resize = options.resize or made.resize
     if resize is None and mean is not None and mean.shape[1:] != (1, 1):
-        resize = (mean.shape[1], mean.shape[2])  # a mean picture has the size that the net's pictures had
-    return replace(made, scale=made.scale if told.scale is None else told.scale, resize=resize)
+        resize = (mean.shape[1], mean.shape[2])  # a mean image has the size of the training images
+    return replace(made, scale=made.scale if options.scale is None else options.scale, resize=resize)
 
 
 def _bare(graph: Graph) -> Preprocess:
@@ -114,13 +119,15 @@ def _bare(graph: Graph) -> Preprocess:
             order: Order = "gray" if shape[1] == 1 else "bgr"
             return Preprocess(graph.values[name].blob, (shape[2], shape[3]), order)
     shapes = ", ".join(f"{graph.values[name].blob}{text(graph.shape(name))}" for name in graph.inputs)
-    raise NetcError("the net takes no pictures of one or three colours", code="E802", notes=[f"inputs: {shapes}"])
+    raise NetcError(
+        "the net has no input of images with one or three channels", code="E802", notes=[f"inputs: {shapes}"]
+    )
 
 
 def _candidates(path: str | Path | Source) -> list[Path | Source]:
     own = path if isinstance(path, Source) else Path(path)
     folder = Path(own.name if isinstance(own, Source) else own).parent
-    return [own, *(folder / name for name in NEIGHBOURS)]
+    return [own, *(folder / name for name in TRAINING_FILES)]
 
 
 def _data_layer(path: Path | Source) -> Node | None:
@@ -154,22 +161,22 @@ def _mean_file(name: str, node: Node) -> Array:
     found, _ = paths.find(name, node.origin.file)
     if not found.exists():
         raise NetcError(
-            f"the mean file `{name}` is not here",
+            f"the mean file `{name}` does not exist",
             code="E401",
             span=node.origin.span("mean_file"),
-            help="give the mean: `--mean 104,117,123` or `--mean mean.binaryproto`",
+            help="pass the mean: `--mean 104,117,123` or `--mean mean.binaryproto`",
         )
     return _read_mean(found)
 
 
-def _told_mean(mean: str | Sequence[float]) -> Array:
+def _given_mean(mean: str | Sequence[float]) -> Array:
     if isinstance(mean, str):
         return _read_mean(Path(mean))
     return np.reshape(np.array(mean, np.float32), (-1, 1, 1))
 
 
 def _read_mean(path: Path) -> Array:
-    """A mean of a file as (c, h, w): a .npy, or a BlobProto."""
+    """Read a mean as (c, h, w): a .npy, or a BlobProto."""
     if path.suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
@@ -186,6 +193,6 @@ def _read_mean(path: Path) -> Array:
 
 
 def write_sidecar(path: Path, values: Mapping[str, Any]) -> None:
-    """Write the JSON file that stands beside a model."""
+    """Write the JSON file next to a model."""
     with atomic_write(path) as file:
         file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace"))

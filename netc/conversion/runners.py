@@ -1,6 +1,6 @@
-"""Runs a net in whatever form it is, and gives every value that it can show.
+"""Runs a net in any of its forms, and returns every value that the form exposes.
 
-Values are known by the names of the net's graph (`conv1`, and `conv1.1` behind an in-place layer): netc's own net has
+Values are known by the names of the net's graph (`conv1`, and `conv1.1` after an in-place layer): netc's own net has
 them all, exported files have those of the layers that the passes left. A dump has the last value of each blob.
 """
 
@@ -33,11 +33,11 @@ class Runner(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, tuple[int, ...]]:
-        """What is fed, with its extents behind the batch; empty for a dump."""
+        """The inputs with their extents after the batch; empty for a dump."""
 
     @property
     def versions(self) -> bool:
-        """Whether names tell versions of a blob apart."""
+        """Whether names distinguish versions of a blob."""
 
     def run(self, inputs: Mapping[str, Array]) -> Values:
         """Every value that the form can show. Raises NetcError."""
@@ -45,12 +45,12 @@ class Runner(Protocol):
 
 
 def open_runner(path: str | Path, weights: Files = (), shapes: Mapping[str, Shape] | None = None) -> Runner:
-    """The form that a file holds, told by its name's end: .onnx, .py, .npz, else a prototxt."""
+    """The form of a net in a file, by its suffix: .onnx, .py, .npz, else a prototxt."""
     runners: dict[str, Any] = {".onnx": OnnxRunner, ".py": PythonRunner, ".npz": Dump}
     suffix = Path(path).suffix.lower()
     if suffix in runners:
         if not Path(path).is_file():
-            raise NetcError(f"there is no file `{path}`", code="E001")
+            raise NetcError(f"`{path}` does not exist", code="E001")
         made: Runner = runners[suffix](Path(path))
         return made
     return NetRunner(path, weights, shapes)
@@ -71,7 +71,7 @@ class NetRunner:
         """Every value of the graph."""
         missing = [name for name in self.inputs if name not in inputs]
         if missing:
-            raise NetcError(f"input `{missing[0]}` is missing", code="E302", help="give `--input`")
+            raise NetcError(f"input `{missing[0]}` is missing", code="E302", help="pass `--input`")
         tensors = [torch.from_numpy(np.array(inputs[name], np.float32)) for name in self.inputs]
         program = self.net.program(self.net.graph.inputs, self.fetches)
         with torch.no_grad():
@@ -143,13 +143,13 @@ class PythonRunner:
 
 
 def _labels(source: str) -> dict[int, str | tuple[str, ...]]:
-    """For each line with a comment of ours, the names of the values it gives."""
+    """For each line with a comment of ours, the names of its values."""
     found: dict[int, str | tuple[str, ...]] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and token.string.startswith(("# '", '# "', "# (")):
             label = ast.literal_eval("{" + token.string[2:] + "}")
             names = list(label.values() if isinstance(label, dict) else label)
-            if len(names) == 1:  # several stand in the constructor, where two layers made one module
+            if len(names) == 1:  # several are in the constructor, where two layers made one module
                 found[token.start[0]] = names[0]
     return found
 
@@ -165,7 +165,7 @@ def _inputs(source: str) -> list[tuple[str, tuple[int, ...]]]:
 
 
 class _Taps(ast.NodeTransformer):
-    """Puts a call behind every labelled line of `forward` that shows its value."""
+    """Inserts a call after every labeled line of `forward` that records its value."""
 
     def __init__(self, labels: Mapping[int, str | tuple[str, ...]]) -> None:
         self.labels = labels
@@ -200,7 +200,7 @@ class Dump:
             raise NetcError(f"`{path}` is no .npz of arrays: {error}", code="E402") from None
 
     def run(self, inputs: Mapping[str, Array]) -> Values:
-        """What the file holds."""
+        """The arrays of the file."""
         return self.values
 
 
@@ -210,12 +210,12 @@ def random_inputs(runner: Runner, batch: int, seed: int) -> Values:
     made = {}
     for name, shape in runner.inputs.items():
         if not all(isinstance(extent, int) and known(extent) for extent in shape):
-            raise NetcError(f"the shape of `{name}` is not known", code="E802", help="give `--shape` or `--input`")
+            raise NetcError(f"the shape of `{name}` is unknown", code="E802", help="pass `--shape` or `--input`")
         made[name] = generator.standard_normal((batch, *shape), dtype=np.float32)
     return made
 
 
 def _given(inputs: Mapping[str, Array], name: str) -> Array:
     if name not in inputs:
-        raise NetcError(f"input `{name}` is missing", code="E302", help="give `--input`")
+        raise NetcError(f"input `{name}` is missing", code="E302", help="pass `--input`")
     return inputs[name]

@@ -1,11 +1,11 @@
-"""Trained nets changed by command: each takes a graph with arrays and gives another.
+"""Changes to trained nets: each function takes a graph with arrays and returns another.
 
-fc_to_conv   fully connected layers become convolutions, so that larger pictures give maps of scores
-classes      another number of outputs of a layer, which then starts afresh
-drop         layers are taken out
-rename       layers get other names
-crop         what is not needed for a blob goes
-fold         BatchNorm and Scale go into the layers before them (passes/fold_batch_norm.py)
+fc_to_conv   fully connected layers become convolutions, so that larger images yield maps of scores
+classes      another number of outputs of a layer, which is then filled again
+drop         removes layers
+rename       renames layers
+crop         removes what a blob does not depend on
+fold         folds BatchNorm and Scale into the layers before them (passes/fold_batch_norm.py)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def _rebuilt(model: Graph, changed: Mapping[str, tuple[Array, ...]] | None = None) -> Graph:
-    """The model with names and shapes made anew, and other arrays for the nodes of `changed`; nodes keep their order.
+    """The model with new names and shapes, and other arrays for the nodes of `changed`; nodes keep their order.
 
     Raises NetcError where its parts no longer fit.
     """
@@ -51,7 +51,7 @@ def node_named(graph: Graph, name: str) -> Node:
 
 
 def fc_to_conv(model: Graph, names: Sequence[str] = ()) -> Graph:
-    """Inner products as convolutions: those named, else all that read a picture or the result of such a one.
+    """Inner products as convolutions: those named, else all that read an image or the output of a converted layer.
 
     The numbers stay, read as kernels: (outputs, c h w) becomes (outputs, c, h, w). Raises NetcError E805.
     """
@@ -74,7 +74,7 @@ def fc_to_conv(model: Graph, names: Sequence[str] = ()) -> Graph:
         ):
             maps.update(node.tops)
     if not maps:
-        raise NetcError("no inner product reads a picture: there is nothing to convert", code="E805")
+        raise NetcError("no inner product reads an image: there is nothing to convert", code="E805")
     return _rebuilt(model.replace(nodes=tuple(nodes)), arrays)
 
 
@@ -106,11 +106,11 @@ def classes(model: Graph, name: str, count: int, rename: str | None = None, seed
     """Layer `name` with `count` outputs, filled as its fillers say, from `seed`; perhaps under another name.
 
     A new name keeps a file of the old weights from being copied into it. Raises NetcError E805, and what no longer fits
-    behind it.
+    after it.
     """
     node = node_named(model, name)
     if not isinstance(node.layer, (InnerProduct, Convolution)):
-        raise NetcError(f"`{name}` is a `{node.layer.type}`: it has no number of outputs", code="E805")
+        raise NetcError(f"`{name}` is a `{node.layer.type}`: it has no `num_output`", code="E805")
     made = replace(node, layer=replace(node.layer, num_output=count), name=rename or name)
     nodes = tuple(made if one is node else one for one in model.nodes)
     index = model.nodes.index(node)
@@ -131,7 +131,7 @@ def _filled(graph: Graph, node: Node, seed: int | None) -> tuple[Array, ...]:
 
 
 def drop(model: Graph, names: Sequence[str]) -> Graph:
-    """The net without these layers: who read them reads what they read. Raises NetcError E805 where shapes differ."""
+    """The net without these layers: their readers read their bottoms. Raises NetcError E805 where shapes differ."""
     gone = [node_named(model, name) for name in names]
     renamed = {}
     for node in gone:
@@ -143,7 +143,9 @@ def drop(model: Graph, names: Sequence[str]) -> Graph:
         for top in node.tops:
             before, after = model.shape(node.bottoms[0]), model.shape(top)
             if before is None or after is None or differ(before, after):
-                raise NetcError(f"`{node.name}` makes {text(after)} of {text(before)}: it cannot go", code="E805")
+                raise NetcError(
+                    f"`{node.name}` has bottom {text(before)} and top {text(after)}: it cannot be removed", code="E805"
+                )
             renamed[top] = node.bottoms[0]
     kept = [node for node in model.nodes if node not in gone]
     return _rebuilt(rewired(model, kept, renamed))
@@ -165,7 +167,7 @@ def rename(model: Graph, names: Mapping[str, str]) -> Graph:
 
 
 def crop(model: Graph, blob: str) -> Graph:
-    """The net up to a blob, which becomes its only output. Raises NetcError E805 where there is no such blob."""
+    """The net up to a blob, which becomes its only output. Raises NetcError E805 where the net does not have it."""
     graph = model
     if blob not in graph.blobs:
         help = did_you_mean(blob, graph.blobs)

@@ -1,4 +1,4 @@
-"""What a weights file holds, and how that fits a net. Values are read for statistics only; torch is never imported."""
+"""The contents of a weights file, and how they fit a net. Values are read for statistics only, without torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BlobRow:
     file: Shape | None
     """Its shape in the file; None where only the net has it."""
     net: Shape | None = None
-    """Its shape in the net; None where only the file has it, or there is no net."""
+    """Its shape in the net; None where only the file has it, or without a net."""
     dtype: str = ""
     statistics: BlobStatistics | None = None
     compared: bool = False
@@ -49,7 +49,7 @@ class BlobRow:
 
     @property
     def remark(self) -> str:
-        """What statistics say is wrong: NaN, or nothing but zeros."""
+        """What is suspicious in the statistics: NaN, or only zeros."""
         found = self.statistics
         if found is None:
             return ""
@@ -62,17 +62,17 @@ class Listing:
 
     path: str
     name: str
-    """The net's name as the file gives it."""
+    """The net's name in the file."""
     rows: tuple[BlobRow, ...]
 
     @property
     def values(self) -> int:
-        """How many numbers the file holds."""
+        """The number of values in the file."""
         return sum(math.prod(row.file) for row in self.rows if row.file is not None)
 
     @property
     def fits(self) -> bool:
-        """Whether every blob of the net is in the file, in its shape (what only the file has is passed over)."""
+        """Whether every blob of the net is in the file, in its shape (blobs that only the file has are ignored)."""
         return all(row.verdict in ("", "fits", "only in the file") for row in self.rows)
 
 
@@ -132,7 +132,7 @@ class _Wanted:
         return waiting.popleft()[1] if waiting else ()
 
     def rest(self) -> list[BlobRow]:
-        """What nobody took."""
+        """The blobs that no layer of the file matched."""
         return [
             BlobRow(name, kind, index, None, shape, compared=True)
             for name, waiting in self.waiting.items()

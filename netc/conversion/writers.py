@@ -1,4 +1,4 @@
-"""The files of each format, one function a format."""
+"""Writes the files of each format, one function per format."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class ExportOptions:
     """How a net is converted."""
 
     fold: bool = False
-    """BatchNorm and Scale go into the layers before them, and dropout goes."""
+    """Fold BatchNorm and Scale into the layers before them, and remove dropout."""
     half: Half | None = None
     """Weights, and what the model computes in."""
     input_stage: bool = False
-    """ONNX and .py take RGB pictures of bytes, (n, h, w, 3)."""
+    """ONNX and .py models take RGB images of bytes, (n, h, w, 3)."""
     scores: bool = False
     """A Softmax stands where the net has a SoftmaxWithLoss."""
-    told: PreprocessOptions = field(default_factory=PreprocessOptions)
-    """What flags say of the preprocessing."""
+    preprocessing: PreprocessOptions = field(default_factory=PreprocessOptions)
+    """Settings of the preprocessing that override the files'."""
     dialect: str | None = None
     """The fork of Caffe that `caffe` is written for; None for BVLC's."""
 
@@ -57,7 +57,7 @@ def _stage(found: Preprocess | None, options: ExportOptions) -> InputStage | Non
     if not options.input_stage or found is None:
         return None
     if found.order == "gray":
-        raise NetcError("an input stage takes pictures of three colours, the net takes one", code="E802")
+        raise NetcError("an input stage takes images of three channels, the net takes one channel", code="E802")
     return found.stage
 
 
@@ -75,7 +75,7 @@ def _safetensors(
 
     state = _tensors(model, opened, options)
     seen: set[int] = set()
-    for name, tensor in state.items():  # the format holds no tensor twice: what layers share is written for each
+    for name, tensor in state.items():  # the format has no shared tensors: each is written
         if tensor.numel() and tensor.data_ptr() in seen:
             state[name] = tensor.clone()
         seen.add(tensor.data_ptr())
@@ -101,7 +101,7 @@ def _caffe(
 
 
 def write_caffe(model: Graph, target: Path, dialect: str | None = None) -> tuple[Path, ...]:
-    """Write a .prototxt and the .caffemodel beside it, for BVLC Caffe or a fork.
+    """Write a .prototxt and the .caffemodel next to it, for BVLC Caffe or a fork.
 
     Raises NetcError E801 for what that Caffe does not have, E806 for a dialect that does not exist.
     """
@@ -163,7 +163,7 @@ def _pt2(model: Graph, opened: Net, target: Path, options: ExportOptions, found:
 
 
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:
-    """Torch looks at the name's end, which a temporary file does not have."""
+    """Write to an open file: torch.export.save checks the suffix of a path, which a temporary file lacks."""
     with path.open("wb") as file:
         torch.export.save(program, file)
 

@@ -49,7 +49,7 @@ BVLC = Target("", "BVLC Caffe", lambda message, field: is_bvlc(field))
 _OF_THE_NODE = ("name", "type", "bottom", "top", "param", "loss_weight", "propagate_down")
 """Fields of LayerParameter that a node says itself."""
 _NOT_WRITTEN = ("include", "exclude", "phase", "blobs")
-"""Fields that tell phases apart, and weights: these are written beside the net."""
+"""Fields that distinguish phases, and weights, which have a file of their own."""
 
 
 def net_text(graph: Graph, target: Target = BVLC) -> str:

@@ -56,8 +56,8 @@ def known_shape(graph: Graph, name: str, free: int = 0) -> Shape:
     shape = graph.shape(name)
     if shape is None or not all(map(known, shape[free:])):
         raise NetcError(
-            f"the shape of `{graph.values[name].blob}` is not known: {text(shape)}",
+            f"the shape of `{graph.values[name].blob}` is unknown: {text(shape)}",
             code="E802",
-            help="give the shape of the data: `--shape data=n,c,h,w`",
+            help="pass the shape of the data: `--shape data=n,c,h,w`",
         )
     return shape

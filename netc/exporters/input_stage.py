@@ -1,4 +1,4 @@
-"""The input stage that a .py file or an ONNX model may have: pictures in, the net's own input out."""
+"""The input stage that a .py file or an ONNX model may have: images in, the net's own input out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class InputStage:
-    """`(planes - mean) * scale` of RGB pictures (n, h, w, 3), in the net's order of colours."""
+    """`(planes - mean) * scale` of RGB images (n, h, w, 3), in the net's order of channels."""
 
     bgr: bool
     """The net wants blue first."""
@@ -23,5 +23,5 @@ class InputStage:
 
     @property
     def plain_mean(self) -> list[float] | None:
-        """The mean as a few numbers, None where it is a picture."""
+        """The mean as a few numbers, None where it is an image."""
         return None if self.mean.shape[1:] != (1, 1) else [float(value) for value in np.ravel(self.mean)]

@@ -81,7 +81,7 @@ def _exported(module: nn.Module, given: Sequence[Tensor], axes: Sequence[tuple[i
             return torch.export.export(module, tuple(given), dynamic_shapes=free)
     except NetcError:
         raise
-    except Exception as error:  # whatever a layer that depends on data, or on what is not torch, makes of the trace
+    except Exception as error:  # torch raises many types for a layer that depends on data or on other libraries
         unsupported(f"its forward pass cannot be traced: {type(error).__name__}: {first_line(error)}")
 
 

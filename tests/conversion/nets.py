@@ -56,7 +56,7 @@ HOSTILE = (
     "class",
     "\u202eabc",
 )
-"""Names of layers that would be code, or break a text, where somebody pasted them in."""
+"""Names of layers that would be code, or break a text, if pasted in."""
 
 
 def hostile_net() -> str:

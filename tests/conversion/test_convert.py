@@ -1,4 +1,4 @@
-"""`convert`: every form gives the net's results, whatever the layers are called, and nothing runs unasked."""
+"""`convert`: every format has the net's results for any layer names, and no code of a file runs."""
 
 import pytest
 import torch
@@ -108,7 +108,7 @@ def test_losses_are_left_out_of_what_runs_elsewhere(mixed, tmp_path):
     assert "def forward(self, data: Tensor)" in done.files[0].read_text()
 
 
-def test_a_state_that_is_not_the_nets_is_told(mixed, tmp_path):
+def test_a_state_dict_of_another_net_is_an_error(mixed, tmp_path):
     prototxt, _, _ = mixed
     torch.save({"fc.weight": torch.zeros(5, 252)}, tmp_path / "few.pt")
     with pytest.raises(NetcError, match=r"lacks \d+ tensors"):
@@ -119,7 +119,7 @@ def test_a_state_that_is_not_the_nets_is_told(mixed, tmp_path):
 
 
 class Bomb:
-    """Runs code where somebody unpickles it."""
+    """Runs code when it is unpickled."""
 
     def __reduce__(self):
         return (print, ("unpickled",))
@@ -128,6 +128,6 @@ class Bomb:
 def test_a_state_dict_runs_no_code(mixed, tmp_path, capsys):
     prototxt, _, _ = mixed
     torch.save({"fc.weight": Bomb()}, tmp_path / "bomb.pt")
-    with pytest.raises(NetcError, match="no state_dict of tensors"):
+    with pytest.raises(NetcError, match="not a state_dict of tensors"):
         open_net(prototxt, tmp_path / "bomb.pt")
     assert "unpickled" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Nets that stand in their weights files: converted, written as prototxt, their data layers as inputs."""
+"""Nets in their weights files: converted, written as prototxt, their data layers as inputs."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from netc.cli import main
 from netc.conversion.convert import convert
-from netc.conversion.embedded_net import described, write_prototxt
+from netc.conversion.embedded_net import net_source, write_prototxt
 from netc.conversion.models import open_net
 from netc.conversion.verify import verify
 from netc.diagnostics import NetcError
@@ -62,7 +62,7 @@ def test_a_net_is_converted_without_its_prototxt(mixed, tmp_path):
 
 
 def test_data_layers_become_inputs(snapshot, tmp_path):
-    held = described(snapshot)
+    held = net_source(snapshot)
     assert held.shapes == {"data": (4, 3, 9, 9), "label": (4,)}
     done = convert(snapshot, to="onnx", output=tmp_path / "net.onnx")
     assert [one.code for one in done.warnings] == ["W803", "W804"]
@@ -88,7 +88,7 @@ def test_a_softmax_stands_for_the_loss_on_request(snapshot, tmp_path):
     np.testing.assert_allclose(prob, expected, rtol=1e-4)
 
 
-def test_shapes_that_are_told_fill_in(snapshot, tmp_path):
+def test_given_shapes_complete_the_net(snapshot, tmp_path):
     net = caffe.NetParameter.FromString(snapshot.read_bytes())
     net.layer[0].transform_param.ClearField("crop_size")
     bare = tmp_path / "bare.caffemodel"
@@ -117,7 +117,7 @@ def test_the_command_line(snapshot, tmp_path, capsys):
 
 def test_a_dialect_that_does_not_exist(mixed, tmp_path):
     prototxt, weights, _ = mixed
-    with pytest.raises(NetcError, match="no dialect `sdd`") as caught:
+    with pytest.raises(NetcError, match="unknown dialect `sdd`") as caught:
         convert(prototxt, weights, to="onnx", output=tmp_path / "net.onnx", dialect="sdd")
     assert caught.value.diagnostics[0].code == "E806"
 

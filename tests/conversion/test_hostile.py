@@ -1,4 +1,4 @@
-"""State files that somebody made to break the reader: an error of ours, and no more memory than the file has bytes."""
+"""State files that are made to break the reader: an error of ours, and no more memory than the file has bytes."""
 
 import io
 import json
@@ -98,7 +98,7 @@ HOSTILE = {
     "values that are not there": header({"w": {"dtype": "F32", "shape": [2**30], "data_offsets": [0, 2**32]}}),
     "a type that there is not": header({"w": {"dtype": "F7", "shape": [16], "data_offsets": [0, 64]}}),
     "a header that overruns": (2**60).to_bytes(8, "little") + b"{" + bytes(100),
-    "a packed archive": packed(torch_file({"w": torch.zeros(1 << 20)})),
+    "a compressed archive": packed(torch_file({"w": torch.zeros(1 << 20)})),
     "one element without end": torch_file({"w": torch.zeros(1).expand(1 << 40)}),
     "a sparse tensor": torch_file({"w": torch.eye(3).to_sparse()}),
     "no tensors": torch_file({"w": [1, 2]}),
@@ -114,6 +114,6 @@ def test_hostile_files(name, tmp_path):
     state, code = outcome(path)
     assert state is None
     assert code in ({None} if name == "a header that overruns" else {"E306", "E402", "E403"})
-    if code is None:  # whoever reads weights says what it is not
+    if code is None:  # the reader of weights reports it
         with pytest.raises(NetcError):
             open_net(write(tmp_path, NET), path)

@@ -1,4 +1,4 @@
-"""Preprocessing found and told, the sidecar, and classes of pictures."""
+"""Preprocessing from files and options, the sidecar, and classification."""
 
 import json
 
@@ -9,7 +9,7 @@ import pytest
 from netc.conversion.classify import classify
 from netc.conversion.convert import convert
 from netc.conversion.models import net_of
-from netc.conversion.preprocess import PreprocessOptions, find
+from netc.conversion.preprocess import PreprocessOptions, find_preprocess
 from netc.diagnostics import NetcError
 from netc.weights import write_blob
 from tests.conversion.nets import write
@@ -24,24 +24,24 @@ layer { name: "data" type: "ImageData" top: "data" top: "label" image_data_param
 def test_preprocessing_is_found_beside_the_net(mixed, tmp_path):
     prototxt, weights, model = mixed
     write(tmp_path, TRAIN, "train_val.prototxt")
-    found = find(model, prototxt)
+    found = find_preprocess(model, prototxt)
     assert (found.resize, found.crop, found.order, found.scale) == ((30, 26), (23, 19), "bgr", 0.5)
     assert found.mean.ravel().tolist() == [10, 20, 30]
     done = convert(prototxt, weights, to="onnx", output=tmp_path / "out")
     sidecar = json.loads(done.files[-1].read_text())
     assert sidecar["mean"] == [10, 20, 30]
     assert sidecar["crop"] == [23, 19]
-    told = find(model, prototxt, PreprocessOptions(mean=(1.0,), scale=2.0, order="rgb", resize=(40, 41)))
-    assert (told.resize, told.order, told.scale, told.mean.shape) == ((40, 41), "rgb", 2.0, (1, 1, 1))
+    options = find_preprocess(model, prototxt, PreprocessOptions(mean=(1.0,), scale=2.0, order="rgb", resize=(40, 41)))
+    assert (options.resize, options.order, options.scale, options.mean.shape) == ((40, 41), "rgb", 2.0, (1, 1, 1))
 
 
-def test_a_mean_picture_gives_the_size_before_the_cut(mixed, tmp_path):
+def test_a_mean_image_sets_the_size_before_the_crop(mixed, tmp_path):
     prototxt, _, model = mixed
-    picture = np.random.default_rng(0).random((3, 33, 31), np.float32)
-    write_blob(tmp_path / "mean.binaryproto", picture[None])
-    found = find(model, prototxt, PreprocessOptions(mean=str(tmp_path / "mean.binaryproto")))
+    image = np.random.default_rng(0).random((3, 33, 31), np.float32)
+    write_blob(tmp_path / "mean.binaryproto", image[None])
+    found = find_preprocess(model, prototxt, PreprocessOptions(mean=str(tmp_path / "mean.binaryproto")))
     assert found.resize == (33, 31)
-    np.testing.assert_array_equal(found.stage.mean, picture[:, 5:28, 6:25])
+    np.testing.assert_array_equal(found.stage.mean, image[:, 5:28, 6:25])
 
 
 def test_a_mean_that_is_missing_matters_only_where_it_was_asked_for(mixed, tmp_path):
@@ -59,8 +59,10 @@ def test_pictures_are_classified_as_by_hand(mixed, tmp_path):
     pixels = np.random.default_rng(2).integers(0, 256, (40, 36, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), pixels)
     (tmp_path / "labels.txt").write_text("one\ntwo\nthree\nfour\nfive\n")
-    told = PreprocessOptions(mean=(1.0, 2.0, 3.0), scale=0.01, resize=(25, 21))
-    (found,) = classify([tmp_path / "a.png"], prototxt, weights, labels=tmp_path / "labels.txt", top=2, told=told)
+    options = PreprocessOptions(mean=(1.0, 2.0, 3.0), scale=0.01, resize=(25, 21))
+    (found,) = classify(
+        [tmp_path / "a.png"], prototxt, weights, labels=tmp_path / "labels.txt", top=2, preprocessing=options
+    )
     resized = cv2.resize(pixels, (21, 25)).transpose(2, 0, 1)[:, 1:24, 1:20].astype(np.float32)
     fed = (resized - np.array([1, 2, 3], np.float32)[:, None, None]) * np.float32(0.01)
     expected = net_of(model).run(data=fed[None])["prob"][0]
@@ -70,7 +72,7 @@ def test_pictures_are_classified_as_by_hand(mixed, tmp_path):
     assert found[0].score == pytest.approx(expected[order[0]], rel=1e-5)
 
 
-def test_what_is_no_picture_is_told(mixed, tmp_path):
+def test_a_file_that_is_not_an_image_is_an_error(mixed, tmp_path):
     prototxt, weights, _ = mixed
     (tmp_path / "a.png").write_text("text")
     with pytest.raises(NetcError) as caught:

@@ -31,10 +31,10 @@ def test_another_number_of_classes_starts_afresh_and_keeps_the_rest(mixed):
         surgery.classes(model, "relu1", 3)
 
 
-def test_layers_go_and_get_names(mixed):
+def test_drop_and_rename(mixed):
     _, _, model = mixed
     assert "relu1" not in [node.name for node in surgery.drop(model, ["relu1", "drop"]).nodes]
-    with pytest.raises(NetcError, match="cannot go"):
+    with pytest.raises(NetcError, match="cannot be removed"):
         surgery.drop(model, ["pool1"])
     with pytest.raises(NetcError, match="no layer `conv9`"):
         surgery.drop(model, ["conv9"])

@@ -8,7 +8,7 @@ from netc.conversion.verify import difference, verify
 from tests.conversion.nets import inputs_of
 
 
-def test_the_first_value_that_departs_is_told(mixed, tmp_path):
+def test_the_first_value_that_departs_is_reported(mixed, tmp_path):
     prototxt, weights, _ = mixed
     done = convert(prototxt, weights, to="onnx", output=tmp_path / "out")
     import onnx

@@ -37,7 +37,7 @@ def test_equal_counts_are_offered_as_a_reshape(mixed, tmp_path):
     assert close(expected, found.reshape(expected.shape))
 
 
-def test_a_mismatch_is_allowed_on_request_and_told(mixed, tmp_path):
+def test_allow_mismatch_lists_the_layers(mixed, tmp_path):
     prototxt, weights, _ = mixed
     changed = write(tmp_path, prototxt.read_text().replace("num_output: 5", "num_output: 6"), "changed.prototxt")
     assert open_net(changed, weights, misfits="skip").fc.weight.shape[0] == 6

@@ -50,7 +50,7 @@ def test_weights_come_back_bit_for_bit(tmp_path, text):
     assert convert(prototxt, trained_file, to="caffe", output=tmp_path / "twice").files[1].read_bytes() == again
 
 
-def test_what_bvlc_does_not_have_is_told(tmp_path):
+def test_a_type_that_bvlc_lacks_is_an_error(tmp_path):
     model = trained(write(tmp_path, MIXED))
     stranger = type("Stranger", (type(model.nodes[0].layer),), {"type": "Stranger", "dialect": "fork"})
     node = model.nodes[0]

@@ -29,10 +29,10 @@ NOT_IN_ONNX = {
     "best of channels": "torch has no ONNX form of a stable sort (aten.sort.stable)",
 }
 """Cases that the general path cannot export to ONNX, and why."""
-QUICK = ("best of channels", "bias", "lstm", "mask", "product of planes", "scores of planes", "two pictures", "words")
+QUICK = ("best of channels", "bias", "lstm", "mask", "product of planes", "scores of planes", "two images", "words")
 """Cases that every run of the tests exports; the others are slow."""
 SOME_QUICK = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-UNROLLED = ("lstm", "lstm with a picture", "lstm in the open", "rnn", "rnn in the open")
+UNROLLED = ("lstm", "lstm with an image", "lstm in the open", "rnn", "rnn in the open")
 """Cases whose number of steps is fixed: the loop over the steps is unrolled as it is traced."""
 
 

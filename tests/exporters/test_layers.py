@@ -24,34 +24,34 @@ def net(*shapes, **layer):
     return "\n".join(lines)
 
 
-PICTURE = (2, 4, 9, 7)
+IMAGE = (2, 4, 9, 7)
 CONVOLUTION = "convolution_param { num_output: 6 kernel_size: 3 stride: 2 pad: 1 group: 2 %s }"
 BOTH = {
-    "best": net(PICTURE, type="ArgMax"),
-    "best with values": net(PICTURE, type="ArgMax", text="argmax_param { top_k: 3 out_max_val: true }"),
-    "best of channels": net(PICTURE, type="ArgMax", text="argmax_param { axis: 1 top_k: 2 }"),
-    "best values of rows": net(PICTURE, type="ArgMax", text="argmax_param { axis: -1 out_max_val: true }"),
+    "best": net(IMAGE, type="ArgMax"),
+    "best with values": net(IMAGE, type="ArgMax", text="argmax_param { top_k: 3 out_max_val: true }"),
+    "best of channels": net(IMAGE, type="ArgMax", text="argmax_param { axis: 1 top_k: 2 }"),
+    "best values of rows": net(IMAGE, type="ArgMax", text="argmax_param { axis: -1 out_max_val: true }"),
     "items": net((2, 5), (2,), type="BatchReindex"),
     "marked": net((2, 5), (2, 3, 4), (2, 1), type="Filter", tops=["one", "two"]),
     "words": net((2, 3), type="Embed", text="embed_param { num_output: 5 input_dim: 7 }"),
     "words without bias": net((2,), type="Embed", text="embed_param { num_output: 5 input_dim: 7 bias_term: false }"),
-    "columns": net(PICTURE, type="Im2col", text=CONVOLUTION.replace("num_output: 6", "").replace("group: 2 %s", "")),
-    "pyramid": net(PICTURE, type="SPP", text="spp_param { pyramid_height: 3 }"),
-    "mean pyramid": net(PICTURE, type="SPP", text="spp_param { pyramid_height: 2 pool: AVE }"),
-    "one bin": net(PICTURE, type="SPP", text="spp_param { pyramid_height: 1 }"),
-    "mask": net(PICTURE, type="Pooling", tops=["one", "two"], text="pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
-    "mask of all": net(PICTURE, type="Pooling", tops=["one", "two"], text="pooling_param { global_pooling: true }"),
-    "expected": net(PICTURE, type="Pooling", text="pooling_param { kernel_size: 3 stride: 2 pool: STOCHASTIC }"),
-    "expected of all": net(PICTURE, type="Pooling", text="pooling_param { global_pooling: true pool: STOCHASTIC }"),
-    "two pictures": net(PICTURE, PICTURE, type="Convolution", tops=["one", "two"], text=CONVOLUTION % ""),
-    "two pictures back": net(PICTURE, PICTURE, type="Deconvolution", tops=["one", "two"], text=CONVOLUTION % ""),
+    "columns": net(IMAGE, type="Im2col", text=CONVOLUTION.replace("num_output: 6", "").replace("group: 2 %s", "")),
+    "pyramid": net(IMAGE, type="SPP", text="spp_param { pyramid_height: 3 }"),
+    "mean pyramid": net(IMAGE, type="SPP", text="spp_param { pyramid_height: 2 pool: AVE }"),
+    "one bin": net(IMAGE, type="SPP", text="spp_param { pyramid_height: 1 }"),
+    "mask": net(IMAGE, type="Pooling", tops=["one", "two"], text="pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
+    "mask of all": net(IMAGE, type="Pooling", tops=["one", "two"], text="pooling_param { global_pooling: true }"),
+    "expected": net(IMAGE, type="Pooling", text="pooling_param { kernel_size: 3 stride: 2 pool: STOCHASTIC }"),
+    "expected of all": net(IMAGE, type="Pooling", text="pooling_param { global_pooling: true pool: STOCHASTIC }"),
+    "two images": net(IMAGE, IMAGE, type="Convolution", tops=["one", "two"], text=CONVOLUTION % ""),
+    "two images back": net(IMAGE, IMAGE, type="Deconvolution", tops=["one", "two"], text=CONVOLUTION % ""),
     "rows": net((2, 3, 4, 9), type="Convolution", text=CONVOLUTION % "axis: 2"),
     "one step": net((1, 2, 3), (1, 2, 12), (1, 2), type="LSTMUnit", tops=["one", "two"]),
 }
 UNITS = "recurrent_param { num_output: 3 weight_filler { type: 'xavier' } %s }"
 BOTH |= {
     "lstm": net((5, 2, 4), (5, 2), type="LSTM", text=UNITS % ""),
-    "lstm with a picture": net((5, 2, 4), (5, 2), (2, 6), type="LSTM", text=UNITS % ""),
+    "lstm with an image": net((5, 2, 4), (5, 2), (2, 6), type="LSTM", text=UNITS % ""),
     "lstm in the open": net((5, 2, 4), (5, 2), (1, 2, 3), (1, 2, 3), type="LSTM", tops=["one", "two", "three"],
                             text=UNITS % "expose_hidden: true"),
     "rnn": net((5, 2, 2, 2), (5, 2), type="RNN", text=UNITS % ""),
@@ -60,7 +60,7 @@ BOTH |= {
     "channels without a batch": net((2, 4, 9), type="Convolution",
                               text="convolution_param { num_output: 6 kernel_size: 3 axis: 0 bias_term: false }"),
 }  # fmt: skip
-FIXED = ("in the open", "one step", "without a batch", "with a picture")
+FIXED = ("in the open", "one step", "without a batch", "with an image")
 """Nets whose first extent is no batch of every input."""
 
 
@@ -85,7 +85,7 @@ MARKS = {"BatchReindex": "b", "Filter": "c", "Embed": "a", "LSTMUnit": "c", "LST
 
 
 def expected(model, feed):
-    """What the net gives when it starts afresh."""
+    """The outputs of a net without state."""
     found = net_of(model).run(feed)
     return [found[model.values[name].blob] for name in model.outputs]
 

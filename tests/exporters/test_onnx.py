@@ -98,9 +98,9 @@ def test_the_input_stage_takes_pictures_of_bytes(tmp_path):
     model = trained(write(tmp_path, MIXED))
     mean = np.random.default_rng(1).random((3, 23, 19), np.float32) * 100
     exported = model_of(model, InputStage(True, mean, 0.02))
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 23, 19, 3), np.uint8)
-    fed = (pictures.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32) - mean) * np.float32(0.02)
-    assert close(net_of(model).run(data=fed)["prob"], run(exported, {"images": pictures})["prob"])
+    images = np.random.default_rng(0).integers(0, 256, (3, 23, 19, 3), np.uint8)
+    fed = (images.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32) - mean) * np.float32(0.02)
+    assert close(net_of(model).run(data=fed)["prob"], run(exported, {"images": images})["prob"])
 
 
 def test_half_precision(tmp_path):

@@ -24,7 +24,7 @@ from tests.conversion.nets import HOSTILE, MIXED, close, hostile_net, inputs_of,
 
 RUN = """
 import json, sys
-sys.modules["netc"] = None  # whoever imports it fails
+sys.modules["netc"] = None  # any import of it fails
 sys.path.insert(0, sys.argv[1])
 import numpy, torch
 import exported
@@ -107,9 +107,9 @@ def test_the_input_stage_makes_the_nets_input_of_pictures(tmp_path):
     text = written(tmp_path, model, stage=InputStage(True, mean, 0.5))
     space: dict = {"__file__": str(tmp_path / "exported.py")}
     exec(compile(text, "exported.py", "exec"), space)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 23, 19, 3), np.uint8)
-    found = space["load"]().prepare(torch.from_numpy(pictures)).numpy()
-    expected = (pictures.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32) - mean) * 0.5
+    images = np.random.default_rng(0).integers(0, 256, (2, 23, 19, 3), np.uint8)
+    found = space["load"]().prepare(torch.from_numpy(images)).numpy()
+    expected = (images.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32) - mean) * 0.5
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

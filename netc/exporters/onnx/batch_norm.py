@@ -12,7 +12,7 @@ from netc.layers.batch_norm import BatchNorm
 
 @writes(BatchNorm)
 def batch_norm(layer: BatchNorm, call: OnnxCall) -> None:
-    """BatchNormalization with normalised statistics; a Scale behind it is its affine part."""
+    """BatchNormalization with normalized statistics; a Scale after it is its affine part."""
     if layer.use_global_stats is False:
         unsupported("normalizes by the statistics of the batch", "use_global_stats")
     if call.axes < 2:

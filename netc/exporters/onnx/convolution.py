@@ -13,7 +13,7 @@ from netc.layers.convolution import Convolution, Deconvolution
 
 @writes(Convolution, Deconvolution)
 def convolution(layer: Convolution | Deconvolution, call: OnnxCall) -> None:
-    """Conv or ConvTranspose for each bottom; batch axes beside the first are folded into it for the call."""
+    """Conv or ConvTranspose for each bottom; batch axes besides the first are folded into it for the call."""
     axis = layer.axis % call.axes
     if axis == call.axes - 1:
         unsupported("a convolution without a spatial axis", "axis")
@@ -34,5 +34,5 @@ def convolution(layer: Convolution | Deconvolution, call: OnnxCall) -> None:
         before = [1, *call.shapes[0]] if axis == 0 else [-1, *call.shapes[0][axis:]]
         folded = call.op("Reshape", bottom, call.constant(before, "folded", np.int64))
         made = call.op(kind, folded, *weights, **settings)
-        behind = call.top_shapes[0] if axis == 0 else (-1, *call.top_shapes[0][1:])
-        call.op("Reshape", made, call.constant(behind, "shape", np.int64), to=top)
+        restored = call.top_shapes[0] if axis == 0 else (-1, *call.top_shapes[0][1:])
+        call.op("Reshape", made, call.constant(restored, "shape", np.int64), to=top)

@@ -34,7 +34,7 @@ def local_response(layer: LRN, call: OnnxCall) -> None:
 
 @writes(MVN)
 def mean_variance(layer: MVN, call: OnnxCall) -> None:
-    """The mean of planes or pictures taken away, and their deviation divided by."""
+    """Subtract the mean of planes or images and divide by their deviation."""
     if call.axes != 4:
         unsupported(f"its bottom has {counted(call.axes, 'axis')}, 4 are needed")
     axes = call.constant([1, 2, 3] if layer.across_channels else [2, 3], "axes", np.int64)
@@ -42,6 +42,6 @@ def mean_variance(layer: MVN, call: OnnxCall) -> None:
     if not layer.normalize_variance:
         call.top("Sub", call.x, mean)
         return
-    centred = call.op("Sub", call.x, mean)
-    variance = call.op("ReduceMean", call.op("Mul", centred, centred), axes)
-    call.top("Div", centred, call.op("Add", call.op("Sqrt", variance), call.constant(layer.eps)))
+    centered = call.op("Sub", call.x, mean)
+    variance = call.op("ReduceMean", call.op("Mul", centered, centered), axes)
+    call.top("Div", centered, call.op("Add", call.op("Sqrt", variance), call.constant(layer.eps)))

@@ -69,7 +69,7 @@ def _tops(call: OnnxCall, outputs: str, states: Sequence[str]) -> None:
 
 
 def _scan(layer: Recurrent, call: OnnxCall, step: Step, gates: int) -> tuple[str, list[str]]:
-    """The outputs of all steps, (t, n, units), and the states behind the last."""
+    """The outputs of all steps, (t, n, units), and the states after the last."""
     import onnx
 
     streams, units, count = call.shapes[0][1], layer.num_output, len(layer.states)

@@ -23,7 +23,7 @@ def reduction(layer: Reduction, call: OnnxCall) -> None:
 
 @writes(ArgMax)
 def arg_max(layer: ArgMax, call: OnnxCall) -> None:
-    """TopK of what is turned round, as of equals the last comes first."""
+    """TopK of the reversed axis, since of equal values the last comes first."""
     if layer.axis is not None:
         if layer.axis % call.axes == 0 and 0 in call.free[0]:
             unsupported("chooses among the items of a batch, whose size is free", "axis")

@@ -42,7 +42,7 @@ class Sink:
         return replace(self, operators=[], constants={})
 
     def keep(self, draft: Sink) -> None:
-        """Add what a draft holds."""
+        """Add the contents of a draft."""
         self.operators += draft.operators
         self.constants.update(draft.constants)
 
@@ -60,7 +60,7 @@ class Sink:
         ]
 
     def fresh(self, name: str) -> str:
-        """A name for a value that nobody has: itself, or numbered."""
+        """An unused name for a value: itself, or numbered."""
         return _fresh(name, self.names)
 
 
@@ -120,7 +120,7 @@ class OnnxCall:
         return len(self.shapes[0])
 
     def op(self, kind: str, *inputs: str, to: str | Sequence[str] | None = None, **attributes: Any) -> str:
-        """Add an operator; `to` names its results (default: a new name). Gives the first result's name."""
+        """Add an operator; `to` names its results (default: a new name). Returns the first result's name."""
         outputs = (to,) if isinstance(to, str) else tuple(to or (self.sink.fresh(f"{self.name}/{kind}"),))
         self.add(kind, inputs, outputs, attributes)
         return outputs[0]
@@ -131,23 +131,23 @@ class OnnxCall:
         self.sink.operators.append((kind, tuple(inputs), tuple(outputs), name, attributes))
 
     def top(self, kind: str, *inputs: str, **attributes: Any) -> None:
-        """Add the operator that gives the first top."""
+        """Add the operator of the first top."""
         self.op(kind, *inputs, to=self.tops[0], **attributes)
 
     def constant(self, values: Any, word: str = "constant", dtype: Any = None) -> str:
-        """Numbers as an initialiser: in the net's type, unless `dtype` says otherwise."""
+        """Numbers as an initializer: in the net's type, unless `dtype` is given."""
         name = self.sink.fresh(f"{self.name}/{word}")
         self.sink.constants[name] = np.ascontiguousarray(values, dtype or self.sink.dtype)
         return name
 
     def tensor(self, values: Array) -> str:
-        """An array as an initializer, in its own type and shape (`constant` gives a number an axis)."""
+        """An array as an initializer, in its own type and shape (`constant` adds an axis to a number)."""
         name = self.sink.fresh(f"{self.name}/constant")
         self.sink.constants[name] = values
         return name
 
     def blob(self, index: int, shape: Sequence[int] | None = None) -> str:
-        """A blob as an initialiser, perhaps in another shape."""
+        """A blob as an initializer, perhaps in another shape."""
         array = self.blobs[index] if shape is None else self.blobs[index].reshape(shape)
         name = self.sink.fresh(f"{self.name}.{self.blob_names[index]}")
         self.sink.constants[name] = np.ascontiguousarray(array, self.sink.dtype)

@@ -88,7 +88,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _check(model: onnx.ModelProto, program: ExportedProgram) -> None:
-    """Run both on the same numbers: torch's exporter drops an argument here and there without a word.
+    """Run both on the same numbers: torch's exporter ignores some arguments silently.
 
     Raises NetcError E801 where they differ. Without onnxruntime, and for a layer that random numbers are no input of,
     there is nothing to compare.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @writes(BatchNorm)
 def batch_norm(layer: BatchNorm, call: PythonCall) -> Code:
-    """nn.BatchNorm, with normalised statistics; a Scale behind it is its affine part."""
+    """nn.BatchNorm, with normalized statistics; a Scale after it is its affine part."""
     if layer.use_global_stats is False:
         unsupported("normalizes by the statistics of the batch", "use_global_stats")
     if not 2 <= call.axes <= 5:

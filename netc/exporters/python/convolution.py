@@ -11,18 +11,18 @@ from netc.layers.convolution import Convolution, Deconvolution
 
 @writes(Convolution, Deconvolution)
 def convolution(layer: Convolution | Deconvolution, call: PythonCall) -> Code:
-    """One module for several bottoms; batch axes beside the first are folded into it for the call."""
+    """One module for several bottoms; batch axes besides the first are folded into it for the call."""
     axis = layer.axis % call.axes
     shape = (1, *call.shapes[0][axis:])
     module = replace(layer, axis=1).module((shape,), 1)
     if module is None:
         unsupported("a convolution over more than 3 axes", "axis")
-    before, behind = "", ""
+    before, after = "", ""
     if axis == 0:
-        before, behind = ".unsqueeze(0)", ".squeeze(0)"
+        before, after = ".unsqueeze(0)", ".squeeze(0)"
     tops = []
     for x in call.bottoms:
         if axis > 1:
-            before, behind = f".flatten(0, {axis - 1})", f".unflatten(0, {x}.shape[:{axis}])"
-        tops.append(f"{call.module}({x}{before}){behind}")
+            before, after = f".flatten(0, {axis - 1})", f".unflatten(0, {x}.shape[:{axis}])"
+        tops.append(f"{call.module}({x}{before}){after}")
     return Code(", ".join(tops), constructor(module))

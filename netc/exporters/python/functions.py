@@ -13,7 +13,7 @@ Pair = tuple[int, int]
 
 
 def windows(extent: int, kernel: int, stride: int, pad: int, floor: bool, clip: bool) -> tuple[int, int]:
-    """How many windows Caffe pools along an axis, and how many elements are missing behind it for the last one."""
+    """How many windows Caffe pools along an axis, and how many elements are missing after it for the last one."""
     span = extent + 2 * pad - kernel
     count = (span // stride if floor else -(-span // stride)) + 1
     if clip and (count - 1) * stride >= extent + pad:
@@ -50,8 +50,8 @@ def local_response_within(x: Tensor, size: int, alpha: float, beta: float) -> Te
 
 def mean_variance(x: Tensor, axes: list[int], eps: float) -> Tensor:
     """Zero mean and unit deviation over `axes`."""
-    centred = x - x.mean(axes, keepdim=True)
-    return centred / (centred.square().mean(axes, keepdim=True).sqrt() + eps)
+    centered = x - x.mean(axes, keepdim=True)
+    return centered / (centered.square().mean(axes, keepdim=True).sqrt() + eps)
 
 
 def max_pool_with_mask(x: Tensor, kernel: Pair, stride: Pair, pad: Pair, floor: bool) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from netc.layers.im2col import Im2col
 
 @writes(Im2col)
 def im2col(layer: Im2col, call: PythonCall) -> Code:
-    """F.unfold, for pictures."""
+    """F.unfold, for images."""
     if call.axes != 4 or layer.axis not in (1, -3):
         unsupported("F.unfold takes images (n, c, h, w) only", "axis")
     w = layer.windows(2)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @writes(InnerProduct)
 def inner_product(layer: InnerProduct, call: PythonCall) -> Code:
-    """nn.Linear, behind a flatten where there is something to flatten."""
+    """nn.Linear, after a flatten where there is something to flatten."""
     axis = layer.axis % call.axes
     inputs = 1
     for extent in call.shapes[0][axis:]:

@@ -1,4 +1,4 @@
-"""Identifiers for a written file, made of a stranger's names: letters, digits, underscores, no word that is taken."""
+"""Identifiers for a written file, from names of a net: letters, digits and underscores, never a reserved word."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 40
 
 
 class Identifiers:
-    """Gives each name an identifier that nobody else has.
+    """Returns a unique identifier for each name.
 
     >>> names = Identifiers(["torch"])
     >>> names.make("conv1/7x7"), names.make("conv1.7x7"), names.make("torch"), names.make("1"), names.make('"); exit(')
@@ -26,7 +26,7 @@ class Identifiers:
         self.taken = {*taken, *keyword.kwlist, *keyword.softkwlist, *dir(builtins)}
 
     def make(self, name: str, prefix: str = "layer") -> str:
-        """An identifier like `name`; `prefix` stands where it has no letter to begin with."""
+        """An identifier like `name`; `prefix` is added where it does not begin with a letter."""
         word = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:LONGEST].strip("_")
         first = word if word[:1].isalpha() else f"{prefix}_{word}".strip("_")
         made, number = first, 1

@@ -21,7 +21,7 @@ def local_response(layer: LRN, call: PythonCall) -> Code:
 
 @writes(MVN)
 def mean_variance(layer: MVN, call: PythonCall) -> Code:
-    """The mean of planes or pictures taken away, and their deviation divided by."""
+    """Subtract the mean of planes or images and divide by their deviation."""
     if call.axes != 4:
         unsupported(f"its bottom has {counted(call.axes, 'axis')}, 4 are needed")
     axes = [1, 2, 3] if layer.across_channels else [2, 3]

@@ -1,6 +1,6 @@
 """How a layer type is written in plain torch: one function each, found by the layer's class.
 
-A rule gets a `Call`, the names that stand in the file, and gives `Code`. Names are made by the exporter and hold
+A rule gets a `Call`, the names that stand in the file, and returns `Code`. Names are made by the exporter and hold
 letters, digits and underscores only; rules add numbers and words of their own: nothing of a net's file is code.
 """
 
@@ -113,7 +113,7 @@ def number(value: float) -> str:
 def constructor(module: nn.Module) -> str:
     """The expression that makes a stock module: its class with the arguments that differ from their defaults.
 
-    torch keeps each argument as an attribute of the same name; `bias` tells whether there is one.
+    torch keeps each argument as an attribute of the same name; `bias` is whether there is one.
 
     >>> from torch import nn
     >>> constructor(nn.AvgPool2d(3, 2, ceil_mode=True)), constructor(nn.Linear(4, 2, bias=False))

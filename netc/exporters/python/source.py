@@ -97,7 +97,7 @@ def source_of(
     """The text, and the tensors to be written to the file `weights` beside it, by name.
 
     `graph` has inputs and shapes, and its parameters have arrays. `dtype` is torch's name of what the net computes in;
-    with a `stage` the class has a method that makes its input of RGB pictures. Raises NetcError E801, E802 for layers
+    with a `stage` the class has a method that makes its input from RGB images. Raises NetcError E801, E802 for layers
     that have no form in plain torch.
     """
     return with_free_extents(graph, lambda symbolic: _written(_File(graph, symbolic, dtype), weights, stage))
@@ -144,7 +144,7 @@ def _write(file: _File, step: Step) -> None:
 
 
 def label_of(step: Step) -> str:
-    """The comment of a line: the layer's name, and what values it gives where they are called otherwise.
+    """The comment of a line: the layer's name, and the names of its values where they differ.
 
     In braces it is a literal: a set of one name, or a dictionary from layers to values.
     """
@@ -157,7 +157,7 @@ def label_of(step: Step) -> str:
 def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
     node, graph = step.node, file.graph
     if any(graph.shape(name) is None for name in node.bottoms):
-        raise cannot_export(node, "a .py file", "the number of axes of its bottom is not known")
+        raise cannot_export(node, "a .py file", "the number of axes of its bottom is unknown")
     known = [known_shape(graph, name, free=1) for name in node.bottoms]
     call = PythonCall(
         bottoms=tuple(file.variables[name] for name in node.bottoms),
@@ -216,7 +216,7 @@ def _loose(file: _File, step: Step, attribute: str) -> list[tuple[str, bool, Arr
 
 
 def _targets(file: _File, step: Step) -> str:
-    """Variables of the tops; one top takes the variable of a bottom that nobody reads again, as people write it."""
+    """Variables of the tops; one top takes the variable of a bottom that is not read again, as is usual."""
     graph = file.graph
     dying = [
         file.variables[name]
@@ -243,7 +243,7 @@ def _head(file: _File, weights: str, body: list[str]) -> list[str]:
     lines = [
         '"""A Caffe net in plain PyTorch, written by netc.',
         "",
-        "`load()` gives it with its weights, in eval(). The comments hold the names of the layers in the Caffe file.",
+        "`load()` returns it with its weights, in eval(). The comments hold the names of the layers in the Caffe file.",
         '"""',
         "",
         "from pathlib import Path",
@@ -300,7 +300,7 @@ def _mean(stage: InputStage | None) -> list[str]:
 
 
 def _prepare(stage: InputStage) -> list[str]:
-    """The method that makes the input of pictures."""
+    """The method that makes the input from images."""
     plain = stage.plain_mean
     mean = "self.input_mean" if plain is None else f"torch.tensor({plain}, device=images.device).view(-1, 1, 1)"
     order = ".flip(3)" if stage.bgr else ""
@@ -308,7 +308,7 @@ def _prepare(stage: InputStage) -> list[str]:
     scale = "" if stage.scale == 1 else f" * {float(stage.scale)!r}"
     return [
         "    def prepare(self, images: Tensor) -> Tensor:",
-        f'        """The net input, {first} first, of pictures (n, h, w, 3): red, green, blue from 0 to 255."""',
+        f'        """The net input, {first} first, from images (n, h, w, 3): red, green, blue from 0 to 255."""',
         f"        x = images{order}.permute(0, 3, 1, 2).float()",
         f"        x = (x - {mean}){scale}",
         "        return x.to(next(self.parameters()).dtype)",
