@@ -48,6 +48,8 @@ class PhaseNet:
     def name(self) -> str:
         """The name of the net in notes.
 
+        >>> from netc.diagnostics import Report
+        >>> from netc.ir.graph import Graph, State
         >>> PhaseNet(State("TRAIN", 0, ("a",)), Graph("", (), {}), Report(), (), False).name
         'the TRAIN net with stage `a`'
         """

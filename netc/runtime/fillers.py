@@ -41,6 +41,7 @@ def fill(tensor: Tensor, filler: Filler, shape: Shape, generator: Generator | No
 def fan(filler: Filler, shape: Shape) -> float:
     """The divisor of `xavier` and `msra`: elements per output (FAN_IN), per input (FAN_OUT) or their mean.
 
+    >>> from netc.ir.filler import Filler
     >>> fan(Filler("xavier"), (20, 1, 5, 5)), fan(Filler("xavier", variance_norm="FAN_OUT"), (20, 1, 5, 5))
     (25.0, 500.0)
     """

@@ -50,6 +50,7 @@ def meets(state: State, rule: Fields) -> bool:
 def merged(phase: Phase, *states: Fields) -> State:
     """Merge NetState messages: the last level wins, stages are concatenated (`solver.cpp`, InitTrainNet).
 
+    >>> from netc.ir.fields import Fields
     >>> merged("TEST", Fields({"stage": ["a"]}), Fields({"level": 2, "stage": ["b"]}))
     State(phase='TEST', level=2, stages=('a', 'b'))
     """

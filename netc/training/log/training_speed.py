@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class TrainingSpeed:
     """Iterations and images per second over the last few seconds, and the remaining time.
 
+    >>> from netc.training.log.events import RunStarted
     >>> started = RunStarted("lenet", "fixed", iteration=0, max_iter=100, images_per_iteration=64)
     >>> speed = TrainingSpeed(started, now=iter([0.0, 2.0]).__next__)
     >>> speed.update(25)
