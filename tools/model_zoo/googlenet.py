@@ -76,7 +76,7 @@ def auxiliary(net: Net, place: str, bottom: str, after: str) -> None:
 
 def googlenet(train: bool) -> Net:
     """The net; with its auxiliary heads for training."""
-    net = Net("GoogLeNet (Szegedy et al., 2014): 22 layers with weights, 224x224 pictures.", "GoogLeNet", train)
+    net = Net("GoogLeNet (Szegedy et al., 2014): 22 layers with weights, 224x224 images.", "GoogLeNet", train)
     top = imagenet(net, 224, (32, 50)) if train else net.input(1, 3, 224, 224)
     net.comment("The stem")
     top = net.pool("pool1/3x3_s2", convolution(net, "conv1/7x7_s2", top, 64, 7, 2, 3), MAX, 3, 2)
