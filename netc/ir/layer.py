@@ -35,7 +35,7 @@ class Count:
     """How many bottoms or tops a layer takes.
 
     >>> Count(1, 2).text("bottom"), Count(2).text("bottom"), Count(1, None).text("top")
-    ('1 or 2 bottoms', 'exactly 2 bottoms', 'at least 1 top')
+    ('1 or 2 bottoms', '2 bottoms', 'at least 1 top')
     """
 
     low: int
@@ -60,7 +60,7 @@ class Count:
         if high is None:
             return f"at least {counted(self.low, noun)}"
         if high == self.low:
-            return f"exactly {counted(high, noun)}"
+            return counted(high, noun)
         return f"{self.low} {'or' if high == self.low + 1 else 'to'} {high} {noun}s"
 
 

@@ -92,15 +92,14 @@ class _Driver:
         ):
             if len(names) not in rule:
                 raise NetcError(
-                    f"`{layer.type}` takes {rule.text(noun)}, {len(names) or 'none'} given",
+                    f"`{layer.type}` expects {rule.text(noun)}, got {len(names)}",
                     code="E020",
                     span=node.origin.span(noun, rule.most(len(names))),
                     field=noun,
                 )
         if layer.same_count and len(node.bottoms) != len(node.tops):
             raise NetcError(
-                f"`{layer.type}` gives a top for each bottom: {counted(len(node.bottoms), 'bottom')}, "
-                f"{counted(len(node.tops), 'top')}",
+                f"`{layer.type}` expects one top per bottom, {len(node.bottoms)} in total, got {len(node.tops)}",
                 code="E020",
                 span=node.origin.span("top", len(node.bottoms)),
                 field="top",

@@ -1,4 +1,4 @@
-"""Every layer type, one file a family; a new file here is found by itself.
+"""Every layer type, one file per family; new files are discovered automatically.
 
 >>> from netc.layers import registry
 >>> registry()["ReLU"].__name__

@@ -1,4 +1,4 @@
-"""Axes that count from either end, and bottoms whose shapes must agree.
+"""Axes counted from either end, and checks that the shapes of bottoms agree.
 
 Rules from `blob.hpp` (CanonicalAxisIndex), `concat_layer.cpp` and `eltwise_layer.cpp` (Reshape).
 """
@@ -11,7 +11,7 @@ from netc.ir.layer import Shapes, fail
 
 
 def axis_of(axis: int, shape: Shape, field: str = "axis") -> int:
-    """The axis counted from the front. Raises NetcError E102 where the bottom has no such axis.
+    """Return the axis counted from the front. Raises NetcError E102 if the bottom has no such axis.
 
     >>> axis_of(-1, (2, 3, 4))
     2
@@ -23,9 +23,9 @@ def axis_of(axis: int, shape: Shape, field: str = "axis") -> int:
 
 
 def agreed(shapes: Shapes, free: int | None = None) -> Shape:
-    """The shape all bottoms have, but for the axis `free`; what one bottom leaves unknown another may tell.
+    """Return the shape that all bottoms share, except at axis `free`; unknown extents are taken from other bottoms.
 
-    Raises NetcError E102 where they differ.
+    Raises NetcError E102 if they differ.
 
     >>> from netc.ir.dims import UNKNOWN
     >>> agreed(((2, UNKNOWN, 5), (2, 3, 7)), free=2)

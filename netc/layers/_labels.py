@@ -1,6 +1,6 @@
-"""What the losses share: how labels fit scores, class indices, normalizers, and gradients that pass a bound.
+"""Functions shared by the losses: label checks, class indices, normalizers and clamped values.
 
-Rules from `loss_layer.cpp` (Reshape), `softmax_loss_layer.cpp` (Reshape, get_normalizer) and the losses built alike.
+Rules from `loss_layer.cpp` (Reshape), `softmax_loss_layer.cpp` (Reshape, get_normalizer) and similar losses.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Normalization = Literal["FULL", "VALID", "BATCH_SIZE", "NONE", "PRE_FIXED"]
-"""What the summed loss is divided by: all places, those that are not ignored, the items of the batch, nothing, a number
-that the file gives (`pre_fixed_normalizer` of R-FCN's and Intel's Caffe)."""
+"""Divisor of the summed loss: all positions, all positions that are not ignored, the batch size, 1, or the number in
+the file (`pre_fixed_normalizer` in R-FCN's and Intel's Caffe)."""
 
 LOSS_FIELDS: CaffeFields = {
     "ignore_label": ("loss_param.ignore_label",),
@@ -27,17 +27,17 @@ LOSS_FIELDS: CaffeFields = {
     "class_weights": ("loss_param.class_weighting", "loss_param.weight_by_label_freqs"),
     "label_smoothing": ("loss_param.label_smoothing",),
 }
-"""Where a prototxt gives the parameters that losses share."""
+"""The prototxt fields of the parameters that losses share."""
 
 LOG_THRESHOLD = 1e-20
-"""Probabilities below it count as it where a logarithm is taken (`loss_layer.hpp`, kLOG_THRESHOLD)."""
+"""Lower bound of probabilities before their logarithm is computed (`loss_layer.hpp`, kLOG_THRESHOLD)."""
 
 
 def normalization(loss: Fields, default: Normalization) -> Normalization:
-    """The mode a LossParameter asks for; its older `normalize` counts where `normalization` is not set.
+    """Return the mode that a LossParameter selects; the older `normalize` applies if `normalization` is not set.
 
-    Caffe of 2015, and the forks of that time, had `normalize` default to true: what is VALID today, and the default of
-    the losses that read it.
+    In Caffe of 2015 and its forks `normalize` defaults to true, which corresponds to VALID today and is the default of
+    the losses that read the field.
     """
     if "normalization" not in loss and "normalize" in loss:
         return "VALID" if loss["normalize"] else "BATCH_SIZE"
@@ -53,7 +53,7 @@ def loss_message(
     weights: tuple[float, ...] = (),
     smoothing: float = 0.0,
 ) -> dict[str, dict[str, object]]:
-    """The `loss_param` that the losses read back, as plain values; empty where all are defaults."""
+    """Return the `loss_param` that the losses read back, as plain values; empty if all values are defaults."""
     message: dict[str, object] = {} if ignore_label is None else {"ignore_label": ignore_label}
     if mode != default:
         message["normalization"] = mode
@@ -67,12 +67,12 @@ def loss_message(
 
 
 def class_weights(loss: Fields) -> tuple[float, ...]:
-    """`class_weighting`, which counts where `weight_by_label_freqs` is set (SegNet's Caffe)."""
+    """Return `class_weighting`, which applies if `weight_by_label_freqs` is set (SegNet's Caffe)."""
     return tuple(loss.get("class_weighting", ())) if loss.get("weight_by_label_freqs", False) else ()
 
 
 def check_weights(weights: tuple[float, ...], smoothing: float, classes: int) -> None:
-    """Raises NetcError E101 for another number of weights than classes, and for a share outside 0 to 1."""
+    """Raises NetcError E101 unless there is one weight per class and `label_smoothing` is from 0 to below 1."""
     if weights and len(weights) != classes:
         fail(
             f"{counted(len(weights), 'class weight')} for {counted(classes, 'class')}",
@@ -85,14 +85,14 @@ def check_weights(weights: tuple[float, ...], smoothing: float, classes: int) ->
 
 
 def refuse_weights(loss: Fields, type: str) -> None:
-    """Raises NetcError E101 for class weights and label smoothing of a loss that has none."""
+    """Raises NetcError E101 for class weights and label smoothing if the loss does not support them."""
     for name in ("weight_by_label_freqs", "label_smoothing"):
         if loss.get(name, 0):
             fail(f"`{type}` does not take `{name}`", code="E101", field=f"loss_param.{name}")
 
 
 def check_items(bottoms: Shapes) -> int:
-    """The items of the batch. Raises NetcError E102 where the first two bottoms disagree on them."""
+    """Return the batch size. Raises NetcError E102 if the first two bottoms differ in it."""
     scores, labels = bottoms[:2]
     if not scores or not labels:
         fail(f"a bottom without axes: {text(scores)} and {text(labels)}", field="bottom")
@@ -105,7 +105,7 @@ def check_items(bottoms: Shapes) -> int:
 
 
 def check_axis(scores: Shape, axis: int, field: str) -> int:
-    """The class axis, counted from the front. Raises NetcError E102 where the scores do not have it."""
+    """Return the class axis, counted from the front. Raises NetcError E102 if the scores do not have it."""
     found = canonical_axis(axis, len(scores))
     if found is None:
         fail(f"axis {axis} of a bottom with {counted(len(scores), 'axis')}", field=field)
@@ -113,29 +113,31 @@ def check_axis(scores: Shape, axis: int, field: str) -> int:
 
 
 def check_label_count(scores: Shape, axis: int, labels: Shape) -> None:
-    """Raises NetcError E102 where there is not one label for each place off the class axis."""
+    """Raises NetcError E102 unless there is one label for each position outside the class axis."""
     places = (*scores[:axis], *scores[axis + 1 :])
     if differ(product(places), product(labels)):
         fail(
             f"{counted(product(labels), 'label')} {text(labels)} for "
             f"{counted(product(places), 'prediction')} {text(scores)}",
-            "one label belongs to each place, whatever the extent of the class axis",
+            "one label is needed for each position, whatever the extent of the class axis",
             field="bottom",
         )
 
 
 def check_one_label_an_item(bottoms: Shapes, index: int = 1) -> None:
-    """Raises NetcError E102 where the labels are not (n), (n, 1), (n, 1, 1) or (n, 1, 1, 1)."""
+    """Raises NetcError E102 unless the labels have shape (n), (n, 1), (n, 1, 1) or (n, 1, 1, 1)."""
     labels = bottoms[index]
     if not 1 <= len(labels) <= 4 or any(differ(extent, 1) for extent in labels[1:]) or differ(labels[0], bottoms[0][0]):
-        fail(f"labels of shape {text(labels)}: one label an item is needed, {bottoms[0][0]} in all", field="bottom")
+        fail(
+            f"expected one label per item, {bottoms[0][0]} in total, got labels of shape {text(labels)}", field="bottom"
+        )
 
 
 def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None) -> Tensor:
-    """Labels as whole numbers, cut off towards 0 as Caffe does.
+    """Return the labels as integers, truncated towards 0 as in Caffe.
 
-    A label outside 0 to `classes` - 1 that is not `ignore` is NetcError E301. A GPU reports it later; until then the
-    label is clamped, because an index out of range would end the whole CUDA context before the report.
+    Raises NetcError E301 for a label outside 0 to `classes` - 1 that is not `ignore`. On a GPU the error is raised
+    later; until then the label is clamped, because an index out of range would end the CUDA context first.
     """
     import torch
 
@@ -148,9 +150,10 @@ def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None)
 
 
 def normalizer(mode: Normalization, outer: int, inner: int, valid: Tensor | None, fixed: float = 1.0) -> Tensor | float:
-    """What the loss is divided by, never below 1 so that a batch without a valid label gives 0, not NaN.
+    """Return the divisor of the loss, at least 1, so that the loss of a batch without a valid label is 0, not NaN.
 
-    `valid` is true for each position that counts; None where all do. `fixed` is the number for PRE_FIXED.
+    `valid` is true for each position that is not ignored; None means that all are valid. `fixed` is the divisor for
+    PRE_FIXED.
     """
     if mode == "VALID" and valid is not None:
         return valid.sum().clamp(min=1)
@@ -161,12 +164,12 @@ def normalizer(mode: Normalization, outer: int, inner: int, valid: Tensor | None
 
 
 def bounded(values: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:
-    """Values held between bounds, their gradient as if they were not: Caffe bounds the report, not the derivative."""
+    """Clamp the values without changing the gradient: Caffe clamps the reported loss, not the derivative."""
     kept = values.detach()
-    # An infinite value gives inf - inf: it keeps its bound, and has no gradient to pass.
+    # For an infinite value this is inf - inf: it is set to its bound and has no gradient.
     return kept.clamp(low, high) + (values - kept).nan_to_num()
 
 
 def around(scores: Tensor, axis: int) -> tuple[int, int, int]:
-    """Elements before the class axis, classes, elements after it."""
+    """Return the number of elements before the class axis, of classes, and of elements after it."""
     return math.prod(scores.shape[:axis]), scores.shape[axis], math.prod(scores.shape[axis + 1 :])

@@ -1,7 +1,8 @@
-"""Convolution and its transpose over any number of spatial axes: torch has them for one to three.
+"""Convolution and transposed convolution over any number of spatial axes; torch supports one to three.
 
-None is a window of one element. Beyond three, the first spatial axis is folded into the batch and summed over
-its kernel positions, each a convolution over the axes that are left. Tensors are (n, c, *spatial).
+Without spatial axes a window is one element. With more than three, the first spatial axis is folded into the batch, and
+the results are summed over its kernel positions, each a convolution over the remaining axes. Tensors are
+(n, c, *spatial).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Windows:
-    """A kernel's reach, one extent for each spatial axis."""
+    """Kernel, stride, pad and dilation, one extent for each spatial axis."""
 
     kernel: Extents
     stride: Extents
@@ -84,7 +85,7 @@ def deconvolve(x: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows,
 
 
 def _folded(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """`function` with the first spatial axis as part of the batch."""
+    """Apply `function` with the first spatial axis folded into the batch."""
     n, c, extent = x.shape[:3]
     top = function(x.transpose(1, 2).reshape(n * extent, c, *x.shape[3:]))
     return top.reshape(n, extent, *top.shape[1:]).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Which class a layer type of a file means.
+"""The registry of layer classes by type name and dialect.
 
 A name may have several meanings: forks of Caffe gave the same name to different layers (`Upsample`, `BN`, `Interp`).
 Each is registered under the name and its dialect, with a predicate that recognizes it by the layer's parameters,
@@ -6,7 +6,7 @@ bottoms and blobs:
 
     @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2)
 
-`choose` finds the meaning of one layer; where several or none fit, the error names the candidates.
+`choose` selects the class of one layer; if several classes or none fit, the error lists the candidates.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ L = TypeVar("L", bound=type[Layer])
 
 @dataclass(frozen=True)
 class LayerUse:
-    """One layer of a file, as far as it distinguishes the meanings of its type's name."""
+    """The properties of a layer in a file that distinguish the meanings of its type name."""
 
     parameters: Fields
     """The whole layer message, with every field that the file sets."""
     bottoms: int
     tops: int
     blobs: int | None = None
-    """How many blobs the weights file holds for the layer, None without such a file."""
+    """Number of blobs that the weights file holds for the layer; None without such a file."""
 
 
 Predicate = Callable[[LayerUse], bool]
 
 BVLC = "bvlc"
-"""What a user calls the dialect of BVLC's Caffe."""
+"""The name of BVLC's Caffe among the dialects, for users."""
 
 _BY_TYPE: dict[str, dict[str, type[Layer]]] = {}
 """The classes of each name, by dialect."""
@@ -58,12 +58,12 @@ def register(
     dialect: str = "",
     when: Predicate | None = None,
 ) -> Callable[[L], L]:
-    """Class decorator: this class is layer type `name` of a dialect.
+    """Class decorator: register the class as layer type `name` of a dialect.
 
     `field` is the LayerParameter field with its parameters, `v1` its name in V1LayerParameter.LayerType. `dialect` is
-    the fork of Caffe that the type is of, empty for BVLC's. `when` recognizes a layer of this meaning; without it the
-    class is what the name means where no predicate of another class holds. Raises ValueError for a name that is
-    registered already in this dialect.
+    the fork of Caffe that defines the type, empty for BVLC. `when` recognizes a layer of this meaning; a class without
+    `when` is chosen if no predicate of another class holds. Raises ValueError for a name that is already registered
+    in this dialect.
     """
 
     def add(cls: L) -> L:
@@ -85,9 +85,9 @@ def _shown(name: str, dialect: str) -> str:
 
 
 def layer_classes(name: str) -> tuple[type[Layer], ...]:
-    """Every class of a layer type, BVLC's first; none for an unknown type.
+    """Return every class of a layer type, BVLC's first; none for an unknown type.
 
-    Imports only the modules whose source registers the type: a net uses few of them, and a check has no time for all.
+    Imports only the modules whose source registers the type: a net uses few of them, and importing all is slow.
     """
     modules = _modules()
     if name not in modules and name not in _BY_TYPE:
@@ -99,10 +99,10 @@ def layer_classes(name: str) -> tuple[type[Layer], ...]:
 
 
 def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] | None:
-    """The class that a layer of type `name` means, None for an unknown type.
+    """Return the class of a layer of type `name`, None for an unknown type.
 
-    A class of the `dialect` that the user names is the one. Otherwise it is the only class whose predicate holds or,
-    where no predicate holds, the only one without a predicate. Raises NetcError E014 where there is not exactly one.
+    A class of the `dialect` that the user names is chosen first. Otherwise it is the only class whose predicate holds
+    or, if no predicate holds, the only class without a predicate. Raises NetcError E014 unless exactly one is left.
     """
     classes = layer_classes(name)
     if len(classes) == 1 and classes[0] not in _PREDICATES:
@@ -126,13 +126,13 @@ def _ambiguous(name: str, message: str, candidates: Iterable[type[Layer]]) -> Ne
 
 
 def _summary(cls: type[Layer]) -> str:
-    """The first sentence of a class's documentation."""
+    """Return the first sentence of a class's documentation."""
     return (cls.__doc__ or cls.__name__).strip().partition("\n")[0].rstrip(".")
 
 
 @cache
 def _modules() -> dict[str, tuple[str, ...]]:
-    """The modules of each type that is registered under a literal name; none where no source is at hand."""
+    """Return the modules of each type that is registered under a literal name; empty without source files."""
     found: dict[str, tuple[str, ...]] = {}
     for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
         for name in _REGISTERED.findall(file.read_text(encoding="utf-8")):
@@ -144,9 +144,9 @@ _REGISTERED = re.compile(r'^@register\(\s*"(\w+)"', re.MULTILINE)
 
 
 def registry() -> dict[str, type[Layer]]:
-    """The class of every layer type by Caffe's name; of several meanings BVLC's, or the first dialect's.
+    """Return the class of every layer type by Caffe's name; of several classes BVLC's, or that of the first dialect.
 
-    Imports every module of this package the first time.
+    The first call imports every module of this package.
     """
     _import_all()
     return {name: meanings[min(meanings)] for name, meanings in _BY_TYPE.items()}

@@ -1,4 +1,4 @@
-"""Sliding windows: Caffe's `kernel_size` against `kernel_h` and `kernel_w`, strides, pads, and how many fit.
+"""Sliding windows: both spellings of kernel, stride and pad in Caffe, and the number of windows that fit.
 
 Rules from `base_conv_layer.cpp` (LayerSetUp) and `pooling_layer.cpp` (LayerSetUp, Reshape).
 """
@@ -13,12 +13,12 @@ from netc.ir.layer import CaffeFields, fail
 Extents = tuple[int, ...]
 
 
-def spatial(fields: Fields, names: tuple[str, str, str], default: Extents, lone: int | None = None) -> Extents:
-    """One parameter of a convolution's window as the file gives it: one number an axis, or one for all axes.
+def spatial(fields: Fields, names: tuple[str, str, str], default: Extents, single: int | None = None) -> Extents:
+    """Return one parameter of a convolution's window as in the file: one number per axis, or one for all axes.
 
     `names` are the repeated field and the pair for height and width: `("kernel_size", "kernel_h", "kernel_w")`.
-    `default` stands where none is given; `lone` is what one of the pair is where only the other is given.
-    Raises NetcError E101 where both spellings are given, or half a pair that has no `lone`.
+    `default` applies if neither is set; `single` is the value of one of the pair if only the other is set.
+    Raises NetcError E101 if both spellings are set, or one of a pair without a `single`.
     """
     repeated, h, w = names
     values = fields.values.get(repeated, ())
@@ -27,14 +27,14 @@ def spatial(fields: Fields, names: tuple[str, str, str], default: Extents, lone:
         return values or default
     if values:
         fail(f"`{repeated}` and `{h}`, `{w}` exclude each other", code="E101", field=repeated)
-    if lone is None and not (h in fields and w in fields):
+    if single is None and not (h in fields and w in fields):
         missing, given = (w, h) if h in fields else (h, w)
         fail(f"`{given}` without `{missing}`", code="E101", field=given)
-    return (fields.values.get(h, lone), fields.values.get(w, lone))
+    return (fields.values.get(h, single), fields.values.get(w, single))
 
 
 def window_fields(message: str) -> CaffeFields:
-    """Where a prototxt may give `kernel`, `stride` and `pad`.
+    """Return the prototxt fields of `kernel`, `stride` and `pad`.
 
     >>> window_fields("pooling_param")["pad"]
     ('pooling_param.pad', 'pooling_param.pad_h', 'pooling_param.pad_w')
@@ -47,7 +47,7 @@ def window_fields(message: str) -> CaffeFields:
 
 
 def each_axis(values: Extents, axes: int, name: str) -> Extents:
-    """The values for each of `axes` axes. Raises NetcError E101 where their count fits neither 1 nor `axes`."""
+    """Return one value for each of `axes` axes. Raises NetcError E101 if their number is neither 1 nor `axes`."""
     if len(values) == axes:
         return values
     if not values:
@@ -60,13 +60,13 @@ def each_axis(values: Extents, axes: int, name: str) -> Extents:
 
 
 def positive(values: Extents, name: str) -> None:
-    """Raises NetcError E103 where a value is not positive."""
+    """Raises NetcError E103 if a value is not positive."""
     if any(value <= 0 for value in values):
         fail(f"`{name}` is {'x'.join(map(str, values))}: it must be positive", code="E103", field=name)
 
 
 def convolved(extent: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
-    """Windows of a convolution along one axis: rounded down.
+    """Return the number of windows of a convolution along one axis, rounded down.
 
     >>> convolved(227, 11, 4, 0, 1)
     55
@@ -75,7 +75,7 @@ def convolved(extent: int, kernel: int, stride: int, pad: int, dilation: int) ->
 
 
 def deconvolved(extent: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
-    """Extent that a deconvolution fills along one axis: what a convolution would take to give `extent` windows.
+    """Return the output extent of a deconvolution along one axis: the input of a convolution with `extent` windows.
 
     >>> deconvolved(16, 4, 2, 1, 1)
     32
@@ -84,10 +84,10 @@ def deconvolved(extent: int, kernel: int, stride: int, pad: int, dilation: int) 
 
 
 def pooled(extent: int, kernel: int, stride: int, pad: int, *, floor: bool, clip: bool) -> int:
-    """Windows of a pooling along one axis: rounded up unless `floor`.
+    """Return the number of windows of a pooling along one axis, rounded up unless `floor`.
 
-    `clip` drops a last window that starts in the padding; Caffe does so as soon as one axis is padded. Without
-    it a last window may lie wholly outside.
+    `clip` drops a last window that starts in the padding; Caffe does so if any axis is padded. Without
+    it the last window may be entirely outside the input.
 
     >>> pooled(112, 3, 2, 0, floor=False, clip=False), pooled(112, 3, 2, 0, floor=True, clip=False)
     (56, 55)

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 @register("Accuracy", field="accuracy_param", v1="ACCURACY")
 @dataclass(frozen=True)
 class Accuracy(Layer):
-    """The fraction of labels whose class is among the `top_k` highest scores; the second top has it for each class.
+    """The fraction of labels whose class is among the `top_k` highest scores; the second top holds it for each class.
 
-    A class that scores the same as the label's counts as better than it: with all scores equal and `top_k` below the
+    A class with the same score as the label's is ranked above it: with all scores equal and `top_k` below the
     number of classes, the accuracy is 0. A class without labels has accuracy 0.
 
-    Shapes: scores (n, c, ...) and a label for each place off `axis` to a scalar, and (c).
+    Shapes: scores (n, c, ...) and one label for each position outside `axis` to a scalar, and (c).
 
     >>> Accuracy(top_k=2).infer(((3, 5, 4, 2), (3, 1, 4, 2)), 2)
     ((), (5,))
@@ -49,24 +49,24 @@ class Accuracy(Layer):
     sees: ClassVar[Sees] = "all"
 
     def label_shape(self, scores: Shape) -> Shape | None:
-        """A label for each place off the class axis."""
+        """One label for each position outside the class axis."""
         return without_axis(scores, self.axis)
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where scores, labels, axis and `top_k` do not fit."""
+        """Raises NetcError E102 if scores, labels, axis and `top_k` do not match."""
         axis = check_axis(bottoms[0], self.axis, "axis")
         check_label_count(bottoms[0], axis, bottoms[1])
         classes = bottoms[0][axis]
         if self.top_k > classes:
-            fail(f"`top_k` {self.top_k} of {counted(classes, 'class')}", field="top_k")
+            fail(f"`top_k` {self.top_k} exceeds {counted(classes, 'class')}", field="top_k")
         return ((), (classes,))
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison and a sum of each score."""
+        """One comparison and one addition per score."""
         return Cost(operations=2 * product(bottoms[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Counts the classes that score at least as much as the label's: no sorting."""
+        """Counts the classes whose score is at least that of the label's class, without sorting."""
         import torch
 
         scores, axis = bottoms[0].detach(), self.axis % bottoms[0].dim()

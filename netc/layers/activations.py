@@ -1,4 +1,4 @@
-"""Activations: ReLU, PReLU, ELU, Sigmoid, TanH, BNLL, Swish. Plain functions of one number stand in elementwise.py."""
+"""Activations: ReLU, PReLU, ELU, Sigmoid, TanH, BNLL, Swish. Other elementwise functions are in elementwise.py."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ class ReLU(Layer):
 
     @property
     def overwritable(self) -> bool:  # type: ignore[override]
-        """Torch keeps the top of those that it can compute in place."""
+        """Torch saves the top if the layer can be computed in place."""
         return self.negative_slope < 0
 
     @property
     def keeps_sign(self) -> bool:  # type: ignore[override]
-        """Unless a negative slope reverses it."""
+        """Unless a negative slope reverses the sign."""
         return self.negative_slope >= 0
 
     @property
     def overwrites(self) -> bool:  # type: ignore[override]
-        """Torch computes it in place; backward then reads the sign of x from y."""
+        """Torch computes the layer in place; backward then reads the sign of x from y."""
         return self.negative_slope >= 0
 
     def reads_top(self, in_place: bool) -> TopRead:
-        """The sign, where y overwrote x (`relu_layer.cpp`, Backward_cpu reads the bottom's memory)."""
+        """The sign, if y overwrote x (`relu_layer.cpp`, Backward_cpu reads the bottom's memory)."""
         return "sign" if in_place else ""
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
-        """Caffe's backward pass reads the sign of x off y, which a negative slope would turn round."""
+        """Caffe's backward pass reads the sign of x from y, which a negative slope reverses."""
         return self.negative_slope >= 0
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison an element, and a multiplication where there is a slope."""
+        """One comparison per element, and one multiplication if there is a slope."""
         return Cost(operations=product(tops[0]) * (2 if self.negative_slope else 1))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
@@ -80,7 +80,7 @@ class ReLU(Layer):
 @register("PReLU", field="prelu_param")
 @dataclass(frozen=True)
 class PReLU(Layer):
-    """x where x is positive, a learned slope times x elsewhere: one slope a channel, or one for all.
+    """x where x is positive, a learned slope times x elsewhere: one slope per channel, or one for all.
 
     Shapes: (n, c, ...), kept; the slopes have shape (c), with `channel_shared` ().
 
@@ -102,15 +102,15 @@ class PReLU(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """A filler that is not given is the constant 0.25, not Caffe's usual 0. Raises NetcError E103."""
+        """The default filler is the constant 0.25, not Caffe's usual 0. Raises NetcError E103 for an invalid filler."""
         p = layer.message("prelu_param")
         filler = Filler.read(p, "filler") if "filler" in p else Filler(value=0.25)
         return cls(filler, p.get("channel_shared", False))
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 for a bottom that has no channel axis."""
+        """Raises NetcError E102 for a bottom without a channel axis."""
         if len(bottoms[0]) < 2:
-            fail(f"`PReLU` needs a bottom with at least 2 axes, not {len(bottoms[0])}", field="bottom")
+            fail(f"`PReLU` expects a bottom with at least 2 axes, got {len(bottoms[0])}", field="bottom")
         return bottoms
 
     def weights(self, bottoms: Shapes) -> Weights:
@@ -120,7 +120,7 @@ class PReLU(Layer):
         return (Weight("weight", (bottoms[0][1],), self.filler),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison and a multiplication an element."""
+        """One comparison and one multiplication per element."""
         return Cost(operations=2 * product(tops[0]))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
@@ -150,7 +150,7 @@ class ELU(Layer):
     """
 
     alpha: float = 1.0
-    """The limit for large negative x, with the sign changed."""
+    """The negated limit for large negative x."""
 
     role: ClassVar[Role] = "inner"
     overwritable: ClassVar[bool] = True
@@ -158,7 +158,7 @@ class ELU(Layer):
 
     @property
     def keeps_sign(self) -> bool:  # type: ignore[override]
-        """Unless a negative alpha reverses it."""
+        """Unless a negative alpha reverses the sign."""
         return self.alpha >= 0
 
     def reads_top(self, in_place: bool) -> TopRead:
@@ -167,11 +167,11 @@ class ELU(Layer):
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
-        """Caffe's backward pass reads the sign of x off y, which a negative alpha would turn round."""
+        """Caffe's backward pass reads the sign of x from y, which a negative alpha reverses."""
         return self.alpha >= 0
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison, an exponential, a subtraction and a multiplication an element."""
+        """One comparison, exponential, subtraction and multiplication per element."""
         return Cost(operations=4 * product(tops[0]))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
@@ -205,7 +205,7 @@ class Sigmoid(Layer):
     sees: ClassVar[Sees] = "place"
 
     def reads_top(self, in_place: bool) -> TopRead:
-        """Y (1 - y) is the gradient (`sigmoid_layer.cpp`, Backward_cpu)."""
+        """The gradient is y (1 - y) (`sigmoid_layer.cpp`, Backward_cpu)."""
         return "values"
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
@@ -238,7 +238,7 @@ class TanH(Layer):
     sees: ClassVar[Sees] = "place"
 
     def reads_top(self, in_place: bool) -> TopRead:
-        """1 - y^2 is the gradient (`tanh_layer.cpp`, Backward_cpu)."""
+        """The gradient is 1 - y^2 (`tanh_layer.cpp`, Backward_cpu)."""
         return "values"
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
@@ -253,7 +253,7 @@ class TanH(Layer):
 
 
 LINEAR_FROM = 50.0
-"""Above it the gradient of BNLL is that at 50, which is 1 in float32 and float64 (`bnll_layer.cpp`)."""
+"""For larger x the gradient of BNLL is that at 50, which is 1 in float32 and float64 (`bnll_layer.cpp`)."""
 
 
 @register("BNLL", v1="BNLL")
@@ -273,7 +273,7 @@ class BNLL(Layer):
     sees: ClassVar[Sees] = "place"
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """An exponential, an addition and a logarithm an element."""
+        """One exponential, addition and logarithm per element."""
         return Cost(operations=3 * product(tops[0]))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
@@ -311,15 +311,15 @@ class Swish(Layer):
     sees: ClassVar[Sees] = "place"
 
     def reads_top(self, in_place: bool) -> TopRead:
-        """Beta y and the sigmoid make the gradient (`swish_layer.cpp`, Backward_cpu)."""
+        """The gradient is computed from beta y and the sigmoid (`swish_layer.cpp`, Backward_cpu)."""
         return "values"
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A sigmoid and a multiplication an element, another multiplication where beta is not 1."""
+        """One sigmoid and one multiplication per element, and another multiplication unless beta is 1."""
         return Cost(operations=product(tops[0]) * (2 if self.beta == 1 else 3))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """torch.nn.SiLU where beta is 1."""
+        """torch.nn.SiLU if beta is 1."""
         from torch import nn
 
         return nn.SiLU() if self.beta == 1 else None

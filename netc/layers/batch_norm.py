@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @register("BatchNorm", field="batch_norm_param")
 @dataclass(frozen=True)
 class BatchNorm(Layer):
-    """(x - mean) / sqrt(variance + eps) for each channel, without a learned affine: that is a Scale layer's.
+    """(x - mean) / sqrt(variance + eps) for each channel, without the learned affine map of a Scale layer.
 
-    In training the moments are the batch's, and three blobs gather them: `mean` and `variance` are sums of the batches'
-    means and unbiased variances, each weighing `moving_average_fraction` times less than the one after it, and
-    `scale_factor` is the sum of these weights. In test the moments are the first two divided by the third.
+    In training the moments are those of the batch, and three blobs accumulate them: `mean` and `variance` are weighted
+    sums of the means and unbiased variances of the batches, each weight `moving_average_fraction` times the next one,
+    and `scale_factor` is the sum of the weights. In test the moments are the first two divided by the third.
 
     Shapes: (n, c, ...) to the same; a bottom of one axis is one channel.
 
@@ -38,11 +38,11 @@ class BatchNorm(Layer):
     """
 
     use_global_stats: bool | None = None
-    """Whether to normalize by the accumulated statistics; None does so in test only."""
+    """Whether to normalize by the accumulated statistics; None means in test only."""
     moving_average_fraction: float = 0.999
-    """Factor that the accumulated statistics decay by with each training batch."""
+    """Decay factor of the accumulated statistics per training batch."""
     eps: float = 1e-5
-    """Added to the variance before the square root is taken."""
+    """Added to the variance before the square root."""
 
     in_place: ClassVar[bool] = True
     role: ClassVar[Role] = "inner"
@@ -51,21 +51,21 @@ class BatchNorm(Layer):
     batch_statistics: ClassVar[bool] = True
 
     def frozen(self) -> BatchNorm:
-        """The layer that always uses its blobs' moments."""
+        """Return a layer that always normalizes by its blobs."""
         return dataclasses.replace(self, use_global_stats=True)
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """As in the file. Raises NetcError E103 where `param` would let a solver change the blobs.
+        """Raises NetcError E103 if `param` would let a solver change the blobs.
 
-        Three `param` entries are what files from before this rule have: Caffe sets them to 0 (`upgrade_proto.cpp`,
-        UpgradeNetBatchNorm).
+        Three `param` entries are accepted, because older files have them: Caffe sets their `lr_mult` to 0
+        (`upgrade_proto.cpp`, UpgradeNetBatchNorm).
         """
         params = layer.get("param", ())
         for param in params if len(params) != 3 else ():
             if param["lr_mult"] != 0:
                 fail(
-                    f"`lr_mult` is {param['lr_mult']:g}: a solver cannot change the statistics of a batch",
+                    f"`lr_mult` is {param['lr_mult']:g}: a solver cannot change batch statistics",
                     code="E103",
                     field="param",
                     help="set `lr_mult: 0`, or leave `param` out",
@@ -83,21 +83,21 @@ class BatchNorm(Layer):
         return 1 if len(bottom) == 1 else bottom[1]
 
     def weights(self, bottoms: Shapes) -> Weights:
-        """`mean`, `variance` and `scale_factor`: buffers, start at 0."""
+        """`mean`, `variance` and `scale_factor`: buffers, initially 0."""
         channels = self._channels(bottoms[0])
         shapes = {"mean": (channels,), "variance": (channels,), "scale_factor": (1,)}
         return tuple(Weight(name, shape, learnable=False) for name, shape in shapes.items())
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A difference and a product an element, as in test."""
+        """One subtraction and one multiplication per element, as in test."""
         return Cost(operations=2 * product(tops[0]))
 
     def absorbs(self, reader: Layer) -> bool:
-        """A Scale layer with a factor, and perhaps an addend, for each channel."""
+        """A Scale layer with one factor, and optionally one addend, per channel."""
         return isinstance(reader, Scale) and reader.axis == 1 and reader.num_axes == 1
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says; further bottoms are the weight, and bias, of a Scale layer that it absorbed."""
+        """Further bottoms are the weight and bias of an absorbed Scale layer."""
         x = bottoms[0]
         channels = self._channels(tuple(x.shape))
         if channels != weights[0].shape[0]:
@@ -118,16 +118,16 @@ class BatchNorm(Layer):
         return torch.batch_norm(x, factor, addend, *moments, False, 0.0, self.eps, torch.backends.cudnn.enabled)
 
     def _by_batch(self, x: Tensor, factor: Tensor | None, addend: Tensor | None, blobs: Sequence[Tensor]) -> Tensor:
-        """Normalise by the batch, and gather its moments, which torch computes once for both.
+        """Normalize by the batch and accumulate its moments, which torch computes once for both.
 
-        A momentum of 1 makes torch write the batch's own mean and unbiased variance over its running ones.
+        With a momentum of 1 torch replaces its running statistics with the mean and unbiased variance of the batch.
         """
         import torch
 
         mean, variance = torch.zeros_like(blobs[0]), torch.zeros_like(blobs[1])
         top = torch.batch_norm(x, factor, addend, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
         if x.numel() == x.shape[1]:
-            variance.zero_()  # of one element a channel, where torch divides 0 by 0 and Caffe does not correct
+            variance.zero_()  # one element per channel: torch divides 0 by 0, Caffe does not apply the correction
         self._gather(blobs, mean, variance)
         return top
 
@@ -139,9 +139,10 @@ class BatchNorm(Layer):
         addend: Tensor | None,
         blobs: Sequence[Tensor],
     ) -> Tensor:
-        """Normalise by the batches of all processes together, of whatever sizes; gather their moments.
+        """Normalize by the batches of all processes together, of any sizes, and accumulate their moments.
 
-        Two sums go round, of elements and then of squared differences from their mean, which cancel less than squares.
+        Two sums are reduced: of the elements, then of squared differences from the mean, which lose less precision
+        than a sum of squares.
         """
         import torch
 
@@ -168,10 +169,10 @@ class BatchNorm(Layer):
 
 
 def _divided(mean: Tensor, variance: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Both sums by `count`, or 0 where that is 0.
+    """Return both sums divided by `count`, or 0 if that is 0.
 
-    On a CPU a number is there at once, and saves five small kernels in each layer, which shows in a deep net. Published
-    weights often have 1.
+    On a CPU reading the number is free and saves five small kernels per layer, which is measurable in a deep net.
+    Published weights often have a count of 1.
     """
     import torch
 

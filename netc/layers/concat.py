@@ -1,4 +1,4 @@
-"""Joining and parting along an axis: Concat, Slice, Split."""
+"""Concatenation, splitting along an axis, and copies: Concat, Slice, Split."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 
 def _axis(parameters: Fields, old: str) -> int:
-    """`axis`, or what it was called before. Raises NetcError E101 where both are given."""
+    """Return `axis` under its current or older name. Raises NetcError E101 if both are set."""
     if old not in parameters:
         return int(parameters.get("axis", 1))
     if "axis" in parameters:
         fail(
-            f"`axis` and `{old}` exclude each other", code="E101", field=old, help=f"`{old}` is the older name: drop it"
+            f"`axis` and `{old}` exclude each other",
+            code="E101",
+            field=old,
+            help=f"`{old}` is the older name: remove it",
         )
     return int(parameters[old])
 
@@ -55,17 +58,17 @@ class Concat(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Raises NetcError E101 where `axis` and `concat_dim` are given."""
+        """Raises NetcError E101 if both `axis` and `concat_dim` are set."""
         return cls(_axis(layer.message("concat_param"), "concat_dim"))
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where bottoms differ at another axis, or there is no such axis."""
+        """Raises NetcError E102 if the bottoms differ at another axis, or do not have the axis."""
         axis = axis_of(self.axis, bottoms[0])
         top = agreed(bottoms, free=axis)
         return ((*top[:axis], sum(bottom[axis] for bottom in bottoms), *top[axis + 1 :]),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: elements are only moved."""
+        """Zero: elements are only copied."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
@@ -102,18 +105,18 @@ class Slice(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Raises NetcError E101 where `axis` and `slice_dim` are given, E103 for points that do not rise."""
+        """Raises NetcError E101 if both `axis` and `slice_dim` are set, E103 for points that do not increase."""
         p = layer.message("slice_param")
         return cls(_axis(p, "slice_dim"), tuple(p.get("slice_point", ())))
 
     def __post_init__(self) -> None:
-        """Raises NetcError E103 for points that do not rise."""
+        """Raises NetcError E103 for points that do not increase."""
         for before, point in zip((0, *self.slice_point), self.slice_point):
             if point <= before:
-                fail(f"`slice_point` {point} follows {before}: they must rise", code="E103", field="slice_point")
+                fail(f"`slice_point` {point} follows {before}: points must increase", code="E103", field="slice_point")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E101, E102 where points, tops and the bottom do not fit."""
+        """Raises NetcError E101 or E102 if points, tops and the bottom do not match."""
         bottom = bottoms[0]
         axis = axis_of(self.axis, bottom)
         return tuple((*bottom[:axis], part, *bottom[axis + 1 :]) for part in self._parts(bottom[axis], tops))
@@ -139,7 +142,7 @@ class Slice(Layer):
         return tuple(end - start for start, end in zip((0, *points), (*points, extent)))
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: elements are only moved."""
+        """Zero: elements are only copied."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
@@ -174,9 +177,9 @@ class Split(Layer):
         return bottoms * tops
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """The additions of the backward pass are not counted: nothing is computed forward."""
+        """Zero: the additions of the backward pass are not counted."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Views, so that each top is a tensor with a gradient of its own."""
+        """Returns views, so that each top has its own gradient."""
         return tuple(bottoms[0].view_as(bottoms[0]) for _ in range(mode.tops))

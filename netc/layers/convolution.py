@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SlidingKernel(Layer):
-    """What Convolution and Deconvolution share: parameters, checks and blobs (`base_conv_layer.cpp`)."""
+    """Base of Convolution and Deconvolution: parameters, checks and blobs (`base_conv_layer.cpp`)."""
 
     num_output: int
     """Number of channels of the top."""
     kernel: tuple[int, ...] = ()
-    """Window extents, one per axis or one for all; empty only if no axis follows `axis`."""
+    """Window extents, one per axis or one for all; empty only if there is no axis after `axis`."""
     stride: tuple[int, ...] = (1,)
     """Distance between windows, one number per axis or one for all."""
     pad: tuple[int, ...] = (0,)
@@ -57,13 +57,13 @@ class SlidingKernel(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Resolve the two spellings of the window. Raises NetcError E101, E103."""
+        """Resolves the two spellings of the window. Raises NetcError E101, E103."""
         p = layer.message("convolution_param")
-        made = cls(
+        result = cls(
             num_output=p["num_output"],
             kernel=spatial(p, ("kernel_size", "kernel_h", "kernel_w"), ()),
             stride=spatial(p, ("stride", "stride_h", "stride_w"), (1,)),
-            pad=spatial(p, ("pad", "pad_h", "pad_w"), (0,), lone=0),
+            pad=spatial(p, ("pad", "pad_h", "pad_w"), (0,), single=0),
             dilation=tuple(p["dilation"]) or (1,),
             group=p["group"],
             axis=p["axis"],
@@ -72,11 +72,11 @@ class SlidingKernel(Layer):
             weight_filler=Filler.read(p, "weight_filler"),
             bias_filler=Filler.read(p, "bias_filler"),
         )
-        made._check()
-        return made
+        result._check()
+        return result
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, windows in their repeated spelling."""
+        """The parameter message, with windows in the repeated spelling."""
         values = super().to_caffe()
         if "kernel" in values:
             values["kernel_size"] = values.pop("kernel")
@@ -92,9 +92,9 @@ class SlidingKernel(Layer):
             fail(f"`num_output` {self.num_output} is not a multiple of `group` {self.group}", field="group")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E101, E102 where windows, groups or bottoms do not fit."""
+        """Raises NetcError E101 or E102 if windows, groups and bottoms do not match."""
         if any(differ(bottom, bottoms[0]) for bottom in bottoms):
-            fail(f"bottoms of different shapes: {', '.join(map(text, bottoms))}", field="bottom")
+            fail(f"bottoms have different shapes: {', '.join(map(text, bottoms))}", field="bottom")
         axis = axis_of(self.axis, bottoms[0])
         if differ(bottoms[0][axis] % self.group, 0):
             fail(
@@ -104,11 +104,11 @@ class SlidingKernel(Layer):
         return (top,) * len(bottoms)
 
     def _extents(self, bottom: Shape) -> Shape:
-        """Spatial extents of the top."""
+        """Return the spatial extents of the top."""
         raise NotImplementedError
 
     def windows(self, axes: int) -> Windows:
-        """Kernel, stride, pad and dilation for each of `axes` spatial axes. Raises NetcError E101."""
+        """Return kernel, stride, pad and dilation for each of `axes` spatial axes. Raises NetcError E101."""
         return Windows(
             each_axis(self.kernel, axes, "kernel_size"),
             each_axis(self.stride, axes, "stride"),
@@ -117,7 +117,7 @@ class SlidingKernel(Layer):
         )
 
     def weights(self, bottoms: Shapes) -> Weights:
-        """`weight`, with the kernel after its two channel axes, and `bias` (num_output)."""
+        """`weight`, whose kernel axes follow its two channel axes, and `bias` (num_output)."""
         axis = axis_of(self.axis, bottoms[0])
         kernel = each_axis(self.kernel, len(bottoms[0]) - axis - 1, "kernel_size")
         weight = Weight("weight", (*self._channels(bottoms[0][axis]), *kernel), self.weight_filler)
@@ -125,7 +125,7 @@ class SlidingKernel(Layer):
         return (weight, bias) if self.bias_term else (weight,)
 
     def _channels(self, channels: int) -> Shape:
-        """The first two extents of `weight`."""
+        """Return the first two extents of `weight`."""
         raise NotImplementedError
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
@@ -139,7 +139,7 @@ class SlidingKernel(Layer):
         raise NotImplementedError
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Several bottoms, no or several batch axes (folded into one), and any number of spatial axes."""
+        """Supports several bottoms, any number of batch axes (folded into one), and any number of spatial axes."""
         axis = axis_of(self.axis, tuple(bottoms[0].shape))
         return tuple(self._one(bottom, axis, weights) for bottom in bottoms)
 
@@ -194,7 +194,7 @@ class Convolution(SlidingKernel):
         return (self.num_output, channels // self.group)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A multiply-add for each weight at each place; the bias is not counted, as in papers."""
+        """One multiply-add per weight and output position; the bias is not counted, as in papers."""
         weight = self.weights(bottoms)[0].shape
         return Cost(macs=sum(product(top) * product(weight[1:]) for top in tops))
 
@@ -203,10 +203,10 @@ class Convolution(SlidingKernel):
 
         conv: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
         w = self.windows(axes)
-        made: nn.Module = conv(
+        result: nn.Module = conv(
             channels, self.num_output, w.kernel, w.stride, w.pad, w.dilation, self.group, bias=self.bias_term
         )
-        return made
+        return result
 
     def _compute(self, x: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
         return convolve(x, weight, bias, windows, self.group)
@@ -215,7 +215,7 @@ class Convolution(SlidingKernel):
 @register("Deconvolution", field="convolution_param", v1="DECONVOLUTION")
 @dataclass(frozen=True)
 class Deconvolution(SlidingKernel):
-    """The transpose of a convolution: every input element adds its multiple of the kernel to the top.
+    """The transpose of a convolution: every input element adds the kernel, multiplied by it, to the top.
 
     Shapes: (n, c, h, w) to (n, num_output, oh, ow), oh = stride (h - 1) + dilation (kernel - 1) + 1 - 2 pad.
 
@@ -228,7 +228,7 @@ class Deconvolution(SlidingKernel):
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
-        """The places of the bottom whose kernels reach an element."""
+        """The positions of the bottom whose kernels cover an element."""
         if axis_of(self.axis, bottoms[0]) != 1 or len(fields[0]) != len(bottoms[0]) - 2:
             return None
         w = self.windows(len(fields[0]))
@@ -249,7 +249,7 @@ class Deconvolution(SlidingKernel):
         return (channels, self.num_output // self.group)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A multiply-add for each weight at each place of the bottom; the bias is not counted, as in papers."""
+        """One multiply-add per weight and input position; the bias is not counted, as in papers."""
         weight = self.weights(bottoms)[0].shape
         return Cost(macs=sum(product(bottom) * product(weight[1:]) for bottom in bottoms))
 
@@ -258,10 +258,10 @@ class Deconvolution(SlidingKernel):
 
         conv: Any = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[axes - 1]
         w = self.windows(axes)
-        made: nn.Module = conv(
+        result: nn.Module = conv(
             channels, self.num_output, w.kernel, w.stride, w.pad, 0, self.group, self.bias_term, w.dilation
         )
-        return made
+        return result
 
     def _compute(self, x: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
         return deconvolve(x, weight, bias, windows, self.group)

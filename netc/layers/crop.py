@@ -1,4 +1,4 @@
-"""Crop: a part of one bottom, as large as the other."""
+"""Crop: a region of one bottom with the extents of the other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Crop(Layer):
     axis: int = 2
     """First axis to crop."""
     offset: tuple[int, ...] = ()
-    """Where the cropped part starts: one number per axis, one for all, or none for 0."""
+    """Start of the cropped region: one number per axis, one for all, or none for 0."""
 
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
@@ -43,7 +43,7 @@ class Crop(Layer):
     sees: ClassVar[Sees] = "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E101, E102 where the part lies outside."""
+        """Raises NetcError E101, or E102 if the region exceeds the first bottom."""
         first, second = bottoms
         if len(first) != len(second):
             fail(
@@ -60,7 +60,7 @@ class Crop(Layer):
         return ((*first[:axis], *second[axis:]),)
 
     def _offsets(self, axes: int) -> tuple[int, ...]:
-        """Where the part starts on each of the last `axes` axes."""
+        """Return the start of the region on each of the last `axes` axes."""
         if len(self.offset) > 1 and len(self.offset) != axes:
             fail(
                 f"{counted(len(self.offset), 'value')} of `offset` for {counted(axes, 'axis')}",
@@ -70,7 +70,7 @@ class Crop(Layer):
         return self.offset if len(self.offset) > 1 else (self.offset or (0,)) * axes
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: it only copies."""
+        """Zero: elements are only copied."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:

@@ -1,4 +1,4 @@
-"""Losses of classes by the logarithm of their probability: SoftmaxWithLoss, InfogainLoss, SigmoidCrossEntropyLoss."""
+"""Cross entropy losses: SoftmaxWithLoss, InfogainLoss, SigmoidCrossEntropyLoss."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST = -math.log(1.17549435082229e-38)
-"""87.3: Caffe's largest loss of one label, as no probability counts below the least normal float32 (FLT_MIN)."""
+"""87.3: the largest loss of one label, because Caffe clamps probabilities to the least normal float32 (FLT_MIN)."""
 
 NO_LABEL = -(2**31)
-"""The label that torch ignores where none should be ignored: neither a class nor a label in any file."""
+"""`ignore_index` for torch if no label is ignored: neither a class nor a label in any file."""
 
 
 @register("SoftmaxWithLoss", v1="SOFTMAX_LOSS")
@@ -46,10 +46,10 @@ NO_LABEL = -(2**31)
 class SoftmaxWithLoss(Layer):
     """Negative logarithm of the softmax probability of each label, summed and normalized.
 
-    With `label_smoothing` e and K classes the label counts with 1 - e + e / K, and each other class with e / K (Szegedy
-    et al. 2016). The optional second top holds the probabilities; no gradient comes back through it.
+    With `label_smoothing` e and K classes the target is 1 - e + e / K for the label and e / K for every other class
+    (Szegedy et al. 2016). The optional second top holds the probabilities; no gradient flows through it.
 
-    Shapes: scores (n, c, ...) and a label for each place off `axis` to a scalar, and the scores' shape.
+    Shapes: scores (n, c, ...) and one label for each position outside `axis` to a scalar, and the scores' shape.
 
     >>> SoftmaxWithLoss().infer(((3, 5, 4, 2), (3, 1, 4, 2)), 2)
     ((), (3, 5, 4, 2))
@@ -60,15 +60,15 @@ class SoftmaxWithLoss(Layer):
     ignore_label: int | None = None
     """Positions with this label are ignored, whether or not it is a class."""
     normalization: Normalization = "VALID"
-    """What the summed loss is divided by."""
+    """The divisor of the summed loss."""
     axis: int = 1
     """The class axis (`softmax_param`)."""
     pre_fixed_normalizer: float = 1.0
-    """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
+    """The divisor for `PRE_FIXED`, at least 1 (R-FCN's and Intel's Caffe)."""
     class_weights: tuple[float, ...] = ()
-    """What the loss of a label is multiplied by, by class (SegNet's Caffe); empty is 1 for all. Not normalized by."""
+    """Factor of the loss of each class (SegNet's Caffe); empty means 1 for all. Does not affect the normalization."""
     label_smoothing: float = 0.0
-    """Share of each label that is spread evenly over all classes, from 0 to below 1 (a fork's field)."""
+    """Part of each target distributed evenly over all classes, from 0 to below 1 (a field of a fork)."""
 
     caffe_fields: ClassVar[CaffeFields] = {**LOSS_FIELDS, "axis": ("softmax_param.axis",)}
     bottom_count: ClassVar[Count] = Count(2)
@@ -80,12 +80,12 @@ class SoftmaxWithLoss(Layer):
     sees: ClassVar[Sees] = "all"
 
     def label_shape(self, scores: Shape) -> Shape | None:
-        """A label for each place off the class axis."""
+        """One label for each position outside the class axis."""
         return without_axis(scores, self.axis)
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `loss_param` and `softmax_param`."""
+        """Reads `loss_param` and `softmax_param`."""
         loss = layer.message("loss_param")
         axis, fixed = layer.message("softmax_param")["axis"], loss.get("pre_fixed_normalizer", 1.0)
         ignore, weights = loss.get("ignore_label", None), class_weights(loss)
@@ -98,7 +98,7 @@ class SoftmaxWithLoss(Layer):
         return {**loss_message(self.ignore_label, self.normalization, "VALID", fixed, *weights), **softmax}
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E101 for class weights, E102 where scores, labels and axis do not fit."""
+        """Raises NetcError E101 for class weights, E102 if scores, labels and axis do not match."""
         check_items(bottoms)
         axis = check_axis(bottoms[0], self.axis, "softmax_param.axis")
         check_label_count(bottoms[0], axis, bottoms[1])
@@ -106,15 +106,15 @@ class SoftmaxWithLoss(Layer):
         return ((), bottoms[0])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Maximum, difference, exponential and sum of each score, and one operation a label."""
+        """One comparison, subtraction, exponential and addition per score, and one operation per label."""
         return Cost(operations=4 * product(bottoms[0]) + product(bottoms[1]))
 
     def constants(self, bottoms: int) -> tuple[Constant, ...]:
-        """The class weights, on the net's device."""
+        """The class weights, moved to the net's device."""
         return (Constant("class_weights", values=self.class_weights),) if self.class_weights else ()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Backward is probability - 1 at the label and probability elsewhere, also where the loss is at its bound."""
+        """The gradient is probability - 1 at the label and the probability elsewhere, even if the loss is clamped."""
         import torch.nn.functional as F
 
         scores, axis = bottoms[0], self.axis % bottoms[0].dim()
@@ -146,11 +146,12 @@ class SoftmaxWithLoss(Layer):
 class InfogainLoss(Layer):
     """Like SoftmaxWithLoss, with each log probability weighted by row `label` of a matrix H.
 
-    loss = - sum over labels and classes k of H[label, k] log(max(probability of k, 1e-20)), normalized. The identity
-    for H gives SoftmaxWithLoss. H is the third bottom, else the BlobProto in `source`, which whoever builds
-    the net registers as the constant `infogain`.
+    loss = - sum over labels and classes k of H[label, k] log(max(probability of k, 1e-20)), normalized. With the
+    identity as H it equals SoftmaxWithLoss. H is the third bottom or, without one, the BlobProto in `source`,
+    registered as the constant `infogain`.
 
-    Shapes: scores (n, c, ...), a label for each place off `axis`, c x c elements to a scalar, and the scores' shape.
+    Shapes: scores (n, c, ...), one label for each position outside `axis`, c x c elements to a scalar, and the shape of
+    the scores.
 
     >>> InfogainLoss(axis=2).infer(((4, 3, 5), (4, 3), (5, 5)), 1)
     ((), (4, 3, 5))
@@ -165,9 +166,9 @@ class InfogainLoss(Layer):
     ignore_label: int | None = None
     """Positions with this label are ignored, whether or not it is a class."""
     normalization: Normalization = "VALID"
-    """What the summed loss is divided by."""
+    """The divisor of the summed loss."""
     pre_fixed_normalizer: float = 1.0
-    """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
+    """The divisor for `PRE_FIXED`, at least 1 (R-FCN's and Intel's Caffe)."""
 
     caffe_fields: ClassVar[CaffeFields] = {
         **LOSS_FIELDS,
@@ -184,12 +185,12 @@ class InfogainLoss(Layer):
     sees: ClassVar[Sees] = "all"
 
     def label_shape(self, scores: Shape) -> Shape | None:
-        """A label for each place off the class axis."""
+        """One label for each position outside the class axis."""
         return without_axis(scores, self.axis)
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `infogain_loss_param` and `loss_param`. Raises NetcError E101 for the older `normalize`."""
+        """Reads `infogain_loss_param` and `loss_param`. Raises NetcError E101 for the older `normalize`."""
         own, loss = layer.message("infogain_loss_param"), layer.message("loss_param")
         refuse_weights(loss, "InfogainLoss")
         if "normalize" in loss:
@@ -211,9 +212,11 @@ class InfogainLoss(Layer):
         return {**loss, "infogain_loss_param": own} if own else {**loss}
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E101 without a matrix, E102 where shapes do not fit."""
+        """Raises NetcError E101 without a matrix, E102 if the shapes do not match."""
         if len(bottoms) < 3 and self.source is None:
-            fail("the infogain matrix is missing", code="E101", help="give `source`, or the matrix as a third bottom")
+            fail(
+                "the infogain matrix is missing", code="E101", help="set `source`, or pass the matrix as a third bottom"
+            )
         check_items(bottoms)
         axis = check_axis(bottoms[0], self.axis, "infogain_loss_param.axis")
         check_label_count(bottoms[0], axis, bottoms[1])
@@ -222,15 +225,15 @@ class InfogainLoss(Layer):
         return ((), bottoms[0])
 
     def constants(self, bottoms: int) -> tuple[Constant, ...]:
-        """The matrix in `source`, where no third bottom is the matrix (LayerSetUp)."""
+        """The matrix in `source`, unless it is the third bottom (LayerSetUp)."""
         return (Constant("infogain", self.source),) if self.source and bottoms < 3 else ()
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """The softmax, its logarithm, and a multiply-add of each with the matrix."""
+        """The softmax, its logarithm, and one multiply-add per score with the matrix."""
         return Cost(macs=product(bottoms[0]), operations=5 * product(bottoms[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Backward is probability times the sum of H's row, minus the row, also below the bound of 1e-20."""
+        """The gradient is the probability times the sum of H's row, minus the row, even below the bound of 1e-20."""
         import torch
         import torch.nn.functional as F
 
@@ -271,11 +274,11 @@ class SigmoidCrossEntropyLoss(Layer):
     """
 
     ignore_label: int | None = None
-    """Targets that are this number, cut off towards 0, count nowhere."""
+    """Targets equal to this number after truncation towards 0 are ignored."""
     normalization: Normalization = "BATCH_SIZE"
-    """What the summed loss is divided by; unlike in other losses, by default the number of items in the batch."""
+    """The divisor of the summed loss; unlike in other losses, by default the batch size."""
     pre_fixed_normalizer: float = 1.0
-    """What `PRE_FIXED` divides by, at least 1 (R-FCN's and Intel's Caffe)."""
+    """The divisor for `PRE_FIXED`, at least 1 (R-FCN's and Intel's Caffe)."""
 
     caffe_fields: ClassVar[CaffeFields] = LOSS_FIELDS
     bottom_count: ClassVar[Count] = Count(2)
@@ -285,12 +288,12 @@ class SigmoidCrossEntropyLoss(Layer):
     sees: ClassVar[Sees] = "all"
 
     def label_shape(self, scores: Shape) -> Shape | None:
-        """A target for each element."""
+        """One target per element."""
         return scores
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `loss_param`."""
+        """Reads `loss_param`."""
         loss = layer.message("loss_param")
         refuse_weights(loss, "SigmoidCrossEntropyLoss")
         fixed = loss.get("pre_fixed_normalizer", 1.0)
@@ -301,7 +304,7 @@ class SigmoidCrossEntropyLoss(Layer):
         return {**loss_message(self.ignore_label, self.normalization, "BATCH_SIZE", self.pre_fixed_normalizer)}
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where scores and targets do not fit."""
+        """Raises NetcError E102 if scores and targets do not match."""
         check_items(bottoms)
         scores, targets = bottoms
         if differ(product(scores), product(targets)):
@@ -312,11 +315,11 @@ class SigmoidCrossEntropyLoss(Layer):
         return ((),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Exponential, logarithm, product and sum of each score."""
+        """One exponential, logarithm, multiplication and addition per score."""
         return Cost(operations=4 * product(bottoms[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Computed from the score itself, never from a sigmoid that rounds to 0 or 1."""
+        """Computed from the score itself, not from a sigmoid that may round to 0 or 1."""
         import torch
         import torch.nn.functional as F
 

@@ -1,7 +1,7 @@
-"""Declarations of the layers that read images: Data, ImageData, WindowData, MemoryData.
+"""Layers that read images: Data, ImageData, WindowData, MemoryData.
 
-They say what is read and what shape it has; the reading itself stands in the data package. `scale`, `mean_file`,
-`crop_size` and `mirror` of their own messages are older spellings of `transform_param`, which the front end upgrades.
+They declare what is read and its shape; the data package reads it. `scale`, `mean_file`, `crop_size` and `mirror` in
+the layers' own messages are older spellings of `transform_param`, which the front end upgrades.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from netc.layers._registry import register
 
 @dataclass(frozen=True)
 class ImageLayer(DataLayer):
-    """What the layers that read images share: a batch of them on the first top, their labels on the second.
+    """Base of the layers that read images: a batch of images on the first top, their labels on the second.
 
-    A record is the shape (c, h, w) of a decoded image and, where it has several, that of its labels.
+    A record is the shape (c, h, w) of a decoded image and, if it has several labels, their shape.
     """
 
     batch_size: int = 0
@@ -31,16 +31,16 @@ class ImageLayer(DataLayer):
     """Cropping, mirroring, mean subtraction and scaling of each image."""
 
     message: ClassVar[str]
-    """The layer's own field of LayerParameter, beside `transform_param`."""
+    """The layer's own field of LayerParameter, in addition to `transform_param`."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read the layer's message and `transform_param`. Raises NetcError E101, E103."""
+        """Reads the layer's message and `transform_param`. Raises NetcError E101, E103."""
         own = layer.message(cls.message)
         values: dict[str, Any] = {f.name: own.get(f.name, f.default) for f in dataclasses.fields(cls)}
-        made = cls(**{**values, "transform": Transform.read(layer)})
-        made._check()
-        return made
+        result = cls(**{**values, "transform": Transform.read(layer)})
+        result._check()
+        return result
 
     @classmethod
     def fields_of(cls, parameter: str) -> tuple[str, ...]:
@@ -55,13 +55,13 @@ class ImageLayer(DataLayer):
         return {self.message: own, **({"transform_param": transform} if transform else {})}
 
     def _check(self) -> None:
-        if not getattr(self, "source", "given"):
+        if not getattr(self, "source", "declared"):
             fail("`source` is missing", code="E101", field=f"{self.message}.source")
         if self.batch_size < 1:
-            fail("`batch_size` must be given, and positive", code="E103", field=f"{self.message}.batch_size")
+            fail("`batch_size` is required and must be positive", code="E103", field=f"{self.message}.batch_size")
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
-        """(batch_size, c, h, w) and (batch_size); raises what Transform.shape does."""
+        """(batch_size, c, h, w) and (batch_size). Raises the errors of Transform.shape."""
         labels = record[1] if record is not None and len(record) > 1 else ()
         return ((self.batch_size, *self._image_shape(record[0] if record else None)), (self.batch_size, *labels))[:tops]
 
@@ -69,7 +69,7 @@ class ImageLayer(DataLayer):
         return self.transform.shape(record)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Nothing: the images are made outside the net."""
+        """Zero: the images are produced outside the net."""
         return Cost()
 
 
@@ -78,7 +78,7 @@ class ImageLayer(DataLayer):
 class Data(ImageLayer):
     """Images and labels from a database of Datum records, in the order of their keys.
 
-    Shapes: to (batch_size, c, h, w), cropped, and (batch_size); unknown where no record can be looked at.
+    Shapes: to (batch_size, c, h, w), cropped, and (batch_size); unknown if no record can be read.
 
     >>> layer = Data(source="train_lmdb", batch_size=64, transform=Transform(crop_size=24))
     >>> layer.batch(((3, 32, 32), ()), 2), layer.batch(None, 1)
@@ -96,7 +96,7 @@ class Data(ImageLayer):
     force_encoded_color: bool = False
     """The older name of `force_color`."""
     prefetch: int = 4
-    """Number of batches to read ahead."""
+    """Number of batches to prefetch."""
     shuffle: bool = False
     """Whether records are shuffled in each epoch (forks of yjxiong, Intel and NVIDIA)."""
 
@@ -181,11 +181,11 @@ class WindowData(ImageLayer):
     fg_fraction: float = 0.25
     """The fraction of foreground windows in a batch."""
     context_pad: int = 0
-    """Pixels of context around each window, measured after it was scaled to the crop."""
+    """Pixels of context around each window, measured after scaling to the crop."""
     crop_mode: Literal["warp", "square"] = "warp"
-    """Whether a window is stretched to the crop, or the square around it is scaled."""
+    """Whether a window is stretched to the crop, or its bounding square is scaled."""
     cache_images: bool = False
-    """Whether the encoded files are kept in memory."""
+    """Whether the encoded files are cached in memory."""
     root_folder: str = ""
     """Prefix of each path, without a separator."""
 
@@ -197,23 +197,23 @@ class WindowData(ImageLayer):
         super()._check()
         if self.crop_mode not in ("warp", "square"):
             fail(
-                f"unknown `crop_mode` `{self.crop_mode}`: `warp` or `square`",
+                f"unknown `crop_mode` `{self.crop_mode}`: expected `warp` or `square`",
                 code="E103",
                 field="window_data_param.crop_mode",
             )
         if not self.transform.crop_size:
-            fail("`WindowData` needs a `crop_size`", code="E101", field="transform_param.crop_size")
+            fail("`WindowData` requires `crop_size`", code="E101", field="transform_param.crop_size")
 
     def _image_shape(self, record: Shape | None) -> Shape:
         size = self.transform.crop_size
-        # A window of any size is scaled to the crop: only the channels are the record's.
+        # A window of any size is scaled to the crop: only the number of channels depends on the record.
         return self.transform.shape(None if record is None else (record[0], size, size))
 
 
 @register("MemoryData", v1="MEMORY_DATA")
 @dataclass(frozen=True)
 class MemoryData(ImageLayer):
-    """Images and labels that a program hands over.
+    """Images and labels supplied by a program.
 
     Shapes: to (batch_size, channels, height, width), the extents after any crop, and (batch_size).
 
@@ -237,7 +237,7 @@ class MemoryData(ImageLayer):
     def _check(self) -> None:
         for name in ("batch_size", "channels", "height", "width"):
             if getattr(self, name) < 1:
-                fail(f"`{name}` must be given, and positive", code="E103", field=f"memory_data_param.{name}")
+                fail(f"`{name}` is required and must be positive", code="E103", field=f"memory_data_param.{name}")
 
     def _image_shape(self, record: Shape | None) -> Shape:
         return replace(self.transform, crop_size=0).shape((self.channels, self.height, self.width))

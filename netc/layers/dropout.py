@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Dropout(Layer):
     """In training, sets random elements to 0 and multiplies the others by 1 / (1 - ratio); in test, the identity.
 
-    Without `scale_train` the others stay as they are in training, and in test all are multiplied by 1 - ratio.
+    Without `scale_train` the others are unchanged in training, and in test all are multiplied by 1 - ratio.
 
     Shapes: any, kept.
 
@@ -44,16 +44,16 @@ class Dropout(Layer):
 
     @property
     def overwritable(self) -> bool:  # type: ignore[override]
-        """BVLC's passes its bottom on in test."""
+        """BVLC's layer returns its bottom in test."""
         return not self.scale_train or self.sample_weights_test
 
     @property
     def is_identity_in_test(self) -> bool:  # type: ignore[override]
-        """BVLC's; that of some forks scales or drops in test."""
+        """True for BVLC's layer; in some forks it scales or drops elements in test."""
         return not self.dropout_ratio or (self.scale_train and not self.sample_weights_test)
 
     def __post_init__(self) -> None:
-        """Raises NetcError E103 for a ratio that is not at least 0 and less than 1; 0 drops nothing."""
+        """Raises NetcError E103 unless the ratio is at least 0 and less than 1; 0 drops nothing."""
         if not 0 <= self.dropout_ratio < 1:
             fail(
                 f"`dropout_ratio` is {self.dropout_ratio:g}: it must be at least 0 and below 1",
@@ -62,7 +62,7 @@ class Dropout(Layer):
             )
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """torch.nn.Dropout, where it is BVLC's."""
+        """torch.nn.Dropout for BVLC's layer."""
         from torch import nn
 
         return nn.Dropout(self.dropout_ratio) if self.scale_train and not self.sample_weights_test else None

@@ -1,4 +1,4 @@
-"""DummyData: tops that fillers make."""
+"""DummyData: tops produced by fillers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ T = TypeVar("T")
 @register("DummyData", field="dummy_data_param", v1="DUMMY_DATA")
 @dataclass(frozen=True)
 class DummyData(DataLayer):
-    """Tops filled by `data_filler`: once if it is `constant`, otherwise again in each pass.
+    """Fills tops by `data_filler`: once if it is `constant`, otherwise in each pass.
 
-    Shapes: to `shape` each, or (num, channels, height, width) in the older spelling; one serves all tops.
+    Shapes: to `shape`, or (num, channels, height, width) in the older spelling; a single one applies to all tops.
 
     >>> layer = DummyData(shape=((2, 3), (2,)), data_filler=(Filler("gaussian", std=0.1),))
     >>> layer.batch(None, 2), layer.refill(2)
@@ -48,9 +48,9 @@ class DummyData(DataLayer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `dummy_data_param`. Raises NetcError E101 where both spellings are used, E103 for a filler."""
+        """Reads `dummy_data_param`. Raises NetcError E101 if both spellings are used, E103 for an invalid filler."""
         p = layer.message("dummy_data_param")
-        made = cls(
+        result = cls(
             shape=tuple(tuple(shape.get("dim", ())) for shape in p.get("shape", ())),
             data_filler=tuple(
                 Filler.read(Fields({"data_filler": one}), "data_filler") for one in p.get("data_filler", ())
@@ -60,9 +60,9 @@ class DummyData(DataLayer):
             height=tuple(p.get("height", ())),
             width=tuple(p.get("width", ())),
         )
-        if made.shape and made._is_legacy:
+        if result.shape and result._is_legacy:
             fail("`shape` and `num`, `channels`, `height`, `width` exclude each other", code="E101", field="shape")
-        return made
+        return result
 
     def to_caffe(self) -> dict[str, Any]:
         """The parameter message, shapes as BlobShapes."""
@@ -76,34 +76,34 @@ class DummyData(DataLayer):
         return any(getattr(self, name) for name in self.LEGACY)
 
     def shapes(self, tops: int) -> Shapes:
-        """The shape of each top. Raises NetcError E101 where neither one nor `tops` are given."""
+        """Return the shape of each top. Raises NetcError E101 unless their number is 1 or `tops`."""
         if not self._is_legacy:
             return _each(self.shape, tops, "shape")
         return tuple(zip(*(_each(getattr(self, name), tops, name) for name in self.LEGACY)))
 
     def fillers(self, tops: int) -> tuple[Filler, ...]:
-        """The filler of each top. Raises NetcError E101 where neither none, one nor `tops` are given."""
+        """Return the filler of each top. Raises NetcError E101 unless their number is 0, 1 or `tops`."""
         return _each(self.data_filler or (Filler(),), tops, "data_filler")
 
     def refill(self, tops: int) -> tuple[bool, ...]:
-        """For each top whether every pass fills it anew; constants are filled once."""
+        """Return, for each top, whether every pass fills it again; constants are filled once."""
         return tuple(filler.type != "constant" for filler in self.fillers(tops))
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
-        """`shapes`: nothing outside is asked. Raises NetcError E101."""
+        """`shapes`: they do not depend on a record. Raises NetcError E101."""
         self.fillers(tops)
         return self.shapes(tops)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Nothing: the tops are filled outside the net."""
+        """Zero: the tops are filled outside the net."""
         return Cost()
 
 
 def _each(values: tuple[T, ...], tops: int, name: str) -> tuple[T, ...]:
-    """A value for each top. Raises NetcError E101 unless there is one, or one a top."""
+    """Return one value per top. Raises NetcError E101 unless there is one, or one per top."""
     if len(values) not in (1, tops):
         fail(
-            f"{counted(len(values), 'value')} of `{name}` for {counted(tops, 'top')}: give one, or one a top",
+            f"expected 1 value of `{name}`, or one for each of {counted(tops, 'top')}, got {len(values)}",
             code="E101",
             field=name,
         )

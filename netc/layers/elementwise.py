@@ -1,4 +1,4 @@
-"""Functions of one number: AbsVal, Clip, Exp, Log, Power, Threshold."""
+"""Elementwise functions: AbsVal, Clip, Exp, Log, Power, Threshold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NATURAL = -1.0
-"""The `base` that stands for e (ExpParameter, LogParameter)."""
+"""The value of `base` that denotes e (ExpParameter, LogParameter)."""
 
 
 @register("AbsVal", v1="ABSVAL")
@@ -47,7 +47,7 @@ class AbsVal(Layer):
 class Clip(Layer):
     """Clamps x to the range from `min` to `max`; the gradient is 1 within the range, bounds included, and 0 outside.
 
-    Where `min` is above `max`, `min` is what comes out.
+    If `min` is greater than `max`, every element becomes `min`.
 
     Shapes: any, kept.
 
@@ -68,22 +68,22 @@ class Clip(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Raises NetcError E101 where a bound is missing: both are required."""
+        """Raises NetcError E101 if a bound is missing: both are required."""
         p = layer.message("clip_param")
         for bound in ("min", "max"):
             if bound not in p:
-                fail(f"`{bound}` is missing", code="E101", help=f"give `clip_param {{ {bound}: ... }}`")
+                fail(f"`{bound}` is missing", code="E101", help=f"set `clip_param {{ {bound}: ... }}`")
         return super().from_caffe(layer)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Two comparisons an element."""
+        """Two comparisons per element."""
         return Cost(operations=2 * product(tops[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Computed as described in the class docstring."""
         if self.min <= self.max:
             return bottoms[0].clamp(self.min, self.max)
-        return bottoms[0].clamp(max=self.max).clamp(min=self.min)  # torch's own clamp gives `max` here
+        return bottoms[0].clamp(max=self.max).clamp(min=self.min)  # if min > max, torch's clamp would return `max`
 
 
 @register("Exp", field="exp_param", v1="EXP")
@@ -100,7 +100,7 @@ class Exp(Layer):
     """
 
     base: float = NATURAL
-    """The base; -1 stands for e."""
+    """The base; -1 denotes e."""
     scale: float = 1.0
     """Factor of x in the exponent."""
     shift: float = 0.0
@@ -114,11 +114,11 @@ class Exp(Layer):
         return "values"
 
     def __post_init__(self) -> None:
-        """Raises NetcError E103 for a base that has no logarithm."""
+        """Raises NetcError E103 for a base without a logarithm."""
         _log(self.base)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """An exponential an element, and a multiplication for each of the two factors that is not 1."""
+        """One exponential per element, and one multiplication for each of the two factors that is not 1."""
         inner, outer = self._factors()
         return Cost(operations=product(tops[0]) * (1 + (inner != 1) + (outer != 1)))
 
@@ -151,22 +151,22 @@ class Log(Layer):
     """
 
     base: float = NATURAL
-    """The base; -1 stands for e."""
+    """The base; -1 denotes e."""
     scale: float = 1.0
-    """Factor of x before the logarithm is taken."""
+    """Factor of x before the logarithm."""
     shift: float = 0.0
-    """Added to the scaled x before the logarithm is taken."""
+    """Added to the scaled x before the logarithm."""
 
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "place"
 
     def __post_init__(self) -> None:
-        """Raises NetcError E103 for a base that has no logarithm, or whose logarithm is 0."""
+        """Raises NetcError E103 for a base without a logarithm, or whose logarithm is 0."""
         if _log(self.base) == 0:
-            fail("`base` is 1: there are no logarithms to it", code="E103", field="base")
+            fail("`base` is 1: there is no logarithm to base 1", code="E103", field="base")
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A logarithm an element, and an operation for each of scale, shift and base that is given."""
+        """One logarithm per element, and one operation for each of scale, shift and base that is set."""
         given = (self.scale != 1) + (self.shift != 0) + (_log(self.base) != 1)
         return Cost(operations=product(tops[0]) * (1 + given))
 
@@ -182,9 +182,9 @@ class Log(Layer):
 class Power(Layer):
     """(shift + scale x) ^ power.
 
-    Where power or scale is 0 the top is the constant shift^power (1 where power is 0) whatever x is, and the
-    gradient is 0. Where shift + scale x is 0 the gradient is the derivative's value, 0 for powers above 1; Caffe
-    divides 0 by 0 there, for powers other than 1 and 2.
+    If power or scale is 0, the top is the constant shift^power (1 if power is 0) for every x, and the gradient is 0.
+    Where shift + scale x is 0, the gradient is the derivative, 0 for powers above 1; Caffe divides 0 by 0 there for
+    powers other than 1 and 2.
 
     Shapes: any, kept.
 
@@ -205,7 +205,7 @@ class Power(Layer):
 
     @property
     def elements(self) -> Elements:  # type: ignore[override]
-        """One affine function of every element, unless there is a power."""
+        """One affine function of every element, unless `power` is set."""
         if self.is_identity_in_test:
             return "moved"
         return "scaled" if self.power == 1 and self.scale != 0 else "computed"
@@ -217,7 +217,7 @@ class Power(Layer):
 
     @property
     def is_identity_in_test(self) -> bool:  # type: ignore[override]
-        """Without parameters."""
+        """If no parameter is set."""
         return (self.power, self.scale, self.shift) == (1, 1, 0)
 
     @property
@@ -231,7 +231,7 @@ class Power(Layer):
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
-        """Caffe's backward pass needs x but where the gradient is the same for every x."""
+        """Caffe's backward pass needs x, unless the gradient is the same for every x."""
         return self.power == 1 or self._constant
 
     @property
@@ -239,7 +239,7 @@ class Power(Layer):
         return self.power * self.scale == 0
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """An operation an element for each of power, scale and shift that is given; none for a constant."""
+        """One operation per element for each of power, scale and shift that is set; none for a constant."""
         given = 0 if self._constant else (self.power != 1) + (self.scale != 1) + (self.shift != 0)
         return Cost(operations=product(tops[0]) * given)
 
@@ -248,7 +248,7 @@ class Power(Layer):
         import torch
 
         x = bottoms[0]
-        if self._constant:  # `where` keeps NaN out, and the graph of gradients whole
+        if self._constant:  # `where` excludes NaN and keeps x in autograd's graph
             value = torch.full_like(x, self.shift).pow(self.power)
             return torch.where(torch.zeros_like(x, dtype=torch.bool), x, value)
         y = _affine(x, self.scale, self.shift)
@@ -258,7 +258,7 @@ class Power(Layer):
 @register("Threshold", field="threshold_param", v1="THRESHOLD")
 @dataclass(frozen=True)
 class Threshold(Layer):
-    """1 where x is above the threshold, 0 elsewhere; no gradient passes.
+    """1 where x is above the threshold, 0 elsewhere; there is no gradient.
 
     Shapes: any, kept.
 
@@ -282,7 +282,7 @@ class Threshold(Layer):
 
 
 def _log(base: float) -> float:
-    """The logarithm of a base, 1 of Caffe's -1. Raises NetcError E103 where it is not a finite number."""
+    """Return the logarithm of a base, 1 for Caffe's -1. Raises NetcError E103 if it is not finite."""
     if base == NATURAL:
         return 1.0
     if not 0 < base < math.inf:

@@ -1,4 +1,4 @@
-"""Eltwise: sum, product and maximum of bottoms, element by element."""
+"""Eltwise: elementwise sum, product or maximum of bottoms."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class Eltwise(Layer):
     """The elementwise sum, product or maximum of its bottoms.
 
-    The gradient of a maximum goes to one bottom: of the first two to the second where they are equal, and to a
-    later one only where it is above all before it.
+    The gradient of a maximum flows to one bottom: to the second of the first two if they are equal, and to a later one
+    only if it is greater than all before it.
 
-    Shapes: bottoms of one shape, kept.
+    Shapes: bottoms of equal shape, kept.
 
     >>> Eltwise(operation="SUM", coeff=(1, -1)).infer(((2, 3, 5), (2, 3, 5)), 1)
     ((2, 3, 5),)
@@ -39,7 +39,7 @@ class Eltwise(Layer):
     """The factor of each bottom in a sum; empty where all are 1."""
     stable_prod_grad: bool = True
     """How Caffe computes the gradient of a product: by multiplying the other bottoms, or by dividing the top, which
-    fails at 0. Without effect here: they are always multiplied."""
+    fails at 0. Has no effect in netc: they are always multiplied."""
 
     bottom_count: ClassVar[Count] = Count(2, None)
     role: ClassVar[Role] = "inner"
@@ -48,7 +48,7 @@ class Eltwise(Layer):
 
     @property
     def keeps_sign(self) -> bool:  # type: ignore[override]
-        """A maximum passes a gradient to the bottom that it equals."""
+        """A maximum routes the gradient to the bottom that it equals."""
         return self.operation == "MAX"
 
     def reads_top(self, in_place: bool) -> TopRead:
@@ -60,21 +60,25 @@ class Eltwise(Layer):
         if self.operation not in ("SUM", "PROD", "MAX"):
             fail(f"unknown operation `{self.operation}`", code="E103", field="operation")
         if self.operation == "PROD" and self.coeff:
-            fail("`coeff` is for sums: a product takes none", code="E101", field="coeff")
+            fail("`coeff` is not supported for a product", code="E101", field="coeff")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where bottoms differ in shape, E101 where `coeff` does not match them."""
+        """Raises NetcError E102 if the bottoms differ in shape, E101 if `coeff` does not match them."""
         if self.coeff and len(self.coeff) != len(bottoms):
-            fail(f"{len(self.coeff)} of `coeff` for {counted(len(bottoms), 'bottom')}", code="E101", field="coeff")
+            fail(
+                f"{counted(len(self.coeff), 'value')} of `coeff` for {counted(len(bottoms), 'bottom')}",
+                code="E101",
+                field="coeff",
+            )
         return (agreed(bottoms),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """An operation an element for each bottom but the first, and one for each coefficient that is not 1."""
+        """One operation per element for each bottom after the first, and one for each coefficient that is not 1."""
         factors = sum(c != 1 for c in self.coeff) if self.operation == "SUM" else 0
         return Cost(operations=product(tops[0]) * (len(bottoms) - 1 + factors))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Computed from the first bottom to the last. Raises NetcError E102: torch would broadcast."""
+        """Combines the bottoms in order. Raises NetcError E102 if shapes differ, where torch would broadcast."""
         if any(bottom.shape != bottoms[0].shape for bottom in bottoms):
             agreed(tuple(tuple(bottom.shape) for bottom in bottoms))
         if self.operation == "SUM":
@@ -97,7 +101,7 @@ class Eltwise(Layer):
     def _maximum(self, bottoms: Sequence[Tensor]) -> Tensor:
         import torch
 
-        # torch.maximum would halve the gradient between equals
+        # torch.maximum would split the gradient between equal elements
         top = torch.where(bottoms[0] > bottoms[1], bottoms[0], bottoms[1])
         for bottom in bottoms[2:]:
             top = torch.where(bottom > top, bottom, top)

@@ -1,4 +1,4 @@
-"""HDF5Data, whose batches the data package reads, and HDF5Output."""
+"""HDF5Data, whose batches are read by the data package, and HDF5Output."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 @register("HDF5Data", field="hdf5_data_param", v1="HDF5_DATA")
 @dataclass(frozen=True)
 class HDF5Data(DataLayer):
-    """Rows of the datasets named like the tops, from each HDF5 file of a list.
+    """Rows of the datasets with the names of the tops, from each HDF5 file of a list.
 
     A record is a row of each dataset.
 
-    Shapes: to (batch_size, ...) for each top; unknown where no file can be looked at.
+    Shapes: to (batch_size, ...) for each top; unknown if no file can be read.
 
     >>> HDF5Data(source="files.txt", batch_size=10).batch(((8, 6), ()), 2)
     ((10, 8, 6), (10,))
@@ -39,7 +39,7 @@ class HDF5Data(DataLayer):
     """
 
     source: str = ""
-    """A list of HDF5 files, a path in each line."""
+    """Path of a list of HDF5 files, one path per line."""
     batch_size: int = 0
     """Number of rows per batch."""
     shuffle: bool = False
@@ -49,18 +49,18 @@ class HDF5Data(DataLayer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `hdf5_data_param`. Raises NetcError E101 for a missing source or a `transform_param`, E103."""
-        made = super().from_caffe(layer)
+        """Reads `hdf5_data_param`. Raises NetcError E101 for a missing source or a `transform_param`, E103."""
+        result = super().from_caffe(layer)
         if "transform_param" in layer:
-            fail("`HDF5Data` does not transform its data", code="E101", field="transform_param")
-        if not made.source:
+            fail("`HDF5Data` does not support `transform_param`", code="E101", field="transform_param")
+        if not result.source:
             fail("`source` is missing", code="E101", field="source")
-        if made.batch_size < 1:
-            fail("`batch_size` must be given, and positive", code="E103", field="batch_size")
-        return made
+        if result.batch_size < 1:
+            fail("`batch_size` is required and must be positive", code="E103", field="batch_size")
+        return result
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
-        """See the class. Raises NetcError E102 where a record has fewer datasets than there are tops."""
+        """Raises NetcError E102 if a record has fewer datasets than the layer has tops."""
         if record is None:
             return (None,) * tops
         if len(record) < tops:
@@ -68,7 +68,7 @@ class HDF5Data(DataLayer):
         return tuple((self.batch_size, *shape) for shape in record[:tops])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Nothing: the rows are read outside the net."""
+        """Zero: the rows are read outside the net."""
         return Cost()
 
 
@@ -77,10 +77,10 @@ class HDF5Data(DataLayer):
 class HDF5Output(Layer):
     """Writes its bottoms to an HDF5 file, as float32 datasets `data` and `label` of shape (n, c, h, w).
 
-    The first pass replaces the file, each later one appends its items (Caffe's second pass fails, because it creates
-    the datasets anew).
+    The first pass replaces the file, each later one appends its items (in Caffe the second pass fails, because it
+    creates the datasets again).
 
-    Shapes: two bottoms of at most four axes and the same items, no top.
+    Shapes: two bottoms of at most four axes and the same batch size, no top.
 
     >>> HDF5Output(file_name="scores.h5").infer(((4, 5), (4,)), 0)
     ()
@@ -89,7 +89,7 @@ class HDF5Output(Layer):
     """
 
     file_name: str = ""
-    """Path, from the working directory."""
+    """Path of the file, relative to the working directory."""
 
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(0)
@@ -97,17 +97,17 @@ class HDF5Output(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `hdf5_output_param`. Raises NetcError E101 for a missing file name."""
-        made = super().from_caffe(layer)
-        if not made.file_name:
+        """Reads `hdf5_output_param`. Raises NetcError E101 for a missing file name."""
+        result = super().from_caffe(layer)
+        if not result.file_name:
             fail("`file_name` is missing", code="E101", field="file_name")
-        return made
+        return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102."""
+        """Raises NetcError E102 if the bottoms do not match."""
         for shape in bottoms:
             if not 1 <= len(shape) <= 4:
-                fail(f"a bottom {text(shape)} of {counted(len(shape), 'axis')}: 1 to 4 can be written", field="bottom")
+                fail(f"expected a bottom with 1 to 4 axes, got {text(shape)}", field="bottom")
         data, label = bottoms
         if differ(data[0], label[0]):
             fail(
@@ -117,13 +117,13 @@ class HDF5Output(Layer):
         return ()
 
     def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
-        """Whether a pass has begun the file."""
+        """Whether a pass has created the file."""
         return (StateEntry("written", (), "bool", by_mode=False),)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Opens, writes and closes the file in each pass, so that it is whole between two.
+        """Opens, writes and closes the file in each pass, so that it is complete between passes.
 
-        Raises NetcError E408 where it cannot be written.
+        Raises NetcError E408 if it cannot be written.
         """
         import torch
 
@@ -131,7 +131,11 @@ class HDF5Output(Layer):
         arrays = [rows.reshape((*rows.shape, 1, 1, 1)[:4]) for rows in arrays]
         try:
             _write(self.file_name, arrays, first=mode.kept("written", by_mode=False) is None)
-        except (OSError, RuntimeError, KeyError) as error:  # the last two are h5py's for a file that others changed
+        except (
+            OSError,
+            RuntimeError,
+            KeyError,
+        ) as error:  # h5py raises the last two for a file changed by another program
             number = error.errno if isinstance(error, OSError) else None
             reason = os.strerror(number) if number else str(error)
             fail(
@@ -159,10 +163,10 @@ def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
 
 
 def _reserve(path: str, size: int, first: bool) -> None:
-    """Check that there is space for so many bytes, in place of the old ones or after them.
+    """Check that there is space for `size` bytes, in place of the old ones or after them.
 
-    A disk that is full in the middle of its work makes HDF5 crash the process. What is too much here (chunks that are
-    not full, and HDF5's own notes) is given back when HDF5 closes the file.
+    A disk that fills up while HDF5 writes crashes the process. Space reserved in excess (for partial chunks and
+    HDF5's metadata) is released when HDF5 closes the file.
     """
     with Path(path).open("ab" if first else "r+b") as file:
         end = file.seek(0, os.SEEK_END)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Im2col(Layer):
     """Moves the elements of each window to the channel axis; padding contributes zeros.
 
-    Shapes: (n, c, h, w) to (n, c kh kw, oh, ow), with the windows of Convolution.
+    Shapes: (n, c, h, w) to (n, c kh kw, oh, ow), with the same windows as Convolution.
 
     >>> Im2col(kernel=(3,), pad=(1,)).infer(((2, 5, 8, 6),), 1)
     ((2, 45, 8, 6),)
@@ -61,29 +61,29 @@ class Im2col(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Resolve the two spellings of the window. Raises NetcError E101, E103."""
+        """Resolves the two spellings of the window. Raises NetcError E101, E103."""
         p = layer.message("convolution_param")
-        made = cls(
+        result = cls(
             kernel=spatial(p, ("kernel_size", "kernel_h", "kernel_w"), ()),
             stride=spatial(p, ("stride", "stride_h", "stride_w"), (1,)),
-            pad=spatial(p, ("pad", "pad_h", "pad_w"), (0,), lone=0),
+            pad=spatial(p, ("pad", "pad_h", "pad_w"), (0,), single=0),
             dilation=tuple(p["dilation"]) or (1,),
             axis=p["axis"],
             force_nd_im2col=p["force_nd_im2col"],
         )
-        positive(made.kernel, "kernel_size")
-        positive(made.stride, "stride")
-        positive(made.dilation, "dilation")
-        return made
+        positive(result.kernel, "kernel_size")
+        positive(result.stride, "stride")
+        positive(result.dilation, "dilation")
+        return result
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, windows in their repeated spelling."""
+        """The parameter message, with windows in the repeated spelling."""
         values = super().to_caffe()
         values["kernel_size"] = values.pop("kernel")
         return values
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E101, E102 where windows do not fit."""
+        """Raises NetcError E101 or E102 if the windows do not fit."""
         (bottom,) = bottoms
         axis = self._axis(len(bottom))
         w = self.windows(len(bottom) - axis - 1)
@@ -103,7 +103,7 @@ class Im2col(Layer):
         return axis
 
     def windows(self, axes: int) -> Windows:
-        """Kernel, stride, pad and dilation for each of `axes` spatial axes. Raises NetcError E101."""
+        """Return kernel, stride, pad and dilation for each of `axes` spatial axes. Raises NetcError E101."""
         return Windows(
             each_axis(self.kernel, axes, "kernel_size"),
             each_axis(self.stride, axes, "stride"),
@@ -112,11 +112,11 @@ class Im2col(Layer):
         )
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: it only copies."""
+        """Zero: elements are only copied."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Unfold of torch for two spatial axes, one axis after the other for any other number."""
+        """Uses torch's unfold for two spatial axes, and one axis after the other for any other number."""
         (bottom,) = bottoms
         shape: Shape = tuple(bottom.shape)
         axis = self._axis(len(shape))
@@ -126,7 +126,7 @@ class Im2col(Layer):
 
 
 def _columns(x: Tensor, windows: Windows) -> Tensor:
-    """(n, c, *spatial) to n, c, then the kernel's axes, then the windows' axes, in any grouping."""
+    """Rearrange (n, c, *spatial) to n, c, the kernel axes, then the window axes, in any grouping."""
     import torch.nn.functional as F
 
     axes = len(windows.kernel)

@@ -1,4 +1,4 @@
-"""Choosing items of a batch: BatchReindex, Filter."""
+"""Selecting items of a batch: BatchReindex, Filter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class BatchReindex(Layer):
     """Selects items of the first bottom by the indices in the second, in their order; an index may repeat.
 
-    Shapes: (n, ...) and (m) to (m, ...). Indices from 0 to n - 1; they get no gradient.
+    Shapes: (n, ...) and (m) to (m, ...). Indices range from 0 to n - 1 and get no gradient.
 
     >>> BatchReindex().infer(((4, 3, 2), (5,)), 1)
     ((5, 3, 2),)
@@ -38,16 +38,16 @@ class BatchReindex(Layer):
     sees: ClassVar[Sees] = "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where there is no batch, or the indices have not exactly one axis."""
+        """Raises NetcError E102 if there is no batch axis, or the indices do not have exactly one axis."""
         items, indices = bottoms
         if not items:
-            fail("bottom 0 has no axes: there is no batch to choose from", field="bottom")
+            fail("bottom 0 has no axes: there is no batch to select from", field="bottom")
         if len(indices) != 1:
-            fail(f"the indices, bottom 1, have {counted(len(indices), 'axis')}: there must be 1", field="bottom")
+            fail(f"expected 1 axis of indices (bottom 1), got {len(indices)}", field="bottom")
         return ((*indices, *items[1:]),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: elements are only moved."""
+        """Zero: elements are only copied."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
@@ -55,7 +55,7 @@ class BatchReindex(Layer):
         items, indices = bottoms
         count = items.shape[0]
         mode.check_range(indices, 0, count, "batch index")
-        # a bad index must not reach a GPU's kernel, where the check is read later
+        # on a GPU the check is read later, and an invalid index must not reach the kernel
         return items.index_select(0, indices.long().clamp(0, count - 1))
 
 
@@ -64,7 +64,7 @@ class BatchReindex(Layer):
 class Filter(Layer):
     """Keeps the items of each bottom where the last bottom, the selector, is not 0; one top per other bottom.
 
-    Shapes: (n, ...), ..., selector (n) or (n, 1, ...) to (?, ...), ...: only the data determines how many are kept.
+    Shapes: (n, ...), ..., selector (n) or (n, 1, ...) to (?, ...), ...: the number of kept items depends on the data.
 
     >>> Filter().infer(((5, 3), (5, 2, 4), (5, 1)), 2)
     ((?, 3), (?, 2, 4))
@@ -81,7 +81,7 @@ class Filter(Layer):
     sees: ClassVar[Sees] = "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E101 for a wrong number of tops, E102 where selector and bottoms do not fit."""
+        """Raises NetcError E101 for a wrong number of tops, E102 if selector and bottoms do not match."""
         *items, selector = bottoms
         if tops != len(items):
             fail(
@@ -100,15 +100,15 @@ class Filter(Layer):
         return tuple((UNKNOWN, *bottom[1:]) for bottom in items)
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
-        """Each top has the type of its bottom."""
+        """Each top has the dtype of its bottom."""
         return bottoms[:tops]
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison for each item."""
+        """One comparison per item."""
         return Cost(operations=bottoms[-1][0])
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """See the class. How many are kept is read from the device."""
+        """The number of kept items is read from the device."""
         *items, selector = bottoms
         kept = selector.flatten().nonzero().flatten()
         return tuple(bottom.index_select(0, kept) for bottom in items)

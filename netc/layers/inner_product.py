@@ -1,4 +1,4 @@
-"""InnerProduct and Embed: a matrix times a vector, and times a one-hot vector."""
+"""InnerProduct and Embed: the product of a matrix and a vector, and of a matrix and a one-hot vector."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class InnerProduct(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """As in the file. Raises NetcError E103."""
-        made = super().from_caffe(layer)
-        positive((made.num_output,), "num_output")
-        return made
+        """Reads the parameter message. Raises NetcError E103."""
+        result = super().from_caffe(layer)
+        positive((result.num_output,), "num_output")
+        return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 for an axis that the bottom does not have."""
+        """Raises NetcError E102 if the bottom does not have the axis."""
         return ((*bottoms[0][: axis_of(self.axis, bottoms[0])], self.num_output),)
 
     def weights(self, bottoms: Shapes) -> Weights:
-        """`weight` (num_output, inputs), the other way round with `transpose`, and `bias` (num_output)."""
+        """`weight` (num_output, inputs), or (inputs, num_output) with `transpose`, and `bias` (num_output)."""
         inputs = product(bottoms[0][axis_of(self.axis, bottoms[0]) :])
         shape = (inputs, self.num_output) if self.transpose else (self.num_output, inputs)
         weight = Weight("weight", shape, self.weight_filler)
@@ -69,11 +69,11 @@ class InnerProduct(Layer):
         return (weight, bias) if self.bias_term else (weight,)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A multiply-add for each weight and vector; the bias is not counted, as in papers."""
+        """One multiply-add per weight and vector; the bias is not counted, as in papers."""
         return Cost(macs=product(bottoms[0]) * self.num_output)
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """torch.nn.Linear where there is nothing to flatten."""
+        """torch.nn.Linear if there is nothing to flatten."""
         from torch import nn
 
         if self.transpose or axis_of(self.axis, bottoms[0]) != len(bottoms[0]) - 1:
@@ -122,18 +122,18 @@ class Embed(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """As in the file. Raises NetcError E103."""
-        made = super().from_caffe(layer)
-        positive((made.num_output,), "num_output")
-        positive((made.input_dim,), "input_dim")
-        return made
+        """Reads the parameter message. Raises NetcError E103."""
+        result = super().from_caffe(layer)
+        positive((result.num_output,), "num_output")
+        positive((result.input_dim,), "input_dim")
+        return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Computed as described in the class docstring."""
         return ((*bottoms[0], self.num_output),)
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
-        """Real numbers, whatever the type of the indices."""
+        """Floating point, whatever the dtype of the indices."""
         return ("float32",)
 
     def weights(self, bottoms: Shapes) -> Weights:
@@ -143,17 +143,17 @@ class Embed(Layer):
         return (weight, bias) if self.bias_term else (weight,)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """The additions of the bias; looking up is free."""
+        """The additions of the bias; the lookup is not counted."""
         return Cost(operations=product(tops[0]) * self.bias_term)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says. Raises NetcError E301 for an index out of range."""
+        """Raises NetcError E301 for an index out of range."""
         import torch.nn.functional as F
 
         index = bottoms[0].long()
         if mode.check is not None:
             mode.check_range(bottoms[0], 0, self.input_dim, "index")
-            # On a GPU the fault is read later, and a look-up out of range would end the process before.
+            # On a GPU the error is read later, and a lookup out of range would end the process first.
             index = index.clamp(0, self.input_dim - 1)
         top = F.embedding(index, weights[0])
         return top + weights[1] if self.bias_term else top

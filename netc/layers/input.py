@@ -1,4 +1,4 @@
-"""The ends of a net: Input, Parameter, Silence."""
+"""Inputs and outputs of a net: Input, Parameter, Silence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _checked(shape: Shape) -> None:
 class Input(DataLayer):
     """Inputs of the net, of the declared shapes: one for all tops, or one for each.
 
-    Shapes: as given; without any, nothing is known of them.
+    Shapes: as declared; unknown if none is declared.
 
     >>> Input(shape=((1, 3, 224, 224),)).batch(None, 2)
     ((1, 3, 224, 224), (1, 3, 224, 224))
@@ -49,7 +49,7 @@ class Input(DataLayer):
         return cls(tuple(tuple(shape.get("dim", ())) for shape in shapes))
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, each shape as a message of its own."""
+        """The parameter message, with each shape as a message."""
         return {"shape": [{"dim": list(shape)} for shape in self.shape]} if self.shape else {}
 
     def __post_init__(self) -> None:
@@ -58,11 +58,13 @@ class Input(DataLayer):
             _checked(shape)
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
-        """The declared shapes. Raises NetcError E101 where their number fits neither 0, 1 nor the tops."""
+        """The declared shapes. Raises NetcError E101 unless their number is 0, 1 or that of the tops."""
         if not self.shape:
             return (None,) * tops
         if len(self.shape) not in (1, tops):
-            fail(f"{len(self.shape)} of `shape` for {counted(tops, 'top')}", code="E101", field="shape")
+            fail(
+                f"{counted(len(self.shape), 'value')} of `shape` for {counted(tops, 'top')}", code="E101", field="shape"
+            )
         return self.shape if len(self.shape) == tops else self.shape * tops
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -73,9 +75,9 @@ class Input(DataLayer):
 @register("Parameter", field="parameter_param")
 @dataclass(frozen=True)
 class ParameterLayer(Layer):
-    """A learned blob as a top.
+    """Returns a learned blob as its top.
 
-    Shapes: as given; it starts as zeros, for Caffe gives it no filler.
+    Shapes: as declared; initially zeros, because Caffe has no filler for it.
 
     >>> ParameterLayer(shape=(2, 3)).infer((), 1)
     ((2, 3),)
@@ -96,7 +98,7 @@ class ParameterLayer(Layer):
         return cls(tuple(layer.message("parameter_param").message("shape").get("dim", ())))
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, `shape` as a message of its own."""
+        """The parameter message, with `shape` as a message."""
         return {"shape": {"dim": list(self.shape)}} if self.shape else {}
 
     def __post_init__(self) -> None:
@@ -112,11 +114,11 @@ class ParameterLayer(Layer):
         return (Weight("weight", self.shape),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: nothing is computed."""
+        """Zero: nothing is computed."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """A copy: a view of a parameter asks for a gradient even where none is recorded."""
+        """Returns a copy: a view of a parameter requires a gradient even if none is recorded."""
         return weights[0].clone()
 
 

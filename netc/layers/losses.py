@@ -1,4 +1,4 @@
-"""Losses of distances and margins: EuclideanLoss, ContrastiveLoss, HingeLoss, MultinomialLogisticLoss."""
+"""Distance, margin and logistic losses: EuclideanLoss, ContrastiveLoss, HingeLoss, MultinomialLogisticLoss."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class EuclideanLoss(Layer):
     """Half the squared distance between two bottoms, averaged over the n items (not over the elements).
 
-    Shapes: (n, ...) and as many elements an item to a scalar; both bottoms get a gradient.
+    Shapes: (n, ...) and the same number of elements per item to a scalar; both bottoms get a gradient.
 
     >>> EuclideanLoss().infer(((4, 3, 2), (4, 6)), 1)
     ((),)
@@ -36,25 +36,25 @@ class EuclideanLoss(Layer):
     sees: ClassVar[Sees] = "all"
 
     def label_shape(self, scores: Shape) -> Shape | None:
-        """A target for each element."""
+        """One target per element."""
         return scores
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where the bottoms differ in items or in elements an item."""
+        """Raises NetcError E102 if the bottoms differ in batch size or in elements per item."""
         check_items(bottoms)
         one, other = (product(shape[1:]) for shape in bottoms)
         if differ(one, other):
             fail(
-                f"{counted(one, 'element')} an item {text(bottoms[0])}, but {other} {text(bottoms[1])}", field="bottom"
+                f"{counted(one, 'element')} per item {text(bottoms[0])}, but {other} {text(bottoms[1])}", field="bottom"
             )
         return ((),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Difference, square and sum of each element."""
+        """One subtraction, square and addition per element."""
         return Cost(operations=3 * product(bottoms[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """The bottoms may be of different shapes with equal counts."""
+        """The bottoms may have different shapes with equal numbers of elements."""
         import torch.nn.functional as F
 
         one, other = bottoms
@@ -66,8 +66,8 @@ class EuclideanLoss(Layer):
 class ContrastiveLoss(Layer):
     """Pulls similar pairs together and pushes dissimilar pairs apart, up to a margin.
 
-    With d the distance between a pair's vectors, a similar pair (third bottom not 0) costs d^2 and another
-    max(margin - d, 0)^2, halved and averaged over the n pairs. `legacy_version` has max(margin - d^2, 0) instead.
+    With d the distance between the vectors of a pair, the loss of a similar pair (third bottom not 0) is d^2, that of a
+    dissimilar pair max(margin - d, 0)^2 (max(margin - d^2, 0) with `legacy_version`), halved and averaged over n pairs.
 
     Shapes: (n, c) twice and (n), or these with trailing extents of 1, to a scalar.
 
@@ -79,7 +79,7 @@ class ContrastiveLoss(Layer):
     """
 
     margin: float = 1.0
-    """Distance beyond which a dissimilar pair costs nothing."""
+    """Distance beyond which the loss of a dissimilar pair is 0."""
     legacy_version: bool = False
     """Whether to use Caffe's loss from before it followed the paper."""
 
@@ -91,23 +91,23 @@ class ContrastiveLoss(Layer):
     sees: ClassVar[Sees] = "all"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where vectors and labels do not fit."""
+        """Raises NetcError E102 if vectors and labels do not match."""
         check_items(bottoms)
         (_, c, *_), (_, other, *_) = map(_vectors, bottoms[:2])
         if differ(c, other):
-            fail(f"vectors of {counted(c, 'element')}, but of {other} in the second bottom", field="bottom")
+            fail(f"expected vectors of {counted(c, 'element')} in the second bottom, got {other}", field="bottom")
         check_one_label_an_item(bottoms, 2)
         return ((),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Difference, square and sum of each element, and five operations a pair."""
+        """One subtraction, square and addition per element, and five operations per pair."""
         return Cost(operations=3 * product(bottoms[0]) + 5 * bottoms[0][0])
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Backward divides by d + 1e-4 as Caffe's does, so that a pair of distance 0 has a gradient.
+        """The gradient is divided by d + 1e-4 as in Caffe, so that a pair at distance 0 has a finite gradient.
 
-        Each squared distance is therefore weighted by the constant that gives Caffe's gradient, and the sum's value
-        is exchanged for the loss.
+        Each squared distance is therefore weighted by the constant that yields Caffe's gradient, and the value of the
+        sum is replaced by the loss.
         """
         import torch
 
@@ -151,13 +151,13 @@ class HingeLoss(Layer):
     sees: ClassVar[Sees] = "all"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where there is not one label an item."""
+        """Raises NetcError E102 unless there is one label per item."""
         check_items(bottoms)
         check_one_label_an_item(bottoms)
         return ((),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Sum, maximum and sum of each score."""
+        """Two additions and one comparison per score."""
         return Cost(operations=3 * product(bottoms[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
@@ -193,17 +193,17 @@ class MultinomialLogisticLoss(Layer):
     sees: ClassVar[Sees] = "all"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where there is not one label an item."""
+        """Raises NetcError E102 unless there is one label per item."""
         check_items(bottoms)
         check_one_label_an_item(bottoms)
         return ((),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A maximum, a logarithm and a sum an item."""
+        """One comparison, logarithm and addition per item."""
         return Cost(operations=3 * bottoms[0][0])
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """A probability below 1e-20 counts as 1e-20, in the gradient too, which it still gets."""
+        """Probabilities are clamped to at least 1e-20, also in the gradient, which clamped ones still receive."""
         items = bottoms[0].shape[0]
         probabilities = bottoms[0].reshape(items, -1)
         labels = indices(bottoms[1], probabilities.shape[1], mode).reshape(items, 1)
@@ -211,8 +211,8 @@ class MultinomialLogisticLoss(Layer):
 
 
 def _vectors(shape: Shape) -> Shape:
-    """The shape filled up with ones to (n, c, h, w). Raises NetcError E102 unless h and w are 1."""
+    """Return the shape padded with ones to (n, c, h, w). Raises NetcError E102 unless h and w are 1."""
     full = (*shape, 1, 1, 1)[: max(4, len(shape))]
     if len(full) > 4 or any(differ(extent, 1) for extent in full[2:]):
-        fail(f"a bottom of shape {text(shape)}: vectors (n, c) or (n, c, 1, 1) are needed", field="bottom")
+        fail(f"expected vectors (n, c) or (n, c, 1, 1), got a bottom of shape {text(shape)}", field="bottom")
     return full

@@ -1,4 +1,4 @@
-"""LRN and MVN: normalisation by the elements around, and by a whole plane or image."""
+"""LRN and MVN: normalization by neighboring elements, and by a whole plane or image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class LRN(Layer):
     """Divides each element by a power of the sum of squares around it.
 
-    `ACROSS_CHANNELS`: x / (k + alpha / local_size * sum) ** beta, over `local_size` channels at one place.
+    `ACROSS_CHANNELS`: x / (k + alpha / local_size * sum) ** beta, over `local_size` channels at one position.
     `WITHIN_CHANNEL`: x / (1 + alpha / local_size**2 * sum) ** beta, over a square in one plane; `k` is not used.
 
     Shapes: (n, c, h, w) to the same.
@@ -52,7 +51,7 @@ class LRN(Layer):
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
-        """Its place, or the square around it."""
+        """One position, or the square around it."""
         if self.norm_region == "ACROSS_CHANNELS":
             return fields[0]
         return tuple(field.window(self.local_size) for field in fields[0])
@@ -63,20 +62,20 @@ class LRN(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """As in the file. Raises NetcError E103 for an even window."""
-        made = super().from_caffe(layer)
-        if made.local_size % 2 == 0:
-            fail(f"`local_size` is {made.local_size}: it must be odd", code="E103", field="local_size")
-        return made
+        """Reads the parameter message. Raises NetcError E103 for an even window."""
+        result = super().from_caffe(layer)
+        if result.local_size % 2 == 0:
+            fail(f"`local_size` is {result.local_size}: it must be odd", code="E103", field="local_size")
+        return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """The bottom's shape. Raises NetcError E102 where it has not 4 axes."""
+        """The bottom's shape. Raises NetcError E102 unless it has 4 axes."""
         if len(bottoms[0]) != 4:
-            fail(f"a bottom with {counted(len(bottoms[0]), 'axis')}: LRN takes 4 (n, c, h, w)", field="bottom")
+            fail(f"`LRN` expects a bottom with 4 axes (n, c, h, w), got {len(bottoms[0])}", field="bottom")
         return bottoms
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A square, its window's additions, a scale, a power and a product an element."""
+        """One square, the additions of a window, one scaling, power and multiplication per element."""
         window = self.local_size * (1 if self.norm_region == "ACROSS_CHANNELS" else 2)
         return Cost(operations=product(tops[0]) * (window + 4))
 
@@ -96,7 +95,7 @@ class LRN(Layer):
 class MVN(Layer):
     """Subtracts the mean of each plane, and divides by its standard deviation plus `eps`.
 
-    Shapes: (n, c, h, w) to the same; axes that a bottom lacks are of extent 1 in the top, which always has 4.
+    Shapes: (n, c, h, w) to the same; the top always has 4 axes; those that the bottom lacks have extent 1.
 
     >>> MVN().infer(((2, 3, 7, 6),), 1), MVN().infer(((2, 3),), 1)
     (((2, 3, 7, 6),), ((2, 3, 1, 1),))
@@ -107,7 +106,7 @@ class MVN(Layer):
     normalize_variance: bool = True
     """Whether to divide by the standard deviation; if false, only the mean is subtracted."""
     across_channels: bool = False
-    """Whether the mean is taken over the whole image instead of each channel."""
+    """Whether the mean is computed over the whole image instead of each channel."""
     eps: float = 1e-9
     """Added to the standard deviation before dividing."""
 
@@ -119,14 +118,14 @@ class MVN(Layer):
         return "values"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """The bottom's shape with 4 axes. Raises NetcError E102 where it has more."""
+        """The bottom's shape with 4 axes. Raises NetcError E102 if it has more."""
         (bottom,) = bottoms
         if len(bottom) > 4:
-            fail(f"a bottom with {counted(len(bottom), 'axis')}: MVN takes at most 4 (n, c, h, w)", field="bottom")
+            fail(f"`MVN` expects a bottom with at most 4 axes (n, c, h, w), got {len(bottom)}", field="bottom")
         return ((*bottom, *[1] * (4 - len(bottom))),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A sum and a difference an element; a square, a sum and a quotient for the variance."""
+        """One addition and one subtraction per element; one square, addition and division for the variance."""
         return Cost(operations=product(tops[0]) * (5 if self.normalize_variance else 2))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:

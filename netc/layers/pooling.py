@@ -1,4 +1,4 @@
-"""Pooling: the largest, the mean or a random element of each window."""
+"""Pooling: the maximum, the mean or a random element of each window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
-from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
@@ -22,13 +21,13 @@ Pair = tuple[int, int]
 Method = Literal["MAX", "AVE", "STOCHASTIC"]
 
 FLOAT_MAX = 3.4028234663852886e38
-"""C's FLT_MAX; MAX starts from its negative, so a window without elements gives that."""
+"""C's FLT_MAX; MAX starts from its negative, which is therefore the result of a window without elements."""
 FLOAT_MIN = 1.1754943508222875e-38
 """C's FLT_MIN; STOCHASTIC adds it to the sum that it divides by."""
 
 
 class Frame(NamedTuple):
-    """One axis of a plane, and how windows lie on it."""
+    """One axis of a plane and the windows along it."""
 
     extent: int
     kernel: int
@@ -36,9 +35,9 @@ class Frame(NamedTuple):
     before: int
     """Padding before the first element: Caffe's `pad`."""
     after: int
-    """Padding after the last element, so that the last window ends inside."""
+    """Padding after the last element, up to the end of the last window."""
     windows: int
-    """How many there are."""
+    """Number of windows."""
 
 
 @register("Pooling", field="pooling_param", v1="POOLING")
@@ -46,27 +45,27 @@ class Frame(NamedTuple):
 class Pooling(Layer):
     """Reduces each window of a plane to one element; windows are clipped to the plane.
 
-    `MAX` takes the largest element; a second top is its place, h * width + w in the bottom's plane, -1 in a window
-    without elements. `AVE` divides by the window's extent clipped to the plane with its padding: padding counts, what
-    lies beyond does not. `STOCHASTIC` picks an element with a probability proportional to its value in training,
+    `MAX` selects the largest element; a second top is its position, h * width + w in the bottom's plane, -1 for a
+    window without elements. `AVE` divides by the extent of the window clipped to the padded plane: padding is counted,
+    anything beyond is not. `STOCHASTIC` selects an element with a probability proportional to its value in training,
     and weights the elements by these probabilities in test.
 
     Shapes: (n, c, h, w) to (n, c, oh, ow), oh = ceil((h + 2 pad - kernel) / stride) + 1 (floor with `FLOOR`);
     with padding, a last window that would start beyond the plane is omitted. Without padding, it is kept
-    as in Caffe: `MAX` gives -FLT_MAX there, `AVE` 0 / 0 or 0.
+    as in Caffe: there `MAX` is -FLT_MAX, `AVE` 0 / 0 or 0.
 
     >>> Pooling(kernel=(3, 3), stride=(2, 2)).infer(((1, 64, 112, 112),), 1)[0]
     (1, 64, 56, 56)
     >>> Pooling("AVE").infer(((1, 1024, 7, 7),), 1)[0]
     (1, 1024, 1, 1)
 
-    Reference: `pooling_layer.cpp`, `pooling_layer.cu` (STOCHASTIC, which Caffe has on a GPU only).
+    Reference: `pooling_layer.cpp`, `pooling_layer.cu` (STOCHASTIC, which Caffe implements on a GPU only).
     """
 
     pool: Method = "MAX"
     """How each window is reduced."""
     kernel: Pair | None = None
-    """Window height and width; None is the whole plane (`global_pooling`)."""
+    """Window height and width; None means the whole plane (`global_pooling`)."""
     stride: Pair = (1, 1)
     """Vertical and horizontal distance between windows."""
     pad: Pair = (0, 0)
@@ -93,15 +92,15 @@ class Pooling(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Resolve the two spellings of the window. Raises NetcError E101, E103."""
+        """Resolves the two spellings of the window. Raises NetcError E101, E103."""
         p = layer.message("pooling_param")
         stride, pad = _pair(p, "stride", "stride", 1), _pair(p, "pad", "pad", 0)
-        made = cls(p["pool"], _kernel(p), stride, pad, p["round_mode"])
-        made._check()
-        return made
+        result = cls(p["pool"], _kernel(p), stride, pad, p["round_mode"])
+        result._check()
+        return result
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message; square windows in one number."""
+        """The parameter message, with one number for square windows."""
         values = super().to_caffe()
         if self.kernel is None:
             values["global_pooling"] = True
@@ -117,22 +116,26 @@ class Pooling(Layer):
         positive(self.stride, "stride")
         if self.kernel is None:
             if self.pad != (0, 0) or self.stride != (1, 1):
-                fail("`global_pooling` takes neither `pad` nor `stride`", code="E101", field="global_pooling")
+                fail("`global_pooling` supports neither `pad` nor `stride`", code="E101", field="global_pooling")
             return
         positive(self.kernel, "kernel_size")
         if self.pad != (0, 0) and self.pool == "STOCHASTIC":
-            fail("`STOCHASTIC` pooling takes no `pad`", code="E101", field="pad")
+            fail("`STOCHASTIC` pooling does not support `pad`", code="E101", field="pad")
         for pad, kernel in zip(self.pad, self.kernel):
             if pad and pad >= kernel:
                 fail(f"padding of {pad} is not less than the kernel of {kernel}", code="E103", field="pad")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E020, E102."""
+        """Raises NetcError E020, E102."""
         (bottom,) = bottoms
         if tops > 1 and self.pool != "MAX":
-            fail(f"`{self.pool}` pooling has no second top: only `MAX` gives a mask", code="E020", field="top")
+            fail(
+                f"`{self.pool}` pooling does not support a second top: only `MAX` returns a mask",
+                code="E020",
+                field="top",
+            )
         if len(bottom) != 4:
-            fail(f"a bottom with {counted(len(bottom), 'axis')}: pooling takes 4 (n, c, h, w)", field="bottom")
+            fail(f"`Pooling` expects a bottom with 4 axes (n, c, h, w), got {len(bottom)}", field="bottom")
         if self.kernel is None:
             top = (bottom[0], bottom[1], 1, 1)
             return (top, top)
@@ -147,7 +150,7 @@ class Pooling(Layer):
         return (top, top)
 
     def frames(self, plane: Pair) -> tuple[Frame, Frame]:
-        """How the windows lie on a plane of height and width `plane`."""
+        """Return the windows along both axes of a plane of height and width `plane`."""
         kernel, floor, clip = self.kernel or plane, self.round_mode == "FLOOR", any(self.pad)
 
         def frame(extent: int, kernel: int, stride: int, pad: int) -> Frame:
@@ -159,12 +162,12 @@ class Pooling(Layer):
         return h, w
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison or addition for each element of each window."""
+        """One comparison or addition per element of each window."""
         window = self.kernel or bottoms[0][2:]
         return Cost(operations=product(tops[0]) * product(window))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """torch.nn.MaxPool2d or AvgPool2d where they count the same windows for every size of input."""
+        """torch.nn.MaxPool2d or AvgPool2d if they have the same windows for every input size."""
         from torch import nn
 
         if self.pool == "STOCHASTIC" or tops > 1:
@@ -178,21 +181,22 @@ class Pooling(Layer):
 
     @property
     def stays_inside(self) -> bool:
-        """Whether no window starts beyond the plane, for any size of it.
+        """Whether no window starts beyond the plane, whatever its size.
 
-        One does only where windows are rounded up, nothing is padded, and strides are longer than kernels.
+        A window does so only if the number of windows is rounded up, there is no padding, and a stride exceeds the
+        kernel.
         """
         short = self.kernel is None or all(stride <= kernel for stride, kernel in zip(self.stride, self.kernel))
         return short or self.round_mode == "FLOOR" or any(self.pad)
 
     def _as_torch(self) -> bool:
-        """Whether torch takes the padding, half a kernel at most, and drops no window that Caffe keeps."""
+        """Whether torch supports the padding (at most half a kernel) and drops no window that Caffe keeps."""
         if self.kernel is None or any(2 * pad > kernel for pad, kernel in zip(self.pad, self.kernel)):
             return False
         return self.stays_inside
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor | tuple[Tensor, ...]:
-        """Everything that torch's modules do not give: masks, wide padding, windows outside, STOCHASTIC."""
+        """Implements what torch's modules do not: masks, wide padding, windows outside the plane, STOCHASTIC."""
         (x,) = bottoms
         h, w = self.frames((x.shape[2], x.shape[3]))
         if self.pool == "MAX":
@@ -204,14 +208,14 @@ def _kernel(p: Fields) -> Pair | None:
     given = [name for name in ("kernel_size", "kernel_h", "kernel_w") if name in p]
     if p["global_pooling"]:
         if given:
-            fail(f"`global_pooling` takes no `{given[0]}`", code="E101", field=given[0])
+            fail(f"`global_pooling` does not support `{given[0]}`", code="E101", field=given[0])
         return None
     if "kernel_size" in p:
         if len(given) == 3:
             fail("`kernel_size` and `kernel_h`, `kernel_w` exclude each other", code="E101", field="kernel_size")
         return (p["kernel_size"], p["kernel_size"])
     if not given:
-        fail("`kernel_size` is missing", code="E101", help="give `kernel_size`, or `kernel_h` and `kernel_w`")
+        fail("`kernel_size` is missing", code="E101", help="set `kernel_size`, or `kernel_h` and `kernel_w`")
     return _both(p, "kernel")
 
 
@@ -250,7 +254,7 @@ def _largest(x: Tensor, h: Frame, w: Frame, mask: bool) -> Tensor | tuple[Tensor
     column = place % padded.shape[3] - w.before
     inside = (row >= 0) & (row < h.extent) & (column >= 0) & (column < w.extent)
     index = torch.where(inside, row * w.extent + column, -1)
-    # A half-precision float would round places: a mask is at least float32.
+    # Half precision would round positions: a mask is at least float32.
     return top, index.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -262,7 +266,7 @@ def _mean(x: Tensor, h: Frame, w: Frame) -> Tensor:
 
 
 def _lengths(frame: Frame, like: Tensor) -> Tensor:
-    """What AVE counts of each window along one axis: up to the end of the far padding."""
+    """Return the extent of each window that AVE counts along one axis, up to the end of the padding."""
     import torch
 
     start = torch.arange(frame.windows, device=like.device) * frame.stride - frame.before

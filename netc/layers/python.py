@@ -24,10 +24,10 @@ _CAFFE_NAMES = {"module_name": "module", "class_name": "layer"}
 class Python(Layer):
     """Runs class `class_name` of Python module `module_name`, which determines its shapes and blobs.
 
-    A net file is data: nothing that it names is imported or run here. The Python interface, and the command line with
-    `--allow-python-layers`, replace this layer with a HostedPython (`netc.runtime.python_host`).
+    A net file is data: this layer neither imports nor runs what the file names. The Python interface, and the command
+    line with `--allow-python-layers`, replace it with a HostedPython (`netc.runtime.python_host`).
 
-    Shapes: any bottoms to any tops, all unknown before they run.
+    Shapes: any bottoms to any tops, whose shapes are unknown before the layer runs.
 
     >>> Python(module_name="my_layers", class_name="Shift").infer(((2, 3),), 2)
     (None, None)
@@ -36,13 +36,13 @@ class Python(Layer):
     """
 
     module_name: str = ""
-    """The module's name, as Python imports it."""
+    """Name of the Python module to import."""
     class_name: str = ""
-    """The class in it, with `setup`, `reshape`, `forward` and `backward`."""
+    """Name of the class in the module, with `setup`, `reshape`, `forward` and `backward`."""
     param_str: str = ""
-    """Text that the object reads as `self.param_str`."""
+    """Text available to the object as `self.param_str`."""
     share_in_parallel: bool = False
-    """One instance for all solvers of a parallel training. Has no effect."""
+    """Whether all solvers of a parallel training share one instance; no effect in netc."""
 
     caffe_fields: ClassVar[CaffeFields] = {name: (f"python_param.{own}",) for name, own in _CAFFE_NAMES.items()}
     bottom_count: ClassVar[Count] = Count(0, None)
@@ -51,7 +51,7 @@ class Python(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `python_param`. Raises NetcError E101 if the module or the class is missing."""
+        """Reads `python_param`. Raises NetcError E101 if the module or the class is missing."""
         p = layer.message("python_param")
         for name in ("module", "layer"):
             if not p.get(name, ""):
@@ -64,15 +64,15 @@ class Python(Layer):
         return {_CAFFE_NAMES.get(name, name): value for name, value in values.items()}
 
     def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
-        """Nothing is known before the layer runs."""
+        """Unknown before the layer runs."""
         return (None,) * tops
 
     def hosted(self, host: LayerHost) -> HostedPython:
-        """The layer that `host` runs."""
+        """Return the layer that `host` runs."""
         return HostedPython(self.module_name, self.class_name, self.param_str, self.share_in_parallel, host=host)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Raises NetcError E201: running its code was not allowed."""
+        """Raises NetcError E201: running the code is not allowed."""
         fail(
             f"running class `{self.class_name}` of Python module `{self.module_name}` is not allowed",
             "a `Python` layer runs code that the net file names",
@@ -84,12 +84,12 @@ class Python(Layer):
 
 @dataclass(frozen=True)
 class HostedPython(Python):
-    """A Python layer with the object that runs it, which also knows its shapes and weights."""
+    """A Python layer with the host that runs it and provides its shapes and weights."""
 
     host: LayerHost = field(kw_only=True, repr=False)
 
     def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
-        """The shapes that `reshape` gives the tops; unknown if an extent of a bottom is."""
+        """The shapes of the tops after `reshape`; unknown if an extent of a bottom is unknown."""
         if not all(known(extent) for shape in bottoms for extent in shape):
             return (None,) * tops
         return self.host.shapes(bottoms, tops)
@@ -99,9 +99,9 @@ class HostedPython(Python):
         return self.host.weights()
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameters in the file."""
+        """The parameters as in the file."""
         return {name: value for name, value in super().to_caffe().items() if name != "host"}
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """The object's `forward`."""
+        """Runs the object's `forward`."""
         return self.host.run(bottoms, weights, mode.tops)

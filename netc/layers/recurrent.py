@@ -1,7 +1,7 @@
-"""Recurrent layers: RNN, LSTM, and the single step LSTMUnit.
+"""Recurrent layers: RNN, LSTM, and the single-step LSTMUnit.
 
-Sequences come as (t, n, ...): t time steps of n independent streams. `cont` (t, n) is 0 where a new sequence starts
-and 1 where one goes on; the hidden state before a step is multiplied with it.
+Sequences have shape (t, n, ...): t time steps of n independent streams. `cont` (t, n) is 0 where a new sequence starts
+and 1 where a sequence continues; the hidden state before a step is multiplied by it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recurrent(Layer):
-    """What RNN and LSTM share: bottoms, tops and the hidden state.
+    """Base of RNN and LSTM: bottoms, tops and the hidden state.
 
-    Bottoms: x (t, n, ...), cont (t, n), then a static input (n, ...) that joins every step where there is one, then,
-    with `expose_hidden`, the states before the first step, each (1, n, num_output). Tops: the outputs
+    Bottoms: x (t, n, ...), cont (t, n), then an optional static input (n, ...) that is added in every step, then, with
+    `expose_hidden`, the states before the first step, each (1, n, num_output). Tops: the outputs
     (t, n, num_output), then, with `expose_hidden`, the states after the last step.
 
-    Without `expose_hidden` the states go on from batch to batch, apart for training and testing; a batch with
-    another number of streams starts from zeros, as does every call of an exported program. No gradient goes from a
-    batch to the one before, nor through exposed states.
+    Without `expose_hidden` the states are kept from batch to batch, separately for training and testing; a batch with
+    another number of streams starts from zeros, as does every call of an exported program. No gradient flows from a
+    batch to the previous one, nor through exposed states.
 
     Reference: `recurrent_layer.cpp`.
     """
@@ -52,14 +52,14 @@ class Recurrent(Layer):
     top_count: ClassVar[Count] = Count(1, 3)
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
     states: ClassVar[tuple[str, ...]] = ()
-    """What is carried from step to step, in the order of the exposed blobs."""
+    """Names of the states carried from step to step, in the order of the exposed blobs."""
 
     rearranges: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 
     @property
     def carries_state(self) -> bool:  # type: ignore[override]
-        """The hidden states, where they are not exposed."""
+        """The hidden states, unless they are exposed."""
         return not self.expose_hidden
 
     def reads_top(self, in_place: bool) -> TopRead:
@@ -68,19 +68,19 @@ class Recurrent(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Read `recurrent_param`. Raises NetcError E103 unless `num_output` is positive."""
-        made = super().from_caffe(layer)
-        if made.num_output <= 0:
+        """Reads `recurrent_param`. Raises NetcError E103 unless `num_output` is positive."""
+        result = super().from_caffe(layer)
+        if result.num_output <= 0:
             fail("`num_output` must be positive", code="E103", field="num_output")
-        return made
+        return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E020 for bottoms or tops that do not fit `expose_hidden`, E102."""
+        """Raises NetcError E020 if the number of bottoms or tops does not match `expose_hidden`, E102 for shapes."""
         exposed = len(self.states) if self.expose_hidden else 0
         self._counts(len(bottoms), tops, exposed)
         x, cont = bottoms[:2]
         if len(x) < 3:
-            fail(f"sequences {text(x)}: time steps, streams and at least one more axis are needed", field="bottom")
+            fail(f"expected sequences (time steps, streams, ...) with at least 3 axes, got {text(x)}", field="bottom")
         if differ(cont, x[:2]):
             fail(
                 f"sequence markers {text(cont)} for {counted(x[0], 'time step')} of {counted(x[1], 'stream')}",
@@ -91,17 +91,17 @@ class Recurrent(Layer):
         state = (1, x[1], self.num_output)
         for name, shape in zip(self.states, bottoms[len(bottoms) - exposed :]):
             if differ(shape, state):
-                fail(f"an initial state `{name}` of shape {text(shape)}: {text(state)} is needed", field="bottom")
+                fail(f"expected an initial state `{name}` of shape {text(state)}, got {text(shape)}", field="bottom")
         return ((x[0], x[1], self.num_output), *(state,) * exposed)
 
     def _counts(self, bottoms: int, tops: int, exposed: int) -> None:
-        given = "with" if exposed else "without"
+        variant = f"`{self.type}` {'with' if exposed else 'without'} `expose_hidden`"
         if bottoms not in (2 + exposed, 3 + exposed):
             rule = Count(2 + exposed, 3 + exposed).text("bottom")
-            fail(f"{given} `expose_hidden` it takes {rule}, {bottoms} given", code="E020", field="bottom")
+            fail(f"{variant} expects {rule}, got {bottoms}", code="E020", field="bottom")
         if tops != 1 + exposed:
             rule = Count(1 + exposed).text("top")
-            fail(f"{given} `expose_hidden` it gives {rule}, {tops} wanted", code="E020", field="top")
+            fail(f"{variant} expects {rule}, got {tops}", code="E020", field="top")
 
     def _has_static(self, bottoms: Sequence[object]) -> bool:
         return len(bottoms) == 3 + (len(self.states) if self.expose_hidden else 0)
@@ -116,7 +116,7 @@ class Recurrent(Layer):
         return Weight(name, (outputs,), self.bias_filler)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Each matrix once a step and stream, the static input's once a stream; ten operations an output."""
+        """Each matrix once per step and stream, that of the static input once per stream; ten operations per output."""
         t, n = bottoms[0][:2]
         macs = 0
         for weight in self.weights(bottoms):
@@ -125,7 +125,7 @@ class Recurrent(Layer):
         return Cost(macs=macs, operations=10 * product(tops[0]))
 
     def _inputs(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the inputs of each step add to the hidden units: one product for all steps."""
+        """Return the contribution of the inputs to the hidden units: one product for all steps."""
         import torch.nn.functional as F
 
         given = F.linear(bottoms[0].flatten(2), weights[0], weights[1])
@@ -134,12 +134,12 @@ class Recurrent(Layer):
         return given.unbind(0)
 
     def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
-        """The states after the last step, where they are not tops."""
+        """The states after the last step, unless they are tops."""
         shape = (bottoms[0][1], self.num_output)
         return () if self.expose_hidden else tuple(StateEntry(name, shape) for name in self.states)
 
     def _start(self, bottoms: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """The states before the first step, each (n, num_output)."""
+        """Return the states before the first step, each (n, num_output)."""
         if self.expose_hidden:
             return tuple(bottom.detach()[0] for bottom in bottoms[-len(self.states) :])
         n = bottoms[0].shape[1]
@@ -149,7 +149,7 @@ class Recurrent(Layer):
         return (bottoms[0].new_zeros(n, self.num_output),) * len(self.states)
 
     def _finish(self, outputs: Tensor, states: tuple[Tensor, ...], mode: Mode) -> tuple[Tensor, ...]:
-        """The tops; keeps the states for the next batch where they are not exposed."""
+        """Return the tops; keep the states for the next batch unless they are exposed."""
         import torch
 
         states = tuple(state.detach() for state in states)
@@ -191,7 +191,7 @@ class RNN(Recurrent):
         )
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Outputs are computed for all steps at once, after the loop."""
+        """The outputs of all steps are computed at once, after the loop."""
         import torch
         import torch.nn.functional as F
 
@@ -208,7 +208,7 @@ class RNN(Recurrent):
 @register("LSTM", field="recurrent_param")
 @dataclass(frozen=True)
 class LSTM(Recurrent):
-    """Long short-term memory (LSTM); every weight holds the gates i, f, o and the input g in this order.
+    """Long short-term memory (LSTM); every weight holds the gates i, f, o and the input g, in this order.
 
     (i', f', o', g') = W_hc cont_t h_{t-1} + W_xc x_t + b_c [+ W_xc_static x_static], then LSTMUnit.
 
@@ -273,30 +273,30 @@ class LSTMUnit(Layer):
         return "values"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where cells, gates and markers do not fit."""
+        """Raises NetcError E102 if cells, gates and markers do not match."""
         cells, gates, cont = bottoms
         if len(cells) != 3 or differ(cells[0], 1):
-            fail(f"memory cells {text(cells)}: one time step, streams and units are needed", field="bottom")
+            fail(f"expected memory cells (1, streams, units), got {text(cells)}", field="bottom")
         needed: tuple[tuple[str, Shape, Shape], ...] = (
             ("gates", gates, (1, cells[1], 4 * cells[2])),
             ("sequence markers", cont, (1, cells[1])),
         )
         for name, shape, right in needed:
             if differ(shape, right):
-                fail(f"{name} {text(shape)} for memory cells {text(cells)}: {text(right)} is needed", field="bottom")
+                fail(f"expected {name} {text(right)} for memory cells {text(cells)}, got {text(shape)}", field="bottom")
         return (cells, cells)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Four gates, five products and sums, and a tanh for each unit."""
+        """Four gates, five multiplications and additions, and one tanh per unit."""
         return Cost(operations=10 * product(tops[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """Both tops pass gradients back."""
+        """Gradients flow through both tops."""
         return _lstm_step(bottoms[1], bottoms[0], bottoms[2].detach().unsqueeze(-1))
 
 
 def _lstm_step(gates: Tensor, c: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
-    """New cells and outputs; the last axis of `gates` holds i, f, o and g."""
+    """Return new cells and outputs; the last axis of `gates` holds i, f, o and g."""
     units = c.shape[-1]
     i, f, o = gates[..., : 3 * units].sigmoid().chunk(3, -1)
     c = cont * f * c + i * gates[..., 3 * units :].tanh()

@@ -1,4 +1,4 @@
-"""Many elements to one: Reduction, ArgMax."""
+"""Reductions of many elements to one: Reduction, ArgMax."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Reduction(Layer):
     operation: Literal["SUM", "ASUM", "SUMSQ", "MEAN"] = "SUM"
     """How the elements are reduced."""
     axis: int = 0
-    """First axis that is reduced; all axes after it are reduced with it."""
+    """First axis to reduce; all axes after it are reduced as well."""
     coeff: float = 1.0
     """Factor of the result."""
 
@@ -44,7 +44,7 @@ class Reduction(Layer):
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
-        """Of all elements together, where no place is left."""
+        """All elements, if no spatial position is left."""
         return by_shape(fields[0], bottoms[0], top)
 
     def __post_init__(self) -> None:
@@ -53,11 +53,11 @@ class Reduction(Layer):
             fail(f"unknown operation `{self.operation}`", code="E103", field="operation")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where the bottom has no such axis."""
+        """Raises NetcError E102 if the bottom does not have the axis."""
         return (bottoms[0][: axis_of(self.axis, bottoms[0])],)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """An addition an element, another operation for |x| and for x^2, and one a top element for a factor."""
+        """One addition per element, one more operation for |x| and for x^2, and one per top element for a factor."""
         each = 2 if self.operation in ("ASUM", "SUMSQ") else 1
         factor = self.coeff != 1 or self.operation == "MEAN"
         return Cost(operations=each * product(bottoms[0]) + factor * product(tops[0]))
@@ -79,11 +79,11 @@ class Reduction(Layer):
 @register("ArgMax", field="argmax_param", v1="ARGMAX")
 @dataclass(frozen=True)
 class ArgMax(Layer):
-    """The positions of the `top_k` greatest elements, greatest first; of equal elements the last comes first.
+    """The positions of the `top_k` largest elements, largest first; of equal elements the last comes first.
 
     Shapes: without `axis`, over all elements of each item: (n, c, h, w) to (n, 1, top_k, 1), with `out_max_val` to
-    (n, 2, top_k, 1), places and then values; at least three axes. With `axis`, over that axis, which becomes
-    `top_k`: places, or with `out_max_val` the values alone. Places are numbers of the bottom's type, at least float32.
+    (n, 2, top_k, 1), positions and then values; at least three axes. With `axis`, over that axis, whose extent becomes
+    `top_k`: positions, or with `out_max_val` only values. Positions have the bottom's dtype, at least float32.
 
     >>> ArgMax(top_k=3, out_max_val=True).infer(((2, 5, 7),), 1), ArgMax(axis=1).infer(((2, 5, 7),), 1)
     (((2, 2, 3),), ((2, 1, 7),))
@@ -106,7 +106,7 @@ class ArgMax(Layer):
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
-        """Of its place along the class axis, or of all."""
+        """One position along the class axis, or all elements."""
         return by_shape(fields[0], bottoms[0], top)
 
     def __post_init__(self) -> None:
@@ -115,28 +115,28 @@ class ArgMax(Layer):
             fail(f"`top_k` is {self.top_k}: it must be at least 1", code="E103", field="top_k")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where the bottom lacks the axis, or has fewer elements than `top_k`."""
+        """Raises NetcError E102 if the bottom lacks the axis, or has fewer elements than `top_k`."""
         return (self._top(bottoms[0]),)
 
     def _top(self, bottom: Shape) -> Shape:
         axis = axis_of(0 if self.axis is None else self.axis, bottom)
         extent = product(bottom[1:]) if self.axis is None else bottom[axis]
         if self.top_k > extent:
-            fail(f"`top_k` {self.top_k} of {counted(extent, 'element')}", field="top_k")
+            fail(f"`top_k` {self.top_k} exceeds {counted(extent, 'element')}", field="top_k")
         if self.axis is None:
             ones = (1,) * (len(bottom) - 3)
             return (bottom[0], 2 if self.out_max_val else 1, self.top_k, *ones)
         return (*bottom[:axis], self.top_k, *bottom[axis + 1 :])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison an element for each of the `top_k`."""
+        """`top_k` comparisons per element."""
         return Cost(operations=self.top_k * product(bottoms[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """See the class. Nothing is differentiable."""
+        """Not differentiable."""
         import torch
 
-        # half precision could not hold a place above 2048
+        # half precision cannot represent every position above 2048
         bottom = bottoms[0].detach().to(torch.promote_types(bottoms[0].dtype, torch.float32))
         shape = tuple(bottom.shape)
         top = self._top(shape)
@@ -148,7 +148,7 @@ class ArgMax(Layer):
         return both.reshape(top)
 
     def _greatest(self, bottom: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        """Places and values of the greatest along an axis. Turned round, the last of equals is the first."""
+        """Return positions and values of the largest along an axis, flipped so that the last of equals is first."""
         turned = bottom.flip(axis)
         if self.top_k == 1:
             values, places = turned.max(axis, keepdim=True)

@@ -1,4 +1,4 @@
-"""The same elements in another shape, or several times: Reshape, Flatten, Tile."""
+"""Changes of shape and repetition: Reshape, Flatten, Tile."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 KEEP, INFER = 0, -1
-"""What stands in `shape` for an extent of the bottom, and for what is left over."""
+"""Values in `shape` that denote the bottom's extent and the remaining elements."""
 
 
 @register("Reshape", field="reshape_param")
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """Replaces `num_axes` axes from `axis` on by `shape`: 0 keeps the bottom's extent there, one -1 takes the rest.
+    """Replaces `num_axes` axes from `axis` on by `shape`: 0 keeps the bottom's extent, a single -1 is inferred.
 
-    Shapes: as `shape` says; the number of elements stays. A 0 at place i keeps the extent of the bottom's axis
-    `axis` + i, wherever that is.
+    Shapes: as in `shape`; the number of elements is unchanged. A 0 at index i keeps the extent of the bottom's axis
+    `axis` + i, which need not be replaced.
 
     >>> Reshape(shape=(0, -1, 2)).infer(((2, 6, 4),), 1)
     ((2, 12, 2),)
@@ -43,7 +43,7 @@ class Reshape(Layer):
     axis: int = 0
     """The first axis that is replaced; negative ones count from the end, -1 being the position after the last axis."""
     num_axes: int = -1
-    """How many axes are replaced: -1 is all to the last, 0 inserts."""
+    """Number of axes to replace: -1 means all up to the last, 0 inserts axes."""
 
     shares_memory: ClassVar[bool] = True
     elements: ClassVar[Elements] = "moved"
@@ -51,7 +51,7 @@ class Reshape(Layer):
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
-        """Known where the spatial axes stay, or none are left."""
+        """Known if the spatial axes are kept, or none are left."""
         return by_shape(fields[0], bottoms[0], top)
 
     @classmethod
@@ -61,7 +61,7 @@ class Reshape(Layer):
         return cls(tuple(p.message("shape").get("dim", ())), p.get("axis", 0), p.get("num_axes", -1))
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, `shape` as a message of its own."""
+        """The parameter message, with `shape` as a message."""
         values = super().to_caffe()
         if "shape" in values:
             values["shape"] = {"dim": list(values["shape"])}
@@ -77,7 +77,7 @@ class Reshape(Layer):
             fail(f"`num_axes` is {self.num_axes}: it must be at least -1", code="E103", field="num_axes")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where the bottom lacks axes, or the counts of elements differ."""
+        """Raises NetcError E102 if the bottom lacks axes, or the numbers of elements differ."""
         return (self._top(bottoms[0]),)
 
     def _top(self, bottom: Shape) -> Shape:
@@ -90,7 +90,7 @@ class Reshape(Layer):
         return (*bottom[:start], *new, *bottom[end:])
 
     def _replaced(self, bottom: Shape) -> tuple[int, int]:
-        """The first axis that is replaced, and the one after the last."""
+        """Return the first axis to replace, and the one after the last."""
         axes = len(bottom)
         start = self.axis if self.axis >= 0 else axes + self.axis + 1
         if not 0 <= start <= axes:
@@ -109,7 +109,7 @@ class Reshape(Layer):
         return bottom[axis]
 
     def _rest(self, bottom: Shape, start: int, end: int) -> int:
-        """What -1 stands for. Axes that a 0 keeps cancel out, so that an unknown batch leaves it known."""
+        """Return the extent for -1. Axes kept by a 0 cancel out, so that it is known even if the batch size is not."""
         kept = {start + i for i, extent in enumerate(self.shape) if extent == KEEP}
         old = product(extent for axis, extent in enumerate(bottom[:end]) if axis >= start and axis not in kept)
         new = product(extent for extent in self.shape if extent > 0) * product(bottom[i] for i in kept if i >= end)
@@ -124,11 +124,11 @@ class Reshape(Layer):
         fail(f"{counted(old, 'element')} cannot become {new}", notes, field="shape")
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: nothing is computed."""
+        """Zero: nothing is computed."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """The shape is worked out from what arrives."""
+        """The shape is computed from the actual bottom."""
         return bottoms[0].reshape(self._top(tuple(bottoms[0].shape)))
 
 
@@ -137,7 +137,7 @@ class Reshape(Layer):
 class Flatten(Layer):
     """Merges the axes from `axis` to `end_axis`, both included, into one.
 
-    Shapes: (n, c, h, w) to (n, c h w). An `end_axis` just before `axis` inserts an axis of 1.
+    Shapes: (n, c, h, w) to (n, c h w). With `end_axis` just before `axis`, an axis of extent 1 is inserted.
 
     >>> Flatten().infer(((2, 3, 5, 7),), 1), Flatten(axis=1, end_axis=2).infer(((2, 3, 5, 7),), 1)
     (((2, 105),), ((2, 15, 7),))
@@ -155,24 +155,24 @@ class Flatten(Layer):
     sees: ClassVar[Sees] = "all"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where the bottom lacks an axis, E101 where the last lies before the first."""
+        """Raises NetcError E102 if the bottom lacks an axis, E101 if `end_axis` is before `axis`."""
         bottom = bottoms[0]
         start, end = self._axes(bottom)
         return ((*bottom[:start], product(bottom[start:end]), *bottom[end:]),)
 
     def _axes(self, bottom: Shape) -> tuple[int, int]:
-        """The first axis, and the one after the last."""
+        """Return the first axis, and the one after the last."""
         start, end = axis_of(self.axis, bottom), axis_of(self.end_axis, bottom, "end_axis") + 1
         if end < start:
-            fail(f"`end_axis` {self.end_axis} lies before `axis` {self.axis}", code="E101", field="end_axis")
+            fail(f"`end_axis` {self.end_axis} is before `axis` {self.axis}", code="E101", field="end_axis")
         return start, end
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: nothing is computed."""
+        """Zero: nothing is computed."""
         return Cost()
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """torch.nn.Flatten, but for an inserted axis."""
+        """torch.nn.Flatten, unless an axis is inserted."""
         from torch import nn
 
         start, end = self._axes(bottoms[0])
@@ -209,25 +209,25 @@ class Tile(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Raises NetcError E101 where `tiles` is missing, E103 where it is not positive."""
+        """Raises NetcError E101 if `tiles` is missing, E103 if it is not positive."""
         p = layer.message("tile_param")
         if "tiles" not in p:
-            fail("`tiles` is missing", code="E101", help="give `tile_param { tiles: ... }`")
+            fail("`tiles` is missing", code="E101", help="set `tile_param { tiles: ... }`")
         return super().from_caffe(layer)
 
     def __post_init__(self) -> None:
-        """Raises NetcError E103 where `tiles` is not positive."""
+        """Raises NetcError E103 if `tiles` is not positive."""
         if self.tiles <= 0:
             fail(f"`tiles` is {self.tiles}: it must be positive", code="E103", field="tiles")
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where the bottom has no such axis."""
+        """Raises NetcError E102 if the bottom does not have the axis."""
         bottom = bottoms[0]
         axis = axis_of(self.axis, bottom)
         return ((*bottom[:axis], bottom[axis] * self.tiles, *bottom[axis + 1 :]),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """None: elements are copied only."""
+        """Zero: elements are only copied."""
         return Cost()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:

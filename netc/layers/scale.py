@@ -1,4 +1,4 @@
-"""Scale and Bias: a factor and an addend for a run of axes, learned or from a second bottom."""
+"""Scale and Bias: a factor and an addend for consecutive axes, learned or from a second bottom."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Broadcast(Layer):
-    """What Scale and Bias share: which axes of the first bottom the operand stands for."""
+    """Base of Scale and Bias: which axes of the first bottom the operand corresponds to."""
 
     axis: int = 1
-    """The first axis of the operand in the first bottom; without meaning for a scalar."""
+    """The axis of the first bottom that the first axis of the operand corresponds to; no effect for a scalar."""
     num_axes: int = 1
-    """How many axes a learned operand has, -1 is all from `axis` on; a second bottom has its own."""
+    """Number of axes of a learned operand, -1 for all from `axis` on; no effect for a second bottom."""
 
     bottom_count: ClassVar[Count] = Count(1, 2)
     in_place: ClassVar[bool] = True
@@ -36,14 +36,14 @@ class Broadcast(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """As in the file. Raises NetcError E103."""
-        made = super().from_caffe(layer)
-        if made.num_axes < -1:
-            fail(f"`num_axes` is {made.num_axes}: it must be -1 or more", code="E103", field="num_axes")
-        return made
+        """Reads the parameter message. Raises NetcError E103."""
+        result = super().from_caffe(layer)
+        if result.num_axes < -1:
+            fail(f"`num_axes` is {result.num_axes}: it must be -1 or more", code="E103", field="num_axes")
+        return result
 
     def operand(self, bottoms: Shapes) -> Shape:
-        """The operand's shape. Raises NetcError E102 where it does not fit the first bottom."""
+        """Return the operand's shape. Raises NetcError E102 if it does not match the first bottom."""
         axes = len(bottoms[0])
         axis = canonical_axis(self.axis, axes)
         if axis is None:
@@ -68,12 +68,12 @@ class Broadcast(Layer):
         return second
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """The first bottom's shape. Raises NetcError E102 where the operand does not fit it."""
+        """The first bottom's shape. Raises NetcError E102 if the operand does not match it."""
         self.operand(bottoms)
         return (bottoms[0],)
 
     def spread(self, operand: Tensor, bottom: Tensor) -> Tensor:
-        """The operand as a view that broadcasts over the bottom. Raises NetcError E102 where it does not fit."""
+        """Return a view of the operand that broadcasts over the bottom. Raises NetcError E102 if it does not match."""
         self.operand((tuple(bottom.shape), tuple(operand.shape)))
         if operand.dim() == 0:
             return operand
@@ -102,13 +102,13 @@ class Scale(Broadcast):
     """How the bias is initialized."""
 
     def weights(self, bottoms: Shapes) -> Weights:
-        """`weight`, unless it is the second bottom, and `bias` with `bias_term`, both of the factor's shape."""
+        """`weight`, unless it is the second bottom, and `bias` with `bias_term`, both with the factor's shape."""
         shape = self.operand(bottoms)
         weight, bias = Weight("weight", shape, self.filler), Weight("bias", shape, self.bias_filler)
         return (weight,) * (len(bottoms) == 1) + (bias,) * self.bias_term
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A product, and a sum with a bias, an element."""
+        """One multiplication per element, and one addition with a bias."""
         return Cost(operations=product(tops[0]) * (1 + self.bias_term))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:

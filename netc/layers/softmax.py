@@ -39,7 +39,7 @@ class Softmax(Layer):
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
-        """Its place, unless the sum goes over places."""
+        """One position, unless the sum is over spatial positions."""
         return fields[0] if self.axis % len(top) < 2 else None
 
     def reads_top(self, in_place: bool) -> TopRead:
@@ -47,12 +47,12 @@ class Softmax(Layer):
         return "values"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 where the bottom has no such axis."""
+        """Raises NetcError E102 if the bottom does not have the axis."""
         axis_of(self.axis, bottoms[0])
         return bottoms
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison, a subtraction, an exponential, an addition and a division an element."""
+        """One comparison, subtraction, exponential, addition and division per element."""
         return Cost(operations=5 * product(tops[0]))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:

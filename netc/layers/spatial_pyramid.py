@@ -1,4 +1,4 @@
-"""SPP: poolings of ever finer grids, side by side."""
+"""SPP: concatenated pooling over successively finer grids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class SPP(Layer):
     """Pools the whole plane into 1, 2 x 2, 4 x 4, ... bins and concatenates them: a vector for any input size.
 
-    Shapes: (n, c, h, w) to (n, c (1 + 4 + ... + 4 ** (pyramid_height - 1))); a pyramid of one level stays
+    Shapes: (n, c, h, w) to (n, c (1 + 4 + ... + 4 ** (pyramid_height - 1))); a pyramid of one level has shape
     (n, c, 1, 1), as in Caffe.
 
     >>> SPP(pyramid_height=3).infer(((2, 5, 13, 9),), 1)
@@ -34,7 +34,7 @@ class SPP(Layer):
     """
 
     pyramid_height: int
-    """Levels; level i has 2**i by 2**i bins."""
+    """Number of levels; level i has 2**i by 2**i bins."""
     pool: Method = "MAX"
     """How each bin is reduced."""
 
@@ -44,16 +44,16 @@ class SPP(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """As in the file. Raises NetcError E103."""
-        made = super().from_caffe(layer)
-        positive((made.pyramid_height,), "pyramid_height")
-        return made
+        """Reads the parameter message. Raises NetcError E103."""
+        result = super().from_caffe(layer)
+        positive((result.pyramid_height,), "pyramid_height")
+        return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """See the class. Raises NetcError E102 where a plane does not part into so many bins."""
+        """Raises NetcError E102 if a plane cannot be divided into the bins."""
         (bottom,) = bottoms
         if len(bottom) != 4:
-            fail(f"a bottom with {counted(len(bottom), 'axis')}: SPP takes 4 (n, c, h, w)", field="bottom")
+            fail(f"`SPP` expects a bottom with 4 axes (n, c, h, w), got {len(bottom)}", field="bottom")
         for extent in bottom[2:]:
             if agree(extent, 0):
                 fail("a plane without elements", field="bottom")
@@ -64,7 +64,7 @@ class SPP(Layer):
         return ((bottom[0], bottom[1] * sum(4**level for level in range(self.pyramid_height))),)
 
     def _side(self, extent: int, level: int) -> tuple[int, int]:
-        """Kernel and padding of a level along one axis; the windows do not overlap."""
+        """Return kernel and padding of a level along one axis; the windows do not overlap."""
         bins = 2**level
         kernel = ceil_div(extent, bins)
         pad = (kernel * bins - extent + 1) // 2
@@ -83,17 +83,17 @@ class SPP(Layer):
         return kernel, pad
 
     def level(self, h: int, w: int, level: int) -> Pooling:
-        """The pooling of one level for a plane of h by w. Raises NetcError E102."""
+        """Return the pooling of one level for a plane of h by w. Raises NetcError E102."""
         (kernel_h, pad_h), (kernel_w, pad_w) = self._side(h, level), self._side(w, level)
         kernel = (kernel_h, kernel_w)
         return Pooling(self.pool, kernel, kernel, (pad_h, pad_w))
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """A comparison or addition for each element and level."""
+        """One comparison or addition per element and level."""
         return Cost(operations=product(bottoms[0]) * self.pyramid_height)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """As the class says; the bins follow from the size that arrives."""
+        """The bins are computed from the actual input size."""
         import torch
 
         (x,) = bottoms
@@ -101,6 +101,6 @@ class SPP(Layer):
         levels: list[Tensor] = []
         for i in range(self.pyramid_height):
             top = self.level(x.shape[2], x.shape[3], i).forward((x,), (), single)
-            assert isinstance(top, torch.Tensor), "a pooling without a mask gives one tensor"
+            assert isinstance(top, torch.Tensor), "a pooling without a mask returns one tensor"
             levels.append(top)
         return levels[0] if len(levels) == 1 else torch.cat([top.flatten(1) for top in levels], 1)

@@ -78,7 +78,7 @@ def test_labels_out_of_range():
 @pytest.mark.parametrize(
     ("layer", "shapes", "text"),
     [
-        (Accuracy(top_k=6), ((3, 5), (3,)), "`top_k` 6 of 5 classes"),
+        (Accuracy(top_k=6), ((3, 5), (3,)), "`top_k` 6 exceeds 5 classes"),
         (Accuracy(axis=2), ((3, 5), (3,)), "axis 2 of a bottom with 2 axes"),
         (Accuracy(), ((3, 5), (4,)), "4 labels .4. for 3 predictions .3,5."),
     ],

@@ -134,7 +134,7 @@ class TestPReLU:
 
     def test_needs_a_channel_axis(self):
         assert repr(PReLU().infer(((UNKNOWN, 3),), 1)) == "((?, 3),)"
-        with raises("E102", "needs a bottom with at least 2 axes, not 1"):
+        with raises("E102", "expects a bottom with at least 2 axes, got 1"):
             PReLU().infer(((7,),), 1)
 
     def test_unknown_filler(self):

@@ -95,9 +95,9 @@ class TestSlice:
     def test_faults(self):
         with raises("E101", "`axis` and `slice_dim` exclude each other"):
             layer_from("Slice", axis=1, slice_dim=1)
-        with raises("E103", "`slice_point` 2 follows 2: they must rise"):
+        with raises("E103", "`slice_point` 2 follows 2: points must increase"):
             layer_from("Slice", slice_point=[2, 2])
-        with raises("E103", "`slice_point` 0 follows 0: they must rise"):
+        with raises("E103", "`slice_point` 0 follows 0: points must increase"):
             layer_from("Slice", slice_point=[0])
         with raises("E102", "axis 2 of a bottom with 2 axes"):
             Slice(2).infer(((2, 3),), 2)

@@ -125,14 +125,14 @@ def test_missing_source(type_name):
 @pytest.mark.parametrize(
     ("type_name", "changes", "code", "text"),
     [
-        ("Data", {"batch_size": None}, "E103", "`batch_size` must be given, and positive"),
+        ("Data", {"batch_size": None}, "E103", "`batch_size` is required and must be positive"),
         ("Data", {"prefetch": 0}, "E103", "`prefetch` must be positive"),
-        ("ImageData", {"batch_size": 0}, "E103", "`batch_size` must be given, and positive"),
+        ("ImageData", {"batch_size": 0}, "E103", "`batch_size` is required and must be positive"),
         ("ImageData", {"new_width": None}, "E101", "`new_height` 11 and `new_width` 0 must be given together"),
         ("ImageData", {"new_height": None}, "E101", "`new_height` 0 and `new_width` 13 must be given together"),
         ("WindowData", {"crop_mode": "wrap"}, "E103", "unknown `crop_mode` `wrap`"),
-        ("WindowData", {}, "E101", "`WindowData` needs a `crop_size`"),
-        ("MemoryData", {"width": None}, "E103", "`width` must be given, and positive"),
+        ("WindowData", {}, "E101", "`WindowData` requires `crop_size`"),
+        ("MemoryData", {"width": None}, "E103", "`width` is required and must be positive"),
     ],
 )
 def test_parameters_that_do_not_fit(type_name, changes, code, text):

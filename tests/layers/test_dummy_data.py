@@ -65,11 +65,17 @@ def test_names_and_cost():
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
-        (DummyData(), "0 values of `shape` for 3 tops"),
-        (DummyData(((2,), (3,))), "2 values of `shape` for 3 tops"),
-        (DummyData(((2,),), (GAUSS, SEVEN)), "2 values of `data_filler` for 3 tops"),
-        (DummyData(num=(2,), channels=(3,), height=(5, 6), width=(7,)), "2 values of `height` for 3 tops"),
-        (DummyData(num=(2,), channels=(3,), height=(5,)), "0 values of `width` for 3 tops"),
+        (DummyData(), "expected 1 value of `shape`, or one for each of 3 tops, got 0"),
+        (DummyData(((2,), (3,))), "expected 1 value of `shape`, or one for each of 3 tops, got 2"),
+        (DummyData(((2,),), (GAUSS, SEVEN)), "expected 1 value of `data_filler`, or one for each of 3 tops, got 2"),
+        (
+            DummyData(num=(2,), channels=(3,), height=(5, 6), width=(7,)),
+            "expected 1 value of `height`, or one for each of 3 tops, got 2",
+        ),
+        (
+            DummyData(num=(2,), channels=(3,), height=(5,)),
+            "expected 1 value of `width`, or one for each of 3 tops, got 0",
+        ),
     ],
 )
 def test_counts_that_do_not_fit(layer, text):

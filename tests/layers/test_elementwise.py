@@ -124,7 +124,7 @@ class TestLog:
     def test_base_must_have_a_logarithm_other_than_zero(self):
         with raises("E103", "`base` is -3: it must be a positive number"):
             round_trip("Log", base=-3)
-        with raises("E103", "`base` is 1: there are no logarithms to it"):
+        with raises("E103", "`base` is 1: there is no logarithm to base 1"):
             round_trip("Log", base=1)
 
 

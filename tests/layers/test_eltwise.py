@@ -64,11 +64,11 @@ def test_file_and_cost():
 
 
 def test_faults():
-    with raises("E101", "`coeff` is for sums: a product takes none"):
+    with raises("E101", "`coeff` is not supported for a product"):
         layer_from("Eltwise", operation="PROD", coeff=[1, 2])
     with raises("E103", "unknown operation `MIN`"):
         Eltwise("MIN")
-    with raises("E101", "1 of `coeff` for 2 bottoms"):
+    with raises("E101", "1 value of `coeff` for 2 bottoms"):
         Eltwise(coeff=(2,)).infer(((2, 3), (2, 3)), 1)
     with raises("E102", "bottoms 0 and 1 differ at axis 0: 2 and 1"):
         Eltwise().infer(((2, 3), (1, 3)), 1)

@@ -26,7 +26,7 @@ def test_data():
     ("given", "code", "text"),
     [
         ({"batch_size": 5}, "E101", "`source` is missing"),
-        ({"source": "files.txt"}, "E103", "`batch_size` must be given, and positive"),
+        ({"source": "files.txt"}, "E103", "`batch_size` is required and must be positive"),
     ],
 )
 def test_data_parameters_that_do_not_fit(given, code, text):
@@ -38,7 +38,7 @@ def test_data_is_not_transformed():
     from netc.ir.fields import Fields
 
     own = Fields({"source": "files.txt", "batch_size": 5})
-    with raises("E101", "`HDF5Data` does not transform its data"):
+    with raises("E101", "`HDF5Data` does not support `transform_param`"):
         HDF5Data.from_caffe(Fields({"hdf5_data_param": own, "transform_param": Fields({})}))
 
 
@@ -114,7 +114,7 @@ def test_output_shapes():
     assert v1_name("HDF5Output") == "HDF5_OUTPUT"
     with raises("E101", "`file_name` is missing"):
         layer_from("HDF5Output")
-    with raises("E102", "a bottom .2,1,1,1,3. of 5 axes: 1 to 4 can be written"):
+    with raises("E102", "expected a bottom with 1 to 4 axes, got .2,1,1,1,3."):
         HDF5Output("out.h5").infer(((2, 1, 1, 1, 3), (2,)), 0)
     with raises("E102", "2 items of data, but 3 of labels"):
         HDF5Output("out.h5").infer(((2, 3), (3,)), 0)

@@ -45,7 +45,7 @@ class TestBatchReindex:
         assert BatchReindex.no_gradient == (1,)
 
     def test_faults_of_the_shapes(self):
-        with raises("E102", "the indices, bottom 1, have 2 axes: there must be 1"):
+        with raises("E102", "expected 1 axis of indices .bottom 1., got 2"):
             BatchReindex().infer(((4, 3), (5, 1)), 1)
         with raises("E102", "bottom 0 has no axes"):
             BatchReindex().infer(((), (5,)), 1)

@@ -33,7 +33,7 @@ class TestInput:
     def test_faults(self):
         with raises("E103", r"`shape` \[2,-1\] has a negative extent"):
             layer_from("Input", shape=[{"dim": [2, -1]}])
-        with raises("E101", "2 of `shape` for 3 tops"):
+        with raises("E101", "2 values of `shape` for 3 tops"):
             Input(((1,), (2,))).batch(None, 3)
 
 

@@ -130,17 +130,33 @@ def test_labels_out_of_range(layer, label):
     ("layer", "shapes", "text"),
     [
         (EuclideanLoss(), ((4, 3), (5, 3)), "4 items of data, but 5 of labels"),
-        (EuclideanLoss(), ((4, 3), (4, 5)), "3 elements an item .4,3., but 5 .4,5."),
+        (EuclideanLoss(), ((4, 3), (4, 5)), "3 elements per item .4,3., but 5 .4,5."),
         (EuclideanLoss(), ((), (4,)), r"a bottom without axes: \[\] and \[4\]"),
-        (HingeLoss(), ((6, 5), (6, 2)), "labels of shape .6,2.: one label an item is needed, 6 in all"),
+        (HingeLoss(), ((6, 5), (6, 2)), "expected one label per item, 6 in total, got labels of shape .6,2."),
         (HingeLoss(), ((6, 5), (4,)), "6 items of data, but 4 of labels"),
-        (MultinomialLogisticLoss(), ((6, 5), (6, 1, 3)), "labels of shape .6,1,3.: one label an item"),
-        (MultinomialLogisticLoss(), ((6, 5), (6, 1, 1, 1, 1)), "labels of shape .6,1,1,1,1.: one label an item"),
+        (
+            MultinomialLogisticLoss(),
+            ((6, 5), (6, 1, 3)),
+            "expected one label per item, 6 in total, got labels of shape .6,1,3.",
+        ),
+        (
+            MultinomialLogisticLoss(),
+            ((6, 5), (6, 1, 1, 1, 1)),
+            "expected one label per item, 6 in total, got labels of shape .6,1,1,1,1.",
+        ),
         (ContrastiveLoss(), ((6, 4), (5, 4), (6,)), "6 items of data, but 5 of labels"),
-        (ContrastiveLoss(), ((6, 4), (6, 3), (6,)), "vectors of 4 elements, but of 3 in the second bottom"),
-        (ContrastiveLoss(), ((6, 4, 2), (6, 4), (6,)), "a bottom of shape .6,4,2.: vectors"),
-        (ContrastiveLoss(), ((6, 4, 1, 1, 1), (6, 4), (6,)), "a bottom of shape .6,4,1,1,1.: vectors"),
-        (ContrastiveLoss(), ((6, 4), (6, 4), (5,)), "labels of shape .5.: one label an item is needed, 6 in all"),
+        (ContrastiveLoss(), ((6, 4), (6, 3), (6,)), "expected vectors of 4 elements in the second bottom, got 3"),
+        (
+            ContrastiveLoss(),
+            ((6, 4, 2), (6, 4), (6,)),
+            "expected vectors .n, c. or .n, c, 1, 1., got a bottom of shape .6,4,2.",
+        ),
+        (
+            ContrastiveLoss(),
+            ((6, 4, 1, 1, 1), (6, 4), (6,)),
+            "expected vectors .n, c. or .n, c, 1, 1., got a bottom of shape .6,4,1,1,1.",
+        ),
+        (ContrastiveLoss(), ((6, 4), (6, 4), (5,)), "expected one label per item, 6 in total, got labels of shape .5."),
     ],
 )
 def test_shapes_that_do_not_fit(layer, shapes, text):

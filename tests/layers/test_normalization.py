@@ -139,7 +139,7 @@ def test_files_names_and_cost():
 def test_what_does_not_fit():
     with raises("E103", "`local_size` is 4: it must be odd"):
         layer_from("LRN", local_size=4)
-    with raises("E102", "a bottom with 3 axes: LRN takes 4"):
+    with raises("E102", "`LRN` expects a bottom with 4 axes .n, c, h, w., got 3"):
         LRN().infer(((2, 3, 4),), 1)
-    with raises("E102", "a bottom with 5 axes: MVN takes at most 4"):
+    with raises("E102", "`MVN` expects a bottom with at most 4 axes .n, c, h, w., got 5"):
         MVN().infer(((2, 3, 4, 5, 6),), 1)

@@ -188,9 +188,9 @@ def test_cost_and_unknown_extents():
         ("E101", "`kernel_size` and `kernel_h`, `kernel_w` exclude", {"kernel_size": 3, "kernel_h": 3, "kernel_w": 3}),
         ("E101", "`stride` and `stride_h`, `stride_w` exclude", {"kernel_size": 3, "stride": 2, "stride_h": 3}),
         ("E101", "`pad_w` without `pad_h`", {"kernel_size": 3, "pad_w": 1}),
-        ("E101", "`global_pooling` takes no `kernel_size`", {"kernel_size": 3, "global_pooling": True}),
-        ("E101", "`global_pooling` takes neither `pad` nor `stride`", {"stride": 3, "global_pooling": True}),
-        ("E101", "`STOCHASTIC` pooling takes no `pad`", {"pool": "STOCHASTIC", "kernel_size": 3, "pad": 1}),
+        ("E101", "`global_pooling` does not support `kernel_size`", {"kernel_size": 3, "global_pooling": True}),
+        ("E101", "`global_pooling` supports neither `pad` nor `stride`", {"stride": 3, "global_pooling": True}),
+        ("E101", "`STOCHASTIC` pooling does not support `pad`", {"pool": "STOCHASTIC", "kernel_size": 3, "pad": 1}),
         ("E103", "`kernel_size` is 0x0", {"kernel_size": 0}),
         ("E103", "`stride` is 1x0", {"kernel_size": 1, "stride_h": 1, "stride_w": 0}),
         ("E103", "padding of 2 is not less than the kernel of 2", {"kernel_h": 3, "kernel_w": 2, "pad": 2}),
@@ -202,9 +202,9 @@ def test_wrong_parameters(code, text, parameters):
 
 
 def test_bottoms_and_tops_that_do_not_fit():
-    with raises("E102", "a bottom with 3 axes: pooling takes 4"):
+    with raises("E102", "`Pooling` expects a bottom with 4 axes .n, c, h, w., got 3"):
         Pooling().infer(((2, 3, 4),), 1)
     with raises("E102", "kernel of 5 does not fit an input of 2 with padding 1"):
         Pooling(kernel=(5, 3), pad=(1, 1)).infer(((2, 3, 2, 4),), 1)
-    with raises("E020", "`AVE` pooling has no second top"):
+    with raises("E020", "`AVE` pooling does not support a second top"):
         Pooling("AVE").infer(((2, 3, 4, 5),), 2)

@@ -196,7 +196,7 @@ def test_shapes_and_costs():
 @pytest.mark.parametrize(
     ("shapes", "text"),
     [
-        (((5, 2), (5, 2)), "sequences .5,2.: time steps, streams and at least one more axis"),
+        (((5, 2), (5, 2)), "expected sequences .time steps, streams, .... with at least 3 axes, got .5,2."),
         (((5, 2, 3), (5, 2, 1)), "sequence markers .5,2,1. for 5 time steps of 2 streams"),
         (((5, 2, 3), (4, 2)), "sequence markers .4,2. for 5 time steps of 2 streams"),
         (((5, 2, 3), (5, 2), (3, 7)), "a static input .3,7. for 2 streams"),
@@ -210,25 +210,25 @@ def test_shapes_that_do_not_fit(cls, shapes, text):
 
 def test_exposed_states_that_do_not_fit():
     shapes = ((5, 2, 3), (5, 2), (1, 2, 4), (1, 2, 6))
-    with raises("E102", "an initial state `c` of shape .1,2,6.: .1,2,4. is needed"):
+    with raises("E102", "expected an initial state `c` of shape .1,2,4., got .1,2,6."):
         LSTM(num_output=4, expose_hidden=True).infer(shapes, 3)
-    with raises("E020", "with `expose_hidden` it takes 4 or 5 bottoms, 2 given"):
+    with raises("E020", "with `expose_hidden` expects 4 or 5 bottoms, got 2"):
         LSTM(num_output=4, expose_hidden=True).infer(shapes[:2], 3)
-    with raises("E020", "without `expose_hidden` it takes 2 or 3 bottoms, 4 given"):
+    with raises("E020", "without `expose_hidden` expects 2 or 3 bottoms, got 4"):
         RNN(num_output=4).infer(shapes, 1)
-    with raises("E020", "with `expose_hidden` it gives exactly 2 tops, 1 wanted"):
+    with raises("E020", "with `expose_hidden` expects 2 tops, got 1"):
         RNN(num_output=4, expose_hidden=True).infer(shapes[:3], 1)
-    with raises("E020", "without `expose_hidden` it gives exactly 1 top, 3 wanted"):
+    with raises("E020", "without `expose_hidden` expects 1 top, got 3"):
         LSTM(num_output=4).infer(shapes[:2], 3)
 
 
 @pytest.mark.parametrize(
     ("shapes", "text"),
     [
-        (((2, 3, 4), (1, 3, 16), (1, 3)), "memory cells .2,3,4.: one time step"),
-        (((1, 3), (1, 3, 16), (1, 3)), "memory cells .1,3.: one time step"),
-        (((1, 3, 4), (1, 3, 12), (1, 3)), "gates .1,3,12. for memory cells .1,3,4.: .1,3,16. is needed"),
-        (((1, 3, 4), (1, 3, 16), (1, 3, 1)), "sequence markers .1,3,1. for memory cells .1,3,4.: .1,3. is needed"),
+        (((2, 3, 4), (1, 3, 16), (1, 3)), "expected memory cells .1, streams, units., got .2,3,4."),
+        (((1, 3), (1, 3, 16), (1, 3)), "expected memory cells .1, streams, units., got .1,3."),
+        (((1, 3, 4), (1, 3, 12), (1, 3)), "expected gates .1,3,16. for memory cells .1,3,4., got .1,3,12."),
+        (((1, 3, 4), (1, 3, 16), (1, 3, 1)), "expected sequence markers .1,3. for memory cells .1,3,4., got .1,3,1."),
     ],
 )
 def test_lstm_unit_shapes_that_do_not_fit(shapes, text):

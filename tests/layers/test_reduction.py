@@ -133,9 +133,9 @@ class TestArgMax:
             ArgMax(axis=2).infer(((2, 3),), 1)
         with raises("E102", "axis 0 of a bottom with 0 axes"):
             ArgMax().infer(((),), 1)
-        with raises("E102", "`top_k` 7 of 6 elements"):
+        with raises("E102", "`top_k` 7 exceeds 6 elements"):
             ArgMax(top_k=7).infer(((2, 3, 2),), 1)
-        with raises("E102", "`top_k` 4 of 3 elements"):
+        with raises("E102", "`top_k` 4 exceeds 3 elements"):
             ArgMax(top_k=4, axis=1).infer(((2, 3, 2),), 1)
-        with raises("E102", "`top_k` 4 of 3 elements"):
+        with raises("E102", "`top_k` 4 exceeds 3 elements"):
             run(ArgMax(top_k=4), torch.ones(2, 3))

@@ -139,7 +139,7 @@ class TestFlatten:
             Flatten(2).infer(((2, 3),), 1)
         with raises("E102", "axis 5 of a bottom with 2 axes"):
             Flatten(1, 5).infer(((2, 3),), 1)
-        with raises("E101", "`end_axis` 0 lies before `axis` 2"):
+        with raises("E101", "`end_axis` 0 is before `axis` 2"):
             Flatten(2, 0).infer(((2, 3, 4),), 1)
 
 

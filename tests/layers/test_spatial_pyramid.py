@@ -66,7 +66,7 @@ def test_file_names_cost_and_unknown_extents():
 @pytest.mark.parametrize(
     ("text", "layer", "bottom"),
     [
-        ("a bottom with 3 axes: SPP takes 4", SPP(2), (2, 3, 4)),
+        ("`SPP` expects a bottom with 4 axes .n, c, h, w., got 3", SPP(2), (2, 3, 4)),
         ("a plane without elements", SPP(2), (2, 3, 0, 4)),
         ("4 bins of a plane of 5: padding of 2 is not less than the kernel of 2", SPP(3), (2, 3, 8, 5)),
         (

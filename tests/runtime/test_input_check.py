@@ -29,7 +29,9 @@ def test_the_error_names_the_layer_that_rejects_its_bottom(net_from):
     net = net_from(NET)
     images, labels = torch.zeros(2, 3, 8, 8), torch.zeros(2)
     assert "layer `loss`, bottoms: ip[2,5], label[3]" in fault(lambda: net(images, torch.zeros(3)))
-    assert "3 axes: pooling takes 4 (n, c, h, w); in layer `pool`" in fault(lambda: net(images[0], labels))
+    assert "`Pooling` expects a bottom with 4 axes (n, c, h, w), got 3; in layer `pool`" in fault(
+        lambda: net(images[0], labels)
+    )
     assert "kernel of 3 does not fit" in fault(lambda: net.run(data=np.zeros((2, 3, 2, 2)), label=np.zeros(2)))
 
 
