@@ -1,4 +1,4 @@
-"""The augmentation of forks of Caffe, before an image is cropped: sizes, parts and colors, as values.
+"""The augmentation in forks of Caffe, applied before an image is cropped: sizes, regions and colors, as values.
 
 SSD's ResizeParameter, DistortionParameter and ExpansionParameter (weiliu89/caffe, `im_transforms.cpp` and
 `data_transformer.cpp`; its noise is in noise.py), Intel's random sizes and aspect ratios (`data_transformer.cpp`),
@@ -70,7 +70,7 @@ class Resize(Augmentation):
     pad_value: tuple[float, ...] = ()
     """One value, or one per channel; black by default."""
     interp_mode: tuple[str, ...] = ()
-    """`LINEAR`, `AREA`, `NEAREST`, `CUBIC`, `LANCZOS4`; one of those given at random; linear by default."""
+    """`LINEAR`, `AREA`, `NEAREST`, `CUBIC`, `LANCZOS4`; one of the listed at random; linear by default."""
     height_scale: int = 0
     """Scale of detections, not of the image."""
     width_scale: int = 0
@@ -80,7 +80,7 @@ class Resize(Augmentation):
     def check(self) -> None:
         """Raises NetcError E103."""
         if self.height < 1 or self.width < 1:
-            self.fail("width" if self.height else "height", "must be given, and positive")
+            self.fail("width" if self.height else "height", "is required and must be positive")
         if self.prob != 1:
             self.fail("prob", f"must be 1, got {self.prob:g}: SSD resizes every image")
 
@@ -117,7 +117,7 @@ class _Shorter(Augmentation):
         return dataclasses.replace(self.resize_param, height=size[0], width=size[1])
 
     def shorter(self, image: Size, extent: int) -> Resize:
-        """The resize that gives the shorter side of the image this length."""
+        """The resize that makes the shorter side of the image this length."""
         h, w = image
         longer = int(single(single(max(h, w) / min(h, w)) * extent))
         return self.resized((extent, longer) if h < w else (longer, extent))
@@ -142,7 +142,7 @@ class RandomResize(_Shorter):
 
 @dataclass(frozen=True)
 class RandomAspectRatio(_Shorter):
-    """Resizes a part of random area and aspect ratio to the crop (Intel; Szegedy et al. 2015)."""
+    """Resizes a region of random area and aspect ratio to the crop (Intel; Szegedy et al. 2015)."""
 
     min_area_ratio: float = 0.5
     """Smallest fraction of the area of the image."""
@@ -150,7 +150,7 @@ class RandomAspectRatio(_Shorter):
     aspect_ratio_change: float = 1.0
     """Largest factor of the height; that of the width is its inverse."""
     max_attempt: int = 10
-    """Attempts to find a part; if none fits, the whole image is resized."""
+    """Attempts to find a region; if none fits, the whole image is resized."""
 
     message: ClassVar[str] = "random_aspect_ratio_param"
 

@@ -1,4 +1,4 @@
-"""What a graph costs: parameters, multiply-adds and memory, node by node."""
+"""The cost of a graph: parameters, multiply-adds and memory per node."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from netc.ir.receptive_field import ReceptiveFields
 
 @dataclass(frozen=True)
 class CostRow:
-    """One node of a summary; None stands for what unknown extents leave open."""
+    """One node of a summary; None for values that depend on unknown extents."""
 
     node: Node
     bottoms: tuple[Shape | None, ...]
     tops: tuple[Shape | None, ...]
     parameters: int
-    """Elements of all its blobs that it does not share with an earlier node."""
+    """Number of elements of the blobs that it does not share with an earlier node."""
     cost: Cost | None
     activation_bytes: int | None
-    """Bytes of its tops; 0 for an in-place layer, whose top is its bottom's memory."""
+    """Bytes of its tops; 0 for an in-place layer, whose top uses its bottom's memory."""
     gradient_bytes: int | None
-    """Bytes of the gradients of these tops; 0 where none gets one."""
+    """Bytes of the gradients of these tops; 0 if none gets one."""
     receptive_field: ReceptiveFields | None
-    """Of its first top."""
+    """The receptive field of its first top."""
 
     @property
     def name(self) -> str:
@@ -36,12 +36,12 @@ class CostRow:
 
     @property
     def type(self) -> str:
-        """The layer's type, as Caffe calls it."""
+        """The layer's type, by Caffe's name."""
         return self.node.layer.type
 
     @property
     def macs(self) -> int | None:
-        """Multiply-adds of one forward pass: what papers print as FLOPs."""
+        """Multiply-adds of one forward pass, which papers report as FLOPs."""
         return self.cost.macs if self.cost else None
 
     @property
@@ -51,7 +51,7 @@ class CostRow:
 
 
 def rows(graph: Graph, live: Liveness | None = None) -> list[CostRow]:
-    """One row a node, in order; shapes must be inferred."""
+    """One row per node, in order; shapes must be inferred."""
     owners, fields, live = graph.owners(), receptive_fields(graph), live or Liveness(graph)
     return [_row(node, owners, fields, live) for node in graph.nodes]
 

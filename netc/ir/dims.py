@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from typing import Any
 
 Shape = tuple[int, ...]
-"""Extents; `()` is a scalar, as the tops of losses are."""
+"""Extents; `()` is a scalar, such as the top of a loss."""
 
 LIMIT = 2**31 - 1
-"""Caffe counts elements in an int32: a blob beyond it is an error there (`blob.cpp`, Blob::Reshape)."""
+"""Caffe counts elements in an int32 and rejects larger blobs (`blob.cpp`, Blob::Reshape)."""
 
 
 class Unknown(int):
-    """An extent that is not known before data arrives. Use the instance UNKNOWN.
+    """An extent that is not known before run time. Use the instance UNKNOWN.
 
     >>> (UNKNOWN + 2 * 3 - 5) // 2 + 1
     ?
@@ -94,7 +94,7 @@ def agree(one: int | Shape, other: int | Shape) -> bool:
 
 
 def differ(one: int | Shape, other: int | Shape) -> bool:
-    """Whether two extents, or two shapes, are known to be different; shapes of other numbers of axes are.
+    """Whether two extents, or two shapes, are known to be different; shapes with different numbers of axes always are.
 
     >>> differ(7, 8), differ(UNKNOWN, 7), differ(UNKNOWN, UNKNOWN)
     (True, False, False)
@@ -116,7 +116,7 @@ def all_known(shape: Shape | None) -> bool:
 
 
 def product(extents: Iterable[int]) -> int:
-    """The product, 1 for no extents; UNKNOWN where an extent is unknown, unless another is 0.
+    """The product, 1 for no extents; UNKNOWN if an extent is unknown, unless another is 0.
 
     >>> product((2, 3)), product(()), product((2, UNKNOWN)), product((0, UNKNOWN))
     (6, 1, ?, 0)
@@ -129,7 +129,7 @@ def product(extents: Iterable[int]) -> int:
 
 
 def text(shape: Shape | None) -> str:
-    """A shape as messages show it; None is a shape whose number of axes is unknown.
+    """A shape as shown in messages; None is a shape with an unknown number of axes.
 
     >>> text((1, 3, UNKNOWN, 4)), text(()), text(None)
     ('[1,3,?,4]', '[]', '[...]')
@@ -138,7 +138,7 @@ def text(shape: Shape | None) -> str:
 
 
 def canonical_axis(axis: int, axes: int) -> int | None:
-    """A possibly negative axis counted from the front, None where the blob has no such axis.
+    """A possibly negative axis counted from the front, None if the blob has no such axis.
 
     >>> canonical_axis(-1, 4), canonical_axis(4, 4)
     (3, None)

@@ -1,7 +1,7 @@
-"""Documentation of a layer type at run time: its sections, and its parameters with type, default and meaning.
+"""Documentation of a layer type at run time: its sections, and its parameters with type, default and description.
 
-The meaning of a parameter stands as a string below its dataclass field, where readers of the source expect it. Python
-discards such strings, so they are parsed from the source on first use: importing a layer costs nothing.
+The description of a parameter is a string below its dataclass field, where readers of the source expect it. Python
+discards such strings, so they are parsed from the source on first use; importing a layer is not slowed down.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class ParameterDocumentation:
     name: str
     """Name of the dataclass field."""
     type: str
-    """Such as `int`, `list of float or none`, or the words of an enum."""
+    """For example `int`, `list of float or none`, or the values of an enum."""
     default: str | None
     """None for a parameter that is required."""
     meaning: str
-    """One or more sentences; empty where the source is not available."""
+    """One or more sentences; empty if the source is not available."""
     fields: tuple[str, ...]
-    """The prototxt fields that it is read from, as paths within a `layer`: `pooling_param.kernel_size`."""
+    """The prototxt fields that it is read from, as paths within a `layer`, such as `pooling_param.kernel_size`."""
 
     def __str__(self) -> str:
         default = "required" if self.default is None else f"default {self.default}"
@@ -42,33 +42,33 @@ class ParameterDocumentation:
 
 @dataclass(frozen=True)
 class LayerDocumentation:
-    """What the class of a layer type says of itself."""
+    """The documentation of a layer type, by section."""
 
     type: str
     """The name in `type: "..."`."""
     summary: str
     """The first sentence or paragraph."""
     details: str
-    """The paragraphs after it, without examples and without the sections that follow here; may be empty."""
+    """The paragraphs after the summary, without examples and without the sections below; may be empty."""
     shapes: str
     """Shapes of the bottoms and the tops."""
     reference: str
     """Caffe's source file and papers."""
     bottoms: str
-    """How many bottoms it takes."""
+    """Number of bottoms, in words."""
     tops: str
-    """How many tops it has."""
+    """Number of tops, in words."""
     blobs: str
-    """The learned blobs and statistics in .caffemodel order; empty where there are none."""
+    """The learned blobs and statistics in .caffemodel order; empty if there are none."""
     v1: str | None
-    """The name in files of 2014, None where there is none."""
+    """The name in V1 files (2014), None if there is none."""
     dialect: str
-    """The fork of Caffe that the type belongs to; empty for BVLC's."""
+    """The fork of Caffe that defines the type; empty for BVLC."""
     parameters: tuple[ParameterDocumentation, ...]
 
 
 class LayerDocstring:
-    """The `__doc__` of a layer class: its docstring, followed by its parameters, put together when first read."""
+    """The `__doc__` of a layer class: its docstring, followed by its parameters, assembled on first access."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -78,7 +78,7 @@ class LayerDocstring:
 
 
 def layer_documentation(cls: type[Layer]) -> LayerDocumentation:
-    """The documentation of a registered layer class.
+    """Return the documentation of a registered layer class.
 
     >>> from netc.layers import registry
     >>> found = layer_documentation(registry()["Pooling"])
@@ -140,7 +140,7 @@ def _default(field: dataclasses.Field[Any]) -> str | None:
 
 
 def _value(value: Any) -> str:
-    """A default as a prototxt writes it.
+    """A default in prototxt notation.
 
     >>> [_value(v) for v in (True, 1e-9, (), (1, 1), "MAX", "", None, Filler(value=1))]
     ['true', '1e-09', 'empty', '1, 1', 'MAX', 'empty', 'none', '`constant` with value 1']
@@ -170,7 +170,7 @@ def _own_docstring(cls: type[Layer]) -> str:
 
 
 def _sections(text: str) -> tuple[list[str], dict[str, str]]:
-    """The paragraphs without a title, and those that begin with one; examples are left out."""
+    """The paragraphs without a title, and those that begin with one; examples are omitted."""
     plain: list[str] = []
     titled: dict[str, str] = {}
     for paragraph in text.split("\n\n"):
@@ -192,7 +192,7 @@ def _meanings(cls: type[Layer]) -> dict[str, str]:
 
 @cache
 def _strings(module: str) -> dict[str, dict[str, str]]:
-    """The strings below annotated names of each class of a module; nothing where its source is not available."""
+    """The strings below annotated names of each class of a module; empty if its source is not available."""
     import ast
     import inspect
 

@@ -1,4 +1,4 @@
-"""The types of elements, by name: NumPy's and torch's names, without importing either."""
+"""Element types by name: the names of NumPy and torch, without importing either."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ITEM_BYTES: Mapping[DType, int | None] = {
     "bool": 1,
     "string": None,
 }
-"""Bytes of one element; None where elements differ in size."""
+"""Bytes of one element; None if elements differ in size."""
 
 FLOATS: frozenset[DType] = frozenset(("float32", "float64", "float16", "bfloat16"))
-"""Types of real numbers: what `.double()` and `.half()` of a net convert."""
+"""Floating-point types, which `.double()` and `.half()` of a net convert."""
 
 
 def is_floating(dtype: DType) -> bool:
-    """Whether elements are real numbers.
+    """Whether elements are floating-point numbers.
 
     >>> is_floating("float16"), is_floating("int64")
     (True, False)
@@ -39,7 +39,7 @@ def is_floating(dtype: DType) -> bool:
 
 
 def suffix(dtype: DType) -> str:
-    """A type as messages and graphs show it after a shape: nothing for `float32`.
+    """The dtype as shown after a shape in messages and graphs; empty for `float32`.
 
     >>> suffix("float32"), suffix("int64")
     ('', ':int64')

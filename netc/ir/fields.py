@@ -1,7 +1,7 @@
-"""A message's fields as plain Python values, with defaults and places in the file.
+"""A message's fields as plain Python values, with defaults and positions in the file.
 
-This is what a layer class reads its parameters from, whether they came from prototxt text, from a
-binary file or from Python: the IR knows no protobuf.
+Layer classes read their parameters from it, whether they come from prototxt text, from a
+binary file or from Python: the IR does not depend on protobuf.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from netc.diagnostics import Span
 
 T = TypeVar("T")
 Locate = Callable[[str, int], "Span | None"]
-"""`locate(field, index)` finds where the index-th value of a field stands; field `""` is the message itself."""
+"""`locate(field, index)` returns the span of the index-th value of a field; field `""` is the message itself."""
 
 
 def nowhere(field: str, index: int) -> Span | None:
-    """The `locate` of values that came from no text."""
+    """The `locate` of values that do not come from text."""
     return None
 
 
@@ -47,33 +47,33 @@ class Fields:
         self._locate = locate
 
     def __contains__(self, name: str) -> bool:
-        """Whether the field is set; a repeated field is set where it has a value."""
+        """Whether the field is set; a repeated field is set if it has a value."""
         return name in self.values
 
     def __getitem__(self, name: str) -> Any:
         """The value, or the default.
 
-        Raises KeyError for a name the message does not have: a fault of the program, not of the file.
+        Raises KeyError for a name that the message does not have, which is a bug in netc, not an error in the file.
         """
         if name in self.values:
             return self.values[name]
         return self.defaults[name]
 
     def get(self, name: str, default: T) -> Any | T:
-        """The value where it is set, else `default` (the schema's default is not looked at)."""
+        """The value if it is set, else `default` (the schema's default is ignored)."""
         return self.values.get(name, default)
 
     def message(self, name: str) -> Fields:
-        """A message field; an empty message, with its defaults, where it is not set."""
+        """A message field; an empty message with its defaults if it is not set."""
         value = self.values.get(name)
         if isinstance(value, Fields):
             return value
         return self._nested(name) if self._nested else Fields({})
 
     def span(self, name: str = "", index: int = 0) -> Span | None:
-        """Where the index-th value of a field stands, None where it is not set or came from no text.
+        """The span of the index-th value of a field, None if it is not set or does not come from text.
 
-        The empty name asks for the message itself.
+        The empty name denotes the message itself.
         """
         return self._locate(name, index)
 

@@ -1,4 +1,4 @@
-"""How a weight starts: Caffe's FillerParameter as a value (`filler.hpp`)."""
+"""Initial values of a weight: Caffe's FillerParameter as a value (`filler.hpp`)."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Filler:
     std: float = 1.0
     """Moments of `gaussian`."""
     sparse: int = -1
-    """`gaussian`: how many inputs of each output are not zero, on average; -1 is all of them."""
+    """`gaussian`: average number of nonzero inputs of each output; -1 means all."""
     variance_norm: Literal["FAN_IN", "FAN_OUT", "AVERAGE"] = "FAN_IN"
-    """What `xavier` and `msra` divide by."""
+    """The divisor of `xavier` and `msra`."""
 
     @staticmethod
     def read(fields: Fields, name: str) -> Filler:
-        """The filler in message field `name`; Caffe's default where it is not set.
+        """Return the filler in message field `name`; Caffe's default if it is not set.
 
-        Raises NetcError E103 for a type that Caffe does not have, and for numbers that its generators refuse.
+        Raises NetcError E103 for a type that Caffe does not have, and for numbers that its generators reject.
         """
         values = fields.message(name)
         filler = Filler(**{key: values.get(key, getattr(_DEFAULT, key)) for key in Filler.__dataclass_fields__})
@@ -52,19 +52,19 @@ class Filler:
         return filler
 
     def _problems(self) -> Iterator[tuple[str, str]]:
-        """Fields whose numbers `filler.hpp` and `math_functions.cpp` refuse, and why."""
+        """Fields whose numbers `filler.hpp` and `math_functions.cpp` reject, each with a message."""
         if self.type == "gaussian" and not self.std > 0:
             yield "std", f"`std` is {self.std:g}: it must be positive"
         if self.type == "uniform" and not self.min <= self.max:
-            yield "min", f"`min` {self.min:g} is above `max` {self.max:g}"
+            yield "min", f"`min` {self.min:g} is greater than `max` {self.max:g}"
         if self.sparse < -1 or (self.sparse >= 0 and self.type != "gaussian"):
-            only = "only `gaussian` takes it" if self.sparse >= 0 else "it must be 0 or more, or -1 for all"
+            only = "only `gaussian` supports it" if self.sparse >= 0 else "it must be at least 0, or -1 for all"
             yield "sparse", f"`sparse` is {self.sparse}: {only}"
 
     def check_shape(self, shape: Shape, field: str | None = None) -> None:
-        """Raises NetcError E105 for a blob that the filler cannot fill; `field` is where the filler stands."""
+        """Raises NetcError E105 for a blob that the filler cannot fill; `field` is the field of the filler."""
         if self.type == "bilinear" and (len(shape) != 4 or differ(shape[2], shape[3])):
-            message = f"filler `bilinear` needs a blob of 4 axes with square kernels, not {text(shape)}"
+            message = f"filler `bilinear` expects a blob of 4 axes with square kernels, got {text(shape)}"
             raise NetcError(message, code="E105", field=field)
 
 

@@ -1,4 +1,4 @@
-"""Which layers are computed together: one step a layer, or one for two (`Layer.absorbs`: BatchNorm and its Scale).
+"""Fusion of layers: one step per layer, or one step for two (`Layer.absorbs`: BatchNorm and the Scale after it).
 
 Straight-line code and the exporters walk a graph by these steps.
 """
@@ -14,14 +14,14 @@ from netc.ir.graph import Graph, Node
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A node, and the one that its layer computes along with it."""
+    """A node, and the node that is fused with it, if any."""
 
     node: Node
     absorbed: Node | None = None
 
     @property
     def tops(self) -> tuple[str, ...]:
-        """The values that the step computes."""
+        """The values computed by the step."""
         return (self.absorbed or self.node).tops
 
     @property
@@ -31,7 +31,7 @@ class Step:
 
 
 def steps(graph: Graph, nodes: Sequence[Node] | None = None, kept: Iterable[str] = ()) -> Iterator[Step]:
-    """The nodes (by default all of the graph) in order, each in one step; values in `kept` are computed as such."""
+    """The nodes (default: all of the graph) in order, as steps; values in `kept` are not fused away."""
     chosen = graph.nodes if nodes is None else nodes
     keys, wanted = {node.key for node in chosen}, frozenset(kept)
     absorbed: set[str] = set()
@@ -47,7 +47,7 @@ def steps(graph: Graph, nodes: Sequence[Node] | None = None, kept: Iterable[str]
 
 
 def _absorbed(graph: Graph, node: Node) -> Node | None:
-    """The node that alone reads the only top of `node`, and nothing else, where both can be computed together."""
+    """The only reader of the only top of `node`, if it reads nothing else and both can be computed together."""
     readers = graph.readers[node.tops[0]] if len(node.tops) == 1 else []
     reader = readers[0] if len(readers) == 1 and readers[0].bottoms == node.tops else None
     if reader is None or is_cut(graph, reader, 0):

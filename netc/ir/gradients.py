@@ -1,8 +1,8 @@
 """Which layers, bottoms and weights get a gradient (`net.cpp`, Init, AppendBottom).
 
-A layer takes part where one of its weights may learn or a bottom carries a gradient, and where a loss depends on it.
-Both executors, the memory peaks and the checks follow this: what is not needed is not computed, and what Caffe leaves
-at zero stays there.
+A layer runs backward if one of its weights is learned or a bottom carries a gradient, and if a loss depends on it.
+Both executors, the memory peaks and the checks use this analysis: gradients that are not needed are not computed, and
+those that Caffe leaves at zero stay zero.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from netc.ir.graph import Graph, Node
 
 @dataclass(frozen=True)
 class GradientNeeds:
-    """What a backward pass computes for one node."""
+    """The gradients that a backward pass computes for one node."""
 
     layer: bool
-    """Whether it is run at all."""
+    """Whether the node runs backward."""
     bottoms: tuple[bool, ...]
-    """For each bottom, whether its gradient is wanted."""
+    """For each bottom, whether its gradient is computed."""
     weights: tuple[bool, ...]
-    """For each blob, whether its gradient is wanted."""
+    """For each blob, whether its gradient is computed."""
 
 
 def gradient_needs(graph: Graph, starts: Iterable[str] | None = None) -> dict[str, GradientNeeds]:
-    """What a backward pass computes, by node key.
+    """The gradients that a backward pass computes, by node key.
 
-    `starts` are the values that the pass starts from; by default those that add to the loss, as in Caffe.
+    `starts` are the values that the pass starts from; by default those that contribute to the loss, as in Caffe.
     """
     analysis = _Analysis(graph, {name for name, _ in graph.losses} if starts is None else set(starts))
     for node in graph.nodes:
@@ -43,10 +43,10 @@ def gradient_needs(graph: Graph, starts: Iterable[str] | None = None) -> dict[st
 
 
 def values_with_gradient(graph: Graph) -> frozenset[str]:
-    """The values that a backward pass computes a gradient of.
+    """The values whose gradient a backward pass computes.
 
-    A net without a loss counts as one with a loss at each output: what it costs once a loss is added. A layer that
-    passes no gradient on (Accuracy, ArgMax) has none at its tops.
+    A net without a loss is treated as if it had a loss at each output, which is its cost after a loss is added. A layer
+    that passes no gradient on (Accuracy, ArgMax) has none at its tops.
     """
     starts = {name for name, _ in graph.losses} or set(graph.outputs)
     needs = gradient_needs(graph, starts)
@@ -61,13 +61,13 @@ def values_with_gradient(graph: Graph) -> frozenset[str]:
 
 
 def bottoms_without_gradient(node: Node) -> frozenset[int]:
-    """The positions of the bottoms that never get a gradient, whatever the net (labels)."""
+    """The positions of the bottoms that never get a gradient in any net (labels)."""
     count = len(node.bottoms)
     return frozenset(index % count for index in node.layer.no_gradient if -count <= index < count)
 
 
 def is_cut(graph: Graph, node: Node, position: int) -> bool:
-    """Whether the file stops the gradient at a bottom (`propagate_down: false`, which `force_backward` overrides)."""
+    """Whether the file disables the gradient of a bottom (`propagate_down: false`, overridden by `force_backward`)."""
     return bool(node.propagate_down) and not node.propagate_down[position] and not graph.force_backward
 
 
@@ -81,10 +81,10 @@ class _Analysis:
         self.weights: dict[str, tuple[bool, ...]] = {}
         self.under_loss: set[str] = set()
         self.wanted: set[str] = set()
-        """Values that a reader, or the loss itself, gives a gradient."""
+        """Values that get a gradient from a reader or from the loss itself."""
 
     def forward(self, node: Node) -> None:
-        """From the first layer: what carries a gradient if all of it counts in a loss."""
+        """From the first layer: values that carry a gradient if a loss depends on them."""
         learned = tuple(parameter.lr_mult != 0 for parameter in self.graph.parameters_of(node))
         carried = [name in self.values for name in node.bottoms]
         self.bottoms[node.key] = list(node.propagate_down) or carried
@@ -94,7 +94,7 @@ class _Analysis:
             self.values.update(filter(self._is_real, node.tops))
 
     def backward(self, node: Node) -> None:
-        """From the last layer: what counts in no loss, or is cut off by `propagate_down`, is left out."""
+        """From the last layer: exclude values that no loss depends on, or that `propagate_down` disables."""
         counts = any(top in self.starts or top in self.under_loss for top in node.tops)
         cut = not any(top in self.starts or top in self.wanted or not self.graph.readers[top] for top in node.tops)
         if not counts or cut:
@@ -105,13 +105,13 @@ class _Analysis:
         self.wanted.update(name for name, need in zip(node.bottoms, self.bottoms[node.key]) if need)
 
     def force(self, node: Node) -> None:
-        """`force_backward`: everything but what never gets a gradient."""
+        """`force_backward`: everything except bottoms that never get a gradient."""
         self.layers[node.key] = True
         self.bottoms[node.key] = [True] * len(node.bottoms)
         self.weights[node.key] = (True,) * len(self.weights[node.key])
 
     def _is_real(self, name: str) -> bool:
-        """Only real numbers have a gradient."""
+        """Whether the value is floating point: only those have a gradient."""
         return is_floating(self.graph.values[name].dtype)
 
     def needs(self, node: Node) -> GradientNeeds:

@@ -1,14 +1,14 @@
-"""Value, Node, Graph: a net for one phase, every tensor assigned once.
+"""Value, Node, Graph: a net for one phase in which every tensor is assigned once.
 
     Graph
-      .inputs    values that come from outside (tops of data layers that a pass removed)
-      .nodes     in the order of the file, which is the order they run in
+      .inputs    values from outside the net (tops of data layers that a pass removed)
+      .nodes     in the order of the file, which is the order of execution
       .values    every tensor by name, with its blob, shape and dtype
-      .parameters  every learned or gathered blob by name; nodes name them, and two that name one share it
-      .outputs   values of blobs that nothing reads, as Caffe lists them (by name)
+      .parameters  every learned or accumulated blob by name; two nodes that refer to the same name share it
+      .outputs   values of blobs that no layer reads, in Caffe's order (by name)
 
-An in-place layer makes a new version of its blob: `conv1`, then `conv1.1`. The last version answers to
-the blob's name. All of these are immutable: a pass returns a new Graph.
+An in-place layer creates a new version of its blob: `conv1`, then `conv1.1`. The blob's name refers to
+the last version. All of these are immutable: a pass returns a new Graph.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 Phase = Literal["TRAIN", "TEST"]
 
 AUTOMATIC = "(automatic)"
-"""Caffe's name for the top of a loss that the file does not name (`net.cpp`, AppendTop); two of them are two blobs."""
+"""Caffe's name of a loss top without a name in the file (`net.cpp`, AppendTop); each one is a separate blob."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Caffe's NetState: which net of a file is meant."""
+    """Caffe's NetState, which selects a net of a file."""
 
     phase: Phase = "TEST"
     level: int = 0
@@ -50,13 +50,13 @@ class Value:
     name: str
     """Unique in the graph."""
     blob: str
-    """Caffe's name of the memory it lived in; versions of one blob share it."""
+    """Caffe's name of its memory; versions of one blob share it."""
     shape: Shape | None = None
-    """None until inferred, or where not even the number of axes is known."""
+    """None until inferred, or if the number of axes is unknown."""
     dtype: DType = "float32"
-    """The type of its elements; real numbers may be computed in another precision (`net.double()`)."""
+    """Element type; floating-point values may be computed in another precision (`net.double()`)."""
     origin: Origin = field(default=NO_FILE, repr=False, compare=False)
-    """Of an input: where the data layer stands that it was a top of."""
+    """The origin of an input: the data layer whose top it was."""
 
 
 @dataclass(frozen=True)
@@ -64,33 +64,33 @@ class Node:
     """A named use of a layer."""
 
     name: str
-    """The layer's name in the file: not always unique, never code."""
+    """The layer's name in the file: not necessarily unique, never used as code."""
     key: str
-    """Unique in the graph and fit to name a torch submodule; see `module_key`."""
+    """Unique in the graph and valid as the name of a torch submodule; see `module_key`."""
     layer: Layer
     bottoms: tuple[str, ...]
     """Names of values."""
     tops: tuple[str, ...]
     param_specs: tuple[ParamSpec, ...] = ()
-    """As the file has them; further blobs have the defaults. Use `param_spec(i)`."""
+    """As in the file; further blobs have the defaults. Use `param_spec(i)`."""
     parameters: tuple[str, ...] = ()
     """Names of the graph's parameters that are the layer's blobs, in .caffemodel order; none until inferred."""
     loss_weights: tuple[float, ...] = ()
-    """Of each top; all 0 where the layer adds nothing to the loss."""
+    """One per top; all 0 if the layer does not contribute to the loss."""
     propagate_down: tuple[bool, ...] = ()
-    """For each bottom, where the file says whether it gets a gradient; empty where it does not say."""
+    """For each bottom, whether it gets a gradient according to the file; empty if the file does not set it."""
     described: Layer | None = field(default=None, repr=False, compare=False)
-    """The layer as its file describes it; passes that change `layer` leave it."""
+    """The layer as described by its file; passes that change `layer` do not change it."""
     origin: Origin = field(default=NO_FILE, repr=False, compare=False)
-    """Where the node stands in a file, and what the file says beyond this."""
+    """The position of the node in a file, and the file's entry for it."""
 
     @property
     def span(self) -> Span | None:
-        """Where the layer stands: its type's value, else the layer."""
+        """The span of the layer's type, else of the layer."""
         return self.origin.place
 
     def param_spec(self, index: int) -> ParamSpec:
-        """What the file says of the index-th blob."""
+        """The file's settings for the index-th blob."""
         return self.param_specs[index] if index < len(self.param_specs) else ParamSpec()
 
 
@@ -103,7 +103,7 @@ class Graph:
     values: Mapping[str, Value]
     inputs: tuple[str, ...] = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    """By name, in the order in which nodes first name them; empty until inferred."""
+    """By name, in the order in which nodes first refer to them; empty until inferred."""
     state: State = field(default_factory=State)
     force_backward: bool = False
     debug_info: bool = False
@@ -124,9 +124,9 @@ class Graph:
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
-        """Values that nothing reads, by blob name as Caffe lists them (`net.cpp`, available_blobs).
+        """Values that no layer reads, sorted by blob name as in Caffe (`net.cpp`, available_blobs).
 
-        Tops that the file does not name are no outputs there.
+        Tops without a name in the file are not outputs in Caffe.
         """
         unread = [v for v in self.values.values() if not self.readers[v.name] and v.blob != AUTOMATIC]
         return tuple(value.name for value in sorted(unread, key=lambda v: v.blob))
@@ -138,13 +138,13 @@ class Graph:
 
     @cached_property
     def losses(self) -> tuple[tuple[str, float], ...]:
-        """Every value that adds to the loss, with its weight."""
+        """Every value that contributes to the loss, with its weight."""
         return tuple(
             (top, weight) for node in self.nodes for top, weight in zip(node.tops, node.loss_weights) if weight
         )
 
     def is_index(self, name: str) -> bool:
-        """Whether a value is read, and by every reader as indices only: labels and ids. See `Traits.indices`."""
+        """Whether a value is read, and every reader uses it only as indices (labels, ids). See `Traits.indices`."""
         readers = (node for node in self.readers[name] if node.layer.role != "sink")
         uses = [(node, i) for node in readers for i, bottom in enumerate(node.bottoms) if bottom == name]
         return bool(uses) and all(i in node.layer.indices for node, i in uses)
@@ -154,14 +154,14 @@ class Graph:
         return self.values[name].shape
 
     def shapes(self, names: Iterable[str]) -> Shapes:
-        """The shapes of values that are known to be inferred."""
+        """The shapes of values. Raises ValueError if they are not inferred."""
         shapes = tuple(self.values[name].shape for name in names)
         if None in shapes:
             raise ValueError(f"shapes are not inferred: {', '.join(names)}")
         return shapes  # type: ignore[return-value]
 
     def weights(self, node: Node) -> tuple[Weight, ...]:
-        """A node's blobs as its layer declares them, in .caffemodel order; none where a bottom's axes are not known.
+        """A node's blobs as its layer declares them, in .caffemodel order; none if a bottom has unknown axes.
 
         A blob that is shared with `share_mode: PERMISSIVE` may have another shape than its parameter.
         """
@@ -174,7 +174,7 @@ class Graph:
         return tuple(self.parameters[name] for name in node.parameters)
 
     def arrays(self, node: Node) -> tuple[NDArray[Any], ...]:
-        """The values of a node's blobs, each in the shape in which the layer has it; none where one has no array."""
+        """The values of a node's blobs, each in the layer's shape; empty if one has no array."""
         held = [entry.array for entry in self.parameters_of(node)]
         if any(array is None for array in held):
             return ()
@@ -182,7 +182,7 @@ class Graph:
         return tuple(_shaped(a, w.shape) for a, w in pairs if a is not None)
 
     def with_arrays(self, arrays: Mapping[str, Sequence[NDArray[Any]]]) -> Graph:
-        """The graph with arrays for nodes' blobs, by key in .caffemodel order; of a shared blob, the last."""
+        """The graph with arrays for nodes' blobs, by key in .caffemodel order; a shared blob gets the last one."""
         entries = dict(self.parameters)
         for node in self.nodes:
             for name, array in zip(node.parameters, arrays.get(node.key, ())):
@@ -190,12 +190,12 @@ class Graph:
         return self.replace(parameters=entries)
 
     def without_arrays(self) -> Graph:
-        """The graph whose parameters have fillers only."""
+        """The graph without arrays: its parameters have only fillers."""
         entries = {name: replace(entry, array=None) for name, entry in self.parameters.items()}
         return self.replace(parameters=entries)
 
     def owners(self) -> dict[tuple[str, int], tuple[str, int]]:
-        """For each blob (node key, index), the first that is the same parameter: itself where none is earlier."""
+        """For each blob (node key, index), the first blob that is the same parameter, which may be itself."""
         first: dict[str, tuple[str, int]] = {}
         return {
             (node.key, index): first.setdefault(name, (node.key, index))
@@ -204,11 +204,11 @@ class Graph:
         }
 
     def replace(self, **changes: object) -> Graph:
-        """A graph with other nodes, values, ..."""
+        """Return a copy with the given attributes replaced."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def __deepcopy__(self, memo: object) -> Graph:
-        """Itself: nothing in it changes."""
+        """Return the graph itself, which is immutable."""
         return self
 
     def __str__(self) -> str:
@@ -232,10 +232,10 @@ def _shaped(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
 
 
 def module_key(name: str, taken: Iterable[str]) -> str:
-    """A name for the torch submodule of layer `name`: the name itself wherever torch can take it.
+    """Return a name for the torch submodule of layer `name`: the name itself if torch accepts it.
 
-    Slashes stay. Dots, and names that torch or Python reserve, are escaped, injectively; a repeated
-    name gets a number.
+    Slashes are kept. Dots, and names that torch or Python reserve, are escaped injectively; a number is
+    appended to a repeated name.
 
     >>> module_key("inception_3a/1x1", ()), module_key("conv1.a", ()), module_key("", ())
     ('inception_3a/1x1', 'conv1%2Ea', '%')
@@ -262,4 +262,4 @@ _RESERVED = frozenset(
     register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ run set_extra_state set_submodule
     share_memory state_dict to to_empty to_folder train training type xpu zero_grad self""".split()
 )
-"""Attributes of torch.nn.Module and torch.fx.GraphModule, and ours; a test compares them with the installed torch."""
+"""Attributes of torch.nn.Module, torch.fx.GraphModule and netc's Net; a test compares them with the installed torch."""

@@ -1,8 +1,8 @@
-"""The contract of a layer type: everything the project knows of it stands in one frozen dataclass.
+"""The interface of a layer type: everything netc knows about it is in one frozen dataclass.
 
 A subclass declares its parameters as dataclass fields, named as in Caffe's schema and resolved
-(`kernel_h` and `kernel_size` become one `kernel`), and overrides what differs from the defaults here.
-Torch is imported inside `module` and `forward` only: `netc check` must not pay for it.
+(`kernel_h` and `kernel_size` become one `kernel`), and overrides the defaults where it differs from them.
+Torch is imported only inside `module` and `forward`, because `netc check` must not import it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CaffeFields = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Count:
-    """How many bottoms or tops a layer takes.
+    """The number of bottoms or tops that a layer accepts.
 
     >>> Count(1, 2).text("bottom"), Count(2).text("bottom"), Count(1, None).text("top")
     ('1 or 2 bottoms', '2 bottoms', 'at least 1 top')
@@ -40,14 +40,14 @@ class Count:
 
     low: int
     high: int | None = -1
-    """-1 is the same as `low`, None is any number."""
+    """-1 means the same as `low`, None means unlimited."""
 
     def __contains__(self, count: int) -> bool:
         high = self.low if self.high == -1 else self.high
         return count >= self.low and (high is None or count <= high)
 
     def most(self, count: int) -> int:
-        """The most it allows; of any number, `count`.
+        """The maximum; `count` if unlimited.
 
         >>> Count(1, 2).most(5), Count(2).most(5), Count(1, None).most(5)
         (2, 2, 5)
@@ -69,17 +69,17 @@ class Weight:
     """One blob of a layer, in .caffemodel order."""
 
     name: str
-    """The name the torch module knows it by: `weight`, `bias`, `running_mean`, ..."""
+    """Its name in the torch module: `weight`, `bias`, `running_mean`, ..."""
     shape: Shape
     """Caffe's shape."""
     filler: Filler = field(default_factory=Filler)
     torch_shape: Shape | None = None
-    """The module's shape of the same elements in the same order, where it differs."""
+    """The shape in the torch module, with the elements in the same order, if it differs."""
     dtype: DType = "float32"
     learnable: bool = True
     """False for a blob that no solver changes (BatchNorm's statistics): a buffer in torch."""
     array: NDArray[Any] | None = field(default=None, compare=False, repr=False)
-    """Its first values, in the place of what the filler gives: those that a Python layer's `setup` sets."""
+    """Initial values that replace those of the filler, such as those set by a Python layer's `setup`."""
 
     @property
     def module_shape(self) -> Shape:
@@ -92,12 +92,12 @@ Weights = tuple[Weight, ...]
 
 @dataclass(frozen=True)
 class Cost:
-    """Work of one forward pass."""
+    """Operations of one forward pass."""
 
     macs: int = 0
-    """Multiply-adds of convolutions and inner products: the number papers print as FLOPs."""
+    """Multiply-adds of convolutions and inner products, which papers report as FLOPs."""
     operations: int = 0
-    """Other arithmetic: comparisons, additions, exponentials, each counted one."""
+    """Other operations: comparisons, additions, exponentials, each counted once."""
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.macs + other.macs, self.operations + other.operations)
@@ -105,11 +105,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Constant:
-    """A tensor that a layer computes with and nothing changes: a buffer of its module, not one of its blobs."""
+    """A constant tensor of a layer: a buffer of its module that never changes, not one of its blobs."""
 
     name: str
     file: str = ""
-    """The .binaryproto file that holds it, as the net file names it; empty where `values` holds it."""
+    """Path of the .binaryproto file that holds it, as in the net file; empty if `values` holds it."""
     values: tuple[float, ...] = ()
 
 
@@ -121,32 +121,32 @@ class StateEntry:
     shape: Shape
     dtype: DType = "float32"
     by_mode: bool = True
-    """Training and testing have one each."""
+    """Whether training and testing each have their own tensor."""
 
 
 @dataclass
 class Mode:
-    """What a layer's `forward` may ask of the moment; made and owned by the runtime."""
+    """The context of a layer's `forward`, created and owned by the runtime."""
 
     training: bool
-    """As nn.Module.training: dropout drops, BatchNorm gathers statistics."""
+    """As nn.Module.training: dropout is active, BatchNorm accumulates statistics."""
     tops: int
-    """How many tops the net wants of this layer."""
+    """Number of tops that the layer has in the net."""
     state: dict[str, Tensor] = field(default_factory=dict)
-    """What the layer kept in earlier passes. Use `kept` and `keep`."""
+    """Tensors kept from earlier passes. Use `kept` and `keep`."""
     check: Callable[[torch.Tensor, torch.Tensor, str], None] | None = None
     """`check(values, bad, "label")`: values where `bad` is true are out of range. Use `check_range`."""
     constants: Mapping[str, Tensor] = field(default_factory=dict)
     """The layer's constants, by name."""
     all_sum: Callable[[torch.Tensor], torch.Tensor] | None = None
-    """Sums a tensor over all processes of a training, differentiably; None where each normalizes by its own batch."""
+    """Differentiable sum of a tensor over all training processes; None if each normalizes by its own batch."""
 
     def kept(self, name: str, by_mode: bool = True) -> Tensor | None:
-        """What an entry of the layer's state holds, None before the first `keep`; `by_mode` as the entry says."""
+        """The tensor of an entry of the layer's state, None before the first `keep`; `by_mode` as in the entry."""
         return self.state.get(self._slot(name, by_mode))
 
     def keep(self, name: str, tensor: Tensor, by_mode: bool = True) -> None:
-        """Let an entry of the layer's state hold a tensor for later passes."""
+        """Store a tensor in an entry of the layer's state for later passes."""
         self.state[self._slot(name, by_mode)] = tensor
 
     def _slot(self, name: str, by_mode: bool) -> str:
@@ -155,9 +155,9 @@ class Mode:
         return f"{name}.train" if self.training else f"{name}.test"
 
     def check_range(self, values: Tensor, low: int, high: int, what: str, ignore: int | None = None) -> None:
-        """Report values not in low <= value < high, NaN too: at once on a CPU, at the next synchronisation on a GPU.
+        """Report values not in low <= value < high, including NaN: immediately on a CPU, at the next sync on a GPU.
 
-        Raises NetcError E301, to which the runtime adds the layer. `ignore` is a value that is always right.
+        Raises NetcError E301, to which the runtime adds the layer. `ignore` is a value that is always valid.
         """
         if self.check is None:
             return
@@ -178,32 +178,32 @@ class Layer(Traits):
     param_field: ClassVar[str | None] = None
     """The field of LayerParameter that holds the parameters, set by `register`."""
     v1: ClassVar[str | None] = None
-    """The name in V1LayerParameter.LayerType, None where there is none; set by `register`."""
+    """The name in V1LayerParameter.LayerType, None if there is none; set by `register`."""
     dialect: ClassVar[str] = ""
-    """The fork of Caffe whose meaning of `type` this is, empty for BVLC's; set by `register`."""
+    """The fork of Caffe that defines `type` in this way, empty for BVLC; set by `register`."""
 
     caffe_fields: ClassVar[CaffeFields] = {}
-    """The fields of each parameter that is not read from the field of its own name in `param_field`."""
+    """The fields of each parameter that is not read from the field of the same name in `param_field`."""
 
     bottom_count: ClassVar[Count] = Count(1)
     top_count: ClassVar[Count] = Count(1)
     same_count: ClassVar[bool] = False
-    """As many tops as bottoms (layers that treat each bottom alike with one set of weights)."""
+    """Whether the layer has one top per bottom (layers that apply the same weights to each bottom)."""
 
-    # ------------------------------------------------------------------ from and to files
+    # ------------------------------------------------------------------ reading and writing files
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Make the layer from a LayerParameter's fields.
+        """Create the layer from the fields of a LayerParameter.
 
-        The default takes, for each dataclass field, the value of the same name in `param_field`'s
-        message. Raises NetcError; name the culprit with `field=`, the front end knows where it stands.
+        By default each dataclass field is the value of the same name in the message of `param_field`.
+        Raises NetcError; pass the invalid field as `field=`, and the front end adds its position.
         """
         parameters = layer.message(cls.param_field) if cls.param_field else layer
         return cls(**{f.name: _plain(parameters, f) for f in dataclasses.fields(cls)})
 
     def to_caffe(self) -> dict[str, Any]:
-        """The layer's parameter message as plain values, the inverse of `from_caffe`; defaults left out."""
+        """The layer's parameter message as plain values, the inverse of `from_caffe`; without defaults."""
         changed = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))
         return {f.name: value for f, value in changed if value != _default(f)}
 
@@ -212,21 +212,21 @@ class Layer(Traits):
         """The prototxt fields that a parameter is read from, as paths within a `layer` message."""
         return cls.caffe_fields.get(parameter, (f"{cls.param_field}.{parameter}",))
 
-    # ------------------------------------------------------------------ the rules
+    # ------------------------------------------------------------------ shapes, weights and cost
 
     def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
-        """Shapes of the tops (all that the layer could give; the caller takes the first `tops`).
+        """Shapes of the tops (all that the layer can return; the caller uses the first `tops`).
 
-        Extents may be UNKNOWN; a top whose number of axes only running tells is None. Raises NetcError with the
-        numbers; the driver adds layer and bottoms.
+        Extents may be UNKNOWN; a top whose number of axes is known only at run time is None. Raises NetcError with
+        the numbers; the caller adds layer and bottoms.
         The default: every top has the shape of its bottom.
         """
         return bottoms
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
-        """Types of the tops; the default is that of the first bottom for each, and `float32` without bottoms.
+        """Types of the tops; by default that of the first bottom, or `float32` without bottoms.
 
-        Caffe's blobs are float32: where torch finds indices, `forward` returns them as real numbers.
+        Caffe's blobs are float32: where torch returns integer indices, `forward` converts them to floating point.
         """
         return (bottoms[0] if bottoms else "float32",) * tops
 
@@ -235,37 +235,37 @@ class Layer(Traits):
         return ()
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Work of one forward pass; the default is one operation an element of the first top."""
+        """Operations of one forward pass; by default one per element of the first top."""
         from netc.ir.dims import product
 
         return Cost(operations=product(tops[0]) if tops else 0)
 
     def constants(self, bottoms: int) -> tuple[Constant, ...]:
-        """The constants that `forward` finds in `mode.constants`; `bottoms` is how many bottoms the layer has."""
+        """The constants that `forward` reads from `mode.constants`; `bottoms` is the number of bottoms."""
         return ()
 
     def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
         """The tensors that `forward` keeps from pass to pass with `mode.keep`; none by default."""
         return ()
 
-    # ------------------------------------------------------------------ the arithmetic
+    # ------------------------------------------------------------------ computation
 
     def absorbs(self, reader: Layer) -> bool:
-        """Whether `reader`, the only reader of this layer's top, can be computed along with it.
+        """Whether `reader`, the only reader of this layer's top, can be fused with it.
 
         Its weights, in order, are then passed to this layer's module as further arguments (BatchNorm and Scale).
         """
         return False
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """A stock torch module whose semantics agree, None where `forward` is to be wrapped.
+        """A torch.nn module with the same semantics, None if `forward` is to be wrapped.
 
-        Its parameters and buffers carry the names that `weights` gives.
+        Its parameters and buffers have the names in `weights`.
         """
         return None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor | tuple[Tensor, ...]:
-        """The tops, differentiable by autograd as Caffe's backward pass is."""
+        """Compute the tops; autograd must yield the gradients of Caffe's backward pass."""
         raise NotImplementedError(f"{type(self).__name__} has neither module() nor forward()")
 
 
@@ -278,17 +278,17 @@ class DataLayer(Layer):
     top_count: ClassVar[Count] = Count(1, None)
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
-        """Shapes of the tops, given the shapes of one record as the source holds it.
+        """Shapes of the tops for the shapes of one record of the source.
 
-        `record` is None where no source can be asked; a top whose number of axes is then unknown is None.
+        `record` is None if no source is available; a top whose number of axes is then unknown is None.
         """
         raise NotImplementedError
 
 
 def fail(message: str, *notes: str, code: str = "E102", field: str | None = None, help: str | None = None) -> NoReturn:
-    """Raise NetcError for a rule that a layer's parameters or bottoms break.
+    """Raise NetcError for a rule that a layer's parameters or bottoms violate.
 
-    Codes: E101 a parameter is missing or contradicts another, E102 shapes do not fit, E103 a value is out of range.
+    Codes: E101 a parameter is missing or contradicts another, E102 shapes do not match, E103 a value is out of range.
     """
     raise NetcError(message, code=code, notes=notes, field=field, help=help)
 

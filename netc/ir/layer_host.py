@@ -1,6 +1,6 @@
-"""Layers whose code a net file names: the object that runs one, and the layer type that takes such an object.
+"""Interfaces for layers whose code is named by a net file: the object that runs one, and the layer type.
 
-A net file is data: nothing that it names is imported unless a program binds its layers to hosts.
+A net file is data: modules that it names are not imported unless a program binds its layers to hosts.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
 
 class LayerHost(Protocol):
-    """Runs one object of a user's class."""
+    """Runs one instance of a user's class."""
 
     layer: Any
-    """The object."""
+    """The instance."""
 
     def shapes(self, bottoms: Shapes, tops: int) -> Shapes:
         """Shapes of the tops."""
 
     def weights(self) -> Weights:
-        """The object's blobs with their first values; to be asked for after `shapes`."""
+        """The blobs of the instance with their initial values; call `shapes` first."""
 
     def run(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
-        """The tops, differentiable by autograd."""
+        """Compute the tops, differentiable by autograd."""
 
 
 @runtime_checkable
 class PythonCode(Protocol):
-    """A layer whose code is a Python class."""
+    """A layer implemented by a Python class."""
 
     @property
     def module_name(self) -> str:
-        """The module's name, as Python imports it."""
+        """Name of the Python module to import."""
 
     @property
     def class_name(self) -> str:
-        """The class in the module."""
+        """Name of the class in the module."""
 
     @property
     def param_str(self) -> str:
-        """Text for the object."""
+        """Parameters of the instance, as text."""
 
     def hosted(self, host: LayerHost) -> Layer:
-        """The layer that `host` runs."""
+        """Return the layer that `host` runs."""

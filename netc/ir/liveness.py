@@ -1,7 +1,7 @@
 """When each value is needed, and the peak memory of inference and of training.
 
-Elements have the sizes of their types. An in-place layer's top is its bottom's memory; every other top is memory of its
-own.
+The size of an element is that of its dtype. The top of an in-place layer uses its bottom's memory; every other top has
+its own memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from netc.ir.graph import Graph
 
 @dataclass(frozen=True)
 class Liveness:
-    """Which values share memory, get gradients, and live when. Shapes must be inferred."""
+    """Shared memory, gradients and lifetimes of values. Shapes must be inferred."""
 
     graph: Graph
 
@@ -40,7 +40,7 @@ class Liveness:
         return values_with_gradient(self.graph)
 
     def bytes(self, names: Iterable[str]) -> int | None:
-        """Bytes of the memory that begins with these values; None where an extent or an element's size is unknown."""
+        """Bytes of the memory that begins with these values; None if an extent or an element size is unknown."""
         total = 0
         for name in names:
             shape = self.graph.shape(name)
@@ -56,15 +56,15 @@ class Liveness:
 
     @cached_property
     def inference_peak(self) -> int | None:
-        """Most bytes of values at one time, each freed after its last reader; outputs stay."""
+        """Maximum bytes of values at any time, each freed after its last reader; outputs are kept."""
         return self._peak(self._inference())
 
     @cached_property
     def training_peak(self) -> int | None:
-        """Most bytes of values and gradients at one time of a forward and backward pass.
+        """Maximum bytes of values and gradients at any time of a forward and backward pass.
 
-        A value that the backward pass may read stays until the pass is through the layer that computed it; a gradient
-        lives from the backward pass of its last reader to that of its producer.
+        A value that the backward pass may read is kept until the backward pass of the layer that computed it; a
+        gradient lives from the backward pass of its last reader to that of its producer.
         """
         return self._peak(self._training())
 
@@ -82,7 +82,7 @@ class Liveness:
 
     @cached_property
     def _last(self) -> dict[int, list[str]]:
-        """For each node, by index, the memory that no later node reads; outputs are in none."""
+        """For each node, by index, the memory that no later node reads; outputs are excluded."""
         last: dict[str, int] = {}
         outputs = {self.memory[name] for name in self.graph.outputs}
         for index, node in enumerate(self.graph.nodes):

@@ -1,4 +1,4 @@
-"""What SSD's fork does to the pixels of a resized image (weiliu89/caffe, `im_transforms.cpp`, ApplyNoise).
+"""Noise that SSD's fork applies to the pixels of a resized image (weiliu89/caffe, `im_transforms.cpp`, ApplyNoise).
 
 The data package applies it.
 """
@@ -55,7 +55,7 @@ class Noise(Augmentation):
     convert_to_lab: bool = False
     """Rejected: SSD reads the resulting floats as bytes."""
     prob: float = 0.0
-    """SSD reads it and changes every image; values other than 0 (not given) and 1 are rejected."""
+    """SSD reads it and changes every image; values other than 0 (unset) and 1 are rejected."""
 
     message: ClassVar[str] = "noise_param"
 
@@ -69,7 +69,7 @@ class Noise(Augmentation):
             self.fail("convert_to_lab", "is not supported: SSD reads the resulting floats as bytes")
         self.saltpepper_param.check()
         if self.saltpepper and not self.saltpepper_param.value:
-            self.fail("saltpepper", "needs `value` in `saltpepper_param`")
+            self.fail("saltpepper", "requires `value` in `saltpepper_param`")
 
     @property
     def needs_color(self) -> bool:

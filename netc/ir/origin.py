@@ -1,6 +1,6 @@
-"""Where a node of a graph comes from: its place in a file, and what the file says beyond what the IR models.
+"""The origin of a node: its position in a file, and the contents of the file beyond what the IR models.
 
-A front end derives its own `Origin`; a node that a program makes has the plain one, without a place or a word.
+A front end derives its own `Origin`; a node created by a program has the base class, without position and contents.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ class FileReference(NamedTuple):
 
     path: str
     what: str
-    """What is read from there, such as `mean file`; empty where nothing has to be there beforehand."""
+    """What is read from the file, such as `mean file`; empty if the file need not exist beforehand."""
     span: Span | None
 
 
 class Origin:
     """The origin of a node: no file.
 
-    Two origins are equal where they are the same entry of the same file, whichever net of the file is asked for.
+    Two origins are equal if they are the same entry of the same file, whichever net of the file is selected.
     """
 
     __slots__ = ()
 
     dialect: str = ""
-    """The front end whose words `entries` are in."""
+    """The front end whose vocabulary `entries` uses."""
 
     @property
     def name(self) -> str:
-        """The name that the file gives, empty without one."""
+        """The name in the file, empty without one."""
         return ""
 
     @property
     def type(self) -> str:
-        """The type that the file gives."""
+        """The type in the file."""
         return ""
 
     @property
@@ -50,22 +50,22 @@ class Origin:
 
     @property
     def tops(self) -> tuple[str, ...]:
-        """The blobs that the entry gives, by their names in the file."""
+        """The blobs that the entry produces, by their names in the file."""
         return ()
 
     @property
     def entries(self) -> Mapping[str, Any]:
-        """Everything that the file says, in the words of its dialect."""
+        """The complete contents of the entry, in the vocabulary of its dialect."""
         return MappingProxyType({})
 
     def said(self, name: str, default: Any = None) -> Any:
-        """What the file says under a parameter's name, `default` where it says nothing."""
+        """The value of a parameter in the file, `default` if it is not set."""
         return default
 
     def span(self, part: str = "", index: int = 0) -> Span | None:
-        """The place of a part: `name`, `type`, the index-th `bottom` or `top`, or a parameter; empty for the whole.
+        """The span of a part: `name`, `type`, the index-th `bottom` or `top`, or a parameter; empty for the entry.
 
-        `param.name` is the place of `name` in the index-th `param`. None where the file does not have the part.
+        `param.name` is the span of `name` in the index-th `param`. None if the file does not have the part.
         """
         return None
 
@@ -81,21 +81,21 @@ class Origin:
 
     @property
     def place(self) -> Span | None:
-        """Where findings about the entry as a whole point: its type, else all of it."""
+        """The span for diagnostics about the whole entry: its type, else the entry."""
         return self.span("type") or self.span()
 
     def placed(self, found: Diagnostic, bottoms: str) -> Diagnostic:
-        """A finding of a layer with its place, and a note that names the layer and its bottoms.
+        """Return a layer's diagnostic with its span, and a note that names the layer and its bottoms.
 
-        The place is that of the parameter which the finding names, else that of the layer.
+        The span is that of the parameter that the diagnostic names, else that of the layer.
         """
         span = found.span or (self.span(found.field) if found.field else None) or self.place
         return replace(found, span=span, notes=(*found.notes, self.note(bottoms)))
 
     def note(self, bottoms: str = "") -> str:
-        """The note that names the layer of a finding, and its bottoms as they are to be shown."""
+        """The note of a diagnostic that names the layer and its formatted bottoms."""
         return f"in layer `{self.name}`" + (f", bottoms: {bottoms}" if bottoms else "")
 
 
 NO_FILE = Origin()
-"""The origin of nodes that no file holds."""
+"""The origin of nodes that do not come from a file."""

@@ -1,4 +1,4 @@
-"""Builds the table of a graph's parameters, node by node, in the order in which nodes first name them."""
+"""Builds the parameter table of a graph, node by node, in the order in which nodes first refer to them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class ParameterTable:
-    """A table under construction. Blobs with one name in their specs share an entry, which the first node defines."""
+    """A table under construction. Blobs with the same name in their specs share an entry, defined by the first node."""
 
     def __init__(self, nodes: Iterable[Node], before: Mapping[str, Parameter] | None = None) -> None:
         self.entries: dict[str, Parameter] = {}
         self.first: dict[str, Node] = {}
-        """The first node that names each entry."""
+        """The first node that refers to each entry."""
         self._named = {spec.name for node in nodes for spec in node.param_specs if spec.name}
         self._before = before or {}
 
     def add(self, node: Node, weights: Iterable[Weight]) -> tuple[str, ...]:
-        """Enter a node's blobs; their names in the table, in order."""
+        """Add a node's blobs; returns their names in the table, in order."""
         return tuple(self._enter(node, index, weight) for index, weight in enumerate(weights))
 
     def _enter(self, node: Node, index: int, weight: Weight) -> str:
@@ -53,14 +53,14 @@ class ParameterTable:
         return name
 
     def _array(self, name: str, weight: Weight) -> NDArray[Any] | None:
-        """The array that the table before had for an entry of this name and shape, otherwise the layer's own."""
+        """The array of the previous table for an entry of this name and shape, otherwise the layer's own."""
         before = self._before.get(name)
         kept = before is not None and before.shape == weight.shape
         return before.array if before is not None and kept else weight.array
 
 
 def tabulated(graph: Graph) -> Graph:
-    """The graph with its table rebuilt from its layers and specs, after a pass changed nodes.
+    """Return the graph with its parameter table rebuilt from its layers and specs, after a pass changed nodes.
 
     Entries of unchanged shape keep their arrays. Shapes must be inferred.
     """

@@ -1,7 +1,7 @@
-"""Parameters: the learned and gathered blobs of a graph, by name.
+"""Parameters: the learned and accumulated blobs of a graph, by name.
 
-A front end records what a file says about each blob (`ParamSpec`); shape inference builds the table from that, since it
-determines the shapes. Two nodes that name one parameter share it. A weights file and a filler fill the same entry.
+A front end records the settings of each blob (`ParamSpec`); shape inference determines the shapes and builds the table.
+Two nodes that refer to one parameter share it. A weights file and a filler fill the same entry.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """What a file says about one blob of a layer: Caffe's message of the same name."""
+    """The settings of one blob of a layer in a file: Caffe's message of the same name."""
 
     name: str = ""
-    """Blobs of one name are one parameter; empty for a blob that is not shared."""
+    """Blobs with the same name are one parameter; empty for a blob that is not shared."""
     lr_mult: float = 1.0
     decay_mult: float = 1.0
     permissive: bool = False
-    """Sharing needs equal counts only, not equal shapes (share_mode: PERMISSIVE)."""
+    """Whether sharing requires only equal numbers of elements, not equal shapes (share_mode: PERMISSIVE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Parameter:
     name: str
     """Unique in the graph: the name in the file, else the node's key and the blob's name (`conv1.weight`)."""
     shape: Shape
-    """In Caffe's order of axes; that of the first node which names it."""
+    """In Caffe's order of axes; that of the first node that refers to it."""
     dtype: DType = "float32"
     filler: Filler = field(default_factory=Filler)
-    """Initial values if there is no array."""
+    """Provides the initial values if there is no array."""
     array: NDArray[Any] | None = field(default=None, compare=False, repr=False)
     """Its values, of this shape; they replace those of the filler."""
     lr_mult: float = 1.0
@@ -49,8 +49,8 @@ class Parameter:
 
     @property
     def rate_factor(self) -> float:
-        """The factor of the solver's rate: `lr_mult`, and 0 where no solver changes the parameter.
+        """The factor of the solver's learning rate: `lr_mult`, or 0 if no solver changes the parameter.
 
-        BatchNorm's statistics have 0 whatever the file says (`batch_norm_layer.cpp`, LayerSetUp).
+        It is 0 for BatchNorm's statistics regardless of the file (`batch_norm_layer.cpp`, LayerSetUp).
         """
         return self.lr_mult if self.learnable else 0.0

@@ -1,4 +1,4 @@
-"""Receptive fields: how much of the input one element of a value sees, along each spatial axis."""
+"""Receptive fields: the extent of the input that one element of a value depends on, along each spatial axis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from netc.ir.receptive_field import ReceptiveField, ReceptiveFields
 def receptive_fields(graph: Graph) -> dict[str, ReceptiveFields | None]:
     """The field of each value by axis: of height and width, or of depth, height and width.
 
-    None where it is unknown. Values after a flattening or an inner product see the field of all they are computed from.
+    None if it is unknown. After a flatten or an inner product, the field is that of all elements it is computed from.
     """
     fields: dict[str, ReceptiveFields | None] = {name: _input(graph.shape(name)) for name in graph.inputs}
     for node in graph.nodes:

@@ -1,7 +1,7 @@
-"""Infers the shape of every value, and reports every independent fault at once.
+"""Infers the shape of every value and reports all independent errors at once.
 
-A layer whose bottom is broken is skipped: its error may follow from another. The tops of a layer whose bottom has an
-unknown number of axes are unknown.
+A layer with a bottom of a failed layer is skipped, because its error may be a consequence. The tops of a layer with a
+bottom of an unknown number of axes are unknown.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from netc.ir.parameter_table import ParameterTable
 from netc.ir.parameters import ParamSpec
 
 Probe = Callable[[Node], "Shapes | None"]
-"""Asks a data layer's source for the shapes of one record; None where it cannot be asked. Raises NetcError."""
+"""Returns the shapes of one record of a data layer's source; None if it is not available. Raises NetcError."""
 
 
 def no_probe(node: Node) -> Shapes | None:
-    """The probe where no data is at hand: shapes that depend on it stay unknown."""
+    """The probe without data: shapes that depend on data stay unknown."""
     return None
 
 
 def infer(graph: Graph, probe: Probe = no_probe, given: Mapping[str, Shape] | None = None) -> tuple[Graph, Report]:
-    """The graph with shapes, types and parameters, and the errors found; values after an error keep shape None.
+    """Return the graph with shapes, types and parameters, and the errors; values after an error keep shape None.
 
     `given` are shapes of data layers' tops, by blob, which override those of the file and the source.
     """
@@ -44,7 +44,7 @@ class _Driver:
         self.table = ParameterTable(graph.nodes, graph.parameters)
 
     def visit(self, node: Node) -> Node:
-        """Infer one node, or mark its tops as broken; the node with its parameters."""
+        """Infer one node, or mark its tops as failed; returns the node with its parameters."""
         if not self.broken.isdisjoint(node.bottoms):
             self.broken.update(node.tops)
             return node
@@ -80,7 +80,7 @@ class _Driver:
                 _bounded(shape, node)
         for weight in weights:
             weight.filler.check_shape(weight.shape, f"{weight.name}_filler")
-        if None not in tops:  # a layer that does not know its tops may have blobs that it does not know either
+        if None not in tops:  # a layer with unknown tops may also have unknown blobs
             self._check_specs(node, weights)
         return tops, weights
 
@@ -108,7 +108,7 @@ class _Driver:
     def _check_specs(self, node: Node, weights: Weights) -> None:
         if len(node.param_specs) > len(weights):
             raise NetcError(
-                f"{counted(len(node.param_specs), '`param` entry')}, but the layer has {counted(len(weights), 'blob')}",
+                f"expected at most {counted(len(weights), '`param` entry')}, one per blob, got {len(node.param_specs)}",
                 code="E021",
                 span=node.origin.span("param", len(weights)),
                 field="param",
@@ -140,18 +140,20 @@ def _shareable(spec: ParamSpec, shape: Shape, first: Shape) -> bool:
 
 
 def _bounded(shape: Shape, node: Node) -> None:
-    """Raises NetcError E104 for extents that Caffe cannot hold; unknown ones count as 1."""
+    """Raises NetcError E104 for extents that Caffe does not support; unknown ones are counted as 1."""
     if any(extent < 0 for extent in shape):
         _refuse(f"a blob of shape {text(shape)} has a negative extent", shape, node)
     count = 1
     for extent in shape:
         count *= extent if known(extent) else 1
     if count > LIMIT:
-        _refuse(f"a blob of shape {text(shape)} has {count:,} elements: more than Caffe's {LIMIT:,}", shape, node)
+        _refuse(
+            f"a blob of shape {text(shape)} has {count:,} elements, more than Caffe's limit of {LIMIT:,}", shape, node
+        )
 
 
 def _refuse(message: str, shape: Shape, node: Node) -> NoReturn:
-    """Raise NetcError E104 at the field that is to blame."""
+    """Raise NetcError E104 at the field that determines the shape."""
     largest = max(filter(known, shape), default=0)
     field = "num_output" if largest == getattr(node.layer, "num_output", None) else "shape"
     raise NetcError(message, code="E104", field=field)

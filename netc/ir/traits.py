@@ -1,7 +1,7 @@
-"""The traits of a layer type: what the rest of netc asks of it, beside its shapes and its arithmetic.
+"""The traits of a layer type: properties that netc uses in addition to its shapes and its computation.
 
-Every layer class sets those that differ from the cautious defaults here; tests/layers/test_traits.py proves each of
-them by behavior. A trait may be a property where it depends on the layer's parameters.
+Every layer class sets those that differ from the conservative defaults here; tests/layers/test_traits.py verifies each
+of them by behavior. A trait may be a property if it depends on the layer's parameters.
 """
 
 from __future__ import annotations
@@ -16,86 +16,86 @@ if TYPE_CHECKING:
     from typing import Self
 
 Role = Literal["", "metric", "score", "sink", "opaque", "inner"]
-"""What a layer's tops are for: `metric` compares scores with labels; `score` is a result for the user; `sink` discards
-its bottoms; `opaque` is computed by code that cannot be inspected; `inner` is rarely the last layer of a net."""
+"""The purpose of a layer's tops: `metric` compares scores with labels; `score` is a result for the user; `sink`
+discards its bottoms; `opaque` is computed by code that cannot be inspected; `inner` is rarely the last layer."""
 TopRead = Literal["", "sign", "values"]
-"""What a backward pass reads of the layer's own top: nothing, where it is positive, or its values."""
+"""What a backward pass reads from the layer's own top: nothing, whether elements are positive, or the values."""
 Elements = Literal["computed", "moved", "scaled"]
-"""Where top elements come from: computed; bottom elements at fixed other places; one constant affine function of the
-bottom element at the same place."""
+"""Source of the top elements: computed; bottom elements moved to fixed positions; a constant affine function of the
+bottom element at the same position."""
 Sees = Literal["unknown", "place", "all"]
-"""Which places of the bottoms a top element depends on: its own (across all channels), or all of them."""
+"""Positions of the bottoms that a top element depends on: its own (across all channels), or all of them."""
 FedBy = Literal["", "database", "image list", "windows", "hdf5", "fillers", "memory", "input"]
-"""Where a data layer's tops come from: `memory` is arrays that a program passes, `input` the caller of the net."""
+"""Source of a data layer's tops: `memory` means arrays passed by a program, `input` the caller of the net."""
 
 
 class Traits:
-    """What a layer type is like."""
+    """Properties of a layer type."""
 
     role: ClassVar[Role] = ""
     is_loss: ClassVar[bool] = False
-    """The first top counts into the loss with weight 1 unless `loss_weight` says otherwise, and gets a
-    name of its own where the file has none (`layer.cpp`, AutoTopBlobs)."""
+    """The first top contributes to the loss with weight 1 unless `loss_weight` is set, and gets a
+    unique name if the file has none (`layer.cpp`, AutoTopBlobs)."""
     is_data: ClassVar[bool] = False
-    """The tops come from outside the net: a database, a list, memory. See DataLayer."""
+    """The tops are supplied from outside the net: a database, a list, memory. See DataLayer."""
     fed_by: ClassVar[FedBy] = ""
-    """Where the tops of a data layer come from."""
+    """The source of a data layer's tops."""
 
     no_gradient: ClassVar[tuple[int, ...]] = ()
     """Bottoms that never get a gradient, by index (labels)."""
     indices: ClassVar[tuple[int, ...]] = ()
-    """Bottoms, by index, whose elements are never computed with: they select something (labels, ids), each cut off to a
-    whole number, or only their shape counts. Integers may stay integers there."""
+    """Bottoms, by index, that are used only as indices (labels, ids), each truncated to an integer, or only for their
+    shape. Integers are not converted to floating point there."""
     in_place: ClassVar[bool] = False
-    """Caffe's backward pass is right if the top overwrote the bottom: it needs nothing of the bottom, or keeps it."""
+    """Caffe's backward pass is correct if the top overwrote the bottom: it does not need the bottom, or saves it."""
     shares_memory: ClassVar[bool] = False
-    """In Caffe the top is the bottom's memory in another shape: Caffe refuses to run the layer in place."""
+    """In Caffe the top is the bottom's memory in another shape; Caffe rejects such a layer in place."""
     rearranges: ClassVar[bool] = False
-    """The forward pass writes elements to other places than it reads them from: in place, Caffe's values are wrong."""
+    """The forward pass writes elements to other positions than it reads from; in place, Caffe's values are wrong."""
     keeps_sign: ClassVar[bool] = False
-    """Where a gradient passes, the top is positive exactly where the bottom is."""
+    """Wherever the gradient is nonzero, the top is positive if and only if the bottom is."""
 
     overwritable: ClassVar[bool] = False
-    """The top is memory of its own that autograd does not keep: the layer after it may overwrite it."""
+    """The top has its own memory and is not saved by autograd: the next layer may overwrite it."""
     overwrites: ClassVar[bool] = False
-    """The module can compute in the memory of its bottom."""
+    """The module can compute in place, in the memory of its bottom."""
     carries_state: ClassVar[bool] = False
-    """Keeps tensors from one pass to the next that change what it computes."""
+    """The layer keeps tensors from one pass to the next that affect its results."""
     top_is_blob: ClassVar[bool] = False
-    """The top is the layer's own blob, in Caffe the same memory: a pass overwrites the gradient of the pass before."""
+    """The top is the layer's own blob, in Caffe the same memory: each pass overwrites the previous gradient."""
     is_identity_in_test: ClassVar[bool] = False
     """Outside training every top equals the bottom."""
 
     elements: ClassVar[Elements] = "computed"
     sees: ClassVar[Sees] = "unknown"
     affine: ClassVar[bool] = False
-    """Multiplies each channel by a learned factor, or adds a learned number to it."""
+    """The layer multiplies each channel by a learned factor, or adds a learned value to it."""
     batch_statistics: ClassVar[bool] = False
-    """In training an item's top depends on the other items of the batch, through moments that its blobs gather."""
+    """In training an item's top depends on the other items of the batch, through moments accumulated in the blobs."""
 
     def reads_top(self, in_place: bool) -> TopRead:
-        """What Caffe's backward pass reads of the layer's own top, which overwrote the bottom if `in_place`."""
+        """What Caffe's backward pass reads from the layer's own top, which overwrote the bottom if `in_place`."""
         return ""
 
     def frozen(self) -> Self:
-        """The layer with statistics that training does not change."""
+        """Return the layer with statistics that training does not change."""
         return self
 
     def label_shape(self, scores: Shape) -> Shape | None:
-        """The shape in which labels agree with scores place by place; None where labels are per item, or none exist."""
+        """The shape of labels with one label per position; None if labels are per item, or there are none."""
         return None
 
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
-        """The fields of a top's elements, given those of the bottoms that have any; None where it is unknown."""
+        """The receptive field of a top, given those of the bottoms that have one; None if it is unknown."""
         if self.sees == "place":
             return largest(fields)
         return all_places(fields[0], bottoms[0]) if self.sees == "all" else None
 
 
 def without_axis(shape: Shape, axis: int) -> Shape | None:
-    """The shape without one axis; None where it has no such axis.
+    """The shape without one axis; None if it has no such axis.
 
     >>> without_axis((4, 5, 3), 1), without_axis((4,), 1)
     ((4, 3), None)

@@ -1,7 +1,7 @@
-"""What a data layer does to each record: Caffe's TransformationParameter as a value.
+"""The transformation of each record by a data layer: Caffe's TransformationParameter as a value.
 
-Layers infer shapes from it, the data package computes with it; neither needs torch for that.
-Rules from `data_transformer.cpp` (constructor, InferBlobShape, Transform); what forks add is in augmentation.py.
+Layers infer shapes from it, and the data package applies it; neither requires torch.
+Rules from `data_transformer.cpp` (constructor, InferBlobShape, Transform); extensions of forks are in augmentation.py.
 """
 
 from __future__ import annotations
@@ -160,4 +160,4 @@ def _excluding(one: str, other: str) -> NetcError:
 
 
 def _lacking(name: str, needed: str) -> NetcError:
-    return NetcError(f"`{name}` needs {needed}", code="E101", field=f"transform_param.{name}")
+    return NetcError(f"`{name}` requires {needed}", code="E101", field=f"transform_param.{name}")

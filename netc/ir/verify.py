@@ -1,4 +1,4 @@
-"""Invariants of every graph, checked before and after each pass and in the tests."""
+"""Invariants of every graph, checked before and after each pass and in tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from netc.ir.graph import Graph, Node
 
 
 def verify(graph: Graph) -> Graph:
-    """The graph itself, if it is valid.
+    """Return the graph itself if it is valid.
 
-    Raises AssertionError, with the node, for a value used before it is assigned, assigned twice or unlisted, for
-    a repeated key, for counts that a layer does not take, for a parameter that no node names or the graph does not
-    list, and for an array or a blob that does not fit its parameter: these are bugs in netc, not errors in a file.
+    Raises AssertionError, with the node, for a value that is read before it is assigned, assigned twice or not listed,
+    for a repeated key, for counts that a layer does not accept, for a parameter that no node refers to or the graph
+    does not list, and for an array or a blob that does not match its parameter: these are bugs in netc.
     """
     assigned: set[str] = set()
     for name in graph.inputs:
@@ -51,7 +51,7 @@ def _verify_parameters(graph: Graph) -> None:
 
 
 def _verify_blobs(graph: Graph, node: Node) -> None:
-    """A node's blobs and its parameters are as many, and of as many elements; those of one name of equal shapes."""
+    """A node's blobs and parameters agree in number and in elements; shared ones also in shape, unless permissive."""
     weights = graph.weights(node)
     assert len(weights) == len(node.parameters), f"{node.key!r} has {len(weights)} blobs, but names {node.parameters}"
     for index, (weight, entry) in enumerate(zip(weights, graph.parameters_of(node))):
