@@ -1,8 +1,8 @@
-"""Functions of tensors with a backward pass of their own; what layers call where plain operations would be slow
-or would not give Caffe's gradient.
+"""Autograd functions with a custom backward pass, used by layers where plain operations would be slow
+or would not yield Caffe's gradient.
 
-They import torch, so a layer imports them inside `forward`. They know nothing of layers.
+They import torch, so layers import them inside `forward`. They do not depend on layers.
 
-local_response.py   local response normalisation
-mean_variance.py    mean and variance normalisation
+local_response.py   local response normalization
+mean_variance.py    mean and variance normalization
 """

@@ -1,4 +1,4 @@
-"""Local response normalisation: y = x scale ** -beta, scale = k + factor * (sum of x ** 2 over a window).
+"""Local response normalization: y = x scale ** -beta, scale = k + factor * (sum of x ** 2 over a window).
 
 With plain operations autograd keeps five tensors of the input's size and takes several times longer. This
 keeps two, x and scale, and follows the closed form of `lrn_layer.cpp` (CrossChannelBackward):
@@ -19,7 +19,7 @@ class LocalResponse(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, axes: tuple[int, ...], factor: float, beta: float, k: float) -> Tensor:
-        """The normalised tensor, of x's shape."""
+        """The normalized tensor, with x's shape."""
         squares = x.square()
         scale = window_sum(squares, size, axes).mul_(factor).add_(k)
         ctx.save_for_backward(x, scale)
@@ -37,9 +37,9 @@ class LocalResponse(torch.autograd.Function):
 
 
 def window_sum(x: Tensor, size: int, axes: tuple[int, ...]) -> Tensor:
-    """Sums over centred windows of odd `size` along each of `axes`, zeros beyond the ends.
+    """Sums over centered windows of odd `size` along each of `axes`, with zeros beyond the ends.
 
-    Shifted additions: exact where a running sum would cancel, and several times faster than a pooling.
+    Uses shifted additions: they avoid the cancellation of a running sum and are several times faster than pooling.
 
     >>> window_sum(torch.tensor([[1.0, 10.0, 100.0, 1000.0]]), 3, (1,))
     tensor([[  11.,  111., 1110., 1100.]])
@@ -54,5 +54,5 @@ def window_sum(x: Tensor, size: int, axes: tuple[int, ...]) -> Tensor:
 
 
 def _inverse_power(copy: Tensor, scale: Tensor, beta: float) -> Tensor:
-    """Scale ** -beta, over a copy of it; roots are much cheaper than a power, and 0.75 is what nets use."""
+    """Scale ** -beta, computed in `copy`; roots are much cheaper than a power, and most nets use 0.75."""
     return copy.sqrt_().mul_(scale).rsqrt_() if beta == 0.75 else copy.pow_(-beta)

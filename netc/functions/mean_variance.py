@@ -1,4 +1,4 @@
-"""Mean and variance normalisation of rows: y = (x - mean) / (deviation + eps)."""
+"""Mean and variance normalization of rows: y = (x - mean) / (deviation + eps)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch.autograd.function import once_differentiable
 
 
 class MeanVariance(torch.autograd.Function):
-    """`MeanVariance.apply(x, eps)` normalises each row of a matrix.
+    """`MeanVariance.apply(x, eps)` normalizes each row of a matrix.
 
-    The backward pass is Caffe's (`mvn_layer.cpp`): (dy - mean(dy) - y mean(dy y)) / (deviation + eps). It takes
-    eps as part of the deviation, so it is off the true derivative by about eps / deviation in its last term, and
-    it stays finite on a constant row.
+    The backward pass is Caffe's (`mvn_layer.cpp`): (dy - mean(dy) - y mean(dy y)) / (deviation + eps). It treats
+    eps as part of the deviation, so its last term differs from the true derivative by about eps / deviation, and
+    it is finite for a constant row.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        """The normalised rows."""
+        """The normalized rows."""
         variance, mean = torch.var_mean(x, 1, correction=0, keepdim=True)
         divisor = variance.sqrt_().add_(eps)
         top = (x - mean).div_(divisor)

@@ -1,1 +1,1 @@
-"""Graph -> Graph: pure functions, one file each, verified before and after."""
+"""Passes from Graph to Graph: pure functions, one per file; graphs are verified before and after each pass."""

@@ -1,4 +1,4 @@
-"""Shared by passes: which parameters they may rewrite, and graphs with fewer nodes."""
+"""Functions shared by passes: which parameters a pass may rewrite, and removal of nodes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = npt.NDArray[Any]
 
 
 def unshared(graph: Graph, node: Node) -> bool:
-    """Whether no other layer uses one of a node's blobs: only then may a pass rewrite them."""
+    """Whether no other layer uses a node's blobs: only then may a pass rewrite them."""
     named = Counter(name for other in graph.nodes for name in other.parameters)
     return all(named[name] <= 1 for name in node.parameters)
 
 
 def rewired(graph: Graph, nodes: Iterable[Node], renamed: Mapping[str, str]) -> Graph:
-    """A graph of `nodes` whose bottoms are read under other values' names; values that no node assigns, and
-    parameters that no node names, are dropped.
+    """A graph of `nodes` with renamed bottoms; values that no node assigns, and parameters that no node refers to, are
+    removed.
     """
     kept = tuple(replace(node, bottoms=tuple(_last(name, renamed) for name in node.bottoms)) for node in nodes)
     given = {*graph.inputs, *(top for node in kept for top in node.tops)}

@@ -1,4 +1,4 @@
-"""Data layers taken out: their tops become the graph's inputs."""
+"""Removes data layers: their tops become the graph's inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def data_to_inputs(graph: Graph) -> Graph:
-    """The graph with its data layers taken out, their tops as inputs."""
+    """Return the graph without its data layers, with their tops as inputs."""
     data = [node for node in graph.nodes if node.layer.is_data]
     rest = tuple(node for node in graph.nodes if not node.layer.is_data)
     inputs = {top: replace(graph.values[top], origin=node.origin) for node in data for top in node.tops}

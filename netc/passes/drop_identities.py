@@ -1,4 +1,4 @@
-"""Drops layers whose tops equal their bottom outside training, such as Dropout and Split."""
+"""Removes layers that are identities outside training, such as Dropout and Split."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """The graph without layers that are identities in test, for a net that is only tested.
+    """Return the graph without layers that are identities in test, for a net that is only tested.
 
-    A layer stays if its top is an output of the net with another name than its bottom.
+    A layer is kept if its top is an output of the net with another name than its bottom.
     """
     verify(graph)
     renamed: dict[str, str] = {}

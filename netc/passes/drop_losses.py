@@ -1,4 +1,4 @@
-"""A net without what only training and scoring need: losses, accuracies, and inputs that only they read."""
+"""Removes what only training and scoring need: losses, accuracies, and inputs that only they read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def drop_losses(graph: Graph) -> Graph:
-    """The graph without losses and accuracies: their bottoms become outputs, inputs that no layer reads are removed.
+    """Return the graph without losses and accuracies: their bottoms become outputs, unused inputs are removed.
 
-    A layer whose results only a dropped one reads stays: they are then outputs of the net.
+    A layer whose results are read only by removed layers is kept: its results become outputs of the net.
     """
     verify(graph)
     kept = [node for node in graph.nodes if not (node.layer.is_loss or node.layer.role in ("metric", "sink"))]

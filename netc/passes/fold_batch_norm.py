@@ -1,7 +1,7 @@
-"""BatchNorm, with the Scale after it, folded into the weights of the layer before it, for inference.
+"""Folds BatchNorm, and the Scale after it, into the weights of the preceding layer, for inference.
 
-In test a BatchNorm is a factor and an addend for each channel (`batch_norm_layer.cpp`, Forward_cpu), and so is a Scale.
-A convolution or inner product whose top they alone read can do both: its rows are multiplied by the factors.
+In test a BatchNorm is a factor and an addend per channel (`batch_norm_layer.cpp`, Forward_cpu), and so is a Scale. A
+convolution or inner product whose top has no other reader can include both: its rows are multiplied by the factors.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Affine(NamedTuple):
     addend: Array
 
     def then(self, other: Affine) -> Affine:
-        """Both as one: this, then the other."""
+        """The composition: this map, then the other."""
         return Affine(self.factor * other.factor, self.addend * other.factor + other.addend)
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
-    """The graph with every BatchNorm and channel-wise Scale folded into the layer before it where that can take it.
+    """Return the graph with every BatchNorm and channel-wise Scale folded into the preceding layer, if possible.
 
-    Its parameters must have arrays. A BatchNorm that nothing can take becomes one Scale with a bias, together with a
-    Scale after it. The results are the same but for rounding. BatchNorms that normalize by the batch in test too, and
-    layers that share their blobs with others, stay.
+    Its parameters must have arrays. A BatchNorm that cannot be folded becomes one Scale with a bias, merged with the
+    Scale after it. The results are equal up to rounding. BatchNorms that normalize by the batch in test as well, and
+    layers that share their blobs with others, are kept.
     """
     folder = _Folder(verify(graph))
     for node in graph.nodes:
@@ -54,10 +54,10 @@ class _Folder:
         self.graph = graph
         self.nodes: dict[str, Node] = {}
         self.table = ParameterTable(graph.nodes)
-        """Entries of the layers that are no longer what they were."""
+        """Parameter entries of the changed layers."""
         self.parameters = dict(graph.parameters)
         self.before: dict[str, str] = {}
-        """For a value, the key of the layer that now produces it."""
+        """For each value, the key of the layer that now produces it."""
 
     def visit(self, node: Node) -> None:
         """Keep a node, or fold it into the producer of its bottom."""
@@ -86,7 +86,7 @@ class _Folder:
         return tuple(array for array in held if array is not None)
 
     def _affine(self, node: Node) -> Affine | None:
-        """What a node does to each channel, None where it does something else."""
+        """The affine map of each channel, None for any other layer."""
         layer, blobs = node.layer, self._arrays(node)
         axes = len(self.graph.shape(node.bottoms[0]) or ()) if node.bottoms else 0
         if not blobs or axes < 2 or len(node.tops) != 1 or not unshared(self.graph, node):
@@ -108,7 +108,7 @@ class _Folder:
         layer = producer.layer
         if not unshared(self.graph, producer) or not self._arrays(producer) or len(producer.bottoms) != 1:
             return False
-        if isinstance(layer, Scale):  # a BatchNorm that no layer can take, and the Scale after it
+        if isinstance(layer, Scale):  # a BatchNorm that could not be folded, and the Scale after it
             return layer.bias_term and layer.num_axes == 1 and layer.axis == 1
         return isinstance(layer, (Convolution, Deconvolution, InnerProduct)) and layer.axis == 1
 
@@ -121,7 +121,7 @@ def _of_batch_norm(layer: BatchNorm, blobs: tuple[Array, ...]) -> Affine:
 
 
 def _folded(producer: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[Node, tuple[Array, ...]]:
-    """The layer with its blobs multiplied, and with a bias."""
+    """The layer with scaled blobs and a bias."""
     layer = cast("Producer | Scale", producer.layer)
     dtype = blobs[0].dtype
     old = blobs[1].astype(np.float64) if len(blobs) > 1 else np.zeros(1)
@@ -137,7 +137,9 @@ def _folded(producer: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[N
 
 def _rows(layer: Producer | Scale, weight: Array, factor: Array) -> Array:
     """The weight with the rows of each channel multiplied by its factor."""
-    if isinstance(layer, Deconvolution):  # (c, outputs / group, ...): outputs of group g stand beside its inputs
+    if isinstance(
+        layer, Deconvolution
+    ):  # (c, outputs / group, ...): the outputs of a group are in the rows of its inputs
         parts = weight.reshape(layer.group, -1, *weight.shape[1:])
         spread = factor.reshape(layer.group, 1, -1, *[1] * (weight.ndim - 2))
         return (parts * spread).reshape(weight.shape)

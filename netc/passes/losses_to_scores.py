@@ -1,4 +1,4 @@
-"""A Softmax in place of each SoftmaxWithLoss of a training net, as in its deploy.prototxt."""
+"""Replaces each SoftmaxWithLoss of a training net by a Softmax, as in a deploy.prototxt."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NAME = "prob"
 
 
 def losses_to_scores(graph: Graph) -> Graph:
-    """The graph with a Softmax in place of each SoftmaxWithLoss, called `prob` if that name is free.
+    """Return the graph with a Softmax in place of each SoftmaxWithLoss, named `prob` if that name is unused.
 
-    Scores that several losses read get one Softmax; a loss's own top of probabilities keeps its name. Inputs that only
-    the losses read (the labels) are gone.
+    Scores that several losses read get one Softmax; a loss's top of probabilities keeps its name. Inputs that only
+    the losses read (the labels) are removed.
     """
     verify(graph)
     values, nodes = dict(graph.values), []
@@ -41,7 +41,7 @@ def losses_to_scores(graph: Graph) -> Graph:
 
 
 def _softmax(loss: Node, names: set[str], keys: set[str]) -> Node:
-    """The layer, under an unused name, which is added to the names that are taken."""
+    """Create the layer under an unused name, which is added to `names`."""
     name, number = NAME, 0
     while name in names:
         number += 1

@@ -1,4 +1,4 @@
-"""A changed graph made sound: names of values and modules, shapes and the table of parameters."""
+"""Restores consistency of a changed graph: names of values and modules, shapes and the parameter table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from netc.ir.verify import verify
 
 
 def rebuild(graph: Graph) -> Graph:
-    """The graph with new names and shapes, as if its layers were read from a file.
+    """Return the graph with new names and shapes, as if its layers were read from a file.
 
-    Values are renamed by blob and version (`conv1`, `conv1.1`), keys made of the layers' names, shapes and parameters
-    inferred; parameters have no arrays. The names of layers and blobs stay. Raises NetcError with every layer that no
-    longer fits, at its line.
+    Values are renamed by blob and version (`conv1`, `conv1.1`), keys are derived from layer names, shapes and
+    parameters are inferred; parameters have no arrays. The names of layers and blobs are kept. Raises NetcError with
+    every layer that is no longer valid, at its line.
     """
     renamed: dict[str, str] = {}
     values: dict[str, Value] = {}

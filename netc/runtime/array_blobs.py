@@ -1,4 +1,4 @@
-"""Blobs whose `data` and `diff` are NumPy arrays: what netc.pycaffe and layers written in Python work on."""
+"""Blobs whose `data` and `diff` are NumPy arrays, for netc.pycaffe and layers written in Python."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 
 
 class BlobStorage(Protocol):
-    """Where a blob keeps its values: netc.runtime.memory.Memory, or WeightStorage."""
+    """The storage of a blob: netc.runtime.memory.Memory, or WeightStorage."""
 
     @property
     def data(self) -> Tensor:
@@ -66,7 +66,7 @@ class WeightStorage:
         return tuple(self._blob.shape)
 
     def resize(self, shape: tuple[int, ...]) -> None:
-        """Raises NetcError E304 for another shape: a module's weights keep theirs."""
+        """Raises NetcError E304 for another shape: weights of a module cannot be reshaped."""
         if shape != self.shape:
             raise NetcError(
                 f"blob {self._blob.index} of layer `{self._blob.layer}` has shape {text(self._blob.shape)}, "
@@ -79,8 +79,8 @@ class WeightStorage:
 class Blob:
     """A blob.
 
-    On a CPU its arrays are the net's own memory. On a GPU they are copied when they are read, and values that were
-    written into them are copied back before the next pass.
+    On a CPU its arrays share the net's memory. On a GPU they are copied when they are read, and values written into
+    them are copied back before the next pass.
     """
 
     def __init__(self, storage: BlobStorage) -> None:
@@ -147,7 +147,7 @@ class BlobVec(list[Blob]):
     """The blobs of a layer."""
 
     def add_blob(self, *shape: int) -> None:
-        """Append a blob of zeros: what the `setup` of a Python layer does for its weights."""
+        """Append a blob of zeros; the `setup` of a Python layer calls this for its weights."""
         self.append(Blob(Memory(tuple(shape), 0.0, torch.device("cpu"), torch.float32)))
 
 
@@ -159,7 +159,7 @@ class HostArray:
         self._host: Tensor | None = None
 
     def array(self) -> Array:
-        """The array: the tensor's own memory where that is possible, else a copy that `write_back` copies back."""
+        """The array: the tensor's own memory if possible, else a copy that `write_back` copies back."""
         tensor = self._tensor().detach()
         if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and tensor.is_contiguous():
             shared: Any = tensor.numpy()
@@ -185,7 +185,7 @@ _borrowed: dict[int, HostArray] = {}
 
 
 def write_back() -> None:
-    """Copy every array that was handed out since the last pass back to its device."""
+    """Copy every array that was returned since the last pass back to its device."""
     for array in _borrowed.values():
         array.write_back()
     _borrowed.clear()

@@ -1,4 +1,4 @@
-"""The types of the IR as torch's, and arrays as the tensors that a value takes."""
+"""Conversion of the IR's dtypes to torch's, and of arrays to the tensors of a value."""
 
 from __future__ import annotations
 
@@ -29,27 +29,26 @@ _TORCH: dict[DType, torch.dtype] = {
 
 
 def torch_dtype(dtype: DType, reals: torch.dtype = torch.float32) -> torch.dtype:
-    """The type of the tensors that hold values of a declared type.
+    """Return the dtype of tensors that hold values of a declared type.
 
-    `reals` is the precision that the net computes in: what `float32` becomes with `net.double()`. Raises NetcError E302
-    for strings, which no tensor holds.
+    `reals` is the precision of the net, which replaces `float32` after `net.double()`. Raises NetcError E302 for
+    strings, which tensors do not support.
     """
     if dtype == "float32":
         return reals
     if dtype not in _TORCH:
-        raise NetcError(f"no tensor holds values of type `{dtype}`", code="E302")
+        raise NetcError(f"tensors do not support values of type `{dtype}`", code="E302")
     return _TORCH[dtype]
 
 
 def fed_tensor(
     name: str, array: ArrayLike, dtype: DType, indices: bool, device: torch.device, reals: torch.dtype
 ) -> Tensor:
-    """The tensor of an array that a net is fed as its blob `name`, of a declared type.
+    """Return the tensor of an array that is fed to a net as its blob `name`, of a declared type.
 
-    An array for a blob of whole numbers must hold whole numbers of its range. For a blob of real numbers it takes the
-    precision that the net computes in, which rounds whole numbers beyond 2**24 in float32, as Caffe's blobs do; but
-    where all readers use it as indices (`indices`), an array of integers stays one of integers, so that no label or id
-    is rounded. Raises NetcError E302.
+    An array for an integer blob must hold integers in its range. For a floating-point blob it is converted to the
+    precision of the net, which rounds integers beyond 2**24 in float32, as Caffe's blobs do; but if all readers use it
+    as indices (`indices`), an integer array is not converted, so that no label or id is rounded. Raises NetcError E302.
     """
     given = np.asarray(array)
     if not is_floating(dtype):
@@ -60,7 +59,7 @@ def fed_tensor(
 
 
 def _exact(name: str, array: NDArray[Any], wanted: torch.dtype) -> Tensor:
-    """The array in a type of whole numbers. Raises NetcError E302 for values that the type does not have."""
+    """Convert the array to an integer dtype. Raises NetcError E302 for values that the dtype does not represent."""
     target = np.dtype(str(wanted).removeprefix("torch."))
     with np.errstate(invalid="ignore"):
         made = array.astype(target)

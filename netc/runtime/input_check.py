@@ -1,6 +1,6 @@
-"""Checks by the layers' shape rules whether they take a net's inputs.
+"""Checks a net's inputs by the shape rules of its layers.
 
-torch's errors do not name the layer, and some of its modules take other numbers of axes than Caffe's layers do.
+torch's errors do not name the layer, and some of its modules accept other numbers of axes than Caffe's layers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Given = Mapping[str, Shape]
 
 
 def check_fit(graph: Graph, given: Given, fetches: Sequence[str], weights: bool = False) -> None:
-    """Raises NetcError E102 for the first layer on the way to `fetches` that does not take its bottoms.
+    """Raises NetcError E102 for the first layer on the path to `fetches` that does not accept its bottoms.
 
-    With `weights` also for bottoms that require weights of another shape. Shapes known only at run time are skipped.
+    With `weights`, also for bottoms that require weights of another shape. Shapes known only at run time are skipped.
     """
     shapes: dict[str, Shape | None] = dict(given)
     for node in _on_the_way(graph, given, fetches):
@@ -54,5 +54,5 @@ def _tops(graph: Graph, node: Node, bottoms: Shapes, weights: bool) -> tuple[Sha
 def _check_weights(graph: Graph, node: Node, bottoms: Shapes) -> None:
     for index, (needed, there) in enumerate(zip(node.layer.weights(bottoms), graph.weights(node))):
         if differ(needed.shape, there.shape):
-            found = f"blob {index} has shape {text(there.shape)}, the bottoms require {text(needed.shape)}"
+            found = f"expected blob {index} of shape {text(needed.shape)} for these bottoms, got {text(there.shape)}"
             raise NetcError(found, code="E102")

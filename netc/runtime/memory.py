@@ -34,10 +34,10 @@ class Buffer:
         return self.tensor
 
     def write(self, values: Tensor, own: bool, dtype: torch.dtype | None = None) -> None:
-        """Take new values, as `dtype` (default: the type of those before).
+        """Replace the values, converted to `dtype` (default: the current type).
 
-        `own` says that nothing else will ever write into `values`. Tensors that autograd saved see what is overwritten,
-        as Caffe's backward passes do.
+        `own` means that nothing else will ever write into `values`. Tensors saved by autograd reflect overwritten
+        values, as in Caffe's backward passes.
         """
         device, dtype = self.tensor.device, dtype or self.tensor.dtype
         if self.lent and values.shape == self.tensor.shape and dtype == self.tensor.dtype:
@@ -55,8 +55,8 @@ class Buffer:
 class Memory:
     """`data` and `diff` of one blob.
 
-    `reals` is the precision of real numbers, `dtype` the declared type of the value that the blob holds at the moment:
-    versions of one blob may have different types.
+    `reals` is the precision of floating-point values, `dtype` the declared type of the value that the blob currently
+    holds: versions of one blob may have different types.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Memory:
     ) -> None:
         self.reals, self.dtype = reals, dtype
         self.values = Buffer(torch.zeros(shape, device=device, dtype=torch_dtype(dtype, reals)))
-        """What `data` lends; the executor reads it without lending it."""
+        """The buffer that `data` lends; the executor reads it without lending it."""
         self.weight = weight
         """The value that fills a new gradient: the blob's loss weight."""
         self._gradient: Buffer | None = None
@@ -88,7 +88,7 @@ class Memory:
 
     @property
     def gradient(self) -> Buffer:
-        """What `diff` lends, created when it is first read."""
+        """The buffer that `diff` lends, created on first access."""
         if self._gradient is None:
             self._gradient = Buffer(torch.full_like(self.values.tensor, self.weight, dtype=self.reals))
         return self._gradient
@@ -109,7 +109,7 @@ class Memory:
         self._follow()
 
     def write(self, values: Tensor, own: bool = False, dtype: DType | None = None) -> None:
-        """Overwrite `data` with a value of a declared type (default: that of the last), and take its shape.
+        """Overwrite `data` with a value of a declared type (default: that of the previous one) and adopt its shape.
 
         `own` as in Buffer.
         """
@@ -122,7 +122,7 @@ class Memory:
         self.gradient.write(values, own)
 
     def move(self, device: torch.device, reals: torch.dtype) -> None:
-        """Move to a device, with real numbers of this precision."""
+        """Move to a device, with floating-point values in this precision."""
         self.reals = reals
         self.values.tensor = self.values.tensor.to(device, torch_dtype(self.dtype, reals))
         if self._gradient is not None:

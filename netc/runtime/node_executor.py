@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from netc.runtime.lower import Net
 
 Source = Callable[[], Sequence[Tensor | None]]
-"""Returns the tops of a data layer for the next pass; None for one that stays as it is."""
+"""Returns the tops of a data layer for the next pass; None for a top that does not change."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """What the forward pass of a node keeps for its backward pass."""
+    """Results of the forward pass of a node that its backward pass needs."""
 
     bottoms: tuple[Tensor, ...]
     tops: tuple[Tensor, ...]
@@ -49,7 +49,7 @@ class NodeExecutor:
         self.sources = dict(sources or {})
         self.needs = gradient_needs(self.graph)
         self.place = _place(net, (torch.device("cpu"), torch.float32))
-        """Device and precision of the blobs: those of the weights, where there are weights."""
+        """Device and precision of the blobs: those of the weights, if there are any."""
         self.memory = memories(self.graph, *self.place)
         self.before: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
         """Called with a node's index before it runs."""
@@ -210,7 +210,7 @@ class NodeExecutor:
         return self.memory[memory_key(self.graph, value)]
 
     def _write(self, value: str, tensor: Tensor, own: bool) -> None:
-        """Let a value be what a layer or a source returned, in the type that the graph declares."""
+        """Store what a layer or a source returned, converted to the type that the graph declares."""
         self._of(value).write(tensor, own, self.graph.values[value].dtype)
 
     def _move(self) -> None:

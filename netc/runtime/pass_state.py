@@ -1,6 +1,6 @@
-"""What the layers of a net keep from one pass to the next: a recurrent layer's hidden state, for instance.
+"""State that the layers of a net keep from one pass to the next, such as the hidden state of a recurrent layer.
 
-A layer declares it (`Layer.state_entries`), its module holds it, and this is how others read and write it.
+A layer declares it (`Layer.state_entries`), its module holds it, and these functions read and write it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def pass_state(net: Net) -> dict[str, Tensor]:
-    """Every tensor that a layer of the net keeps, by node key and slot (`lstm.h.train`); none before a first pass."""
+    """Return every tensor of state, by node key and slot (`lstm.h.train`); empty before the first pass."""
     return {f"{key}.{slot}": tensor for key, module in _keeping(net) for slot, tensor in module.state.items()}
 
 
 def restore_pass_state(net: Net, state: Mapping[str, Tensor]) -> None:
-    """Let the layers go on from what `pass_state` returned; from nothing where `state` is empty.
+    """Restore what `pass_state` returned; an empty `state` resets the layers.
 
-    Raises NetcError E302 for a layer that the net does not have.
+    Raises NetcError E302 for a layer that does not exist.
     """
     modules = dict(_keeping(net))
     for module in modules.values():
@@ -34,7 +34,7 @@ def restore_pass_state(net: Net, state: Mapping[str, Tensor]) -> None:
     for name, tensor in state.items():
         key, slot = name.split(".", 1)  # a key has no dots, see `module_key`
         if key not in modules:
-            raise NetcError(f"the net has no layer `{key}` that keeps state", code="E302")
+            raise NetcError(f"the net has no layer `{key}` with state", code="E302")
         modules[key].state[slot] = tensor.clone()
 
 

@@ -1,6 +1,6 @@
 """Runs layers that users write in Python: objects of a class that the net file names, on blobs of NumPy arrays.
 
-Binding a graph's layers imports what the file names, so it is done only where a program or an option allows it.
+Binding a graph's layers imports the modules that the file names, so a program or an option must allow it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _CPU = torch.device("cpu")
 _PHASES = {"TRAIN": 0, "TEST": 1}
-"""As Caffe numbers them."""
+"""Caffe's numbers of the phases."""
 
 
 def bind_python_layers(graph: Graph) -> Graph:
@@ -75,7 +75,7 @@ class PythonHost:
         self._tops: list[Memory] = []
         self._weights: list[Memory] = []
         self._own_blobs: list[Blob] = []
-        """What `setup` added to `blobs`, which a net later replaces with its own blobs."""
+        """The blobs that `setup` added, which a net later replaces with its own."""
         self._ready = False
 
     def shapes(self, bottoms: Shapes, tops: int) -> Shapes:

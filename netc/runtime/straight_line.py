@@ -1,8 +1,8 @@
-"""Straight-line code for some feeds and fetches of a graph: Python source, compiled.
+"""Straight-line code for given feeds and fetches of a graph: generated and compiled Python source.
 
-Only layer names come from a file, as repr() literals; torch.fx would paste them in unescaped. Values are deleted after
-their last use, and a ReLU overwrites a bottom that nothing else reads, so that memory and speed are those of code
-written by hand.
+Only layer names come from a file, as repr() literals; torch.fx would insert them unescaped. Values are deleted after
+their last use, and a ReLU overwrites a bottom without other readers, so that memory and speed equal those of
+handwritten code.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Straight = Callable[..., tuple[Tensor, ...]]
 
 
 def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Straight:
-    """The function that computes `fetches` from `feeds`, both names of values.
+    """Return the function that computes `fetches` from `feeds`, both names of values.
 
-    Raises NetcError E302 for an input that is needed and not among `feeds`.
+    Raises NetcError E302 for a required input that is not among `feeds`.
     """
     in_order = list(steps(graph, _needed(graph, feeds, fetches), kept=fetches))
     producers = {top: step.node for step in in_order for top in step.tops}
@@ -58,7 +58,7 @@ def _call(graph: Graph, step: Step, variable: dict[str, str], in_place: bool) ->
 
 
 def _in_place(graph: Graph, node: Node, producers: dict[str, Node], fetches: tuple[str, ...]) -> bool:
-    """Whether a layer may overwrite its bottom; `producers` has the node that computes each value that is not fed.
+    """Whether a layer may overwrite its bottom; `producers` maps each computed value to its node.
 
     Caffe's own rule, `layer.in_place`, is stricter: its backward pass reads the sign of the top, which a negative slope
     reverses.

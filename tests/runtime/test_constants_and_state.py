@@ -130,5 +130,5 @@ def test_passes_continue_from_a_restored_state(net_from):
     assert torch.equal(net.evaluate(given)["h"], second)
     restore_pass_state(net, {})
     assert torch.equal(net.evaluate(given)["h"], first)
-    with pytest.raises(NetcError, match="no layer `other` that keeps state"):
+    with pytest.raises(NetcError, match="no layer `other` with state"):
         restore_pass_state(net, {"other.h.test": x})

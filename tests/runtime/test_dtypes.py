@@ -177,7 +177,7 @@ def test_memory_is_counted_by_type():
 
 
 def test_strings_have_no_tensors():
-    with pytest.raises(NetcError, match="no tensor holds values of type `string`"):
+    with pytest.raises(NetcError, match="tensors do not support values of type `string`"):
         torch_dtype("string")
 
 

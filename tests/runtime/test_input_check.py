@@ -43,7 +43,7 @@ def test_the_error_names_weights_that_do_not_match(net_from):
     assert net.evaluate({"data": wide}, ["pool"])["pool"].shape == (2, 4, 5, 3)  # what is not run may misfit
     found = fault(lambda: net.evaluate({"data": wide[:, :2]}, ["conv"]))
     problem, place = found.split("; ")
-    assert problem == "blob 0 has shape [4,3,3,3], the bottoms require [4,2,3,3]"
+    assert problem == "expected blob 0 of shape [4,2,3,3] for these bottoms, got [4,3,3,3]"
     assert place == "in layer `conv`, bottoms: data[2,2,12,8]"
 
 
