@@ -41,7 +41,7 @@ from netc.pycaffe.solver import (
 from netc.runtime.array_blobs import Blob, BlobVec
 
 __version__ = "1.0.0"
-"""The version of Caffe whose interface this is."""
+"""The version of Caffe with this interface."""
 
 __all__ = [
     "TEST",

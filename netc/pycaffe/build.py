@@ -1,4 +1,4 @@
-"""Prototxt files -> what a pycaffe net consists of."""
+"""Builds the parts of a pycaffe net from prototxt files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NetParts:
 
 
 def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[str, ...]) -> NetParts:
-    """The net of a file, its weights filled. Raises NetcError with all errors of the file."""
+    """Build the net of a file, with initialized weights. Raises NetcError with all errors of the file."""
     definition = read_net(os.fspath(path))
     definition.report.raise_errors()
     state = State("TRAIN" if phase == TRAIN else "TEST", level, stages)
@@ -40,7 +40,7 @@ def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[st
 def net_arguments(
     positional: tuple[Any, ...], phase: Any, level: int, stages: Any, weights: Any
 ) -> tuple[int, int, Any, Any]:
-    """Phase, level, stages and weights of any of the signatures of Net. Raises TypeError for wrong arguments."""
+    """Return phase, level, stages and weights for any signature of Net. Raises TypeError for invalid arguments."""
     given = list(positional)
     if given and isinstance(given[0], (str, os.PathLike)):
         weights = given.pop(0)

@@ -14,7 +14,7 @@ from netc.training.log.events import Event, LogNote
 
 VARIABLE = "GLOG_minloglevel"
 LEVELS = {"I": 0, "W": 1, "E": 2}
-"""Severities, as glog numbers them."""
+"""glog's numbers of the severities."""
 
 
 class _Threshold:
@@ -24,7 +24,7 @@ class _Threshold:
 
 
 def init_log(level: int = 0, stderr: bool = True) -> None:
-    """Write what is at least as severe as `level`: 1 warnings, 2 errors; without `stderr` at most errors."""
+    """Write messages of severity `level` and above: 1 warnings, 2 errors; without `stderr` only errors."""
     _Threshold.level = level if stderr else max(level, LEVELS["E"])
 
 

@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
-"""Weights of red, green and blue in grey (ITU-R BT.709)."""
+"""Weights of red, green and blue in gray (ITU-R BT.709)."""
 
 
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[np.float32]:
-    """An image file as float32 (h, w, 3), RGB from 0 to 1; with `color=False` as (h, w, 1), grey.
+    """An image file as float32 (h, w, 3), RGB from 0 to 1; with `color=False` as (h, w, 1), gray.
 
     The alpha channel is dropped. Raises NetcError E308 for a file that OpenCV cannot read.
     """
@@ -53,7 +53,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[
 
 
 def oversample(images: Iterable[Array], crop_dims: Sequence[int]) -> NDArray[np.float32]:
-    """Ten crops of each image (h, w, k): the four corners and the middle, then the same mirrored.
+    """Ten crops of each image (h, w, k): the four corners and the center, then the same mirrored.
 
     `crop_dims` is (height, width); the result is (10 n, height, width, k).
     """
@@ -71,7 +71,7 @@ def oversample(images: Iterable[Array], crop_dims: Sequence[int]) -> NDArray[np.
 
 
 def blobproto_to_array(blob: Message, return_diff: bool = False) -> Array:
-    """The values of a BlobProto, or their gradient, in its shape (four extents, or as many as `shape` has)."""
+    """The values of a BlobProto, or their gradient, in its shape (four extents, or those of `shape`)."""
     message: Any = blob
     values = np.array(message.diff if return_diff else message.data, np.float32)
     if (

@@ -7,9 +7,9 @@ import torch
 from netc.diagnostics import NetcError, counted
 
 TRAIN = 0
-"""The training phase, as Caffe numbers it."""
+"""Caffe's number of the training phase."""
 TEST = 1
-"""The test phase."""
+"""Caffe's number of the test phase."""
 
 
 class _Mode:
@@ -41,7 +41,7 @@ def device() -> torch.device:
 
 
 def set_random_seed(seed: int) -> None:
-    """Make weights, dropout and random data reproducible from here on, on one device."""
+    """Make subsequent weights, dropout and random data reproducible on one device."""
     torch.manual_seed(seed)
 
 
@@ -51,7 +51,7 @@ def set_solver_count(count: int) -> None:
 
 
 def solver_count() -> int:
-    """How many solvers train together."""
+    """Number of solvers that train together."""
     return _Mode.solvers
 
 

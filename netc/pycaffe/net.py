@@ -67,7 +67,7 @@ class Net(NetNames):
 
     @classmethod
     def of_parts(cls, parts: NetParts) -> Net:
-        """A facade of a net that was built elsewhere, such as that of a solver."""
+        """Create a facade of an existing net, such as that of a solver."""
         net = cls.__new__(cls)
         net._set_up(parts)
         return net
@@ -175,7 +175,7 @@ class Net(NetNames):
         self._executor.clear_gradients()
 
     def reshape(self) -> None:
-        """Set the shape of every blob from those of the inputs. Raises NetcError if a layer does not take its own."""
+        """Set the shape of every blob from those of the inputs. Raises NetcError if a layer does not accept its own."""
         reshape(self._executor)
         self._ready = self._shapes()
 
@@ -203,7 +203,7 @@ class Net(NetNames):
         """Set data (n, c, h, w) and n labels of the net's first layer, a MemoryData. Raises NetcError E305."""
         feed = self._feeds.get(self.graph.nodes[0].key) if self.graph.nodes else None
         if not isinstance(feed, MemoryFeed):
-            raise NetcError("the net's first layer is not `MemoryData`: it takes no arrays", code="E305")
+            raise NetcError("the net's first layer is not `MemoryData`: it does not accept arrays", code="E305")
         feed.set(np.ascontiguousarray(data, np.float32), np.ascontiguousarray(labels, np.float32))
 
     # ------------------------------------------------------------------ weights
@@ -271,7 +271,7 @@ class Net(NetNames):
                 ) from None
 
     def _place(self) -> None:
-        """Move the net, and what was written into arrays, to the mode's device."""
+        """Move the net, and values written into arrays, to the mode's device."""
         write_back()
         if self._executor.place[0] != device():
             self._executor.to(device())
@@ -289,7 +289,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _close(feeds: Sequence[Feed]) -> None:
-    """Stop reading ahead for a net that is gone; the feeds of a solver's net are the solver's to close."""
+    """Stop prefetching for a deleted net; the solver closes the feeds of its own nets."""
     for feed in feeds:
         if isinstance(feed, LazyFeed):
             feed.close()

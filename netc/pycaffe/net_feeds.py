@@ -26,7 +26,7 @@ def feeds_of(graph: Graph, excluded: Container[str] = ()) -> dict[str, Feed]:
 
 
 def source_of(feed: Feed) -> Source:
-    """What the node-by-node executor calls for a feed's tops; constants stay as the user leaves them."""
+    """Return the function that the node-by-node executor calls for a feed's tops; constants are not overwritten."""
     return feed.next_random if isinstance(feed, DummyFeed) else feed.next
 
 

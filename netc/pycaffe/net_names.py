@@ -28,7 +28,7 @@ class NetNames:
 
     @property
     def outputs(self) -> list[str]:
-        """Blobs that nothing reads, sorted."""
+        """Blobs without readers, sorted."""
         names = (self.graph.values[name].blob for name in self.graph.outputs)
         return [name for name in names if name != AUTOMATIC]
 

@@ -6,9 +6,9 @@
     n.relu1 = layers.ReLU(n.conv1, in_place=True)
     print(n.to_proto())
 
-A keyword of a layer is a field of its parameter message, or, where it ends in `param` or the message has no such
-field, of LayerParameter. Dicts are messages, lists are repeated fields, a single value in a repeated field is a list
-of one.
+A keyword of a layer is a field of its parameter message or, if it ends in `param` or the message has no such field, of
+LayerParameter. Dicts become messages, lists repeated fields; a single value of a repeated field is treated as a list of
+one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Function:
 
 
 def to_proto(*tops: Top) -> Message:
-    """The NetParameter of all layers that some tops need, blobs named after their layers' types."""
+    """The NetParameter of all layers that the given tops need, with blobs named after their layers' types."""
     writer = _Writer({})
     for top in tops:
         writer.add(top.fn)
@@ -59,7 +59,7 @@ def to_proto(*tops: Top) -> Message:
 
 
 class NetSpec:
-    """Named tops, set as attributes or items; the first top of a layer names it too."""
+    """Named tops, set as attributes or items; the first top of a layer also names the layer."""
 
     def __init__(self) -> None:
         object.__setattr__(self, "tops", OrderedDict())
@@ -100,7 +100,7 @@ class _Writer:
         self._blobs: dict[Function, list[str]] = {}
 
     def add(self, fn: Function) -> list[str]:
-        """The names of a layer's tops; the layer is written at the first call, after those that it reads."""
+        """Return the names of a layer's tops; the first call writes the layer, after those that it reads."""
         if fn not in self._blobs:
             bottoms = [self.add(top.fn)[top.n] for top in fn.inputs]
             tops = bottoms[: fn.ntop] if fn.in_place else [self._name(top, fn) for top in fn.tops]
@@ -122,7 +122,7 @@ class _Writer:
 
 
 def _owner(layer: Any, field: str) -> Any:
-    """The message of a layer that has a field: its parameters, or the layer itself."""
+    """The message of a layer that contains a field: its parameters, or the layer itself."""
     known = registry().get(layer.type)
     own = known.param_field if known else None
     if own and not field.endswith("param") and field in getattr(layer, own).DESCRIPTOR.fields_by_name:

@@ -23,7 +23,7 @@ class Layer:
     blobs: BlobVec
     """Its weights."""
     param_str: str
-    """A Python layer's parameters: any text of the net file."""
+    """A Python layer's parameters: arbitrary text in the net file."""
     phase: int
     """TRAIN or TEST."""
 
@@ -47,5 +47,5 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} has no forward(bottom, top)")
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
-        """Compute `diff` of the bottoms that `propagate_down` asks for. Raises NotImplementedError by default."""
+        """Compute `diff` of the bottoms selected by `propagate_down`. Raises NotImplementedError by default."""
         raise NotImplementedError(f"{type(self).__name__} has no backward(top, propagate_down, bottom)")

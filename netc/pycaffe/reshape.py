@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def reshape(executor: NodeExecutor) -> None:
-    """Set the shapes of blobs from those of the data layers' tops; shapes that only data determines stay as they are.
+    """Set the shapes of blobs from those of the data layers' tops; shapes that depend on data are not changed.
 
-    Raises NetcError, with the layer, for bottoms that the layer does not take or that need weights of another shape.
+    Raises NetcError, with the layer, for bottoms that the layer does not accept or that require weights of another
+    shape.
     """
     for node in executor.graph.nodes:
         if node.layer.is_data:
@@ -42,5 +43,6 @@ def _same_weights(executor: NodeExecutor, node: Node, bottoms: Shapes) -> None:
     for blob, weight in zip(executor.blobs(node), node.layer.weights(bottoms)):
         if tuple(weight.shape) != tuple(blob.shape):
             raise NetcError(
-                f"blob {blob.index} has shape {text(blob.shape)}, the bottoms require {text(weight.shape)}", code="E102"
+                f"expected blob {blob.index} of shape {text(weight.shape)} for these bottoms, got {text(blob.shape)}",
+                code="E102",
             )

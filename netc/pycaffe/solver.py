@@ -64,8 +64,8 @@ class Solver:
     """A solver of a solver prototxt.
 
     `net` and `test_nets` are pycaffe nets that share weights. They run on the device of `set_mode_cpu` or
-    `set_mode_gpu`, whatever the file's `solver_mode`. What Caffe logs goes to stderr; see `init_log`. Raises NetcError
-    for invalid settings and nets.
+    `set_mode_gpu`, regardless of `solver_mode` in the file. Caffe's log is written to stderr; see `init_log`. Raises
+    NetcError for invalid settings and nets.
     """
 
     type: ClassVar[str] = ""
@@ -103,7 +103,7 @@ class Solver:
     def step(self, iterations: int) -> None:
         """Train for a number of iterations, with the tests and snapshots that are due.
 
-        Afterwards the diff of a weight is what was subtracted from it.
+        Afterwards the diff of a weight is the value that was subtracted from it.
         """
         self._solver.step(iterations)
 
@@ -183,5 +183,5 @@ def solver_class(name: str) -> type[Solver]:
 
 
 def _facade(executor: object) -> Net:
-    assert isinstance(executor, FacadeExecutor), "the solver uses the executor that it was given"
+    assert isinstance(executor, FacadeExecutor), "the solver uses the executor passed to it"
     return executor.facade

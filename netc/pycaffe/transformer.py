@@ -40,7 +40,7 @@ class Transformer:
     """Converts images to the layout of a net's inputs.
 
     In this order: float32; resized to the input's height and width; axes transposed (`set_transpose`), channels
-    swapped (`set_channel_swap`), times `raw_scale`, minus `mean`, times `input_scale`. Unset steps are left out.
+    swapped (`set_channel_swap`), times `raw_scale`, minus `mean`, times `input_scale`. Unset steps are skipped.
     `inputs` are shapes (n, c, h, w) by blob: `{"data": net.blobs["data"].shape}`. Raises NetcError E307 for a blob
     that is not among them and for settings that do not match its shape.
     """

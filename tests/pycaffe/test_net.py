@@ -96,7 +96,7 @@ def test_a_size_that_a_layer_does_not_take_is_an_error_that_names_it(load):
     net = load(MLP)
     net.blobs["data"].reshape(4, 7)
     found = error(net.reshape)
-    assert found.message == "blob 0 has shape [6,3], the bottoms require [6,7]"
+    assert found.message == "expected blob 0 of shape [6,7] for these bottoms, got [6,3]"
     assert found.notes == ("in layer `ip1`, bottoms: data[4,7]",)
     assert found.line == 6
 
