@@ -98,7 +98,7 @@ def test_a_crop_must_fit_what_was_resized():
         ("E103", "`prob` must be 0 or 1, got 0.5", {"noise_param": {"prob": 0.5}}),
         ("E103", "`jpeg` must be at most 100, got 101", {"noise_param": {"jpeg": 101.0}}),
         ("E103", "`convert_to_lab` is not supported", {"noise_param": {"convert_to_lab": True}}),
-        ("E103", "`saltpepper` needs `value`", {"noise_param": {"saltpepper": True}}),
+        ("E103", "`saltpepper` requires `value`", {"noise_param": {"saltpepper": True}}),
         ("E103", "`fraction` must be from 0 to 1, got 2", {"noise_param": {"saltpepper_param": {"fraction": 2.0}}}),
         ("E103", "`value` must be from 0 to 255", {"noise_param": {"saltpepper_param": {"value": [256.0]}}}),
         ("E101", "`mean_file` and `expand_param`", {"mean_file": "m", "expand_param": {}}),
