@@ -41,7 +41,7 @@ def layer(kind: str, *fields: bytes, name: str = "one") -> bytes:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_net_comes_back_as_it_was_written(name, tmp_path):
+def test_a_net_is_read_back_as_written(name, tmp_path):
     graph = graph_in(REFERENCE / "layers" / name / "net.prototxt")
     written = net_message(graph)
     found = rebuilt(saved(tmp_path, written.SerializeToString()))
@@ -105,7 +105,7 @@ def test_blobs_are_counted_for_layers_with_unique_names(tmp_path):
      (39, 10, tag(6, VARINT) + b"\x03", "bvlc", "type: DECONVOLUTION"),
      (38, 41, b"", "bvlc", "type: EXP")],
 )  # fmt: skip
-def test_a_dialect_of_v1_files_is_told_by_numbers_of_types(kind, number, parameters, dialect, word, tmp_path):
+def test_the_dialect_of_v1_files_is_inferred_from_type_numbers(kind, number, parameters, dialect, word, tmp_path):
     start = delimited(2, b"data") + delimited(3, b"one") + delimited(4, b"one") + tag(5, VARINT) + varint(kind)
     found = rebuilt(saved(tmp_path, delimited(2, start + delimited(number, parameters))))
     assert found.dialect == dialect
@@ -122,7 +122,7 @@ def test_a_dialect_of_v1_files_is_told_by_numbers_of_types(kind, number, paramet
      ("PSROIPooling", 10001, "rfcn"), ("PSROIPooling", 153, "intel"), ("Scale", 160, "yjxiong"), ("LSTM", 134, "lrcn"),
      ("BatchNorm", 139, "bvlc"), ("Scale", 142, "bvlc"), ("PriorBox", 203, "ssd"), ("PriorBox", 8784, "tensorrt")],
 )  # fmt: skip
-def test_a_dialect_is_told_by_type_and_number(kind, number, dialect, tmp_path):
+def test_a_dialect_is_inferred_from_type_and_number(kind, number, dialect, tmp_path):
     found = rebuilt(saved(tmp_path, layer(kind, delimited(number, b""))))
     assert found.dialect == dialect
     assert f"{parameters_of(kind)} {{" in found.text
@@ -142,7 +142,7 @@ def test_values_are_read_as_the_dialect_means_them(tmp_path):
     assert "axis: 2\n" in rebuilt(path, "bvlc").text
 
 
-def test_the_dialect_that_is_told_counts(tmp_path):
+def test_an_explicit_dialect_takes_precedence(tmp_path):
     path = saved(tmp_path, layer("BN", delimited(45, tag(3, VARINT) + b"\x01")))
     assert "bn_mode: INFERENCE" in rebuilt(path).text
     other = rebuilt(path, "pspnet")
@@ -177,7 +177,7 @@ def test_what_caffe_adds_is_taken_out_again(tmp_path):
     assert [one["bottom"] for one in fields["layer"][1:3]] == [("data",), ("data", "relu")]
 
 
-def test_rules_that_nobody_has_applied_stay(tmp_path):
+def test_rules_that_were_not_applied_are_kept(tmp_path):
     net = caffe.NetParameter()
     for phase in (0, 1):
         net.layer.add(name="data", type="Input", top=["data"], include=[{"phase": phase}])
@@ -191,7 +191,7 @@ def test_rules_that_nobody_has_applied_stay(tmp_path):
     [(delimited(100, delimited(1, b"a") + delimited(2, b"ReLU")), "has a bottom"),
      ((REFERENCE / "weights" / "sgd.caffemodel.h5").read_bytes(), "HDF5")],
 )  # fmt: skip
-def test_a_file_without_a_net_is_told(data, why, tmp_path):
+def test_a_file_without_a_net_is_reported(data, why, tmp_path):
     with pytest.raises(NetcError, match=why) as caught:
         rebuilt(saved(tmp_path, data))
     assert caught.value.diagnostics[0].code == "E806"

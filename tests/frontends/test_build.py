@@ -64,7 +64,7 @@ def test_loss_weights_and_params_are_kept():
     assert node.param_spec(7) == ParamSpec()
 
 
-def test_a_weight_of_zero_is_no_loss():
+def test_a_weight_of_zero_is_not_a_loss():
     graph, _ = built(DATA + relu("data", "out", "loss_weight: 0"))
     assert graph.nodes[1].loss_weights == ()
     assert graph.losses == ()
@@ -88,13 +88,13 @@ def test_every_independent_fault_is_reported_once():
     assert codes(text) == [("E011", 2), ("E010", 4), ("E012", 7)]
 
 
-def test_a_faulty_layer_behind_a_broken_one_is_reported_all_the_same():
+def test_an_invalid_layer_after_a_failed_one_is_still_reported():
     text = DATA + 'layer { name: "x" type: "Nope" bottom: "data" top: "x" }\n'
     text += 'layer { name: "pool" type: "Pooling" bottom: "x" top: "pool" }\n'
     assert codes(text) == [("E010", 2), ("E101", 3)]
 
 
-def test_of_a_layer_that_was_not_read_nothing_is_said():
+def test_an_unread_layer_is_not_reported():
     text = DATA + relu("nothing", "a") + relu("a", "b")
     graph, report = built(text, faulty={1})
     assert not report.diagnostics
@@ -108,7 +108,7 @@ def test_a_layer_that_caffe_never_runs_in_place(type):
     assert codes(text.replace('top: "data" }\n', 'top: "flat" }\n')) == []
 
 
-def test_a_missing_bottom_tells_where_the_blob_is():
+def test_a_missing_bottom_names_the_source_of_the_blob():
     notes = {
         relu("late", "a") + DATA + relu("data", "late"): "which comes later",
         DATA + relu("data", "train", "include { phase: TRAIN }") + relu("train", "a"): "which is not in the TEST net",
@@ -132,7 +132,7 @@ def sharing(name: str, rates: str) -> str:
     return f'layer {{ name: "{name}" type: "InnerProduct" bottom: "data" top: "{name}" {param} }}\n'
 
 
-def test_a_rate_that_one_layer_gives_to_a_shared_blob_holds_for_all():
+def test_a_rate_that_one_layer_sets_for_a_shared_blob_applies_to_all():
     graph, report = built(DATA + sharing("a", "") + sharing("b", "lr_mult: 2") + sharing("c", "decay_mult: 0"))
     assert not report.diagnostics
     assert [node.param_specs for node in graph.nodes[1:]] == [(ParamSpec("w", 2.0, 0.0),)] * 3

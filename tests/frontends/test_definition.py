@@ -71,7 +71,7 @@ def test_files_are_named_with_their_places():
     ]
 
 
-def test_an_origin_knows_the_places_of_its_layer():
+def test_an_origin_has_the_spans_of_its_layer():
     fc = read_net(Source("net", NET)).layers[2]
     assert (fc.name, fc.type, fc.bottoms, fc.tops, fc.file) == ("fc", "InnerProduct", ("data",), ("fc",), "net")
     assert [span.text for part in ("name", "type", "bottom", "top") if (span := fc.span(part))] == [

@@ -166,13 +166,13 @@ def test_types_of_forks_in_v1_files_read():
     assert as_dict(message)["layers"][0]["type"] == "UNPOOLING"
 
 
-def test_what_changes_nothing_is_not_told():
+def test_fields_without_effect_are_not_reported():
     text = layer("PriorBox", "prior_box_param { min_size: 30 }") + layer("ReLU", 'engine: "MKL2017"')
     assert told(text) == []
     assert told("device_id: 0 device_id: 1 plateau_winsize: 100", "caffe.SolverParameter") == []
 
 
-def test_what_is_read_otherwise_is_told_once():
+def test_a_reinterpreted_field_is_reported_once():
     text = layer("Pooling", "pooling_param { ceil_mode: false }") * 2
     assert [(d.code, d.line, d.message, d.notes, d.severity) for d in told(text)] == [
         (

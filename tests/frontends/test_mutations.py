@@ -136,7 +136,7 @@ def broken(path: Path, seed: int) -> Iterator[tuple[str, int, str]]:
             yield way.__name__, source.position(edit.start)[0], text
 
 
-def test_nearly_every_break_is_told_on_its_line():
+def test_nearly_every_mutation_is_reported_on_its_line():
     made, missed = 0, []
     for seed, path in enumerate(NETS):
         for way, line, text in broken(path, seed):

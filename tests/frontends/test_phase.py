@@ -77,7 +77,7 @@ def test_every_stage_and_level_that_rules_name_is_a_state():
     assert len(found) == 2 * 4 * 2
 
 
-def test_many_stages_are_looked_at_one_by_one_and_together():
+def test_many_stages_are_checked_separately_and_together():
     names = [f"s{i}" for i in range(5)]
     found = {state.stages for state in states(net_with(*(f'include {{ stage: "{n}" }}' for n in names)), State())}
     assert found == {(), *((name,) for name in names), tuple(names)}

@@ -179,7 +179,7 @@ class TestV1:
         printed, _ = upgraded("layers: [{ type: RELU }, { type: TANH }]")
         assert printed == 'layer: [{ type: "ReLU" }, { type: "TanH" }]'
 
-    def test_counts_are_told_once(self):
+    def test_counts_are_reported_once(self):
         _, found = upgraded("layers { type: RELU }\n" * 3)
         assert shown(found) == ["W031 1:1 `layers` is the V1 format of 2014: read as `layer`"]
         assert found[0].notes == ("in 3 places, the last on line 3",)
@@ -197,7 +197,7 @@ class TestV0:
         assert "group" not in printed
         assert [d.message.split(" has")[0] for d in found if d.code == "W038"] == ["`group`", "`new_num`"]
 
-    def test_padding_goes_into_its_readers(self):
+    def test_padding_is_merged_into_its_readers(self):
         text = self.net("padding", "pad: 3", 'bottom: "a" top: "p"')
         text += self.net("conv", "num_output: 2 pad: 1", 'bottom: "p" top: "c"')
         text += self.net("pool", "kernelsize: 2", 'bottom: "p" top: "d"')
@@ -227,7 +227,7 @@ class TestInputs:
         assert "shape { dim: 2 }\n    shape { dim: [3, 4] }\n" in printed
         assert shown(found) == ["W033 1:1 `input` and `input_shape` of a net: read as an `Input` layer"]
 
-    def test_the_layer_stands_before_all_others(self):
+    def test_the_layer_is_inserted_before_all_others(self):
         printed, _ = upgraded('layer { type: "ReLU" }\ninput: "a"\nname: "n"\n')
         layer = 'layer {\n  name: "input"\n  type: "Input"\n  top: "a"\n}\n'
         assert printed == layer + 'layer { type: "ReLU" }\nname: "n"\n'
@@ -263,7 +263,7 @@ class TestBatchNorm:
         text = self.net(["lr_mult: 1", "lr_mult: 1"])
         assert upgraded(text) == (text, [])
 
-    def test_zeros_are_no_finding(self):
+    def test_zeros_are_not_reported(self):
         printed, found = upgraded(self.net(["lr_mult: 0", "lr_mult: 0.", "lr_mult: -0e1 decay_mult: 0"]))
         assert printed == self.net(
             ["lr_mult: 0 decay_mult: 0", "lr_mult: 0. decay_mult: 0", "lr_mult: -0e1 decay_mult: 0"]

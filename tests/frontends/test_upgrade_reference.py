@@ -35,7 +35,7 @@ def test_the_message_is_the_one_that_caffe_makes(name, kind):
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_what_caffe_made_needs_no_upgrade(name, kind):
+def test_upgraded_files_of_caffe_need_no_upgrade(name, kind):
     new = (REFERENCE / "upgrade" / f"{name}.upgraded.prototxt").read_text()
     assert netc.upgrade(new) == new
 

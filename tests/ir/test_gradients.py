@@ -41,7 +41,7 @@ def test_one_frozen_blob_does_not_stop_its_layer(graph_from):
     assert found["a"].layer
 
 
-def test_propagate_down_cuts_off_what_lies_below(graph_from):
+def test_propagate_down_stops_the_gradient_of_earlier_layers(graph_from):
     found = needs(graph_from, b="propagate_down: false")
     assert layers(found) == "bl"
     assert found["b"].weights == (True, True)

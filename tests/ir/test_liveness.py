@@ -63,7 +63,7 @@ def test_training_keeps_values_and_holds_two_gradients(live):
     assert live(CHAIN).training_peak == (10 + 20 + 30 + 30 + 20) * BYTES
 
 
-def test_a_value_that_no_backward_pass_reads_is_given_up_in_training(live):
+def test_a_value_that_no_backward_pass_reads_is_freed_in_training(live):
     text = data((1, 1000)) + layer("half", "Power", "data", "half", "power_param { scale: 0.5 }") + fc("half", "a", 1)
     # `data` is read by a layer that passes no gradient on; `half` is kept for the weights' gradient.
     assert live(text).gradients == {"a"}

@@ -76,7 +76,7 @@ def test_softmax_loss_of_each_normalization(mode, ignore):
         (SigmoidCrossEntropyLoss, (SCORES, values(3, 5, 4, 2, seed=4).sigmoid())),
     ],
 )
-def test_a_number_that_the_file_gives_to_divide_by(layer, bottoms):
+def test_a_fixed_normalizer_from_the_file(layer, bottoms):
     whole = backward(layer(normalization="NONE"), *bottoms)
     for number, by in ((37.5, 37.5), (0.25, 1)):
         loss, gradient = backward(layer(normalization="PRE_FIXED", pre_fixed_normalizer=number), *bottoms)

@@ -47,7 +47,7 @@ def test_fewer_datasets_than_tops():
         HDF5Data("files.txt", 5).batch(((3,),), 2)
 
 
-def test_output_writes_and_goes_on(tmp_path):
+def test_output_writes_and_appends(tmp_path):
     path = tmp_path / "out.h5"
     path.write_bytes(b"old")
     layer = round_trip("HDF5Output", file_name=str(path))

@@ -68,7 +68,7 @@ class TestParameter:
 
 
 class TestSilence:
-    def test_gives_nothing(self):
+    def test_has_no_top(self):
         assert run(Silence(), values(2, 3), values(5), tops=0) == []
         assert Silence().infer(((UNKNOWN, 3),), 0) == ()
 

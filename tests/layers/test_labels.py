@@ -20,7 +20,7 @@ def test_bounds_hold_values_but_not_gradients():
 @pytest.mark.parametrize(
     "layer", [SoftmaxWithLoss(ignore_label=255), InfogainLoss(), HingeLoss(), MultinomialLogisticLoss(), Accuracy()]
 )
-def test_a_label_out_of_range_on_a_gpu_is_told_later_and_breaks_nothing(layer):
+def test_a_label_out_of_range_on_a_gpu_is_reported_later(layer):
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
     bottoms = [torch.rand(3, 5), torch.tensor([1.0, 7.0, 4.0])] + [torch.eye(5)] * isinstance(layer, InfogainLoss)

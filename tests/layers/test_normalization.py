@@ -112,7 +112,7 @@ def test_compiled_backward(layer):
 
 
 @pytest.mark.parametrize("layer", [LRN(3), MVN()])
-def test_exported_behind_a_layer_with_weights(layer):
+def test_exported_after_a_layer_with_weights(layer):
     x = values(2, 3, 7, 6).float()
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), module_of(layer, ((2, 4, 7, 6),)))
     exported = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("n", min=2)},)).module()

@@ -24,7 +24,7 @@ def test_files():
         layer_from("Python", module="my_layers")
 
 
-def test_does_not_run_unasked():
+def test_does_not_run_without_permission():
     module = module_of(LAYER, ((2, 3),), 1)
     with raises("E201", "running class `Shift` of Python module `my_layers` is not allowed"):
         module(values(2, 3))

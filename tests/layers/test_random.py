@@ -60,7 +60,7 @@ def test_stochastic_pooling(device):
 
 @pytest.mark.parametrize("layer", [*DROPOUTS, POOLING], ids=str)
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_same_seed_gives_the_same(layer, device):
+def test_equal_seeds_yield_equal_results(layer, device):
     x = torch.arange(1.0, 2 * 3 * 8 * 9 + 1, device=device).reshape(2, 3, 8, 9)
     module = module_of(layer, (x.shape,)).train()
     runs = []

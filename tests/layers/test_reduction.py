@@ -93,7 +93,7 @@ class TestArgMax:
         np.testing.assert_array_equal(run(ArgMax(axis=axis, top_k=k), x)[0], places)
         np.testing.assert_array_equal(run(ArgMax(axis=axis, top_k=k, out_max_val=True), x)[0], found)
 
-    def test_of_equals_the_last_comes_first(self):
+    def test_the_last_of_equal_elements_is_first(self):
         np.testing.assert_array_equal(run(ArgMax(), TIED)[0].squeeze(), [3, 4])
         np.testing.assert_array_equal(run(ArgMax(top_k=3), TIED)[0].squeeze(), [[3, 1, 2], [4, 3, 2]])
         np.testing.assert_array_equal(run(ArgMax(axis=1, top_k=2), TIED)[0], [[3, 1], [4, 3]])

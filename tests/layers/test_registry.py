@@ -44,7 +44,7 @@ def test_a_named_dialect_decides_whatever_the_predicates_say(meanings):
     ],
     ids=["several", "none"],
 )
-def test_a_doubt_names_the_meanings(meanings, given, message, named):
+def test_an_ambiguous_type_lists_the_candidates(meanings, given, message, named):
     with pytest.raises(NetcError) as caught:
         choose("Upsample", given)
     (found,) = caught.value.diagnostics

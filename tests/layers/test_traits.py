@@ -292,7 +292,7 @@ def test_receptive_field(case):
         assert jump is None or field.jump / field.jump_divisor == pytest.approx(jump, rel=0.02)
 
 
-def test_every_type_is_asked():
+def test_every_type_is_covered():
     asked = {case.layer.type for case in ALL}
     data = {name for name, cls in TYPES.items() if issubclass(cls, DataLayer)}
     assert asked | data | {"Python"} == set(TYPES)
@@ -345,7 +345,7 @@ def _files(folder: Path) -> dict[str, Layer]:
 
 
 @pytest.mark.parametrize("name", ["Data", "ImageData", "WindowData", "HDF5Data"])
-def test_records_are_opened_as_the_type_says(tmp_path, name):
+def test_records_are_opened_according_to_the_type(tmp_path, name):
     layer = _files(tmp_path)[name]
     source = open_source(layer, "TEST", tops=("a", "b"))
     try:

@@ -53,7 +53,7 @@ def test_all_unknown_extents_never_contradict(case):
 
 
 @pytest.mark.parametrize("case", ASKED, ids=str)
-def test_what_is_said_holds_for_both_sizes(case):
+def test_inferred_shapes_hold_for_both_sizes(case):
     """Extents in which two sizes differ are unknown: whatever is then said of the tops must be true of both."""
     if [len(shape) for shape in case.first] != [len(shape) for shape in case.second]:
         pytest.skip("the two sizes have other numbers of axes")
@@ -71,7 +71,7 @@ def test_known_extents_give_known_tops(case):
         assert all(map(known, shape)) or case.layer.type == "Filter"
 
 
-def test_a_wrong_extent_beside_an_unknown_one_is_found():
+def test_a_wrong_extent_next_to_an_unknown_one_is_reported():
     """`differ` finds what is wrong for every value of the unknown extent, and nothing else."""
     for one, other in combinations((2, 3, UNKNOWN), repeat=2):
         assert differ(one, other) == (known(one) and known(other) and one != other)

@@ -34,7 +34,7 @@ def test_dropout_and_split_go_but_for_an_output_of_their_own_name(tmp_path):
     assert found.outputs == ("label", "scores")
 
 
-def test_an_in_place_dropout_at_the_end_goes(tmp_path):
+def test_an_in_place_dropout_at_the_end_is_removed(tmp_path):
     found = drop_identities(graph(tmp_path, NET.rsplit("layer", 1)[0]))
     assert [node.name for node in found.nodes] == ["sum"]
     assert [found.values[name].blob for name in found.outputs] == ["label", "sum"]

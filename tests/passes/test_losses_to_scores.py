@@ -36,7 +36,7 @@ def test_each_scores_get_one_softmax():
     assert made.losses == ()
 
 
-def test_labels_are_no_inputs_any_more_and_the_results_are_probabilities():
+def test_labels_are_removed_and_the_results_are_probabilities():
     made = losses_to_scores(data_to_inputs(graph()))
     assert {made.values[name].blob for name in made.inputs} <= {"data"}
     batch = np.random.default_rng(0).standard_normal((2, 5, 3), dtype=np.float32)

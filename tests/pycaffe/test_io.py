@@ -70,14 +70,14 @@ def test_images_of_sixteen_bits(tmp_path):
     np.testing.assert_allclose(caffe.io.load_image(tmp_path / "deep.png", False)[..., 0], image / 65535, rtol=1e-6)
 
 
-def test_a_file_that_is_no_image_is_an_error(tmp_path):
+def test_a_file_that_is_not_an_image_is_an_error(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(NetcError, match=r"cannot read `.*` as an image"):
         caffe.io.load_image(tmp_path / "text.png")
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
-def test_resizing_a_ramp_gives_a_ramp(channels):
+def test_resizing_a_ramp_yields_a_ramp(channels):
     y, x = np.mgrid[:6, :8].astype(np.float32)
     image = np.stack([(1 + k) * y - x for k in range(channels)], axis=2)
     sized = caffe.io.resize_image(image, (12, 16))

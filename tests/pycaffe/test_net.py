@@ -116,7 +116,7 @@ def test_a_label_out_of_range_names_layer_and_value(load):
     assert found.notes == ("in layer `loss`",)
 
 
-def test_the_same_seed_gives_the_same_weights_and_dropout(load):
+def test_equal_seeds_yield_equal_weights_and_dropout(load):
     text = MLP.replace('type: "ReLU"', 'type: "Dropout"')
     runs = []
     for _ in range(2):

@@ -20,7 +20,7 @@ def images(count):
     return np.arange(count * 60, dtype=np.float32).reshape(count, 3, 4, 5)
 
 
-def test_memory_data_gives_its_arrays_round_and_round(load):
+def test_memory_data_cycles_through_its_arrays(load):
     net = load(MEMORY)
     data, labels = images(4), np.arange(4, dtype=np.float32)
     net.set_input_arrays(data, labels)
@@ -53,7 +53,7 @@ def test_arrays_that_do_not_fit_are_refused(load, data, labels, message):
         load(MEMORY).set_input_arrays(data, labels)
 
 
-def test_memory_data_without_arrays_says_what_to_do(load):
+def test_memory_data_without_arrays_is_an_error_with_help(load):
     with pytest.raises(NetcError, match="call `set_input_arrays"):
         load(MEMORY).forward()
 
@@ -63,7 +63,7 @@ def test_only_memory_data_takes_arrays(load):
         load(DUMMY).set_input_arrays(images(2), np.zeros(2))
 
 
-def test_dummy_data_fills_constants_once_and_the_rest_anew(load):
+def test_dummy_data_fills_constants_once_and_the_rest_in_each_pass(load):
     net = load(DUMMY)
     net.forward()
     first = net.blobs["b"].data.copy()
@@ -83,7 +83,7 @@ def test_dummy_data_is_in_its_blobs_from_the_start(load):
     assert (load(DUMMY).blobs["a"].data == 7).all()
 
 
-def test_a_database_that_is_missing_is_told_at_the_first_pass(load):
+def test_a_missing_database_is_reported_at_the_first_pass(load):
     net = load(
         """
         layer { name: "records" type: "Data" top: "data" top: "label"

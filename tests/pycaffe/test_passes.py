@@ -4,7 +4,7 @@ import netc.pycaffe as caffe
 from tests.pycaffe.nets import CONV, MLP, error, fill
 
 
-def test_forward_gives_the_outputs_and_what_is_asked_for(load):
+def test_forward_returns_outputs_and_requested_blobs(load):
     net = fill(load(MLP))
     outs = net.forward(blobs=["ip1"])
     assert sorted(outs) == ["accuracy", "ip1", "loss"]
@@ -71,7 +71,7 @@ def test_after_a_whole_backward_pass_diff_is_that_before_the_in_place_layer(load
     np.testing.assert_array_equal(net.blobs["ip1"].diff, np.where(closed, 0, after))
 
 
-def test_backward_gives_the_diffs_of_the_inputs_and_what_is_asked_for(load):
+def test_backward_returns_input_diffs_and_requested_diffs(load):
     net = fill(load(MLP, caffe.TRAIN))
     net.forward()
     diffs = net.backward(diffs=["ip2"])

@@ -155,7 +155,7 @@ def test_it_takes_another_size(load):
     assert net.layer_dict["scaled"].setups == 1
 
 
-def test_what_needs_no_gradient_is_not_asked_for(load):
+def test_unneeded_gradients_are_not_requested(load):
     net = load(SCALED.replace("force_backward: true", "").replace('top: "z"', 'top: "z" loss_weight: 1'))
     net.forward()
     net.backward()
@@ -194,7 +194,7 @@ def test_a_loss(load):
     assert (net.params["ip"][1].diff == -12).all()
 
 
-def test_an_error_of_the_users_code_comes_through(load):
+def test_an_error_in_user_code_propagates(load):
     with pytest.raises(Exception, match="the bottoms differ in size"):
         load(
             """

@@ -128,7 +128,7 @@ def test_solve_stops_at_max_iter_and_snapshots(solver, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["", 'snapshot_format: HDF5 momentum: 0.9 type: "Adam"'])
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(solver, ending, tmp_path):
+def test_an_interrupted_run_continues_exactly(solver, ending, tmp_path):
     whole = feed(solver(more=ending))
     whole.step(3)
     whole.snapshot()

@@ -62,7 +62,7 @@ SNAPSHOTS = sorted(path.parent.name for path in CASES.glob("*/*.solverstate*"))
 
 
 @pytest.mark.parametrize("work", SNAPSHOTS, indirect=True)
-def test_steps_behind_caffes_snapshot(work):
+def test_steps_after_caffes_snapshot(work):
     state = next(name for name in os.listdir() if ".solverstate" in name)
     iteration = int(re.search(r"iter_(\d+)", state).group(1))
     solver = caffe.get_solver("solver.prototxt")

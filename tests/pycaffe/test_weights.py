@@ -34,7 +34,7 @@ def test_each_form_of_the_constructor_loads_weights(load, tmp_path):
             np.testing.assert_array_equal(one, two)
 
 
-def test_gradients_are_saved_where_asked_for(load):
+def test_gradients_are_saved_on_request(load):
     from netc.weights import read
 
     net = fill(load(MLP, caffe.TRAIN))

@@ -126,7 +126,7 @@ def test_stray_bytes_are_kept():
     assert fmt("a:'\udcff' # \udcfe") == "a: '\udcff'  # \udcfe\n"
 
 
-def test_what_is_no_prototxt():
+def test_files_that_are_not_prototxt():
     with pytest.raises(NetcError) as raised:
         fmt("a: {", "net.prototxt")
     assert (raised.value.diagnostics[0].file, raised.value.diagnostics[0].code) == ("net.prototxt", "E003")

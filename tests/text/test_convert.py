@@ -134,7 +134,7 @@ def test_everything_at_once_in_the_order_of_the_file():
     assert as_dict(message) == {"layer": ({}, {"name": "ok", "type": "ReLU"})}
 
 
-def test_a_warning_comes_once_for_all_its_places():
+def test_a_warning_is_reported_once_for_all_positions():
     text = "layer { bogus: 1 pooling_param { bogus: 2 ceil_mode: true } }\nlayer { bogus: 3 bogus { } }\n"
     found = convert(text)[1]
     assert [(d.code, d.line, d.column, d.field, d.notes) for d in found] == [
@@ -144,7 +144,7 @@ def test_a_warning_comes_once_for_all_its_places():
     ]
 
 
-def test_what_forks_have_is_read_and_told():
+def test_fields_of_forks_are_read_and_reported():
     text = "layer { prior_box_param { min_size: 30 } loss_param { normalization: PRE_FIXED } engine: 'MKL2017' }"
     message, found = convert(text)
     assert as_dict(message)["layer"][0] == {

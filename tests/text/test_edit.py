@@ -57,7 +57,7 @@ def test_remove_takes_the_comments_that_belong_to_a_field():
     )
 
 
-def test_comments_at_the_top_or_set_apart_stay_when_a_field_goes():
+def test_comments_at_the_top_or_separate_are_kept_if_a_field_is_removed():
     assert edited("# licence\na: 1\nb: 2\n", lambda r: r.remove(r.fields[0])) == "# licence\nb: 2\n"
     text = "a: 1\n\n# chapter\n\n# of b\nb: 2\nc: 3\n"
     assert edited(text, lambda r: r.remove(r.fields[1])) == "a: 1\n\n# chapter\n\nc: 3\n"

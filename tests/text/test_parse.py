@@ -110,7 +110,7 @@ def test_faults_with_their_places(text, found):
     assert faults(text) == found
 
 
-def test_independent_faults_are_told_at_once_and_one_a_line():
+def test_independent_errors_are_reported_together_one_per_line():
     text = 'layer {\n  name "a"\n  type: = 3 ] ) (\n  top: "b"\n  pool: $\n}\nx: \'y\n'
     assert [fault[:8] for fault in faults(text)] == ["E002 2:8", "E002 3:9", "E002 5:9", "E004 7:4"]
 

@@ -132,7 +132,7 @@ def test_a_damaged_model_keeps_its_other_layers(seed):
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map("".join))
-def test_any_text_gives_a_tree_whose_places_are_in_the_file(text):
+def test_any_text_yields_a_tree_with_spans_in_the_file(text):
     tree, errors = parse_with_errors(Source("net", text))
     assert len(errors) <= 20
     for _, field in tree.root.walk():

@@ -21,7 +21,7 @@ def filled(text, **values):
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 class TestMarked:
-    def test_it_is_told_in_one_error(self, spelling):
+    def test_it_is_reported_in_one_error(self, spelling):
         _, report = read_net(Source("net", NET % spelling + NET % spelling))
         (found,) = report.diagnostics
         assert (found.code, found.line, found.column) == ("E033", 2, 37)
@@ -34,7 +34,7 @@ class TestMarked:
         assert not report.diagnostics
         assert net["layer"][0].message("inner_product_param")["num_output"] == 21
 
-    def test_other_errors_of_the_file_are_told_too(self, spelling):
+    def test_other_errors_of_the_file_are_reported_too(self, spelling):
         _, report = read_net(Source("net", NET % spelling + "name = 3\n}"))
         assert [(d.code, d.line) for d in report.diagnostics] == [("E033", 2), ("E002", 3), ("E003", 4)]
 
@@ -83,16 +83,16 @@ class TestPlacesInTheFile:
         assert source.position(source.text.index("y: 2")) == (2, 1)
         assert source.line(3) == "c: {{d}} = 2"
 
-    def test_a_value_of_the_wrong_kind_is_told_at_its_place(self):
+    def test_a_value_of_the_wrong_type_is_reported_at_its_position(self):
         _, report = read_net(Source("net", "\n" + NET % "${n}"), {"n": "many"})
         assert [(d.code, d.line, d.column) for d in report.diagnostics] == [("E006", 3, 37)]
 
-    def test_a_syntax_error_behind_a_filled_place(self):
+    def test_a_syntax_error_after_a_filled_placeholder(self):
         _, report = read_net(Source("net", "n: $n\nm: $n }\n"), {"n": "1000000"})
         assert [(d.code, d.line, d.column) for d in report.diagnostics] == [("E003", 2, 7)]
 
 
-def test_words_that_are_places_are_told_together():
+def test_words_that_are_placeholders_are_reported_together():
     text = NET % "cls6x" + NET % "cls3x" + NET % "many"
     _, report = read_net(Source("net", text))
     assert [(d.code, d.line) for d in report.diagnostics] == [("E006", 6), ("E033", 2)]
