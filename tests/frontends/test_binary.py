@@ -129,7 +129,7 @@ def test_a_dialect_is_inferred_from_type_and_number(kind, number, dialect, tmp_p
     assert bool(found.evidence) == (dialect != "bvlc")
 
 
-def test_values_are_read_as_the_dialect_means_them(tmp_path):
+def test_values_are_read_in_the_dialect(tmp_path):
     frozen = tag(3, FIXED32) + np.float32(0.95).tobytes() + tag(5, VARINT) + b"\x01"
     hole = tag(16, VARINT) + b"\x02" + tag(1, VARINT) + b"\x04" + tag(4, VARINT) + b"\x03"
     bn, convolution = layer("BN", delimited(137, frozen)), layer("Convolution", delimited(106, hole), name="dilated")
@@ -153,14 +153,14 @@ def test_an_explicit_dialect_takes_precedence(tmp_path):
     assert "segnet" in caught.value.diagnostics[0].help
 
 
-def test_what_is_not_the_types_own_is_not_taken_for_its_parameters(tmp_path):
+def test_foreign_messages_are_not_parameters_of_the_type(tmp_path):
     contested = [delimited(number, b"\x0a\x00\x08\x01") for number in sorted(numbers.V2) if number >= 130]
     found = rebuilt(saved(tmp_path, layer("Convolution", delimited(106, tag(1, VARINT) + b"\x04"), *contested)))
     assert [line for line in found.text.split("\n") if "_param" in line] == ["  convolution_param {"]
     assert found.skipped == len(contested)
 
 
-def test_what_caffe_adds_is_taken_out_again(tmp_path):
+def test_fields_added_by_caffe_are_removed(tmp_path):
     net = caffe.NetParameter()
     net.layer.add(name="data", type="Input", top=["data"], phase=0, include=[{"phase": 0}])
     net.layer.add(
@@ -243,13 +243,13 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused(name, tmp_path):
+def test_bombs_are_rejected(name, tmp_path):
     with pytest.raises(NetcError) as caught:
         rebuilt(saved(tmp_path, BOMBS[name]))
     assert caught.value.diagnostics[0].code in {"E402", "E403", "E405", "E806"}
 
 
-def test_wrong_wire_types_are_passed_over(tmp_path):
+def test_wrong_wire_types_are_skipped(tmp_path):
     strange = tag(106, VARINT) + b"\x05" + tag(8, FIXED64) + bytes(8) + tag(10, FIXED32) + bytes(4)
     found = rebuilt(saved(tmp_path, layer("Convolution", strange)))
     assert found.skipped == 3

@@ -27,7 +27,7 @@ def relu(bottom: str, top: str, more: str = "") -> str:
     return f'layer {{ name: "{bottom}_{top}" type: "ReLU" bottom: "{bottom}" top: "{top}" {more} }}\n'
 
 
-def test_an_in_place_layer_makes_a_new_version():
+def test_an_in_place_layer_creates_a_new_version():
     graph, report = built(DATA + FC + relu("fc", "fc") + relu("fc", "out"))
     assert not report.diagnostics
     assert [node.tops for node in verify(graph).nodes] == [("data",), ("fc",), ("fc.1",), ("out",)]
@@ -70,7 +70,7 @@ def test_a_weight_of_zero_is_not_a_loss():
     assert graph.losses == ()
 
 
-def test_layers_of_another_phase_are_left_out():
+def test_layers_of_another_phase_are_omitted():
     text = DATA + relu("data", "a", "include { phase: TRAIN }") + relu("data", "b", "exclude { phase: TRAIN }")
     assert [node.name for node in built(text, phase="TRAIN")[0].nodes] == ["data", "data_a"]
     assert [node.name for node in built(text)[0].nodes] == ["data", "data_b"]
@@ -82,7 +82,7 @@ def test_names_that_torch_cannot_take_get_keys():
     assert [d.code for d in report.diagnostics] == ["W010"]
 
 
-def test_every_independent_fault_is_reported_once():
+def test_every_independent_error_is_reported_once():
     text = DATA + relu("nothing", "a") + relu("a", "b") + 'layer { name: "x" type: "Nope" bottom: "data" top: "x" }\n'
     text += relu("x", "y") + relu("data", "twice") + relu("data", "twice").replace("data_twice", "other")
     assert codes(text) == [("E011", 2), ("E010", 4), ("E012", 7)]
@@ -120,7 +120,7 @@ def test_a_missing_bottom_names_the_source_of_the_blob():
         assert found.span.text in ('"late"', '"train"')
 
 
-def test_a_surplus_value_is_marked_itself():
+def test_the_span_of_an_extra_value_is_the_value():
     text = DATA + relu("data", "out", "loss_weight: 1 loss_weight: 7")
     (found,) = built(text)[1].diagnostics
     assert (found.code, found.span.text) == ("E021", "7")
@@ -148,6 +148,6 @@ def test_layers_that_share_a_blob_must_agree_on_its_rates(rate):
     assert found.message == f"`{rate}` of the shared parameter `w` is 3, but 2 before"
 
 
-def test_a_fault_of_a_layer_does_not_hide_a_missing_bottom():
+def test_a_layer_error_does_not_hide_a_missing_bottom():
     text = DATA + 'layer { name: "fc" type: "InnerProduct" bottom: "dta" top: "fc" inner_product_param { } }'
     assert codes(text) == [("E103", 2), ("E011", 2)]

@@ -86,7 +86,7 @@ def test_an_origin_has_the_spans_of_its_layer():
     assert (fc.said("num_output"), fc.said("stride", 1)) == (4, 1)
 
 
-def test_layers_with_an_error_are_left_out_in_silence():
+def test_layers_with_an_error_are_omitted_silently():
     text = NET.replace("num_output: 4", "num_output: many")
     net = read_net(Source("net", text))
     assert [d.code for d in net.report.errors] == ["E006"]

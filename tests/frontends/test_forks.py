@@ -70,7 +70,7 @@ def additions() -> set[tuple[str, str]]:
     return {(message, name) for message, name in found if (message, name.upper()) != ("V1LayerParameter", name)}
 
 
-def test_of_each_addition_it_is_known_whose_it_is_and_what_it_does():
+def test_each_addition_has_an_owner_and_a_meaning():
     assert set(KNOWN) == additions()
     assert {tuple(name.split(".")) for name in SHAPING} <= {key for key, known in KNOWN.items() if not known.supported}
 
@@ -225,7 +225,7 @@ def unread(text: str, kind: str) -> Fields:
     return Fields(with_unknown_enums(kind, values, tree.root), defaults(kind))
 
 
-def test_an_unknown_value_of_an_enum_is_an_error_for_who_asks_only():
+def test_an_unknown_enum_value_is_an_error_only_when_read():
     pooling = unread("pool: MEDIAN\nengine: FAST\nkernel_size: 3", "caffe.PoolingParameter")
     assert (pooling["kernel_size"], pooling["round_mode"], "pool" in pooling) == (3, "CEIL", True)
     for ask in (lambda: pooling["pool"], lambda: pooling.get("pool", "MAX")):
@@ -312,7 +312,7 @@ def test_dropout_of_forks():
         ),
     ],
 )
-def test_what_changes_results_and_is_not_supported_is_an_error(type, parameters, shown, fork, place):
+def test_unsupported_fields_that_change_results_are_errors(type, parameters, shown, fork, place):
     assert errors(layer(type, parameters)) == [("E106", f"{shown} specific to {fork}'s Caffe and not supported", place)]
 
 
@@ -351,7 +351,7 @@ def test_settings_of_solvers_that_are_not_supported():
     ]
 
 
-def test_bvlcs_layers_are_left_as_they_are():
+def test_bvlcs_layers_are_unchanged():
     plain = net(layer("Pooling", "pooling_param { kernel_size: 3 round_mode: FLOOR }"))["layer"][0]
     terms, found = in_bvlc_terms(plain)
     assert terms is plain

@@ -120,7 +120,7 @@ def errors(path: Path, text: str) -> list[tuple[int | None, str]]:
 
 
 @pytest.mark.parametrize("path", NETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_sound_nets_have_no_errors(path):
+def test_valid_nets_have_no_errors(path):
     assert errors(path, path.read_text()) == []
 
 

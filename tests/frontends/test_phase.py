@@ -32,7 +32,7 @@ def layer_with(rules: str) -> Fields:
         ({"phase": "TEST", "stage": ["a"], "not_stage": ["b"]}, State("TEST", 0, ("a",)), True),
     ],
 )
-def test_a_rule_is_met_where_all_its_conditions_are(rule, state, met):
+def test_a_rule_matches_if_all_its_conditions_do(rule, state, met):
     defaults = {"stage": (), "not_stage": ()}
     assert meets(state, Fields(rule, defaults)) is met
 

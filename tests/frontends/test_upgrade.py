@@ -139,13 +139,13 @@ def test_no_comment_is_lost(text):
     assert all(f"#{word}" in printed for word in words)
 
 
-def test_a_net_of_today_stays_as_it_is():
+def test_a_current_net_is_unchanged():
     text = 'name:"n"\nlayer{type:"ReLU"; bottom:"a",top:"a"}  # odd\nlayer { type: "Scale" param { lr_mult: 1 } }'
     assert upgraded(text) == (text, [])
     assert netc.upgrade(text) == text
 
 
-def test_places_are_those_of_the_old_file():
+def test_spans_are_those_of_the_original_file():
     fields, _ = read_net(Source("net.prototxt", V1))
     given, conv = fields["layer"][:2]
     assert (given["type"], given.span("type").line, given.span("top").text) == ("Input", 2, '"data"')
@@ -191,7 +191,7 @@ class TestV0:
     def net(self, kind, fields="", blobs=""):
         return self.NET.format(kind, fields, blobs)
 
-    def test_what_a_type_has_no_use_for_is_left_out(self):
+    def test_fields_unused_by_a_type_are_omitted(self):
         printed, found = upgraded(self.net("pool", "group: 2 pool: AVE new_num: 1"))
         assert "pooling_param {\n    pool: AVE\n  }" in printed
         assert "group" not in printed
@@ -270,7 +270,7 @@ class TestBatchNorm:
         )
         assert not found
 
-    def test_the_place_is_the_rate(self):
+    def test_the_span_is_that_of_the_rate(self):
         found = upgraded("\n" + self.net(["lr_mult: 0", "lr_mult: 2", ""]))[1]
         assert [(d.code, d.line, d.span.text) for d in found] == [("W035", 2, "2")]
 
@@ -283,7 +283,7 @@ class TestSolver:
         assert printed == text.format(f'"{new}"').replace("solver_type", "type")
         assert [(d.code, d.line) for d in found] == [("W036", 2)]
 
-    def test_an_unknown_type_stays(self):
+    def test_an_unknown_type_is_kept(self):
         text = "base_lr: 1 solver_type: MAGIC"
         assert upgraded(text)[0] == text
 
@@ -305,7 +305,7 @@ class TestSolver:
         assert [d.code for d in report.diagnostics] == ["W031"]
 
     @pytest.mark.parametrize("text", ["layers { type: RELU } base_lr: 1", 'input: "a"', "", 'layer { } net: "x"'])
-    def test_what_is_a_net(self, text):
+    def test_nets_are_recognized(self, text):
         assert not is_solver(read(Source("net", text))[0])
 
 

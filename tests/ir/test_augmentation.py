@@ -66,7 +66,7 @@ def test_shapes(transform, shape):
     assert repr(transform.shape((3, 20, 30))) == shape
 
 
-def test_a_crop_must_fit_what_was_resized():
+def test_a_crop_must_fit_the_resized_image():
     with raises("E102", "`crop_size` 13 is larger than a record of 11x14"):
         Transform(resize_param=Resize("WARP", 11, 14), crop_size=13).shape((3, 99, 99))
     with raises("E102", "the crop of 9x13 is larger than a record of 8x99"):
@@ -107,6 +107,6 @@ def test_a_crop_must_fit_what_was_resized():
         ("E101", "`crop_size` and `crop_h`", {"crop_size": 3, "crop_h": 3, "crop_w": 3}),
     ],
 )
-def test_values_that_make_no_sense(code, text, values):
+def test_invalid_values(code, text, values):
     with raises(code, text):
         made("Data", values)

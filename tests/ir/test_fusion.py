@@ -41,11 +41,11 @@ def test_in_place_versions_are_one_step_too(graph_from):
     ],
     ids=["another reader", "no scale", "other type", "second bottom", "other axis"],
 )
-def test_what_needs_the_value_between_them_keeps_them_apart(graph_from, more):
+def test_a_reader_of_the_intermediate_value_prevents_fusion(graph_from, more):
     assert all(step.absorbed is None for step in steps(graph_from(NET + more)))
 
 
-def test_a_wanted_value_keeps_them_apart(graph_from):
+def test_a_fetched_value_prevents_fusion(graph_from):
     assert keys(graph_from(NET + SCALE), kept=("b",)) == ["data", "c", "k", "bn", "scale"]
     assert keys(graph_from(NET + SCALE), kept=("s",)) == ["data", "c", "k", "bn+scale"]
 

@@ -20,7 +20,7 @@ def layers(found):
     return "".join(key for key, need in found.items() if need.layer)
 
 
-def test_what_no_loss_reads_is_left_out(graph_from):
+def test_layers_that_no_loss_reads_are_excluded(graph_from):
     found = needs(graph_from)
     assert layers(found) == "arbl"
     assert found["a"].bottoms == (False,)
@@ -28,7 +28,7 @@ def test_what_no_loss_reads_is_left_out(graph_from):
     assert found["l"].bottoms == (True, False)
 
 
-def test_below_the_first_learning_layer_nothing_is_computed(graph_from):
+def test_no_gradient_is_computed_before_the_first_learned_layer(graph_from):
     found = needs(graph_from, a=FROZEN)
     assert layers(found) == "bl"
     assert found["b"].bottoms == (False,)
@@ -64,7 +64,7 @@ def test_force_backward_reaches_everything_but_labels(graph_from):
     assert found["l"].bottoms == (True, False)
 
 
-def test_a_value_that_one_of_two_readers_cuts_off_still_gets_the_others_gradient(graph_from):
+def test_a_value_stopped_by_one_of_two_readers_still_gets_the_others_gradient(graph_from):
     text = NET.format(a="", b="propagate_down: false", l="").replace('top: "side"', 'top: "side" loss_weight: 2')
     found = gradient_needs(graph_from(text))
     assert found["side"].bottoms == (True,)

@@ -34,7 +34,7 @@ def live(graph_from):
     return lambda text, **settings: Liveness(graph_from(text, **settings))
 
 
-def test_a_chain_holds_two_neighbours_at_a_time(live):
+def test_a_chain_holds_two_neighbors_at_a_time(live):
     assert live(CHAIN).inference_peak == (20 + 30) * BYTES
 
 
@@ -70,7 +70,7 @@ def test_a_value_that_no_backward_pass_reads_is_freed_in_training(live):
     assert live(text).training_peak == 2000 * BYTES
 
 
-def test_gradients_go_from_what_learns_to_a_loss(live):
+def test_gradients_flow_from_losses_to_learned_weights(live):
     text = (
         data((4, 6), (4,), tops="data label")
         + fc("data", "a", 5)
@@ -89,7 +89,7 @@ def test_propagate_down_stops_a_gradient(live):
     assert live(text).gradients == {"b", "loss"}
 
 
-def test_unknown_extents_leave_the_peaks_open(live):
+def test_peaks_are_unknown_for_unknown_extents(live):
     text = layer("data", "Data", "", "data", 'data_param { source: "nowhere" batch_size: 2 }') + layer(
         "r", "ReLU", "data", "r"
     )

@@ -78,7 +78,7 @@ def with_array(graph, name, array):
     return graph.replace(parameters={**graph.parameters, name: replace(graph.parameters[name], array=array)})
 
 
-def test_arrays_stay_where_the_shape_stays(graph_from):
+def test_arrays_are_kept_if_the_shape_is(graph_from):
     graph = graph_from(SHARED)
     held = np.ones((5, 3), np.float32)
     graph = with_array(graph, "w", held)
@@ -147,12 +147,12 @@ def one_name_less(graph):
         (one_name_less, "'f' has 2 blobs, but names"),
     ],
 )
-def test_verify_finds_faults(graph_from, fault, message):
+def test_verify_finds_errors(graph_from, fault, message):
     graph = graph_from(SHARED)
     assert verify(graph) is graph
     with pytest.raises(AssertionError, match=message):
         verify(fault(graph))
 
 
-def test_verify_takes_a_permissive_view(graph_from):
+def test_verify_accepts_a_permissive_view(graph_from):
     verify(graph_from(PERMISSIVE))

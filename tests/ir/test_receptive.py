@@ -47,7 +47,7 @@ def test_vgg_16_sees_212_pixels_at_pool5(graph_from):
     assert sizes(graph_from(text), "p4") == [212, 212]
 
 
-def test_dilation_height_and_width_are_apart(graph_from):
+def test_dilation_height_and_width_are_separate(graph_from):
     text = data(1, 1, 30, 40) + layer(
         "c", "Convolution", "data", "c",
         "convolution_param { num_output: 1 kernel_h: 3 kernel_w: 5 stride_h: 1 stride_w: 2 dilation: 2 }",
@@ -57,7 +57,7 @@ def test_dilation_height_and_width_are_apart(graph_from):
     assert sizes(graph, "d") == [5 + 2 * 1, 9 + 2 * 2]
 
 
-def test_a_deconvolution_brings_elements_nearer(graph_from):
+def test_a_deconvolution_reduces_the_jump(graph_from):
     text = (
         data(1, 1, 20, 20)
         + conv("data", "a", 2, 2)
@@ -82,13 +82,13 @@ def test_branches_give_the_larger_field(graph_from):
     assert sizes(graph_from(text + pool("cat", "p")), "p") == [6, 6]
 
 
-def test_what_has_no_place_has_no_field(graph_from):
+def test_values_without_a_position_have_no_field(graph_from):
     text = data(4, 6) + fc("data", "f", 3)
     assert sizes(graph_from(text), "f") == []
 
 
 @pytest.mark.parametrize("type", ["Reshape"])
-def test_what_cannot_be_followed_is_unknown(graph_from, type):
+def test_the_field_of_other_layers_is_unknown(graph_from, type):
     text = data(1, 2, 4, 8) + layer("r", type, "data", "r", "reshape_param { shape { dim: 0 dim: 2 dim: 8 dim: 4 } }")
     assert sizes(graph_from(text + conv("r", "c", 3)), "c") is None
 
@@ -111,7 +111,7 @@ def test_an_unknown_extent_does_not_prove_that_elements_stay_in_place(graph_from
     assert sizes(graph_from(text), "r") is None
 
 
-def test_an_unknown_extent_is_not_seen_whole(graph_from):
+def test_the_field_of_an_unknown_extent_is_unknown(graph_from):
     text = unknown_planes() + layer("g", "Pooling", "data", "g", "pooling_param { pool: AVE global_pooling: true }")
     assert sizes(graph_from(text), "g") is None
 

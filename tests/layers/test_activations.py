@@ -84,7 +84,7 @@ class TestPReLU:
     SLOPES = np.array([0.125, -0.5, 1.25])
 
     @pytest.mark.parametrize("stock", [True, False])
-    def test_one_slope_a_channel(self, stock):
+    def test_one_slope_per_channel(self, stock):
         x = values(2, 3, 5, 4).numpy()
         (y,) = run(PReLU(), x, weights=[self.SLOPES], stock=stock)
         np.testing.assert_allclose(y, np.where(x > 0, x, x * self.SLOPES[:, None, None]), rtol=1e-15)

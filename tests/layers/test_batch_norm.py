@@ -39,7 +39,7 @@ def test_training(shape):
             np.testing.assert_allclose(found.numpy(), blob, rtol=1e-12)
 
 
-def test_training_with_one_element_a_channel():
+def test_training_with_one_element_per_channel():
     module = module_of(BatchNorm(moving_average_fraction=0.5), ((1, 3),)).double().train()
     before = [b.clone() for b in module.buffers()]
     x = torch.tensor([[2.0, 5, -3]]).double()
@@ -145,7 +145,7 @@ def test_statistics_that_a_solver_would_change():
         with_params(0.0, 0.5)
 
 
-def test_what_does_not_fit():
+def test_mismatches():
     with raises("E102", "a scalar has no batch"):
         BatchNorm().infer(((),), 1)
     with raises("E102", "expected 3 channels, got 4"):

@@ -46,7 +46,7 @@ class TestConcat:
         assert Concat().cost(((2, 3), (2, 4)), ((2, 7),)) == Cost()
         assert not Concat().in_place
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E101", "`axis` and `concat_dim` exclude each other"):
             layer_from("Concat", axis=1, concat_dim=1)
         with raises("E102", "axis 3 of a bottom with 3 axes"):
@@ -92,7 +92,7 @@ class TestSlice:
         assert v1_name("Slice") == "SLICE"
         assert Slice().cost(((2, 4),), ((2, 2), (2, 2))) == Cost()
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E101", "`axis` and `slice_dim` exclude each other"):
             layer_from("Slice", axis=1, slice_dim=1)
         with raises("E103", "`slice_point` 2 follows 2: points must increase"):
@@ -118,7 +118,7 @@ class TestSplit:
             np.testing.assert_array_equal(top, x)
         assert gradcheck(Split(), (2, 3), tops=3)
 
-    def test_tops_are_tensors_of_their_own(self):
+    def test_tops_are_separate_tensors(self):
         x = torch.ones(2, requires_grad=True)
         first, second = module_of(Split(), ((2,),), 2)(x)
         gradients = torch.autograd.grad(first.sum() + 3 * second.sum(), (first, second, x))

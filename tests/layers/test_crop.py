@@ -59,6 +59,6 @@ def test_file_names_and_cost():
         ("E102", "axis 3 of 6 elements is too short for 5 from offset 2", Crop(2, (2,)), ((2, 3, 7, 6), (2, 3, 4, 5))),
     ],
 )
-def test_what_does_not_fit(code, text, layer, bottoms):
+def test_mismatches(code, text, layer, bottoms):
     with raises(code, text):
         layer.infer(bottoms, 1)

@@ -116,7 +116,7 @@ def test_probabilities_pass_no_gradient():
 
 
 @pytest.mark.parametrize("layer", [SoftmaxWithLoss(ignore_label=2), SigmoidCrossEntropyLoss(2, "VALID")])
-def test_a_batch_without_a_valid_label_costs_nothing(layer):
+def test_a_batch_without_a_valid_label_has_zero_loss(layer):
     labels = torch.full((3, 5) if isinstance(layer, SigmoidCrossEntropyLoss) else (3,), 2.0, dtype=torch.float64)
     loss, gradient = backward(layer, values(3, 5), labels)
     assert loss == 0
@@ -143,7 +143,7 @@ def test_largest_loss_is_bounded_but_its_gradient_is_not():
     np.testing.assert_allclose(floor[1], gradient, atol=1e-6)
 
 
-def test_an_impossible_class_still_costs_a_finite_loss():
+def test_a_class_of_probability_zero_has_a_finite_loss():
     scores = torch.tensor([[0.0, -math.inf, 1.0], [3.0, 1.0, 2.0]])
     loss, _ = backward(SoftmaxWithLoss(normalization="NONE"), scores, torch.tensor([1.0, 0.0]))
     assert loss == pytest.approx(LARGEST - math.log(softmax(scores[1].numpy(), 0)[0]), rel=1e-6)
@@ -201,7 +201,7 @@ def test_labels_out_of_range(layer, label):
         module_of(layer, tuple(tuple(b.shape) for b in bottoms))(*bottoms)
 
 
-def test_labels_are_cut_off_towards_zero():
+def test_labels_are_truncated_towards_zero():
     whole = run(SoftmaxWithLoss(), SCORES, LABELS)
     np.testing.assert_array_equal(run(SoftmaxWithLoss(), SCORES, LABELS + 0.9), whole)
     module_of(SoftmaxWithLoss(), ((2, 5), (2,)))(values(2, 5), torch.tensor([-0.5, 4.5]))

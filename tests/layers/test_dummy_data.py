@@ -36,14 +36,14 @@ def test_files(layer):
     assert made(**layer.to_caffe()) == layer
 
 
-def test_one_serves_all_tops():
+def test_one_applies_to_all_tops():
     layer = DummyData(((2, 3),), (GAUSS,))
     assert layer.batch(None, 3) == ((2, 3),) * 3
     assert layer.fillers(3) == (GAUSS,) * 3
     assert layer.refill(3) == (True, True, True)
 
 
-def test_one_a_top():
+def test_one_per_top():
     layer = DummyData(((2, 3), (), (4,)), (GAUSS, SEVEN, GAUSS))
     assert layer.batch(None, 3) == ((2, 3), (), (4,))
     assert layer.fillers(3) == (GAUSS, SEVEN, GAUSS)

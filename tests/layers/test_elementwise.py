@@ -146,7 +146,7 @@ class TestPower:
             expected = [expected[0]] * 4
         np.testing.assert_array_equal(found, expected)
 
-    def test_a_constant_asks_nothing_of_the_bottom(self):
+    def test_a_constant_ignores_the_bottom(self):
         x = np.array([math.nan, math.inf, 0.0])
         np.testing.assert_array_equal(run(Power(power=0, shift=-7), x)[0], [1, 1, 1])
         np.testing.assert_array_equal(run(Power(power=-1, scale=0, shift=0), x)[0], [math.inf] * 3)

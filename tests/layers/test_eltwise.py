@@ -63,7 +63,7 @@ def test_file_and_cost():
     assert not Eltwise().in_place
 
 
-def test_faults():
+def test_errors():
     with raises("E101", "`coeff` is not supported for a product"):
         layer_from("Eltwise", operation="PROD", coeff=[1, 2])
     with raises("E103", "unknown operation `MIN`"):

@@ -72,7 +72,7 @@ def test_output_where_nothing_can_be_written(tmp_path):
         assert [(d.code, d.field) for d in caught.value.diagnostics] == [("E408", "hdf5_output_param.file_name")]
 
 
-def test_output_whose_file_is_gone_or_another(tmp_path):
+def test_output_whose_file_was_removed_or_replaced(tmp_path):
     path = tmp_path / "out.h5"
     bottoms = (values(2, 3), values(2))
     module = module_of(HDF5Output(str(path)), ((2, 3), (2,)), 0)
@@ -87,7 +87,7 @@ def test_output_whose_file_is_gone_or_another(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the room on a disk cannot be asked for")
-def test_output_to_a_full_disk_leaves_what_was_there(tmp_path):
+def test_output_to_a_full_disk_keeps_the_old_file(tmp_path):
     import resource
 
     path = tmp_path / "out.h5"

@@ -66,7 +66,7 @@ def test_file_cost_and_unknown_extents():
     assert layer.cost(((2, 4, 9, 8),), ((2, 24, 4, 3),)) == Cost()
 
 
-def test_what_does_not_fit():
+def test_mismatches():
     with raises("E103", "`kernel_size` is 0"):
         layer_from("Im2col", kernel_size=[0])
     with raises("E103", "`stride` is 0"):

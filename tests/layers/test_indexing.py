@@ -44,7 +44,7 @@ class TestBatchReindex:
         assert BatchReindex().cost(((4, 3), (5,)), ((5, 3),)) == Cost()
         assert BatchReindex.no_gradient == (1,)
 
-    def test_faults_of_the_shapes(self):
+    def test_invalid_shapes(self):
         with raises("E102", "expected 1 axis of indices .bottom 1., got 2"):
             BatchReindex().infer(((4, 3), (5, 1)), 1)
         with raises("E102", "bottom 0 has no axes"):
@@ -108,6 +108,6 @@ class TestFilter:
             ("E102", ((5, 3), (4, 2), (5,)), 2, r"bottom 1 is \[4,2\], but the selector has 5 items"),
         ],
     )
-    def test_faults(self, code, bottoms, tops, text):
+    def test_errors(self, code, bottoms, tops, text):
         with raises(code, text):
             Filter().infer(bottoms, tops)

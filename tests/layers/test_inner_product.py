@@ -85,7 +85,7 @@ def test_an_index_out_of_range(index):
         module_of(Embed(3, 6), ((2,),))(torch.tensor([2.0, index]))
 
 
-def test_what_does_not_fit():
+def test_mismatches():
     with raises("E103", "`num_output` is 0"):
         layer_from("InnerProduct")
     with raises("E102", "axis 2 of a bottom with 2 axes"):

@@ -30,7 +30,7 @@ class TestInput:
         assert isinstance(layer, DataLayer)
         assert (layer.bottom_count, layer.top_count) == (Count(0), Count(1, None))
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E103", r"`shape` \[2,-1\] has a negative extent"):
             layer_from("Input", shape=[{"dim": [2, -1]}])
         with raises("E101", "2 values of `shape` for 3 tops"):
@@ -62,7 +62,7 @@ class TestParameter:
         assert v1_name("Parameter") is None
         assert ParameterLayer((2, 3)).cost((), ((2, 3),)) == Cost()
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E103", r"`shape` \[-4\] has a negative extent"):
             layer_from("Parameter", shape={"dim": [-4]})
 

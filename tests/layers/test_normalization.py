@@ -136,7 +136,7 @@ def test_files_names_and_cost():
     assert repr(MVN().infer(((2, UNKNOWN, 4),), 1)) == "((2, ?, 4, 1),)"
 
 
-def test_what_does_not_fit():
+def test_mismatches():
     with raises("E103", "`local_size` is 4: it must be odd"):
         layer_from("LRN", local_size=4)
     with raises("E102", "`LRN` expects a bottom with 4 axes .n, c, h, w., got 3"):

@@ -92,7 +92,7 @@ def test_inputs_of_several_axes():
 
 
 @pytest.mark.parametrize("layer", [LSTM(num_output=4), RNN(num_output=4)])
-def test_states_go_on_from_batch_to_batch(layer):
+def test_states_are_kept_between_batches(layer):
     module = module_of(layer, ((5, 2, 3), (5, 2))).double().eval()
     whole = module(torch.cat([X, X * 2]), torch.cat([CONT, CONT]))
     fresh = module_of(layer, ((5, 2, 3), (5, 2))).double().eval()
@@ -102,7 +102,7 @@ def test_states_go_on_from_batch_to_batch(layer):
     torch.testing.assert_close(fresh(X, CONT * torch.tensor([0.0, 1, 1, 1, 1]).unsqueeze(1))[:2, 0], first[:2, 0])
 
 
-def test_states_of_training_and_testing_are_apart():
+def test_states_of_training_and_testing_are_separate():
     module = module_of(LSTM(num_output=4), ((5, 2, 3), (5, 2))).double()
     first = module.train()(X, CONT)
     second = module(X, CONT)
@@ -121,7 +121,7 @@ def test_another_number_of_streams_starts_from_zeros():
     np.testing.assert_array_equal(one.detach().numpy(), expected)
 
 
-def test_no_gradient_to_the_batch_before_nor_through_exposed_states():
+def test_no_gradient_to_the_previous_batch_or_through_exposed_states():
     module = module_of(LSTM(num_output=4), ((5, 2, 3), (5, 2))).double()
     earlier = X.clone().requires_grad_()
     module(earlier, CONT)
@@ -136,7 +136,7 @@ def test_no_gradient_to_the_batch_before_nor_through_exposed_states():
     assert h.grad is None
 
 
-def test_lstm_unit_where_sequences_start_and_go_on():
+def test_lstm_unit_where_sequences_start_and_continue():
     c, gates, cont = values(1, 3, 4), values(1, 3, 16, seed=8), torch.tensor([[0.0, 1.0, 1.0]], dtype=torch.float64)
     i, f, o, g = np.split(gates.numpy(), 4, axis=2)
     new = cont.numpy()[..., None] * sigmoid(f) * c.numpy() + sigmoid(i) * np.tanh(g)

@@ -53,7 +53,7 @@ class TestReduction:
         assert Reduction().cost(((2, 3),), ((),)) == Cost(0, 6)
         assert Reduction("ASUM", 1, 2.0).cost(((2, 3),), ((2,),)) == Cost(0, 14)
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E103", "unknown operation `MAX`"):
             Reduction("MAX")
         with raises("E102", "axis 2 of a bottom with 2 axes"):
@@ -98,10 +98,10 @@ class TestArgMax:
         np.testing.assert_array_equal(run(ArgMax(top_k=3), TIED)[0].squeeze(), [[3, 1, 2], [4, 3, 2]])
         np.testing.assert_array_equal(run(ArgMax(axis=1, top_k=2), TIED)[0], [[3, 1], [4, 3]])
 
-    def test_one_number_an_item(self):
+    def test_one_number_per_item(self):
         np.testing.assert_array_equal(run(ArgMax(), values(3).numpy())[0], np.zeros((3, 1, 1)))
 
-    def test_places_beyond_half_precision(self):
+    def test_positions_beyond_half_precision(self):
         x = torch.zeros(1, 3001, dtype=torch.bfloat16)
         x[0, 2999] = 1
         assert module_of(ArgMax(), ((1, 3001),))(x).item() == 2999
@@ -126,7 +126,7 @@ class TestArgMax:
         assert v1_name("ArgMax") == "ARGMAX"
         assert ArgMax(top_k=2).cost(((2, 3),), ((2, 1, 2),)) == Cost(0, 12)
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E103", "`top_k` is 0: it must be at least 1"):
             layer_from("ArgMax", top_k=0)
         with raises("E102", "axis 2 of a bottom with 2 axes"):

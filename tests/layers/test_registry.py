@@ -54,7 +54,7 @@ def test_an_ambiguous_type_lists_the_candidates(meanings, given, message, named)
     assert all(f"`--dialect {dialect}`" in found.help for dialect in named)
 
 
-def test_a_class_without_a_predicate_is_what_no_other_meaning_fits(meanings):
+def test_a_class_without_a_predicate_is_the_fallback(meanings):
     @register("Upsample")
     @dataclass(frozen=True)
     class Plain(Layer):

@@ -70,7 +70,7 @@ class TestReshape:
         assert v1_name("Reshape") is None
         assert Reshape((6,)).cost(((2, 3),), ((6,),)) == Cost()
 
-    def test_faults_of_the_parameters(self):
+    def test_invalid_parameters(self):
         with raises("E101", r"`shape` \[-1,2,-1\] has more than one -1"):
             layer_from("Reshape", shape={"dim": [-1, 2, -1]})
         with raises("E103", r"`shape` \[0,-2\] has an extent below -1"):
@@ -89,7 +89,7 @@ class TestReshape:
             (Reshape((4, 5)), "24 elements cannot become 20"),
         ],
     )
-    def test_faults_of_the_bottom(self, layer, text):
+    def test_invalid_bottoms(self, layer, text):
         with raises("E102", text):
             layer.infer(((4, 6),), 1)
         with raises("E102", text):
@@ -134,7 +134,7 @@ class TestFlatten:
         assert Flatten().cost(((2, 3, 4),), ((2, 12),)) == Cost()
         assert type(module_of(Flatten(), ((2, 3),))) is torch.nn.Flatten
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E102", "axis 2 of a bottom with 2 axes"):
             Flatten(2).infer(((2, 3),), 1)
         with raises("E102", "axis 5 of a bottom with 2 axes"):
@@ -162,7 +162,7 @@ class TestTile:
         resizes(Tile(2), (values(2, 3),), (values(4, 5, 6),))
         traces(Tile(3), values(2, 3, 4))
 
-    def test_faults(self):
+    def test_errors(self):
         with raises("E101", "`tiles` is missing"):
             layer_from("Tile")
         with raises("E103", "`tiles` is 0: it must be positive"):

@@ -96,7 +96,7 @@ def test_unknown_extents():
     assert Scale().infer(((2, 3, UNKNOWN), (3, 5)), 1)[0][:2] == (2, 3)
 
 
-def test_what_does_not_fit():
+def test_mismatches():
     for name, cls in (("Scale", Scale), ("Bias", Bias)):
         with raises("E103", "`num_axes` is -2"):
             layer_from(name, num_axes=-2)

@@ -76,7 +76,7 @@ def test_file_names_cost_and_unknown_extents():
         ),
     ],
 )
-def test_what_does_not_fit(text, layer, bottom):
+def test_mismatches(text, layer, bottom):
     with raises("E102", text):
         layer.infer((bottom,), 1)
 

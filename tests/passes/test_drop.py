@@ -27,7 +27,7 @@ def graph(folder, text):
     return data_to_inputs(graph_of(read_net(write(folder, text)), State("TEST")))
 
 
-def test_dropout_and_split_go_but_for_an_output_of_their_own_name(tmp_path):
+def test_dropout_and_split_are_removed_unless_they_name_an_output(tmp_path):
     found = drop_identities(graph(tmp_path, NET))
     assert [node.name for node in found.nodes] == ["sum", "named"]
     assert found.nodes[0].bottoms == ("data", "data")
@@ -40,13 +40,13 @@ def test_an_in_place_dropout_at_the_end_is_removed(tmp_path):
     assert [found.values[name].blob for name in found.outputs] == ["label", "sum"]
 
 
-def test_losses_go_with_the_inputs_that_only_they_read(tmp_path):
+def test_losses_are_removed_with_inputs_that_only_they_read(tmp_path):
     found = drop_losses(graph(tmp_path, NET + LOSSES))
     assert found.inputs == ("data",)
     assert found.outputs == ("scores",)
 
 
-def test_a_net_without_losses_stays_itself(tmp_path):
+def test_a_net_without_losses_is_unchanged(tmp_path):
     whole = graph(tmp_path, NET)
     assert drop_losses(whole) is whole
 
@@ -60,7 +60,7 @@ def test_a_net_without_losses_stays_itself(tmp_path):
         ("dropout_ratio: 0 sample_weights_test: true", False),
     ],
 )
-def test_a_dropout_that_does_something_in_test_stays(tmp_path, parameters, stays):
+def test_a_dropout_with_an_effect_in_test_is_kept(tmp_path, parameters, stays):
     text = NET.rsplit("layer", 2)[0]
     text += f'layer {{ name: "some" type: "Dropout" bottom: "sum" top: "sum" dropout_param {{ {parameters} }} }}'
     found = drop_identities(graph(tmp_path, text))

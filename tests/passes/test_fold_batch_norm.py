@@ -23,7 +23,7 @@ def same(model, folded):
         assert close(one, other)
 
 
-def test_what_can_be_folded_is(tmp_path):
+def test_foldable_layers_are_folded(tmp_path):
     model = trained(write(tmp_path, MIXED))
     folded = fold_batch_norm(model)
     same(model, folded)
@@ -52,7 +52,7 @@ def test_each_layer_that_takes_factors(tmp_path, layer):
     same(model, folded)
 
 
-def test_what_others_read_or_share_stays(tmp_path):
+def test_layers_that_others_read_or_share_are_kept(tmp_path):
     read_twice = CONV.format("a", "data", "num_output: 4 kernel_size: 1", "") + BN.format("a", "b")
     read_twice += 'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }\n'
     model = trained(write(tmp_path, HEAD + read_twice))
@@ -68,13 +68,13 @@ def test_what_others_read_or_share_stays(tmp_path):
     same(model, folded)
 
 
-def test_a_batch_norm_by_the_batch_stays(tmp_path):
+def test_a_batch_norm_with_batch_statistics_is_kept(tmp_path):
     text = HEAD + CONV.format("a", "data", "num_output: 4 kernel_size: 1", "")
     text += 'layer { name: "bn" type: "BatchNorm" bottom: "a" top: "a" batch_norm_param { use_global_stats: false } }'
     assert types(fold_batch_norm(trained(write(tmp_path, text)))) == ["Convolution", "BatchNorm"]
 
 
-def test_statistics_that_were_never_gathered_fold_as_they_compute(tmp_path):
+def test_statistics_that_were_never_accumulated_fold_as_they_compute(tmp_path):
     text = HEAD + CONV.format("a", "data", "num_output: 4 kernel_size: 1", "") + BN.format("a", "a")
     model = trained(write(tmp_path, text))
     model.arrays(model.by_key["bn_a"])[2][:] = 0

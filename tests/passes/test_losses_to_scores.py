@@ -46,7 +46,7 @@ def test_labels_are_removed_and_the_results_are_probabilities():
     np.testing.assert_allclose(found["chance"], powers / powers.sum(2, keepdims=True), rtol=1e-5)
 
 
-def test_a_net_without_such_a_loss_stays():
+def test_a_net_without_such_a_loss_is_unchanged():
     net = read_net(Source("net", TRAINING[: TRAINING.index('layer { name: "one"')]))
     before = graph_of(net, State("TEST"))
     after = losses_to_scores(before)

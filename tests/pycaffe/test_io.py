@@ -88,7 +88,7 @@ def test_resizing_a_ramp_yields_a_ramp(channels):
         np.testing.assert_allclose(sized[..., k][inner], ((1 + k) * y - x)[inner], atol=1e-4)
 
 
-def test_nearest_neighbours_and_unknown_orders():
+def test_nearest_neighbors_and_unknown_orders():
     image = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
     np.testing.assert_array_equal(caffe.io.resize_image(image, (4, 6), 0), image.repeat(2, 0).repeat(2, 1))
     with pytest.raises(NetcError, match="order 2"):

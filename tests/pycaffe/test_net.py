@@ -23,7 +23,7 @@ def test_names_and_properties_of_a_net(load):
     assert net._blob_loss_weights == [0, 0, 0, 0, 2, 0]
 
 
-def test_programs_that_walk_a_net_by_numbers(load):
+def test_programs_that_access_a_net_by_index(load):
     net = load(MLP)
     assert (net._inputs, net._outputs) == ([0, 1], [5, 4])
     assert [net._bottom_ids(layer) for layer in (0, 3, 5)] == [[], [2], [3, 1]]
@@ -72,7 +72,7 @@ def test_every_error_of_the_file_is_reported(load):
     assert sorted(d.code for d in caught.value.diagnostics) == ["E010", "E103"]
 
 
-def test_a_net_takes_another_size(load):
+def test_a_net_accepts_another_size(load):
     net = fill(load(CONV))
     net.forward()
     net.blobs["data"].reshape(1, 3, 12, 10)
@@ -92,7 +92,7 @@ def test_a_forward_pass_reshapes_by_itself(load):
     assert fill(net).forward()["pool"].shape == (3, 5, 3, 2)
 
 
-def test_a_size_that_a_layer_does_not_take_is_an_error_that_names_it(load):
+def test_a_size_that_a_layer_rejects_is_an_error_with_its_name(load):
     net = load(MLP)
     net.blobs["data"].reshape(4, 7)
     found = error(net.reshape)
@@ -158,7 +158,7 @@ def test_a_net_on_a_gpu_reads_and_writes_the_same_arrays(load):
     assert (net.forward(end="ip2")["ip2"] == np.arange(5)).all()
 
 
-def test_what_programs_call_first():
+def test_common_calls():
     caffe.init_log()
     assert (caffe.TRAIN, caffe.TEST) == (0, 1)
     assert {"Convolution", "LSTM", "Python"} <= set(caffe.layer_type_list())

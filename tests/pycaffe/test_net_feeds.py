@@ -48,7 +48,7 @@ def test_new_arrays_start_from_their_beginning(load):
         (images(2)[:, :2], np.zeros(2), r"expected data of shape \[n,3,4,5\], got \[2,2,4,5\]"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(load, data, labels, message):
+def test_arrays_that_do_not_fit_are_rejected(load, data, labels, message):
     with pytest.raises(NetcError, match=message):
         load(MEMORY).set_input_arrays(data, labels)
 
@@ -72,7 +72,7 @@ def test_dummy_data_fills_constants_once_and_the_rest_in_each_pass(load):
     assert (net.blobs["b"].data != first).all()
 
 
-def test_what_is_written_into_a_constant_of_dummy_data_stays(load):
+def test_values_written_into_a_dummy_data_constant_are_kept(load):
     net = load(DUMMY)
     net.blobs["a"].data[...] = 3
     net.forward()

@@ -31,7 +31,7 @@ def test_a_net_is_written_layer_by_layer():
     ]
 
 
-def test_parameters_go_where_they_belong():
+def test_parameters_are_written_to_the_right_message():
     layers = {layer.name: layer for layer in lenet().to_proto().layer}
     assert list(layers["conv1"].convolution_param.kernel_size) == [5]
     assert layers["conv1"].convolution_param.weight_filler.type == "xavier"
@@ -41,7 +41,7 @@ def test_parameters_go_where_they_belong():
     assert [list(shape.dim) for shape in layers["data"].dummy_data_param.shape] == [[4, 1, 12, 10], [4]]
 
 
-def test_what_it_prints_is_a_net_that_runs(tmp_path):
+def test_the_printed_net_runs(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text(str(lenet().to_proto()))
     net = caffe.Net(str(path), caffe.TRAIN)
@@ -86,7 +86,7 @@ def test_fields_of_the_layer_itself():
         ),
     ],
 )
-def test_a_misspelt_parameter_is_an_error(make, message, help):
+def test_a_misspelled_parameter_is_an_error(make, message, help):
     with pytest.raises(NetcError) as caught:
         to_proto(make())
     assert caught.value.diagnostics[0].message == message

@@ -31,7 +31,7 @@ def test_an_input_that_is_missing_unknown_or_misshapen_is_an_error(load):
     assert "no blob `ip9`" in error(net.forward, blobs=["ip9"]).message
 
 
-def test_weights_that_are_assigned_count_in_the_next_pass(load):
+def test_assigned_weights_are_used_in_the_next_pass(load):
     net = fill(load(MLP))
     net.params["ip2"][0].data[...] = 0
     net.params["ip2"][1].data[...] = [0, 1, 2, 3, 4]
@@ -174,7 +174,7 @@ def test_accuracy_and_losses_without_weight_add_no_gradient(load):
     np.testing.assert_array_equal(crowded.blobs["ip2"].diff, plain.blobs["ip2"].diff)
 
 
-def test_two_losses_without_names_count_both(load):
+def test_two_losses_without_names_both_contribute(load):
     net = load(
         """
         layer { name: "a" type: "Input" top: "a" input_param { shape { dim: 2 dim: 3 } } }

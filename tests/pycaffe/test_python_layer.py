@@ -143,7 +143,7 @@ def test_the_layer_object_is_the_users(load):
     assert (layer.type, layer.param_str, layer.phase, layer.setups) == ("Python", "0.5", caffe.TEST, 1)
 
 
-def test_it_takes_another_size(load):
+def test_it_accepts_another_size(load):
     net = load(SCALED)
     net.blobs["x"].reshape(5, 3)
     net.blobs["x"].data[...] = 2
@@ -212,7 +212,7 @@ def test_a_method_that_is_missing_is_named(load):
         net.forward()
 
 
-def test_the_test_net_of_a_solver_runs_an_object_of_its_own_on_the_train_nets_weights(load, tmp_path):
+def test_the_test_net_of_a_solver_runs_its_own_object_on_the_train_nets_weights(load, tmp_path):
     net = (
         SCALED
         + """

@@ -58,7 +58,7 @@ def test_a_step_changes_the_weights_by_their_diff(solver):
     np.testing.assert_allclose(update, 0.1 * gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_what_is_written_between_steps_counts(solver):
+def test_values_written_between_steps_are_used(solver):
     made = feed(solver())
     made.step(1)
     for blob in made.net.params["ip"]:
@@ -69,7 +69,7 @@ def test_what_is_written_between_steps_counts(solver):
     np.testing.assert_allclose(made.net.params["ip"][1].data, [0.3, 0.3], rtol=1e-6)
 
 
-def test_training_brings_the_loss_down(solver):
+def test_training_reduces_the_loss(solver):
     made = feed(solver())
     made.step(1)
     first = float(made.net.blobs["loss"].data)
@@ -95,7 +95,7 @@ def test_tests_are_run_when_they_are_due(solver):
     assert runs == [3, 3]
 
 
-def test_callbacks_stand_around_the_passes(solver):
+def test_callbacks_run_before_and_after_the_passes(solver):
     made = feed(solver())
     seen = []
     made.add_callback(
@@ -223,7 +223,7 @@ def test_a_solver_logs_as_caffe_does(solver, capsys):
     assert sum(line.startswith("    [Backward] All net params (data, diff): L1 norm") for line in lines) == 2
 
 
-def test_what_is_logged_can_be_chosen(solver, capsys):
+def test_the_log_level_can_be_set(solver, capsys):
     try:
         caffe.init_log(1)
         feed(solver(more="display: 1")).step(2)

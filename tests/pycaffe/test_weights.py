@@ -10,7 +10,7 @@ def weights(net):
 
 
 @pytest.mark.parametrize("ending", ["caffemodel", "h5"])
-def test_weights_go_to_a_file_and_come_back(load, ending):
+def test_weights_are_written_and_read_back(load, ending):
     net, other = load(MLP), load(MLP)
     (net.save if ending == "caffemodel" else net.save_hdf5)(f"weights.{ending}")
     assert any((a != b).any() for a, b in zip(weights(net), weights(other)))
@@ -44,7 +44,7 @@ def test_gradients_are_saved_on_request(load):
     np.testing.assert_array_equal(read("w.h5").by_name["ip2"].blobs[0].diff, net.params["ip2"][0].diff)
 
 
-def test_layers_that_only_one_side_has_are_passed_over(load):
+def test_layers_in_only_one_net_are_skipped(load):
     net, other = load(MLP), load(MLP.replace('name: "ip2"', 'name: "fresh"'))
     net.save("w.caffemodel")
     kept = other.params["fresh"][0].data.copy()

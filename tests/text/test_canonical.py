@@ -140,7 +140,7 @@ PIECES = [*TOKENS, "a: 1", "m {", "}", "# c\n", "b: [1, 2]", "\n\n"]
 @example("m { # h\n # i\n }")
 @example("a: 'x' # c\n 'y' # d\n")
 @example("m: [{ # h\n }, { # i\n a: 1 # j\n }] # k")
-def test_content_comments_and_layout_stand(text):
+def test_content_comments_and_layout_are_kept(text):
     try:
         tree = parse(Source("net", text))
     except NetcError:

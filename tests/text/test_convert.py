@@ -70,7 +70,7 @@ def test_two_fields_in_any_spelling_as_protobuf_reads_them(data):
 
 
 @given(messages)
-def test_what_protobuf_prints_is_read_as_it_was(message):
+def test_text_printed_by_protobuf_is_read_back(message):
     kind = message.DESCRIPTOR.full_name
     assert ours(text_format.MessageToString(message), kind) == message
     assert (
@@ -105,7 +105,7 @@ def test_what_protobuf_prints_is_read_as_it_was(message):
         ('name: "\ud800"', "E004 1:7 the string of `name` holds a lone surrogate, not an escape sequence"),
     ],
 )
-def test_findings_with_their_places(text, found):
+def test_diagnostics_with_their_spans(text, found):
     assert findings(text) == [found]
 
 
@@ -181,7 +181,7 @@ def test_floats_beyond_float32_are_infinite():
     assert list(blob.double_data) == [1e39]
 
 
-def test_what_the_cplusplus_reader_does_otherwise_than_the_python_one():
+def test_differences_between_the_cplusplus_and_python_parsers():
     assert as_dict(convert("input_dim: - 3")[0]) == {"input_dim": (-3,)}
     assert as_dict(convert(r'name: "\?"')[0]) == {"name": "?"}
     for text in ("input_dim: +3", "input_dim: 1_000", "input_dim: 0b1"):

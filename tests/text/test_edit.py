@@ -74,7 +74,7 @@ def test_remove_the_only_and_the_first_field():
     assert edited("a: 1\n", lambda r: r.fields.clear()) == "\n"
 
 
-def test_new_fields_take_the_indentation_of_their_place():
+def test_new_fields_use_the_indentation_of_their_position():
     def edit(root):
         inner = layer(root)
         inner.append("include", Message([Field("phase", [Scalar("TRAIN")])]))
@@ -163,7 +163,7 @@ def test_lists():
     assert edited("a: 1", lambda root: root.fields[0].values.append(Scalar("2"))) == "a: [1, 2]"
 
 
-def test_a_value_may_change_its_kind():
+def test_a_value_may_change_its_type():
     def message(root):
         root.fields[0].values = [Message([Field("x", [Scalar("1")])])]
 
@@ -174,7 +174,7 @@ def test_a_value_may_change_its_kind():
     assert edited("a { b: 2 } # c\n", scalar) == "a: 1 # c\n"
 
 
-def test_pieces_that_would_run_together_are_kept_apart():
+def test_tokens_that_would_merge_are_separated():
     assert edited("a:'x'b:'y'", lambda root: setattr(root.fields[0].value, "raw", "1")) == "a:1 b:'y'"
     assert edited("m{a:1 # c\n}", lambda root: root.messages("m")[0].fields.append(Field("b", [Scalar("2")])))
 

@@ -106,7 +106,7 @@ def test_grammar(text, fields):
         ),
     ],
 )
-def test_faults_with_their_places(text, found):
+def test_errors_with_their_spans(text, found):
     assert faults(text) == found
 
 
@@ -217,7 +217,7 @@ class TestReadSource:
             ("a\0", "null"),
         ],
     )
-    def test_what_cannot_be_read(self, tmp_path, name, message):
+    def test_unreadable_files(self, tmp_path, name, message):
         (tmp_path / "bin").write_bytes(b"\x0a\x00\x12")
         (tmp_path / "wide").write_text("name: 'x'", encoding="utf-16")
         with pytest.raises(NetcError, match=message) as raised:

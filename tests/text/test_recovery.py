@@ -78,7 +78,7 @@ def test_each_layer_without_an_end_is_reported():
     assert [(d.code, d.line) for d in netc.check(Source("net", text))] == [("E003", 2), ("E003", 12)]
 
 
-def test_an_unclosed_message_ends_before_what_is_moved_out():
+def test_an_unclosed_message_ends_before_dedented_fields():
     text = (LAYER % ("a", "a")).removesuffix("}\n") + LAYER % ("b", "b")
     tree, _ = parse_with_errors(Source("net", text))
     first, second = tree.root.messages("layer")
@@ -91,7 +91,7 @@ def test_messages_that_nest_too_deep_are_not_in_the_tree():
     assert layers(text) == ["b"]
 
 
-def test_what_raises_and_what_does_not():
+def test_which_calls_raise():
     source = Source("net", NET.replace("layer {", "layer", 2))
     errors = parse_with_errors(source)[1]
     with pytest.raises(NetcError) as raised:

@@ -38,7 +38,7 @@ class TestMarked:
         _, report = read_net(Source("net", NET % spelling + "name = 3\n}"))
         assert [(d.code, d.line) for d in report.diagnostics] == [("E033", 2), ("E002", 3), ("E003", 4)]
 
-    def test_in_a_comment_it_is_none(self, spelling):
+    def test_a_placeholder_in_a_comment_is_ignored(self, spelling):
         text = NET % 3 + f"# {spelling}\n"
         assert not is_template(Source("net", text))
         assert filled(text, n="1") == (text, ["`net` has no placeholder `n`"])
