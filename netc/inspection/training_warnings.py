@@ -19,7 +19,7 @@ def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnosti
     lone = [
         node
         for node in graph.nodes
-        if node.layer.batch_statistics and node.tops and not node.origin.said("scale_bias")
+        if node.layer.batch_statistics and node.tops and not node.origin.get("scale_bias")
         if graph.values[node.tops[0]].blob not in lost and not _has_scale_after(graph, node.tops[0])
     ]
     if lone:
@@ -49,7 +49,7 @@ def _has_scale_after(graph: Graph, value: str) -> bool:
 def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """Yield W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
     for node in graph.nodes:
-        weights = node.origin.said("loss_weight", ())
+        weights = node.origin.get("loss_weight", ())
         if node.layer.is_loss and weights and not any(weights):
             yield Diagnostic(
                 "W104",

@@ -30,9 +30,9 @@ class Augmentation:
     @classmethod
     def read(cls, fields: Fields) -> Self:
         """The values of a message. Raises NetcError E103 for invalid values."""
-        made = cls(**{f.name: _value(f, fields) for f in dataclasses.fields(cls)})
-        made.check()
-        return made
+        result = cls(**{f.name: _value(f, fields) for f in dataclasses.fields(cls)})
+        result.check()
+        return result
 
     def to_caffe(self) -> dict[str, Any]:
         """The message as plain values, without defaults."""

@@ -33,13 +33,13 @@ class Step:
 def steps(graph: Graph, nodes: Sequence[Node] | None = None, kept: Iterable[str] = ()) -> Iterator[Step]:
     """The nodes (default: all of the graph) in order, as steps; values in `kept` are not fused away."""
     chosen = graph.nodes if nodes is None else nodes
-    keys, wanted = {node.key for node in chosen}, frozenset(kept)
+    keys, needed = {node.key for node in chosen}, frozenset(kept)
     absorbed: set[str] = set()
     for node in chosen:
         if node.key in absorbed:
             continue
         reader = _absorbed(graph, node)
-        if reader is None or reader.key not in keys or not wanted.isdisjoint(node.tops):
+        if reader is None or reader.key not in keys or not needed.isdisjoint(node.tops):
             yield Step(node)
             continue
         absorbed.add(reader.key)

@@ -80,7 +80,7 @@ class _Analysis:
         self.bottoms: dict[str, list[bool]] = {}
         self.weights: dict[str, tuple[bool, ...]] = {}
         self.under_loss: set[str] = set()
-        self.wanted: set[str] = set()
+        self.needed: set[str] = set()
         """Values that get a gradient from a reader or from the loss itself."""
 
     def forward(self, node: Node) -> None:
@@ -96,13 +96,13 @@ class _Analysis:
     def backward(self, node: Node) -> None:
         """From the last layer: exclude values that no loss depends on, or that `propagate_down` disables."""
         counts = any(top in self.starts or top in self.under_loss for top in node.tops)
-        cut = not any(top in self.starts or top in self.wanted or not self.graph.readers[top] for top in node.tops)
+        cut = not any(top in self.starts or top in self.needed or not self.graph.readers[top] for top in node.tops)
         if not counts or cut:
             self.layers[node.key] = False
             self.bottoms[node.key] = [False] * len(node.bottoms)
         if counts:
             self.under_loss.update(node.bottoms)
-        self.wanted.update(name for name, need in zip(node.bottoms, self.bottoms[node.key]) if need)
+        self.needed.update(name for name, need in zip(node.bottoms, self.bottoms[node.key]) if need)
 
     def force(self, node: Node) -> None:
         """`force_backward`: everything except bottoms that never get a gradient."""

@@ -231,7 +231,7 @@ def _shaped(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
     return array if array.shape == shape else array.reshape(shape)
 
 
-def module_key(name: str, taken: Iterable[str]) -> str:
+def module_key(name: str, used: Iterable[str]) -> str:
     """Return a name for the torch submodule of layer `name`: the name itself if torch accepts it.
 
     Slashes are kept. Dots, and names that torch or Python reserve, are escaped injectively; a number is
@@ -244,9 +244,9 @@ def module_key(name: str, taken: Iterable[str]) -> str:
     """
     escaped = name.replace("%", "%25").replace(".", "%2E")
     key = f"%{escaped}" if escaped in _RESERVED or escaped.startswith("__") or not escaped else escaped
-    taken = taken if isinstance(taken, (set, frozenset)) else set(taken)  # a copy for each layer would be quadratic
+    used = used if isinstance(used, (set, frozenset)) else set(used)  # a copy for each layer would be quadratic
     first, number = key, 0
-    while key in taken:
+    while key in used:
         number += 1
         key = f"{first}%{number}"
     return key

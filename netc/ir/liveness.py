@@ -107,15 +107,15 @@ class Liveness:
         for index, node in enumerate(self.graph.nodes):
             yield self._fresh(node.tops), [name for name in self._last.get(index, []) if name not in kept]
         with_gradient = {self.memory[name] for name in self.gradients}
-        begun: set[str] = set()
+        started: set[str] = set()
         for node in reversed(self.graph.nodes):
             if self.gradients.isdisjoint(node.tops):
                 continue
             touched = dict.fromkeys(self.memory[name] for name in (*node.tops, *node.bottoms))
-            new = [name for name in touched if name in with_gradient and name not in begun]
-            begun.update(new)
+            new = [name for name in touched if name in with_gradient and name not in started]
+            started.update(new)
             own = self._fresh(node.tops)
-            done = [name for name in own if name in begun]  # the gradient, and its value
+            done = [name for name in own if name in started]  # the gradient, and its value
             yield new, [*done, *(name for name in own if name in kept)]
 
     def _kept(self) -> set[str]:

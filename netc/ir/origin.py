@@ -58,7 +58,7 @@ class Origin:
         """The complete contents of the entry, in the vocabulary of its dialect."""
         return MappingProxyType({})
 
-    def said(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: Any = None) -> Any:
         """The value of a parameter in the file, `default` if it is not set."""
         return default
 

@@ -85,9 +85,9 @@ class Transform:
         for name, kind in AUGMENTATIONS.items():
             given[name] = kind.read(values.message(name)) if name in values else None
         given["mean_value"] = tuple(given["mean_value"])
-        made = Transform(**given, stretch=RandomStretch.read(values))
-        made._check()
-        return made
+        result = Transform(**given, stretch=RandomStretch.read(values))
+        result._check()
+        return result
 
     def to_caffe(self) -> dict[str, Any]:
         """The TransformationParameter as plain values, without defaults."""

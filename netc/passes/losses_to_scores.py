@@ -32,8 +32,8 @@ def losses_to_scores(graph: Graph) -> Graph:
         use = (node.bottoms[0], node.layer.axis)
         if use not in done or node.tops[1:]:
             done.add(use)
-            nodes.append(made := _softmax(node, names, keys))
-            values.setdefault(made.tops[0], Value(made.tops[0], made.tops[0], graph.shape(use[0])))
+            nodes.append(softmax := _softmax(node, names, keys))
+            values.setdefault(softmax.tops[0], Value(softmax.tops[0], softmax.tops[0], graph.shape(use[0])))
     read = {name for node in nodes for name in node.bottoms}
     inputs = tuple(name for name in graph.inputs if name in read)
     kept = {name: value for name, value in values.items() if name in inputs or name not in graph.inputs}

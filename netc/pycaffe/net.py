@@ -104,10 +104,10 @@ class Net(NetNames):
         inputs of another shape.
         """
         first, last = self._span(start, end)
-        wanted = [*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())]
+        names = [*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())]
         self._fill(inputs, self.inputs, "inputs", lambda blob: blob.data)
         self.run_forward(first, last)
-        return {name: self._blob(name).data for name in wanted}
+        return {name: self._blob(name).data for name in names}
 
     def backward(
         self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **tops: Any
@@ -119,10 +119,10 @@ class Net(NetNames):
         that has not run forward.
         """
         last, first = self._span(end, start)
-        wanted = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
+        names = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
         self._fill(tops, self.outputs, "outputs", lambda blob: blob.diff)
         self.run_backward(first, last)
-        return {name: self._blob(name).diff for name in wanted}
+        return {name: self._blob(name).diff for name in names}
 
     def run_forward(self, start: int = 0, end: int | None = None) -> float:
         """Run the layers of these indices (default: all); returns the loss. Raises NetcError as the layers do."""
@@ -195,9 +195,9 @@ class Net(NetNames):
         """Call `callback(index)` after each layer has run backward."""
         self._executor.after["backward"].append(callback)
 
-    def debug_lines(self, listener: Listener, wanted: Callable[[], bool]) -> DebugInfoLogger:
-        """Send the lines of `debug_info` of each pass to `listener` while `wanted` returns True."""
-        return DebugInfoLogger(self._executor, listener, wanted)
+    def debug_lines(self, listener: Listener, enabled: Callable[[], bool]) -> DebugInfoLogger:
+        """Send the lines of `debug_info` of each pass to `listener` while `enabled` returns True."""
+        return DebugInfoLogger(self._executor, listener, enabled)
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Set data (n, c, h, w) and n labels of the net's first layer, a MemoryData. Raises NetcError E305."""

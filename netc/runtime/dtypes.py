@@ -58,13 +58,13 @@ def fed_tensor(
     return torch.as_tensor(given, dtype=torch_dtype(dtype, reals), device=device)
 
 
-def _exact(name: str, array: NDArray[Any], wanted: torch.dtype) -> Tensor:
+def _exact(name: str, array: NDArray[Any], target_dtype: torch.dtype) -> Tensor:
     """Convert the array to an integer dtype. Raises NetcError E302 for values that the dtype does not represent."""
-    target = np.dtype(str(wanted).removeprefix("torch."))
+    target = np.dtype(str(target_dtype).removeprefix("torch."))
     with np.errstate(invalid="ignore"):
-        made = array.astype(target)
-    same = made == array
+        converted = array.astype(target)
+    same = converted == array
     if not np.all(same):
         found = np.asarray(array)[~same].flat[0]
         raise NetcError(f"input `{name}` holds {found}, which is not a value of type `{target}`", code="E302")
-    return torch.from_numpy(np.ascontiguousarray(made).reshape(array.shape))
+    return torch.from_numpy(np.ascontiguousarray(converted).reshape(array.shape))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from netc.runtime.blobs import write_array
 from netc.runtime.lower import Net, new_module
-from netc.runtime.straight_line import Straight, straight
+from netc.runtime.straight_line import Program, compile_program
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph
@@ -56,9 +56,9 @@ class Compiled:
     `.data` or NumPy, which bypass torch's version counters.
     """
 
-    def __init__(self, plain: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:
+    def __init__(self, plain: Program, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:
         self.plain, self.feeds, self.fetches, self.constants = plain, feeds, fetches, constants
-        self._compiled: Straight = plain
+        self._compiled: Program = plain
         self._compiled_weights: list[tuple[Tensor, int, int]] = []
 
     def __call__(self, net: Net, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -70,7 +70,7 @@ class Compiled:
 
         if self._compiled is self.plain or not self._weights_unchanged(net):
             # New code, because torch caches compiled code per function, and weights are constants in it.
-            self._compiled = torch.compile(straight(net.graph, self.feeds, self.fetches))
+            self._compiled = torch.compile(compile_program(net.graph, self.feeds, self.fetches))
             self._compiled_weights = [(held, held.data_ptr(), held._version) for held in _held(net)]
         with torch.no_grad(), config.patch(freezing=self.constants):
             return self._compiled(net, *tensors)

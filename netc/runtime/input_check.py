@@ -25,17 +25,17 @@ def check_fit(graph: Graph, given: Given, fetches: Sequence[str], weights: bool 
     With `weights`, also for bottoms that require weights of another shape. Shapes known only at run time are skipped.
     """
     shapes: dict[str, Shape | None] = dict(given)
-    for node in _on_the_way(graph, given, fetches):
+    for node in _path(graph, given, fetches):
         bottoms = tuple(shape for shape in map(shapes.get, node.bottoms) if shape is not None)
         if len(bottoms) == len(node.bottoms):
             shapes.update(zip(node.tops, _tops(graph, node, bottoms, weights)))
 
 
-def _on_the_way(graph: Graph, given: Given, fetches: Sequence[str]) -> list[Node]:
-    wanted, nodes = set(fetches) - set(given), []
+def _path(graph: Graph, given: Given, fetches: Sequence[str]) -> list[Node]:
+    required, nodes = set(fetches) - set(given), []
     for node in reversed(graph.nodes):
-        if not wanted.isdisjoint(node.tops):
-            wanted.update(name for name in node.bottoms if name not in given)
+        if not required.isdisjoint(node.tops):
+            required.update(name for name in node.bottoms if name not in given)
             nodes.append(node)
     return nodes[::-1]
 

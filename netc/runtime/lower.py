@@ -18,7 +18,7 @@ from netc.runtime.dtypes import fed_tensor
 from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
 from netc.runtime.modules import LayerModule, module_for, register_constant
-from netc.runtime.straight_line import Straight, straight
+from netc.runtime.straight_line import Program, compile_program
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,7 @@ class Net(nn.Module):
         self._original_modules = dict(self._modules)
         self._valid_shapes: set[tuple[object, ...]] = set()
         """Names and shapes for which the layers were checked."""
-        self._programs: dict[tuple[tuple[str, ...], tuple[str, ...]], Straight] = {}
+        self._programs: dict[tuple[tuple[str, ...], tuple[str, ...]], Program] = {}
         self._main = self.program(graph.inputs, graph.outputs)
         self._output_blobs = tuple(graph.values[name].blob for name in graph.outputs)
 
@@ -108,17 +108,17 @@ class Net(nn.Module):
         """The module of a node."""
         return cast("nn.Module", self._modules[key])
 
-    def program(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
+    def program(self, feeds: Sequence[str], fetches: Sequence[str]) -> Program:
         """A cached function `(net, *tensors of feeds) -> tensors of fetches`, over names of values.
 
         Raises NetcError E302 for a required input that is not among `feeds`.
         """
         key = (tuple(feeds), tuple(fetches))
         if key not in self._programs:
-            self._programs[key] = straight(self.graph, *key)
+            self._programs[key] = compile_program(self.graph, *key)
         return self._programs[key]
 
-    def replace_program(self, feeds: Sequence[str], fetches: Sequence[str], program: Straight) -> None:
+    def replace_program(self, feeds: Sequence[str], fetches: Sequence[str], program: Program) -> None:
         """Run `program`, whose results must be the same, for these feeds and fetches."""
         self._programs[tuple(feeds), tuple(fetches)] = program
         self._main = self.program(self.graph.inputs, self.graph.outputs)
@@ -129,7 +129,7 @@ class Net(nn.Module):
         return [error for error in found if error]
 
     def _run_program(
-        self, program: Straight, feeds: tuple[str, ...], fetches: tuple[str, ...], tensors: tuple[Tensor, ...]
+        self, program: Program, feeds: tuple[str, ...], fetches: tuple[str, ...], tensors: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Run a program; new shapes are checked first, unless modules were replaced."""
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]

@@ -106,14 +106,14 @@ class PythonHost:
         weights: Sequence[Tensor],
         tops: Sequence[Tensor],
         diffs: Sequence[Tensor],
-        wanted: Sequence[bool],
+        needed: Sequence[bool],
     ) -> tuple[Tensor, ...]:
-        """Gradients of the bottoms, zero for those not in `wanted`, then of the weights."""
+        """Gradients of the bottoms, zero for those not in `needed`, then of the weights."""
         with self._placed(bottoms, weights):
             for memory, top, diff in zip(self._tops, tops, diffs):
                 memory.write(top.detach())
                 memory.write_diff(diff)
-            self.layer.backward(_blobs(self._tops), list(wanted), _blobs(self._bottoms))
+            self.layer.backward(_blobs(self._tops), list(needed), _blobs(self._bottoms))
         sources = (*bottoms, *weights)
         return tuple(m.diff.to(t.device) for m, t in zip((*self._bottoms, *self._weights), sources))
 
@@ -155,9 +155,9 @@ class _HostFunction(torch.autograd.Function):
     def backward(ctx: Any, *diffs: Tensor) -> tuple[Tensor | None, ...]:
         saved, cut = ctx.saved_tensors, ctx.bottoms
         inputs, tops = saved[: ctx.inputs], saved[ctx.inputs :]
-        wanted = ctx.needs_input_grad[3:]
-        gradients = ctx.host.backward(inputs[:cut], inputs[cut:], tops, diffs, wanted[:cut])
-        return (None, None, None, *(g if want else None for g, want in zip(gradients, wanted)))
+        needed = ctx.needs_input_grad[3:]
+        gradients = ctx.host.backward(inputs[:cut], inputs[cut:], tops, diffs, needed[:cut])
+        return (None, None, None, *(g if want else None for g, want in zip(gradients, needed)))
 
 
 def _memory(shape: Shape) -> Memory:

@@ -21,11 +21,11 @@ from netc.runtime.modules import overwrite
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
 
-Straight = Callable[..., tuple[Tensor, ...]]
+Program = Callable[..., tuple[Tensor, ...]]
 """`(net, *tensors of the feeds) -> tensors of the fetches`."""
 
 
-def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Straight:
+def compile_program(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Program:
     """Return the function that computes `fetches` from `feeds`, both names of values.
 
     Raises NetcError E302 for a required input that is not among `feeds`.
@@ -34,7 +34,7 @@ def straight(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> 
     producers = {top: step.node for step in in_order for top in step.tops}
     variable = {name: f"v{i}" for i, name in enumerate(graph.values)}
     last_use = {name: step for step in in_order for name in step.node.bottoms}
-    lines = [f"def straight(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
+    lines = [f"def program(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
     for step in in_order:
         tops = ", ".join(variable[name] for name in step.tops)
         in_place = step.absorbed is None and _in_place(graph, step.node, producers, fetches)
@@ -74,23 +74,23 @@ def _in_place(graph: Graph, node: Node, producers: dict[str, Node], fetches: tup
 
 def _needed(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> list[Node]:
     """The nodes that `fetches` depend on, up to `feeds`."""
-    fed, wanted, nodes = set(feeds), set(fetches) - set(feeds), []
+    fed, needed, nodes = set(feeds), set(fetches) - set(feeds), []
     for node in reversed(graph.nodes):
-        if not wanted.isdisjoint(node.tops) or (set(fetches) >= set(graph.outputs) and not node.tops):
-            wanted.difference_update(node.tops)
-            wanted.update(name for name in node.bottoms if name not in fed)
+        if not needed.isdisjoint(node.tops) or (set(fetches) >= set(graph.outputs) and not node.tops):
+            needed.difference_update(node.tops)
+            needed.update(name for name in node.bottoms if name not in fed)
             nodes.append(node)
-    if wanted:
-        missing = [f"`{graph.values[name].blob}`" for name in sorted(wanted)]
+    if needed:
+        missing = [f"`{graph.values[name].blob}`" for name in sorted(needed)]
         raise NetcError(f"input {', '.join(missing)} is missing", code="E302")
     return nodes[::-1]
 
 
-def _function(source: str) -> Straight:
+def _function(source: str) -> Program:
     """Compile generated code so that tracebacks and debuggers show it."""
     name = f"<netc straight-line {abs(hash(source)):x}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     namespace: dict[str, Any] = {"overwrite": overwrite}
     exec(compile(source, name, "exec"), namespace)
-    function: Straight = namespace["straight"]
+    function: Program = namespace["program"]
     return function

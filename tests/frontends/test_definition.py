@@ -83,7 +83,7 @@ def test_an_origin_has_the_spans_of_its_layer():
     assert fc.span("num_output").text == "4"
     assert fc.span("param.name").text == '"w"'
     assert fc.span("param.name", 1) is fc.span("bottom", 1) is fc.span("stride") is None
-    assert (fc.said("num_output"), fc.said("stride", 1)) == (4, 1)
+    assert (fc.get("num_output"), fc.get("stride", 1)) == (4, 1)
 
 
 def test_layers_with_an_error_are_omitted_silently():

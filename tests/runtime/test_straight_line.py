@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netc.runtime import straight_line as straight
+from netc.runtime import straight_line
 
 DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 dim: 6 dim: 5 } } }'
 RELU = 'layer { name: "relu" type: "ReLU" bottom: "a" top: "b" relu_param { negative_slope: %g } }'
@@ -47,7 +47,7 @@ def test_overwriting_changes_no_gradient(net_from, monkeypatch, kind, variant, s
     ours = net_from(text, phase="TRAIN").double()
     ours.get_submodule("made").register_forward_hook(lambda module, bottoms, top: seen.append(top))
     found = gradients(ours, x)
-    monkeypatch.setattr(straight, "overwrite", lambda module, bottom: module(bottom))
+    monkeypatch.setattr(straight_line, "overwrite", lambda module, bottom: module(bottom))
     expected = gradients(net_from(text, phase="TRAIN").double(), x)
     assert torch.equal(seen[0].detach(), found[0]), "the ReLU did not compute in place"
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

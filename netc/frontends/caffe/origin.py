@@ -62,7 +62,7 @@ class LayerOrigin(Origin):
         """The fields of the LayerParameter that are set."""
         return self.layer.values
 
-    def said(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a parameter or of a field of the layer if the file sets it, else `default`."""
         for message in self._messages(name):
             if name in message:

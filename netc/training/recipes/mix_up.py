@@ -13,13 +13,13 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.gradients import bottoms_without_gradient
-from netc.runtime.straight_line import Straight
+from netc.runtime.straight_line import Program
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
     from netc.runtime.lower import Net
 
-ProgramFactory = Callable[[Sequence[str], Sequence[str]], Straight]
+ProgramFactory = Callable[[Sequence[str], Sequence[str]], Program]
 
 
 class MixUp:

@@ -16,7 +16,7 @@ from netc.training.recipes.mix_up import MixUp
 from netc.training.solver.netc_options import NetcOptions
 
 if TYPE_CHECKING:
-    from netc.runtime.straight_line import Straight
+    from netc.runtime.straight_line import Program
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Half-precision types by their name in `amp`."""
@@ -94,7 +94,7 @@ class StraightLineExecutor:
             torch.autograd.backward(trainable)
         return [loss.detach() for loss in losses]
 
-    def _run(self, program: Straight) -> tuple[Tensor, ...]:
+    def _run(self, program: Program) -> tuple[Tensor, ...]:
         batch = [top for feed in self.feeds for top in feed.next()]
         if self.options.channels_last:
             batch = [top.contiguous(memory_format=torch.channels_last) if top.dim() == 4 else top for top in batch]
@@ -111,12 +111,12 @@ class StraightLineExecutor:
             losses.append(loss if weight == 1 else loss * weight)
         return losses
 
-    def _compiled(self, feeds: Sequence[str], fetches: Sequence[str]) -> Straight:
+    def _compiled(self, feeds: Sequence[str], fetches: Sequence[str]) -> Program:
         program = self.net.program(feeds, fetches)
-        compiled: Straight = torch.compile(program) if self.options.compile else program
+        compiled: Program = torch.compile(program) if self.options.compile else program
         return compiled
 
-    def _mixed_precision(self, program: Straight) -> Straight:
+    def _mixed_precision(self, program: Program) -> Program:
         if not self.options.amp:
             return program
         parameter = next(self.net.parameters(), None)
