@@ -76,8 +76,8 @@ def test_a_crop_must_fit_the_resized_image():
 @pytest.mark.parametrize(
     ("code", "text", "values"),
     [
-        ("E103", "`height` must be given", {"resize_param": {"width": 3}}),
-        ("E103", "`width` must be given", {"resize_param": {"height": 3}}),
+        ("E103", "`height` is required and must be positive", {"resize_param": {"width": 3}}),
+        ("E103", "`width` is required and must be positive", {"resize_param": {"height": 3}}),
         ("E103", "`prob` must be 1, got 0.5", {"resize_param": {"height": 3, "width": 3, "prob": 0.5}}),
         (
             "E103",
