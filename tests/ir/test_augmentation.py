@@ -103,7 +103,7 @@ def test_a_crop_must_fit_the_resized_image():
         ("E103", "`value` must be from 0 to 255", {"noise_param": {"saltpepper_param": {"value": [256.0]}}}),
         ("E101", "`mean_file` and `expand_param`", {"mean_file": "m", "expand_param": {}}),
         ("E101", "`random_aspect_ratio_param` requires a `crop_size`", {"random_aspect_ratio_param": {}}),
-        ("E101", "`crop_h` needs `crop_w`", {"crop_h": 3}),
+        ("E101", "`crop_h` requires `crop_w`", {"crop_h": 3}),
         ("E101", "`crop_size` and `crop_h`", {"crop_size": 3, "crop_h": 3, "crop_w": 3}),
     ],
 )
