@@ -107,9 +107,9 @@ def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] 
     classes = layer_classes(name)
     if len(classes) == 1 and classes[0] not in _PREDICATES:
         return classes[0]
-    told = None if dialect is None else _BY_TYPE.get(name, {}).get("" if dialect == BVLC else dialect)
-    if told is not None:
-        return told
+    named = None if dialect is None else _BY_TYPE.get(name, {}).get("" if dialect == BVLC else dialect)
+    if named is not None:
+        return named
     holding = [cls for cls in classes if cls in _PREDICATES and _PREDICATES[cls](use)]
     fitting = holding or [cls for cls in classes if cls not in _PREDICATES]
     if len(fitting) > 1:
