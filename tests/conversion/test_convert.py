@@ -12,7 +12,7 @@ from tests.conversion.nets import close, hostile_net, inputs_of, trained, write
 
 
 @pytest.mark.parametrize("to", ["safetensors", "pt"])
-def test_a_state_dict_comes_back_bit_for_bit(mixed, tmp_path, to):
+def test_a_state_dict_is_read_back_bit_for_bit(mixed, tmp_path, to):
     prototxt, weights, _ = mixed
     done = convert(prototxt, weights, to=to, output=tmp_path / "state")
     expected = open_net(prototxt, weights).state_dict()
@@ -87,7 +87,7 @@ def test_hostile_names_through_torch_export(tmp_path):
     assert close(expected, found.detach().numpy())
 
 
-def test_half_precision_is_for_those_that_have_it(mixed, tmp_path):
+def test_half_precision_is_an_error_for_formats_without_it(mixed, tmp_path):
     prototxt, weights, _ = mixed
     done = convert(prototxt, weights, to="safetensors", output=tmp_path / "half", half="bf16")
     from safetensors.torch import load_file
@@ -99,7 +99,7 @@ def test_half_precision_is_for_those_that_have_it(mixed, tmp_path):
         assert caught.value.diagnostics[0].code == "E803"
 
 
-def test_losses_are_left_out_of_what_runs_elsewhere(mixed, tmp_path):
+def test_losses_are_omitted_from_exported_models(mixed, tmp_path):
     prototxt, weights, _ = mixed
     text = prototxt.read_text().replace('top: "data"', 'top: "data"', 1)
     text += 'layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 } } }\n'

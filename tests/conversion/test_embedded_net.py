@@ -75,7 +75,7 @@ def test_data_layers_become_inputs(snapshot, tmp_path):
     assert "Data" not in {node.layer.type for node in open_net(target).graph.nodes}
 
 
-def test_a_softmax_stands_for_the_loss_on_request(snapshot, tmp_path):
+def test_a_softmax_replaces_the_loss_on_request(snapshot, tmp_path):
     done = convert(snapshot, to="py", output=tmp_path / "scores.py", scores=True)
     assert "W804" not in {one.code for one in done.warnings}
     bare = convert(snapshot, to="onnx", output=tmp_path / "bare.onnx")
@@ -122,7 +122,7 @@ def test_a_dialect_that_does_not_exist(mixed, tmp_path):
     assert caught.value.diagnostics[0].code == "E806"
 
 
-def test_weights_alone_give_no_net(tmp_path):
+def test_weights_alone_are_not_a_net(tmp_path):
     path = tmp_path / "bare.caffemodel"
     write_caffemodel(path, Weights((LayerBlobs("fc", "InnerProduct", (BlobArray(np.ones((2, 3), np.float32)),)),)))
     with pytest.raises(NetcError) as caught:

@@ -21,7 +21,7 @@ layer { name: "data" type: "ImageData" top: "data" top: "label" image_data_param
 """
 
 
-def test_preprocessing_is_found_beside_the_net(mixed, tmp_path):
+def test_preprocessing_is_found_next_to_the_net(mixed, tmp_path):
     prototxt, weights, model = mixed
     write(tmp_path, TRAIN, "train_val.prototxt")
     found = find_preprocess(model, prototxt)
@@ -44,7 +44,7 @@ def test_a_mean_image_sets_the_size_before_the_crop(mixed, tmp_path):
     np.testing.assert_array_equal(found.stage.mean, image[:, 5:28, 6:25])
 
 
-def test_a_mean_that_is_missing_matters_only_where_it_was_asked_for(mixed, tmp_path):
+def test_a_missing_mean_is_an_error_only_if_it_was_requested(mixed, tmp_path):
     prototxt, weights, _ = mixed
     train = TRAIN.replace("mean_value: 10 mean_value: 20 mean_value: 30", 'mean_file: "gone.binaryproto"')
     write(tmp_path, train, "train_val.prototxt")
@@ -54,7 +54,7 @@ def test_a_mean_that_is_missing_matters_only_where_it_was_asked_for(mixed, tmp_p
         convert(prototxt, weights, to="onnx", output=tmp_path / "out", input_stage=True)
 
 
-def test_pictures_are_classified_as_by_hand(mixed, tmp_path):
+def test_images_are_classified_as_in_plain_torch(mixed, tmp_path):
     prototxt, weights, model = mixed
     pixels = np.random.default_rng(2).integers(0, 256, (40, 36, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), pixels)

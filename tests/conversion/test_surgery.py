@@ -19,7 +19,7 @@ def test_fully_connected_layers_slide_as_convolutions(mixed):
     assert net_of(made).run(data=larger)["prob"].shape[2] > 1
 
 
-def test_another_number_of_classes_starts_afresh_and_keeps_the_rest(mixed):
+def test_a_layer_with_another_number_of_classes_is_initialized_and_the_rest_kept(mixed):
     _, _, model = mixed
     made = surgery.classes(model, "fc", 9, rename="fc_new", seed=1)
     node = surgery.node_named(made, "fc_new")
@@ -43,7 +43,7 @@ def test_drop_and_rename(mixed):
     assert close(net_of(model).run(feed)["prob"], net_of(renamed).run(feed)["prob"], 0)
 
 
-def test_a_net_is_cut_off_behind_a_blob(mixed):
+def test_a_net_is_truncated_after_a_blob(mixed):
     _, _, model = mixed
     made = surgery.crop(model, "join")
     feed = inputs_of(model, 2)

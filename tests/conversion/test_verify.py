@@ -36,7 +36,7 @@ def test_a_dump_is_compared_by_blobs_on_its_own_input(mixed, tmp_path):
     assert verify(done.files[0], tmp_path / "dump.npz").agrees
 
 
-def test_differences_tell_shapes_and_nan():
+def test_differences_report_shapes_and_nan():
     assert difference("x", np.zeros((2, 3)), np.zeros((2, 4))).note == "[2,3] and [2,4]"
     assert difference("x", np.array([1, np.nan]), np.array([1, 2.0])).note == "1 and 0 NaN"
     assert difference("x", np.array([np.inf, 1]), np.array([np.inf, 1])).departs is False

@@ -35,7 +35,7 @@ def test_a_net_read_again_is_the_same(name, phase):
 
 
 @pytest.mark.parametrize("text", [MIXED, hostile_net()], ids=["mixed", "hostile"])
-def test_weights_come_back_bit_for_bit(tmp_path, text):
+def test_weights_are_read_back_bit_for_bit(tmp_path, text):
     model = trained(write(tmp_path, text))
     prototxt, trained_file = write_caffe(model, tmp_path / "out.prototxt")
     layers = read(trained_file).layers
@@ -60,7 +60,7 @@ def test_a_type_that_bvlc_lacks_is_an_error(tmp_path):
         net_message(graph)
 
 
-def test_an_edited_state_goes_back(tmp_path):
+def test_an_edited_state_dict_is_written_back(tmp_path):
     import torch
 
     path = write(tmp_path, MIXED)

@@ -151,7 +151,7 @@ def test_a_layer_without_a_rule_is_exported(tmp_path):
         same(results(loaded(tmp_path, model), feed), wanted)
 
 
-def test_arithmetic_that_data_decides_is_an_error(tmp_path):
+def test_data_dependent_control_flow_is_an_error(tmp_path):
     model = with_layer(tmp_path, Doubtful())
     for export in (model_of, lambda graph: source_of(graph, "w.safetensors")):
         with pytest.raises(NetcError) as caught:

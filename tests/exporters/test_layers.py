@@ -131,7 +131,7 @@ def test_onnx(tmp_path, name):
         same([found[value] for value in model.outputs], expected(model, feed))
 
 
-def test_of_equal_elements_the_last_is_the_best(tmp_path):
+def test_the_last_of_equal_elements_is_the_maximum(tmp_path):
     model = trained(write(tmp_path, net((2, 5), type="ArgMax", text="argmax_param { axis: 1 top_k: 2 }")))
     feed = {"a": np.array([[1, 3, 3, 0, 3], [2, 2, 2, 2, 2]], np.float32)}
     assert expected(model, feed)[0].tolist() == [[4, 2], [4, 3]]

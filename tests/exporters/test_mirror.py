@@ -15,7 +15,7 @@ LAYERS = {cls.__module__.rpartition(".")[2] for cls in registry().values()}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_rule_stands_in_the_file_of_its_layer(name):
+def test_a_rule_is_in_the_file_of_its_layer(name):
     rules = FORMATS[name].by_type
     assert len(rules) > 20
     for layer, rule in rules.items():

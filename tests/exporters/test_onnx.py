@@ -59,7 +59,7 @@ def run(model, feeds):
 
 @pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_model_gives_the_nets_results(tmp_path, folded, batch):
+def test_a_model_returns_the_results_of_the_net(tmp_path, folded, batch):
     model = trained(write(tmp_path, MIXED))
     graph = drop_identities(model)
     made = fold_batch_norm(graph) if folded else graph
@@ -74,7 +74,7 @@ def test_a_model_gives_the_nets_results(tmp_path, folded, batch):
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.filterwarnings("ignore:invalid value")
-def test_a_layer_means_the_same(tmp_path, name):
+def test_a_layer_has_the_same_meaning(tmp_path, name):
     model = trained(write(tmp_path, ONE.format(LAYERS[name])))
     exported = model_of(model)
     for batch in (1, 3):
@@ -94,7 +94,7 @@ def test_names_are_the_nets_own(tmp_path):
     assert close(expected, found)
 
 
-def test_the_input_stage_takes_pictures_of_bytes(tmp_path):
+def test_the_input_stage_accepts_images_of_bytes(tmp_path):
     model = trained(write(tmp_path, MIXED))
     mean = np.random.default_rng(1).random((3, 23, 19), np.float32) * 100
     exported = model_of(model, InputStage(True, mean, 0.02))

@@ -62,7 +62,7 @@ def run_apart(folder, feeds):
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_a_file_gives_the_nets_results_without_netc(tmp_path, folded):
+def test_a_file_returns_the_results_of_the_net_without_netc(tmp_path, folded):
     model = trained(write(tmp_path, MIXED))
     net = net_of(model)
     graph = drop_identities(model)
@@ -101,7 +101,7 @@ def test_a_layer_that_cannot_be_exported_is_an_error_at_its_line(tmp_path):
     assert "layer `dump`" in found.notes
 
 
-def test_the_input_stage_makes_the_nets_input_of_pictures(tmp_path):
+def test_the_input_stage_converts_images_to_the_input_of_the_net(tmp_path):
     model = trained(write(tmp_path, MIXED))
     mean = np.array([10.0, 20.0, 30.0], np.float32).reshape(3, 1, 1)
     text = written(tmp_path, model, stage=InputStage(True, mean, 0.5))
@@ -134,7 +134,7 @@ def test_pooling_functions_count_caffes_windows(pool, kernel, stride, pad, floor
     torch.testing.assert_close(function(x, kernel, stride, pad, floor), expected, equal_nan=True)
 
 
-def test_a_constructor_makes_the_module_it_was_taken_from():
+def test_a_constructor_recreates_its_module():
     nn = torch.nn
     modules = [
         nn.Conv2d(4, 6, (3, 1), (2, 1), (1, 0), (1, 2), 2, bias=False), nn.ConvTranspose3d(2, 4, 2, 2, groups=2),
@@ -151,7 +151,7 @@ def test_a_constructor_makes_the_module_it_was_taken_from():
         }
 
 
-def test_identifiers_are_words_of_their_own():
+def test_identifiers_are_valid_and_unique():
     names = Identifiers(["forward"])
     made = [names.make(name) for name in (*HOSTILE, *HOSTILE, "forward", "conv1/3x3", "conv1.3x3")]
     assert len(set(made)) == len(made)

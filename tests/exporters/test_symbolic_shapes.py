@@ -67,7 +67,7 @@ def declared(values):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "blob" not in name])
-def test_a_model_declares_them_and_is_right_at_other_sizes(tmp_path, name):
+def test_a_model_declares_free_extents_and_is_correct_at_other_sizes(tmp_path, name):
     pytest.importorskip("onnxruntime")
     text, wanted = CASES[name]
     model = trained(write(tmp_path, text))

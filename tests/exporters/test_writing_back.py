@@ -116,7 +116,7 @@ def test_renamed_blobs_and_layers_keep_their_parameters():
     assert "engine: CAFFE" in net_text(renamed)
 
 
-def test_fields_of_a_fork_that_bvlc_says_otherwise_are_translated():
+def test_fields_of_a_fork_with_a_bvlc_equivalent_are_translated():
     bvlc, deeplab = net_text(graph(HOLE)), net_text(graph(HOLE), target_of("yjxiong"))
     assert "dilation: 2" in bvlc
     assert "hole" not in bvlc
