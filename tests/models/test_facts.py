@@ -165,6 +165,6 @@ def test_a_readme_states_what_summary_says(name):
     result = summary(name)
     batch = tops(name)["data"][0]
     assert f"| Parameters | {learned(name):,}" in text
-    assert f"| Multiply-adds an image | {result.macs // batch:,} |" in text
+    assert f"| Multiply-adds per image | {result.macs // batch:,} |" in text
     if result.parameters != learned(name):
         assert f"and {result.parameters - learned(name):,} of BatchNorm's statistics" in text

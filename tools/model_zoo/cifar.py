@@ -54,7 +54,7 @@ def quick(train: bool) -> Net:
 def full(train: bool) -> Net:
     """Three convolutions, two normalizations, one inner product."""
     net, top = start("The full CIFAR-10 net: 32x32 color images, ten classes.", "CIFAR10_full", train)
-    net.comment("Normalisations look at 3x3 places of one channel.")
+    net.comment("Normalizations cover 3x3 positions of one channel.")
     top = net.relu("relu1", net.pool("pool1", convolution(net, 1, top, 32, 0.0001), MAX, 3, 2))
     top = net.relu("relu2", convolution(net, 2, normalize(net, 1, top), 32, 0.01))
     top = normalize(net, 2, net.pool("pool2", top, AVE, 3, 2))
