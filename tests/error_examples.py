@@ -66,6 +66,8 @@ def prepare(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if code in ("E310", "E606"):
         monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     if code == "E633":
+        for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+            monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "matplotlib", None)
     for name, text in (("net", NET), ("deploy", DEPLOY), ("solver", SOLVER)):
         write(f"{name}.prototxt", text)

@@ -168,6 +168,7 @@ def test_a_full_disk_leaves_the_last_snapshot(solver, capsys, tmp_path, monkeypa
     assert {p.name for p in tmp_path.iterdir()} == {"net.prototxt", "solver.prototxt", "db", *before}
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_complete_snapshots(solver, tmp_path):
     solver.write_text(SOLVER.replace("max_iter: 6 snapshot: 4", "max_iter: 100000 snapshot: 1"))
     command = [sys.executable, "-m", "netc", "train", "solver.prototxt"]

@@ -139,6 +139,7 @@ def test_python_layers_run_on_demand(solver, capsys, tmp_path, monkeypatch):
         (signal.SIGHUP, ["--sighup_effect=stop"], "Optimization stopped early."),
     ],
 )
+@pytest.mark.slow
 def test_signals_of_a_process(solver, tmp_path, number, flags, end):
     solver.write_text(SOLVER.replace("max_iter: 6", "max_iter: 1000000"))
     command = [sys.executable, "-m", "netc", "train", "solver.prototxt", *flags]

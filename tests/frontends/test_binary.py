@@ -243,6 +243,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.slow
 def test_bombs_are_rejected(name, tmp_path):
     with pytest.raises(NetcError) as caught:
         rebuilt(saved(tmp_path, BOMBS[name]))

@@ -45,6 +45,7 @@ def test_dropout(layer, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.slow
 def test_stochastic_pooling(device):
     x = WINDOW.to(device).expand(20000, 1, 2, 3)
     torch.manual_seed(5)

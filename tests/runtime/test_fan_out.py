@@ -109,7 +109,7 @@ def check(net_from, kinds, force, weight, passes):
 
 
 @pytest.mark.parametrize("kinds", list(product(KINDS, repeat=3)), ids=" ".join)
-@pytest.mark.parametrize("force", [False, True], ids=["", "forced"])
+@pytest.mark.parametrize("force", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "forced"])
 def test_the_gradient_of_a_blob_is_the_sum_over_its_readers(net_from, kinds, force):
     check(net_from, kinds, force, weight=0, passes=1)
 

@@ -163,6 +163,7 @@ def test_other_programs_are_not_compiled(net_from, compiled_by_eager):
 
 
 @compiles
+@pytest.mark.slow
 def test_all_options_of_load(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_text(SMALL)

@@ -24,6 +24,7 @@ def test_files_are_fresh(tool, capsys):
     assert tool.main(["--check"]) == 0, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_noticed_and_written(tool, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tool, "MODELS", tmp_path)
     assert tool.main([]) == 0

@@ -205,6 +205,7 @@ def test_shared_blobs(solver_from, work):
     assert files.read("small_iter_1.caffemodel.h5").by_name["two"].blobs == ()
 
 
+@pytest.mark.slow
 def test_killed_while_snapshots_are_written(work):
     """Where there is a .solverstate its snapshot is whole, whenever the process dies."""
     (work / "solver.prototxt").write_text(SOLVER + "snapshot: 1")
