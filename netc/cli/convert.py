@@ -7,6 +7,7 @@ import click
 from netc.cli.options import option, parse_shapes, shape_option, weights_option
 from netc.cli.preprocessing_options import parse_preprocessing, preprocess_options
 from netc.cli.terminal import show
+from netc.conversion.formats import FORMATS
 
 
 @click.command(name="convert")
@@ -14,7 +15,7 @@ from netc.cli.terminal import show
 @weights_option("A .caffemodel, .h5, .safetensors or .pt file; may be repeated.")
 @option(
     "--to",
-    type=click.Choice(["safetensors", "pt", "caffe", "py", "onnx", "pt2"]),
+    type=click.Choice(list(FORMATS)),
     required=True,
     help="Output format.",
 )

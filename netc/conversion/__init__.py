@@ -3,6 +3,7 @@
 models.py       a net with weights from any file, as a graph with arrays
 embedded_net.py nets in their weights files, without a prototxt
 convert.py      convert(): to safetensors, a state_dict, Caffe, .py, ONNX, .pt2
+formats.py      the formats, by name
 writers.py      the files of each of these
 exported_program.py   a net as a program of torch.export
 preprocess.py   the preprocessing of images, and the sidecar that describes it

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from netc.compiler import weighted
 from netc.conversion.embedded_net import net_source
+from netc.conversion.formats import FORMATS, Format
 from netc.conversion.models import Files, Misfits, WeightFiles, open_net, weight_files
 from netc.conversion.preprocess import Preprocess, PreprocessOptions, find_preprocess, write_sidecar
-from netc.conversion.writers import SUFFIXES, WRITERS, ExportOptions, Format, Half
+from netc.conversion.writers import ExportOptions, Half
 from netc.diagnostics import Diagnostic, NetcError, Source, counted
 from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.passes.drop_identities import drop_identities
@@ -71,7 +72,7 @@ def convert(
     found, warnings = _preprocess(model, described.source, options)
     warnings = (*described.notes, *_offered(opened.graph, to, options), *_unfilled(model, read_files), *warnings)
     target = _target(Path(output), to)
-    files = WRITERS[to](model, opened, target, options, found)
+    files = FORMATS[to].writer()(model, opened, target, options, found)
     if found is not None:
         sidecar = target.with_suffix(".json")
         write_sidecar(sidecar, {"model": target.name, "net": model.name, **found.plain()})
@@ -82,9 +83,9 @@ def convert(
 def _target(output: Path, to: Format) -> Path:
     """The file to write: `output` as it is given, but for what others must find by its ending."""
     if to == "caffe" and output.suffix == ".caffemodel":
-        return output.with_suffix(SUFFIXES[to])
-    if not output.suffix or (to in ("caffe", "py") and output.suffix != SUFFIXES[to]):
-        return output.with_name(output.name + SUFFIXES[to])
+        return output.with_suffix(FORMATS[to].suffix)
+    if not output.suffix or (to in ("caffe", "py") and output.suffix != FORMATS[to].suffix):
+        return output.with_name(output.name + FORMATS[to].suffix)
     return output
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,24 +13,17 @@ from netc.compiler import file_weights
 from netc.conversion.models import net_of
 from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.diagnostics import NetcError
-from netc.ir.graph import Graph
-from netc.runtime.lower import Net
 from netc.weights import atomic_path, atomic_write, write_caffemodel
 
 if TYPE_CHECKING:
-    from netc.exporters.input_stage import InputStage
+    from pathlib import Path
 
-Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
+    from netc.exporters.input_stage import InputStage
+    from netc.ir.graph import Graph
+    from netc.runtime.lower import Net
+
 Half = Literal["fp16", "bf16"]
 DTYPES: dict[str | None, str] = {None: "float32", "fp16": "float16", "bf16": "bfloat16"}
-SUFFIXES: dict[Format, str] = {
-    "safetensors": ".safetensors",
-    "pt": ".pt",
-    "caffe": ".prototxt",
-    "py": ".py",
-    "onnx": ".onnx",
-    "pt2": ".pt2",
-}
 
 
 @dataclass(frozen=True)
@@ -68,9 +59,10 @@ def _tensors(model: Graph, opened: Net, options: ExportOptions) -> dict[str, Ten
     return {name: tensor.detach().to(kind).contiguous() for name, tensor in net.state_dict().items()}
 
 
-def _safetensors(
+def write_safetensors(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
+    """Write the state_dict as safetensors."""
     from safetensors.torch import save_file
 
     state = _tensors(model, opened, options)
@@ -84,17 +76,19 @@ def _safetensors(
     return (target,)
 
 
-def _state_dict(
+def write_state_dict(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
+    """Write the state_dict with torch.save."""
     with atomic_write(target) as file:
         torch.save(_tensors(model, opened, options), file)
     return (target,)
 
 
-def _caffe(
+def write_caffe_net(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
+    """Write a prototxt and its .caffemodel. Raises NetcError E801, E803."""
     if options.half is not None:
         raise NetcError("Caffe holds weights in float32 only", code="E803", help="leave `--half` out")
     return write_caffe(model, target, options.dialect)
@@ -121,9 +115,10 @@ def write_caffe(model: Graph, target: Path, dialect: str | None = None) -> tuple
     return target, trained
 
 
-def _python(
+def write_python(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
+    """Write a .py file and its weights. Raises NetcError E801."""
     from safetensors.torch import save_file
 
     from netc.exporters.python import source_of
@@ -140,9 +135,10 @@ def _python(
     return target, trained
 
 
-def _onnx(
+def write_onnx(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
+    """Write an ONNX model. Raises NetcError E801, E803."""
     from netc.exporters.onnx import model_of
 
     if options.half == "bf16":
@@ -153,7 +149,10 @@ def _onnx(
     return (target,)
 
 
-def _pt2(model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None) -> tuple[Path, ...]:
+def write_pt2(
+    model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+) -> tuple[Path, ...]:
+    """Write a program of torch.export. Raises NetcError E801."""
     from netc.conversion.exported_program import exported_program
 
     program = exported_program(model, DTYPES[options.half])
@@ -166,14 +165,3 @@ def _save(program: torch.export.ExportedProgram, path: Path) -> None:
     """Write to an open file: torch.export.save checks the suffix of a path, which a temporary file lacks."""
     with path.open("wb") as file:
         torch.export.save(program, file)
-
-
-_Writer = Callable[[Graph, Net, Path, ExportOptions, "Preprocess | None"], "tuple[Path, ...]"]
-WRITERS: dict[Format, _Writer] = {
-    "safetensors": _safetensors,
-    "pt": _state_dict,
-    "caffe": _caffe,
-    "py": _python,
-    "onnx": _onnx,
-    "pt2": _pt2,
-}
