@@ -37,7 +37,7 @@ def test_processes_that_netc_starts(tmp_path):
     assert [state["position"] for state in content["train"].values()] == [6 * 8]
     lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines if line["event"] == "iteration"] == list(range(6))
-    assert next(line["images"] for line in lines if line["event"] == "run_started") == 16
+    assert next(line["images_per_iteration"] for line in lines if line["event"] == "run_started") == 16
 
 
 @pytest.mark.slow
