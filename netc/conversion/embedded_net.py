@@ -39,7 +39,7 @@ class NetSource:
 
 
 def net_source(net: str | Path | Source, dialect: str | None = None) -> NetSource:
-    """The net of a prototxt, or of the .caffemodel that it stands in, read as `dialect` instead of the guessed one.
+    """The net of a prototxt, or of the .caffemodel that contains it, read as `dialect` instead of the guessed one.
 
     Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that does not exist.
     """

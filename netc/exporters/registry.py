@@ -1,6 +1,6 @@
 """Which rule writes which layer type: each format keeps one registry.
 
-The rules of `netc/layers/<file>.py` stand in `<format>/<file>.py`. Every file of the format's package is imported when
+The rules of `netc/layers/<file>.py` are in `<format>/<file>.py`. Every file of the format's package is imported when
 the first rule is asked for, so a new file needs no list.
 """
 

@@ -1,6 +1,7 @@
 """How a layer type is written in ONNX: one function each, found by the layer's class.
 
-A rule gets a `Call` and adds operators to it. Names of values and weights are those of the net; ONNX takes any text.
+A rule takes an `OnnxCall` and adds operators to it. Names of values and weights are those of the net; ONNX accepts any
+text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a layer type is written in plain torch: one function each, found by the layer's class.
 
-A rule gets a `Call`, the names that stand in the file, and returns `Code`. Names are made by the exporter and hold
+A rule takes a `PythonCall`, the names used in the file, and returns `Code`. Names are made by the exporter and hold
 letters, digits and underscores only; rules add numbers and words of their own: nothing of a net's file is code.
 """
 
