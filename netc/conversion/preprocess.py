@@ -154,7 +154,7 @@ def _from_layer(made: Preprocess, node: Node, use_mean: bool) -> Preprocess:
         mean = np.reshape(np.array(transform.mean_value, np.float32), (-1, 1, 1))
     elif use_mean and transform.mean_file:
         mean = _mean_file(transform.mean_file, node)
-    return replace(made, scale=transform.scale, mean=mean, resize=(height, width) if height else None)
+    return replace(made, scale=layer.factor, mean=mean, resize=(height, width) if height else None)
 
 
 def _mean_file(name: str, node: Node) -> Array:

@@ -89,7 +89,7 @@ def _image_source(request: _Request, records: Records, prefetch: int = 4) -> Bat
         mean = load_mean(transform, first_shapes(records, request.skip_bad)[0][0], request.resolve)
         height, width = transform.crop
         crop = Cropping(height, request.train, transform.mirror, width if width != height else 0)
-        normalization = Normalization(transform.scale, mean, per_pixel=bool(transform.mean_file))
+        normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
         return _record_source(request, records, sampler, crop, normalization, prefetch, Augmenter(transform))
     except BaseException:
         records.close()
@@ -124,7 +124,7 @@ def _window_data(request: _Request) -> BatchSource:
     records = WindowRecords(request.layer, request.resolve)
     transform = request.layer.transform
     mean = window_mean(transform, records.shapes()[0][0], request.resolve)
-    normalization = Normalization(transform.scale, mean, per_pixel=bool(transform.mean_file))
+    normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
     # The records are already cropped and mirrored, because padding and rounding depend on that.
     return _record_source(
         request, records, records.sampler(request.sampler), Cropping(transform.crop_size), normalization, 4

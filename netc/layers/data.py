@@ -1,7 +1,8 @@
 """Layers that read images: Data, ImageData, WindowData, MemoryData.
 
 They declare what is read and its shape; the data package reads it. `scale`, `mean_file`, `crop_size` and `mirror` in
-the layers' own messages are older spellings of `transform_param`, which the front end upgrades.
+the layers' own messages are older spellings of `transform_param`, which the front end upgrades in V1 layers and Caffe
+ignores in others, with one exception: WindowData reads `scale` only in its own message.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ class ImageLayer(DataLayer):
 
     def _image_shape(self, record: Shape | None) -> Shape:
         return self.transform.shape(record)
+
+    @property
+    def factor(self) -> float:
+        """The factor of each value after the mean is subtracted."""
+        return self.transform.scale
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: the images are produced outside the net."""
@@ -174,6 +180,8 @@ class WindowData(ImageLayer):
 
     source: str = ""
     """The window file."""
+    scale: float = 1.0
+    """Factor, applied after the mean is subtracted; the `scale` of `transform_param` has no effect."""
     fg_threshold: float = 0.5
     """Windows that overlap an object by at least this are foreground."""
     bg_threshold: float = 0.5
@@ -203,6 +211,11 @@ class WindowData(ImageLayer):
             )
         if not self.transform.crop_size:
             fail("`WindowData` requires `crop_size`", code="E101", field="transform_param.crop_size")
+
+    @property
+    def factor(self) -> float:
+        """`scale` of the layer's own message (`window_data_layer.cpp`, load_batch)."""
+        return self.scale
 
     def _image_shape(self, record: Shape | None) -> Shape:
         size = self.transform.crop_size

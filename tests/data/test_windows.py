@@ -64,20 +64,23 @@ def expected(image, label, mirror, mean, scale):
     return (warped.transpose(2, 0, 1).astype(np.float32) - mean) * np.float32(scale)
 
 
-@pytest.mark.parametrize("settings", [{}, {"mean_value": (10.0, 20.0, 30.0), "scale": 0.5}, {"mean_file": "mean"}])
-def test_warped_windows(folder, settings):
+@pytest.mark.parametrize(
+    ("settings", "scale"), [({}, 1), ({"mean_value": (10.0, 20.0, 30.0), "scale": 3}, 0.5), ({"mean_file": "mean"}, 2)]
+)
+def test_warped_windows(folder, settings, scale):
     images = random_images(2, (3, 40, 50)).transpose(0, 2, 3, 1)
     mean = np.float32(settings.get("mean_value", (0, 0, 0))).reshape(3, 1, 1)
     if "mean_file" in settings:
         whole = np.random.default_rng(1).uniform(0, 255, (1, 3, 21, 21)).astype(np.float32)
         write_blob(folder / "mean", whole)
         settings, mean = {"mean_file": str(folder / "mean")}, whole[0, :, 2:18, 2:18]
-    feed = DeviceFeed(open_source(layer(folder, {"mirror": True, **settings}, cache_images=True), "TRAIN", seed=1))
+    windows = layer(folder, {"mirror": True, **settings}, cache_images=True, scale=scale)
+    feed = DeviceFeed(open_source(windows, "TRAIN", seed=1))
     flips = set()
     for _ in range(3):
         for data, label in zip(*(top.numpy() for top in feed.next())):
             image = images[1 if label in (0, 9) else 0]
-            both = [expected(image, int(label), flip, mean, settings.get("scale", 1)) for flip in (False, True)]
+            both = [expected(image, int(label), flip, mean, scale) for flip in (False, True)]
             match = [np.array_equal(data, want) for want in both]
             assert any(match)
             flips.add(match.index(True))
@@ -89,6 +92,16 @@ def test_context_around_a_window_inside_its_image():
     place = place_window(Corners(20, 15, 29, 24), (40, 50), SIZE, 3, False)
     assert place.corners == Corners(17, 12, 33, 28)  # 10 pixels become 16: center 25 and 20, half of 5 times 1.6
     assert (place.height, place.width, place.top, place.left) == (16, 16, 0, 0)
+
+
+def test_the_scale_of_the_layer_applies(tmp_path):
+    color = np.full((20, 20, 3), (50, 100, 200), np.uint8)
+    cv2.imwrite(str(tmp_path / "0.png"), color)
+    (tmp_path / "windows.txt").write_text("# 0\n0.png\n3\n20\n20\n2\n1 1 2 2 9 9\n0 0 3 3 9 9\n")
+    feed = DeviceFeed(open_source(layer(tmp_path, {"scale": 7}, scale=2), "TRAIN"))
+    data = feed.next()[0].numpy()
+    feed.source.close()
+    assert [set(data[:, plane].ravel().tolist()) for plane in range(3)] == [{100.0}, {200.0}, {400.0}]
 
 
 def test_context_beyond_the_image_is_padding():

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_solver_tree", "upgrade_net", "upgrade_solver", "upgrade_tree"]
 
-_CHECKED = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES))
+_CHECKED = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES, "transform_param"))
 _NETS = ("net_param", "train_net_param", "test_net_param")
 
 
@@ -123,3 +123,5 @@ def _report(kind: str, name: str, message: Message, findings: Findings) -> None:
         deprecated.find_deprecated(name, message, findings)
     elif name in transforms.SOURCES and transforms.source_of(kind) == name:
         transforms.find_unread(name, message, findings)
+    elif name == "transform_param" and kind == "WindowData":
+        transforms.find_unread_by_windows(message, findings)

@@ -1,6 +1,8 @@
 """Moves data transforms in the source parameters of a layer to `transform_param`.
 
 As in UpgradeNetDataTransformation, only for V1 layers; in a `layer`, Caffe ignores these fields, which is reported.
+WindowData is the exception (`window_data_layer.cpp`): it reads `scale` in its own message only, which the upgrade of V1
+layers empties, and of `transform_param` no more than the mean, the crop and `mirror`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ SOURCES = frozenset(
     and all(name in field.message_type.fields_by_name for name in FIELDS)
 )
 """The parameter fields of layers that read images, which used to contain the transforms too."""
+
+
+WINDOWS = "window_data_param"
+READ_BY_WINDOWS = ("mean_file", "mean_value", "crop_size", "mirror")
+"""The fields of `transform_param` that WindowData reads."""
 
 
 def source_of(kind: str) -> str | None:
@@ -53,6 +60,15 @@ def upgrade_layer(layer: Message, findings: Findings) -> None:
 def find_unread(source_name: str, source: Message, findings: Findings) -> None:
     """Report transforms in the source parameters of a `layer`."""
     for field in source.fields:
-        if field.name in FIELDS:
+        if field.name in FIELDS and (source_name, field.name) != (WINDOWS, "scale"):
             message = f"Caffe does not read `{field.name}` in `{source_name}` of a `layer`"
             findings.note("W038", message, field.name_span, help="move it to `transform_param`")
+
+
+def find_unread_by_windows(transform: Message, findings: Findings) -> None:
+    """Report the fields of the `transform_param` of a WindowData layer that it does not read."""
+    for field in transform.fields:
+        if field.name not in READ_BY_WINDOWS:
+            message = f"Caffe does not read `{field.name}` in the `transform_param` of a WindowData layer"
+            help_text = f"write it in `{WINDOWS}` of a `layer`" if field.name == "scale" else None
+            findings.note("W038", message, field.name_span, help=help_text)
