@@ -134,7 +134,7 @@ class Diagnostic:
           |       ^^^^^^^^
           = help: did you mean `Pooling`?
         """
-        return "\n".join([f"{self.severity}[{self.code}]: {_visible(self.message)}", *self._place(), *self._facts()])
+        return "\n".join([f"{self.severity}[{self.code}]: {visible(self.message)}", *self._place(), *self._facts()])
 
     def _place(self) -> Iterator[str]:
         if self.span is None:
@@ -147,18 +147,18 @@ class Diagnostic:
             cut = max(0, column - 60)
             text, column = text[cut : cut + 160], column - cut
             width = max(1, min(width, len(text) - column + 1))
-        shown = _visible(text.replace("\t", " "))
-        yield f"{gutter}--> {_visible(self.span.source.name)}:{number}:{self.span.column}"
+        text = text.replace("\t", " ")
+        before, marked = visible(text[: column - 1]), visible(text[column - 1 : column - 1 + width])
+        yield f"{gutter}--> {visible(self.span.source.name)}:{number}:{self.span.column}"
         yield f"{gutter} |"
-        yield f"{number} | {shown}"
-        yield f"{gutter} | {' ' * (column - 1)}{'^' * width}"
+        yield f"{number} | {visible(text)}"
+        yield f"{gutter} | {' ' * len(before)}{'^' * max(1, len(marked))}"
 
     def _facts(self) -> Iterator[str]:
         gutter = " " * (len(str(self.span.line)) if self.span else 1)
-        for note in self.notes:
-            yield f"{gutter} = note: {_visible(note)}"
-        if self.help:
-            yield f"{gutter} = help: {_visible(self.help)}"
+        facts = [*(("note", note) for note in self.notes), *([("help", self.help)] if self.help else ())]
+        for kind, fact in facts:
+            yield f"{gutter} = {kind}: " + visible(fact, keep="\n")
 
 
 class NetcError(Exception):
@@ -290,9 +290,15 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     return f"did you mean `{known[near[0]]}`?" if near else None
 
 
-def _visible(text: str) -> str:
-    """Escape control characters, which could control the terminal if the file is not trusted."""
-    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+def visible(text: str, keep: str = "") -> str:
+    r"""Return a text that cannot control a terminal: characters that are not printable are escaped, except `keep`.
+
+    Names in files are not trusted: ESC starts a terminal's commands, CR and line ends forge lines of tables and logs.
+
+    >>> print(visible("a\x1b[2J\nb"))
+    a\x1b[2J\x0ab
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:

@@ -6,7 +6,9 @@ datasets whose values are stored in the file itself are read, and their total si
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+import math
+import zlib
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import h5py
 import numpy as np
@@ -31,6 +33,61 @@ MAX_GAPS = 64
 """Limit of missing blobs before the first of a layer."""
 MAX_TEXT = 1 << 16
 """Limit of the bytes of a string."""
+MAX_SOFT_LINKS = 8
+"""Limit of the links of one path that refer to another path of the same file."""
+MAX_RATIO = 1040
+"""Limit of the factor by which deflate shortens."""
+CHECKSUM = 4
+"""Bytes of the checksum that a filter adds."""
+MAX_CHUNK = 1 << 28
+"""Limit of the bytes of one chunk of a data file, which are decompressed at once."""
+
+
+def stored_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
+    """The dataset of a data file whose values are in that file itself; None if `name` is not a dataset.
+
+    Links within the file are followed. Raises NetcError E406 for links to another file, external storage and virtual
+    datasets, by which any file could be read, and E405 for a chunk whose size has no relation to that of the file.
+    """
+    found = _followed(file, name, MAX_SOFT_LINKS)
+    if not isinstance(found, h5py.Dataset):
+        return None
+    check_storage(found)
+    if _filters(found).count(h5py.h5z.FILTER_DEFLATE) > 1:
+        raise NetcError(f"`{found.name}` is compressed twice, which can expand without limit", code="E405")
+    if _chunk_bytes(found) > max(MAX_CHUNK, MAX_INFLATION * file.id.get_filesize()):
+        raise NetcError(f"a chunk of `{found.name}` has {_chunk_bytes(found):,} bytes", code="E405")
+    return found
+
+
+def check_storage(dataset: h5py.Dataset) -> None:
+    """Raise NetcError E406 for a dataset whose values are in another file."""
+    if dataset.external or dataset.is_virtual:
+        raise NetcError(f"the values of `{dataset.name}` are in another file", code="E406")
+
+
+def _followed(group: h5py.Group, path: str, links_left: int) -> h5py.Group | h5py.Dataset | None:
+    """The object at a path, None if there is none."""
+    found: Any = group.file["/"] if path.startswith("/") else group
+    for name in filter(None, path.split("/")):
+        link = found.get(name, getlink=True) if _has_link(found, name) else None
+        if isinstance(link, h5py.ExternalLink):
+            raise NetcError(f"`{name}` is a link to the file `{link.filename}`", code="E406")
+        if isinstance(link, h5py.SoftLink):
+            found = _followed(found, link.path, links_left - 1) if links_left else None
+        else:
+            found = found[name] if link is not None else None
+    return found
+
+
+def _has_link(found: Any, name: str) -> bool:
+    """Whether a group has a link of this name, whether or not it leads anywhere (`in` would open its file)."""
+    return isinstance(found, h5py.Group) and bool(found.id.links.exists(name.encode("utf-8", "surrogateescape")))
+
+
+def _chunk_bytes(dataset: h5py.Dataset) -> int:
+    """The bytes of one chunk, which HDF5 holds in memory at once; it may exceed the dataset."""
+    return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0
 
 
 class Reader:
@@ -116,7 +173,11 @@ class Reader:
 
     def fail(self, code: str, message: str) -> NoReturn:
         """Raise the error, with the file's name and size."""
-        raise NetcError(message, code=code, notes=[f"in `{self.name}`, {len(self.data)} bytes"])
+        raise NetcError(message, code=code, notes=self._where)
+
+    @property
+    def _where(self) -> list[str]:
+        return [f"in `{self.name}`, {len(self.data)} bytes"]
 
     def _dataset(self, name: str) -> h5py.Dataset:
         found = self.root[name]
@@ -127,15 +188,51 @@ class Reader:
 
     def _take(self, dataset: h5py.Dataset, size: int) -> None:
         """Count the size of values toward the limit. Raises NetcError for values that are not stored in the file."""
-        if dataset.external or dataset.is_virtual:
-            self.fail("E406", f"the values of `{dataset.name}` are in another file")
+        try:
+            check_storage(dataset)
+        except NetcError as error:
+            raise error.at(None, *self._where) from None
         if size and not dataset.id.get_storage_size():
             self.fail("E404", f"the file has no values for `{dataset.name}`")
-        self._bytes_left -= size
+        self._check_chunks(dataset)
+        self._bytes_left -= size + _chunk_bytes(dataset)
         if self._bytes_left < 0:
             self.fail(
                 "E405", f"the values up to `{dataset.name}` take more than {MAX_INFLATION} times the size of the file"
             )
+
+    def _check_chunks(self, dataset: h5py.Dataset) -> None:
+        """Raise NetcError E405 for a chunk that decompresses to more than its size, E406 for an unusual filter.
+
+        HDF5 decompresses a chunk to its end, whatever its declared size; other filters take the size of their result
+        from the file.
+        """
+        filters = _filters(dataset)
+        if not set(filters) <= _BOUNDED or filters.count(h5py.h5z.FILTER_DEFLATE) > 1:
+            self.fail("E406", f"`{dataset.name}` is compressed in a way that Caffe does not use")
+        largest = _chunk_bytes(dataset)
+        for index in range(dataset.id.get_num_chunks() if h5py.h5z.FILTER_DEFLATE in filters else 0):
+            chunk = dataset.id.get_chunk_info(index)
+            stored = self.data[chunk.byte_offset : chunk.byte_offset + chunk.size]
+            if len(stored) * MAX_RATIO > FREE_BYTES and _inflates_beyond(stored, largest + CHECKSUM):
+                self.fail("E405", f"a chunk of `{dataset.name}` decompresses to more than its {largest:,} bytes")
+
+
+_BOUNDED = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+"""Filters whose result is at most MAX_RATIO times their input."""
+
+
+def _filters(dataset: h5py.Dataset) -> list[int]:
+    """The numbers of the filters of a dataset, in the order in which they were applied."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
+
+
+def _inflates_beyond(stored: memoryview, limit: int) -> bool:
+    try:
+        return len(zlib.decompressobj().decompress(stored, limit + 1)) > limit
+    except zlib.error:
+        return False  # stored uncompressed, or damaged: HDF5 reports it
 
 
 def _is_index(name: str) -> bool:

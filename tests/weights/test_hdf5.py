@@ -1,3 +1,5 @@
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from netc.weights import (
     write_caffemodel_hdf5,
     write_solverstate_hdf5,
 )
+from netc.weights.hdf5_file import stored_dataset
 from tests.weights.fixtures import REFERENCE, array, code_of, error_of
 
 
@@ -146,6 +149,32 @@ def zip_bomb(file):
     file["data/a/0"][:] = 0
 
 
+def wide_chunk(file):
+    """A dataset of four values in a chunk of 1 GB."""
+    data = file.create_dataset("data/a/0", (4,), "<f4", maxshape=(None,), chunks=(1 << 28,), compression=1)
+    data.id.write_direct_chunk((0,), zlib.compress(bytes(16)))
+
+
+def long_stream(file):
+    """A chunk of 16 bytes whose compressed stream holds 32 MB."""
+    data = file.create_dataset("data/a/0", (4,), "<f4", chunks=(4,), compression=1)
+    data.id.write_direct_chunk((0,), zlib.compress(bytes(1 << 25)))
+
+
+def compressed_twice(file):
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((4,))
+    properties.set_deflate(9)
+    properties.set_filter(h5py.h5z.FILTER_DEFLATE, h5py.h5z.FLAG_OPTIONAL, (9,))
+    group = file.create_group("data/a")
+    made = h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((4,)), dcpl=properties)
+    h5py.Dataset(made)[:] = 1
+
+
+def scaled(file):
+    file.create_dataset("data/a/0", data=np.arange(8, dtype="<i4"), chunks=(8,), scaleoffset=0)
+
+
 def cycle(file):
     group = file.create_group("data/a")
     group["b"] = file["data"]
@@ -173,6 +202,10 @@ def gap(file):
         (huge, "E404"),
         (unwritten, "E404"),
         (zip_bomb, "E405"),
+        (wide_chunk, "E405"),
+        (long_stream, "E405"),
+        (compressed_twice, "E406"),
+        (scaled, "E406"),
         (cycle, "E405"),
         (wide_cycle, "E405"),
         (gap, "E404"),
@@ -184,6 +217,49 @@ def gap(file):
 )
 def test_hostile_weights(fill, code, tmp_path):
     assert code_of(read, made(tmp_path / "w", fill)) == code
+
+
+@pytest.mark.parametrize("filters", [{"compression": 9}, {"compression": "lzf"}, {"shuffle": True, "fletcher32": True}])
+def test_usual_filters(filters, tmp_path):
+    values = array(300, 50)
+    fill = made(tmp_path / "w", lambda file: file.create_dataset("data/a/0", data=values, chunks=(200, 50), **filters))
+    np.testing.assert_array_equal(read(fill).layers[0].blobs[0].data, values, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("fill", "code"),
+    [
+        (external_link, "E406"),
+        (external_storage, "E406"),
+        (virtual, "E406"),
+        (lambda file: file["data/a"].update({"0": h5py.SoftLink("/elsewhere")}), "E406"),
+        (compressed_twice, "E405"),
+        (wide_chunk, "E405"),
+    ],
+)
+def test_hostile_datasets_of_data_files(fill, code, tmp_path):
+    def whole(file):
+        file.create_group("data/a")
+        file["elsewhere"] = h5py.ExternalLink("/etc/hostname", "/x")
+        fill(file)
+
+    with h5py.File(made(tmp_path / "d", fill if fill is compressed_twice else whole)) as file:
+        assert code_of(stored_dataset, file, "data/a/0") == code
+
+
+def test_datasets_of_data_files(tmp_path):
+    def fill(file):
+        file["x"] = array(2, 3)
+        file["soft"] = h5py.SoftLink("/group/inner")
+        file["group/inner"] = h5py.SoftLink("again")
+        file["group/again"] = array(2, 3)
+        file["loop"] = h5py.SoftLink("loop")
+
+    with h5py.File(made(tmp_path / "d", fill)) as file:
+        for name in ("x", "soft", "/group/again"):
+            np.testing.assert_array_equal(stored_dataset(file, name)[()], array(2, 3))
+        for name in ("group", "missing", "x/y", "loop", "missing/y"):
+            assert stored_dataset(file, name) is None
 
 
 def test_one_dataset_linked_many_times(tmp_path, monkeypatch):
