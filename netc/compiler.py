@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, did_you_mean
-from netc.frontends import NetDefinition, read_net
+from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.shapes import Probe, infer, no_probe
 from netc.ir.verify import verify
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "TEST_STATE",
     "Prepare",
     "Prober",
+    "StateChoice",
     "checked_graph",
     "copy_weights",
     "file_weights",
@@ -48,6 +50,7 @@ __all__ = [
     "read_net",
     "record_shapes",
     "resolver",
+    "state_choice",
     "unprepared",
     "weighted",
 ]
@@ -104,6 +107,11 @@ def phase_of(name: str) -> Phase:
     if name.upper() not in phases:
         raise NetcError(f"unknown phase `{name}`: expected `train` or `test`")
     return phases[name.upper()]
+
+
+def state_choice(phase: str = "test", level: int | None = None, stages: Sequence[str] = ()) -> StateChoice:
+    """Return the state that a caller requests. Raises NetcError E100 for an unknown phase."""
+    return StateChoice(phase_of(phase), level, tuple(stages))
 
 
 class Prober:
@@ -178,7 +186,7 @@ def load(
     net: str | Path | Source,
     weights: str | Path | Sequence[str | Path] | None = None,
     phase: str = "test",
-    level: int = 0,
+    level: int | None = None,
     stages: Sequence[str] = (),
     *,
     shapes: Mapping[str, Shape] | None = None,
@@ -192,7 +200,8 @@ def load(
     """Load a net as a torch.nn.Module in eval mode, with data layers replaced by inputs.
 
     `net` is a prototxt file, a Source in memory, or a .caffemodel. `weights` are files that are copied by layer name,
-    in order; without them, a net in a .caffemodel uses the weights in that file. `shapes` are the shapes of inputs that
+    in order; without them, a net in a .caffemodel uses the weights in that file. `phase`, `level` and `stages` are
+    merged with the state in the file (`StateChoice`). `shapes` are the shapes of inputs that
     the file does not define. `dialect` is the fork of Caffe that the file is for. Parameters that no file contains are
     initialized by the net's fillers, with `seed`. `parsed` maps paths to weights that have already been parsed. Raises
     NetcError.
@@ -211,7 +220,7 @@ def load(
 
     definition = read_net(net, dialect=dialect)
     definition.report.raise_errors()
-    graph = graph_of(definition, State(phase_of(phase), level, tuple(stages)), Prober(), shapes)
+    graph = graph_of(definition, state_choice(phase, level, stages).of(definition), Prober(), shapes)
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     if definition.weights_file and not files:
         files = [definition.weights_file]

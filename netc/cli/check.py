@@ -10,14 +10,13 @@ import click
 
 from netc.cli.options import (
     format_option,
-    level_option,
     option,
     parse_shapes,
     parse_values,
     set_option,
     shape_option,
-    stage_option,
 )
+from netc.cli.state_options import state_options
 from netc.cli.streams import read_input
 from netc.cli.terminal import show
 from netc.diagnostics import Diagnostic, NetcError
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 
 @click.command(name="check")
 @click.argument("files", nargs=-1, required=True)
-@level_option()
-@stage_option()
+@state_options(None)
 @shape_option()
 @option("--strict", is_flag=True, help="Accept only BVLC's schema, and report files that are named but missing.")
 @option("--ignore", multiple=True, metavar="CODE", help="Warning to suppress, such as W101; may be repeated.")
@@ -39,8 +37,7 @@ if TYPE_CHECKING:
 @format_option("text", "json", "github")
 def command(
     files: tuple[str, ...],
-    level: int,
-    stage: tuple[str, ...],
+    state: dict[str, Any],
     shape: tuple[str, ...],
     strict: bool,
     ignore: tuple[str, ...],
@@ -50,11 +47,11 @@ def command(
 ) -> int:
     """Find all errors in nets and solvers, in one run.
 
-    Checks both phases and every stage that a file names. `-` is standard input. The exit status is 1 if there is an
-    error, and 0 if there are only warnings.
+    Checks both phases and every stage that a file names, unless an option selects one state. `-` is standard input.
+    The exit status is 1 if there is an error, and 0 if there are only warnings.
     """
     shapes, ignored = parse_shapes(shape), _codes(ignore)
-    settings: dict[str, Any] = {"level": level, "stages": stage, "shapes": shapes, "strict": strict, "ignore": ignored}
+    settings: dict[str, Any] = {**state, "shapes": shapes, "strict": strict, "ignore": ignored}
     settings["dialect"] = dialect
     values = parse_values(set_)
     found = [_check(file, values=values, **settings) for file in files]

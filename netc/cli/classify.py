@@ -10,6 +10,7 @@ import click
 
 from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
 from netc.cli.preprocessing_options import parse_preprocessing, preprocess_options
+from netc.cli.state_options import state_options
 
 
 @click.command(name="classify")
@@ -19,6 +20,7 @@ from netc.cli.preprocessing_options import parse_preprocessing, preprocess_optio
 @option("--labels", metavar="FILE", help="File with the class names, one per line.")
 @option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to print.")
 @option("--blob", metavar="NAME", help="Output blob with the scores; required if the net has several outputs.")
+@state_options()
 @shape_option()
 @format_option()
 @preprocess_options
@@ -29,6 +31,7 @@ def command(
     labels: str | None,
     top: int,
     blob: str | None,
+    state: dict[str, Any],
     shape: tuple[str, ...],
     style: str,
     **preprocessing: Any,
@@ -40,7 +43,8 @@ def command(
     shapes, flags = parse_shapes(shape), parse_preprocessing(**preprocessing)
     from netc.conversion.classify import classify
 
-    found = classify(images, model, weights, labels=labels, top=top, blob=blob, preprocessing=flags, shapes=shapes)
+    settings: dict[str, Any] = {"labels": labels, "top": top, "blob": blob, "preprocessing": flags, "shapes": shapes}
+    found = classify(images, model, weights, **settings, **state)
     if style == "json":
         rows = [{"image": image, "classes": [asdict(one) for one in best]} for image, best in zip(images, found)]
         click.echo(json.dumps(rows, indent=2))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from netc.cli.options import option, parse_shapes, shape_option, weights_option
 from netc.cli.preprocessing_options import parse_preprocessing, preprocess_options
+from netc.cli.state_options import state_options
 from netc.cli.terminal import show
 from netc.conversion.formats import FORMATS
 
@@ -35,6 +38,7 @@ from netc.conversion.formats import FORMATS
     metavar="NAME",
     help="Fork of Caffe that NET is for (detected by default), and that `--to caffe` writes for (BVLC by default).",
 )
+@state_options()
 @shape_option()
 @preprocess_options
 def command(
@@ -49,6 +53,7 @@ def command(
     allow_mismatch: bool,
     reshape: bool,
     dialect: str | None,
+    state: dict[str, Any],
     shape: tuple[str, ...],
     mean: str | None,
     scale: float | None,
@@ -79,6 +84,7 @@ def command(
         shapes=shapes,
         misfits="skip" if allow_mismatch else "reshape" if reshape else "refuse",
         dialect=dialect,
+        **state,
     )
     show(result.warnings)
     for file in result.files:

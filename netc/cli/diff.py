@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from netc.cli.options import (
     format_option,
-    level_option,
     parse_shapes,
     parse_values,
     set_option,
     shape_option,
-    stage_option,
 )
+from netc.cli.state_options import state_options
 from netc.cli.streams import read_input
 from netc.inspection import diff
 
@@ -20,19 +21,18 @@ from netc.inspection import diff
 @click.command(name="diff")
 @click.argument("one")
 @click.argument("other")
-@level_option()
-@stage_option()
+@state_options(None)
 @shape_option()
 @set_option()
 @format_option()
 def command(
-    one: str, other: str, level: int, stage: tuple[str, ...], shape: tuple[str, ...], set_: tuple[str, ...], style: str
+    one: str, other: str, state: dict[str, Any], shape: tuple[str, ...], set_: tuple[str, ...], style: str
 ) -> int:
     """Compare two nets by meaning: layers, parameters, connections and shapes.
 
     The exit status is 0 if they are equivalent, 1 if they differ.
     """
     shapes, values = parse_shapes(shape), parse_values(set_)
-    found = diff(read_input(one), read_input(other), level=level, stages=stage, shapes=shapes, values=values)
+    found = diff(read_input(one), read_input(other), shapes=shapes, values=values, **state)
     click.echo(found.to_json() if style == "json" else str(found))
     return int(bool(found))

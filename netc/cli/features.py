@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
+from netc.cli.state_options import state_options
 from netc.cli.terminal import progress_bar
 from netc.diagnostics import counted
 
@@ -22,6 +24,7 @@ from netc.diagnostics import counted
 @click.argument("mode", type=click.Choice(["CPU", "GPU"]), required=False)
 @click.argument("device", type=click.IntRange(0), default=0)
 @option("--gpu", metavar="N", help="Index of the GPU to run on; by default the CPU is used.")
+@state_options()
 @python_layers
 def command(
     weights: str,
@@ -33,13 +36,15 @@ def command(
     mode: str | None,
     device: int,
     gpu: str | None,
+    state: dict[str, Any],
     allow_python_layers: bool,
 ) -> None:
-    """Extract features: run ITERATIONS batches of a net's test phase and write BLOBS to DATABASES.
+    """Extract features: run ITERATIONS batches of a net and write BLOBS to DATABASES.
 
     Each blob is written to a database of its own; separate several blobs and databases by commas. The arguments are
     those of Caffe's extract_features.
     """
+    from netc.compiler import state_choice
     from netc.training.feature_extraction import extract
     from netc.training.log.caffe_log import GlogWriter
 
@@ -51,6 +56,7 @@ def command(
             blobs.split(","),
             databases.split(","),
             iterations,
+            state=state_choice(**state),
             backend=backend,
             gpu=gpu,
             prepare=preparation(allow_python_layers),

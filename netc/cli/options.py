@@ -98,16 +98,6 @@ def format_option(*formats: str) -> Callable[[F], F]:
     return option("--format", "style", type=choice, default="text", show_default=True, help="Output format.")
 
 
-def level_option() -> Callable[[F], F]:
-    """The option `--level`."""
-    return option("--level", default=0, show_default=True, help="Level of the net's state.")
-
-
-def stage_option(help: str = "Stage of the net's state; may be repeated.") -> Callable[[F], F]:
-    """The option `--stage`."""
-    return option("--stage", multiple=True, metavar="STAGE", help=help)
-
-
 def set_option() -> Callable[[F], F]:
     """The option `--set NAME=VALUE`, which fills in a template; `parse_values` reads its values."""
     help = "Value of a template's placeholder; may be repeated."

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from netc.cli.options import (
     format_option,
-    level_option,
     option,
     parse_shapes,
     parse_values,
     set_option,
     shape_option,
-    stage_option,
 )
+from netc.cli.state_options import state_options
 from netc.cli.streams import read_input
 from netc.inspection import summary
 
@@ -22,18 +23,14 @@ FORMATS = {"text": "__str__", "json": "to_json", "csv": "to_csv", "markdown": "t
 
 @click.command(name="summary")
 @click.argument("net")
-@option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Phase of the net.")
-@level_option()
-@stage_option()
+@state_options()
 @shape_option()
 @option("--batch", type=click.IntRange(min=1), help="Batch size; by default the one in the file.")
 @set_option()
 @format_option(*FORMATS)
 def command(
     net: str,
-    phase: str,
-    level: int,
-    stage: tuple[str, ...],
+    state: dict[str, Any],
     shape: tuple[str, ...],
     batch: int | None,
     set_: tuple[str, ...],
@@ -45,11 +42,9 @@ def command(
     """
     found = summary(
         read_input(net),
-        phase=phase,
-        level=level,
-        stages=stage,
         shapes=parse_shapes(shape),
         batch=batch,
         values=parse_values(set_),
+        **state,
     )
     click.echo(getattr(found, FORMATS[style])())

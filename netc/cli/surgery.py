@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.options import option, parse_shapes, shape_option, weights_option
+from netc.cli.state_options import state_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,15 +34,17 @@ def _verb(name: str) -> Callable[[Callable[..., Graph]], click.Command]:
             net: str,
             weights: tuple[str, ...],
             output: str,
+            state: dict[str, Any],
             shape: tuple[str, ...],
             dialect: str | None,
             **settings: Any,
         ) -> None:
-            _write(function(_open(net, weights, shape, dialect), **settings), output, dialect)
+            _write(function(_open(net, weights, state, shape, dialect), **settings), output, dialect)
 
         decorated: Callable[..., Any] = run
         for decorate in (
             shape_option(),
+            state_options(),
             option("--dialect", metavar="NAME", help="Fork of Caffe that NET and OUT are for (default of OUT: BVLC)."),
             option("--output", required=True, metavar="OUT", help="The .prototxt to write."),
             weights_option(),
@@ -53,11 +56,14 @@ def _verb(name: str) -> Callable[[Callable[..., Graph]], click.Command]:
     return add
 
 
-def _open(net: str, weights: tuple[str, ...], shape: tuple[str, ...], dialect: str | None) -> Graph:
-    from netc.compiler import weighted
+def _open(
+    net: str, weights: tuple[str, ...], state: dict[str, Any], shape: tuple[str, ...], dialect: str | None
+) -> Graph:
+    from netc.compiler import state_choice, weighted
     from netc.conversion.models import open_net
 
-    return weighted(open_net(net, weights, shapes=parse_shapes(shape), dialect=dialect))
+    choice = state_choice(**state)
+    return weighted(open_net(net, weights, shapes=parse_shapes(shape), dialect=dialect, state=choice))
 
 
 def _write(model: Graph, output: str, dialect: str | None) -> None:

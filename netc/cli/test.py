@@ -11,10 +11,10 @@ from netc.cli.options import option
 
 
 @click.command(name="test")
-@net_options
+@net_options("test")
 @option("--skip-bad", is_flag=True, help="Skip records that cannot be read; the log counts them.")
 def command(options: NetOptions, skip_bad: bool) -> None:
-    """Run the test phase of a net over batches of its own data and print the mean of each output.
+    """Run a net over batches of its own data and print the mean of each output.
 
     This is Caffe's `caffe test`.
     """
@@ -24,5 +24,5 @@ def command(options: NetOptions, skip_bad: bool) -> None:
     from netc.training.log.caffe_log import GlogWriter
 
     listener = GlogWriter(sys.stderr)
-    with options.open("TEST", listener, skip_bad) as opened:
+    with options.open(listener, skip_bad) as opened:
         score(opened, options.iterations, listener)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netc.cli.options import level_option, option, split_names, stage_option
+from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
+from netc.cli.state_options import train_state_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,8 +75,7 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @option("--snapshot", metavar="FILE|auto", help="The .solverstate to resume from; auto: the newest complete one.")
 @option("--gpu", metavar="0|0,1|all", help="GPUs to train on; by default the solver's solver_mode decides.")
 @option("--iterations", type=click.IntRange(1), help="Number of updates; by default train up to the solver's max_iter.")
-@level_option()
-@stage_option("Stage of the train net's state; may be repeated or contain commas.")
+@train_state_options()
 @option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="Effect of Ctrl-C (SIGINT).")
 @option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="Effect of SIGHUP.")
 @option(
@@ -93,8 +93,7 @@ def command(
     solver_option: str | None,
     weights: str | None,
     snapshot: str | None,
-    level: int,
-    stage: tuple[str, ...],
+    state: dict[str, Any],
     allow_python_layers: bool,
     log_json: str | None,
     tensorboard: str | None,
@@ -114,7 +113,7 @@ def command(
     from netc.training.solver.settings import read_settings
 
     settings = read_settings(solver or solver_option or "")
-    settings = settings.with_state(level, tuple(split_names(stage)))
+    settings = settings.with_state(**state)
     if (processes := process_count(options["gpu"])) > 1:
         return launch(click.get_current_context().obj, processes)
     with training_listener(log_json, tensorboard) as listener:

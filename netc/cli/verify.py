@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
+from netc.cli.state_options import state_options
 from netc.diagnostics import counted
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Allowed relative difference.",
 )
+@state_options()
 @shape_option()
 @format_option()
 def command(
@@ -42,6 +44,7 @@ def command(
     batch: int,
     seed: int,
     tolerance: float,
+    state: dict[str, Any],
     shape: tuple[str, ...],
     style: str,
 ) -> int:
@@ -51,10 +54,12 @@ def command(
     `--input` the inputs come from the .npz, or are random. The exit status is 1 if a value differs.
     """
     shapes = parse_shapes(shape)
+    from netc.compiler import state_choice
     from netc.conversion.inputs import read_inputs
     from netc.conversion.verify import verify
 
-    given = None if input_ is None else read_inputs(input_, (one, other), weights, shapes)
+    choice = state_choice(**state)
+    given = None if input_ is None else read_inputs(input_, (one, other), weights, shapes, choice)
     found = verify(
         one,
         other,
@@ -65,6 +70,7 @@ def command(
         seed=seed,
         tolerance=tolerance,
         shapes=shapes,
+        state=choice,
     )
     click.echo(json.dumps(_plain(found), indent=2) if style == "json" else _table(found, tolerance))
     return int(not found.agrees)

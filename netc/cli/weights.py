@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from netc.cli.options import format_option, option, parse_shapes, shape_option
+from netc.cli.state_options import state_options
 from netc.cli.terminal import show
+from netc.compiler import state_choice
 from netc.conversion.embedded_net import write_prototxt
 from netc.conversion.weights_report import BlobRow, Listing, list_weights
 from netc.diagnostics import counted
@@ -23,6 +25,7 @@ from netc.ir.dims import text
 @option("--stats", is_flag=True, help="Print statistics: extremes, mean, standard deviation, NaN, all zeros.")
 @option("--prototxt", metavar="OUT", help="Write the net in the file, with inputs instead of data layers.")
 @option("--dialect", metavar="NAME", help="Fork of Caffe that wrote the file; detected by default.")
+@state_options()
 @shape_option()
 @format_option()
 def command(
@@ -31,6 +34,7 @@ def command(
     stats: bool,
     prototxt: str | None,
     dialect: str | None,
+    state: dict[str, Any],
     shape: tuple[str, ...],
     style: str,
 ) -> int:
@@ -42,11 +46,12 @@ def command(
     """
     if dialect is not None and prototxt is None:
         raise click.UsageError("`--dialect` requires `--prototxt`")
+    shapes, choice = parse_shapes(shape), state_choice(**state)
     if prototxt is not None:
-        show(write_prototxt(file, prototxt, dialect=dialect, shapes=parse_shapes(shape)))
+        show(write_prototxt(file, prototxt, dialect=dialect, shapes=shapes, state=choice))
         click.echo(f"wrote {prototxt}")
         return 0
-    found = list_weights(file, net, stats=stats, shapes=parse_shapes(shape))
+    found = list_weights(file, net, stats=stats, shapes=shapes, state=choice)
     click.echo(json.dumps(_plain(found), indent=2) if style == "json" else _table(found))
     return int(not found.fits)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.compiler import weighted
+from netc.compiler import state_choice, weighted
 from netc.conversion.embedded_net import net_source
 from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
@@ -48,17 +48,22 @@ def classify(
     blob: str | None = None,
     preprocessing: PreprocessOptions | None = None,
     shapes: Mapping[str, Shape] | None = None,
+    phase: str = "test",
+    level: int | None = None,
+    stages: Sequence[str] = (),
 ) -> list[list[Guess]]:
     """Return the `top` classes of each image, best first, by the scores in `blob` (default: the only output).
 
     Raises NetcError for files that cannot be read, and for a net with several outputs where none is named.
     """
-    found = net_source(model)
-    net = open_net(found.source, weights or found.weights, shapes={**(found.shapes or {}), **(shapes or {})})
+    state = state_choice(phase, level, stages)
+    found = net_source(model, state=state)
+    fed = {**(found.shapes or {}), **(shapes or {})}
+    net = open_net(found.source, weights or found.weights, shapes=fed, state=state)
     plain = weighted(net)
     graph = drop_losses(plain)
     net = net if graph is plain else net_of(graph)
-    steps = find_preprocess(graph, found.source, preprocessing)
+    steps = find_preprocess(graph, found.source, preprocessing, state)
     names = [] if labels is None else read_labels(labels)
     output = blob or _only(net.outputs)
     guesses = []

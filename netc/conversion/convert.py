@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netc.compiler import weighted
+from netc.compiler import StateChoice, state_choice, weighted
 from netc.conversion.embedded_net import net_source
 from netc.conversion.formats import FORMATS, Format
 from netc.conversion.models import Files, Misfits, WeightFiles, open_net, weight_files
@@ -20,7 +20,7 @@ from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.losses_to_scores import losses_to_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Graph
@@ -51,8 +51,11 @@ def convert(
     shapes: Mapping[str, Shape] | None = None,
     misfits: Misfits = "refuse",
     dialect: str | None = None,
+    phase: str = "test",
+    level: int | None = None,
+    stages: Sequence[str] = (),
 ) -> Converted:
-    """Write the test net of a prototxt, with weights, as `to`:
+    """Write the net of a prototxt in a state (by default the test net), with weights, as `to`:
 
     `safetensors`, `pt`: the state_dict of `netc.load(...)`; `caffe`: a .prototxt and the .caffemodel next to it; `py`:
     a plain torch module, its weights as safetensors next to it; `onnx`, any batch; `pt2`: torch.export, any batch.
@@ -63,13 +66,13 @@ def convert(
     among them E801 for a layer that the format cannot express.
     """
     options = ExportOptions(fold, half, input_stage, scores, preprocessing or PreprocessOptions(), dialect)
-    described = net_source(net, dialect)
+    state = state_choice(phase, level, stages)
+    described = net_source(net, dialect, state)
     read_files = weight_files(described, weights)
-    opened = open_net(
-        described.source, read_files, shapes={**(described.shapes or {}), **(shapes or {})}, misfits=misfits
-    )
+    fed = {**(described.shapes or {}), **(shapes or {})}
+    opened = open_net(described.source, read_files, shapes=fed, misfits=misfits, state=state)
     model = _passed(weighted(opened), to, options)
-    found, warnings = _preprocess(model, described.source, options)
+    found, warnings = _preprocess(model, described.source, options, state)
     warnings = (*described.notes, *_offered(opened.graph, to, options), *_unfilled(model, read_files), *warnings)
     target = _target(Path(output), to)
     files = FORMATS[to].writer()(model, opened, target, options, found)
@@ -116,11 +119,11 @@ def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:
 
 
 def _preprocess(
-    model: Graph, net: str | Path | Source, options: ExportOptions
+    model: Graph, net: str | Path | Source, options: ExportOptions, state: StateChoice
 ) -> tuple[Preprocess | None, tuple[Diagnostic, ...]]:
     """The preprocessing; a fault is only a warning unless an option asks for it."""
     try:
-        return find_preprocess(model, net, options.preprocessing), ()
+        return find_preprocess(model, net, options.preprocessing, state), ()
     except NetcError as error:
         if options.input_stage or options.preprocessing != PreprocessOptions():
             raise

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from netc import compiler
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.frontends import NetDefinition, read_net
+from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.frontends.reading import read_tree, upgrade_tree
 from netc.ir.dims import UNKNOWN, Shape, known
-from netc.ir.graph import Graph, Node, State
 from netc.layers.convolution import Convolution
 from netc.layers.inner_product import InnerProduct
 from netc.text import Tree, parse, print_tree
@@ -21,6 +20,8 @@ from netc.weights import Weights, atomic_write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from netc.ir.graph import Graph, Node
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class NetSource:
     """The contents of `weights`."""
 
 
-def net_source(net: str | Path | Source, dialect: str | None = None) -> NetSource:
+def net_source(net: str | Path | Source, dialect: str | None = None, state: StateChoice = TEST_STATE) -> NetSource:
     """The net of a prototxt, or of the .caffemodel that contains it, read as `dialect` instead of the guessed one.
+
+    `state` determines which data layers' shapes are completed.
 
     Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that does not exist.
     """
@@ -47,14 +50,14 @@ def net_source(net: str | Path | Source, dialect: str | None = None) -> NetSourc
     if definition.weights_file is None:
         return NetSource(net)
     notes = tuple(d for d in definition.report.diagnostics if d.code == "W803")
-    return NetSource(definition.source, definition.weights_file, _shapes(definition), notes, definition.weights)
+    return NetSource(definition.source, definition.weights_file, _shapes(definition, state), notes, definition.weights)
 
 
-def _shapes(definition: NetDefinition) -> dict[str, Shape]:
+def _shapes(definition: NetDefinition, state: StateChoice) -> dict[str, Shape]:
     """Shapes of data layers' tops: from their parameters, and channels from the blobs of their readers."""
     if definition.report.errors or definition.weights is None:
         return {}
-    graph, _ = compiler.checked_graph(definition, State())
+    graph, _ = compiler.checked_graph(definition, state.of(definition))
     blobs = {layer.name: layer.blobs for layer in definition.weights.layers}
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
@@ -93,26 +96,27 @@ def write_prototxt(
     *,
     dialect: str | None = None,
     shapes: Mapping[str, Shape] | None = None,
+    state: StateChoice = TEST_STATE,
 ) -> tuple[Diagnostic, ...]:
     """Write the prototxt of the net in a weights file, in the current format; return notes about it.
 
     Data layers whose shapes are known, from the file or from `shapes`, become inputs. Raises NetcError as `net_source`.
     """
-    found = net_source(weights, dialect)
+    found = net_source(weights, dialect, state)
     if not isinstance(found.source, Source):
         raise NetcError(f"`{weights}` is not a Caffe weights file", code="E402")
     tree, _ = read_tree(found.source)
     upgrade_tree(tree).raise_errors()
-    _data_to_inputs(tree, {**(found.shapes or {}), **(shapes or {})})
+    _data_to_inputs(tree, {**(found.shapes or {}), **(shapes or {})}, state)
     head = f"# The net in {str(weights)!r}, {found.notes[0].notes[0]}.\n"
     with atomic_write(output) as file:
         file.write((head + print_tree(tree)).encode("utf-8", "surrogateescape"))
     return found.notes
 
 
-def _data_to_inputs(tree: Tree, shapes: Mapping[str, Shape]) -> None:
+def _data_to_inputs(tree: Tree, shapes: Mapping[str, Shape], state: StateChoice) -> None:
     definition = read_net(Source(tree.source.name, print_tree(tree)))
-    graph, _ = compiler.checked_graph(definition, State())
+    graph, _ = compiler.checked_graph(definition, state.of(definition))
     data = {node.origin: node for node in graph.nodes if node.layer.is_data}
     for field, layer in zip(tree.root.named("layer"), definition.layers, strict=True):
         node = data.get(layer)

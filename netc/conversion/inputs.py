@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.runners import open_runner
 from netc.diagnostics import NetcError, counted
 
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def read_inputs(
-    file: str | Path, sides: Sequence[str | Path], weights: Files, shapes: Mapping[str, Shape] | None
+    file: str | Path,
+    sides: Sequence[str | Path],
+    weights: Files,
+    shapes: Mapping[str, Shape] | None,
+    state: StateChoice = TEST_STATE,
 ) -> dict[str, Array]:
     """The arrays of a .npz by name; a .npy is the only input of the first of `sides` that has one.
 
@@ -31,7 +36,7 @@ def read_inputs(
         raise NetcError(f"`{file}` is not a .npy or .npz file of arrays: {error}", code="E402") from None
     if not isinstance(loaded, np.ndarray):
         return {name: loaded[name] for name in loaded.files}
-    names = next((list(r.inputs) for side in sides if (r := open_runner(side, weights, shapes)).inputs), [])
+    names = next((list(r.inputs) for side in sides if (r := open_runner(side, weights, shapes, state)).inputs), [])
     if len(names) != 1:
         raise NetcError(
             f"the net has {counted(len(names), 'input')}, `{file}` has one array", code="E302", help="pass a .npz file"

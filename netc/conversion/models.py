@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from netc import compiler
+from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.embedded_net import NetSource, net_source
 from netc.diagnostics import NetcError, Source, counted, did_you_mean
 from netc.ir.dims import Shape, text
@@ -71,24 +72,25 @@ def open_net(
     seed: int | None = 0,
     misfits: Misfits = "refuse",
     dialect: str | None = None,
+    state: StateChoice = TEST_STATE,
 ) -> Net:
-    """The test net of a prototxt, with weights of .caffemodel, HDF5, safetensors or .pt files.
+    """The net of a prototxt in a state, with weights of .caffemodel, HDF5, safetensors or .pt files.
 
     A .caffemodel in place of the prototxt is read as the net in it, with its weights unless others are given.
     A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
     from `seed`. Raises NetcError.
     """
-    found = net_source(net, dialect)
+    found = net_source(net, dialect, state)
     net, shapes = found.source, {**(found.shapes or {}), **(shapes or {})}
     files = weights if isinstance(weights, WeightFiles) else weight_files(found, weights)
     if misfits == "refuse":
-        opened = _loaded(net, files.blobs, shapes, seed)
+        opened = _loaded(net, files.blobs, shapes, seed, state)
     else:
-        opened = compiler.load(net, shapes=shapes, seed=seed)
+        opened = compiler.load(net, None, state.phase, state.level, state.stages, shapes=shapes, seed=seed)
         for file, blobs in files.blobs.items():
             _copy(opened, file, blobs, misfits)
-    for file, state in files.states.items():
-        load_state(opened, state, file)
+    for file, tensors in files.states.items():
+        load_state(opened, tensors, file)
     return opened
 
 
@@ -99,10 +101,16 @@ def weight_files(net: NetSource, weights: Files | None = None) -> WeightFiles:
 
 
 def _loaded(
-    net: str | Path | Source, files: Mapping[str, Weights], shapes: Mapping[str, Shape] | None, seed: int | None
+    net: str | Path | Source,
+    files: Mapping[str, Weights],
+    shapes: Mapping[str, Shape] | None,
+    seed: int | None,
+    state: StateChoice,
 ) -> Net:
     try:
-        return compiler.load(net, list(files), shapes=shapes, seed=seed, parsed=files)
+        return compiler.load(
+            net, list(files), state.phase, state.level, state.stages, shapes=shapes, seed=seed, parsed=files
+        )
     except NetcError as error:
         raise NetcError(replace(d, help=_MISFIT_HELP) if d.code == "E306" else d for d in error.diagnostics) from None
 

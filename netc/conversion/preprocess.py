@@ -12,15 +12,15 @@ import numpy as np
 from netc import compiler, paths
 from netc.diagnostics import NetcError, Source
 from netc.exporters.input_stage import InputStage
-from netc.frontends import read_net
+from netc.frontends import PHASES, TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.dims import known, text
-from netc.ir.graph import Graph, Node, State
 from netc.ir.transform import Transform
 from netc.weights import atomic_write, read_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from netc.ir.graph import Graph, Node, State
     from netc.passes.arrays import Array
 
 Order = Literal["bgr", "rgb", "gray"]
@@ -91,7 +91,12 @@ def center_crop(image: Array, size: tuple[int, int]) -> Array:
     return image[:, top : top + size[0], left : left + size[1]]
 
 
-def find_preprocess(graph: Graph, path: str | Path | Source, options: PreprocessOptions | None = None) -> Preprocess:
+def find_preprocess(
+    graph: Graph,
+    path: str | Path | Source,
+    options: PreprocessOptions | None = None,
+    state: StateChoice = TEST_STATE,
+) -> Preprocess:
     """Return the preprocessing of a net's first input of images.
 
     Options come first, then the `transform_param` of the net's own data layer, then that of the training net next to
@@ -99,7 +104,7 @@ def find_preprocess(graph: Graph, path: str | Path | Source, options: Preprocess
     """
     options = options or PreprocessOptions()
     made = _bare(graph)
-    fields = next((found for file in _candidates(path) if (found := _data_layer(file))), None)
+    fields = next((found for file in _candidates(path) if (found := _data_layer(file, state))), None)
     if fields is not None:
         made = _from_layer(made, fields, use_mean=options.mean is None)
     mean = made.mean if options.mean is None else _given_mean(options.mean)
@@ -130,19 +135,25 @@ def _candidates(path: str | Path | Source) -> list[Path | Source]:
     return [own, *(folder / name for name in TRAINING_FILES)]
 
 
-def _data_layer(path: Path | Source) -> Node | None:
-    """The first data layer with a transform, in test if it is there."""
+def _data_layer(path: Path | Source, state: StateChoice) -> Node | None:
+    """The first data layer with a transform: of the state, preferably in TEST, else of any state of the file."""
     if isinstance(path, Path) and not path.is_file():
         return None
     definition = read_net(path)
     if definition.report.errors:
         return None
-    for phase in (compiler.phase_of("test"), compiler.phase_of("train")):
-        graph, _ = compiler.checked_graph(definition, State(phase))
+    for one in _states(definition, state):
+        graph, _ = compiler.checked_graph(definition, one)
         for node in graph.nodes:
             if node.layer.is_data and isinstance(getattr(node.layer, "transform", None), Transform):
                 return node
     return None
+
+
+def _states(definition: NetDefinition, state: StateChoice) -> Iterator[State]:
+    """The requested state in both phases; then those that the file distinguishes, such as a stage for training."""
+    yield from (replace(state, phase=phase).of(definition) for phase in reversed(PHASES))
+    yield from definition.states(definition.state("TEST"))
 
 
 def _from_layer(made: Preprocess, node: Node, use_mean: bool) -> Preprocess:

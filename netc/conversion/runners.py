@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.models import Files, open_net
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, known
@@ -44,7 +45,12 @@ class Runner(Protocol):
         ...
 
 
-def open_runner(path: str | Path, weights: Files = (), shapes: Mapping[str, Shape] | None = None) -> Runner:
+def open_runner(
+    path: str | Path,
+    weights: Files = (),
+    shapes: Mapping[str, Shape] | None = None,
+    state: StateChoice = TEST_STATE,
+) -> Runner:
     """The form of a net in a file, by its suffix: .onnx, .py, .npz, else a prototxt."""
     runners: dict[str, Any] = {".onnx": OnnxRunner, ".py": PythonRunner, ".npz": Dump}
     suffix = Path(path).suffix.lower()
@@ -53,7 +59,7 @@ def open_runner(path: str | Path, weights: Files = (), shapes: Mapping[str, Shap
             raise NetcError(f"`{path}` does not exist", code="E001")
         made: Runner = runners[suffix](Path(path))
         return made
-    return NetRunner(path, weights, shapes)
+    return NetRunner(path, weights, shapes, state)
 
 
 class NetRunner:
@@ -61,8 +67,10 @@ class NetRunner:
 
     versions = True
 
-    def __init__(self, path: str | Path, weights: Files, shapes: Mapping[str, Shape] | None) -> None:
-        self.net = open_net(path, weights, shapes=shapes)
+    def __init__(
+        self, path: str | Path, weights: Files, shapes: Mapping[str, Shape] | None, state: StateChoice
+    ) -> None:
+        self.net = open_net(path, weights, shapes=shapes, state=state)
         graph = self.net.graph
         self.inputs = {graph.values[name].blob: tuple((graph.shape(name) or ())[1:]) for name in graph.inputs}
         self.fetches = tuple(top for node in graph.nodes for top in node.tops)

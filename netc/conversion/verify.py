@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.runners import Runner, Values, open_runner, random_inputs
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, text
@@ -64,16 +65,18 @@ def verify(
     seed: int = 0,
     tolerance: float = TOLERANCE,
     shapes: Mapping[str, Shape] | None = None,
+    state: StateChoice = TEST_STATE,
 ) -> Verification:
     """Compare two of {prototxt with weights, .onnx, .py that netc wrote, .npz of blobs} value by value.
 
     `weights` are for the prototxts; `other_weights` hold for the second where they are given.
+    `state` selects the net of a prototxt.
 
     Both get `inputs`, else what a dump among them holds, else random numbers from `seed`. Raises NetcError, among them
     E804 where the two have no value in common.
     """
     second_weights = weights if other_weights is None else other_weights
-    sides = [open_runner(one, weights, shapes), open_runner(other, second_weights, shapes)]
+    sides = [open_runner(one, weights, shapes, state), open_runner(other, second_weights, shapes, state)]
     fed = dict(inputs) if inputs is not None else _inputs(sides, batch, seed)
     first, second = (side.run(fed) for side in sides)
     if sides[0].versions != sides[1].versions:

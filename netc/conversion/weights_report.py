@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netc import compiler
-from netc.frontends import read_net
-from netc.ir.graph import Graph, State
+from netc.frontends import TEST_STATE, StateChoice, read_net
 from netc.weights import BlobArray, BlobStatistics, LayerBlobs, read
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netc.ir.dims import Shape
+    from netc.ir.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,20 @@ def list_weights(
     *,
     stats: bool = False,
     shapes: Mapping[str, Shape] | None = None,
+    state: StateChoice = TEST_STATE,
 ) -> Listing:
     """The blobs of a file in its order, then those that only `net` has. Raises NetcError."""
     weights = read(path)
-    graph = None if net is None else _graph(net, shapes)
+    graph = None if net is None else _graph(net, shapes, state)
     wanted = _Wanted(graph)
     rows = [row for layer in weights.layers for row in _rows(layer, wanted.take(layer.name), graph is not None, stats)]
     return Listing(str(path), weights.name, (*rows, *wanted.rest()))
 
 
-def _graph(net: str | Path, shapes: Mapping[str, Shape] | None) -> Graph:
+def _graph(net: str | Path, shapes: Mapping[str, Shape] | None, state: StateChoice) -> Graph:
     definition = read_net(net)
     definition.report.raise_errors()
-    return compiler.graph_of(definition, State(), compiler.Prober(), shapes)
+    return compiler.graph_of(definition, state.of(definition), compiler.Prober(), shapes)
 
 
 def _rows(layer: LayerBlobs, net: tuple[Shape, ...], compared: bool, stats: bool) -> list[BlobRow]:

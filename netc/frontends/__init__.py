@@ -3,6 +3,7 @@
     read(path), read_net(path), read_solver(path)   the definition in a file; its content selects the front end
 
 definition.py    the interface of a definition in any format
+state_choice.py  the state that a caller requests, merged with the one in the file
 front_end.py     the interface of a front end
 reading.py       the registered front ends, and how one is selected
 graph_report.py  the diagnostics of building a graph
@@ -14,5 +15,16 @@ Only `reading` knows the front ends. Other packages obtain definitions from it a
 
 from netc.frontends.definition import PHASES, Definition, NetDefinition, SolverDefinition
 from netc.frontends.reading import read, read_net, read_solver
+from netc.frontends.state_choice import TEST_STATE, StateChoice
 
-__all__ = ["PHASES", "Definition", "NetDefinition", "SolverDefinition", "read", "read_net", "read_solver"]
+__all__ = [
+    "PHASES",
+    "TEST_STATE",
+    "Definition",
+    "NetDefinition",
+    "SolverDefinition",
+    "StateChoice",
+    "read",
+    "read_net",
+    "read_solver",
+]

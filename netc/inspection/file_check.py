@@ -6,12 +6,12 @@ import gc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from netc.compiler import state_choice
 from netc.diagnostics import Diagnostic, NetcError, Source, in_order
-from netc.frontends import PHASES, NetDefinition, SolverDefinition, read
+from netc.frontends import PHASES, NetDefinition, SolverDefinition, StateChoice, read
 from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_check import check_net
 from netc.inspection.solver_check import check_solver
-from netc.ir.fields import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +29,8 @@ UNCHECKABLE = ("E005", "E033")
 def check(
     path: str | Path | Source,
     *,
-    level: int = 0,
+    phase: str | None = None,
+    level: int | None = None,
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     values: Mapping[str, str] | None = None,
@@ -39,10 +40,12 @@ def check(
 ) -> list[Diagnostic]:
     """Return all diagnostics of a net, or of a solver and its nets, in the order of the files.
 
-    Both phases of a net are checked with every stage and level that its rules name; if `stages` or `level` is passed,
-    only that state. `shapes` are the shapes of blobs that otherwise depend on data. `values` fill the placeholders of a
-    template. `ignore` contains the codes of warnings to drop. `dialect` is the fork of Caffe that the nets are for, if
-    their content does not identify it. With `strict`, names must be part of BVLC's schema and files must exist.
+    Both phases of a net are checked with every stage and level that its rules name; if `phase`, `stages` or `level` is
+    passed, only that state, in both phases without `phase`; in a solver, `stages` and `level` change the state of the
+    train net, as in `netc train`. `shapes` are the shapes of blobs that otherwise depend on data. `values` fill the
+    placeholders of a template. `ignore` contains the codes of warnings to drop. `dialect` is the fork of Caffe that the
+    nets are for, if their content does not identify it. With `strict`, names must be part of BVLC's schema and files
+    must exist.
     Never raises for the content of a file; a file that cannot be read results in a diagnostic too.
     """
     collecting = gc.isenabled()
@@ -50,7 +53,7 @@ def check(
     try:
         definition = read(path, values, strict, dialect)
         found = list(definition.report.diagnostics)
-        found += _check(definition, level, tuple(stages), shapes, strict, dialect)
+        found += _check(definition, _choices(phase, level, stages), shapes, strict, dialect)
     except NetcError as error:
         found = list(error.diagnostics)
     finally:
@@ -62,10 +65,16 @@ def check(
     return in_order(replace(d, strict=True) if strict and d.code in STRICT else d for d in wanted)
 
 
+def _choices(phase: str | None, level: int | None, stages: Sequence[str]) -> list[StateChoice]:
+    """The requested states; none for all that the rules of the file name."""
+    if phase is not None:
+        return [state_choice(phase, level, stages)]
+    return [StateChoice(one, level, tuple(stages)) for one in PHASES if level is not None or stages]
+
+
 def _check(
     definition: NetDefinition | SolverDefinition,
-    level: int,
-    stages: tuple[str, ...],
+    choices: Sequence[StateChoice],
     shapes: Mapping[str, Shape] | None,
     strict: bool,
     dialect: str | None,
@@ -75,10 +84,11 @@ def _check(
     if isinstance(definition, SolverDefinition):
         if definition.has_syntax_errors:
             return []
-        return check_solver(definition, shapes, strict, dialect)
-    base = definition.state("TEST", Fields({"level": level, "stage": stages} if level or stages else {}))
-    states = [replace(base, phase=phase) for phase in PHASES] if level or stages else definition.states(base)
-    found = [*check_net(definition, (), states, shapes)[0], *unused_shapes(definition, shapes or {})]
+        return check_solver(definition, shapes, strict, dialect, choices[0] if choices else None)
+    states = [choice.of(definition) for choice in choices]
+    wanted = states if len(states) == 1 else ()
+    possible = states or definition.states(definition.state("TEST"))
+    found = [*check_net(definition, wanted, possible, shapes)[0], *unused_shapes(definition, shapes or {})]
     if definition.has_syntax_errors:  # the missing part would cause spurious warnings
         found = [d for d in found if d.severity == "error"]
     return found

@@ -12,20 +12,19 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netc.compiler import checked_graph
+from netc.compiler import checked_graph, phase_of
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.frontends import PHASES, NetDefinition, read_net
+from netc.frontends import PHASES, NetDefinition, StateChoice, read_net
 from netc.inspection.phase_nets import is_fed
 from netc.inspection.referenced_files import SourceProbe
 from netc.ir.dims import Shape, text
-from netc.ir.fields import Fields
-from netc.ir.graph import Graph, Node, State
 from netc.ir.parameters import ParamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from netc.ir.graph import Graph, Node
     from netc.ir.layer import Layer
 
 
@@ -77,25 +76,24 @@ def diff(
     one: str | Path | Source,
     other: str | Path | Source,
     *,
-    level: int = 0,
+    phase: str | None = None,
+    level: int | None = None,
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     values: Mapping[str, str] | None = None,
 ) -> NetDifference:
-    """Compare two nets in both phases. Raises NetcError for nets with errors."""
+    """Compare two nets, by default in both phases. Raises NetcError for nets with errors."""
     nets = [_read(path, values) for path in (one, other)]
-    changes = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
+    phases = PHASES if phase is None else (phase_of(phase),)
+    choices = [StateChoice(one, level, tuple(stages)) for one in phases]
     found: dict[Change, list[str]] = {}
-    compared = [phase for phase in PHASES if any(is_fed(net, State(phase, level, tuple(stages))) for net in nets)]
-    for phase in compared or PHASES:
-        states = [net.state(phase, changes) for net in nets]
-        graphs = [checked_graph(net, state, SourceProbe(), shapes) for net, state in zip(nets, states)]
+    compared = [choice for choice in choices if any(is_fed(net, choice.of(net)) for net in nets)] or choices
+    for choice in compared:
+        graphs = [checked_graph(net, choice.of(net), SourceProbe(), shapes) for net in nets]
         _raise([d for _, report in graphs for d in report.errors])
         for change in _Comparison(graphs[0][0], graphs[1][0]).changes():
-            found.setdefault(change, []).append(phase)
-    return NetDifference(
-        tuple(("" if len(at) == len(compared or PHASES) else at[0], change) for change, at in found.items())
-    )
+            found.setdefault(change, []).append(choice.phase)
+    return NetDifference(tuple(("" if len(at) == len(compared) else at[0], change) for change, at in found.items()))
 
 
 def _read(path: str | Path | Source, values: Mapping[str, str] | None) -> NetDefinition:

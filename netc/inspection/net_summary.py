@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netc.compiler import checked_graph, phase_of
+from netc.compiler import checked_graph, state_choice
 from netc.diagnostics import NetcError, Source
 from netc.frontends import read_net
 from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_cost import NetCost
 from netc.inspection.referenced_files import SourceProbe
 from netc.inspection.summary_table import as_csv, as_json, as_markdown, as_text
-from netc.ir.fields import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +45,7 @@ def summary(
     path: str | Path | Source,
     *,
     phase: str = "test",
-    level: int = 0,
+    level: int | None = None,
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     batch: int | None = None,
@@ -63,8 +62,7 @@ def summary(
     net.report.raise_errors()
     for found in unused_shapes(net, shapes or {}):
         raise NetcError(found.message, help=found.help)
-    changes = Fields({name: value for name, value in (("level", level), ("stage", stages)) if value})
-    state = net.state(phase_of(phase), changes)
+    state = state_choice(phase, level, stages).of(net)
     probe = SourceProbe()
     graph, report = checked_graph(net, state, probe, shapes)
     if batch is not None:

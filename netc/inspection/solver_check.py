@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.frontends import NetDefinition, SolverDefinition, read_net
+from netc.frontends import NetDefinition, SolverDefinition, StateChoice, read_net
 from netc.frontends.reading import embedded_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
@@ -35,12 +35,16 @@ def check_solver(
     shapes: Mapping[str, Shape] | None,
     strict: bool = False,
     dialect: str | None = None,
+    choice: StateChoice | None = None,
 ) -> list[Diagnostic]:
-    """Return the diagnostics of a solver's settings, of each net that it creates, and of their combination."""
+    """Return the diagnostics of a solver's settings, of each net that it creates, and of their combination.
+
+    The level and the stages of `choice` change the state of the train net.
+    """
     solver = definition.fields
     found = [*_settings(solver), *(d for file in definition.files() for d in check_path(file)), *_folder(solver)]
     reader = _Reader(solver, strict, dialect)
-    uses = list(_uses(solver, reader))
+    uses = list(_uses(solver, reader, choice))
     found += reader.found
     found += _nets(uses, shapes)
     if not reader.missing:
@@ -107,11 +111,11 @@ class _Reader:
         return net
 
 
-def _uses(solver: Fields, reader: _Reader) -> Iterator[NetUse]:
+def _uses(solver: Fields, reader: _Reader, choice: StateChoice | None) -> Iterator[NetUse]:
     """Yield the nets of a solver: the train net, separate test nets, then test nets of the common file."""
     for field in ("train_net_param", "train_net", "net_param", "net"):
         if field in solver:
-            yield from _use(solver, reader, field, 0, "TRAIN", solver.message("train_state"))
+            yield from _use(solver, reader, field, 0, "TRAIN", solver.message("train_state"), *_changes(choice))
             break
     own = [(field, i) for field in ("test_net_param", "test_net") for i in range(len(solver.get(field, ())))]
     common = [("net_param" if "net_param" in solver else "net", 0)] * (len(solver["test_iter"]) - len(own))
@@ -122,12 +126,20 @@ def _uses(solver: Fields, reader: _Reader) -> Iterator[NetUse]:
             yield from _use(solver, reader, field, index, "TEST", state)
 
 
-def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, state: Fields) -> Iterator[NetUse]:
+def _changes(choice: StateChoice | None) -> list[Fields]:
+    """The changes of `choice` to the state of the train net (`--level` and `--stage`)."""
+    if choice is None:
+        return []
+    level = {} if choice.level is None else {"level": choice.level}
+    return [Fields({"stage": choice.stages, **level})]
+
+
+def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, *states: Fields) -> Iterator[NetUse]:
     value = solver[field]
     one = value[index] if isinstance(value, (list, tuple)) else value
     net = reader.read(one, solver.span(field, index)) if isinstance(one, str) else reader.embedded(one)
     if net is not None:
-        yield NetUse(net, net.state(phase, state))
+        yield NetUse(net, net.state(phase, *states))
 
 
 def _nets(uses: list[NetUse], shapes: Mapping[str, Shape] | None) -> list[Diagnostic]:

@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netc.compiler import Prober, graph_of, lowered, read_net
-from netc.ir.graph import Graph, State
+from netc.compiler import Prober, StateChoice, graph_of, lowered, read_net
 from netc.pycaffe.mode import TRAIN
 from netc.pycaffe.net_feeds import feeds_of
 from netc.runtime.python_host import bind_python_layers
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from netc.data.feeds.feed import Feed
+    from netc.ir.graph import Graph
     from netc.runtime.lower import Net
 
 
@@ -28,18 +28,18 @@ class NetParts:
     feeds: Mapping[str, Feed]
 
 
-def build(path: str | os.PathLike[str], phase: int, level: int, stages: tuple[str, ...]) -> NetParts:
+def build(path: str | os.PathLike[str], phase: int, level: int | None, stages: tuple[str, ...]) -> NetParts:
     """Build the net of a file, with initialized weights. Raises NetcError with all errors of the file."""
     definition = read_net(os.fspath(path))
     definition.report.raise_errors()
-    state = State("TRAIN" if phase == TRAIN else "TEST", level, stages)
-    graph = graph_of(definition, state, Prober(), prepare=bind_python_layers)
+    choice = StateChoice("TRAIN" if phase == TRAIN else "TEST", level, stages)
+    graph = graph_of(definition, choice.of(definition), Prober(), prepare=bind_python_layers)
     return NetParts(graph, lowered(graph), feeds_of(graph))
 
 
 def net_arguments(
-    positional: tuple[Any, ...], phase: Any, level: int, stages: Any, weights: Any
-) -> tuple[int, int, Any, Any]:
+    positional: tuple[Any, ...], phase: Any, level: int | None, stages: Any, weights: Any
+) -> tuple[int, int | None, Any, Any]:
     """Return phase, level, stages and weights for any signature of Net. Raises TypeError for invalid arguments."""
     given = list(positional)
     if given and isinstance(given[0], (str, os.PathLike)):

@@ -56,7 +56,7 @@ class Net(NetNames):
         network_file: Path,
         *arguments: Any,
         phase: int | None = None,
-        level: int = 0,
+        level: int | None = None,
         stages: Sequence[str] | None = None,
         weights: Path | None = None,
     ) -> None:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from netc.compiler import Prepare, copy_weights, graph_of, lowered, record_shapes, unprepared
+from netc.compiler import TEST_STATE, Prepare, StateChoice, copy_weights, graph_of, lowered, record_shapes, unprepared
 from netc.data.feeds.net_feeds import feeds_of
 from netc.frontends import read_net
-from netc.ir.graph import Phase, State
 from netc.runtime.fillers import generator_of
 from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.data_monitor import DataMonitor
@@ -29,17 +28,15 @@ if TYPE_CHECKING:
 
 def open_net(
     path: str | Path,
-    phase: Phase,
+    state: StateChoice = TEST_STATE,
     *,
     weights: Sequence[str | Path] = (),
     gpu: str | None = None,
-    level: int = 0,
-    stages: Sequence[str] = (),
     skip_bad: bool = False,
     prepare: Prepare = unprepared,
     listener: Listener = ignore,
 ) -> RunnableNet:
-    """Open a net of one phase with its weights, on its device, with the feeds of its data layers.
+    """Open the net of a state with its weights, on its device, with the feeds of its data layers.
 
     With `skip_bad`, records that cannot be used are replaced by the next good ones.
 
@@ -49,7 +46,7 @@ def open_net(
     definition.report.raise_errors()
     device = device_of(gpu, listener)
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
-    graph = graph_of(definition, State(phase, level, tuple(stages)), probe, prepare=prepare)
+    graph = graph_of(definition, state.of(definition), probe, prepare=prepare)
     net = lowered(graph, generator_of(None)).to(device)
     for file in weights:
         copy_weights(net, file)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from netc.compiler import Prepare, unprepared
+from netc.compiler import TEST_STATE, Prepare, StateChoice, unprepared
 from netc.data.sources.datum import write_datum
 from netc.data.stores.writers import Put, checked_target, new_database
 from netc.diagnostics import NetcError, counted, did_you_mean
@@ -35,13 +35,14 @@ def extract(
     databases: Sequence[str | Path],
     iterations: int,
     *,
+    state: StateChoice = TEST_STATE,
     backend: str = "lmdb",
     gpu: str | None = None,
     prepare: Prepare = unprepared,
     listener: Listener = ignore,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
-    """Run `iterations` batches of a net's test phase and write each blob to a database; return records per blob.
+    """Run `iterations` batches of a net and write each blob to a database; return records per blob.
 
     A record is one item of the batch: a Datum of floats without a label, with the channels, height and width of the
     blob, under keys of ten digits (`extract_features.cpp`). Databases appear when they are complete. Raises NetcError
@@ -57,9 +58,7 @@ def extract(
     for database in databases:
         checked_target(database, backend)
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(
-            open_net(net, "TEST", weights=weights, gpu=gpu, prepare=prepare, listener=listener)
-        )
+        opened = stack.enter_context(open_net(net, state, weights=weights, gpu=gpu, prepare=prepare, listener=listener))
         for blob in blobs:
             if blob not in opened.net.graph.blobs:
                 known = opened.net.graph.blobs

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 class SolverSettings(SolverParameters):
     """SolverParameters with methods that return modified, validated copies."""
 
-    def with_state(self, level: int = 0, stages: tuple[str, ...] = ()) -> SolverSettings:
+    def with_state(self, level: int | None = None, stages: tuple[str, ...] = ()) -> SolverSettings:
         """Return a copy with another level and additional stages of the train net (`--level` and `--stage`)."""
-        if not level and not stages:
+        if level is None and not stages:
             return self
         values = dict(self.train_state.values)
-        values["level"] = level or values.get("level", 0)
+        if level is not None:
+            values["level"] = level
         values["stage"] = (*values.get("stage", ()), *stages)
         return self.with_values(train_state=Fields(values, self.train_state.defaults))
 
