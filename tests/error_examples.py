@@ -493,6 +493,14 @@ def _() -> None:
     train()
 
 
+@files("W805")
+def _() -> None:
+    writer = (
+        'layer { name: "out" type: "HDF5Output" bottom: "fc" bottom: "fc" hdf5_output_param { file_name: "fc.h5" } }'
+    )
+    write("net.prototxt", DEPLOY.strip() + "\n" + writer + "\n")
+
+
 def ended_process() -> NetcError:
     from netc.training.distributed import launcher
 

@@ -73,7 +73,8 @@ def convert(
     opened = open_net(described.source, read_files, shapes=fed, misfits=misfits, state=state)
     model = _passed(weighted(opened), to, options)
     found, warnings = _preprocess(model, described.source, options, state)
-    warnings = (*described.notes, *_offered(opened.graph, to, options), *_unfilled(model, read_files), *warnings)
+    changes = (*_offered(opened.graph, model, options), *_left_out(opened.graph, model))
+    warnings = (*described.notes, *changes, *_unfilled(model, read_files), *warnings)
     target = _target(Path(output), to)
     files = FORMATS[to].writer()(model, opened, target, options, found)
     if found is not None:
@@ -101,13 +102,22 @@ def _unfilled(model: Graph, files: WeightFiles) -> tuple[Diagnostic, ...]:
     return (Diagnostic("W802", message, notes=(", ".join(missing[:5]) + ", ..." * (len(missing) > 5),)),)
 
 
-def _offered(graph: Graph, to: Format, options: ExportOptions) -> tuple[Diagnostic, ...]:
-    """A Softmax, for a net whose losses are left out."""
-    losses = [node.name for node in graph.nodes if isinstance(node.layer, SoftmaxWithLoss)]
-    if options.scores or not losses or to not in ("py", "onnx", "pt2"):
+def _offered(graph: Graph, model: Graph, options: ExportOptions) -> tuple[Diagnostic, ...]:
+    """A Softmax, for a net whose losses are left out of the model."""
+    kept = {node.key for node in model.nodes}
+    losses = [n.name for n in graph.nodes if isinstance(n.layer, SoftmaxWithLoss) and n.key not in kept]
+    if options.scores or not losses:
         return ()
     message = f"the loss `{losses[-1]}` is left out: the model returns its bottom, not probabilities"
     return (Diagnostic("W804", message, help="`--scores` replaces it with a Softmax"),)
+
+
+def _left_out(graph: Graph, model: Graph) -> tuple[Diagnostic, ...]:
+    """A warning for each layer that has no top and an effect of its own, such as writing a file."""
+    kept = {node.key for node in model.nodes}
+    nodes = [node for node in graph.nodes if not node.tops and node.layer.role != "sink" and node.key not in kept]
+    message = "the layer `{}` has no top: it is left out of the model"
+    return tuple(Diagnostic("W805", message.format(node.name), node.span) for node in nodes)
 
 
 def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:

@@ -56,7 +56,7 @@ def _exported(net: nn.Module, model: Graph, symbolic: SymbolicShapes, dtype: str
     axes = tuple(_free(symbolic, name, sizes) for name in model.inputs)
     try:
         with torch.no_grad():
-            return torch.export.export(net, examples, dynamic_shapes={"inputs": axes})
+            return torch.export.export(net, examples, dynamic_shapes={"inputs": axes} if axes else None)
     except Exception as error:  # torch's own, and those of a layer whose arithmetic depends on its data
         if symbolic.symbols:
             raise FixedExtentError from None

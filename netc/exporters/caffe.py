@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
+from netc.exporters.errors import known_shape
 from netc.ir.filler import Filler
 from netc.ir.parameters import ParamSpec
 from netc.layers.input import Input
@@ -66,7 +67,7 @@ def net_message(graph: Graph, target: Target = BVLC) -> caffe.NetParameter:
         if getattr(graph, flag):
             setattr(net, flag, True)
     for layer_name, tops in _input_layers(graph):
-        _input(net.layer.add(), layer_name, tops)
+        _input(net.layer.add(), graph, layer_name, tops)
     current = {graph.values[name].blob: name for name in graph.inputs}
     for node in graph.nodes:
         _check_versions(graph, node, current)
@@ -99,12 +100,13 @@ def _input_layers(graph: Graph) -> Iterator[tuple[str, list[Value]]]:
             yield from ((value.blob, [value]) for value in values)
 
 
-def _input(layer: caffe.LayerParameter, name: str, tops: list[Value]) -> None:
+def _input(layer: caffe.LayerParameter, graph: Graph, name: str, tops: list[Value]) -> None:
+    """Write an Input layer. Raises NetcError E802 for a shape that is unknown, unless the file has none."""
     layer.name, layer.type = name, Input.type
     for value in tops:
         layer.top.append(value.blob)
-        if value.shape is not None:
-            layer.input_param.shape.add().dim.extend(value.shape)
+        if value.shape is not None or value.origin.type != Input.type:
+            layer.input_param.shape.add().dim.extend(known_shape(graph, value.name))
 
 
 def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node, target: Target) -> None:

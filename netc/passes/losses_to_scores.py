@@ -17,7 +17,7 @@ def losses_to_scores(graph: Graph) -> Graph:
     """Return the graph with a Softmax in place of each SoftmaxWithLoss, named `prob` if that name is unused.
 
     Scores that several losses read get one Softmax; a loss's top of probabilities keeps its name. Inputs that only
-    the losses read (the labels) are removed.
+    the losses read (the labels) are removed. A loss that a layer reads is kept, after its Softmax.
     """
     verify(graph)
     values, nodes = dict(graph.values), []
@@ -28,12 +28,15 @@ def losses_to_scores(graph: Graph) -> Graph:
         if not isinstance(node.layer, SoftmaxWithLoss):
             nodes.append(node)
             continue
-        del values[node.tops[0]]
         use = (node.bottoms[0], node.layer.axis)
         if use not in done or node.tops[1:]:
             done.add(use)
             nodes.append(softmax := _softmax(node, names, keys))
             values.setdefault(softmax.tops[0], Value(softmax.tops[0], softmax.tops[0], graph.shape(use[0])))
+        if graph.readers[node.tops[0]]:
+            nodes.append(replace(node, tops=node.tops[:1], loss_weights=node.loss_weights[:1]))
+        else:
+            del values[node.tops[0]]
     read = {name for node in nodes for name in node.bottoms}
     inputs = tuple(name for name in graph.inputs if name in read)
     kept = {name: value for name, value in values.items() if name in inputs or name not in graph.inputs}

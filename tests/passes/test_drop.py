@@ -65,3 +65,33 @@ def test_a_dropout_with_an_effect_in_test_is_kept(tmp_path, parameters, stays):
     text += f'layer {{ name: "some" type: "Dropout" bottom: "sum" top: "sum" dropout_param {{ {parameters} }} }}'
     found = drop_identities(graph(tmp_path, text))
     assert ("some" in [node.name for node in found.nodes]) == stays
+
+
+READ = 'layer { name: "twice" type: "Power" bottom: "loss" top: "twice" power_param { scale: 2 } }\n'
+WRITER = """layer { name: "out" type: "HDF5Output" bottom: "scores" bottom: "label"
+  hdf5_output_param { file_name: "x" } }"""
+
+
+def test_a_loss_that_a_layer_reads_is_kept_with_its_labels(tmp_path):
+    found = drop_losses(graph(tmp_path, NET + LOSSES + READ))
+    assert [node.name for node in found.nodes][-2:] == ["loss", "twice"]
+    assert found.inputs == ("data", "label")
+    assert found.outputs == ("twice",)
+
+
+def test_a_loss_that_only_removed_layers_read_is_removed(tmp_path):
+    found = drop_losses(graph(tmp_path, NET + LOSSES + 'layer { name: "none" type: "Silence" bottom: "loss" }'))
+    assert found.nodes[-1].name == "named"
+    assert found.inputs == ("data",)
+
+
+def test_the_losses_of_a_net_without_other_layers_are_kept(tmp_path):
+    data, loss = NET.strip().splitlines()[0], LOSSES.strip().splitlines()[0]
+    whole = graph(tmp_path, data + loss.replace("scores", "data"))
+    assert drop_losses(whole) is whole
+
+
+def test_a_layer_that_writes_a_file_is_removed(tmp_path):
+    found = drop_losses(graph(tmp_path, NET + WRITER))
+    assert found.nodes[-1].name == "named"
+    assert found.outputs == ("scores",)

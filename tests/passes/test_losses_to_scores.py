@@ -52,3 +52,15 @@ def test_a_net_without_such_a_loss_is_unchanged():
     after = losses_to_scores(before)
     assert after.nodes == before.nodes
     assert after.inputs == before.inputs
+
+
+def test_a_loss_that_a_layer_reads_is_kept_after_its_softmax():
+    text = TRAINING + 'layer { name: "twice" type: "Power" bottom: "rows" top: "twice" power_param { scale: 2 } }'
+    marks = 'layer { name: "marks" type: "Input" top: "marks" input_param { shape { dim: 2 dim: 5 } } }'
+    before = data_to_inputs(graph_of(read_net(Source("net", marks + text)), State("TEST")))
+    made = losses_to_scores(before)
+    assert [node.name for node in made.nodes] == ["prob", "prob_1", "prob_2", "rows", "twice"]
+    assert [made.values[name].blob for name in made.inputs] == ["marks", "data"]
+    batch = {"data": np.random.default_rng(0).standard_normal((2, 5, 3), dtype=np.float32), "marks": np.ones((2, 5))}
+    found, expected = net_of(made).run(batch), net_of(before).run({**batch, "label": np.ones((2, 3))}, ["twice"])
+    np.testing.assert_array_equal(found["twice"], expected["twice"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from netc.exporters.python.rules import Array, Code, PythonCall, writes
 from netc.layers.inner_product import Embed, InnerProduct
 
@@ -22,7 +24,7 @@ def inner_product(layer: InnerProduct, call: PythonCall) -> Code:
     bias = "" if layer.bias_term else ", bias=False"
 
     def state(blobs: Sequence[Array]) -> Mapping[str, Array]:
-        weight = blobs[0].T if layer.transpose else blobs[0]
+        weight = np.ascontiguousarray(blobs[0].T) if layer.transpose else blobs[0]
         return dict(zip(("weight", "bias"), (weight, *blobs[1:])))
 
     return Code(f"{call.module}({x})", f"nn.Linear({inputs}, {layer.num_output}{bias})", state)
