@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def drop_losses(graph: Graph) -> Graph:
     """Return the graph without losses, accuracies and layers without a top; their bottoms become outputs.
 
-    Unused inputs are removed. A layer whose results are read only by removed layers is kept: its results become outputs of the net. A loss or an
-    accuracy whose result a kept layer reads is kept, and so are those of a net that has no other layers.
+    Unused inputs are removed. A layer whose results are read only by removed layers is kept: its results become
+    outputs of the net. A loss or an accuracy whose result a kept layer reads is kept, and so are those of a net that
+    has no other layers.
     """
     verify(graph)
     kept = _kept(graph)
