@@ -77,5 +77,9 @@ class Fields:
         """
         return self._locate(name, index)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle values and defaults as plain dicts; mappings that only read cannot be pickled."""
+        return Fields, (dict(self.values), dict(self.defaults), self._nested, self._locate)
+
     def __repr__(self) -> str:
         return f"Fields({dict(self.values)!r})"

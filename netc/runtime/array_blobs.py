@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +15,6 @@ from netc.ir.dims import text
 from netc.runtime.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from netc.runtime.blobs import LayerBlob
 
 Array = NDArray[np.float32]
@@ -85,8 +83,8 @@ class Blob:
 
     def __init__(self, storage: BlobStorage) -> None:
         self._storage = storage
-        self._data = HostArray(lambda: storage.data)
-        self._diff = HostArray(lambda: storage.diff)
+        self._data = HostArray(storage, "data")
+        self._diff = HostArray(storage, "diff")
 
     @property
     def data(self) -> Array:
@@ -154,8 +152,8 @@ class BlobVec(list[Blob]):
 class HostArray:
     """The NumPy array of a tensor, which may be on a GPU or of another type than float32."""
 
-    def __init__(self, tensor: Callable[[], Tensor]) -> None:
-        self._tensor = tensor
+    def __init__(self, storage: BlobStorage, which: Literal["data", "diff"]) -> None:
+        self._storage, self._which = storage, which
         self._host: Tensor | None = None
 
     def array(self) -> Array:
@@ -172,6 +170,9 @@ class HostArray:
             _borrowed[id(self)] = self
         copied: Any = self._host.numpy()
         return copied  # type: ignore[no-any-return]
+
+    def _tensor(self) -> Tensor:
+        return self._storage.data if self._which == "data" else self._storage.diff
 
     def write_back(self) -> None:
         """Write the array's values into the tensor."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ def compile_main(net: Net) -> None:
     """Compile the program from the net's inputs to its outputs with torch.compile, on its first call."""
     feeds, fetches = net.graph.inputs, net.graph.outputs
     constants = not any(node.layer.carries_state for node in net.graph.nodes)  # each pass would be compiled again
-    net.replace_program(feeds, fetches, Compiled(net.program(feeds, fetches), feeds, fetches, constants))
+    net.replace_program(feeds, fetches, Compiled(feeds, fetches, constants))
 
 
 class Compiled:
@@ -56,19 +56,25 @@ class Compiled:
     `.data` or NumPy, which bypass torch's version counters.
     """
 
-    def __init__(self, plain: Program, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:
-        self.plain, self.feeds, self.fetches, self.constants = plain, feeds, fetches, constants
-        self._compiled: Program = plain
+    def __init__(self, feeds: tuple[str, ...], fetches: tuple[str, ...], constants: bool) -> None:
+        self.feeds, self.fetches, self.constants = feeds, fetches, constants
+        self._plain: Program | None = None
+        self._compiled: Program | None = None
         self._compiled_weights: list[tuple[Tensor, int, int]] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy compiles on its own first call."""
+        return Compiled, (self.feeds, self.fetches, self.constants)
 
     def __call__(self, net: Net, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The fetches."""
         learns = net.training or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
         if learns or torch.compiler.is_compiling():
-            return self.plain(net, *tensors)
+            self._plain = self._plain or compile_program(net.graph, self.feeds, self.fetches)
+            return self._plain(net, *tensors)
         from torch._inductor import config
 
-        if self._compiled is self.plain or not self._weights_unchanged(net):
+        if self._compiled is None or not self._weights_unchanged(net):
             # New code, because torch caches compiled code per function, and weights are constants in it.
             self._compiled = torch.compile(compile_program(net.graph, self.feeds, self.fetches))
             self._compiled_weights = [(held, held.data_ptr(), held._version) for held in _held(net)]

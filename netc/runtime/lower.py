@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from netc.ir.graph import Graph, Node
 
+Version = Literal["first", "last"]
+"""A version of a blob that in-place layers rewrite."""
+_Ends = tuple[tuple[str, ...], tuple[str, ...]]
+"""Feeds and fetches of a program, names of values."""
 KEPT_SHAPES = 1000
 """Number of input shapes that a net remembers as valid."""
 
@@ -44,7 +48,9 @@ class Net(nn.Module):
         self._original_modules = dict(self._modules)
         self._valid_shapes: set[tuple[object, ...]] = set()
         """Names and shapes for which the layers were checked."""
-        self._programs: dict[tuple[tuple[str, ...], tuple[str, ...]], Program] = {}
+        self._programs: dict[_Ends, Program] = {}
+        self._replaced: dict[_Ends, Program] = {}
+        """Programs that run in place of generated ones."""
         self._main = self.program(graph.inputs, graph.outputs)
         self._output_blobs = tuple(graph.values[name].blob for name in graph.outputs)
 
@@ -58,14 +64,19 @@ class Net(nn.Module):
             args = self._arguments(args, kwargs)
         return dict(zip(self._output_blobs, self._run_program(self._main, names, self.graph.outputs, args)))
 
-    def evaluate(self, inputs: Mapping[str, Tensor], outputs: Iterable[str] | None = None) -> dict[str, Tensor]:
+    def evaluate(
+        self, inputs: Mapping[str, Tensor], outputs: Iterable[str] | None = None, *, version: Version = "first"
+    ) -> dict[str, Tensor]:
         """The blobs named in `outputs` (default: the net's outputs), running only the layers that they need.
 
-        `inputs` may feed any blobs, inner ones too. Raises NetcError E302 for names the net does not have and
-        for required inputs that are missing, and E102 as a call does.
+        `inputs` may feed any blobs, inner ones too. A blob that in-place layers rewrite has several versions: its
+        `"first"` version is fed by default, which these layers then rewrite (`conv1` before its ReLU), with
+        `version="last"` the final one, which its other readers use (`conv1` after its ReLU). `outputs` are last
+        versions. Raises NetcError E302 for names the net does not have and for required inputs that are missing, and
+        E102 as a call does.
         """
         names = self.outputs if outputs is None else tuple(outputs)
-        feeds = tuple(self._value(name, first=True) for name in inputs)
+        feeds = tuple(self._value(name, version) for name in inputs)
         fetches = tuple(self._value(name) for name in names)
         return dict(zip(names, self._run_program(self.program(feeds, fetches), feeds, fetches, tuple(inputs.values()))))
 
@@ -73,6 +84,8 @@ class Net(nn.Module):
         self,
         inputs: Mapping[str, ArrayLike] | ArrayLike | None = None,
         outputs: Iterable[str] | None = None,
+        *,
+        version: Version = "first",
         **arrays: ArrayLike,
     ) -> dict[str, NDArray[Any]]:
         """`evaluate` on NumPy arrays: in, and out, on the net's device, without gradients.
@@ -84,9 +97,9 @@ class Net(nn.Module):
         blobs = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {self.inputs[0]: inputs}
         given = {**blobs, **arrays}
         place = self._place()
-        tensors = {name: self._tensor(name, array, *place) for name, array in given.items()}
+        tensors = {name: self._tensor(name, version, array, *place) for name, array in given.items()}
         with torch.no_grad():
-            results = self.evaluate(tensors, outputs)
+            results = self.evaluate(tensors, outputs, version=version)
         return {name: (t.float() if t.is_floating_point() else t).cpu().numpy() for name, t in results.items()}
 
     @property
@@ -114,13 +127,24 @@ class Net(nn.Module):
         Raises NetcError E302 for a required input that is not among `feeds`.
         """
         key = (tuple(feeds), tuple(fetches))
+        if key in self._replaced:
+            return self._replaced[key]
         if key not in self._programs:
             self._programs[key] = compile_program(self.graph, *key)
         return self._programs[key]
 
     def replace_program(self, feeds: Sequence[str], fetches: Sequence[str], program: Program) -> None:
         """Run `program`, whose results must be the same, for these feeds and fetches."""
-        self._programs[tuple(feeds), tuple(fetches)] = program
+        self._replaced[tuple(feeds), tuple(fetches)] = program
+        self._main = self.program(self.graph.inputs, self.graph.outputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle, copy and torch.save keep: all but the generated programs."""
+        return {**super().__getstate__(), "_programs": {}, "_main": None}  # type: ignore[no-untyped-call]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Generate the main program again."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._main = self.program(self.graph.inputs, self.graph.outputs)
 
     def faults(self) -> list[NetcError]:
@@ -167,16 +191,18 @@ class Net(nn.Module):
             )
         return tuple(given[name] for name in self.inputs)
 
-    def _value(self, blob: str, first: bool = False) -> str:
-        """The value of a blob: its first version to feed it, its last to read it."""
+    def _value(self, blob: str, version: Version = "last") -> str:
+        """The value of a blob. Raises NetcError E302 for a name the net does not have."""
         versions = [value.name for value in self.graph.values.values() if value.blob == blob]
         if not versions:
             raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, self.graph.blobs))
-        return versions[0 if first else -1]
+        return versions[0 if version == "first" else -1]
 
-    def _tensor(self, blob: str, array: ArrayLike, device: torch.device, reals: torch.dtype) -> Tensor:
-        """The tensor that is fed to a blob for an array."""
-        name = self._value(blob, first=True)
+    def _tensor(
+        self, blob: str, version: Version, array: ArrayLike, device: torch.device, reals: torch.dtype
+    ) -> Tensor:
+        """The tensor that is fed to a version of a blob for an array."""
+        name = self._value(blob, version)
         return fed_tensor(blob, array, self.graph.values[name].dtype, self.graph.is_index(name), device, reals)
 
     def _place(self) -> tuple[torch.device, torch.dtype]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from netc.diagnostics import NetcError, Span
 from netc.ir.layer import Layer, Mode, Shapes, Weights
@@ -65,17 +66,21 @@ class LayerModule(nn.Module):
             {name: getattr(self, name) for name in self.constant_names},
             self.all_sum,
         )
-        holder = self if self.holder is None else self.holder
-        weights = [getattr(holder, name) for name in self.weight_names]
-        if self.views:
-            weights = [w.reshape(self.views.get(name, w.shape)) for name, w in zip(self.weight_names, weights)]
         try:
-            tops = self.layer.forward(bottoms, weights, mode)
+            tops = self.layer.forward(bottoms, self.weights(), mode)
         except NetcError as error:
             raise error.at(self.span, *[f"in layer `{self.layer_name}`"] * bool(self.layer_name)) from None
         if isinstance(tops, Tensor):
             return tops
         return tops[0] if self.tops == 1 else tops[: self.tops]
+
+    def weights(self) -> list[Tensor]:
+        """The layer's blobs in the shapes in which it reads them."""
+        holder = self if self.holder is None else self.holder
+        found = [getattr(holder, name) for name in self.weight_names]
+        if self.views:
+            found = [w.reshape(self.views.get(name, w.shape)) for name, w in zip(self.weight_names, found)]
+        return found
 
     def _check(self, values: Tensor, bad: Tensor, what: str) -> None:
         """On a CPU raise at once; on other devices keep the largest bad value there, for `fault`."""
@@ -115,9 +120,31 @@ class InPlaceLeakyReLU(nn.LeakyReLU):
         return nn.functional.leaky_relu(input, self.negative_slope, inplace or self.inplace)
 
 
-def overwrite(module: nn.Module, bottom: Tensor) -> Any:
-    """The module's top, computed in the memory of its bottom; a replaced module is called as usual."""
-    return module(bottom, inplace=True) if isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) else module(bottom)
+def overwrite(module: nn.Module, bottom: Tensor, producer: nn.Module) -> Any:
+    """The module's top, computed in the memory of its bottom, which `producer` returned.
+
+    A replaced module is called as usual, and so is one whose bottom a hook sees, its own or the producer's.
+    """
+    if not isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) or has_hooks(module) or has_hooks(producer):
+        return module(bottom)
+    return module(bottom, inplace=True)
+
+
+def fused(module: nn.Module, reader: nn.Module, *bottoms: Tensor) -> Any:
+    """The top of `reader`, the only reader of the module's top, computed in one call of `module` (`Layer.absorbs`).
+
+    Each module is called by itself if one of them was replaced or has hooks.
+    """
+    watched = has_hooks(module) or has_hooks(reader)
+    if isinstance(module, LayerModule) and isinstance(reader, LayerModule) and not watched:
+        return module(*bottoms, *reader.weights())
+    return reader(module(*bottoms))
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether hooks are called for a module, its own or those of all modules."""
+    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(own) or bool(_has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def register_constant(module: nn.Module, name: str, values: Tensor) -> None:

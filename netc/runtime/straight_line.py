@@ -16,7 +16,7 @@ from torch import Tensor
 from netc.diagnostics import NetcError
 from netc.ir.fusion import Step, steps
 from netc.ir.gradients import is_cut
-from netc.runtime.modules import overwrite
+from netc.runtime.modules import fused, overwrite
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
@@ -31,14 +31,14 @@ def compile_program(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ..
     Raises NetcError E302 for a required input that is not among `feeds`.
     """
     in_order = list(steps(graph, _needed(graph, feeds, fetches), kept=fetches))
-    producers = {top: step.node for step in in_order for top in step.tops}
+    producers = {top: step.nodes[-1] for step in in_order for top in step.tops}
     variable = {name: f"v{i}" for i, name in enumerate(graph.values)}
     last_use = {name: step for step in in_order for name in step.node.bottoms}
     lines = [f"def program(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
     for step in in_order:
         tops = ", ".join(variable[name] for name in step.tops)
-        in_place = step.absorbed is None and _in_place(graph, step.node, producers, fetches)
-        lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable, in_place)}")
+        overwritten = None if step.absorbed else _overwritten(graph, step.node, producers, fetches)
+        lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable, overwritten)}")
         dead = {name for name in (*step.node.bottoms, *step.tops) if last_use.get(name, step) is step} - set(fetches)
         if dead:
             lines.append(f"    del {', '.join(sorted(variable[name] for name in dead))}")
@@ -46,30 +46,30 @@ def compile_program(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ..
     return _function("\n".join(lines) + "\n")
 
 
-def _call(graph: Graph, step: Step, variable: dict[str, str], in_place: bool) -> str:
+def _call(graph: Graph, step: Step, variable: dict[str, str], overwritten: Node | None) -> str:
     node = step.node
     cuts = (".detach()" if is_cut(graph, node, position) else "" for position in range(len(node.bottoms)))
     arguments = [variable[name] + cut for name, cut in zip(node.bottoms, cuts)]
     if step.absorbed:
-        arguments += [f"m[{step.absorbed.key!r}].{weight.name}" for weight in graph.weights(step.absorbed)]
-    if in_place:
-        return f"overwrite(m[{node.key!r}], {arguments[0]})"
+        return f"fused(m[{node.key!r}], m[{step.absorbed.key!r}], {', '.join(arguments)})"
+    if overwritten:
+        return f"overwrite(m[{node.key!r}], {arguments[0]}, m[{overwritten.key!r}])"
     return f"m[{node.key!r}]({', '.join(arguments)})"
 
 
-def _in_place(graph: Graph, node: Node, producers: dict[str, Node], fetches: tuple[str, ...]) -> bool:
-    """Whether a layer may overwrite its bottom; `producers` maps each computed value to its node.
+def _overwritten(graph: Graph, node: Node, producers: dict[str, Node], fetches: tuple[str, ...]) -> Node | None:
+    """The node whose top a layer may overwrite, None if there is none; `producers` maps computed values to nodes.
 
     Caffe's own rule, `layer.in_place`, is stricter: its backward pass reads the sign of the top, which a negative slope
     reverses.
     """
     if not node.layer.overwrites or not all(node.propagate_down):
-        return False
+        return None
     bottom = node.bottoms[0]
     producer = producers.get(bottom)
     if producer is None or not producer.layer.overwritable or len(producer.tops) > 1:
-        return False
-    return len(graph.readers[bottom]) == 1 and bottom not in fetches
+        return None
+    return producer if len(graph.readers[bottom]) == 1 and bottom not in fetches else None
 
 
 def _needed(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> list[Node]:
@@ -90,7 +90,7 @@ def _function(source: str) -> Program:
     """Compile generated code so that tracebacks and debuggers show it."""
     name = f"<netc straight-line {abs(hash(source)):x}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"overwrite": overwrite}
+    namespace: dict[str, Any] = {"overwrite": overwrite, "fused": fused}
     exec(compile(source, name, "exec"), namespace)
     function: Program = namespace["program"]
     return function

@@ -19,7 +19,7 @@ def test_on_the_cpu_the_array_is_the_tensors_memory():
 def test_a_copy_is_written_back_once():
     # A tensor of doubles stands for one on a GPU: NumPy cannot show either as float32 without a copy.
     tensor = torch.zeros(3, dtype=torch.float64)
-    host = HostArray(lambda: tensor)
+    host = HostArray(Memory.over(tensor), "data")
     array = host.array()
     array[0] = 1
     assert host.array() is not None
@@ -33,17 +33,18 @@ def test_a_copy_is_written_back_once():
 
 
 def test_a_copy_keeps_its_array_until_the_shape_changes():
-    tensors = [torch.zeros(3, dtype=torch.float64)]
-    host = HostArray(lambda: tensors[0])
+    memory = Memory.over(torch.zeros(3, dtype=torch.float64))
+    host = HostArray(memory, "data")
     held = host.array()
     write_back()
-    tensors[0] += 6
+    memory.data.add_(6)
     assert host.array().base is held.base or np.shares_memory(host.array(), held)
     assert (held == 6).all()
-    tensors[0] = torch.ones(2, 2, dtype=torch.float64)
+    memory.resize((2, 2))
+    memory.data.fill_(1)
     assert host.array().shape == (2, 2)
     write_back()
-    assert (tensors[0] == 1).all()
+    assert (memory.data == 1).all()
 
 
 def test_reshaping_keeps_values_of_the_same_number():

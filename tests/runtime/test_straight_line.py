@@ -38,6 +38,12 @@ def gradients(net, x):
     return top.detach(), *torch.autograd.grad((top * weights).sum(), [x, *net.parameters()])
 
 
+def record_tops(module, seen):
+    """Append the module's tops to `seen` without a hook, which would prevent computing in place."""
+    forward = module.forward
+    module.forward = lambda *bottoms: [seen.append(forward(*bottoms)), seen[-1]][1]
+
+
 @pytest.mark.parametrize(("kind", "variant"), CASES)
 @pytest.mark.parametrize("slope", [0, 0.25])
 def test_overwriting_changes_no_gradient(net_from, monkeypatch, kind, variant, slope):
@@ -45,9 +51,9 @@ def test_overwriting_changes_no_gradient(net_from, monkeypatch, kind, variant, s
     x = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     seen = []
     ours = net_from(text, phase="TRAIN").double()
-    ours.get_submodule("made").register_forward_hook(lambda module, bottoms, top: seen.append(top))
+    record_tops(ours.get_submodule("made"), seen)
     found = gradients(ours, x)
-    monkeypatch.setattr(straight_line, "overwrite", lambda module, bottom: module(bottom))
+    monkeypatch.setattr(straight_line, "overwrite", lambda module, bottom, producer: module(bottom))
     expected = gradients(net_from(text, phase="TRAIN").double(), x)
     assert torch.equal(seen[0].detach(), found[0]), "the ReLU did not compute in place"
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
@@ -97,3 +103,84 @@ def test_a_replaced_module_is_called(net_from):
     net = net_from(DATA + maker("Convolution") + RELU % 0)
     net.relu = torch.nn.Identity()
     assert net(torch.randn(2, 4, 6, 5))["b"].min() < 0
+
+
+RELU_IN_PLACE = 'layer { name: "relu" type: "ReLU" bottom: "a" top: "a" }'
+HOOKS = {
+    "forward": lambda module, seen: module.register_forward_hook(lambda m, x, y: seen.append((*x, y))),
+    "forward_pre": lambda module, seen: module.register_forward_pre_hook(lambda m, x: seen.append(x)),
+    "full_backward": lambda module, seen: module.register_full_backward_hook(lambda m, x, y: seen.append((*x, *y))),
+    "full_backward_pre": lambda module, seen: module.register_full_backward_pre_hook(lambda m, y: seen.append(y)),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("layer", ["made", "relu"])
+def test_modules_with_hooks_do_not_work_in_place(net_from, hook, layer):
+    """Full backward hooks make views, which torch does not let change; forward hooks see values that must stay."""
+    text = DATA + maker("Convolution") + RELU_IN_PLACE
+    x = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    net = net_from(text, phase="TRAIN").double()
+    expected = gradients(net, x)
+    conv = torch.nn.functional.conv2d(x, net.made.weight, net.made.bias)
+    values = {"x": x, "conv": conv, "top": conv.relu(), "diff": torch.arange(conv.numel()).reshape(conv.shape).double()}
+    values["masked"] = values["diff"] * (conv > 0)
+    seen = []
+    HOOKS[hook](net.get_submodule(layer), seen)
+    found = gradients(net, x)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    names = {
+        ("made", "forward"): ("x", "conv"),
+        ("made", "forward_pre"): ("x",),
+        ("made", "full_backward"): (None, "masked"),
+        ("made", "full_backward_pre"): ("masked",),
+        ("relu", "forward"): ("conv", "top"),
+        ("relu", "forward_pre"): ("conv",),
+        ("relu", "full_backward"): ("masked", "diff"),
+        ("relu", "full_backward_pre"): ("diff",),
+    }[layer, hook]
+    for name, tensor in zip(names, seen[0], strict=True):
+        assert name is None or torch.equal(tensor, values[name]), name
+
+
+def test_hooks_of_all_modules_see_values_that_stay(net_from):
+    net, seen = net_from(DATA + maker("Convolution") + RELU_IN_PLACE), []
+    handle = torch.nn.modules.module.register_module_forward_hook(lambda module, x, y: seen.append(y))
+    try:
+        net(torch.randn(2, 4, 6, 5))
+    finally:
+        handle.remove()
+    assert seen[0].min() < 0
+
+
+NORMALIZED = (
+    DATA
+    + maker("BatchNorm").replace('"a"', '"n"')
+    + maker("Scale").replace('"made"', '"scale"').replace('"data"', '"n"')
+    + RELU % 0
+)
+
+
+@pytest.mark.parametrize("layer", ["made", "scale"])
+@pytest.mark.parametrize("hook", HOOKS)
+def test_hooks_of_fused_layers_are_called(net_from, layer, hook):
+    """BatchNorm and Scale are one call, but not for a program that watches one of them."""
+    x = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    net = net_from(NORMALIZED, phase="TRAIN").double()
+    expected = gradients(net, x)
+    seen = []
+    HOOKS[hook](net.get_submodule(layer), seen)
+    found = gradients(net, x)
+    assert len(seen) == 1
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+    if (layer, hook) == ("scale", "forward"):
+        torch.testing.assert_close(seen[0][1].relu(), found[0])
+        assert seen[0][1].min() < 0
+
+
+def test_a_replaced_scale_is_called(net_from):
+    net = net_from(NORMALIZED)
+    net.scale = torch.nn.Identity()
+    x = torch.randn(2, 4, 6, 5)
+    torch.testing.assert_close(net(x)["b"], net.made(x).relu())

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import gc
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, Span
 from netc.frontends.caffe.forks import explained, with_unknown_enums
 from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_net, upgrade_solver
-from netc.ir.fields import Fields
+from netc.ir.fields import Fields, nowhere
 from netc.schema import Message, as_dict, defaults, descriptor
 from netc.text import Message as MessageNode
 from netc.text import Scalar, Tree, parse_with_errors, read_source, to_message
@@ -163,7 +163,13 @@ def _fields(name: str, values: dict[str, Any], node: MessageNode | None) -> Fiel
         nodes = node.messages(field) if node else []
         values[field] = _nested(kinds[field], values[field], nodes)
     values = with_unknown_enums(name, values, node)
-    return Fields(values, defaults(name), lambda field: empty_fields(kinds[field]), _locate(node))
+    return Fields(
+        values, defaults(name), partial(_empty_field, name), nowhere if node is None else partial(_find, node)
+    )
+
+
+def _empty_field(name: str, field: str) -> Fields:
+    return empty_fields(_message_fields(name)[field])
 
 
 def _nested(name: str, value: Any, nodes: list[MessageNode]) -> Any:
@@ -172,10 +178,8 @@ def _nested(name: str, value: Any, nodes: list[MessageNode]) -> Any:
     return [_fields(name, one, nodes[i] if i < len(nodes) else None) for i, one in enumerate(value)]
 
 
-def _locate(node: MessageNode | None) -> Any:
-    if node is None:
-        return lambda field, index: None
-    return lambda field, index: _place(_value(node, field, index) if field else node)
+def _find(node: MessageNode, field: str, index: int) -> Span | None:
+    return _place(_value(node, field, index) if field else node)
 
 
 def _value(node: MessageNode, field: str, index: int) -> MessageNode | Scalar | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Span
@@ -139,8 +139,8 @@ def _changed(message: Fields, new: Mapping[str, Any], places: Mapping[str, str])
     """A message with other values; `places` maps a new field to the field whose position in the file it has."""
     values: Any = copy.copy(message.values)
     values.update(new)
+    return Fields(values, message.defaults, message.message, partial(_moved, message, places))
 
-    def locate(field: str, index: int) -> Span | None:
-        return message.span(places.get(field, field), index)
 
-    return Fields(values, message.defaults, message.message, locate)
+def _moved(message: Fields, places: Mapping[str, str], field: str, index: int) -> Span | None:
+    return message.span(places.get(field, field), index)
