@@ -135,6 +135,12 @@ def python_layer(bottom: str) -> str:
     )
 
 
+@files("W631")
+def _() -> None:
+    line = "I0101 00:00:00.000000     1 solver.cpp:218] Iteration 0, "
+    write("odd.log", f"{line}loss = 1.4\n{line}lr = variable\n")
+
+
 @files("E001")
 def _() -> None:
     Path("mean.binaryproto").write_bytes(b"\x08\x01\x10\x03\x18\x01\x20\x01\x2a\x04\x00\x00\x80\x3f")

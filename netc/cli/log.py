@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from netc.cli.options import option
+from netc.cli.terminal import show
 
 
 @click.command(name="log")
@@ -17,11 +18,15 @@ def command(log: str, folder: str | None, delimiter: str) -> None:
     """Convert a training log of Caffe or netc to tables, as Caffe's parse_log.py does.
 
     Writes LOG.train and LOG.test with iterations, seconds, learning rate and outputs to FOLDER, by default the folder
-    of the log. Further test nets are written to LOG.test1, LOG.test2, ...
+    of the log. Further test nets are written to LOG.test1, LOG.test2, ... A warning counts lines with results that
+    are not understood.
     """
-    from netc.training.log.parse_log import read_log, write_tables
+    from netc.training.log.log_tables import write_tables
+    from netc.training.log.parse_log import read_log
 
     if len(delimiter) != 1:
         raise click.BadParameter("expected one character", param_hint="--delimiter")
-    for path, rows in write_tables(read_log(log), folder or Path(log).parent, delimiter):
+    found = read_log(log)
+    show(found.warnings())
+    for path, rows in write_tables(found, folder or Path(log).parent, delimiter):
         click.echo(f"{path}: {rows} row{'s' * (rows != 1)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netc.cli.options import option
+from netc.cli.terminal import show
 
 
 @click.command(name="plot")
@@ -24,5 +25,7 @@ def command(logs: tuple[str, ...], output: str, seconds: bool, logarithmic: bool
     from netc.training.log.parse_log import read_log
     from netc.training.log.plots import draw
 
-    lines = draw([read_log(log) for log in logs], output, seconds=seconds, logarithmic=logarithmic)
+    runs = [read_log(log) for log in logs]
+    show([warning for run in runs for warning in run.warnings()])
+    lines = draw(runs, output, seconds=seconds, logarithmic=logarithmic)
     click.echo(f"{output}: {len(lines)} line{'s' * (len(lines) != 1)} of {len(logs)} run{'s' * (len(logs) != 1)}")

@@ -28,6 +28,7 @@ Codes:
     E611  mix-up of inputs that are indices
     E621  a process of a distributed run has ended
     E631  a log without iterations
+    W631  lines of a log with results that were not understood
     E632  a log file that cannot be written
     E633  a missing package for plots or TensorBoard
     E634  an unknown file extension of a plot

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pytest
 from netc.diagnostics import NetcError
 from netc.training.log import events
 from netc.training.log.caffe_log import GlogWriter
-from netc.training.log.parse_log import parse, read_log, table_text, write_tables
+from netc.training.log.log_tables import table_text, write_tables
+from netc.training.log.parse_log import parse, read_log
 
 CAFFE = Path(__file__).parents[2] / "reference" / "training" / "caffe_log.txt"
 NOVEMBER = datetime(2026, 11, 21)
@@ -197,3 +200,120 @@ def test_a_missing_log(tmp_path):
     with pytest.raises(NetcError, match="no such file") as caught:
         read_log(tmp_path / "x.log")
     assert caught.value.diagnostics[0].code == "E001"
+
+
+OLD = """I0425 10:12:40.629122  9167 solver.cpp:40] Solving x
+I0425 10:12:49.629122  9167 solver.cpp:84] Iteration 0, Testing net
+I0425 10:12:50.629122  9167 solver.cpp:121] Test score #0: 0.125
+I0425 10:12:50.629122  9167 solver.cpp:121] Test score #1: 6.5
+I0425 10:12:51.611122  9167 solver.cpp:65] Iteration 0, loss = 6.75
+I0425 10:12:52.611122  9167 solver.cpp:208] Iteration 0, lr = 0.01
+I0425 10:13:04.672341  9167 solver.cpp:208] Iteration 20, lr = 0.001
+I0425 10:13:04.672637  9167 solver.cpp:65] Iteration 20, loss = 6.25
+"""
+
+
+def test_a_log_of_2014(tmp_path):
+    log = parse(OLD.splitlines(keepends=True), changed=NOVEMBER)
+    assert [(row.iteration, row.seconds, row.rate, row.outputs) for row in log.train] == [
+        (0, pytest.approx(10.982), 0.01, {"loss": 6.75}),
+        (20, pytest.approx(24.043515), 0.001, {"loss": 6.25}),
+    ]
+    assert numbers(log.tests[0]) == [(0, {"score_0": 0.125, "score_1": 6.5})]
+    assert (log.weighted, log.unused) == ({"loss"}, 0)
+
+
+def test_outputs_without_names():
+    log = of_messages("Iteration 5, Testing net (#0)", "Test net output #0: 0.5", "Test net output #1: 1.#INF")
+    assert numbers(log.tests[0]) == [(5, {"output_0": 0.5, "output_1": math.inf})]
+
+
+@pytest.mark.parametrize("value", "nan -nan -nan(ind) nan(snan) -1.#IND 1.#QNAN 1.#SNAN 1.#IND00".split())
+def test_every_spelling_of_nan(value):
+    log = of_messages(f"Iteration 5, loss = {value}", f"    Train net output #0: loss = {value} (* 1 = {value} loss)")
+    assert math.isnan(log.losses[5])
+    assert math.isnan(log.train[0].outputs["loss"])
+    assert (log.weighted, log.unused) == ({"loss"}, 0)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1.#INF", math.inf), ("-1.#INF", -math.inf), ("-inf", -math.inf)])
+def test_every_spelling_of_infinity(value, expected):
+    assert of_messages(f"Iteration 5, loss = {value}").losses == {5: expected}
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "I1120 21:46:35.002187  7764 C:\\projects\\caffe\\src\\caffe\\solver.cpp:239] ",
+        "I1120 21:46:35.002187  7764 c:\\my caffe (gpu)\\solver.cpp:239] ",
+        "I1120 21:46:35.002187 0x7fff7a5c1000 solver.cpp:239] ",
+        "I1120 21:46:35.002187 2093269760 /home/a-b/caffe/src/caffe/solver.cpp:239] ",
+    ],
+)
+def test_prefixes_of_other_platforms(prefix):
+    log = parse([f"{prefix}Solving x\n", f"{prefix}Iteration 10, loss = 0.5\n"], changed=NOVEMBER)
+    assert (log.losses, log.train[0].seconds, log.unused) == ({10: 0.5}, 0.0, 0)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_logs_redirected_on_windows(tmp_path, encoding):
+    path = tmp_path / "x.log"
+    path.write_bytes(CAFFE.read_text().replace("\n", "\r\n").encode(encoding))
+    assert read_log(path).train == read_log(CAFFE).train
+
+
+def test_a_log_without_prefixes(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_text("Iteration 0, loss = 2\nIteration 0, lr = 0.1\nIteration 10, loss = 1\n")
+    log = read_log(path)
+    assert log.losses == {0: 2, 10: 1}
+    assert table_text(log.train) == "NumIters,Seconds,LearningRate,loss\n0.0,nan,0.1,2.0\n10.0,nan,0.1,1.0\n"
+
+
+def test_lines_that_are_not_understood_are_counted():
+    log = parse(
+        [
+            f"{PREFIX}    Train net output #0: loss = 2\n",  # before any iteration
+            f"{PREFIX}Iteration 10, loss = much\n",
+            f"{PREFIX}Iteration 10, loss = 0.5\n",
+            f"{PREFIX}Iteration {'9' * 400}, loss = 0.5\n",
+            f"{PREFIX}    Test net output #0: accuracy is 0.5\n",
+            "Iteration 20, loss = 0.25\n",  # without a prefix
+            f"{PREFIX}Iteration 30, step = 1\n",
+            f"{PREFIX}Iteration 40, lr = 0.",  # truncated
+        ],
+        changed=NOVEMBER,
+    )
+    assert log.losses == {10: 0.5}
+    assert (log.unused, log.first_unused) == (5, (1, "Train net output #0: loss = 2"))
+    (warning,) = log.warnings()
+    assert (warning.code, warning.notes[0]) == ("W631", "line 1: Train net output #0: loss = 2")
+    assert parse(CAFFE.read_text().splitlines(keepends=True)).warnings() == ()
+
+
+def test_the_time_is_linear_in_the_number_of_elements_and_of_rows():
+    def seconds(count):
+        wide = [f"{PREFIX}    Train net output #{i}: label = 0\n" for i in range(count)]
+        long = [f"{PREFIX}Iteration {i // 2}, l{'r' if i % 2 else 'oss'} = 1\n" for i in range(count)]
+        start = time.process_time()
+        log = parse([f"{PREFIX}Iteration 0, loss = 1\n", *wide, *long], changed=NOVEMBER)
+        assert len(log.train[0].outputs) == count
+        return time.process_time() - start
+
+    assert seconds(8000) < 12 * seconds(2000)  # quadratic: 16 times
+
+
+def test_elements_do_not_take_the_column_of_another_blob():
+    log = of_messages(
+        "Iteration 0, loss = 1",
+        *[f"    Train net output #{i}: {name} = {i}" for i, name in enumerate(["a.1", "a", "a", "a"])],
+    )
+    assert log.train[0].outputs == {"a.1": 0, "a": 1, "a.2": 2, "a.3": 3}
+
+
+def test_a_source_that_is_not_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), Path("a\0b")):
+        with pytest.raises(NetcError, match="cannot be read") as caught:
+            read_log(path)
+        assert caught.value.diagnostics[0].code == "E001"
