@@ -11,6 +11,8 @@ from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, fail
 
 Extents = tuple[int, ...]
+LISTED = "__list"
+"""The end of the name of a field that holds every value of a field that only forks may repeat."""
 
 
 def spatial(fields: Fields, names: tuple[str, str, str], default: Extents, single: int | None = None) -> Extents:

@@ -12,12 +12,12 @@ from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.receptive_field import ReceptiveField, ReceptiveFields, all_places
 from netc.ir.traits import Role
 from netc.layers._registry import register
-from netc.layers._windows import pooled, positive, window_fields
+from netc.layers._windows import LISTED, each_axis, pooled, positive, window_fields
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Pair = tuple[int, int]
+Extents = tuple[int, ...]
 Method = Literal["MAX", "AVE", "STOCHASTIC"]
 
 FLOAT_MAX = 3.4028234663852886e38
@@ -52,7 +52,8 @@ class Pooling(Layer):
 
     Shapes: (n, c, h, w) to (n, c, oh, ow), oh = ceil((h + 2 pad - kernel) / stride) + 1 (floor with `FLOOR`);
     with padding, a last window that would start beyond the plane is omitted. Without padding, it is kept
-    as in Caffe: there `MAX` is -FLT_MAX, `AVE` 0 / 0 or 0.
+    as in Caffe: there `MAX` is -FLT_MAX, `AVE` 0 / 0 or 0. A bottom with more spatial axes is pooled along all of them,
+    with one number per axis or one for all (yjxiong's Caffe).
 
     >>> Pooling(kernel=(3, 3), stride=(2, 2)).infer(((1, 64, 112, 112),), 1)[0]
     (1, 64, 56, 56)
@@ -64,11 +65,11 @@ class Pooling(Layer):
 
     pool: Method = "MAX"
     """How each window is reduced."""
-    kernel: Pair | None = None
+    kernel: Extents | None = None
     """Window height and width; None means the whole plane (`global_pooling`)."""
-    stride: Pair = (1, 1)
+    stride: Extents = (1, 1)
     """Vertical and horizontal distance between windows."""
-    pad: Pair = (0, 0)
+    pad: Extents = (0, 0)
     """Padding on both sides, less than the kernel."""
     round_mode: Literal["CEIL", "FLOOR"] = "CEIL"
     """Whether the number of windows along an axis is rounded up, as BVLC Caffe does by default, or down."""
@@ -88,14 +89,17 @@ class Pooling(Layer):
         """The window, or the whole plane."""
         if self.kernel is None:
             return all_places(fields[0], bottoms[0])
-        return tuple(map(ReceptiveField.window, fields[0], self.kernel, self.stride))
+        kernel, stride, _ = self.windows(len(fields[0]))
+        return tuple(map(ReceptiveField.window, fields[0], kernel, stride))
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
         """Resolves the two spellings of the window. Raises NetcError E101, E103."""
         p = layer.message("pooling_param")
-        stride, pad = _pair(p, "stride", "stride", 1), _pair(p, "pad", "pad", 0)
-        result = cls(p["pool"], _kernel(p), stride, pad, p["round_mode"])
+        kernel = _kernel(p)
+        axes = len(kernel) if kernel else 2
+        stride, pad = _extents(p, "stride", 1, axes), _extents(p, "pad", 0, axes)
+        result = cls(p["pool"], kernel, stride, pad, p["round_mode"])
         result._check()
         return result
 
@@ -105,21 +109,23 @@ class Pooling(Layer):
         if self.kernel is None:
             values["global_pooling"] = True
         for name, short in (("kernel", "kernel_size"), ("stride", "stride"), ("pad", "pad")):
-            h, w = values.pop(name, (0, 0)) or (0, 0)
-            if h == w != 0:
-                values[short] = h
-            elif h != w:
-                values[f"{name}_h"], values[f"{name}_w"] = h, w
+            extents = values.pop(name, None) or (0, 0)
+            if len(set(extents)) == 1 and len(extents) == 2:
+                values.update({short: extents[0]} if any(extents) else {})
+            elif len(extents) == 2:
+                values[f"{name}_h"], values[f"{name}_w"] = extents
+            elif any(extents):
+                values[f"{short}{LISTED}"] = list(extents)
         return values
 
     def _check(self) -> None:
         positive(self.stride, "stride")
         if self.kernel is None:
-            if self.pad != (0, 0) or self.stride != (1, 1):
+            if any(self.pad) or set(self.stride) != {1}:
                 fail("`global_pooling` supports neither `pad` nor `stride`", code="E101", field="global_pooling")
             return
         positive(self.kernel, "kernel_size")
-        if self.pad != (0, 0) and self.pool == "STOCHASTIC":
+        if any(self.pad) and self.pool == "STOCHASTIC":
             fail("`STOCHASTIC` pooling does not support `pad`", code="E101", field="pad")
         for pad, kernel in zip(self.pad, self.kernel):
             if pad and pad >= kernel:
@@ -134,43 +140,68 @@ class Pooling(Layer):
                 code="E020",
                 field="top",
             )
-        if len(bottom) != 4:
+        if len(bottom) < 4:
             fail(f"`Pooling` expects a bottom with 4 axes (n, c, h, w), got {len(bottom)}", field="bottom")
+        if len(bottom) > 4:
+            self._check_volume(len(bottom), tops)
         if self.kernel is None:
-            top = (bottom[0], bottom[1], 1, 1)
+            top = (*bottom[:2], *(1,) * len(bottom[2:]))
             return (top, top)
-        frames = self.frames((bottom[2], bottom[3]))
+        frames = self.frames(bottom[2:])
         for frame in frames:
             if frame.windows < 1:
                 fail(
                     f"kernel of {frame.kernel} does not fit an input of {frame.extent} with padding {frame.before}",
                     field="kernel_size",
                 )
-        top = (bottom[0], bottom[1], frames[0].windows, frames[1].windows)
+        top = (*bottom[:2], *(frame.windows for frame in frames))
         return (top, top)
 
-    def frames(self, plane: Pair) -> tuple[Frame, Frame]:
-        """Return the windows along both axes of a plane of height and width `plane`."""
-        kernel, floor, clip = self.kernel or plane, self.round_mode == "FLOOR", any(self.pad)
+    def _check_volume(self, axes: int, tops: int) -> None:
+        if axes > 5:
+            fail(f"`Pooling` expects a bottom with 4 or 5 axes, got {axes}", field="bottom")
+        if tops > 1 or self.pool == "STOCHASTIC":
+            what = "`STOCHASTIC` pooling" if self.pool == "STOCHASTIC" else "a second top"
+            fail(f"{what} requires a bottom with 4 axes (n, c, h, w), got {axes}", field="bottom")
+
+    def windows(self, axes: int) -> tuple[Extents, Extents, Extents]:
+        """Return kernel, stride and padding for each of `axes` spatial axes; the kernel must not be None.
+
+        A height and width that are equal are one number for all axes. Raises NetcError E101 for another number of axes.
+
+        >>> Pooling(kernel=(3, 3), stride=(2, 2)).windows(3)
+        ((3, 3, 3), (2, 2, 2), (0, 0, 0))
+        """
+        kernel, stride, pad = (
+            each_axis(values[:1] if len(set(values)) == 1 else values, axes, name)
+            for values, name in ((self.kernel or (), "kernel_size"), (self.stride, "stride"), (self.pad, "pad"))
+        )
+        return kernel, stride, pad
+
+    def frames(self, plane: Extents) -> tuple[Frame, ...]:
+        """Return the windows along each axis of a plane, or of a volume, with these extents."""
+        floor, clip = self.round_mode == "FLOOR", any(self.pad)
+        whole = (plane, (1,) * len(plane), (0,) * len(plane))
+        kernel, stride, pad = whole if self.kernel is None else self.windows(len(plane))
 
         def frame(extent: int, kernel: int, stride: int, pad: int) -> Frame:
             count = pooled(extent, kernel, stride, pad, floor=floor, clip=clip)
             after = (count - 1) * stride + kernel - extent - pad
             return Frame(extent, kernel, stride, pad, 0 if after < 0 else after, count)
 
-        h, w = map(frame, plane, kernel, self.stride, self.pad)
-        return h, w
+        return tuple(map(frame, plane, kernel, stride, pad))
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One comparison or addition per element of each window."""
-        window = self.kernel or bottoms[0][2:]
+        plane = bottoms[0][2:]
+        window = self.windows(len(plane))[0] if self.kernel else plane
         return Cost(operations=product(tops[0]) * product(window))
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
         """torch.nn.MaxPool2d or AvgPool2d if they have the same windows for every input size."""
         from torch import nn
 
-        if self.pool == "STOCHASTIC" or tops > 1:
+        if self.pool == "STOCHASTIC" or tops > 1 or len(bottoms[0]) > 4:
             return None
         if self.kernel is None:
             return nn.AdaptiveMaxPool2d(1) if self.pool == "MAX" else nn.AdaptiveAvgPool2d(1)
@@ -198,13 +229,32 @@ class Pooling(Layer):
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor | tuple[Tensor, ...]:
         """Implements what torch's modules do not: masks, wide padding, windows outside the plane, STOCHASTIC."""
         (x,) = bottoms
-        h, w = self.frames((x.shape[2], x.shape[3]))
+        if x.dim() > 4:
+            return self._pool_volume(x)
+        h, w = self.frames(tuple(x.shape[2:]))
         if self.pool == "MAX":
             return _largest(x, h, w, mode.tops > 1)
         return _mean(x, h, w) if self.pool == "AVE" else _stochastic(x, h, w, mode.training)
 
+    def _pool_volume(self, x: Tensor) -> Tensor:
+        """MAX or AVE over three spatial axes."""
+        import torch
+        import torch.nn.functional as F
 
-def _kernel(p: Fields) -> Pair | None:
+        if self.kernel is None:
+            return x.amax((2, 3, 4), True) if self.pool == "MAX" else x.mean((2, 3, 4), True)
+        frames = self.frames(tuple(x.shape[2:]))
+        padding = [side for frame in reversed(frames) for side in (frame.before, frame.after)]
+        kernel, stride = [frame.kernel for frame in frames], [frame.stride for frame in frames]
+        if self.pool == "MAX":
+            lowest = max(-FLOAT_MAX, torch.finfo(x.dtype).min)
+            return F.max_pool3d(F.pad(x, padding, value=lowest), kernel, stride)
+        total = F.avg_pool3d(F.pad(x, padding), kernel, stride, divisor_override=1)
+        d, h, w = (_lengths(frame, x) for frame in frames)
+        return total / (d[:, None, None] * h[:, None] * w)
+
+
+def _kernel(p: Fields) -> Extents | None:
     given = [name for name in ("kernel_size", "kernel_h", "kernel_w") if name in p]
     if p["global_pooling"]:
         if given:
@@ -213,21 +263,28 @@ def _kernel(p: Fields) -> Pair | None:
     if "kernel_size" in p:
         if len(given) == 3:
             fail("`kernel_size` and `kernel_h`, `kernel_w` exclude each other", code="E101", field="kernel_size")
-        return (p["kernel_size"], p["kernel_size"])
+        return _each(p, "kernel_size", 2)
     if not given:
         fail("`kernel_size` is missing", code="E101", help="set `kernel_size`, or `kernel_h` and `kernel_w`")
     return _both(p, "kernel")
 
 
-def _pair(p: Fields, name: str, short: str, default: int) -> Pair:
+def _extents(p: Fields, name: str, default: int, axes: int) -> Extents:
+    """The stride or padding for each of `axes` axes."""
     if f"{name}_h" not in p and f"{name}_w" not in p:
-        return (p.get(short, default), p.get(short, default))
-    if short in p:
-        fail(f"`{short}` and `{name}_h`, `{name}_w` exclude each other", code="E101", field=short)
+        return _each(p, name, axes) if name in p else (default,) * axes
+    if name in p:
+        fail(f"`{name}` and `{name}_h`, `{name}_w` exclude each other", code="E101", field=name)
     return _both(p, name)
 
 
-def _both(p: Fields, name: str) -> Pair:
+def _each(p: Fields, name: str, axes: int) -> Extents:
+    """One value for each axis; one that is set once is that of all."""
+    listed = tuple(p.get(f"{name}{LISTED}", ()))
+    return listed if len(listed) > 1 else (p[name],) * axes
+
+
+def _both(p: Fields, name: str) -> Extents:
     for given, missing in ((f"{name}_h", f"{name}_w"), (f"{name}_w", f"{name}_h")):
         if missing not in p:
             fail(f"`{given}` without `{missing}`", code="E101", field=given)

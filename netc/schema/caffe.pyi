@@ -1058,6 +1058,8 @@ class TransformationParameter(Message):
     max_perspective_ratio: float
     horizontal_stretch_lower: float
     horizontal_stretch_upper: float
+    @property
+    def resize_param__list(self) -> Messages[ResizeParameter]: ...
     def __init__(
         self,
         *,
@@ -1111,6 +1113,7 @@ class TransformationParameter(Message):
         max_perspective_ratio: float | None = ...,
         horizontal_stretch_lower: float | None = ...,
         horizontal_stretch_upper: float | None = ...,
+        resize_param__list: Iterable[ResizeParameter | Mapping[str, Any]] | None = ...,
     ) -> None: ...
 
 class LossParameter(Message):
@@ -1743,6 +1746,12 @@ class PoolingParameter(Message):
     temporal_pad: int
     @property
     def dilation(self) -> MutableSequence[int]: ...
+    @property
+    def kernel_size__list(self) -> MutableSequence[int]: ...
+    @property
+    def stride__list(self) -> MutableSequence[int]: ...
+    @property
+    def pad__list(self) -> MutableSequence[int]: ...
     def __init__(
         self,
         *,
@@ -1767,6 +1776,9 @@ class PoolingParameter(Message):
         temporal_stride: int | None = ...,
         temporal_pad: int | None = ...,
         dilation: Iterable[int] | None = ...,
+        kernel_size__list: Iterable[int] | None = ...,
+        stride__list: Iterable[int] | None = ...,
+        pad__list: Iterable[int] | None = ...,
     ) -> None: ...
 
 class PowerParameter(Message):

@@ -20,6 +20,7 @@ Codes:
     W001  unknown field; it stays in the tree and is left out of the message
     W002  a field or value that a fork of Caffe has and BVLC's does not
     W003  unknown enum name or number; it stays in the tree, and the field is not set
+    W004  a value of another type, or several, in a field that forks define differently
 
 The grammar is that of protobuf's C++ parser, which Caffe uses. It is stricter than the Python parser: `1_000`, `+1` and
 unknown escapes are errors, and `- 1` is a number.

@@ -10,7 +10,7 @@ from netc.diagnostics import Diagnostic, Span, did_you_mean, in_order
 from netc.schema import LISTED, is_bvlc, is_repeated, is_required, new
 from netc.schema import Message as ProtobufMessage
 from netc.text.tree import Field, Message, Scalar, Tree
-from netc.text.values import FaultError, Value, converter
+from netc.text.values import FaultError, Value, converter, set_loosely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,9 @@ def _private_values(field: FieldDescriptor) -> frozenset[str]:
     return frozenset(value.name for value in values if not is_bvlc(value))
 
 
+_CONFLICT = "forks of Caffe define this field differently"
+
+
 @functools.lru_cache(maxsize=1024)
 def _suggestion(descriptor: Descriptor, name: str) -> str | None:
     return did_you_mean(name, _plan(descriptor).fields)
@@ -74,7 +77,8 @@ def to_message(tree: Tree | Message, message_type: str) -> tuple[ProtobufMessage
     """Fill a message of a type (`caffe.NetParameter`) from a tree, or from one message of a tree.
 
     Returns the message and the diagnostics in file order: W001 (unknown field; it is left out), W002 (a field or enum
-    value that a fork of Caffe has and BVLC's does not), W003 (unknown enum value; the field is not set), E004 (an
+    value that a fork of Caffe has and BVLC's does not), W003 (unknown enum value; the field is not set), W004 (a value
+    of another type, or several, in a field of forks: converted if possible, and the first of several), E004 (an
     invalid escape sequence or invalid UTF-8), E006 (a value of the wrong type), E007 (a number out of range) and E009
     (a singular field that is set twice, or a missing required field). A field with an error is not set. A warning is
     reported once per message type and name, at the first occurrence, and names the member in `field`
@@ -124,28 +128,45 @@ class _Filler:
     def single(self, message: ProtobufMessage, field: Field, how: _FieldPlan) -> None:
         """Set a singular field."""
         if field.listed:
-            self.report("E009", f"`{field.name}` expects one value, got a list", field.span)
+            self.listed(message, field, how)
             return
         value = field.values[0]
         if how.convert is None:
             part = getattr(message, field.name)
             part.SetInParent()
-            self.part(part, value, field)
+            self.part(part, value, field, message, how)
             return
         if isinstance(value, Scalar):
             try:
                 setattr(message, field.name, how.convert(value.raw))
             except FaultError as fault:
-                self.fault(fault, value, message, field)
+                self.fault(fault, value, message, field, how)
             if value.raw in how.private:
                 self.foreign(message, field, value.raw, value.span)
         else:
-            self.unexpected_message(value, field)
+            self.unexpected_message(message, value, field, how)
+
+    def listed(self, message: ProtobufMessage, field: Field, how: _FieldPlan) -> None:
+        """Handle a list as the value of a singular field: an error, unless a fork may repeat the field."""
+        found = f"`{field.name}` expects one value, got a list"
+        if not field.values or (how.every is None and how.bvlc):
+            self.report("E009", found, field.span)
+            return
+        self.single(message, Field(field.name, field.values[:1]), how)
+        if how.every is None:
+            self.conflict(message, field, found, field.span)
+        else:
+            self.foreign(message, field, how.every)
+            self.repeated(message, Field(how.every, list(field.values)), how)
 
     def duplicate(self, message: ProtobufMessage, first: Field, field: Field, how: _FieldPlan) -> None:
         """Handle a second value of a singular field: an error, or added to `how.every` if a fork may repeat it."""
         if how.every is None:
-            self.report("E009", f"`{field.name}` is set twice", field.name_span, _line_note("first", first))
+            found = f"`{field.name}` is set twice"
+            if how.bvlc:
+                self.report("E009", found, field.name_span, _line_note("first", first))
+            else:
+                self.conflict(message, field, found, field.name_span, _line_note("first", first))
             return
         self.foreign(message, field, how.every)
         if not getattr(message, how.every):
@@ -159,32 +180,51 @@ class _Filler:
             self.report("E006", f"`{field.name}` expects scalar values: `:` is missing", field.span)
         for value in field.values:
             if how.convert is None:
-                self.part(target.add(), value, field)
+                self.part(target.add(), value, field, message, how)
             elif isinstance(value, Scalar):
                 try:
                     target.append(how.convert(value.raw))
                 except FaultError as fault:
-                    self.fault(fault, value, message, field)
+                    self.fault(fault, value, message, field, how)
             else:
-                self.unexpected_message(value, field)
+                self.unexpected_message(message, value, field, how)
 
-    def part(self, message: ProtobufMessage, value: Scalar | Message, field: Field) -> None:
-        """Fill a nested message."""
+    def part(
+        self,
+        part: ProtobufMessage,
+        value: Scalar | Message,
+        field: Field,
+        message: ProtobufMessage,
+        how: _FieldPlan,
+    ) -> None:
+        """Fill `part`, a nested message in a field of `message`."""
+        found, help = f"`{field.name}` is a message, not a scalar", f"write `{field.name} {{ ... }}`"
         if isinstance(value, Message):
-            self.fill(message, value, field.name_span)
+            self.fill(part, value, field.name_span)
+        elif how.bvlc:
+            self.report("E006", found, value.span, help=help)
         else:
-            help = f"write `{field.name} {{ ... }}`"
-            self.report("E006", f"`{field.name}` is a message, not a scalar", value.span, help=help)
+            self.conflict(message, field, found, value.span)
 
-    def unexpected_message(self, value: Message, field: Field) -> None:
-        help = f"write `{field.name}: ...`"
-        self.report("E006", f"`{field.name}` is a scalar, not a message", field.name_span or value.span, help=help)
+    def unexpected_message(self, message: ProtobufMessage, value: Message, field: Field, how: _FieldPlan) -> None:
+        found, place = f"`{field.name}` is a scalar, not a message", field.name_span or value.span
+        if how.bvlc:
+            self.report("E006", found, place, help=f"write `{field.name}: ...`")
+        else:
+            self.conflict(message, field, found, place)
 
-    def fault(self, fault: FaultError, value: Scalar, message: ProtobufMessage, field: Field) -> None:
-        """Report a value that the field cannot hold; an unknown enum value is a warning."""
+    def conflict(self, message: ProtobufMessage, field: Field, found: str, span: Span | None, *notes: str) -> None:
+        """Report a value that only another fork's definition of the field permits."""
+        self.warn("W004", found, span, message, field.name, (*notes, _CONFLICT), None)
+
+    def fault(self, fault: FaultError, value: Scalar, message: ProtobufMessage, field: Field, how: _FieldPlan) -> None:
+        """Report a value that the field cannot hold; an unknown enum value, or one in a fork's field, is a warning."""
         if fault.code == "E008":
             notes = (*fault.notes, "it is an error for a layer that needs it")
             self.warn("W003", fault.message, value.span, message, field.name, notes, fault.help)
+        elif fault.code in ("E006", "E007") and not how.bvlc:
+            set_loosely(message, field.name.removesuffix(LISTED), value.raw)
+            self.conflict(message, field, fault.message, value.span, *fault.notes)
         else:
             self.report(fault.code, fault.message, value.span, *fault.notes, help=fault.help)
 

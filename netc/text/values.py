@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.descriptor import FieldDescriptor
 
 from netc.diagnostics import counted, did_you_mean
-from netc.schema import is_bvlc
+from netc.schema import Message, is_bvlc, is_repeated
 from netc.text.literals import integer, real, unquote
 
 if TYPE_CHECKING:
@@ -59,6 +59,41 @@ def converter(field: FieldDescriptor) -> Callable[[str], Value]:
     simple: dict[str, Callable[[str, str], Value]]
     simple = {"float": _real, "double": _real, "bool": _truth, "string": _text, "bytes": _data}
     return functools.partial(simple[kind], name)
+
+
+def set_loosely(message: Message, name: str, raw: str) -> None:
+    """Set a field to a scalar of another type if its value can be expressed in the type of the field.
+
+    >>> from netc.schema import new
+    >>> message = new("caffe.NonMaximumSuppressionParameter")
+    >>> set_loosely(message, "nms_threshold", "true")
+    >>> message.nms_threshold
+    1.0
+    """
+    field = message.DESCRIPTOR.fields_by_name[name]
+    value = _loose(TYPES[field.type], raw)
+    if value is None:
+        return
+    if is_repeated(field):
+        getattr(message, name).append(value)
+    else:
+        setattr(message, name, value)
+
+
+def _loose(kind: str, raw: str) -> Value | None:
+    bare = raw[1:-1] if raw[0] in "\"'" else raw
+    truth = WORDS.get(bare)
+    if kind in ("string", "bytes"):
+        return bare if kind == "string" else bare.encode()
+    number = float(truth) if truth is not None else real(bare)
+    if number is None or (kind in RANGES and not _fits(number, *RANGES[kind])):
+        return None
+    return bool(number) if kind == "bool" else int(number) if kind in RANGES else number
+
+
+def _fits(number: float, lowest: int, highest: int) -> bool:
+    """Whether a number is an integer of a range."""
+    return number.is_integer() and lowest <= number <= highest
 
 
 def _integer(name: str, kind: str, raw: str) -> int:

@@ -208,3 +208,54 @@ def test_bottoms_and_tops_that_do_not_fit():
         Pooling(kernel=(5, 3), pad=(1, 1)).infer(((2, 3, 2, 4),), 1)
     with raises("E020", "`AVE` pooling does not support a second top"):
         Pooling("AVE").infer(((2, 3, 4, 5),), 2)
+
+
+def windows_of(layer, frames, x):
+    """For each element of a top: its place, its window of the bottom, and the number of elements that AVE counts."""
+    for place in np.ndindex(*x.shape[:2], *(frame.windows for frame in frames)):
+        starts = [i * f.stride - f.before for i, f in zip(place[2:], frames)]
+        ends = [min(start + f.kernel, f.extent + f.before) for start, f in zip(starts, frames)]
+        inside = tuple(slice(max(0, start), max(0, end)) for start, end in zip(starts, ends))
+        yield place, x[place[:2]][inside], math.prod(end - start for start, end in zip(starts, ends))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Pooling("MAX", (2, 2), (2, 2)),
+        Pooling("MAX", (3, 2, 3), (2, 1, 2), (1, 0, 2), "FLOOR"),
+        Pooling("AVE", (3, 2, 3), (2, 2, 2), (1, 0, 2)),
+        Pooling("AVE", (2, 2, 3), (2, 2, 2)),
+        Pooling("AVE"),
+        Pooling("MAX"),
+    ],
+)
+def test_three_spatial_axes(layer):
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 6, 7))
+    frames = layer.frames(x.shape[2:])
+    assert [frame.extent for frame in frames] == [5, 6, 7]
+    (top,) = run(layer, torch.tensor(x))
+    assert tuple(top.shape) == layer.infer((x.shape,), 1)[0]
+    for place, window, count in windows_of(layer, frames, x):
+        expected = window.max() if layer.pool == "MAX" else window.sum() / count
+        assert top[place].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_value_per_axis():
+    lists = {"kernel_size__list": [1, 2, 3], "stride__list": [1, 2, 2], "pad__list": [0, 1, 1]}
+    layer = layer_from("Pooling", kernel_size=1, stride=1, pad=0, **lists)
+    assert (layer.kernel, layer.stride, layer.pad) == ((1, 2, 3), (1, 2, 2), (0, 1, 1))
+    assert layer.to_caffe() == lists
+    assert layer_from("Pooling", kernel_size=2, kernel_size__list=[2, 3], stride=2).kernel == (2, 3)
+
+
+def test_volumes_that_cannot_be_pooled():
+    volume = (1, 3, 5, 6, 7)
+    with raises("E102", "`STOCHASTIC` pooling requires a bottom with 4 axes"):
+        Pooling("STOCHASTIC", (2, 2)).infer((volume,), 1)
+    with raises("E102", "a second top requires a bottom with 4 axes"):
+        Pooling(kernel=(2, 2)).infer((volume,), 2)
+    with raises("E101", "2 values of `kernel_size` for 3 spatial axes"):
+        Pooling(kernel=(2, 3)).infer((volume,), 1)
+    with raises("E102", "4 or 5 axes, got 6"):
+        Pooling(kernel=(2, 2)).infer(((*volume, 8),), 1)

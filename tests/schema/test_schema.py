@@ -79,7 +79,12 @@ def test_a_field_that_a_fork_may_repeat_has_one_that_holds_all():
     listed = [
         (m.name, f.name) for m in caffe.DESCRIPTOR.message_types_by_name.values() for f in m.fields if "__" in f.name
     ]
-    assert listed == [("SolverParameter", "device_id__list"), ("DataParameter", "source__list")]
+    assert listed == [
+        ("SolverParameter", "device_id__list"),
+        ("TransformationParameter", "resize_param__list"),
+        ("DataParameter", "source__list"),
+        *(("PoolingParameter", f"{name}__list") for name in ("kernel_size", "stride", "pad")),
+    ]
     for message, name in listed:
         single, every = (descriptor(message).fields_by_name[n] for n in (name.removesuffix("__list"), name))
         assert (single.type, is_repeated(single), is_repeated(every)) == (every.type, False, True)

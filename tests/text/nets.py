@@ -58,7 +58,7 @@ SPELLINGS = [
 
 FIELDS = [
     ("caffe.PoolingParameter", "pool"),
-    ("caffe.PoolingParameter", "stride"),
+    ("caffe.PoolingParameter", "stride_h"),
     ("caffe.PoolingParameter", "global_pooling"),
     ("caffe.BlobShape", "dim"),
     ("caffe.BlobProto", "num"),

@@ -169,6 +169,50 @@ def test_a_field_that_a_fork_may_repeat():
     assert findings("device_id__list: 1", "caffe.SolverParameter")[0].startswith("W001")
 
 
+def test_a_list_in_a_field_that_a_fork_may_repeat():
+    message, found = convert("device_id: [0, 1]", "caffe.SolverParameter")
+    assert as_dict(message) == {"device_id": 0, "device_id__list": (0, 1)}
+    assert [d.code for d in found] == ["W002"]
+    message, found = convert("kernel_size: [1, 2, 2]", "caffe.PoolingParameter")
+    assert as_dict(message) == {"kernel_size": 1, "kernel_size__list": (1, 2, 2)}
+    assert findings("kernel_size: []", "caffe.PoolingParameter") == [
+        "E009 1:1 `kernel_size` expects one value, got a list"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value", "message"),
+    [
+        (
+            "NonMaximumSuppressionParameter",
+            "soft_nms: true",
+            {"soft_nms": 1.0},
+            "`soft_nms` expects a number, got `true`",
+        ),
+        ("NonMaximumSuppressionParameter", "top_k: 'many'", {}, "`top_k` expects an integer, got `'many'`"),
+        ("NonMaximumSuppressionParameter", "top_k: 400.0", {"top_k": 400}, "`top_k` expects an integer, got `400.0`"),
+        ("NonMaximumSuppressionParameter", "top_k: 3e9", {}, "`top_k` expects an integer, got `3e9`"),
+        ("SolverParameter", "eval_type: 5", {"eval_type": "5"}, "`eval_type` expects a string, got `5`"),
+        ("SolverParameter", "larc: 2", {"larc": True}, "`larc` expects `true` or `false`, got `2`"),
+        ("SolverParameter", "eval_type: 'a' eval_type: 'b'", {"eval_type": "a"}, "`eval_type` is set twice"),
+        ("SolverParameter", "min_lr: [1, 2]", {"min_lr": 1.0}, "`min_lr` expects one value, got a list"),
+        ("SolverParameter", "min_lr { value: 1 }", {}, "`min_lr` is a scalar, not a message"),
+        ("LayerParameter", "norm_param: 1", {"norm_param": {}}, "`norm_param` is a message, not a scalar"),
+        (
+            "LayerParameter",
+            "norm_param { eps: 1 } norm_param { eps: 2 }",
+            {"norm_param": {"eps": 1.0}},
+            "`norm_param` is set twice",
+        ),
+    ],
+)
+def test_types_on_which_forks_differ_are_warnings(kind, text, value, message):
+    held, found = convert(text, f"caffe.{kind}")
+    assert as_dict(held) == value
+    assert [d.message for d in found if d.code != "W002"] == [message]
+    assert {d.code for d in found} <= {"W002", "W004"}
+
+
 def test_a_part_of_a_tree_can_be_converted():
     tree = parse(Source("net", 'layer { name: "a" phase: TEST }'))
     message, found = to_message(tree.root.messages("layer")[0], "caffe.LayerParameter")

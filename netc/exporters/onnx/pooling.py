@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -24,22 +25,21 @@ def pooling(layer: Pooling, call: OnnxCall) -> None:
     if layer.kernel is None:
         call.top("GlobalMaxPool" if layer.pool == "MAX" else "GlobalAveragePool", call.x)
         return
-    h, w = layer.frames((call.shapes[0][2], call.shapes[0][3]))
-    window: dict[str, Any] = {"kernel_shape": layer.kernel, "strides": layer.stride}
-    pads = (h.before, w.before, h.after, w.after)
+    frames = layer.frames(call.shapes[0][2:])
+    window: dict[str, Any] = {"kernel_shape": [f.kernel for f in frames], "strides": [f.stride for f in frames]}
+    before, after = [f.before for f in frames], [f.after for f in frames]
+    pads = (*before, *after)
     x = call.x
-    if h.after >= h.kernel or w.after >= w.kernel:  # more than a runtime takes: a window lies wholly outside
+    if any(f.after >= f.kernel for f in frames):  # more than a runtime takes: a window lies wholly outside
         lowest = call.constant(
             -FLOAT_MAX if layer.pool == "MAX" and call.sink.dtype.itemsize > 2 else _least(layer, call)
         )
-        x = call.op(
-            "Pad", x, call.constant([0, 0, h.before, w.before, 0, 0, h.after, w.after], "pads", np.int64), lowest
-        )
-        pads = (0, 0, 0, 0)
+        x = call.op("Pad", x, call.constant([0, 0, *before, 0, 0, *after], "pads", np.int64), lowest)
+        pads = (0,) * len(pads)
     if layer.pool == "MAX":
         call.top("MaxPool", x, pads=pads, **window)
     else:
-        _average(call, x, (h, w), pads, window)
+        _average(call, x, frames, pads, window)
 
 
 def _expected(layer: Pooling, call: OnnxCall) -> None:
@@ -78,9 +78,7 @@ def _least(layer: Pooling, call: OnnxCall) -> float:
     return float(np.finfo(call.sink.dtype).min) if layer.pool == "MAX" else 0.0
 
 
-def _average(
-    call: OnnxCall, x: str, frames: tuple[Frame, Frame], pads: tuple[int, ...], window: dict[str, Any]
-) -> None:
+def _average(call: OnnxCall, x: str, frames: tuple[Frame, ...], pads: tuple[int, ...], window: dict[str, Any]) -> None:
     """The mean over windows clipped to the padded plane: the operator counts all or nothing of the padding."""
     counts = [_counts(frame) for frame in frames]
     full = all((count == frame.kernel).all() for count, frame in zip(counts, frames))
@@ -89,7 +87,7 @@ def _average(
         return
     mean = call.op("AveragePool", x, pads=pads, count_include_pad=1, **window)
     with np.errstate(divide="ignore"):
-        factor = frames[0].kernel * frames[1].kernel / np.outer(*counts)
+        factor = np.prod(window["kernel_shape"]) / functools.reduce(np.multiply.outer, counts)
     call.top("Mul", mean, call.constant(factor, "window"))
 
 

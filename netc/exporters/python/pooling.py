@@ -10,6 +10,8 @@ from netc.layers.pooling import FLOAT_MIN, Pooling
 @writes(Pooling)
 def pooling(layer: Pooling, call: PythonCall) -> Code:
     """Windows that torch's modules do not count as Caffe does."""
+    if len(call.shapes[0]) > 4:
+        unsupported("pooling of three spatial axes", "kernel_size")
     if layer.pool == "STOCHASTIC":
         return _expected(layer, call)
     if call.tops > 1:

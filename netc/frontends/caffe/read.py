@@ -174,7 +174,7 @@ def _empty_field(name: str, field: str) -> Fields:
 
 def _nested(name: str, value: Any, nodes: list[MessageNode]) -> Any:
     if isinstance(value, dict):
-        return _fields(name, value, nodes[-1] if nodes else None)
+        return _fields(name, value, nodes[0] if nodes else None)
     return [_fields(name, one, nodes[i] if i < len(nodes) else None) for i, one in enumerate(value)]
 
 

@@ -13,6 +13,7 @@ Codes:
     W001  unknown field
     W002  a field of a fork that changes what a layer computes, and how it is read
     W003  unknown enum value
+    W004  a value of another type, or several, in a field that forks define differently
     E008  unknown enum value that a layer needs
     E106  an unsupported field of a fork that changes what a layer computes
 """

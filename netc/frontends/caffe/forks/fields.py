@@ -206,8 +206,12 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
 }
 """By message and fork: unsupported fields and values that change results."""
 
+_LISTS = dict.fromkeys(("kernel_size__list", "stride__list", "pad__list"), ("yjxiong", "one value per spatial axis"))
+
 READ: dict[tuple[str, str], tuple[str, str]] = {
     ("PoolingParameter", "ceil_mode"): ("soeaver", "read as `round_mode`"),
+    **{("PoolingParameter", name): meaning for name, meaning in _LISTS.items()},
+    ("TransformationParameter", "resize_param__list"): ("YOLO ports", "every image is resized by the first"),
     ("ConvolutionParameter", "hole"): ("DeepLab", "read as `dilation`"),
     ("ConvolutionParameter", "hole_h"): ("DeepLab", "read as `dilation`"),
     ("ConvolutionParameter", "hole_w"): ("DeepLab", "read as `dilation`"),

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from netc.frontends.caffe.forks.fields import KNOWN, called
-from netc.schema import caffe, descriptor, private
+from netc.schema import LISTED, caffe, descriptor, private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ def _explain(found: Diagnostic, strict: bool) -> Iterator[Diagnostic]:
         yield replace(found, notes=(*_elsewhere(message, name), *found.notes), field=None)
     elif found.code == "W002":
         yield from _foreign(found, message, name, strict)
-    elif found.code == "W003":
+    elif found.code in ("W003", "W004"):
         yield replace(found, field=None)
     else:
         yield found
@@ -46,7 +46,8 @@ def _foreign(found: Diagnostic, message: str, name: str, strict: bool) -> Iterat
         note = (f"it is specific to {called(known.fork)}",) if known else ()
         yield replace(found, code="W001", notes=(*note, *found.notes), field=None)
     elif known and known.meaning and not strict:
-        yield replace(found, message=f"`{name}` is specific to {called(known.fork)}: {known.meaning}", field=None)
+        what = f"a list of `{name.removesuffix(LISTED)}`" if name.endswith(LISTED) else f"`{name}`"
+        yield replace(found, message=f"{what} is specific to {called(known.fork)}: {known.meaning}", field=None)
 
 
 def _elsewhere(message: str, name: str) -> tuple[str, ...]:

@@ -123,10 +123,18 @@ def _loss(loss: Fields) -> Iterator[Fields]:
         yield _changed(loss, {"normalization": "NONE" if spelled == "4" else "PRE_FIXED"}, {})
 
 
+def _transform(transform: Fields) -> Iterator[Fields]:
+    """Translate several `resize_param`, of which a fork selects one by its `prob`, to the first."""
+    if f"resize_param{LISTED}" in transform:
+        first = _changed(transform.message("resize_param"), {"prob": 1.0}, {})
+        yield _changed(transform, {"resize_param": first}, {})
+
+
 TRANSLATED: dict[str, Callable[[Fields], Iterator[Fields]]] = {
     "pooling_param": _pooling,
     "convolution_param": _convolution,
     "loss_param": _loss,
+    "transform_param": _transform,
 }
 """By field of LayerParameter: translates its message to BVLC's terms; yields nothing if it already is."""
 
