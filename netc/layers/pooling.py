@@ -207,8 +207,9 @@ class Pooling(Layer):
             return nn.AdaptiveMaxPool2d(1) if self.pool == "MAX" else nn.AdaptiveAvgPool2d(1)
         if not self._as_torch():
             return None
-        pooling = nn.MaxPool2d if self.pool == "MAX" else nn.AvgPool2d
-        return pooling(self.kernel, self.stride, self.pad, ceil_mode=self.round_mode == "CEIL")
+        pooling: Any = nn.MaxPool2d if self.pool == "MAX" else nn.AvgPool2d
+        result: nn.Module = pooling(self.kernel, self.stride, self.pad, ceil_mode=self.round_mode == "CEIL")
+        return result
 
     @property
     def stays_inside(self) -> bool:
