@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +128,20 @@ class Prober:
             self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in error.diagnostics]
             return None
 
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Raise errors about unknown extents (E203) with the sources that could not be read."""
+        try:
+            yield
+        except NetcError as error:
+            raise NetcError(map(self._explained, error.diagnostics)) from None
+
+    def _explained(self, found: Diagnostic) -> Diagnostic:
+        if found.code != "E203" or not self.warnings:
+            return found
+        causes = "; ".join(dict.fromkeys(d.message for d in self.warnings))
+        return replace(found, message=f"{found.message}: {causes}")
+
 
 def record_shapes(node: Node, skip_bad: bool = False) -> Shapes | None:
     """Return the shapes of one record of a data layer's source, None if it has no source.
@@ -220,12 +234,14 @@ def load(
 
     definition = read_net(net, dialect=dialect)
     definition.report.raise_errors()
-    graph = graph_of(definition, state_choice(phase, level, stages).of(definition), Prober(), shapes)
+    probe = Prober()
+    graph = graph_of(definition, state_choice(phase, level, stages).of(definition), probe, shapes)
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     if definition.weights_file and not files:
         files = [definition.weights_file]
     held = [(parsed or {}).get(str(file)) or read(file) for file in files]
-    module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
+    with probe.explaining():
+        module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     for file, blobs in zip(files, held):
         _copy(module, blobs, str(file))
     return _for_inference(module, fold, compile, channels_last)

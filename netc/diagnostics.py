@@ -99,6 +99,8 @@ class Diagnostic:
     """The field of the layer with the error (`kernel_size`), from which the position is determined later."""
     strict: bool = False
     """Whether a warning is treated as an error (`--strict`)."""
+    missing: bool = False
+    """Whether the problem is only that a file is missing, which another machine may have."""
 
     @property
     def severity(self) -> str:
@@ -179,9 +181,11 @@ class NetcError(Exception):
         notes: Sequence[str] = (),
         help: str | None = None,
         field: str | None = None,
+        missing: bool = False,
     ) -> None:
         if isinstance(message, str):
-            found: tuple[Diagnostic, ...] = (Diagnostic(code, message, span, tuple(notes), help, field),)
+            one = Diagnostic(code, message, span, tuple(notes), help, field, missing=missing)
+            found: tuple[Diagnostic, ...] = (one,)
         else:
             found = tuple(message)
         self.diagnostics = found

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netc.conversion.preprocess import Preprocess, center_crop
-from netc.data.images import Image, decode, flags, resize
+from netc.data.images import LARGEST, Image, decode, flags, resize
 from netc.diagnostics import NetcError
+from netc.files import read_bytes, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from netc.passes.arrays import Array
 
@@ -26,9 +27,9 @@ def read(path: str | Path, steps: Preprocess) -> Image:
     """Read the planes of an image, blue first, in the size of the net's input, as bytes. Raises NetcError E505."""
     flag = flags(color=steps.order != "gray", gray=steps.order == "gray")
     try:
-        image = decode(memoryview(Path(path).read_bytes()), flag)
+        image = decode(memoryview(read_bytes(path, LARGEST)), flag)
     except OSError as error:
-        raise NetcError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}", code="E505") from None
+        raise NetcError(f"cannot read `{path}`: {reason_of(error)}", code="E505") from None
     except ValueError as error:
         raise NetcError(f"`{path}`: {error}", code="E505") from None
     return center_crop(resize(image, steps.resize or steps.crop), steps.crop)

@@ -9,6 +9,7 @@ import numpy as np
 from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.runners import open_runner
 from netc.diagnostics import NetcError, counted
+from netc.files import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ def read_inputs(
     Raises NetcError E402 for another file, E302 for one array where the net has several inputs.
     """
     try:
+        check_regular(file)
         loaded = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise NetcError(f"`{file}` is not a .npy or .npz file of arrays: {error}", code="E402") from None

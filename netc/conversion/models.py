@@ -18,6 +18,7 @@ from netc import compiler
 from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.embedded_net import NetSource, net_source
 from netc.diagnostics import NetcError, Source, counted, did_you_mean
+from netc.files import open_regular
 from netc.ir.dims import Shape, text
 from netc.runtime.net_weights import copy_weights, named_blobs
 from netc.weights import Weights, read
@@ -138,7 +139,7 @@ def _copy(net: Net, file: str, blobs: Weights, misfits: Misfits) -> None:
 def read_state(path: Path) -> dict[str, Tensor] | None:
     """The state_dict in a .pt or safetensors file, by its content; None for other files. Raises NetcError E402."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(9)
     except OSError:
         return None  # the reader of weights reports what is wrong with it

@@ -12,6 +12,7 @@ import numpy as np
 from netc import compiler, paths
 from netc.diagnostics import NetcError, Source
 from netc.exporters.input_stage import InputStage
+from netc.files import check_regular
 from netc.frontends import PHASES, TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.dims import known, text
 from netc.ir.transform import Transform
@@ -190,6 +191,7 @@ def _read_mean(path: Path) -> Array:
     """Read a mean as (c, h, w): a .npy, or a BlobProto."""
     if path.suffix == ".npy":
         try:
+            check_regular(path)
             values = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise NetcError(f"cannot read the mean `{path}`: {error}", code="E401") from None

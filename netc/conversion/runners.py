@@ -19,6 +19,7 @@ import torch
 from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.models import Files, open_net
 from netc.diagnostics import NetcError
+from netc.files import check_regular
 from netc.ir.dims import Shape, known
 from netc.passes.arrays import Array
 
@@ -202,6 +203,7 @@ class Dump:
 
     def __init__(self, path: Path) -> None:
         try:
+            check_regular(path)
             with np.load(path, allow_pickle=False) as file:
                 self.values = {name: file[name] for name in file.files}
         except (OSError, ValueError) as error:

@@ -86,10 +86,12 @@ def _image_source(request: _Request, records: Records, prefetch: int = 4) -> Bat
     transform, sampler = request.layer.transform, request.sampler
     sampler.permute = records.permute
     try:
-        mean = load_mean(transform, first_shapes(records, request.skip_bad)[0][0], request.resolve)
+        first = first_shapes(records, request.skip_bad)[0]
+        mean = load_mean(transform, first[0], request.resolve)
         height, width = transform.crop
         crop = Cropping(height, request.train, transform.mirror, width if width != height else 0)
         normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
+        normalization.check((first[0], *transform.augmented(*first[1:])), lambda: f"a record of `{records.name}`")
         return _record_source(request, records, sampler, crop, normalization, prefetch, Augmenter(transform))
     except BaseException:
         records.close()
@@ -125,6 +127,7 @@ def _window_data(request: _Request) -> BatchSource:
     transform = request.layer.transform
     mean = window_mean(transform, records.shapes()[0][0], request.resolve)
     normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
+    normalization.check(records.shapes()[0], lambda: f"a window of `{records.name}`")
     # The records are already cropped and mirrored, because padding and rounding depend on that.
     return _record_source(
         request, records, records.sampler(request.sampler), Cropping(transform.crop_size), normalization, 4

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.diagnostics import NetcError
+from netc.files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,8 @@ Image = npt.NDArray[Any]
 
 IMREAD_UNCHANGED, IMREAD_GRAYSCALE, IMREAD_COLOR = -1, 0, 1
 """OpenCV's flags under its names, so that a query for the shape of a record need not import it."""
+LARGEST = 1 << 30
+"""Bytes of the largest image file."""
 
 
 def flags(color: bool, gray: bool) -> int:
@@ -68,7 +71,7 @@ def read(paths: Iterable[Path]) -> bytes:
     missing: OSError | None = None
     for path in paths:
         try:
-            return path.read_bytes()
+            return read_bytes(path, LARGEST)
         except (FileNotFoundError, NotADirectoryError) as error:
             missing = missing or error
     assert missing is not None

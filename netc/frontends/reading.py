@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Report, Source
+from netc.files import open_regular
 from netc.frontends.caffe.definition import CaffeNet
 from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.front_end import CaffeFrontEnd
@@ -104,7 +105,7 @@ def _front_end(content: str) -> FrontEnd:
 def _binary_content(path: str | os.PathLike[str]) -> str | None:
     """The content of a binary file that a front end recognizes; None for a text file or an unreadable one."""
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_HEAD)
     except (OSError, ValueError):
         return None

@@ -50,12 +50,16 @@ def is_absolute(path: str) -> bool:
 
 
 class SourceProbe:
-    """Reads the record shapes of the sources of data layers, each once; a missing source is not an error."""
+    """Reads the record shapes of the sources of data layers, each once.
+
+    What is missing is a warning, since another machine may have it. What exists and cannot be used is an error, as it
+    is in training.
+    """
 
     def __init__(self) -> None:
         self.results: dict[Origin, Shapes | NetcError | None] = {}
         self.warnings: list[Diagnostic] = []
-        """W020 for sources that exist but cannot be opened."""
+        """W020 for files that sources name and that do not exist."""
 
     def __call__(self, node: Node) -> Shapes | None:
         """Return the shapes of one record, None if the source does not exist. Raises NetcError if it is invalid."""
@@ -73,10 +77,10 @@ class SourceProbe:
         try:
             return record_shapes(node)
         except NetcError as error:
-            if any(d.code != "E501" for d in error.diagnostics):
-                return error
-            self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in error.diagnostics]
-            return None
+            missing = [d for d in error.diagnostics if d.missing]
+            self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in missing]
+            wrong = [d for d in error.diagnostics if not d.missing]
+            return NetcError(wrong) if wrong else None
 
 
 def writable_folder(path: str) -> str | None:

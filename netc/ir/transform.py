@@ -119,7 +119,7 @@ class Transform:
                 code="E102",
                 field="transform_param.mean_value",
             )
-        h, w = self._augmented(h, w)
+        h, w = self.augmented(h, w)
         height, width = self.crop
         if not height:
             return (c, h, w)
@@ -129,7 +129,7 @@ class Transform:
             raise NetcError(f"{crop} is larger than a record of {h}x{w}", code="E102", field=f"transform_param.{field}")
         return (c, height, width)
 
-    def _augmented(self, h: int, w: int) -> tuple[int, int]:
+    def augmented(self, h: int, w: int) -> tuple[int, int]:
         """Height and width before the crop, unknown if they are random."""
         grows = self.expand_param is not None and self.expand_param.active
         if self.random_resize_param or self.random_aspect_ratio_param or grows:

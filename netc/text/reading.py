@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from pathlib import Path
 
 from netc.diagnostics import NetcError, Source
+from netc.files import check_regular, read_bytes
 
 MAX_BYTES = 64 << 20
 """Maximum size of a prototxt; the largest known one has three megabytes."""
@@ -19,11 +19,11 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     """
     name = os.fspath(path)
     try:
-        size = Path(name).stat().st_size
+        size = check_regular(name)
         if size > MAX_BYTES:
             note = f"{size:,} bytes, the limit is {MAX_BYTES:,}"
             raise NetcError(f"`{name}` is too large for a prototxt", code="E001", notes=[note])
-        data = Path(name).read_bytes()
+        data = read_bytes(name, MAX_BYTES)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise NetcError(f"cannot read `{name}`: {reason}", code="E001") from error

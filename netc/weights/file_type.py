@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
-import stat
-from pathlib import Path
 
 from netc.diagnostics import NetcError
+from netc.files import open_regular
 from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire
 
 MAGIC = {
@@ -52,7 +51,9 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
     """
     name = os.fspath(path)
     try:
-        with Path(_regular(name)).open("rb") as file:
+        with open_regular(name) as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise OSError(0, "the file is empty")
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = error.strerror if isinstance(error, OSError) else None
@@ -76,16 +77,6 @@ def expect(data: memoryview, name: str, *wanted: str) -> str:
     if found in wanted or found == "unknown":
         return found
     raise NetcError(f"`{name}` is {NAMES[found]}, not {NAMES[wanted[0]]}", code="E402", help=HELP.get(found))
-
-
-def _regular(name: str) -> str:
-    """The name of a regular file. Raises OSError for a pipe, which would block, and for an empty file."""
-    found = Path(name).stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(0, "it is not a regular file")
-    if not found.st_size:
-        raise OSError(0, "the file is empty")
-    return name
 
 
 def _top_level(data: memoryview) -> tuple[set[tuple[int, int]], bool]:

@@ -112,7 +112,7 @@ def test_missing_lists_and_images(folder):
     with fault("E501", "is a binary file, not a list"):
         open_source(layer(folder, "\x89PNG\0\n" * 9), "TEST")
     made = layer(folder, "images/0.png 0\nimages/9.png 1\n")
-    with fault("E504", "`images/9.png`", "No such file"):
+    with fault("E504", "`images/9.png`", "no such file"):
         one_batch(made)
     (folder / "images" / "1.png").write_bytes(b"nothing")
     with fault("E504", "`images/1.png`", "cannot decode"):

@@ -47,7 +47,7 @@ def test_images_replace_images(tmp_path):
     data, _ = source.next_batch().tops
     np.testing.assert_array_equal(data[1], data[3])
     assert [name.split("`")[1] for name in sorted(source.skipped)] == [entries[1][0], entries[2][0]]
-    assert "No such file" in source.skipped[max(source.skipped)].diagnostics[0].message
+    assert "no such file" in source.skipped[max(source.skipped)].diagnostics[0].message
     source.close()
 
 

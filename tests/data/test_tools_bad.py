@@ -47,7 +47,7 @@ def test_bad_images_are_skipped_and_reported(listed):
     done = convert_images(listing, f"{folder}/photos/", folder / "out", skip_bad=True)
     assert done.written == 8
     assert [entry[0] in found.message for entry, found in zip((entries[2], entries[7]), done.skipped)] == [True, True]
-    assert "No such file" in done.skipped[1].message
+    assert "no such file" in done.skipped[1].message
     assert inspect_database(folder / "out").records == 8
 
 

@@ -216,7 +216,7 @@ def test_a_mean_file_of_one_pixel_is_not_a_value(folder):
 def test_images_and_means_that_do_not_match(folder):
     (folder / "1.png").unlink()
     source = open_source(layer(folder, fg_fraction=0.0), "TRAIN")
-    with fault("E504", "1.png", "No such file"):
+    with fault("E504", "1.png", "no such file"):
         source.next_batch()
     source.close()
     write_blob(folder / "mean", np.zeros((1, 3, 12, 15), np.float32))

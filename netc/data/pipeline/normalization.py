@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.diagnostics import NetcError
+from netc.ir.dims import differ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,8 +49,8 @@ class Normalization:
         self._on: dict[torch.device, Tensor] = {}
 
     def fits(self, shape: Shape) -> bool:
-        """Whether a record (c, h, w) has the shape of the mean image, if there is one."""
-        return not self.per_pixel or self.mean is None or shape == self.mean.shape
+        """Whether a record (c, h, w) may have the shape of the mean image, if there is one; extents may be unknown."""
+        return not self.per_pixel or self.mean is None or not differ(shape, self.mean.shape)
 
     def check(self, shape: Shape, describe: Callable[[], str]) -> None:
         """Raises NetcError E505 for a record whose shape differs from that of the mean image."""

@@ -17,6 +17,8 @@ from netc.data.batch import Allocate, Array, Batch, Shape
 from netc.data.pipeline.prefetch import PrefetchingSource
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import Diagnostic, NetcError
+from netc.files import check_regular, reason_of
+from netc.weights.hdf5_file import stored_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +47,8 @@ class Hdf5Files:
     """The rows of all files, numbered consecutively; a top is the dataset of its name.
 
     Raises NetcError E501 for a list or file that cannot be read, E502 if there are no rows, E508 for each file whose
-    datasets are missing, are not numeric, differ in length, or differ in shape from those of the first file.
+    datasets are missing, are not numeric, differ in length, or differ in shape from those of the first file, E405 and
+    E406 for datasets that are in another file or would expand without limit.
     """
 
     def __init__(self, parameters: Hdf5Parameters, tops: Sequence[str], resolve: ResolvePath) -> None:
@@ -79,8 +82,9 @@ class Hdf5Files:
             for target, data in zip(targets, self._loaded[1]):
                 target[...] = data[rows]
             return
-        with self._reading(self.files[owner]) as file:
-            sets = [file[top] for top in self.tops]
+        path = self.files[owner]
+        with self._reading(path) as file:
+            sets = [self._find(file, path, top) for top in self.tops]
             if sum(s.size * s.dtype.itemsize for s in sets) <= WHOLE:
                 self._loaded = owner, [s[...] for s in sets]
                 self._copy(owner, rows, targets)
@@ -94,18 +98,21 @@ class Hdf5Files:
     @contextlib.contextmanager
     def _reading(self, path: Path) -> Iterator[Any]:
         """The open file. Raises NetcError E501 for one that cannot be opened, or not be read where it is damaged."""
+        try:
+            check_regular(path)
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+            raise self._unreadable(path, reason_of(error), missing=isinstance(error, FileNotFoundError)) from None
         reason = "it is not an HDF5 file, or is damaged"
         try:
             with h5py.File(path, "r") as file:
                 reason = "it is damaged, or was changed"
                 yield file
-        except FileNotFoundError:
-            raise self._unreadable(path, "no such file") from None
         except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for errors of HDF5
             raise self._unreadable(path, reason, str(error)) from None
 
-    def _unreadable(self, path: Path, reason: str, *notes: str) -> NetcError:
-        return NetcError(f"`{path}` of `{self.name}` cannot be read: {reason}", code="E501", field=FIELD, notes=notes)
+    def _unreadable(self, path: Path, reason: str, *notes: str, missing: bool = False) -> NetcError:
+        what = f"`{path}` of `{self.name}` cannot be read: {reason}"
+        return NetcError(what, code="E501", field=FIELD, notes=notes, missing=missing)
 
     def _check(self) -> list[int]:
         found: list[Diagnostic] = []
@@ -122,11 +129,18 @@ class Hdf5Files:
             raise NetcError(found)
         return counts
 
+    def _find(self, file: Any, path: Path, top: str) -> Any:
+        """The dataset of a top. Raises NetcError E508 if there is none."""
+        try:
+            if (found := stored_dataset(file, top)) is not None:
+                return found
+        except NetcError as error:
+            raise error.at(None, f"in `{path}` of `{self.name}`") from None
+        names = ", ".join(f"`{name}`" for name in list(file)[:8]) or "nothing"
+        raise NetcError(f"`{path}` has no dataset `{top}`", code="E508", notes=[f"it contains {names}"])
+
     def _shape(self, file: Any, path: Path, top: str) -> Shape:
-        dataset = file.get(top)
-        if not isinstance(dataset, h5py.Dataset):
-            names = ", ".join(f"`{name}`" for name in list(file)[:8]) or "nothing"
-            raise NetcError(f"`{path}` has no dataset `{top}`", code="E508", notes=[f"it contains {names}"])
+        dataset = self._find(file, path, top)
         if dataset.dtype.kind not in "fiu" or not dataset.shape:
             what = f"{dataset.dtype}" if dataset.shape else "a single value"
             raise NetcError(f"dataset `{top}` of `{path}` holds {what}, not rows of numbers", code="E508")

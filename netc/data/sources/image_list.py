@@ -14,6 +14,7 @@ import numpy.typing as npt
 from netc.data import images
 from netc.data.records import Read, Record, RecordBatch
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
+from netc.files import read_bytes, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -99,8 +100,7 @@ class ImageListRecords:
             data = images.read(self._candidates(self._names[index % len(self._names)]))
             image = images.resize(images.decode(memoryview(data), self._flag), self._size)
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise NetcError(f"{self.describe(index)}: {reason}", code="E504", field=FIELD) from None
+            raise NetcError(f"{self.describe(index)}: {reason_of(error)}", code="E504", field=FIELD) from None
         return Record(image, self._labels[index % len(self._labels)])
 
     def _candidates(self, name: str) -> Iterator[Path]:
@@ -116,9 +116,12 @@ class ImageListRecords:
 def read_text(path: Path, name: str, field: str) -> str:
     """The text of a list without a byte order mark. Raises NetcError E501 if it cannot be read or is not a text."""
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise NetcError(f"`{name}` cannot be read: {error.strerror}", code="E501", field=field) from None
+        data = read_bytes(path)
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        missing = isinstance(error, FileNotFoundError)
+        what = f"`{name}` cannot be read: {reason_of(error)}"
+        raise NetcError(what, code="E501", field=field, missing=missing) from None
+    text = data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         raise NetcError(f"`{name}` is a binary file, not a list", code="E501", field=field)
     return text

@@ -16,6 +16,7 @@ from netc.data.pipeline.sampling import Numbers, Sampler, draws
 from netc.data.records import Read, Record, RecordBatch
 from netc.data.sources.window_file import FIELD, WindowFile, read_windows
 from netc.diagnostics import NetcError
+from netc.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,8 +172,7 @@ class WindowRecords:
         try:
             image = self._image(number)
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise NetcError(f"{self.describe(index)}: {reason}", code="E504", field=FIELD) from None
+            raise NetcError(f"{self.describe(index)}: {reason_of(error)}", code="E504", field=FIELD) from None
         try:
             place = place_window(Corners(*corners), image.shape[:2], size, p.context_pad, p.crop_mode == "square")
         except ValueError as error:

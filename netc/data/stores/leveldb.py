@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from netc.data.stores.leveldb_footer import footer_is_sound
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
+from netc.files import check_regular, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,6 +106,7 @@ class LevelDbStore:
             if file.suffix in TABLES and not footer_is_sound(file):
                 self._unsound.append(file.name)
             elif file.suffix in (*TABLES, ".log") or file.name in ("CURRENT", manifest):
+                check_regular(file)
                 with contextlib.suppress(FileExistsError):
                     link.symlink_to(file)
 
@@ -119,7 +121,7 @@ class LevelDbStore:
         )
 
     def _damaged(self, error: Exception) -> NetcError:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        reason = reason_of(error)
         notes = [f"the footer of table `{name}` is damaged" for name in self._unsound]
         return NetcError(
             f"LevelDB `{self.name}` cannot be read: {reason.replace(f'{self._links}/', '')}",
@@ -138,8 +140,9 @@ def _missing(path: Path, name: str) -> NetcError:
     if (path / "data.mdb").exists():
         found, help_text = f"`{name}` is an LMDB, not a LevelDB", "set `backend: LMDB`"
         return NetcError(found, code="E501", field=FIELD, help=help_text)
-    found = f"`{name}` is not a LevelDB: it has no file CURRENT" if path.exists() else f"no database `{name}`"
-    return NetcError(found, code="E501", field=FIELD)
+    if not path.exists():
+        return NetcError(f"no database `{name}`", code="E501", field=FIELD, missing=True)
+    return NetcError(f"`{name}` is not a LevelDB: it has no file CURRENT", code="E501", field=FIELD)
 
 
 def _check_lock(path: Path, name: str) -> None:
@@ -148,9 +151,9 @@ def _check_lock(path: Path, name: str) -> None:
         import fcntl
     except ImportError:  # Windows refuses to open a locked file
         return
-    if not path.exists():
+    if not path.is_file():
         return
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:

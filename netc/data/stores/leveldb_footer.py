@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
+from netc.files import open_regular
 from netc.weights.wire import Wire
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TRAILER = 5
 
 def footer_is_sound(table: Path) -> bool:
     """Whether both blocks that the footer names lie within the file. Raises OSError for a file that cannot be read."""
-    with table.open("rb") as file:
+    with open_regular(table) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - FOOTER))
         footer = Wire(memoryview(file.read()), table.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 import weakref
@@ -13,21 +14,26 @@ import lmdb
 
 from netc.data.stores.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
+from netc.files import check_regular, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+FIELD = "data_param.source"
 CHECKED = 1 << 28
 """Bytes of the largest file whose structure is checked whenever it is opened."""
+UNCHECKED = 16
+"""Records read between two checks of the size of the file."""
 _LOCK = threading.Lock()
-_OPEN: dict[str, tuple[Any, int]] = {}
+_OPEN: dict[str, tuple[_Environment, int]] = {}
 """Open environments and how many stores share each: LMDB forbids opening one twice in a process."""
 
 
 class LmdbStore:
     """A read-only LMDB, its records in key order; safe to read from many threads.
 
-    Raises NetcError E501 for a path without an LMDB, or with a truncated or damaged one.
+    Raises NetcError E501 for a path without an LMDB, with a truncated or damaged one, or with one that the process has
+    opened elsewhere.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -37,20 +43,25 @@ class LmdbStore:
         self._release = weakref.finalize(self, _release, self._key)
 
     def keys(self) -> Iterator[bytes]:
-        """Every key, in order. Raises NetcError E501 for a damaged database."""
+        """Every key, in order. Raises NetcError E501 for a damaged or truncated database."""
         try:
-            with self._environment.begin() as transaction:
-                yield from transaction.cursor().iternext(values=False)
+            with self._begin() as transaction:
+                for count, key in enumerate(transaction.cursor().iternext(values=False)):
+                    if count % UNCHECKED == 0:
+                        self._environment.check_size(self.name)
+                    yield key
         except lmdb.Error as error:
             raise _damaged(self.name, error) from None
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[bytes], Any]]:
         """`get(key)`, which returns a view, valid until the context ends. Raises NetcError E501 as `keys` does."""
-        with self._environment.begin(buffers=True) as transaction:
-            fetch = transaction.get
+        with self._begin(buffers=True) as transaction:
+            fetch, calls = transaction.get, itertools.count(1)
 
             def get(key: bytes) -> Any:
+                if next(calls) % UNCHECKED == 0:
+                    self._environment.check_size(self.name)
                 try:
                     return fetch(key)
                 except lmdb.Error as error:
@@ -61,19 +72,49 @@ class LmdbStore:
     def check(self) -> None:
         """Check the structure of a large file, which opening it does not. Raises NetcError E501."""
         data = _file(self._key)
-        if Path(data).stat().st_size > CHECKED:
+        if check_regular(data) > CHECKED:
             _check(data, self.name)
 
     def close(self) -> None:
         """Release the environment; the last store closes it."""
         self._release()
 
+    def _begin(self, buffers: bool = False) -> Any:
+        self._environment.check_size(self.name)
+        return self._environment.database.begin(buffers=buffers)
 
-def _acquire(path: str, name: str) -> Any:
+
+class _Environment:
+    """An open database with its file, whose size is checked before pages are read.
+
+    LMDB reads through a memory map, and the system ends a process that reads a page after the end of the file.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        with open_regular(_file(path)) as file:
+            self.database = _opened(path, name)
+            try:
+                self._needed = (self.database.info()["last_pgno"] + 1) * self.database.stat()["psize"]
+                self._file = os.dup(file.fileno())
+            except BaseException:
+                self.database.close()
+                raise
+
+    def check_size(self, name: str) -> None:
+        """Raises NetcError E501 for a file that has become shorter than its pages."""
+        size = os.lseek(self._file, 0, os.SEEK_END)  # a fifth of the time of os.fstat
+        if size < self._needed:
+            raise NetcError(f"LMDB `{name}` is truncated: {size} bytes of {self._needed}", code="E501", field=FIELD)
+
+    def close(self) -> None:
+        """Close the database and its file."""
+        self.database.close()
+        os.close(self._file)
+
+
+def _acquire(path: str, name: str) -> _Environment:
     with _LOCK:
-        environment, users = _OPEN.get(path, (None, 0))
-        if environment is None:
-            environment = _open(path, name)
+        environment, users = _OPEN.get(path) or (_open(path, name), 0)
         _OPEN[path] = (environment, users + 1)
         return environment
 
@@ -92,29 +133,36 @@ def _file(path: str) -> str:
     return str(Path(path) / "data.mdb") if Path(path).is_dir() else path
 
 
-def _open(path: str, name: str) -> Any:
-    folder, data = Path(path).is_dir(), _file(path)
+def _open(path: str, name: str) -> _Environment:
+    data = _file(path)
     if not Path(data).exists():
-        raise _missing(path, name, folder)
+        raise _missing(path, name)
     try:
-        environment = lmdb.open(path, readonly=True, lock=False, subdir=folder, create=False)
-    except lmdb.Error as error:
-        raise NetcError(f"`{name}` is not an LMDB: {error}", code="E501", field="data_param.source") from None
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if Path(data).stat().st_size < needed:  # reading missing pages would end the process with a bus error
-        environment.close()
-        raise NetcError(
-            f"LMDB `{name}` is truncated: {Path(data).stat().st_size} bytes of {needed}",
-            code="E501",
-            field="data_param.source",
-        )
-    if Path(data).stat().st_size <= CHECKED:
-        try:
+        environment = _Environment(path, name)
+    except OSError as error:
+        raise NetcError(f"`{name}` is not an LMDB: {reason_of(error)}", code="E501", field=FIELD) from None
+    try:
+        environment.check_size(name)
+        if check_regular(data) <= CHECKED:
             _check(data, name)
-        except NetcError:
-            environment.close()
-            raise
+    except BaseException:
+        environment.close()
+        raise
     return environment
+
+
+def _opened(path: str, name: str) -> Any:
+    try:
+        return lmdb.open(path, readonly=True, lock=False, subdir=Path(path).is_dir(), create=False)
+    except lmdb.Error as error:
+        if "already open" in str(error):
+            raise NetcError(
+                f"LMDB `{name}` is already open in this process",
+                code="E501",
+                field=FIELD,
+                help="close it: LMDB can open a database only once in a process",
+            ) from None
+        raise NetcError(f"`{name}` is not an LMDB: {error}", code="E501", field=FIELD) from None
 
 
 def _check(data: str, name: str) -> None:
@@ -126,12 +174,14 @@ def _check(data: str, name: str) -> None:
 
 
 def _damaged(name: str, error: Exception) -> NetcError:
-    return NetcError(f"LMDB `{name}` is damaged: {error}", code="E501", field="data_param.source")
+    return NetcError(f"LMDB `{name}` is damaged: {error}", code="E501", field=FIELD)
 
 
-def _missing(path: str, name: str, folder: bool) -> NetcError:
+def _missing(path: str, name: str) -> NetcError:
+    folder = Path(path).is_dir()
     if folder and (Path(path) / "CURRENT").exists():
         found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
-        return NetcError(found, code="E501", field="data_param.source", help=help_text)
-    found = f"`{name}` is not an LMDB: it has no data.mdb" if folder else f"no database `{name}`"
-    return NetcError(found, code="E501", field="data_param.source")
+        return NetcError(found, code="E501", field=FIELD, help=help_text)
+    if not folder:
+        return NetcError(f"no database `{name}`", code="E501", field=FIELD, missing=True)
+    return NetcError(f"`{name}` is not an LMDB: it has no data.mdb", code="E501", field=FIELD)

@@ -14,6 +14,7 @@ import lmdb
 
 from netc.data.stores.leveldb import import_plyvel
 from netc.diagnostics import NetcError, did_you_mean
+from netc.files import reason_of
 
 COMMIT = 1000
 """Records per transaction, as in Caffe's tools."""
@@ -174,5 +175,4 @@ def _reported(out: Path | str) -> Iterator[None]:
     try:
         yield
     except (OSError, lmdb.Error) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise NetcError(f"`{out}` cannot be written: {reason}", code="E511") from None
+        raise NetcError(f"`{out}` cannot be written: {reason_of(error)}", code="E511") from None

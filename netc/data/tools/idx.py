@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.diagnostics import NetcError
+from netc.files import open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,7 @@ def read_idx(path: Path | str, axes: int) -> Bytes:
         with _unpacked(Path(path)) as file:
             return _read(file, str(path), axes)
     except (OSError, EOFError, zlib.error) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise NetcError(f"`{path}` cannot be read: {reason}", code="E501") from None
+        raise NetcError(f"`{path}` cannot be read: {reason_of(error)}", code="E501") from None
 
 
 def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
@@ -57,7 +57,7 @@ def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
 
 @contextlib.contextmanager
 def _unpacked(path: Path) -> Iterator[Any]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if not zipped:

@@ -16,6 +16,7 @@ from netc.data.sources.image_list import read_text
 from netc.data.stores.writers import Put, checked_target, new_database
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
+from netc.files import reason_of
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
     try:
         classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise NetcError(f"folder `{folder}` cannot be read: {error.strerror or error}", code="E501") from None
+        raise NetcError(f"folder `{folder}` cannot be read: {reason_of(error)}", code="E501") from None
     entries = [
         ImageEntry(str(path.relative_to(folder).as_posix()), label)
         for label, name in enumerate(classes)
@@ -233,8 +234,7 @@ class _Converter:
             same = not self.settings.gray and self.size is None and _matches(entry.name, kind)
             packed = data if same else images.encode(image, kind)
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise NetcError(f"image `{self.root}{entry.name}`: {reason}", code="E504") from None
+            raise NetcError(f"image `{self.root}{entry.name}`: {reason_of(error)}", code="E504") from None
         return write_datum(data=packed, label=entry.label, encoded=True), image.shape
 
     def _kind(self, name: str) -> str | None:

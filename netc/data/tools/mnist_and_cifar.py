@@ -12,6 +12,7 @@ from netc.data.stores.writers import checked_target, new_database
 from netc.data.tools.idx import Bytes, read_idx
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import NetcError, counted
+from netc.files import read_bytes, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,9 +74,9 @@ def cifar10(
 def _cifar_batch(path: Path) -> Bytes:
     """Records of one file (n, 3073)."""
     try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise NetcError(f"`{path}` cannot be read: {error.strerror or error}", code="E501") from None
+        data = np.frombuffer(read_bytes(path), np.uint8)
+    except (OSError, ValueError) as error:
+        raise NetcError(f"`{path}` cannot be read: {reason_of(error)}", code="E501") from None
     if not len(data) or len(data) % CIFAR_RECORD:
         raise NetcError(f"`{path}` holds {len(data)} bytes, not a multiple of {CIFAR_RECORD}", code="E510")
     rows = data.reshape(-1, CIFAR_RECORD)
