@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from netc.passes.arrays import Array
     from netc.runtime.lower import Net
     from netc.runtime.net_weights import CopyReport
-    from netc.weights import Weights
+    from netc.weights import StateDict, Weights
 
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "file_weights",
     "folded",
     "graph_of",
+    "layers_of",
     "load",
     "lowered",
     "phase_of",
@@ -209,16 +210,16 @@ def load(
     fold: bool = False,
     compile: bool = False,  # noqa: A002 - as in torch
     channels_last: bool = False,
-    parsed: Mapping[str, Weights] | None = None,
+    parsed: Mapping[str, Weights | StateDict] | None = None,
 ) -> Net:
     """Load a net as a torch.nn.Module in eval mode, with data layers replaced by inputs.
 
     `net` is a prototxt file, a Source in memory, or a .caffemodel. `weights` are files that are copied by layer name,
-    in order; without them, a net in a .caffemodel uses the weights in that file. `phase`, `level` and `stages` are
-    merged with the state in the file (`StateChoice`). `shapes` are the shapes of inputs that
-    the file does not define. `dialect` is the fork of Caffe that the file is for. Parameters that no file contains are
-    initialized by the net's fillers, with `seed`. `parsed` maps paths to weights that have already been parsed. Raises
-    NetcError.
+    in order: .caffemodel, .h5, or a state_dict as .safetensors, .pt or .npz, determined by content; without them, a net
+    in a .caffemodel uses the weights in that file. `phase`, `level` and `stages` are merged with the state in the file
+    (`StateChoice`). `shapes` are the shapes of inputs that the file does not define. `dialect` is the fork of Caffe
+    that the file is for. Parameters that no file contains are initialized by the net's fillers, with `seed`. `parsed`
+    maps paths to weights that have already been parsed. Raises NetcError.
 
     Three options speed up inference; results are the same up to rounding:
 
@@ -230,7 +231,7 @@ def load(
     - `channels_last`: the kernels of 2-D convolutions, and their outputs, have the channels-last memory format.
     """
     from netc.runtime.fillers import generator_of
-    from netc.weights import read
+    from netc.weights import read_any
 
     definition = read_net(net, dialect=dialect)
     definition.report.raise_errors()
@@ -239,7 +240,7 @@ def load(
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     if definition.weights_file and not files:
         files = [definition.weights_file]
-    held = [(parsed or {}).get(str(file)) or read(file) for file in files]
+    held = [(parsed or {}).get(str(file)) or read_any(file) for file in files]
     with probe.explaining():
         module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     for file, blobs in zip(files, held):
@@ -283,28 +284,43 @@ def weighted(net: Net) -> Graph:
     return net.graph.replace(parameters=entries)
 
 
-def _filled(graph: Graph, files: Sequence[Weights]) -> set[str]:
+def _filled(graph: Graph, files: Sequence[Weights | StateDict]) -> set[str]:
     """The layers for which a file has all blobs; layers that share a name are matched by order and excluded."""
     counts = Counter(node.name for node in graph.nodes)
-    complete = (layer for file in files for layer in file.layers if layer.blobs and None not in layer.blobs)
-    return {layer.name for layer in complete if counts[layer.name] == 1}
+    layers = (layer for file in files for layer in layers_of(graph, file))
+    complete = {name for name, arrays in layers if arrays and all(array is not None for array in arrays)}
+    return {name for name in complete if counts[name] == 1}
+
+
+def layers_of(
+    graph: Graph, file: Weights | StateDict, renamed: Mapping[str, str] | None = None
+) -> list[tuple[str, list[Array | None]]]:
+    """The content of a weights file as layers with their blobs in Caffe's order.
+
+    `renamed` maps layers of the graph to those of a state_dict. Raises NetcError E306 for a state_dict that lacks a
+    part of a layer.
+    """
+    from netc.ir.state_names import layers_of_state
+    from netc.weights import StateDict
+
+    return layers_of_state(graph, file.tensors, renamed or {}) if isinstance(file, StateDict) else file.arrays
 
 
 def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> CopyReport:
-    """Copy a weights file into a net by layer name; see `runtime.net_weights.copy_weights`.
+    """Copy a weights file of any format into a net by layer name; see `runtime.net_weights.copy_weights`.
 
     Raises NetcError for a file in another format, and for blobs whose shapes do not match.
     """
-    from netc.weights import read
+    from netc.weights import read_any
 
-    return _copy(net, read(path), str(path), allow_mismatch)
+    return _copy(net, read_any(path), str(path), allow_mismatch)
 
 
-def _copy(net: Net, weights: Weights, source: str, allow_mismatch: bool = False) -> CopyReport:
+def _copy(net: Net, weights: Weights | StateDict, source: str, allow_mismatch: bool = False) -> CopyReport:
     from netc.runtime.net_weights import copy_weights as copy
     from netc.weights.paging import release
 
-    return copy(net, weights.arrays, source, allow_mismatch, release)
+    return copy(net, layers_of(net.graph, weights), source, allow_mismatch, release)
 
 
 def file_weights(graph: Graph, gradients: Mapping[str, Array] | None = None, shared: bool = True) -> Weights:

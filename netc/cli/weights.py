@@ -15,7 +15,7 @@ from netc.cli.terminal import show
 from netc.compiler import state_choice
 from netc.conversion.embedded_net import write_prototxt
 from netc.conversion.weights_report import BlobRow, Listing, list_weights
-from netc.diagnostics import counted
+from netc.diagnostics import counted, visible
 from netc.ir.dims import text
 
 
@@ -38,7 +38,7 @@ def command(
     shape: tuple[str, ...],
     style: str,
 ) -> int:
-    """List the layers and blobs of a .caffemodel or .caffemodel.h5.
+    """List the layers and blobs of a weights file: .caffemodel, .h5, .safetensors, .pt or .npz.
 
     With NET, each blob is compared with the net's, and the exit status is 1 if a blob of the net is missing or has
     another shape. With `--prototxt`, the net in the file is written instead; Caffe stores it there, many other
@@ -76,7 +76,7 @@ def _table(found: Listing) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     layers = len({(row.layer, row.type) for row in found.rows if row.file is not None})
     title = f"{found.name or '(unnamed)'}: {counted(layers, 'layer')}, {found.values:,} values"
-    return "\n".join([_visible(line) for line in (title, *lines)])
+    return "\n".join([visible(line) for line in (title, *lines)])
 
 
 def _cells(row: BlobRow, index: int, rows: tuple[BlobRow, ...]) -> list[str]:
@@ -92,8 +92,3 @@ def _cells(row: BlobRow, index: int, rows: tuple[BlobRow, ...]) -> list[str]:
     elif any(one.statistics for one in rows):
         cells += [""] * 5
     return cells
-
-
-def _visible(line: str) -> str:
-    """Escape control characters: names come from files, and must not control a terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in line)

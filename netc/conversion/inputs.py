@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.runners import open_runner
 from netc.diagnostics import NetcError, counted
-from netc.files import check_regular
+from netc.weights.numpy_file import read_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,15 +27,11 @@ def read_inputs(
 ) -> dict[str, Array]:
     """The arrays of a .npz by name; a .npy is the only input of the first of `sides` that has one.
 
-    Raises NetcError E402 for another file, E302 for one array where the net has several inputs.
+    Raises NetcError E401 to E405 for a file that cannot be read, E302 for one array where the net has several inputs.
     """
-    try:
-        check_regular(file)
-        loaded = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise NetcError(f"`{file}` is not a .npy or .npz file of arrays: {error}", code="E402") from None
-    if not isinstance(loaded, np.ndarray):
-        return {name: loaded[name] for name in loaded.files}
+    loaded = read_arrays(file)
+    if isinstance(loaded, dict):
+        return loaded
     names = next((list(r.inputs) for side in sides if (r := open_runner(side, weights, shapes, state)).inputs), [])
     if len(names) != 1:
         raise NetcError(

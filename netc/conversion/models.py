@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -11,17 +9,16 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from netc import compiler
 from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.embedded_net import NetSource, net_source
 from netc.diagnostics import NetcError, Source, counted, did_you_mean
-from netc.files import open_regular
 from netc.ir.dims import Shape, text
 from netc.runtime.net_weights import copy_weights, named_blobs
-from netc.weights import Weights, read
+from netc.weights import StateDict, Weights, read_any
 from netc.weights.paging import release
 
 if TYPE_CHECKING:
@@ -51,9 +48,10 @@ class WeightFiles:
         """`parsed` holds the contents of files that are parsed already, by path. Raises NetcError."""
         held = parsed or {}
         self.files = as_paths(files)
-        self.states = {str(f): s for f in self.files if str(f) not in held and (s := read_state(f)) is not None}
+        contents = {str(f): held.get(str(f)) or read_any(f) for f in self.files}
+        self.states = {f: found.tensors for f, found in contents.items() if isinstance(found, StateDict)}
         """The files that are a state_dict."""
-        self.blobs = {str(f): held.get(str(f)) or read(f) for f in self.files if str(f) not in self.states}
+        self.blobs = {f: found for f, found in contents.items() if isinstance(found, Weights)}
         """The others: Caffe's blobs by layer."""
 
     def fills(self, layer: str) -> bool:
@@ -75,7 +73,7 @@ def open_net(
     dialect: str | None = None,
     state: StateChoice = TEST_STATE,
 ) -> Net:
-    """The net of a prototxt in a state, with weights of .caffemodel, HDF5, safetensors or .pt files.
+    """The net of a prototxt in a state, with weights of any format of `netc.weights.read_any`.
 
     A .caffemodel in place of the prototxt is read as the net in it, with its weights unless others are given.
     A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
@@ -136,61 +134,7 @@ def _copy(net: Net, file: str, blobs: Weights, misfits: Misfits) -> None:
     copy_weights(net, layers, file, allow_mismatch=misfits == "skip", copied=release)
 
 
-def read_state(path: Path) -> dict[str, Tensor] | None:
-    """The state_dict in a .pt or safetensors file, by its content; None for other files. Raises NetcError E402."""
-    try:
-        with open_regular(path) as file:
-            head = file.read(9)
-    except OSError:
-        return None  # the reader of weights reports what is wrong with it
-    if head[:2] == b"PK" and _is_archive(path):
-        return _torch_file(path)
-    if len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return _safetensors_file(path)
-    return None
-
-
-def _is_archive(path: Path) -> bool:
-    try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # raised for an archive that claims to span disks
-        return True
-
-
-def _torch_file(path: Path) -> dict[str, Tensor]:
-    """The tensors that torch.save wrote. torch packs nothing, so a packed archive is another program's, or a bomb."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's about the file: the error is reported below
-            found = None if packed else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise NetcError(f"`{path}` is not a state_dict of tensors", code="E402", notes=[_first_line(error)]) from None
-    if packed:
-        raise NetcError(f"`{path}` is a compressed archive: torch does not write such files", code="E402")
-    if not isinstance(found, Mapping) or not all(_plain(value) for value in found.values()):
-        raise NetcError(f"`{path}` has values other than tensors", code="E402")
-    return {str(name): value for name, value in found.items()}
-
-
-def _plain(value: object) -> bool:
-    """Whether a value is a tensor whose elements are all there: a view may repeat one element without end."""
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
-        return False
-    return not value.is_meta and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-
-
-def _safetensors_file(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except Exception as error:  # its own, and those of torch for a type or a shape that it does not have
-        raise NetcError(f"`{path}` is not a valid safetensors file", code="E403", notes=[_first_line(error)]) from None
-
-
-def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
+def load_state(net: Net, state: Mapping[str, Array], source: str) -> None:
     """Copy a state_dict into a net. Raises NetcError E306 for names or shapes that are not the net's."""
     own = net.state_dict(keep_vars=True)
     for name in state:
@@ -207,13 +151,9 @@ def load_state(net: Net, state: Mapping[str, Tensor], source: str) -> None:
             raise NetcError(f"`{name}` is {given} in `{source}`, {wanted} in the net", code="E306")
     with torch.no_grad():
         for name, tensor in state.items():
-            own[name].copy_(tensor)
+            own[name].copy_(torch.from_numpy(np.array(tensor)))
 
 
 def net_of(model: Graph) -> Net:
     """The torch module of a graph with arrays, in eval()."""
     return compiler.lowered(model).eval()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

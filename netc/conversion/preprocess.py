@@ -12,11 +12,11 @@ import numpy as np
 from netc import compiler, paths
 from netc.diagnostics import NetcError, Source
 from netc.exporters.input_stage import InputStage
-from netc.files import check_regular
 from netc.frontends import PHASES, TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.dims import known, text
 from netc.ir.transform import Transform
 from netc.weights import atomic_write, read_blob
+from netc.weights.numpy_file import read_npy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -189,14 +189,7 @@ def _given_mean(mean: str | Sequence[float]) -> Array:
 
 def _read_mean(path: Path) -> Array:
     """Read a mean as (c, h, w): a .npy, or a BlobProto."""
-    if path.suffix == ".npy":
-        try:
-            check_regular(path)
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise NetcError(f"cannot read the mean `{path}`: {error}", code="E401") from None
-    else:
-        values = read_blob(path).data
+    values: Array = read_npy(path) if path.suffix == ".npy" else read_blob(path)
     values = np.array(values, np.float32)
     values = values[0] if values.ndim == 4 and len(values) == 1 else values
     values = values.reshape(-1, 1, 1) if values.ndim < 2 else values

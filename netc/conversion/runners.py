@@ -19,9 +19,9 @@ import torch
 from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.models import Files, open_net
 from netc.diagnostics import NetcError
-from netc.files import check_regular
 from netc.ir.dims import Shape, known
 from netc.passes.arrays import Array
+from netc.weights.numpy_file import read_npz
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,12 +202,7 @@ class Dump:
     inputs: Mapping[str, tuple[int, ...]] = {}
 
     def __init__(self, path: Path) -> None:
-        try:
-            check_regular(path)
-            with np.load(path, allow_pickle=False) as file:
-                self.values = {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
-            raise NetcError(f"`{path}` is no .npz of arrays: {error}", code="E402") from None
+        self.values = read_npz(path)
 
     def run(self, inputs: Mapping[str, Array]) -> Values:
         """The arrays of the file."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netc import compiler
 from netc.frontends import TEST_STATE, StateChoice, read_net
-from netc.weights import BlobArray, BlobStatistics, LayerBlobs, read
+from netc.weights import BlobArray, BlobStatistics, LayerBlobs, StateDict, Weights, read_any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Graph
+    from netc.passes.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,26 @@ def list_weights(
     shapes: Mapping[str, Shape] | None = None,
     state: StateChoice = TEST_STATE,
 ) -> Listing:
-    """The blobs of a file in its order, then those that only `net` has. Raises NetcError."""
-    weights = read(path)
+    """The blobs of a file of any format in its order, then those that only `net` has. Raises NetcError."""
     graph = None if net is None else _graph(net, shapes, state)
+    content = read_any(path)
+    weights = _by_layer(content, graph) if isinstance(content, StateDict) else content
     wanted = _Wanted(graph)
     rows = [row for layer in weights.layers for row in _rows(layer, wanted.take(layer.name), graph is not None, stats)]
     return Listing(str(path), weights.name, (*rows, *wanted.rest()))
+
+
+def _by_layer(tensors: StateDict, graph: Graph | None) -> Weights:
+    """A state_dict as layers: those of the graph, else one for each prefix of a name, in the file's order."""
+    if graph is not None:
+        layers = [(name, arrays) for name, arrays in compiler.layers_of(graph, tensors) if arrays]
+    else:
+        grouped: dict[str, list[Array | None]] = {}
+        for name, tensor in tensors.tensors.items():
+            grouped.setdefault(name.rpartition(".")[0] or name, []).append(tensor)
+        layers = list(grouped.items())
+    blobs = ((name, (None if a is None else BlobArray(a) for a in arrays)) for name, arrays in layers)
+    return Weights(tuple(LayerBlobs(name, "", tuple(held)) for name, held in blobs))
 
 
 def _graph(net: str | Path, shapes: Mapping[str, Shape] | None, state: StateChoice) -> Graph:

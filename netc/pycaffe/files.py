@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from netc.compiler import file_weights, weighted
-from netc.runtime.net_weights import copy_weights, gradients
-from netc.weights import Weights, read, write_caffemodel, write_caffemodel_hdf5
+from netc.compiler import copy_weights, file_weights, weighted
+from netc.runtime.net_weights import gradients
+from netc.weights import Weights, write_caffemodel, write_caffemodel_hdf5
 
 if TYPE_CHECKING:
     from netc.runtime.lower import Net
@@ -16,11 +16,11 @@ Path = str | os.PathLike[str]
 
 
 def copy_from(net: Net, path: Path) -> None:
-    """Copy the weights of a file into the layers of the same name.
+    """Copy the weights of a file of any format (`weights.read_any`) into the layers of the same name.
 
     Raises NetcError E306 for blobs of other shapes, E401 to E406 for a file that is not a weights file.
     """
-    copy_weights(net, read(path).arrays, os.fspath(path))
+    copy_weights(net, os.fspath(path))
 
 
 def save(net: Net, path: Path) -> None:

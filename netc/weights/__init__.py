@@ -1,5 +1,6 @@
 """Reads and writes weight files: named blobs, as NumPy arrays.
 
+    read_any(path)                  Weights or StateDict: .caffemodel, .h5, .safetensors, .pt, .npz, whatever its name
     read(path)                      Weights of a .caffemodel or .caffemodel.h5, whatever its name
     read_caffemodel, write_caffemodel             binary
     read_caffemodel_hdf5, write_caffemodel_hdf5   HDF5
@@ -30,9 +31,9 @@ from typing import TYPE_CHECKING
 
 from netc.weights.atomic import atomic_path, atomic_write
 from netc.weights.binaryproto import read_blob, write_blob
-from netc.weights.blobs import BlobArray, LayerBlobs, SolverState, Weights
+from netc.weights.blobs import BlobArray, LayerBlobs, SolverState, StateDict, Weights
 from netc.weights.caffemodel import read_caffemodel, write_caffemodel
-from netc.weights.file_type import expect, map_file
+from netc.weights.file_type import STATE_DICTS, content, expect, map_file
 from netc.weights.solverstate import read_solverstate, write_solverstate
 from netc.weights.statistics import BlobStatistics
 
@@ -44,10 +45,12 @@ __all__ = [
     "BlobStatistics",
     "LayerBlobs",
     "SolverState",
+    "StateDict",
     "Weights",
     "atomic_path",
     "atomic_write",
     "read",
+    "read_any",
     "read_blob",
     "read_caffemodel",
     "read_caffemodel_hdf5",
@@ -64,6 +67,21 @@ def read(path: str | os.PathLike[str]) -> Weights:
     """The weights in a file, binary .caffemodel or HDF5 by its content. Raises NetcError E401 to E406."""
     found = expect(map_file(path), os.fspath(path), "caffemodel", "hdf5")
     return read_caffemodel_hdf5(path) if found == "hdf5" else read_caffemodel(path)
+
+
+def read_any(path: str | os.PathLike[str]) -> Weights | StateDict:
+    """The weights in a file of any format, determined by content: what every function that takes weights reads.
+
+    A .caffemodel, binary or HDF5, has blobs by layer; safetensors, PyTorch's and NumPy's files have the tensors of a
+    state_dict by name. Raises NetcError E401 to E406.
+    """
+    data = map_file(path)
+    found = content(data)
+    if found in STATE_DICTS:
+        from netc.weights.state_dict import read_state_dict  # torch is imported for these files only
+
+        return read_state_dict(path, found, bytes(data[:512]))
+    return read(path)
 
 
 def read_caffemodel_hdf5(path: str | os.PathLike[str]) -> Weights:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from netc.weights.statistics import BlobStatistics, statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Array = npt.NDArray[Any]
 
@@ -80,6 +83,14 @@ class Weights:
     def arrays(self) -> list[tuple[str, list[Array | None]]]:
         """Layer names with the values of their blobs, in the file's order."""
         return [(layer.name, layer.arrays) for layer in self.layers]
+
+
+@dataclass(frozen=True, eq=False)
+class StateDict:
+    """The content of a file of named tensors, which knows neither layers nor their order."""
+
+    tensors: Mapping[str, Array]
+    """By the names of `netc.load(...).state_dict()`, such as `conv1.weight`, in the order of the file."""
 
 
 @dataclass(frozen=True, eq=False)

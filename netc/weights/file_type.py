@@ -14,6 +14,11 @@ MAGIC = {
     b"PK\x03\x04": "zip",
     b"PK\x05\x06": "zip",
     b"\x1f\x8b": "gzip",
+    b"BZh": "archive",
+    b"\xfd7zXZ\x00": "archive",
+    b"7z\xbc\xaf\x27\x1c": "archive",
+    b"\x28\xb5\x2f\xfd": "archive",
+    b"version https://git-lfs.github.com/spec/": "lfs",
     b"\x93NUMPY": "npy",
     b"\x80\x02": "pickle",
     b"\x80\x03": "pickle",
@@ -22,10 +27,17 @@ MAGIC = {
 }
 NAMES = {
     "hdf5": "an HDF5 file",
-    "zip": "a zip archive (PyTorch and NumPy write such files)",
+    "zip": "a zip archive",
     "gzip": "a gzip archive",
+    "archive": "a compressed archive",
     "npy": "a NumPy array",
+    "npz": "a .npz file of NumPy arrays",
+    "torch": "a PyTorch file",
     "pickle": "a Python pickle",
+    "safetensors": "a safetensors file",
+    "onnx": "an ONNX model",
+    "html": "an HTML or XML page",
+    "lfs": "a Git LFS pointer, which stands for the file",
     "text": "a text file",
     "caffemodel": "a Caffe weight file",
     "solverstate": "a Caffe solver state",
@@ -35,9 +47,15 @@ NAMES = {
 HELP = {
     "zip": "unpack it, or convert it with the program that wrote it",
     "gzip": "unpack it with gunzip",
+    "archive": "unpack it",
+    "html": "the download was answered with a page, such as an error or a login: download the file itself",
+    "lfs": "fetch the file with `git lfs pull`",
     "text": "a prototxt contains no weights: pass the .caffemodel",
     "solverstate": "the weights are in the .caffemodel of the same snapshot",
 }
+STATE_DICTS = ("safetensors", "torch", "npz", "pickle")
+"""Files of named tensors."""
+_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 _NET = {(1, LENGTH), (3, LENGTH), (4, VARINT), (5, VARINT), (6, LENGTH), (7, VARINT), (8, LENGTH)}
 """NetParameter's fields other than layers, with their wire types."""
 _EXAMINED = 64
@@ -64,7 +82,12 @@ def content(data: memoryview) -> str:
     """The type of the content: a key of NAMES, or `unknown`."""
     for magic, name in MAGIC.items():
         if data[: len(magic)] == magic:
-            return name
+            return _archive(data) if name == "zip" else name
+    head = bytes(data[:1024]).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if head.startswith(_PAGE):
+        return "html"
+    if _is_safetensors(data):
+        return "safetensors"
     seen, whole = _top_level(data)
     if not (whole and seen <= _NET) and _is_text(data):
         return "text"
@@ -76,7 +99,27 @@ def expect(data: memoryview, name: str, *wanted: str) -> str:
     found = content(data)
     if found in wanted or found == "unknown":
         return found
-    raise NetcError(f"`{name}` is {NAMES[found]}, not {NAMES[wanted[0]]}", code="E402", help=HELP.get(found))
+    raise wrong_type(name, found, wanted[0])
+
+
+def wrong_type(name: str, found: str, wanted: str) -> NetcError:
+    """The error E402 for a file of another type."""
+    return NetcError(f"`{name}` is {NAMES[found]}, not {NAMES[wanted]}", code="E402", help=HELP.get(found))
+
+
+def _is_safetensors(data: memoryview) -> bool:
+    """Whether a JSON object of the length in the first 8 bytes follows; the file may be truncated."""
+    length, rest = int.from_bytes(data[:8], "little"), len(data) - 8
+    if rest < 2 or data[8] != ord("{"):
+        return False
+    return length <= rest or (length < 1 << 27 and data[9] == ord('"'))
+
+
+def _archive(data: memoryview) -> str:
+    """Whose zip archive it is, by the name of its first file."""
+    length = int.from_bytes(data[26:28], "little") if len(data) > 30 else 0
+    name = bytes(data[30 : 30 + length])
+    return "torch" if name.endswith(b"data.pkl") else "npz" if name.endswith(b".npy") else "zip"
 
 
 def _top_level(data: memoryview) -> tuple[set[tuple[int, int]], bool]:
@@ -95,6 +138,8 @@ def _top_level(data: memoryview) -> tuple[set[tuple[int, int]], bool]:
 def _message(data: memoryview, seen: set[tuple[int, int]]) -> str | None:
     if (100, LENGTH) in seen:
         return "caffemodel"
+    if {(1, VARINT), (7, LENGTH), (8, LENGTH)} <= seen:
+        return "onnx"
     if (1, VARINT) in seen and seen & {(2, LENGTH), (3, LENGTH)}:
         return "solverstate"
     if (5, LENGTH) in seen or (5, FIXED32) in seen or {(1, VARINT), (2, VARINT)} <= seen:

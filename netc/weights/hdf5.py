@@ -21,7 +21,7 @@ from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.weights.atomic import atomic_path
 from netc.weights.blobproto import writable
 from netc.weights.blobs import Array, BlobArray, LayerBlobs, SolverState, Weights
-from netc.weights.file_type import expect, map_file
+from netc.weights.file_type import expect, map_file, wrong_type
 from netc.weights.hdf5_file import Reader
 
 if TYPE_CHECKING:
@@ -36,9 +36,12 @@ def read_caffemodel_hdf5(path: str | os.PathLike[str]) -> Weights:
     Raises NetcError E401 to E406 (see netc.weights).
     """
     with _opened(path) as reader:
-        if "data" not in reader.links(reader.root):
+        links = reader.links(reader.root)
+        if "data" not in links and {"iter", "history"} <= set(links):
+            raise wrong_type(reader.name, "solverstate", "caffemodel")
+        if "data" not in links:
             reader.fail("E402", "group `data` is missing: this is not a Caffe weight file")
-        diffs = dict(reader.tree("diff")) if "diff" in reader.links(reader.root) else {}
+        diffs = dict(reader.tree("diff")) if "diff" in links else {}
         arrays = list(reader.tree("data"))
     return Weights(tuple(_layer(reader, name, data, diffs.get(name, {})) for name, data in arrays))
 

@@ -128,6 +128,6 @@ class Bomb:
 def test_a_state_dict_runs_no_code(mixed, tmp_path, capsys):
     prototxt, _, _ = mixed
     torch.save({"fc.weight": Bomb()}, tmp_path / "bomb.pt")
-    with pytest.raises(NetcError, match="not a state_dict of tensors"):
+    with pytest.raises(NetcError, match="as a state_dict of tensors"):
         open_net(prototxt, tmp_path / "bomb.pt")
     assert "unpickled" not in capsys.readouterr().out

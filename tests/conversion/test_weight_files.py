@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from netc import weights
-from netc.conversion import models
 from netc.conversion.convert import convert
+from netc.weights import state_dict
 
 
 @pytest.fixture
@@ -22,7 +21,8 @@ def parsed(monkeypatch):
 
         return call
 
-    for module, name in ((weights, "read"), (models, "read"), (torch, "load"), (models, "_safetensors_file")):
+    readers = ((weights, "read_caffemodel"), (weights, "read_caffemodel_hdf5"), (state_dict, "read_state_dict"))
+    for module, name in readers:
         monkeypatch.setattr(module, name, counted(getattr(module, name)))
     return calls
 

@@ -177,7 +177,7 @@ def init_net() -> bytes:
     [
         (b'name: "LeNet"\nlayer {\n  name: "conv1"\n}\n', "a text file"),
         ('\nname: "Ünet" # \U0001f600\n'.encode() * 400, "a text file"),
-        (zipped(), "a zip archive (PyTorch and NumPy write such files)"),
+        (zipped(), "a zip archive"),
         (pickle.dumps({"a": 1}), "a Python pickle"),
         ((REFERENCE / "adam.solverstate").read_bytes(), "a Caffe solver state"),
         ((REFERENCE / "ssd.solverstate").read_bytes(), "a Caffe solver state"),

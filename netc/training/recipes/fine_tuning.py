@@ -7,6 +7,7 @@ import fnmatch
 from typing import TYPE_CHECKING
 
 from netc import weights as files
+from netc.compiler import layers_of
 from netc.diagnostics import NetcError, did_you_mean
 from netc.runtime.net_weights import CopyReport, Layers, copy_weights, named_blobs
 
@@ -23,14 +24,26 @@ def start_from(
 ) -> CopyReport:
     """Copy a weights file into a net by layer name; `rename` maps layer names of the file to the net's.
 
-    Raises NetcError E401 to E406 for the file, E306 for layers whose shapes differ unless `allow_mismatch`, and E610
-    for a name that the file lacks, or a new name that the net lacks.
+    The file has any format of `weights.read_any`. Raises NetcError E401 to E406 for the file, E306 for layers whose
+    shapes differ unless `allow_mismatch`, and E610 for a name that the file lacks, or a new name that the net lacks.
     """
-    return copy_weights(net, _renamed(files.read(path).arrays, net, rename or {}, path), str(path), allow_mismatch)
+    rename, file = rename or {}, files.read_any(path)
+    if isinstance(file, files.StateDict):
+        _check_renames(rename, {_layer_of(name) for name in file.tensors}, net, path)
+        layers: Layers = layers_of(net.graph, file, {new: old for old, new in rename.items()})
+    else:
+        _check_renames(rename, {name for name, arrays in file.arrays if arrays}, net, path)
+        targets = set(rename.values())
+        layers = [(rename.get(name, name), a) for name, a in file.arrays if name in rename or name not in targets]
+    return copy_weights(net, layers, str(path), allow_mismatch)
 
 
-def _renamed(layers: Layers, net: Net, rename: Mapping[str, str], path: str | Path) -> Layers:
-    found = {name for name, arrays in layers if arrays}
+def _layer_of(tensor: str) -> str:
+    """The layer of a tensor of a state_dict: `fc8` of `fc8.weight`."""
+    return tensor.rpartition(".")[0].replace("%2E", ".").replace("%25", "%")
+
+
+def _check_renames(rename: Mapping[str, str], found: set[str], net: Net, path: str | Path) -> None:
     wanted = [name for name, _ in named_blobs(net)]
     for old, new in rename.items():
         if old not in found:
@@ -38,8 +51,6 @@ def _renamed(layers: Layers, net: Net, rename: Mapping[str, str], path: str | Pa
         if new not in wanted:
             fault = f"no layer `{new}` with weights in the net, for `{old}` of `{path}`"
             raise NetcError(fault, code="E610", help=did_you_mean(new, wanted))
-    targets = set(rename.values())
-    return [(rename.get(name, name), a) for name, a in layers if name in rename or name not in targets]
 
 
 def report_table(path: str, report: CopyReport) -> Iterator[str]:
