@@ -42,7 +42,7 @@ def test_a_mean_file_of_another_size_than_the_records(folder):
     net = written(folder, LMDB.format("db", "LMDB") + 'transform_param { mean_file: "mean" }')
     assert findings(net) == [("E505", 1)]
     message = next(d for d in netc.check(net) if d.code == "E505")
-    assert message.message == "a record of `db` is 3x8x8, but the mean image is 3x10x12"
+    assert message.message == "record `00000000` of `db` is 3x8x8, but the mean image is 3x10x12"
     assert message.span.text == '"mean"'
     write_blob("mean", np.zeros((1, 3, 8, 8), np.float32))
     assert findings(net) == []

@@ -91,7 +91,7 @@ def _image_source(request: _Request, records: Records, prefetch: int = 4) -> Bat
         height, width = transform.crop
         crop = Cropping(height, request.train, transform.mirror, width if width != height else 0)
         normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
-        normalization.check((first[0], *transform.augmented(*first[1:])), lambda: f"a record of `{records.name}`")
+        normalization.check((first[0], *transform.augmented(*first[1:])), lambda: records.describe(0))
         return _record_source(request, records, sampler, crop, normalization, prefetch, Augmenter(transform))
     except BaseException:
         records.close()

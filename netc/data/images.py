@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from netc.data.image_header import check_declared, check_size
 from netc.diagnostics import NetcError
 from netc.files import read_bytes
 
@@ -36,16 +37,19 @@ def decode(data: memoryview, flag: int) -> Image:
     """The planes of a compressed image (JPEG, PNG, ...).
 
     Raises ValueError for bytes that OpenCV cannot decode, an image that ends early (OpenCV would fill the rest
-    with gray), and an image of more than 8 bits per channel, which Caffe refuses.
+    with gray), one of more pixels than the limit, and one of more than 8 bits per channel, which Caffe refuses.
     """
     import cv2
 
+    check_declared(data)
     if truncated(data):
         raise ValueError(f"the image of {len(data)} bytes ends early")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
         raise ValueError(f"OpenCV cannot decode the image of {len(data)} bytes: {error.err}") from None
+    except MemoryError:
+        raise ValueError(f"decoding the image of {len(data)} bytes takes more memory than there is") from None
     if image is None:
         raise ValueError(f"OpenCV cannot decode the image of {len(data)} bytes")
     if image.dtype != np.uint8:
@@ -79,11 +83,15 @@ def read(paths: Iterable[Path]) -> bytes:
 
 
 def resize(image: Image, size: tuple[int, int] | None) -> Image:
-    """Resize bilinearly to (height, width); None keeps the size (`io.cpp`, ReadImageToCVMat)."""
+    """Resize bilinearly to (height, width); None keeps the size (`io.cpp`, ReadImageToCVMat).
+
+    Raises ValueError for a size beyond the limit.
+    """
     import cv2
 
     if size is None or image.shape[1:] == size:
         return image
+    check_size(*size)
     return planes(cv2.resize(image.transpose(1, 2, 0), (size[1], size[0])))
 
 

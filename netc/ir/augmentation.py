@@ -18,6 +18,8 @@ from netc.ir.fields import Fields
 
 Size = tuple[int, int]
 """Height and width."""
+_LIMITS: dict[type, int] = {int: 1 << 20, float: 10_000}
+"""Limits of extents, and of factors and probabilities."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Augmentation:
     def read(cls, fields: Fields) -> Self:
         """The values of a message. Raises NetcError E103 for invalid values."""
         result = cls(**{f.name: _value(f, fields) for f in dataclasses.fields(cls)})
+        for f in dataclasses.fields(cls):
+            limit = _LIMITS.get(type(f.default))
+            value = getattr(result, f.name)
+            if limit is not None and not abs(value) <= limit:  # also for NaN
+                result.fail(f.name, f"must be at most {limit}, got {value:g}")
         result.check()
         return result
 

@@ -29,6 +29,8 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
 }
 
 
+MAX_PIXELS = 1 << 28
+"""Limit of the pixels of an image, read or resized: 16384 x 16384."""
 UNSTRETCHED = RandomStretch()
 
 

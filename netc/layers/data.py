@@ -15,7 +15,7 @@ from netc.ir.dims import UNKNOWN, Shape
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Shapes, fail
 from netc.ir.traits import FedBy
-from netc.ir.transform import Transform
+from netc.ir.transform import MAX_PIXELS, Transform
 from netc.layers._registry import register
 
 
@@ -157,6 +157,13 @@ class ImageData(ImageLayer):
                 f"`new_height` {self.new_height} and `new_width` {self.new_width} must be given together",
                 code="E101",
                 field="image_data_param.new_height" if self.new_height else "image_data_param.new_width",
+            )
+        if self.new_height * self.new_width > MAX_PIXELS:
+            size = f"{self.new_height}x{self.new_width}"
+            fail(
+                f"images of {size} pixels are larger than the limit of {MAX_PIXELS:,}",
+                code="E104",
+                field="image_data_param.new_height",
             )
 
     def _image_shape(self, record: Shape | None) -> Shape:

@@ -119,10 +119,10 @@ def test_mirror_is_a_fair_coin_in_both_phases():
     assert Cropping().mirrored(drawn) is None
 
 
-def listed(folder, shape, mean):
-    """A source of two equal images (c, h, w), all 100, with a mean file of its own."""
-    for i in range(2):
-        cv2.imwrite(str(folder / f"{i}.png"), np.full((*shape[1:], 3), 100, np.uint8))
+def listed(folder, shape, mean, second=None):
+    """A source of two images (c, h, w), equal by default, all 100, with a mean file of its own."""
+    for i, size in enumerate((shape, second or shape)):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((*size[1:], 3), 100, np.uint8))
     (folder / "list.txt").write_text("0.png 0\n1.png 1\n")
     write_blob(folder / "mean", mean)
     layer = ImageData(
@@ -138,12 +138,17 @@ def listed(folder, shape, mean):
 @pytest.mark.parametrize(
     ("shape", "mean"), [((1, 8, 8), (2, 1, 1)), ((1, 8, 8), (1, 1, 1)), ((3, 8, 8), (3, 1, 1)), ((3, 1, 1), (1, 1, 1))]
 )
-@pytest.mark.parametrize("complete", [False, True])
-def test_a_mean_file_is_an_image_of_any_size(tmp_path, shape, mean, complete):
-    source = listed(tmp_path, shape, np.zeros((1, *mean), np.float32))
-    source.normalize_on_host = complete
+def test_a_mean_file_is_an_image_of_any_size(tmp_path, shape, mean):
     found, wanted = ("x".join(map(str, s)) for s in (shape, mean))
     with fault("E505", "0.png", f"is {found}, but the mean image is {wanted}"):
+        listed(tmp_path, shape, np.zeros((1, *mean), np.float32))
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_each_image_has_the_size_of_the_mean_file(tmp_path, complete):
+    source = listed(tmp_path, (3, 8, 9), np.zeros((1, 3, 8, 9), np.float32), second=(3, 9, 8))
+    source.configure(np.empty, normalize_on_host=complete)
+    with fault("E505", "1.png", "is 3x9x8, but the mean image is 3x8x9"):
         source.next_batch()
     source.close()
 

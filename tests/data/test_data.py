@@ -255,7 +255,7 @@ def test_means_that_do_not_match(tmp_path, opened):
         opened(data_layer(path, mean_value=(1.0, 2.0)), "TEST")
     write_blob(tmp_path / "mean", np.zeros((1, 3, 7, 8), np.float32))
     with fault("E505", "is 3x7x9, but the mean image is 3x7x8"):
-        opened(data_layer(path, mean_file=str(tmp_path / "mean")), "TEST").next_batch()
+        opened(data_layer(path, mean_file=str(tmp_path / "mean")), "TEST")
     with fault("E401", ""):
         opened(data_layer(path, mean_file=str(tmp_path / "nothing")), "TEST")
 

@@ -36,6 +36,7 @@ class RecordFeed:
         world_size: int = 1,
         skip_bad: bool = False,
     ) -> None:
+        self._node = node
         self.tops = len(node.tops)
         self.batch_size: int = getattr(node.layer, "batch_size", 1)
         self.source = _open(node, phase, seed, rank, world_size, skip_bad)
@@ -43,7 +44,10 @@ class RecordFeed:
 
     def next(self) -> tuple[Tensor, ...]:
         """See Feed."""
-        return self._feed.next()[: self.tops]
+        try:
+            return self._feed.next()[: self.tops]
+        except NetcError as error:
+            raise error.at(self._node.span, f"in layer `{self._node.name}`") from None
 
     def state(self) -> dict[str, Any]:
         """See LayerFeed."""

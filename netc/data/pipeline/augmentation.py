@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from netc.data.image_header import check_size
 from netc.data.images import Image, planes
 from netc.data.pipeline.noise import add_noise
 from netc.data.pipeline.sampling import AUGMENT, generator
@@ -101,9 +102,13 @@ def resize(image: CvImage, settings: Resize, random: np.random.Generator) -> CvI
     mode = getattr(cv2, f"INTER_{modes[int(random.integers(len(modes)))] if len(modes) > 1 else modes[0]}")
     size = image.shape[0], image.shape[1]
     if settings.resize_mode == "WARP":
+        check_size(settings.height, settings.width)
         return cv2.resize(image, (settings.width, settings.height), interpolation=mode)
     if settings.resize_mode == "FIT_SMALL_SIZE":
-        return cv2.resize(image, settings.covering(size)[::-1], interpolation=mode)
+        height, width = settings.covering(size)
+        check_size(height, width)
+        return cv2.resize(image, (width, height), interpolation=mode)
+    check_size(settings.height, settings.width)
     height, width = settings.within(size)
     fitted = cv2.resize(image, (width, height), interpolation=mode)
     return _padded(fitted, settings, 1 if image.ndim == 2 else image.shape[2])
@@ -216,6 +221,7 @@ def expand(image: CvImage, settings: Expansion, mean: Sequence[float], random: n
     h, w = image.shape[:2]
     ratio = random.uniform(1, settings.max_expand_ratio)
     height, width = int(h * ratio), int(w * ratio)
+    check_size(height, width)
     y, x = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
     fill = np.array(mean or (0.0,), np.float32)
     result = np.empty((height, width, *image.shape[2:]), image.dtype)
@@ -234,6 +240,7 @@ def stretch(image: CvImage, settings: RandomStretch, crop: tuple[int, int], rand
     new = [max(least, round(extent)) for least, extent in zip(crop, _stretched(old, settings, random))]
     if not settings.allow_upscale:
         new = [min(a, b) for a, b in zip(new, old)]
+    check_size(new[0], new[1])
     shrinks = new[0] <= old[0] and new[1] <= old[1]
     mode = settings.interpolation_algo_down if shrinks else settings.interpolation_algo_up
     same = tuple(new) == old

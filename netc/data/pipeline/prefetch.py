@@ -6,6 +6,7 @@ consumer, in order.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -14,6 +15,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from netc.data.source import ReadStatistics
+from netc.diagnostics import NetcError
+from netc.host_memory import available_memory, in_units
 
 if TYPE_CHECKING:
     from netc.data.batch import Batch, Shape
@@ -30,6 +33,8 @@ class PendingRead(Protocol):
         """Do not read what has not been started."""
 
 
+SMALL = 1 << 26
+"""Bytes of a batch for which the available memory is not asked for."""
 P = TypeVar("P", bound=PendingRead)
 
 
@@ -48,6 +53,10 @@ class PrefetchingSource(Generic[P]):
         self.closed = threading.Event()
         self._pending: deque[P] = deque()
         self._pool: ThreadPoolExecutor | None = None
+
+    def batch_bytes(self) -> int:
+        """The memory that one batch takes, estimated from the shapes of a record."""
+        return self.batch_size * sum(4 * math.prod(shape) for shape in self.record_shapes)
 
     def start_batch(self, pool: ThreadPoolExecutor, position: int) -> P:
         """Start to read the batch whose first record is this rank's `position`."""
@@ -87,11 +96,31 @@ class PrefetchingSource(Generic[P]):
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _fit_memory(self) -> None:
+        """Read fewer batches ahead where they would take more than half of the memory.
+
+        Raises NetcError E104 for a single batch that exceeds it.
+        """
+        size = self.batch_bytes()
+        available = available_memory() if size > SMALL else None
+        if available is None:
+            return
+        if size > available:
+            raise NetcError(
+                f"a batch of {self.batch_size} records of `{self.name}` takes {in_units(size)},"
+                f" more than the {in_units(available)} of memory that are available",
+                code="E104",
+                field="batch_size",
+            )
+        self.prefetch = min(self.prefetch, available // 2 // size)
+
     def _read_ahead(self, minimum: int) -> None:
         """Start reads until `prefetch` batches, and at least `minimum`, are pending."""
         if self.closed.is_set():
             raise RuntimeError(f"the source `{self.name}` is closed")
-        self._pool = self._pool or ThreadPoolExecutor(self.threads, thread_name_prefix="netc-data")
+        if self._pool is None:
+            self._fit_memory()
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="netc-data")
         while len(self._pending) < max(minimum, self.prefetch):
             position = self.position + len(self._pending) * self.batch_size
             self._pending.append(self.start_batch(self._pool, position))

@@ -86,6 +86,12 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         """See BatchSource."""
         self.builder.allocate, self.builder.normalize_on_host = allocate, normalize_on_host
 
+    def batch_bytes(self) -> int:
+        """The memory of a batch of cropped images: floats if they are normalized here, else bytes."""
+        channels, height, width = self.record_shapes[0]
+        values = self.batch_size * channels * math.prod(self.builder.crop.extents(height, width))
+        return values * (4 if self.builder.normalize_on_host else 1)
+
     def start_batch(self, pool: ThreadPoolExecutor, position: int) -> PendingBatch:
         """Start the chunks of a batch."""
         pending = PendingBatch(self.builder, self._next_plan(position))

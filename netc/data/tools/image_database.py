@@ -17,6 +17,7 @@ from netc.data.stores.writers import Put, checked_target, new_database
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.files import reason_of
+from netc.ir.transform import MAX_PIXELS
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class ImageSettings:
         """Raises NetcError E512 for settings that contradict each other."""
         if min(self.height, self.width) < 0 or (self.height > 0) != (self.width > 0):
             raise NetcError(f"height {self.height} and width {self.width} must be given together", code="E512")
+        if self.height * self.width > MAX_PIXELS:
+            size = f"{self.height}x{self.width}"
+            raise NetcError(f"images of {size} pixels are larger than the limit of {MAX_PIXELS:,}", code="E512")
         if self.encode_type and not _can_encode(self.encode_type):
             raise NetcError(f"OpenCV cannot encode images as `{self.encode_type}`", code="E512")
 

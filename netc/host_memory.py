@@ -1,0 +1,46 @@
+"""The memory of this machine, by which allocations are refused before the system ends the process.
+
+available_memory()       bytes, None where it is unknown
+in_units(bytes)          for a message
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+"""The limit of a container."""
+
+
+def available_memory() -> int | None:
+    """Bytes that programs can still allocate, within the limit of a container; None where the system does not say."""
+    limits = [limit for limit in (_free(), _container()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _free() -> int | None:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        lines = (line.partition(":") for line in MEMINFO.read_text().splitlines())
+        kilobytes = {name: int(value.split()[0]) for name, _, value in lines if value.split()}
+        return (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0)) << 10
+    return None
+
+
+def _container() -> int | None:
+    with contextlib.suppress(OSError, ValueError):  # `max` is no limit
+        return int(CGROUP.read_text())
+    return None
+
+
+def in_units(size: int) -> str:
+    """A number of bytes, rounded.
+
+    >>> in_units(4931715072), in_units(2_500_000), in_units(812)
+    ('4.9 GB', '2.5 MB', '812 bytes')
+    """
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
