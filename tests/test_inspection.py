@@ -92,6 +92,33 @@ def test_a_net_whose_data_stands_behind_a_stage_is_sound():
     assert check(data + deploy + fc() + head + prob) == []
 
 
+def staged(name: str, type: str, bottoms: str, tops: str, stage: str) -> str:
+    return layer(name, type, bottoms, tops, f'include {{ stage: "{stage}" }}')
+
+
+def test_a_stage_that_needs_another_one_is_no_error():
+    """A bottom of one stage may be the top of another; which of them are used together, the file does not say."""
+    one, other = staged("one", "Sigmoid", "data", "act", "one"), staged("other", "TanH", "data", "act", "other")
+    last = staged("last", "ReLU", "act", "last", "last")
+    text = PICTURE + one + other + staged("more", "TanH", "data", "x", "more") + last
+    assert check(text) == []
+    assert codes(text, stages=["last"]) == ["E011"]
+    (found,) = check(text.replace('bottom: "act"', 'bottom: "atc"'))
+    assert (found.code, found.span.text) == ("E011", '"atc"')
+
+
+def test_layers_of_the_test_phase_alone_are_a_file_for_it():
+    score = layer("score", "Sigmoid", "data", "score", TEST)
+    text = PICTURE + score + layer("end", "ReLU", "score", "end")
+    assert check(text) == []
+    (found,) = check(text.replace('bottom: "score"', 'bottom: "scor"'))
+    assert found.code == "E011"
+    hidden = SOUND.replace(fc(), fc(more=TEST))  # a loss: the file is for training
+    assert codes(hidden) == ["E011"]
+    excluded = PICTURE + score.replace(TEST, "exclude { phase: TRAIN }") + layer("end", "ReLU", "score", "end")
+    assert check(excluded) == []
+
+
 def test_a_level_is_told_apart_too():
     text = SOUND + layer("odd", "Flatten", "fc", "fc", "include { min_level: 3 }")
     assert codes(text) == ["E023"]
@@ -186,6 +213,15 @@ def test_a_phase_that_a_solver_uses_must_be_whole(folder):
     Path("net.prototxt").write_text(SOUND.replace('top: "label"', f'top: "label" {TRAIN}', 1))
     assert codes(SOLVER) == []
     assert codes(SOLVER + "test_iter: 2 test_interval: 5") == ["E011", "E011"]
+
+
+def test_a_state_that_a_solver_never_asks_for_has_no_errors(folder):
+    data = layer("data", "DummyData", "", "data", f"dummy_data_param {{ shape {{ dim: 4 dim: 6 }} }} {TEST}")
+    text = data + SOUND.replace('top: "label"', f'top: "label" {TRAIN}', 1)
+    Path("net.prototxt").write_text(text)
+    assert codes(text) == ["E011"]
+    assert "E011" not in codes(SOLVER) + codes(SOLVER + "test_iter: 0")
+    assert "E011" in codes(SOLVER + "test_iter: 2 test_interval: 5")
 
 
 def test_a_solver_chooses_the_stages_of_its_nets(folder):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from netc.frontends import NetDefinition
     from netc.ir.dims import Shape
-    from netc.ir.graph import Graph, State
+    from netc.ir.graph import Graph, Phase, State
     from netc.ir.origin import Origin
     from netc.ir.shapes import Probe
 
@@ -49,7 +49,7 @@ class PhaseNet:
         """The name of the net in notes.
 
         >>> from netc.diagnostics import Report
-        >>> from netc.ir.graph import Graph, State
+        >>> from netc.ir.graph import Graph, Phase, State
         >>> PhaseNet(State("TRAIN", 0, ("a",)), Graph("", (), {}), Report(), (), False).name
         'the TRAIN net with stage `a`'
         """
@@ -124,9 +124,11 @@ def _place(found: Diagnostic) -> tuple[object, ...]:
 def is_relevant(net: NetDefinition, found: Diagnostic, affected: list[PhaseNet], nets: Sequence[PhaseNet]) -> bool:
     """Whether to report a diagnostic, which may occur only in states that are never used.
 
-    Diagnostics of requested nets are always reported. An error that depends on the state is dropped if the layer is
-    valid in another net: of the same phase, if the error occurs in a net without additional stages. A warning that
-    occurs only in nets with additional stages is reported if it occurs in every net with the layer.
+    Diagnostics of requested nets are always reported. An error that depends on the state is dropped if other nets are
+    requested, if the file is not for that phase, or if the layer is valid in another net: of the same phase, if the
+    error occurs in a net without additional stages. In nets with additional stages only, a missing bottom is reported
+    if no layer of the file produces it. A warning that occurs only in such nets is reported if it occurs in every net
+    with the layer.
     """
     index = net.layer_of(found)
     if index is None or any(one.wanted for one in affected):
@@ -135,8 +137,30 @@ def is_relevant(net: NetDefinition, found: Diagnostic, affected: list[PhaseNet],
     plain = {one.state.phase for one in affected if len(one.state.stages) == least}
     if found.severity == "warning":
         return bool(plain) or len(affected) == sum(one.chosen[index] for one in nets)
+    if found.code not in DEPENDS_ON_STATE:
+        return True
+    if any(one.wanted for one in nets) or not any(is_meant_for(net, one.state.phase) for one in affected):
+        return False
     others = [one for one in nets if not plain or one.state.phase in plain]
-    return found.code not in DEPENDS_ON_STATE or not any(net.layers[index] in one.valid for one in others)
+    is_valid = any(net.layers[index] in one.valid for one in others)
+    return not is_valid and (bool(plain) or found.code != "E011" or _is_unknown(net, index))
+
+
+def is_meant_for(net: NetDefinition, phase: Phase) -> bool:
+    """Whether a file is for a phase: not if it reserves layers for the other one only.
+
+    A file with a loss is for training even if only tests have layers of their own.
+    """
+    named = {name for name, _ in net.mentions("phase")}
+    if named != {"TEST" if phase == "TRAIN" else "TRAIN"}:
+        return True
+    return phase == "TRAIN" and any(cls.is_loss for layer in net.layers for cls in layer_classes(layer.type))
+
+
+def _is_unknown(net: NetDefinition, index: int) -> bool:
+    """Whether a layer has a bottom that no earlier layer produces, whatever the state."""
+    produced = {top for layer in net.layers[:index] for top in layer.tops}
+    return not produced.issuperset(net.layers[index].bottoms)
 
 
 def _noted(net: NetDefinition, found: Diagnostic, affected: list[PhaseNet], nets: Sequence[PhaseNet]) -> Diagnostic:

@@ -56,10 +56,9 @@ def _settings(solver: Fields) -> list[Diagnostic]:
     from netc.training.solver.settings import settings_of
 
     try:
-        settings_of(solver)
+        return list(settings_of(solver).warnings)
     except NetcError as error:
         return list(error.diagnostics)
-    return []
 
 
 def _folder(solver: Fields) -> Iterator[Diagnostic]:
@@ -118,7 +117,9 @@ def _uses(solver: Fields, reader: _Reader, choice: StateChoice | None) -> Iterat
             yield from _use(solver, reader, field, 0, "TRAIN", solver.message("train_state"), *_changes(choice))
             break
     own = [(field, i) for field in ("test_net_param", "test_net") for i in range(len(solver.get(field, ())))]
-    common = [("net_param" if "net_param" in solver else "net", 0)] * (len(solver["test_iter"]) - len(own))
+    common = [("net_param" if "net_param" in solver else "net", 0)] * (
+        len(solver["test_iter"]) * any(solver["test_iter"]) - len(own)
+    )
     test_states = list(solver["test_state"])
     for place, (field, index) in enumerate([*own, *common]):
         if field in solver:

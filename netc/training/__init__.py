@@ -17,7 +17,8 @@ Codes:
 
     E601  the solver's nets: none, several, or a number that contradicts `test_iter` or `test_state`; no weights
     E602  the learning rate policy: missing, unknown, or without a field that it requires; missing `max_iter`
-    E603  an invalid value: a negative rate, `test_iter: 0`, ...
+    W602  a field that the learning rate policy reads is not set
+    E603  an invalid value: a negative rate, ...
     E604  the solver's type: unknown, or with a field that it does not support
     E605  the folder for snapshots is missing or not writable
     E606  unknown GPU

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netc.frontends.caffe.build import build
 from netc.frontends.caffe.origin import LayerOrigin
-from netc.frontends.caffe.phase import included, merged, rules, states
+from netc.frontends.caffe.phase import included, merged, reserved, rules, states
 from netc.frontends.definition import NetDefinition, SolverDefinition
 from netc.ir.origin import FileReference, Origin
 
@@ -66,8 +66,10 @@ class CaffeNet(NetDefinition):
         return build(self.fields, state, self.faulty, self.dialect, self.blob_counts)
 
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
-        """Yield the stages of `include` and `exclude` rules, or the names of `param` entries."""
-        if kind == "stage":
+        """Yield the stages of `include` and `exclude` rules, the phases of these, or the names of `param` entries."""
+        if kind == "phase":
+            yield from ((phase, rule.span("phase")) for phase, rule in reserved(self.fields))
+        elif kind == "stage":
             for rule in rules(self.fields):
                 for field in ("stage", "not_stage"):
                     yield from ((name, rule.span(field, index)) for index, name in enumerate(rule.get(field, ())))

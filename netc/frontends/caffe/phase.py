@@ -69,6 +69,16 @@ def rules(net: Fields) -> Iterator[Fields]:
         yield from layer.get("exclude", ())
 
 
+def reserved(net: Fields) -> Iterator[tuple[Phase, Fields]]:
+    """Yield each rule that names a phase, with the phase that it reserves its layer for."""
+    for layer in net["layer"]:
+        for field, ordered in (("include", PHASES), ("exclude", PHASES[::-1])):
+            for rule in layer.get(field, ()):
+                named = dict(rule.values.items()).get("phase")  # does not raise for an unknown name
+                if named in PHASES:
+                    yield ordered[PHASES.index(named)], rule
+
+
 def states(net: Fields, base: State) -> Iterator[State]:
     """Yield every state that the rules of a net distinguish, starting with `base`: phases, then levels and stages.
 

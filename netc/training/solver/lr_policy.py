@@ -67,6 +67,8 @@ class Policy:
     """Returns the learning rate of the schedule's iteration."""
     required: tuple[str, ...]
     """Fields of the solver that must be set, else E602."""
+    expected: tuple[str, ...] = ()
+    """Fields that should be set, else W602: Caffe then reads 0, or never steps."""
 
 
 POLICIES: dict[str, Policy] = {}
@@ -74,11 +76,11 @@ POLICIES: dict[str, Policy] = {}
 Rate = Callable[[SolverParameters, "Schedule"], float]
 
 
-def policy(*required: str) -> Callable[[Rate], Rate]:
-    """Register a function as the policy with its name, which requires these fields of the solver."""
+def policy(*required: str, expected: tuple[str, ...] = ()) -> Callable[[Rate], Rate]:
+    """Register a function as the policy with its name; see `Policy` for the fields of the solver that it reads."""
 
     def add(function: Rate) -> Rate:
-        POLICIES[function.__name__] = Policy(function, required)
+        POLICIES[function.__name__] = Policy(function, required, expected)
         return function
 
     return add
@@ -90,27 +92,27 @@ def fixed(settings: SolverParameters, at: Schedule) -> float:
     return settings.base_lr
 
 
-@policy("base_lr", "gamma", "stepsize")
+@policy("base_lr", "stepsize", expected=("gamma",))
 def step(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k, k = iteration / stepsize rounded down."""
     at.current_step = at.iteration // settings.stepsize
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
-@policy("base_lr", "gamma")
+@policy("base_lr", expected=("gamma",))
 def exp(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^iteration."""
     return settings.base_lr * _power(settings.gamma, at.iteration)
 
 
-@policy("base_lr", "gamma", "power")
+@policy("base_lr", expected=("gamma", "power"))
 def inv(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr (1 + gamma iteration)^-power."""
     base = single(1 + single(settings.gamma * at.iteration))
     return settings.base_lr * single(_power(base, -settings.power))
 
 
-@policy("base_lr", "gamma", "stepvalue")
+@policy("base_lr", expected=("gamma", "stepvalue"))
 def multistep(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k, k = number of `stepvalue` entries reached; at most one more per iteration."""
     if at.current_step < len(settings.stepvalue) and at.iteration >= settings.stepvalue[at.current_step]:
@@ -119,7 +121,7 @@ def multistep(settings: SolverParameters, at: Schedule) -> float:
     return settings.base_lr * _power(settings.gamma, at.current_step)
 
 
-@policy("base_lr", "power", "max_iter")
+@policy("base_lr", "max_iter", expected=("power",))
 def poly(settings: SolverParameters, at: Schedule) -> float:
     """The rate (base_lr - min_lr) (1 - iteration / max_iter)^power + min_lr; only NVIDIA's Caffe has `min_lr`."""
     base = single(1 - single(at.iteration / settings.max_iter))
@@ -133,7 +135,7 @@ def cosine(settings: SolverParameters, at: Schedule) -> float:
     return (settings.base_lr - settings.min_lr) * share + settings.min_lr
 
 
-@policy("base_lr", "gamma", "plateau_winsize")
+@policy("base_lr", "plateau_winsize", expected=("gamma",))
 def plateau(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr gamma^k; k increases after `plateau_winsize[k]` iterations without a new minimum of the loss.
 
@@ -168,7 +170,7 @@ def ramp_up(settings: SolverParameters, iteration: int) -> float:
     return settings.rampup_lr + (settings.base_lr - settings.rampup_lr) * share * share
 
 
-@policy("base_lr", "gamma", "stepsize")
+@policy("base_lr", expected=("gamma", "stepsize"))
 def sigmoid(settings: SolverParameters, at: Schedule) -> float:
     """The rate base_lr / (1 + e^(-gamma (iteration - stepsize)))."""
     exponent = single(-settings.gamma * (at.iteration - settings.stepsize))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report
@@ -62,7 +62,8 @@ def read_settings(path: str | Path) -> SolverSettings:
 def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> SolverSettings:
     """Validate a SolverParameter message in the format of Caffe 1.0 and return its settings.
 
-    Raises NetcError with all errors: E008, E106 and E601 to E604.
+    Its warnings are `warnings`, which reading the file caused, and W602. Raises NetcError with all errors: E008, E106
+    and E601 to E604.
     """
     report, values = Report(), dict[str, Any]()
     for name in _NAMES:
@@ -71,12 +72,15 @@ def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> Solver
                 values[name] = _plain(solver[name])
             except NetcError as error:  # an unknown enum value; the other fields are still checked
                 report.extend(error.diagnostics)
+    if not any(values.get("test_iter", ())) and not solver["test_net"] and not solver["test_net_param"]:
+        values |= {"test_iter": (), "test_state": ()}  # a test of no batches
     values["weights"] = tuple(file for text in solver["weights"] for file in text.split(",") if file)
     settings = SolverSettings(**values, fields=solver, warnings=warnings)
     report.extend(unsupported_settings(solver))
     settings_check.check(settings, report)
     report.raise_errors()
-    return settings
+    known = {d.message for d in warnings}
+    return replace(settings, warnings=(*warnings, *(d for d in report.warnings if d.message not in known)))
 
 
 def _plain(value: Any) -> Any:

@@ -95,10 +95,10 @@ def _tests(settings: SolverParameters, report: Report) -> None:
         found = f"{counted(len(settings.test_state), 'value')} of `test_state` for {counted(batches, 'test net')}"
         report.error("E601", found, settings.fields.span("test_state"))
     for index, count in enumerate(settings.test_iter):
-        if count <= 0:
-            found = f"`test_iter` is {count}: it must be positive"
+        if count < 0:
+            found = f"`test_iter` is {count}: it must be 0 or more"
             report.error("E603", found, settings.fields.span("test_iter", index))
-    if settings.test_iter and settings.test_interval == 0:
+    if any(settings.test_iter) and settings.test_interval == 0:
         help = "set `test_interval`, or remove `test_iter`"
         report.error("E601", "`test_iter` requires `test_interval`", place, help=help)
 
@@ -115,6 +115,10 @@ def _policy(settings: SolverParameters, report: Report) -> None:
     for name in policy.required:
         if not getattr(settings, name) and name not in settings.fields:
             report.error("E602", f"learning rate policy `{settings.lr_policy}` requires `{name}`", span)
+    for name in policy.expected:
+        if name not in settings.fields and not getattr(settings, name):
+            found = f"learning rate policy `{settings.lr_policy}` uses `{name}`, which is not set"
+            report.warning("W602", found, span, ["Caffe never steps" if name == "stepvalue" else "Caffe reads 0"])
     if settings.lr_policy == "step" and settings.stepsize <= 0 and "stepsize" in settings.fields:
         found = f"`stepsize` is {settings.stepsize}: it must be positive"
         report.error("E603", found, settings.fields.span("stepsize"))

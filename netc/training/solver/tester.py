@@ -44,6 +44,8 @@ class Tester:
     def test(self, index: int) -> tuple[Output, ...]:
         """See Solver.test."""
         state, batches = self.state, self.state.settings.test_iter[index]
+        if not batches:
+            return ()
         state.listener(TestStarted(state.iteration, index))
         sums = self._sum_batches(state.tests[index], batches)
         state.raise_device_errors()

@@ -1,6 +1,7 @@
 import pytest
 
 from netc.diagnostics import NetcError
+from netc.training.solver.lr_policy import Schedule
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.settings_check import check_prefix
 
@@ -63,27 +64,62 @@ def test_suggestions(settings_from):
 @pytest.mark.parametrize(
     ("policy", "missing"),
     [
-        ("step", "gamma"),
         ("step", "stepsize"),
-        ("exp", "gamma"),
-        ("inv", "power"),
-        ("multistep", "stepvalue"),
         ("poly", "max_iter"),
-        ("sigmoid", "stepsize"),
+        ("cosine", "max_iter"),
     ],
 )
-def test_a_policy_without_its_fields(settings_from, policy, missing):
+def test_a_policy_without_a_field_that_it_divides_by(settings_from, policy, missing):
+    found = faults(settings_from, policy_without(policy, missing))
+    assert found == [("E602", f"learning rate policy `{policy}` requires `{missing}`", 1)]
+
+
+def policy_without(policy: str, missing: str) -> str:
     given = {"gamma": "0.5", "stepsize": "3", "power": "2", "stepvalue": "4", "max_iter": "9"}
     rest = " ".join(f"{name}: {value}" for name, value in given.items() if name != missing)
-    found = faults(settings_from, GOOD.replace("fixed", policy) + rest)
-    assert found == [("E602", f"learning rate policy `{policy}` requires `{missing}`", 1)]
+    return GOOD.replace("fixed", policy) + rest
+
+
+@pytest.mark.parametrize(
+    ("policy", "missing", "rates"),
+    [
+        ("step", "gamma", [1, 1, 1, 0, 0, 0]),
+        ("exp", "gamma", [1, 0, 0]),
+        ("inv", "gamma", [1, 1, 1]),
+        ("inv", "power", [1, 1, 1]),
+        ("multistep", "gamma", [1, 1, 1, 1, 0, 0]),
+        ("multistep", "stepvalue", [1, 1, 1, 1, 1, 1]),
+        ("poly", "power", [1, 1, 1]),
+        ("sigmoid", "gamma", [0.5, 0.5, 0.5]),
+    ],
+)
+def test_a_field_that_a_policy_lacks_is_0_as_in_caffe(settings_from, policy, missing, rates):
+    settings = settings_from(policy_without(policy, missing).replace("base_lr: 0.5", "base_lr: 1"))
+    (found,) = settings.warnings
+    assert (found.code, found.message) == (
+        "W602",
+        f"learning rate policy `{policy}` uses `{missing}`, which is not set",
+    )
+    schedule = Schedule(settings)
+    assert [schedule(iteration) for iteration in range(len(rates))] == rates
+    assert settings.with_values(display=3).warnings == settings.warnings
+
+
+def test_a_test_of_no_batches(settings_from):
+    assert settings_from(GOOD + "test_iter: 0").test_iter == ()
+    assert settings_from(GOOD + "test_iter: 0 test_interval: 5 test_state { }").test_state == ()
+    assert settings_from(GOOD + "test_iter: 0 test_iter: 2 test_interval: 5").test_iter == (0, 2)
+    own = GOOD + 'test_net: "b" test_iter: 0'
+    assert settings_from(own).test_iter == (0,)
+    without_net = GOOD.replace("net:", "train_net:") + "test_iter: 0"
+    assert settings_from(without_net).test_iter == ()
 
 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
         ("test_iter: 3", "`test_iter` requires `test_interval`"),
-        ("test_interval: 2 test_iter: 0", "`test_iter` is 0"),
+        ("test_interval: 2 test_iter: -1", "`test_iter` is -1: it must be 0 or more"),
         ('test_interval: 2 test_net: "b" test_net: "c" test_iter: 1', "`test_iter` has 1 value, for 2 test nets"),
         ("test_interval: 2 test_iter: 1 test_iter: 1 test_state { }", "1 value of `test_state` for 2 test nets"),
         ('train_net: "b"', "2 train nets: `net` and `train_net`"),
