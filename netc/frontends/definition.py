@@ -84,7 +84,7 @@ class NetDefinition(Definition):
 
     @abstractmethod
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
-        """Yield each occurrence of a `stage` in a rule, of a `phase` that a layer is for, or of a shared `parameter`."""
+        """Yield each occurrence of a `stage` or a `phase` in a rule, or of a shared `parameter`."""
 
     @cached_property
     def weights(self) -> Weights | None:
