@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from netc.cli.standard_streams import run_process
 from netc.cli.terminal import show
 from netc.diagnostics import NetcError
 
@@ -65,6 +66,11 @@ def netc() -> None:
     """Check, train, run and convert Caffe and Caffe2 networks with PyTorch."""
 
 
+def process() -> int:
+    """Run the command line of this process and return its exit status."""
+    return run_process(main)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     # Idle threads of torch's OpenMP sleep instead of spinning: with more busy threads than cores (data readers,
@@ -73,7 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         status = netc.main(args=given, prog_name="netc", standalone_mode=False, obj=given)
-        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except NetcError as error:
         show(error.diagnostics)
@@ -83,6 +88,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # `netc summary net | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

@@ -9,10 +9,14 @@ from netc.text import MAX_BYTES, read_source
 
 
 def read_input(name: str) -> Source:
-    """Read the text of a file or of standard input. Raises NetcError E001 if it is not text."""
+    """Read the text of a file or of standard input. Raises NetcError E001 if it cannot be read or is not text."""
     if name != "-":
         return read_source(name)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise NetcError(f"cannot read standard input: {reason}", code="E001") from None
     if len(data) > MAX_BYTES:
         note = f"more than {MAX_BYTES:,} bytes"
         raise NetcError("standard input is too large for a prototxt", code="E001", notes=[note])

@@ -55,7 +55,8 @@ def _restore(matmul: str, allow_tf32: bool, benchmark: bool, deterministic: bool
     torch.set_float32_matmul_precision(matmul)
     torch.backends.cudnn.allow_tf32 = allow_tf32
     torch.backends.cudnn.benchmark = benchmark
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports the compiler: seconds
+        torch.use_deterministic_algorithms(deterministic)
     if workspace is None:
         os.environ.pop(WORKSPACE, None)
 

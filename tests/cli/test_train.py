@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -183,3 +184,13 @@ def test_a_killed_run_leaves_complete_snapshots(solver, tmp_path):
     for state in states:  # each is the commit mark of a whole snapshot
         assert weights.read_solverstate(state).learned_net == state.with_suffix(".caffemodel").name
         assert weights.read(state.with_suffix(".caffemodel")).layers
+
+
+@pytest.mark.slow
+def test_the_compiler_is_not_imported(tmp_path):
+    write_solver(tmp_path)
+    code = "import sys; from netc.cli import main; main(['train', 'solver.prototxt'])"
+    code += "; print('torch._dynamo' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout == "False\n"

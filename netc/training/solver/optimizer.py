@@ -69,6 +69,10 @@ class CaffeOptimizer(Optimizer):
         self._active: list[ParameterGroup] | None = None
         super().__init__(_groups(self.blobs), {"lr": lr, "iteration": 0})
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """See torch.optim.Optimizer; its decorator would import the compiler, which takes seconds."""
+        getattr(Optimizer.add_param_group, "__wrapped__", Optimizer.add_param_group)(self, param_group)
+
     @property
     def rate(self) -> float:
         """The solver's learning rate, before each blob's `lr_mult`."""
