@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNSET: tuple[object, ...] = (None, ())
 """Values of options that were not passed: the solver's file decides."""
-EFFECTS = click.Choice(["snapshot", "stop", "none"])
+EFFECTS = click.Choice(["snapshot", "stop", "snapshot-and-stop", "none"])
 
 
 def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,6 +78,13 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @train_state_options()
 @option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="Effect of Ctrl-C (SIGINT).")
 @option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="Effect of SIGHUP.")
+@option(
+    "--sigterm-effect",
+    type=EFFECTS,
+    default="snapshot-and-stop",
+    show_default=True,
+    help="Effect of SIGTERM, which schedulers send.",
+)
 @option(
     "--debug",
     is_flag=True,

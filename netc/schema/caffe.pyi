@@ -410,6 +410,7 @@ class NetcParameter(Message):
     deterministic: bool
     sync_batch_norm: bool
     skip_bad: bool
+    policy_after_warmup: bool
     def __init__(
         self,
         *,
@@ -429,6 +430,7 @@ class NetcParameter(Message):
         deterministic: bool | None = ...,
         sync_batch_norm: bool | None = ...,
         skip_bad: bool | None = ...,
+        policy_after_warmup: bool | None = ...,
     ) -> None: ...
 
 class SolverState(Message):
@@ -437,6 +439,7 @@ class SolverState(Message):
     @property
     def history(self) -> Messages[BlobProto]: ...
     current_step: int
+    netc_commit: str
     def __init__(
         self,
         *,
@@ -444,6 +447,7 @@ class SolverState(Message):
         learned_net: str | None = ...,
         history: Iterable[BlobProto | Mapping[str, Any]] | None = ...,
         current_step: int | None = ...,
+        netc_commit: str | None = ...,
     ) -> None: ...
 
 class ParamSpec(Message):

@@ -37,7 +37,8 @@ Codes:
     E702  a snapshot without its weights file
     E703  a snapshot of another net, another solver or another PyTorch
     E704  batches of a test with outputs of different sizes
-    E705  weights and a solver state that do not belong together
+    E705  files of different snapshots
+    E706  a damaged sidecar or solver state: the field
 """
 
 from __future__ import annotations

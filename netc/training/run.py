@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 AUTO = "auto"
-"""In place of a snapshot's path: the newest complete snapshot of the solver's prefix, or a new run if there is none."""
+"""In place of a snapshot's path: the newest complete snapshot of the prefix's latest run, or a new run without one."""
 
 
 def train(
@@ -36,17 +36,20 @@ def train(
     debug: bool = False,
     sigint_effect: str | None = None,
     sighup_effect: str | None = None,
+    sigterm_effect: str | None = None,
     **options: Any,
 ) -> Solver:
     """Train a net as described by its solver file, from the start or from a snapshot; return the solver.
 
     `weights` are files copied in by layer name before training. `snapshot` is the .solverstate to resume from, or
-    `"auto"`: the newest complete snapshot of the solver's prefix, or a start from `weights` if there is none. `gpu` is
-    an index, one index for each process that torchrun started, or `"all"`; by default the solver's `solver_mode`
-    decides. `iterations` is the number of updates of this run; by default it ends at the solver's `max_iter`.
-    `listener` is called with each event (`netc.training.log.events`). `debug` checks every value for NaN.
+    `"auto"`: the newest complete snapshot of the latest run with the solver's prefix, or a start from `weights` if
+    there is none. `gpu` is an index, one index for each process that torchrun started, or `"all"`; by default the
+    solver's `solver_mode` decides. `iterations` is the number of updates of this run; by default it ends at the
+    solver's `max_iter`. `listener` is called with each event (`netc.training.log.events`). `debug` checks every value
+    for NaN.
 
-    `sigint_effect` and `sighup_effect` are `"stop"`, `"snapshot"` or `"none"`; by default handlers are unchanged.
+    `sigint_effect`, `sighup_effect` and `sigterm_effect` are `"stop"`, `"snapshot"`, `"snapshot-and-stop"` or
+    `"none"`; by default handlers are unchanged. `"stop"` writes a snapshot unless `snapshot_after_train` is false.
     `options` are netc's own settings (`netc.training.solver.netc_options`): `ema_decay=0.999`. Processes started
     by torchrun train together, and only rank 0 logs and writes files. Raises NetcError.
     """
@@ -66,9 +69,10 @@ def train(
         run = stack.enter_context(
             Solver(settings, device=device, listener=listener, prepare=prepare, world=world, debug=debug)
         )
-        if sigint_effect or sighup_effect:
-            effects = (Request(sigint_effect or "none"), Request(sighup_effect or "none"))
-            run.state.requested = stack.enter_context(requests_of_signals(*effects))
+        if sigint_effect or sighup_effect or sigterm_effect:
+            sigint, sighup = Request(sigint_effect or "none"), Request(sighup_effect or "none")
+            sigterm = Request(sigterm_effect) if sigterm_effect else None
+            run.state.requested = stack.enter_context(requests_of_signals(sigint, sighup, sigterm))
         if snapshot is not None:
             _resume(run, str(snapshot), listener)
         listener(LogNote("caffe.cpp:239", "Starting Optimization"))

@@ -105,3 +105,5 @@ class SolverState:
     """The solver's own blobs, in order (momentum of each learnable blob, then for some solvers a second set)."""
     current_step: int = 0
     """How many times the learning rate was stepped down."""
+    commit: str | None = None
+    """netc's commit mark (netc.training.snapshots.commit); Caffe ignores it."""

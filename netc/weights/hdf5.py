@@ -2,6 +2,7 @@
 
     .caffemodel.h5    /data/LAYER/0, 1, ...   one group a layer, also without blobs; /diff likewise with snapshot_diff
     .solverstate.h5   /iter /current_step (int32, one element)  /learned_net (string)  /history/0, 1, ...
+                      /netc_commit (string)     netc's commit mark, which Caffe ignores
 
 A slash in a layer's name creates nested groups. Caffe aborts when it writes a layer named `inception_3a/1x1`, and
 ignores nested groups when it reads. Here both work; a warning reports layers that Caffe would not find.
@@ -67,6 +68,7 @@ def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
         if not {"iter", "history"} <= set(links):
             reader.fail("E402", "`iter` or `history` is missing: this is not a Caffe solver state")
         learned_net = reader.text("learned_net") if "learned_net" in links else None
+        commit = reader.text("netc_commit") if "netc_commit" in links else None
         done = reader.integer("iter")
         step = reader.integer("current_step") if "current_step" in links else 0
         history = [arrays for name, arrays in reader.tree("history") if not name]
@@ -74,7 +76,7 @@ def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
     if set(arrays) != set(range(len(arrays))):
         reader.fail("E404", f"the blobs of the history ({len(arrays)} in total) are not numbered consecutively from 0")
     blobs = tuple(BlobArray(arrays[index]) for index in range(len(arrays)))
-    return SolverState(done, learned_net, blobs, step)
+    return SolverState(done, learned_net, blobs, step, commit)
 
 
 def write_solverstate_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
@@ -83,6 +85,8 @@ def write_solverstate_hdf5(path: str | os.PathLike[str], state: SolverState) -> 
         file.create_dataset("iter", data=np.array([state.iter], "<i4"))
         if state.learned_net is not None:
             _write_string(file, b"learned_net", state.learned_net.encode("utf-8", "surrogateescape"))
+        if state.commit is not None:
+            _write_string(file, b"netc_commit", state.commit.encode())
         file.create_dataset("current_step", data=np.array([state.current_step], "<i4"))
         group = file.create_group("history")
         for index, blob in enumerate(state.history):

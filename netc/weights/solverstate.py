@@ -1,7 +1,7 @@
 """.solverstate: SolverState{iter=1 learned_net=2 history=3 current_step=4} (`sgd_solver.cpp`).
 
 Forks add `minimum_loss` (5) and `iter_last_event` (6), for learning rate policies that BVLC's Caffe lacks; they are
-ignored.
+ignored. netc adds its commit mark (60001, a string), which Caffe ignores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from netc.weights.caffemodel import MAX_BYTES, text_bytes
 from netc.weights.file_type import expect, map_file
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited, signed, tag, varint
 
-_WIRES = {1: VARINT, 2: LENGTH, 3: LENGTH, 4: VARINT}
+_COMMIT = 60001
+_WIRES = {1: VARINT, 2: LENGTH, 3: LENGTH, 4: VARINT, _COMMIT: LENGTH}
 
 
 def read_solverstate(path: str | os.PathLike[str]) -> SolverState:
@@ -44,6 +45,8 @@ def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
     for blob in state.history:
         pieces += nested(3, encode_blob(blob))
     pieces.append(tag(4, VARINT) + varint(state.current_step))
+    if state.commit is not None:
+        pieces.append(delimited(_COMMIT, text_bytes(state.commit)))
     if (total := sum(map(size_of, pieces))) > MAX_BYTES:
         raise NetcError(
             f"the solver's state needs {total} bytes, but a .solverstate can hold only {MAX_BYTES}",
@@ -56,7 +59,7 @@ def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
 
 
 def _decode(wire: Wire) -> SolverState:
-    numbers, learned_net = {1: 0, 4: 0}, None
+    numbers, texts = {1: 0, 4: 0}, dict[int, str]()
     history: list[BlobArray] = []
     for field in wire.fields(0, len(wire.data)):
         if field.wire != _WIRES.get(field.number, field.wire):
@@ -64,12 +67,12 @@ def _decode(wire: Wire) -> SolverState:
             wire.fail("E403", f"{place} has wire type {field.wire}, which a solver state does not use")
         if field.number in numbers:
             numbers[field.number] = signed(field.value, 32)
-        elif field.number == 2:
-            learned_net = wire.text(field)
+        elif field.number in (2, _COMMIT):
+            texts[field.number] = wire.text(field)
         elif field.number == 3:
             wire.keep()
             history.append(_history_blob(wire, field, len(history)))
-    return SolverState(numbers[1], learned_net, tuple(history), numbers[4])
+    return SolverState(numbers[1], texts.get(2), tuple(history), numbers[4], texts.get(_COMMIT))
 
 
 def _history_blob(wire: Wire, field: WireField, index: int) -> BlobArray:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others, including their tests and snapshots."""
-REQUESTS = (Request.NONE, Request.SNAPSHOT, Request.STOP)
+REQUESTS = (Request.NONE, Request.SNAPSHOT, Request.STOP, Request.SNAPSHOT_AND_STOP)
 """In increasing priority, if processes received different requests."""
 
 

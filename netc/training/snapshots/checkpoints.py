@@ -1,31 +1,37 @@
-"""Writes, finds, restores and deletes a solver's snapshots.
+"""Writes, restores and deletes a solver's snapshots.
 
 PREFIX_iter_N.caffemodel, .netc.json, .solverstate     one snapshot (netc.training.snapshots.snapshot_files)
 PREFIX_iter_N.ema.caffemodel                           its averaged weights, with `ema_decay`
 PREFIX_best.*                                          the snapshot with the best `watch`
+.PREFIX.run.json                                       the latest run (netc.training.snapshots.run_identity)
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError, counted
-from netc.training.log.events import RestoreStarted, SnapshotStarted, WarningIssued
+from netc.training.log.events import LogNote, RestoreStarted, SnapshotStarted, WarningIssued
 from netc.training.recipes.fine_tuning import start_from
-from netc.training.snapshots import sidecar
+from netc.training.snapshots import run_identity, selection, sidecar, staging
 from netc.training.snapshots import snapshot_files as snapshot
-from netc.training.snapshots.snapshot_files import SnapshotPaths
+from netc.training.snapshots.commit import committed, file_digest
+from netc.training.snapshots.positions import Positions
+from netc.training.snapshots.run_identity import UNKNOWN, Run
+from netc.training.snapshots.snapshot_files import ReadSnapshot, SnapshotPaths
+from netc.training.solver.signals import deferred_signals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netc.training.recipes.ema import WeightAverage
+    from netc.training.snapshots.selection import Found
+    from netc.training.snapshots.staging import Staging
     from netc.training.solver.run_state import RunState
 
-ENDINGS = (".solverstate", ".solverstate.h5")
-UNUSABLE = ("E401", "E402", "E403", "E404", "E405", "E406", "E702", "E705")
+UNUSABLE = ("E401", "E402", "E403", "E404", "E405", "E406", "E702", "E705", "E706")
 """Codes of incomplete or damaged snapshots, which are skipped in favor of an older one."""
 
 
@@ -34,8 +40,31 @@ class Checkpoints:
 
     def __init__(self, state: RunState) -> None:
         self.state = state
+        self.run = Run()
+        self.written: int | None = None
+        """The iteration of the last snapshot of this process."""
+        self._resumed = self._named = False
+        self._held: Positions | None = None
+        self._failure: NetcError | None = None
 
     # ------------------------------------------------------------------ writing
+
+    def begin(self) -> None:
+        """Prepare for a run: remove what killed runs left, name the latest run, and report snapshots of others."""
+        prefix, listener = self.state.settings.prefix, self.state.listener
+        self.state.world.gather(None)  # all processes have chosen their snapshot
+        if not self.state.world.is_main:
+            return
+        for path in staging.remove_leftovers(prefix):
+            listener(LogNote("netc:1", f"Removed {path}, which a killed run left"))
+        others = [] if self._resumed else [each for each in selection.find(prefix) if not each.belongs_to(self.run)]
+        if others:
+            newest = f"`{prefix}` has snapshots of an earlier run, up to iteration {others[0].iteration}"
+            listener(WarningIssued(f"{newest}; this run overwrites those of its own iterations"))
+        try:
+            self._name_run()
+        except NetcError as error:
+            listener(WarningIssued(error.diagnostics[0].message))
 
     def write(self) -> str:
         """Write a snapshot and delete old ones; return the path of its solver state.
@@ -46,57 +75,97 @@ class Checkpoints:
         settings = self.state.settings
         paths = SnapshotPaths.of(settings.prefix, self.state.iteration, settings.snapshot_format)
         self._write(paths)
+        self.written, self._failure = self.state.iteration, None
         if settings.options.keep and self.state.world.is_main:
             self._delete_old(settings.options.keep)
         return paths.state
 
+    def try_to(self, write: Callable[[], object]) -> None:
+        """Call `write` or `write_best`; if the file system refuses, warn, so that the run is not lost.
+
+        `raise_failure` raises the error at the end of the run unless a later snapshot succeeds.
+        """
+        try:
+            write()
+        except NetcError as error:
+            if error.diagnostics[0].code != "E408":
+                raise
+            self._failure = error
+            text = f"{error.diagnostics[0].message}; training continues without this snapshot"
+            self.state.listener(WarningIssued(text))
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last snapshot could not be written."""
+        return self._failure is not None
+
+    def raise_failure(self) -> None:
+        """Raise the error of the last snapshot if it could not be written: NetcError E408."""
+        if self._failure:
+            raise self._failure
+
     def write_best(self) -> None:
         """Write the snapshot PREFIX_best in place of the previous one. Raises NetcError E406 to E409."""
         settings = self.state.settings
-        paths = SnapshotPaths.named(f"{settings.prefix}_best", settings.snapshot_format)
-        if self.state.world.is_main:
-            Path(paths.state).unlink(missing_ok=True)  # it must not be combined with other weights if writing fails
-        self._write(paths)
+        self._write(SnapshotPaths.named(f"{settings.prefix}_best", settings.snapshot_format))
+
+    def hold_positions(self) -> None:
+        """Let snapshots of this iteration contain the present positions in the data, whatever is read until then.
+
+        A resumed run repeats the tests of its first iteration, and the passes after its last.
+        """
+        self._held = Positions.of(self.state)
 
     def _write(self, paths: SnapshotPaths) -> None:
-        state, settings = self.state, self.state.settings
         content = self.sidecar()
-        if not state.world.is_main:
+        if not self.state.world.is_main:
             return
+        with deferred_signals():
+            self._name_run()
+            with staging.staging(paths.stem) as staged:
+                self._write_staged(staged, paths, content)
+
+    def _write_staged(self, staged: Staging, paths: SnapshotPaths, content: dict[str, Any]) -> None:
+        state, settings, graph = self.state, self.state.settings, self.state.train.graph
+        model, average = staged.path(paths.model), staged.path(paths.average) if state.weight_average else None
         self._announce(paths.model, "model")
-        snapshot.write_model(paths.model, state.net, state.train.graph, paths.hdf5, settings.snapshot_diff)
-        if state.weight_average:
+        snapshot.write_model(model, state.net, graph, paths.hdf5, settings.snapshot_diff)
+        if state.weight_average and average:
             self._announce(paths.average, "average")
             with state.weight_average.applied():
-                snapshot.write_model(paths.average, state.net, state.train.graph, paths.hdf5)
-        sidecar.write_sidecar(sidecar.sidecar_path(paths.state), content)
+                snapshot.write_model(average, state.net, graph, paths.hdf5)
+        beside = staged.path(paths.sidecar)
+        sidecar.write_sidecar(beside, {**content, "model": file_digest(Path(model))})
         self._announce(paths.state, "state")
-        step = state.schedule.current_step
-        snapshot.write_state(paths.state, state.optimizer, paths.model, step, paths.hdf5)
+        bare = snapshot.state_of(state.optimizer, paths.model, state.schedule.current_step)
+        marked = committed(bare, self.run, Path(model), Path(beside), Path(average) if average else None)
+        snapshot.write_state(staged.path(paths.state), marked, paths.hdf5)
+        staged.commit([paths.model, *[paths.average] * bool(average), paths.sidecar], paths.state)
+
+    def _name_run(self) -> None:
+        if not self._named:
+            run_identity.write_latest_run(self.state.settings.prefix, self.run)
+            self._named = True
 
     def _announce(self, path: str, kind: str) -> None:
         self.state.listener(SnapshotStarted(self.state.iteration, path, kind, path.endswith(".h5")))
 
     def _delete_old(self, keep: int) -> None:
-        """Delete all but the newest snapshots. Those of later iterations belong to another run, and are kept."""
-        own = [found for found in self.find() if found[0] <= self.state.iteration]
-        for _, state in own[keep:]:
-            stem = str(sidecar.sidecar_path(state)).removesuffix(".netc.json")
-            for name in (state, *glob.glob(f"{glob.escape(stem)}.*")):  # noqa: PTH207 - the solver state marks a complete snapshot
-                with contextlib.suppress(FileNotFoundError):
-                    Path(name).unlink()
+        """Delete all but the newest snapshots of this run; those of other runs are kept."""
+        found = [each for each in selection.find(self.state.settings.prefix) if each.iteration <= self.state.iteration]
+        for each in [each for each in found if each.mark and each.belongs_to(self.run)][keep:]:
+            _delete(each)
 
     def sidecar(self) -> dict[str, Any]:
         """Return what a snapshot needs in addition to Caffe's files, as plain JSON. All processes must call it."""
-        state = self.state
-        train, *tests = [{key: feed.state() for key, feed in part.feeds.items()} for part in state.nets]
+        state, held = self.state, self._held
+        positions = held if held and held.iteration == state.iteration else Positions.of(state)
         return {
             "iteration": state.iteration,
-            "model": snapshot.model_checksum(state.net),
-            "loss": state.loss.state(),
-            "random": state.world.gather(sidecar.random_state()),
-            "train": train,
-            "test": tests,
+            "loss": positions.loss,
+            "random": state.world.gather(positions.random),
+            "train": positions.train,
+            "test": positions.tests,
             "world_size": state.world.world_size,
             "schedule": state.schedule.state(),
             "watch": state.early_stopping and state.early_stopping.state(),
@@ -106,46 +175,66 @@ class Checkpoints:
 
     # ------------------------------------------------------------------ reading
 
-    def find(self) -> list[tuple[int, str]]:
-        """Return the iterations and solver states of the prefix's snapshots, newest first."""
-        prefix = self.state.settings.prefix
-        pattern = re.compile(re.escape(prefix) + r"_iter_(\d+)(\.solverstate(?:\.h5)?)")
-        names = [name for ending in ENDINGS for name in glob.glob(f"{glob.escape(prefix)}_iter_*{ending}")]  # noqa: PTH207
-        matches = [match for match in map(pattern.fullmatch, names) if match]
-        return sorted(((int(match[1]), match[0]) for match in matches), reverse=True)
-
     def restore_newest(self) -> str | None:
-        """Resume from the newest complete snapshot of the prefix and return its path; None if there is none.
+        """Resume from the newest complete snapshot of the prefix's latest run and return its path; None without one.
 
         Raises NetcError E703 for a snapshot of another net or solver.
         """
-        for _, path in self.find():
+        found = selection.find(self.state.settings.prefix)
+        candidates = selection.of_run(found, selection.latest_of(found, self._named_run()))
+        if others := [each for each in found if each not in candidates]:
+            self.state.listener(WarningIssued(selection.passed_over(others)))
+        for each in candidates:
             try:
-                snapshot.check_complete(path, self.state.net, self.state.optimizer)
+                read = self._read(each.path)
             except NetcError as error:
                 if error.diagnostics[0].code not in UNUSABLE:
                     raise
-                self.state.listener(WarningIssued(f"skipped `{path}`: {error.diagnostics[0].message}"))
+                self.state.listener(WarningIssued(f"skipped `{each.path}`: {error.diagnostics[0].message}"))
                 continue
-            self.restore(path)
-            return path
+            if note := selection.may_be_older(each, candidates):
+                self.state.listener(WarningIssued(note))
+            self._restore(read)
+            return each.path
         return None
 
     def restore(self, path: str) -> None:
         """See Solver.restore."""
+        self._restore(self._read(path))
+
+    def _named_run(self) -> Run | None:
+        try:
+            return run_identity.latest_run(self.state.settings.prefix)
+        except NetcError as error:
+            self.state.listener(WarningIssued(error.diagnostics[0].message))
+            return None
+
+    def _read(self, path: str) -> ReadSnapshot:
+        read = snapshot.read_snapshot(path, self.state.net, self.state.optimizer)
+        if read.sidecar is not None:
+            sidecar.check_feeds(sidecar.sidecar_path(path), read.sidecar, [part.feeds for part in self.state.nets])
+        return read
+
+    def _restore(self, read: ReadSnapshot) -> None:
         state = self.state
-        state.listener(RestoreStarted(path))
-        restored = snapshot.read_snapshot(path, state.net, state.optimizer)
-        state.schedule.current_step = restored.current_step
-        content, note = sidecar.read_sidecar(sidecar.sidecar_path(path), restored.iteration, restored.model)
-        for text in (*restored.notes, *[f"{note}: it is ignored"] * bool(note)):
+        state.listener(RestoreStarted(read.path))
+        read.load(state.net, state.optimizer)
+        state.schedule.current_step = read.state.current_step
+        for text in read.notes:
             state.listener(WarningIssued(text))
-        if content is None:
-            self._seek()
-        else:
-            self._restore_sidecar(content)
+        self._seek()
+        if read.sidecar is not None:
+            self._restore_sidecar(read.sidecar)
         if state.weight_average:
-            self._restore_average(state.weight_average, path, content)
+            self._restore_average(state.weight_average, read)
+        self.run = self._continued(read)
+        self._resumed, self._named, self._held = True, False, None
+
+    def _continued(self, read: ReadSnapshot) -> Run:
+        """The identity of a run that resumes from a snapshot: a new one unless it is the newest of its run."""
+        run, iteration = read.run, read.state.iter
+        later = (each for each in selection.find(self.state.settings.prefix) if each.iteration > iteration)
+        return run.branch(iteration) if run.id == UNKNOWN or any(each.belongs_to(run) for each in later) else run
 
     def _restore_sidecar(self, content: dict[str, Any]) -> None:
         state = self.state
@@ -158,6 +247,9 @@ class Checkpoints:
             for key, feed in part.feeds.items():
                 if key in states:
                     feed.restore(states[key])
+                else:
+                    text = f"the snapshot has no position of layer `{key}`: it resumes where the iteration implies"
+                    state.listener(WarningIssued(text))
         state.schedule.restore(content["schedule"])
         if state.early_stopping and content["watch"]:
             state.early_stopping.restore(content["watch"])
@@ -173,11 +265,12 @@ class Checkpoints:
         effect = "each process resumes at its part of the records, with different random numbers"
         self.state.listener(WarningIssued(f"{found}: {effect}"))
 
-    def _restore_average(self, average: WeightAverage, path: str, content: dict[str, Any] | None) -> None:
+    def _restore_average(self, average: WeightAverage, read: ReadSnapshot) -> None:
         """Restore the averaged weights next to a snapshot; without them the average restarts from the weights."""
-        file = SnapshotPaths.of_state(path).average
+        file = SnapshotPaths.of_state(read.path).average
+        content = read.sidecar
         if content is None or content["ema"] is None or not Path(file).exists():
-            self.state.listener(WarningIssued(f"`{path}` has no averaged weights: the average restarts"))
+            self.state.listener(WarningIssued(f"`{read.path}` has no averaged weights: the average restarts"))
             average.restart()
             return
         with average.applied():
@@ -194,6 +287,19 @@ class Checkpoints:
         for test, batches in zip(state.tests, settings.test_iter):
             for feed in test.feeds.values():
                 feed.seek(max(0, done) * batches)
+
+
+def _delete(found: Found) -> None:
+    """Delete the files of a snapshot, the one that marks it complete first; files changed since then are kept."""
+    paths, mark = SnapshotPaths.of_state(found.path), found.mark
+    assert mark is not None, "only netc's own snapshots are deleted"
+    digests = {paths.model: mark.model, paths.average: mark.average, paths.sidecar: mark.sidecar}
+    with contextlib.suppress(OSError):
+        Path(found.path).unlink()
+    for name, digest in digests.items():
+        with contextlib.suppress(OSError):
+            if file_digest(Path(name)) == digest:
+                Path(name).unlink()
 
 
 def _rescaled(state: dict[str, Any], old_size: int, size: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """PREFIX_iter_N.netc.json: what a snapshot needs in addition to Caffe's files to resume a run exactly.
 
-    iteration, model       the snapshot that it belongs to; `model` is the CRC-32 of its weights
+    iteration, model       the snapshot that it belongs to; `model` is the SHA-256 of its weights file
     loss                   the window of the averaged loss
     random                 states of torch's generators, by rank and device
     train, test            states of the data layers, by node key; one object per test net
@@ -8,7 +8,8 @@
     schedule               state of the learning rate policy
     watch, ema, loss_scale the best test so far, updates of the averaged weights, the loss scale; null where not used
 
-Caffe ignores it. Without it a run resumes at record iterations x iter_size x batch_size.
+Caffe ignores it. Without it a run resumes at record iterations x iter_size x batch_size. Format 2, of earlier versions,
+has the CRC-32 of the weights as `model`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,30 @@ import torch
 
 from netc.diagnostics import NetcError
 from netc.runtime.generator_state import decoded, encoded
+from netc.training.snapshots.json_check import (
+    Check,
+    InvalidFieldError,
+    entries,
+    integer,
+    items,
+    number,
+    optional,
+    read_json,
+    record,
+    text,
+)
+from netc.training.snapshots.json_check import encoded as encoded_field
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from netc.data.feeds.feed import LayerFeed
     from netc.runtime.net_weights import Array
 
-FORMAT = 2
+FORMAT, CRC_FORMAT = 3, 2
+MAX_POSITION = 2**53
+"""Records, times processes, that fit in 64 bits."""
 
 
 def sidecar_path(state: str | Path) -> Path:
@@ -46,25 +63,42 @@ def sidecar_path(state: str | Path) -> Path:
     return Path(f"{text}.netc.json")
 
 
-def write_sidecar(path: Path, content: dict[str, Any]) -> None:
+def write_sidecar(path: str, content: dict[str, Any]) -> None:
     """Write the sidecar atomically. Raises NetcError E408."""
     with atomic_write(path) as file:
         file.write(json.dumps({"format": FORMAT, **content}, indent=1).encode())
 
 
-def read_sidecar(path: Path, iteration: int, model: int) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the content, or None and the reason if the file exists but cannot be used."""
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """Return the checked content, or None if the file does not exist.
+
+    Raises NetcError E706 for a file that cannot be read, has another format, or whose fields have other types or values
+    out of range.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        content: dict[str, Any] = read_json(path, _content)
     except FileNotFoundError:
-        return None, None
-    except (OSError, ValueError) as error:
-        return None, f"`{path}` cannot be read: {error}"
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return None, f"`{path}` has another format version"
-    if (content.get("iteration"), content.get("model")) != (iteration, model):
-        return None, f"`{path}` belongs to another snapshot"
-    return content, None
+        return None
+    except ValueError as error:
+        raise unusable(path, str(error)) from error
+    return content
+
+
+def check_feeds(path: Path, content: dict[str, Any], nets: Sequence[dict[str, LayerFeed]]) -> None:
+    """Raise NetcError E706 unless the states of data layers fit the feeds of a run, the train net's first."""
+    names = ["train", *(f"test[{index}]" for index in range(len(nets)))]
+    for name, feeds, states in zip(names, nets, (content["train"], *content["test"])):
+        for key in feeds.keys() & states.keys():
+            try:
+                _feed_state(feeds[key].state())(states[key], f"{name}.{key}")
+            except InvalidFieldError as error:
+                raise unusable(path, str(error)) from error
+
+
+def unusable(path: Path, reason: str) -> NetcError:
+    """Return the error for a damaged sidecar."""
+    help = f"remove `{path}` to resume with data from the position that the iteration implies"
+    return NetcError(f"`{path}` is damaged: {reason}", code="E706", help=help)
 
 
 def checksum(arrays: Iterable[Array]) -> int:
@@ -87,7 +121,60 @@ def restore_random_state(state: dict[str, Any]) -> None:
         torch.set_rng_state(decoded(state["cpu"]))
         for index, text in enumerate(state["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(decoded(text), index)
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, ValueError, TypeError) as error:
         raise NetcError(
             "the snapshot's random state was saved by another PyTorch version", code="E703", notes=[str(error)]
         ) from error
+
+
+def _content(content: Any, field: str) -> None:
+    """The schema of the file: first the format, then the number of processes, which determines lengths."""
+    record({"format": integer()})(content, field)
+    if content["format"] not in (FORMAT, CRC_FORMAT):
+        raise InvalidFieldError("format", content["format"], f"{FORMAT} or {CRC_FORMAT}")
+    record({"world_size": integer(1, 1 << 20)})(content, field)
+    record({**FIELDS, **_versioned(content["format"], content["world_size"])})(content, field)
+
+
+def _versioned(version: int, world_size: int) -> dict[str, Check]:
+    return {
+        "model": integer(0, 2**32 - 1) if version == CRC_FORMAT else text,
+        "random": items(record({"cpu": encoded_field, "cuda": items(encoded_field)}), world_size),
+    }
+
+
+def _feed_state(own: dict[str, Any]) -> Check:
+    """The schema of a data layer's state: the fields of `own`, with generators of the same size."""
+    return record(
+        {
+            name: _generator if isinstance(value, str) else FEED.get(name, integer(0, MAX_POSITION))
+            for name, value in own.items()
+        }
+    )
+
+
+def _generator(value: Any, field: str) -> None:
+    encoded_field(value, field)
+    try:
+        torch.Generator().set_state(decoded(value))
+    except (RuntimeError, ValueError, TypeError):
+        raise InvalidFieldError(field, value, "the state of a random generator") from None
+
+
+FEED: dict[str, Check] = {"seed": integer(-(2**63), 2**64), "position": integer(0, MAX_POSITION)}
+FIELDS: dict[str, Check] = {
+    "iteration": integer(),
+    "loss": record({"smoothed": number(), "losses": items(number()), "start": integer()}),
+    "train": entries(record({}, {**FEED, "generator": encoded_field})),
+    "test": items(entries(record({}, {**FEED, "generator": encoded_field}))),
+    "schedule": record({"least_loss": optional(number()), "last_event": integer()}),
+    "watch": optional(
+        record(
+            {"name": text, "best": optional(number()), "iteration": integer(), "misses": integer()},
+            {"tested": optional(integer())},
+        )
+    ),
+    "ema": optional(integer()),
+    "loss_scale": optional(record({"scale": number(1), "good": integer()})),
+}
+"""The fields that all formats share."""

@@ -1,14 +1,14 @@
-"""Reads and writes snapshots: PREFIX_iter_N.caffemodel, .netc.json and .solverstate.
+"""Reads and writes the files of snapshots: PREFIX_iter_N.caffemodel, .netc.json and .solverstate.
 
-Each file is written under a temporary name and renamed. The .solverstate comes last: if it exists, the others are
-complete. Caffe can resume from netc's snapshots, and netc from Caffe's.
+The .solverstate is moved into place last (netc.training.snapshots.staging): if it exists, the others are complete. Its
+commit mark holds their digests. Caffe can resume from netc's snapshots, and netc from Caffe's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ from netc.compiler import file_weights, weighted
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
 from netc.runtime.net_weights import Array, array_of, copy_weights, gradients, named_blobs, same_shape
+from netc.training.snapshots.commit import CommitMark, file_digest, history_digest, mark_of
 from netc.training.snapshots.net_messages import snapshot_net
-from netc.training.snapshots.sidecar import checksum, read_sidecar, sidecar_path
+from netc.training.snapshots.run_identity import UNKNOWN_RUN, Run
+from netc.training.snapshots.sidecar import CRC_FORMAT, checksum, read_sidecar, sidecar_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from netc.ir.graph import Graph
     from netc.runtime.lower import Net
@@ -65,6 +67,16 @@ class SnapshotPaths:
         return SnapshotPaths.named(stem, "HDF5" if state.endswith(".h5") else "BINARYPROTO")
 
     @property
+    def stem(self) -> str:
+        """What the names of the files have in common."""
+        return self.sidecar.removesuffix(".netc.json")
+
+    @property
+    def sidecar(self) -> str:
+        """The file with what Caffe's files lack."""
+        return str(sidecar_path(self.state))
+
+    @property
     def average(self) -> str:
         """The file with averaged weights."""
         return self.model.replace(".caffemodel", ".ema.caffemodel")
@@ -82,49 +94,97 @@ def write_model(path: str, net: Net, graph: Graph, hdf5: bool, diff: bool = Fals
         files.write_caffemodel(path, content, snapshot_net(graph))
 
 
-def write_state(path: str, optimizer: CaffeOptimizer, model: str, current_step: int, hdf5: bool) -> None:
-    """Write a solver's state. Raises NetcError E406 to E408."""
+def state_of(optimizer: CaffeOptimizer, model: str, current_step: int) -> files.SolverState:
+    """Return a solver's state, without a commit mark."""
     history = tuple(files.BlobArray(array_of(tensor, tuple(tensor.shape))) for tensor in optimizer.history())
-    state = files.SolverState(optimizer.iteration, model, history, current_step)
+    return files.SolverState(optimizer.iteration, model, history, current_step)
+
+
+def write_state(path: str, state: files.SolverState, hdf5: bool) -> None:
+    """Write a solver's state. Raises NetcError E406 to E408."""
     (files.write_solverstate_hdf5 if hdf5 else files.write_solverstate)(path, state)
 
 
 @dataclass(frozen=True, eq=False)
-class RestoredState:
-    """The content of a restored solver state."""
+class ReadSnapshot:
+    """A snapshot that was read and checked as a whole."""
 
-    iteration: int
-    current_step: int
-    model: int
-    """Checksum of the weights."""
+    path: str
+    state: files.SolverState
+    model: Path
+    layers: list[tuple[str, list[Array | None]]]
+    mark: CommitMark | None
+    sidecar: dict[str, Any] | None
+    """None for a snapshot of Caffe, or if the file is missing."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def run(self) -> Run:
+        """The run that wrote it."""
+        return self.mark.run if self.mark else UNKNOWN_RUN
 
-def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> RestoredState:
-    """Load a snapshot's weights and history into a net and its optimizer; on an error nothing is changed.
+    def load(self, net: Net, optimizer: CaffeOptimizer) -> None:
+        """Load the weights and the history. Raises NetcError as `copy_weights`; then nothing is changed."""
+        copy_weights(net, self.layers, str(self.model))
+        optimizer.load_history([_tensor(blob.data) for blob in self.state.history])
+        optimizer.iteration = self.state.iter
+
+
+def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> ReadSnapshot:
+    """Read a snapshot for a net and its optimizer, and check that its files are complete and belong together.
 
     Raises NetcError E401 to E406 for files that cannot be read or have another format, E702 if the weights file is
-    missing, E703 if weights or history belong to another net or another solver.
+    missing, E703 if weights or history belong to another net or another solver, E705 if the files do not belong to one
+    snapshot, E706 for a damaged sidecar or commit mark.
     """
     state = files.read_solverstate(path)
+    if state.iter < 0 or state.current_step < 0:
+        name, value = ("iter", state.iter) if state.iter < 0 else ("current_step", state.current_step)
+        raise NetcError(f"`{path}` is damaged: `{name}` is {value}, expected 0 or more", code="E706")
     _check_history(path, state.history, optimizer)
+    mark, sidecar = mark_of(path, state), sidecar_path(path)
     model, notes = _find_model(path, state.learned_net)
-    copy_weights(net, _layers(model, net), str(model))
-    optimizer.load_history([_tensor(blob.data) for blob in state.history])
-    optimizer.iteration = state.iter
-    return RestoredState(state.iter, state.current_step, model_checksum(net), notes)
+    layers = _layers(model, net)
+    content = read_sidecar(sidecar)
+    if mark:
+        _check_digests(path, state, mark, model)
+    if content is not None:
+        _check_sidecar(sidecar, content, state, mark, model, lambda: _model_checksum_of(layers, net))
+    elif mark:
+        notes += (f"`{sidecar}` is missing: data resume at the position that the iteration implies",)
+    return ReadSnapshot(path, state, model, layers, mark, content, notes)
 
 
-def check_complete(path: str, net: Net, optimizer: CaffeOptimizer) -> None:
-    """Raise NetcError as `read_snapshot`, and E705 if the weights do not match the sidecar."""
-    state = files.read_solverstate(path)
-    _check_history(path, state.history, optimizer)
-    model, _ = _find_model(path, state.learned_net)
-    found = _model_checksum_of(_layers(model, net), net)
-    file = sidecar_path(path)
-    content, note = read_sidecar(file, state.iter, found)
-    if file.exists() and content is None:
-        raise NetcError(f"{note}; weights and solver state do not belong together", code="E705")
+def _check_digests(path: str, state: files.SolverState, mark: CommitMark, model: Path) -> None:
+    if file_digest(model) != mark.model:
+        _do_not_belong(f"`{model}` is not the weights file that was written with `{path}`")
+    average = Path(SnapshotPaths.of_state(path).average)
+    if mark.average and average.exists() and file_digest(average) != mark.average:
+        _do_not_belong(f"`{average}` is not the file of averaged weights that was written with `{path}`")
+    if history_digest(state) != mark.history:
+        raise NetcError(f"`{path}` is damaged: its history has changed since it was written", code="E706")
+
+
+def _check_sidecar(
+    path: Path,
+    content: dict[str, Any],
+    state: files.SolverState,
+    mark: CommitMark | None,
+    model: Path,
+    weights_checksum: Callable[[], int],
+) -> None:
+    """Raise NetcError E705 unless a sidecar belongs to a snapshot; the digest is compared last, as it names nothing."""
+    if content["iteration"] != state.iter:
+        _do_not_belong(f"`{path}` is of iteration {content['iteration']}, the solver state of {state.iter}")
+    found = weights_checksum() if content["format"] == CRC_FORMAT else mark.model if mark else file_digest(model)
+    if content["model"] != found:
+        _do_not_belong(f"`{path}` belongs to another weights file than `{model}`")
+    if mark and file_digest(path) != mark.sidecar:
+        _do_not_belong(f"`{path}` has changed since the snapshot was written, or belongs to another one")
+
+
+def _do_not_belong(reason: str) -> NoReturn:
+    raise NetcError(f"{reason}; the files do not belong together", code="E705", help="use the files of one snapshot")
 
 
 def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
@@ -138,18 +198,13 @@ def _layers(model: Path, net: Net) -> list[tuple[str, list[Array | None]]]:
 
 
 def _model_checksum_of(layers: list[tuple[str, list[Array | None]]], net: Net) -> int:
-    """Return what `model_checksum` returns after copying the layers; equal names are matched in order."""
+    """Return the checksum of a net's weights after copying the layers; equal names are matched in order."""
     kept: dict[str, list[list[Array | None]]] = {}
     for name, arrays in layers:
         kept.setdefault(name, []).append(arrays)
     order = [(kept[name].pop(0) if len(kept[name]) > 1 else kept[name][0], blobs) for name, blobs in named_blobs(net)]
     pairs = [(arrays[blob.index], blob) for arrays, blobs in order for blob in blobs if blob.index < len(arrays)]
     return checksum(array for array, blob in pairs if blob.is_owner and array is not None)
-
-
-def model_checksum(net: Net) -> int:
-    """Return a checksum of the weights."""
-    return checksum(array_of(blob.tensor, blob.shape) for blob in net.blobs if blob.is_owner)
 
 
 def _check_history(path: str, history: Sequence[files.BlobArray], optimizer: CaffeOptimizer) -> None:

@@ -38,15 +38,18 @@ class EarlyStopping:
         loss = bool(weights.get(outputs[self.net][self.name]))
         self.lower = settings.options.better == "lower" or (loss and not settings.options.better)
         self.best, self.iteration, self.misses = math.nan, 0, 0
+        self.tested: int | None = None
+        """The iteration of the last test. A resumed run repeats it, which counts once."""
 
     def update(self, outputs: Sequence[Output], iteration: int) -> bool:
         """Record the outputs of a test of net `net`; return whether it is the best so far."""
+        repeated, self.tested = self.tested == iteration, iteration
         value = next(output.value for output in outputs if output.blob == self.name)
         better = math.isnan(self.best) or (value < self.best if self.lower else value > self.best)
         if better and not math.isnan(value):
             self.best, self.iteration, self.misses = value, iteration, 0
             return True
-        self.misses += 1
+        self.misses += not repeated
         return False
 
     @property
@@ -57,10 +60,17 @@ class EarlyStopping:
     def state(self) -> dict[str, Any]:
         """Return the state for a snapshot, as plain JSON."""
         best = None if math.isnan(self.best) else self.best
-        return {"name": self.name, "best": best, "iteration": self.iteration, "misses": self.misses}
+        return {
+            "name": self.name,
+            "best": best,
+            "iteration": self.iteration,
+            "misses": self.misses,
+            "tested": self.tested,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a state that `state` returned; it is ignored if it is of another output."""
         if state["name"] == self.name:
             self.best = math.nan if state["best"] is None else state["best"]
             self.iteration, self.misses = state["iteration"], state["misses"]
+            self.tested = state.get("tested")

@@ -61,7 +61,7 @@ class LossMeter:
     def state(self) -> dict[str, Any]:
         """Return the state for a snapshot, as plain JSON."""
         self.flush()
-        return {"smoothed": self.smoothed, "losses": self._losses, "start": self._start}
+        return {"smoothed": self.smoothed, "losses": list(self._losses), "start": self._start}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a state that `state` returned."""

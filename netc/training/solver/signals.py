@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,19 @@ class Request(Enum):
     NONE = "none"
     SNAPSHOT = "snapshot"
     STOP = "stop"
+    """Stop, with a snapshot unless the solver sets `snapshot_after_train: false`."""
+    SNAPSHOT_AND_STOP = "snapshot-and-stop"
+    """Stop with a snapshot in any case."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether training ends."""
+        return self in (Request.STOP, Request.SNAPSHOT_AND_STOP)
+
+    @property
+    def writes(self) -> bool:
+        """Whether a snapshot is written whatever the solver sets."""
+        return self in (Request.SNAPSHOT, Request.SNAPSHOT_AND_STOP)
 
 
 def no_request() -> Request:
@@ -27,7 +41,7 @@ def no_request() -> Request:
 
 
 class Requests:
-    """Pending requests; each call returns one of them, SIGHUP's before SIGINT's as in Caffe.
+    """Pending requests; each call returns one of them, in the order of `effects`: SIGHUP's before SIGINT's as in Caffe.
 
     >>> requests = Requests({signal.SIGINT: Request.STOP})
     >>> requests.note(signal.SIGINT)
@@ -49,27 +63,53 @@ class Requests:
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
         """Record a signal. A second Ctrl-C before the first one was handled interrupts at once."""
-        if number == signal.SIGINT and number in self._pending and self.effects[signal.SIGINT] is Request.STOP:
+        if number == signal.SIGINT and number in self._pending and self.effects[signal.SIGINT].stops:
             raise KeyboardInterrupt
         self._pending.add(number)
 
 
 @contextlib.contextmanager
-def requests_of_signals(sigint: Request, sighup: Request) -> Iterator[Requests]:
-    """Handle SIGINT and SIGHUP inside the context, then restore the previous handlers.
+def requests_of_signals(sigint: Request, sighup: Request, sigterm: Request | None = None) -> Iterator[Requests]:
+    """Handle SIGINT, SIGHUP and, unless None, SIGTERM inside the context, then restore the previous handlers.
 
     Only the main thread can handle signals: in other threads there are no requests.
     """
     effects = {signal.SIGINT: sigint}
+    if sigterm is not None:
+        effects = {signal.SIGTERM: sigterm, **effects}
     if hasattr(signal, "SIGHUP"):
         effects = {signal.SIGHUP: sighup, **effects}
     requests = Requests(effects)
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(dict.fromkeys(effects, requests.note)):
         yield requests
-        return
-    before = {number: signal.signal(number, requests.note) for number in effects}
+
+
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Hold back the signals that end a process until the context is left, so that it is complete or not begun."""
+    pending: list[int] = []
+    numbers = [number for number in _ENDING if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     try:
-        yield requests
+        with _handled(dict.fromkeys(numbers, lambda number, frame: pending.append(number))):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in dict.fromkeys(pending):
+            signal.raise_signal(number)
+
+
+_ENDING = [getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name)]
+Handler = Callable[[int, "FrameType | None"], object]
+
+
+@contextlib.contextmanager
+def _handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """Handle signals inside the context, in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, signal.SIG_DFL if old is None else old)

@@ -44,7 +44,6 @@ from netc.training.solver.net_graphs import SolverNets
 from netc.training.solver.optimizer import optimizer_for
 from netc.training.solver.run_state import RunState
 from netc.training.solver.settings_check import check_prefix
-from netc.training.solver.signals import Request
 from netc.training.solver.tester import Tester
 
 if TYPE_CHECKING:
@@ -143,12 +142,16 @@ class Solver:
             raise NetcError("`max_iter` is missing", code="E602", span=settings.fields.span())
         if settings.snapshot_after_train:
             check_prefix(settings)
+        if settings.snapshot_after_train or settings.snapshot or settings.options.watch:
+            self.checkpoints.begin()
         last = settings.max_iter if iterations is None else self.iteration + iterations
         images = state.train.batch_size * settings.iter_size * state.world.world_size
         state.listener(RunStarted(self.net.graph.name, settings.lr_policy, self.iteration, last, images))
-        self.step(last - self.iteration)
-        if settings.snapshot_after_train and not self._due(settings.snapshot):
+        self._train(last - self.iteration)
+        due = not self._due(settings.snapshot) and self.checkpoints.written != self.iteration
+        if settings.snapshot_after_train and (due or self.checkpoints.failed):
             self.snapshot()
+        self.checkpoints.raise_failure()
         if not state.stopping:
             self._conclude()
         state.raise_device_errors()
@@ -157,19 +160,25 @@ class Solver:
 
     def _conclude(self) -> None:
         state = self.state
+        self.checkpoints.hold_positions()
         if self._due(self.settings.display):
             state.loss.add(self.iteration, state.train.executor.forward())
             state.listener(FinalLoss(self.iteration, state.loss.value()))
         if self._due(self.settings.test_interval):
             self.test_all()
             state.stopping = False  # the run is complete: there is nothing left to stop
+            self.checkpoints.raise_failure()
 
     def step(self, iterations: int) -> None:
         """Train for `iterations`, with the tests, log lines and snapshots that are due, or until a stop is requested.
 
         Raises NetcError E701 for a loss that is NaN or infinite, E301 for labels out of range, and the errors of
-        snapshots and data.
+        snapshots and data; if the file system refuses a snapshot, after the last iteration.
         """
+        self._train(iterations)
+        self.checkpoints.raise_failure()
+
+    def _train(self, iterations: int) -> None:
         state = self.state
         if not state.loss_restored:
             state.loss.restart(self.iteration)
@@ -184,6 +193,7 @@ class Solver:
         state, settings, executor = self.state, self.settings, self.state.train.executor
         executor.clear_gradients()
         if self._due(settings.test_interval) and (self.iteration or settings.test_initialization):
+            self.checkpoints.hold_positions()
             self.test_all()
             if state.stopping:
                 return
@@ -199,9 +209,9 @@ class Solver:
         self._update(display)
         state.listener(IterationFinished(self.iteration, state.optimizer.rate))
         request = state.agree_on_request()
-        if self._due(settings.snapshot) or request is Request.SNAPSHOT:
-            self.snapshot()
-        state.stopping = request is Request.STOP
+        if self._due(settings.snapshot) or request.writes:
+            self.checkpoints.try_to(self.checkpoints.write)
+        state.stopping = request.stops
 
     def _passes(self) -> Sequence[Tensor]:
         """Run forward and backward over `iter_size` batches; return the parts of the mean loss."""

@@ -5,8 +5,17 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from netc.training.log.events import NewBest, Output, PatienceExhausted, TestFinished, TestInterrupted, TestStarted
-from netc.training.solver.signals import Request
+from netc.training.log.events import (
+    LogNote,
+    NewBest,
+    Output,
+    PatienceExhausted,
+    TestFinished,
+    TestInterrupted,
+    TestStarted,
+)
+from netc.training.snapshots.positions import Positions
+from netc.training.snapshots.sidecar import restore_random_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,19 +35,19 @@ class Tester:
         self._monitors = [state.data_monitor(test, f"test net #{index}: ") for index, test in enumerate(state.tests)]
 
     def test_all(self) -> list[tuple[Output, ...]]:
-        """See Solver.test_all."""
-        state = self.state
+        """See Solver.test_all. After an interruption the data of all test nets are where they were before it."""
+        state, before = self.state, Positions.of(self.state)
         results: list[tuple[Output, ...]] = []
         for index in range(len(state.tests)):
             outputs = self.test(index)
             if state.stopping:
+                self._rewind(before)
                 break
             results.append(outputs)
-            if state.early_stopping and index == state.early_stopping.net:
+            if state.early_stopping and outputs and index == state.early_stopping.net:
                 self._update_best(state.early_stopping, outputs)
         if self._snapshot_requested:
-            self._snapshot_requested = False
-            self.checkpoints.write()
+            self._write_requested()
         return results
 
     def test(self, index: int) -> tuple[Output, ...]:
@@ -46,10 +55,12 @@ class Tester:
         state, batches = self.state, self.state.settings.test_iter[index]
         if not batches:
             return ()
+        before = Positions.of(state)
         state.listener(TestStarted(state.iteration, index))
         sums = self._sum_batches(state.tests[index], batches)
         state.raise_device_errors()
         if sums is None:
+            self._rewind(before)
             state.listener(TestInterrupted(state.iteration, index))
             return ()
         self._monitors[index].report(only_skipped=True)
@@ -72,16 +83,32 @@ class Tester:
     def _interrupted(self) -> bool:
         """Whether to interrupt a test. A snapshot requested during a test is written after it."""
         state, request = self.state, self.state.agree_on_request()
-        self._snapshot_requested = self._snapshot_requested or request is Request.SNAPSHOT
-        state.stopping = state.stopping or request is Request.STOP
+        self._snapshot_requested = self._snapshot_requested or request.writes
+        state.stopping = state.stopping or request.stops
         return state.stopping
+
+    def _rewind(self, before: Positions) -> None:
+        """Move the data of the test nets, and the random numbers, back to where they were before a test."""
+        for test, states in zip(self.state.tests, before.tests):
+            for key, feed in test.feeds.items():
+                feed.restore(states[key])
+        restore_random_state(before.random)
+
+    def _write_requested(self) -> None:
+        """Write the snapshot that was requested during a test, unless that of this iteration exists."""
+        self._snapshot_requested = False
+        if self.checkpoints.written == self.state.iteration:
+            text = f"The snapshot of iteration {self.state.iteration} has already been written"
+            self.state.listener(LogNote("netc:1", text))
+        else:
+            self.checkpoints.try_to(self.checkpoints.write)
 
     def _update_best(self, early_stopping: EarlyStopping, outputs: tuple[Output, ...]) -> None:
         """Keep the best snapshot, and stop after `patience` tests without a better one."""
         state, best = self.state, early_stopping
         if best.update(outputs, state.iteration):
             state.listener(NewBest(state.iteration, best.name, best.best))
-            self.checkpoints.write_best()
+            self.checkpoints.try_to(self.checkpoints.write_best)
         elif best.exhausted:
             state.listener(PatienceExhausted(state.iteration, best.name, best.misses, best.best, best.iteration))
             state.stopping = True

@@ -161,7 +161,8 @@ def test_the_best_snapshot(solver_from, watch, values, best):
     other.restore("small_best.solverstate")
     assert other.iteration == best
     assert torch.equal(other.net.blobs[0].data, weights[best])
-    assert other.state.early_stopping.state() == {**solver.state.early_stopping.state(), "misses": 0}
+    expected = {**solver.state.early_stopping.state(), "misses": 0, "tested": best}
+    assert other.state.early_stopping.state() == expected
 
 
 def test_patience_stops_the_run_with_a_snapshot(solver_from):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def test_the_solver_state_is_written_last(solver_from, monkeypatch):
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append(Path(b).name), replace(a, b)))
     solver.snapshot()
-    assert order == ["small_iter_0.caffemodel", "small_iter_0.netc.json", "small_iter_0.solverstate"]
+    names = ["small_iter_0.caffemodel", "small_iter_0.netc.json", "small_iter_0.solverstate"]
+    assert order == [".small.run.json", *names, *names], "written to a temporary directory, then moved"
 
 
 @FORMATS
@@ -109,12 +111,18 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(solver_from, stop):
         assert wanted
 
 
+def as_caffe(path):
+    """Turn a snapshot into one of Caffe: without a sidecar and a commit mark."""
+    sidecar_path(path).unlink()
+    files.write_solverstate(path, replace(files.read_solverstate(path), commit=None))
+
+
 def test_without_a_sidecar_the_data_position_is_computed(solver_from):
     more = "iter_size: 2 test_iter: 2 test_interval: 2"
     solver = solver_from(more)
     solver.step(3)
     path = solver.snapshot()
-    sidecar_path(path).unlink()
+    as_caffe(path)
     other = solver_from(more)
     other.restore(path)
     assert other.state.train.feeds["digits"].source.position == 3 * 2 * 6
@@ -122,19 +130,37 @@ def test_without_a_sidecar_the_data_position_is_computed(solver_from):
     assert not [e for e in other.events if isinstance(e, events.WarningIssued)]
 
 
-@pytest.mark.parametrize("change", ["iteration", "model", "format", "broken"])
-def test_a_sidecar_of_another_snapshot_is_not_used(solver_from, change):
+def test_a_missing_sidecar_is_reported(solver_from):
+    solver = solver_from()
+    solver.step(1)
+    path = solver.snapshot()
+    sidecar_path(path).unlink()
+    other = solver_from()
+    other.restore(path)
+    (warning,) = [e for e in other.events if isinstance(e, events.WarningIssued)]
+    assert warning.text == "`small_iter_1.netc.json` is missing: data resume at the position that the iteration implies"
+    assert other.state.train.feeds["digits"].source.position == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ({"iteration": 7}, "E705", "is of iteration 7, the solver state of 1"),
+        ({"model": "ab"}, "E705", "belongs to another weights file than `small_iter_1.caffemodel`"),
+        ({"ema": 3}, "E705", "has changed since the snapshot was written, or belongs to another one"),
+        ({"format": 12345}, "E706", "is damaged: `format` is 12345, expected 3 or 2"),
+        (None, "E706", "is damaged: it is not JSON from line 1, column 2 on"),
+    ],
+)
+def test_a_sidecar_of_another_snapshot_is_an_error(solver_from, change, code, message):
     solver = solver_from()
     solver.step(1)
     path = sidecar_path(solver.snapshot())
     content = json.loads(path.read_text())
-    path.write_text("{" if change == "broken" else json.dumps({**content, change: 12345}))
+    path.write_text("{" if change is None else json.dumps({**content, **change}))
     other = solver_from()
-    other.restore("small_iter_1.solverstate")
-    (warning,) = [e for e in other.events if isinstance(e, events.WarningIssued)]
-    assert "small_iter_1.netc.json" in warning.text
-    assert "is ignored" in warning.text
-    assert other.state.train.feeds["digits"].source.position == 6
+    assert message in fault(other, "small_iter_1.solverstate", code)
+    assert other.state.train.feeds["digits"].source.position == 0
 
 
 def test_the_weights_are_found_next_to_the_state(solver_from, work):
