@@ -166,7 +166,8 @@ def test_a_full_disk_leaves_the_last_snapshot(solver, capsys, tmp_path, monkeypa
     monkeypatch.setattr("os.fsync", full)
     fails(capsys, ["train", "solver.prototxt"], "E408", "no space left on device")
     assert {p.name: p.read_bytes() for p in tmp_path.glob("snap_iter_4*")} == before
-    assert {p.name for p in tmp_path.iterdir()} == {"net.prototxt", "solver.prototxt", "db", *before}
+    kept = {"net.prototxt", "solver.prototxt", "db", ".snap.run.json", *before}
+    assert {p.name for p in tmp_path.iterdir()} == kept
 
 
 @pytest.mark.slow
