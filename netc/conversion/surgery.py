@@ -17,7 +17,7 @@ import numpy as np
 
 from netc.diagnostics import NetcError, counted, did_you_mean
 from netc.ir.dims import differ, text
-from netc.ir.graph import Graph, Node, module_key
+from netc.ir.graph import Graph, ModuleKeys, Node
 from netc.ir.parameter_table import tabulated
 from netc.layers.convolution import Convolution
 from netc.layers.inner_product import InnerProduct
@@ -155,12 +155,11 @@ def rename(model: Graph, names: Mapping[str, str]) -> Graph:
     """The net with layers under other names; blobs keep theirs. Raises NetcError E805 for a layer that is not there."""
     for name in names:
         node_named(model, name)
-    taken: set[str] = set()
+    keys = ModuleKeys()
     nodes, arrays = [], {}
     for node in model.nodes:
         name = names.get(node.name, node.name)
-        key = module_key(name, taken)
-        taken.add(key)
+        key = keys.add(name)
         nodes.append(replace(node, name=name, key=key))
         arrays[key] = model.arrays(node)
     return tabulated(model.replace(nodes=tuple(nodes))).with_arrays(arrays)

@@ -22,6 +22,7 @@ from netc.diagnostics import Span
 from netc.ir.dims import Shape, text
 from netc.ir.dtypes import DType, suffix
 from netc.ir.layer import Layer, Shapes, Weight
+from netc.ir.names import UniqueNames
 from netc.ir.origin import NO_FILE, Origin
 from netc.ir.parameters import Parameter, ParamSpec
 
@@ -66,7 +67,7 @@ class Node:
     name: str
     """The layer's name in the file: not necessarily unique, never used as code."""
     key: str
-    """Unique in the graph and valid as the name of a torch submodule; see `module_key`."""
+    """Unique in the graph and valid as the name of a torch submodule; see `ModuleKeys`."""
     layer: Layer
     bottoms: tuple[str, ...]
     """Names of values."""
@@ -231,25 +232,27 @@ def _shaped(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
     return array if array.shape == shape else array.reshape(shape)
 
 
-def module_key(name: str, used: Iterable[str]) -> str:
-    """Return a name for the torch submodule of layer `name`: the name itself if torch accepts it.
+class ModuleKeys:
+    """Returns a unique name for the torch submodule of each layer: the layer's name if torch accepts it.
 
     Slashes are kept. Dots, and names that torch or Python reserve, are escaped injectively; a number is
     appended to a repeated name.
 
-    >>> module_key("inception_3a/1x1", ()), module_key("conv1.a", ()), module_key("", ())
-    ('inception_3a/1x1', 'conv1%2Ea', '%')
-    >>> module_key("relu", ["relu"]), module_key("train", ())
-    ('relu%1', '%train')
+    >>> keys = ModuleKeys()
+    >>> keys.add("inception_3a/1x1"), keys.add("conv1.a"), keys.add(""), keys.add("train")
+    ('inception_3a/1x1', 'conv1%2Ea', '%', '%train')
+    >>> keys.add("relu"), keys.add("relu")
+    ('relu', 'relu%1')
     """
-    escaped = name.replace("%", "%25").replace(".", "%2E")
-    key = f"%{escaped}" if escaped in _RESERVED or escaped.startswith("__") or not escaped else escaped
-    used = used if isinstance(used, (set, frozenset)) else set(used)  # a copy for each layer would be quadratic
-    first, number = key, 0
-    while key in used:
-        number += 1
-        key = f"{first}%{number}"
-    return key
+
+    def __init__(self, used: Iterable[str] = ()) -> None:
+        self._names = UniqueNames("%", used)
+
+    def add(self, name: str) -> str:
+        """Add and return the key of a layer."""
+        escaped = name.replace("%", "%25").replace(".", "%2E")
+        reserved = escaped in _RESERVED or escaped.startswith("__") or not escaped
+        return self._names.add(f"%{escaped}" if reserved else escaped)
 
 
 _RESERVED = frozenset(

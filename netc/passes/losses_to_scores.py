@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netc.ir.graph import Graph, Node, Value, module_key
+from netc.ir.graph import Graph, ModuleKeys, Node, Value
+from netc.ir.names import UniqueNames
 from netc.ir.verify import verify
 from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.layers.softmax import Softmax
@@ -21,8 +22,8 @@ def losses_to_scores(graph: Graph) -> Graph:
     """
     verify(graph)
     values, nodes = dict(graph.values), []
-    names = {node.name for node in graph.nodes} | {value.blob for value in values.values()}
-    keys = {node.key for node in graph.nodes}
+    names = UniqueNames("_", {node.name for node in graph.nodes} | {value.blob for value in values.values()})
+    keys = ModuleKeys(node.key for node in graph.nodes)
     done: set[tuple[str, int]] = set()
     for node in graph.nodes:
         if not isinstance(node.layer, SoftmaxWithLoss):
@@ -43,21 +44,15 @@ def losses_to_scores(graph: Graph) -> Graph:
     return verify(graph.replace(nodes=tuple(nodes), values=kept, inputs=inputs))
 
 
-def _softmax(loss: Node, names: set[str], keys: set[str]) -> Node:
+def _softmax(loss: Node, names: UniqueNames, keys: ModuleKeys) -> Node:
     """Create the layer under an unused name, which is added to `names`."""
-    name, number = NAME, 0
-    while name in names:
-        number += 1
-        name = f"{NAME}_{number}"
-    names.add(name)
-    key = module_key(name, keys)
-    keys.add(key)
+    name = names.add(NAME)
     layer = loss.layer
     assert isinstance(layer, SoftmaxWithLoss)
     return replace(
         loss,
         name=name,
-        key=key,
+        key=keys.add(name),
         layer=Softmax(axis=layer.axis),
         bottoms=loss.bottoms[:1],
         tops=loss.tops[1:] or (name,),

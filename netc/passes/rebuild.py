@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netc.ir.graph import Graph, Node, Value, module_key
+from netc.ir.graph import Graph, ModuleKeys, Node, Value
+from netc.ir.names import UniqueNames
 from netc.ir.shapes import infer
 from netc.ir.verify import verify
 
@@ -18,16 +19,15 @@ def rebuild(graph: Graph) -> Graph:
     """
     renamed: dict[str, str] = {}
     values: dict[str, Value] = {}
-    keys: set[str] = set()
+    keys, versions = ModuleKeys(), UniqueNames(".")
     nodes: list[Node] = []
     for name in graph.inputs:
-        _version(graph.values[name], values, renamed)
+        _version(graph.values[name], values, renamed, versions)
     for node in graph.nodes:
         bottoms = tuple(renamed[name] for name in node.bottoms)
         for top in node.tops:
-            _version(replace(graph.values[top], shape=None), values, renamed)
-        key = module_key(node.name, keys)
-        keys.add(key)
+            _version(replace(graph.values[top], shape=None), values, renamed, versions)
+        key = keys.add(node.name)
         tops = tuple(renamed[name] for name in node.tops)
         nodes.append(replace(node, key=key, bottoms=bottoms, tops=tops, parameters=()))
     inputs = tuple(renamed[name] for name in graph.inputs)
@@ -36,11 +36,8 @@ def rebuild(graph: Graph) -> Graph:
     return verify(inferred)
 
 
-def _version(value: Value, values: dict[str, Value], renamed: dict[str, str]) -> None:
+def _version(value: Value, values: dict[str, Value], renamed: dict[str, str], versions: UniqueNames) -> None:
     """Add the next version of a value's blob."""
-    name, version = value.blob, 0
-    while name in values:
-        version += 1
-        name = f"{value.blob}.{version}"
+    name = versions.add(value.blob)
     values[name] = replace(value, name=name)
     renamed[value.name] = name

@@ -32,7 +32,7 @@ def restore_pass_state(net: Net, state: Mapping[str, Tensor]) -> None:
     for module in modules.values():
         module.state.clear()
     for name, tensor in state.items():
-        key, slot = name.split(".", 1)  # a key has no dots, see `module_key`
+        key, slot = name.split(".", 1)  # a key has no dots, see `ModuleKeys`
         if key not in modules:
             raise NetcError(f"the net has no layer `{key}` with state", code="E302")
         modules[key].state[slot] = tensor.clone()

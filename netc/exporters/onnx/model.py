@@ -44,7 +44,7 @@ class _Model:
     def __init__(self, graph: Graph, symbolic: SymbolicShapes, dtype: str) -> None:
         self.graph, self.symbolic = graph, symbolic
         self.sink = Sink(np.dtype(dtype))
-        self.sink.names.update(graph.values)
+        self.sink.names.used.update(graph.values)
 
     def proto(self, stage: InputStage | None, opset: int) -> onnx.ModelProto:
         """The model of the graph."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.exporters.registry import Rules
+from netc.ir.names import UniqueNames
 
 if TYPE_CHECKING:
     import onnx
@@ -34,9 +35,9 @@ class Sink:
     operators: list[tuple[str, tuple[str, ...], tuple[str, ...], str, dict[str, Any]]] = field(default_factory=list)
     """Type, inputs, outputs, name, attributes."""
     constants: dict[str, Array] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    names: UniqueNames = field(default_factory=lambda: UniqueNames(":"))
     """Of values and constants."""
-    operator_names: set[str] = field(default_factory=set)
+    operator_names: UniqueNames = field(default_factory=lambda: UniqueNames(":"))
 
     def draft(self) -> Sink:
         """A sink for a layer that may turn out to be inexpressible: names are taken in both, the rest is apart."""
@@ -62,7 +63,7 @@ class Sink:
 
     def fresh(self, name: str) -> str:
         """An unused name for a value: itself, or numbered."""
-        return _fresh(name, self.names)
+        return self.names.add(name)
 
 
 def _typed(attributes: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
@@ -73,15 +74,6 @@ def _typed(attributes: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
     kind = made.pop("to_type", None)
     if kind is not None:
         made["to"] = onnx.helper.np_dtype_to_tensor_dtype(dtype if kind == "net" else np.dtype(kind))
-    return made
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    made, number = name, 0
-    while made in taken:
-        number += 1
-        made = f"{name}:{number}"
-    taken.add(made)
     return made
 
 
@@ -128,7 +120,7 @@ class OnnxCall:
 
     def add(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: dict[str, Any]) -> None:
         """Add an operator between named values."""
-        name = _fresh(self.name, self.sink.operator_names)
+        name = self.sink.operator_names.add(self.name)
         self.sink.operators.append((kind, tuple(inputs), tuple(outputs), name, attributes))
 
     def top(self, kind: str, *inputs: str, **attributes: Any) -> None:

@@ -7,6 +7,8 @@ import keyword
 import re
 from typing import TYPE_CHECKING
 
+from netc.ir.names import UniqueNames
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,15 +25,10 @@ class Identifiers:
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self.taken = {*taken, *keyword.kwlist, *keyword.softkwlist, *dir(builtins)}
+        self._names = UniqueNames("_", (*taken, *keyword.kwlist, *keyword.softkwlist, *dir(builtins)), first=2)
 
     def make(self, name: str, prefix: str = "layer") -> str:
         """An identifier like `name`; `prefix` is added where it does not begin with a letter."""
         word = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:LONGEST].strip("_")
         first = word if word[:1].isalpha() else f"{prefix}_{word}".strip("_")
-        made, number = first, 1
-        while made in self.taken:
-            number += 1
-            made = f"{first}_{number}"
-        self.taken.add(made)
-        return made
+        return self._names.add(first)

@@ -15,7 +15,8 @@ from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
 from netc.frontends.caffe.sharing import rates_of, with_rates
 from netc.frontends.graph_report import GraphReport
-from netc.ir.graph import AUTOMATIC, Graph, Node, State, Value, module_key
+from netc.ir.graph import AUTOMATIC, Graph, ModuleKeys, Node, State, Value
+from netc.ir.names import UniqueNames
 from netc.ir.parameters import ParamSpec
 from netc.layers import LayerUse, choose, registry
 
@@ -66,7 +67,7 @@ class _Builder:
         self.current: dict[str, str] = {}
         """The latest version of each blob."""
         self.broken: set[str] = set()
-        self.keys: set[str] = set()
+        self.keys, self.versions = ModuleKeys(), UniqueNames(".")
         self.names: dict[str, Fields] = {}
 
     def add(self, fields: Fields, faulty: bool = False) -> None:
@@ -167,8 +168,7 @@ class _Builder:
         tops = [self._top(fields, layer, index, name) for index, name in enumerate(fields["top"])]
         while layer.is_loss and len(tops) < layer.top_count.low:
             tops.append(self._fresh(AUTOMATIC))
-        key = module_key(fields["name"], self.keys)
-        self.keys.add(key)
+        key = self.keys.add(fields["name"])
         return Node(
             name=fields["name"],
             key=key,
@@ -205,10 +205,7 @@ class _Builder:
 
     def _fresh(self, blob: str) -> str:
         """Create a new version of a blob."""
-        name, version = blob, 0
-        while name in self.values:
-            version += 1
-            name = f"{blob}.{version}"
+        name = self.versions.add(blob)
         self.values[name] = Value(name, blob)
         self.current[blob] = name
         return name
