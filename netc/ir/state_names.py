@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
-from netc.ir.graph import Graph, Node, module_key
+from netc.ir.graph import Graph, ModuleKeys, Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def layers_of_state(
 
 def state_names(graph: Graph, node: Node, renamed: Mapping[str, str]) -> dict[str, Weight]:
     """The blobs of a node by their names in a state_dict, in Caffe's order."""
-    key = module_key(renamed[node.name], ()) if node.name in renamed else node.key
+    key = ModuleKeys().add(renamed[node.name]) if node.name in renamed else node.key
     return {f"{key}.{weight.name}": weight for weight in graph.weights(node)}
 
 
