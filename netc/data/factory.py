@@ -20,6 +20,7 @@ from netc.data.stores.lmdb import LmdbStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from netc.data.accepted_labels import AcceptedLabels
     from netc.data.source import BatchSource
     from netc.data.stores.store import Store
     from netc.paths import ResolvePath
@@ -36,6 +37,7 @@ class _Request:
     tops: Sequence[str]
     threads: int | None
     skip_bad: bool
+    accepted: AcceptedLabels | None
 
 
 def open_source(
@@ -49,20 +51,22 @@ def open_source(
     world_size: int = 1,
     threads: int | None = None,
     skip_bad: bool = False,
+    accepted: AcceptedLabels | None = None,
 ) -> BatchSource:
     """The source that a data layer's parameters describe; its `fed_by` selects the kind.
 
     `phase` is `"TRAIN"` or `"TEST"`: only in TRAIN are crops random and records divided among ranks, as in Caffe.
     `seed` determines all random choices; `resolve_path` finds the files that the layer names; `tops` are the names of
     the layer's tops, by which HDF5Data finds its datasets; `threads` is by default the number of cores. With `skip_bad`
-    the next usable record replaces one that cannot be used, and `source.skipped` lists those that were replaced.
+    the next usable record replaces one that cannot be used, also one whose label is not `accepted`, and
+    `source.skipped` lists those that were replaced.
 
     Raises NetcError E501 to E509 (see the package), and KeyError for a layer type that has no source of its own
     (`MemoryData` and `DummyData`, see netc.data.feeds).
     """
     train = phase == "TRAIN"
     sampler = Sampler(seed, rank=rank if train else 0, world_size=world_size if train else 1)
-    return _OPENERS[layer.fed_by](_Request(layer, train, sampler, resolve_path, tops, threads, skip_bad))
+    return _OPENERS[layer.fed_by](_Request(layer, train, sampler, resolve_path, tops, threads, skip_bad, accepted))
 
 
 def _data(request: _Request) -> BatchSource:
@@ -117,6 +121,7 @@ def _record_source(
         threads=request.threads,
         augmenter=augmenter,
         skip_bad=request.skip_bad,
+        accepted=request.accepted,
     )
 
 

@@ -85,6 +85,13 @@ class Traits:
         """The shape of labels with one label per position; None if labels are per item, or there are none."""
         return None
 
+    def label_classes(self, scores: Shape) -> int | None:
+        """The number of classes, of which the second bottom holds the indices; None if it holds anything else.
+
+        Valid labels are from 0 to this number, exclusive, and the layer's `ignore_label` if it has one.
+        """
+        return None
+
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:

@@ -142,7 +142,8 @@ def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None)
     import torch
 
     whole = labels.long()
-    mode.check_range(whole, 0, classes, "label", ignore)
+    if mode.check is not None:  # not on integers, to which NaN is converted without an error
+        mode.check_range(labels.trunc() if labels.is_floating_point() else labels, 0, classes, "label", ignore)
     if mode.check is None or whole.device.type == "cpu":
         return whole
     inside = whole.clamp(0, classes - 1)

@@ -52,6 +52,10 @@ class Accuracy(Layer):
         """One label for each position outside the class axis."""
         return without_axis(scores, self.axis)
 
+    def label_classes(self, scores: Shape) -> int | None:
+        """The extent of the class axis."""
+        return scores[self.axis]
+
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 if scores, labels, axis and `top_k` do not match."""
         axis = check_axis(bottoms[0], self.axis, "axis")

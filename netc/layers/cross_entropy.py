@@ -83,6 +83,10 @@ class SoftmaxWithLoss(Layer):
         """One label for each position outside the class axis."""
         return without_axis(scores, self.axis)
 
+    def label_classes(self, scores: Shape) -> int | None:
+        """The extent of the class axis."""
+        return scores[self.axis]
+
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
         """Reads `loss_param` and `softmax_param`."""
@@ -187,6 +191,10 @@ class InfogainLoss(Layer):
     def label_shape(self, scores: Shape) -> Shape | None:
         """One label for each position outside the class axis."""
         return without_axis(scores, self.axis)
+
+    def label_classes(self, scores: Shape) -> int | None:
+        """The extent of the class axis."""
+        return scores[self.axis]
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

@@ -150,6 +150,10 @@ class HingeLoss(Layer):
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 
+    def label_classes(self, scores: Shape) -> int | None:
+        """The number of scores of an item."""
+        return product(scores[1:])
+
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 unless there is one label per item."""
         check_items(bottoms)
@@ -191,6 +195,10 @@ class MultinomialLogisticLoss(Layer):
     indices: ClassVar[tuple[int, ...]] = (1,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
+
+    def label_classes(self, scores: Shape) -> int | None:
+        """The number of scores of an item."""
+        return product(scores[1:])
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 unless there is one label per item."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from netc.data.accepted_labels import accepted_labels
 from netc.data.feeds.dummy_feed import DummyFeed
 from netc.data.feeds.record_feed import RecordFeed
 
@@ -30,5 +31,8 @@ def feeds_of(
             generator = torch.Generator().manual_seed(seed + index + RANK_SEED_STRIDE * rank)
             feeds[node.key] = DummyFeed(node, device, generator)
         elif node.layer.fed_by not in ("input", "memory"):
-            feeds[node.key] = RecordFeed(node, graph.state.phase, device, seed + index, rank, world_size, skip_bad)
+            accepted = accepted_labels(graph, node) if skip_bad else None
+            feeds[node.key] = RecordFeed(
+                node, graph.state.phase, device, seed + index, rank, world_size, skip_bad, accepted
+            )
     return feeds

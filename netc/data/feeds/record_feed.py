@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from netc.data.accepted_labels import AcceptedLabels
     from netc.data.source import BatchSource
     from netc.ir.graph import Node, Phase
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class RecordFeed:
     """Batches of records, read ahead, on a device.
 
-    With `skip_bad` the next usable record replaces one that cannot be used. Raises NetcError E501 to E511, with the
-    layer, for data that cannot be opened.
+    With `skip_bad` the next usable record replaces one that cannot be used, or whose label is not `accepted`. Raises
+    NetcError E501 to E511, with the layer, for data that cannot be opened.
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class RecordFeed:
         rank: int = 0,
         world_size: int = 1,
         skip_bad: bool = False,
+        accepted: AcceptedLabels | None = None,
     ) -> None:
         self._node = node
         self.tops = len(node.tops)
         self.batch_size: int = getattr(node.layer, "batch_size", 1)
-        self.source = _open(node, phase, seed, rank, world_size, skip_bad)
+        self.source = _open(node, phase, seed, rank, world_size, skip_bad, accepted)
         self._feed = DeviceFeed(self.source, device)
 
     def next(self) -> tuple[Tensor, ...]:
@@ -86,7 +88,15 @@ class LazyFeed:
             self._feed = None
 
 
-def _open(node: Node, phase: Phase, seed: int, rank: int, world_size: int, skip_bad: bool) -> BatchSource:
+def _open(
+    node: Node,
+    phase: Phase,
+    seed: int,
+    rank: int,
+    world_size: int,
+    skip_bad: bool,
+    accepted: AcceptedLabels | None,
+) -> BatchSource:
     try:
         return open_source(
             node.layer,
@@ -97,6 +107,7 @@ def _open(node: Node, phase: Phase, seed: int, rank: int, world_size: int, skip_
             rank=rank,
             world_size=world_size,
             skip_bad=skip_bad,
+            accepted=accepted,
         )
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None

@@ -92,7 +92,7 @@ class BatchChunk:
         if read_many is None:
             return False
         images, numbers = read_many
-        if not builder.accepts_shape(images.shape[1:]):
+        if not builder.accepts_shape(images.shape[1:]) or not (builder.accepted is None or builder.accepted(numbers)):
             return False  # reading one by one finds the bad ones
         batch = self._batch = self._batch or self._opened(low, Record(images[0], numbers[0]))
         data, labels = batch.tops
@@ -148,8 +148,14 @@ class BatchChunk:
         return opened.done() and opened.exception() is error
 
     def _put(self, record: Record, slot: int, index: int, draw: list[int]) -> None:
-        """Augment a record and crop it into its slot. Raises NetcError E505 for one that does not fit its batch."""
+        """Augment a record and crop it into its slot.
+
+        Raises NetcError E505 for one that does not fit its batch, E301 for one whose label is not accepted.
+        """
         builder = self.builder
+        if builder.accepted is not None and not builder.accepted(record.label):
+            what = f"{builder.records.describe(index)}: label outside {builder.accepted}: {record.label}"
+            raise NetcError(what, code="E301")
         if builder.augmenter is not None:
             record = self._augmented(record, slot, index)
         image = record.image

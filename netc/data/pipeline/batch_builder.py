@@ -13,6 +13,7 @@ from netc.data.batch import Allocate, Array, Batch, Shape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from netc.data.accepted_labels import AcceptedLabels
     from netc.data.pipeline.augmentation import Augmenter
     from netc.data.pipeline.cropping import Cropping
     from netc.data.pipeline.normalization import Normalization
@@ -60,6 +61,8 @@ class BatchBuilder:
     augmenter: Augmenter | None = None
     max_attempts: int = 1
     """Records to try for each slot: more than one skips records that cannot be used."""
+    accepted: AcceptedLabels | None = None
+    """The labels of usable records; None accepts any."""
     normalize_on_host: bool = False
     """Whether chunks normalize; otherwise the device does."""
     allocate: Allocate = np.empty

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import ThreadPoolExecutor
 
+    from netc.data.accepted_labels import AcceptedLabels
     from netc.data.batch import Allocate, Shape
     from netc.data.pipeline.augmentation import Augmenter
     from netc.data.pipeline.cropping import Cropping
@@ -40,7 +41,8 @@ class RecordSource(PrefetchingSource[PendingBatch]):
 
     `records` are read by index, `sampler` determines which and when, `augmenter` changes each image, `crop` cuts it,
     and `normalization` is applied last, on the device or in the threads. `prefetch` batches are read ahead by `threads`
-    threads. With `skip_bad` the next usable record replaces one that cannot be used; `skipped` lists the latter.
+    threads. With `skip_bad` the next usable record replaces one that cannot be used, or whose label is not `accepted`;
+    `skipped` lists the latter.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         threads: int | None = None,
         augmenter: Augmenter | None = None,
         skip_bad: bool = False,
+        accepted: AcceptedLabels | None = None,
     ) -> None:
         augmenter = augmenter if augmenter is not None and augmenter.active else None
         shapes = first_shapes(records, skip_bad)
@@ -68,6 +71,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
             normalization,
             augmenter,
             MAX_SKIPS if skip_bad else 1,
+            accepted=accepted if skip_bad else None,
             closed=self.closed,
         )
         self._plans: Iterator[BatchPlan] | None = None
