@@ -86,5 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # click turns one of ours into an Abort: it is not an interrupt
+            raise error.__cause__ from None
         return 128 + signal.SIGINT

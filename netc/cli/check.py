@@ -18,7 +18,7 @@ from netc.cli.options import (
 )
 from netc.cli.state_options import state_options
 from netc.cli.streams import read_input
-from netc.cli.terminal import show
+from netc.cli.terminal import say, say_aside, show
 from netc.diagnostics import Diagnostic, NetcError
 from netc.inspection import check
 
@@ -57,10 +57,10 @@ def command(
     found = [_check(file, values=values, **settings) for file in files]
     everything = [d for one in found for d in one]
     if style == "json":
-        click.echo(json.dumps([_plain(d) for d in everything], indent=2))
+        say(json.dumps([_plain(d) for d in everything], indent=2))
     elif style == "github":
         for d in everything:
-            click.echo(_github(d))
+            say(_github(d))
     else:
         _show(found)
     return int(any(d.severity == "error" for d in everything))
@@ -86,10 +86,10 @@ def _show(found: Sequence[Sequence[Diagnostic]]) -> None:
     for one in found:
         if one:
             show(one)
-            click.echo(err=True)
+            say_aside()
     errors = sum(d.severity == "error" for one in found for d in one)
     warnings = sum(map(len, found)) - errors
-    click.echo(f"{_count(len(found), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+    say(f"{_count(len(found), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,6 +11,7 @@ import click
 from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
 from netc.cli.preprocessing_options import parse_preprocessing, preprocess_options
 from netc.cli.state_options import state_options
+from netc.cli.terminal import say
 
 
 @click.command(name="classify")
@@ -47,9 +48,9 @@ def command(
     found = classify(images, model, weights, **settings, **state)
     if style == "json":
         rows = [{"image": image, "classes": [asdict(one) for one in best]} for image, best in zip(images, found)]
-        click.echo(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
         return
     for image, best in zip(images, found):
-        click.echo(image)
+        say(image)
         for one in best:
-            click.echo(f"  {one.score:8.4f}  {one.index:5d}  {one.name}".rstrip())
+            say(f"  {one.score:8.4f}  {one.index:5d}  {one.name}".rstrip())

@@ -9,7 +9,7 @@ import click
 from netc.cli.options import option, parse_shapes, shape_option, weights_option
 from netc.cli.preprocessing_options import parse_preprocessing, preprocess_options
 from netc.cli.state_options import state_options
-from netc.cli.terminal import show
+from netc.cli.terminal import say, show
 from netc.conversion.formats import FORMATS
 
 
@@ -88,4 +88,4 @@ def command(
     )
     show(result.warnings)
     for file in result.files:
-        click.echo(f"wrote {file}")
+        say(f"wrote {file}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netc.cli.options import SwitchCommand, option, switch
-from netc.cli.terminal import progress_bar, show
+from netc.cli.terminal import progress_bar, say, show
 from netc.diagnostics import counted
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
     with progress_bar("converting") as progress:
         done, classes = convert_folder(folder, output, settings, seed=seed or 0, progress=progress, **options)
     _report(output, done)
-    click.echo(f"{options['labels'] or labels_beside(output)}: {counted(len(classes), 'class')}")
+    say(f"{options['labels'] or labels_beside(output)}: {counted(len(classes), 'class')}")
 
 
 def _report(output: str, done: Conversion) -> None:
     show(done.skipped)
     skipped = f", {len(done.skipped)} skipped" if done.skipped else ""
-    click.echo(f"{output}: {counted(done.written, 'record')}{skipped}")
+    say(f"{output}: {counted(done.written, 'record')}{skipped}")
 
 
 @command.command(name="mean")
@@ -132,14 +132,14 @@ def mean(database: str, output: str | None, threads: int | None, skip_bad: bool)
 
     with progress_bar("computing the mean") as progress:
         found = mean_image(database, output, skip_bad=skip_bad, threads=threads, progress=progress)
-    click.echo(f"Processed {found.images} files.")
+    say(f"Processed {found.images} files.")
     if found.skipped:
-        click.echo(f"Skipped {found.skipped} files.")
+        say(f"Skipped {found.skipped} files.")
     if output:
-        click.echo(f"Write to {output}")
-    click.echo(f"Number of channels: {len(found.channels)}")
+        say(f"Write to {output}")
+    say(f"Number of channels: {len(found.channels)}")
     for channel, value in enumerate(found.channels):
-        click.echo(f"mean_value channel [{channel}]:{value:g}")
+        say(f"mean_value channel [{channel}]:{value:g}")
 
 
 @command.command(name="mnist")
@@ -153,7 +153,7 @@ def mnist(images: str, labels: str, output: str, backend: str) -> None:
 
     with progress_bar("converting") as progress:
         count = convert(images, labels, output, backend, progress)
-    click.echo(f"{output}: {counted(count, 'record')}")
+    say(f"{output}: {counted(count, 'record')}")
 
 
 @command.command(name="cifar10")
@@ -172,7 +172,7 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
     with progress_bar("converting") as progress:
         counts = convert(folder, output_folder, backend, progress)
     for part, count in counts.items():
-        click.echo(f"{Path(output_folder) / f'cifar10_{part}_{backend}'}: {counted(count, 'record')}")
+        say(f"{Path(output_folder) / f'cifar10_{part}_{backend}'}: {counted(count, 'record')}")
 
 
 @command.command(name="show")
@@ -188,9 +188,9 @@ def show_(database: str, limit: int | None, sheet: str | None, count: int, threa
 
     with progress_bar("reading") as progress:
         found = inspect_database(database, limit=limit, threads=threads, progress=progress)
-    click.echo("\n".join(_described(found)))
+    say("\n".join(_described(found)))
     if sheet:
-        click.echo(f"{sheet}: {contact_sheet(database, sheet, count)} images")
+        say(f"{sheet}: {contact_sheet(database, sheet, count)} images")
     return int(bool(found.faults))
 
 
@@ -223,5 +223,5 @@ def check(database: str, threads: int | None) -> int:
     show(found.faults)
     bad = f"{len(found.faults)} unreadable" if found.faults else "all readable"
     sizes = f", {counted(len(found.shapes), 'shape')}" if len(found.shapes) > 1 else ""
-    click.echo(f"{database}: {counted(found.records, 'record')}, {bad}{sizes}")
+    say(f"{database}: {counted(found.records, 'record')}, {bad}{sizes}")
     return int(bool(found.faults))

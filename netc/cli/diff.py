@@ -15,6 +15,7 @@ from netc.cli.options import (
 )
 from netc.cli.state_options import state_options
 from netc.cli.streams import read_input
+from netc.cli.terminal import say
 from netc.inspection import diff
 
 
@@ -34,5 +35,5 @@ def command(
     """
     shapes, values = parse_shapes(shape), parse_values(set_)
     found = diff(read_input(one), read_input(other), shapes=shapes, values=values, **state)
-    click.echo(found.to_json() if style == "json" else str(found))
+    say(found.to_json() if style == "json" else str(found))
     return int(bool(found))

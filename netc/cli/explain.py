@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from netc.cli.options import option
+from netc.cli.terminal import say
 from netc.inspection import explain
 from netc.inspection.error_pages import codes
 from netc.inspection.layer_pages import layer_types
@@ -21,6 +22,6 @@ def command(word: str | None, listed: bool) -> None:
     if word is None and not listed:
         raise click.UsageError("expected a code or a layer type, or --list")
     if listed:
-        click.echo("\n".join([*(f"{name}  {heading}" for name, heading in codes().items()), *layer_types()]))
+        say("\n".join([*(f"{name}  {heading}" for name, heading in codes().items()), *layer_types()]))
     else:
-        click.echo(explain(word or ""), nl=False)
+        say(explain(word or ""), nl=False)

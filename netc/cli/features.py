@@ -10,7 +10,7 @@ import click
 from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
 from netc.cli.state_options import state_options
-from netc.cli.terminal import progress_bar
+from netc.cli.terminal import progress_bar, say
 from netc.diagnostics import counted
 
 
@@ -64,4 +64,4 @@ def command(
             progress=progress,
         )
     for database, (blob, count) in zip(databases.split(","), counts.items()):
-        click.echo(f"{database}: {counted(count, 'record')} of `{blob}`")
+        say(f"{database}: {counted(count, 'record')} of `{blob}`")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from netc.cli.options import option
-from netc.cli.terminal import show
+from netc.cli.terminal import say, show
 
 
 @click.command(name="log")
@@ -29,4 +29,4 @@ def command(log: str, folder: str | None, delimiter: str) -> None:
     found = read_log(log)
     show(found.warnings())
     for path, rows in write_tables(found, folder or Path(log).parent, delimiter):
-        click.echo(f"{path}: {rows} row{'s' * (rows != 1)}")
+        say(f"{path}: {rows} row{'s' * (rows != 1)}")

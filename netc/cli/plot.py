@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from netc.cli.options import option
-from netc.cli.terminal import show
+from netc.cli.terminal import say, show
 
 
 @click.command(name="plot")
@@ -28,4 +28,4 @@ def command(logs: tuple[str, ...], output: str, seconds: bool, logarithmic: bool
     runs = [read_log(log) for log in logs]
     show([warning for run in runs for warning in run.warnings()])
     lines = draw(runs, output, seconds=seconds, logarithmic=logarithmic)
-    click.echo(f"{output}: {len(lines)} line{'s' * (len(lines) != 1)} of {len(logs)} run{'s' * (len(logs) != 1)}")
+    say(f"{output}: {len(lines)} line{'s' * (len(lines) != 1)} of {len(logs)} run{'s' * (len(logs) != 1)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from netc.diagnostics import NetcError, Source
+from netc.diagnostics import NetcError, Source, visible
 from netc.text import MAX_BYTES, read_source
 
 
@@ -26,11 +26,14 @@ def read_input(name: str) -> Source:
 
 
 def write_output(name: str, text: str) -> None:
-    """Write a text byte for byte, to a file (atomically) or to standard output. Raises NetcError E408."""
+    """Write a text byte for byte, to a file (atomically) or to standard output. Raises NetcError E408.
+
+    On a terminal control characters are escaped.
+    """
     data = text.encode("utf-8", "surrogateescape")
     if name == "-":
         sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(visible(text, keep="\n\t").encode() if sys.stdout.isatty() else data)
         sys.stdout.buffer.flush()
         return
     from netc.weights.atomic import atomic_write  # imports NumPy, which reading does not need

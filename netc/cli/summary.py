@@ -16,6 +16,7 @@ from netc.cli.options import (
 )
 from netc.cli.state_options import state_options
 from netc.cli.streams import read_input
+from netc.cli.terminal import say
 from netc.inspection import summary
 
 FORMATS = {"text": "__str__", "json": "to_json", "csv": "to_csv", "markdown": "to_markdown"}
@@ -47,4 +48,4 @@ def command(
         values=parse_values(set_),
         **state,
     )
-    click.echo(getattr(found, FORMATS[style])())
+    say(getattr(found, FORMATS[style])())

@@ -10,6 +10,7 @@ import click
 
 from netc.cli.options import option, parse_shapes, shape_option, weights_option
 from netc.cli.state_options import state_options
+from netc.cli.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def _write(model: Graph, output: str, dialect: str | None) -> None:
     from netc.conversion.writers import write_caffe
 
     for file in write_caffe(model, Path(output), dialect):
-        click.echo(f"wrote {file}")
+        say(f"wrote {file}")
 
 
 @_verb("fc-to-conv")

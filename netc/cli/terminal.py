@@ -1,4 +1,7 @@
-"""Output on standard error: diagnostics, colored on a terminal, and progress bars."""
+"""What verbs print: results on standard output, diagnostics and progress bars on standard error.
+
+Names in files are not trusted: whatever is printed has its control characters escaped.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netc.diagnostics import Diagnostic, render
+from netc.diagnostics import Diagnostic, render, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _HEAD = re.compile(r"^(error|warning)(\[\w+\]): (.*)$", re.MULTILINE)
 _COLORS = {"error": "red", "warning": "yellow"}
+
+
+def say(text: str = "", *, nl: bool = True) -> None:
+    """Print a text on standard output."""
+    click.echo(visible(text, keep="\n\t"), nl=nl)
+
+
+def say_aside(text: str = "") -> None:
+    """Print a text on standard error."""
+    click.echo(visible(text, keep="\n\t"), err=True)
 
 
 def show(diagnostics: Sequence[Diagnostic]) -> None:

@@ -11,7 +11,8 @@ import click
 
 from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
 from netc.cli.state_options import state_options
-from netc.diagnostics import counted
+from netc.cli.terminal import say
+from netc.diagnostics import counted, visible
 
 if TYPE_CHECKING:
     from netc.conversion.verify import ValueDifference, Verification
@@ -72,7 +73,7 @@ def command(
         shapes=shapes,
         state=choice,
     )
-    click.echo(json.dumps(_plain(found), indent=2) if style == "json" else _table(found, tolerance))
+    say(json.dumps(_plain(found), indent=2) if style == "json" else _table(found, tolerance))
     return int(not found.agrees)
 
 
@@ -96,7 +97,7 @@ def _table(found: Verification, tolerance: float) -> str:
     else:
         differing = sum(row.departs for row in found.differences)
         lines.append(f"{differing} of {counted(count, 'value')} differ, first `{found.first.name}`")
-    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+    return "\n".join(map(visible, lines))
 
 
 def _line(row: ValueDifference, width: int) -> str:

@@ -11,7 +11,7 @@ import click
 
 from netc.cli.options import format_option, option, parse_shapes, shape_option
 from netc.cli.state_options import state_options
-from netc.cli.terminal import show
+from netc.cli.terminal import say, show
 from netc.compiler import state_choice
 from netc.conversion.embedded_net import write_prototxt
 from netc.conversion.weights_report import BlobRow, Listing, list_weights
@@ -49,10 +49,10 @@ def command(
     shapes, choice = parse_shapes(shape), state_choice(**state)
     if prototxt is not None:
         show(write_prototxt(file, prototxt, dialect=dialect, shapes=shapes, state=choice))
-        click.echo(f"wrote {prototxt}")
+        say(f"wrote {prototxt}")
         return 0
     found = list_weights(file, net, stats=stats, shapes=shapes, state=choice)
-    click.echo(json.dumps(_plain(found), indent=2) if style == "json" else _table(found))
+    say(json.dumps(_plain(found), indent=2) if style == "json" else _table(found))
     return int(not found.fits)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netc.compiler import checked_graph, phase_of
-from netc.diagnostics import Diagnostic, NetcError, Source
+from netc.diagnostics import Diagnostic, NetcError, Source, visible
 from netc.frontends import PHASES, NetDefinition, StateChoice, read_net
 from netc.inspection.phase_nets import is_fed
 from netc.inspection.referenced_files import SourceProbe
@@ -46,7 +46,7 @@ class Change:
         head = f"{_SIGNS[self.kind]} {self.layer or '(unnamed)'} ({self.type})" + (
             f" is now {self.name}" if self.name else ""
         )
-        return "\n".join([head, *(f"    {detail}" for detail in self.details)])
+        return "\n".join([visible(head), *(f"    {visible(detail)}" for detail in self.details)])
 
 
 _SIGNS = {"added": "+", "removed": "-", "renamed": "~", "changed": "~"}

@@ -7,7 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from netc.diagnostics import counted
+from netc.diagnostics import counted, visible
 from netc.ir.dims import known, text
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def as_csv(summary: NetCost) -> str:
 def _flat(value: Any) -> Any:
     """Format a cell: the numbers of a list, or several shapes separated by spaces."""
     if not isinstance(value, list):
-        return value
+        return visible(value) if isinstance(value, str) else value
     return " ".join(
         "x".join("?" if e is None else str(e) for e in one) if one is not None else "?" for one in _two(value)
     )
@@ -119,8 +119,8 @@ def _number(value: int) -> int | None:
 
 def _cells(row: CostRow) -> tuple[str, ...]:
     return (
-        row.name,
-        row.type,
+        visible(row.name),
+        visible(row.type),
         " ".join(map(text, row.tops)),
         _field(row.receptive_field),
         *(number(value) for value in (row.parameters, row.macs, row.activation_bytes, row.gradient_bytes)),

@@ -12,7 +12,7 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
-from netc.diagnostics import counted
+from netc.diagnostics import counted, visible
 from netc.training.log.events import (
     Event,
     FinalLoss,
@@ -52,9 +52,11 @@ class GlogWriter:
         self.stream, self.now, self.process = stream, now, os.getpid()
 
     def __call__(self, event: Event) -> None:
-        """Write the lines of an event."""
+        """Write the lines of an event; only a note may have several of its own."""
+        keep = "\t\n" if isinstance(event, LogNote) else "\t"
         for location, text in lines(event):
-            self.stream.write(f"{prefix(self.now(), self.process, location, severity(event))}{text}\n")
+            head = prefix(self.now(), self.process, location, severity(event))
+            self.stream.write(f"{head}{visible(text, keep)}\n")
         self.stream.flush()
 
 
@@ -94,7 +96,7 @@ def output_text(output: Output) -> str:
     >>> output_text(Output("loss", 2.5, 0.5))
     'loss = 2.5 (* 0.5 = 1.25 loss)'
     """
-    text = f"{output.blob} = {number(output.value)}"
+    text = f"{visible(output.blob)} = {number(output.value)}"
     if output.loss_weight:
         text += f" (* {number(output.loss_weight)} = {number(output.loss_weight * output.value)} loss)"
     return text

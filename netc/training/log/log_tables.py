@@ -7,6 +7,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netc.diagnostics import visible
+
 if TYPE_CHECKING:
     from netc.training.log.parse_log import LogRow, ParsedLog
 
@@ -41,7 +43,7 @@ def table_text(rows: list[LogRow], delimiter: str = ",") -> str:
     names = list(dict.fromkeys(name for row in rows for name in row.outputs))
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(["NumIters", "Seconds", "LearningRate", *names])
+    writer.writerow(["NumIters", "Seconds", "LearningRate", *map(visible, names)])
     for row in rows:
         values = [row.outputs.get(name, "") for name in names]
         writer.writerow([float(row.iteration), round(row.seconds, 6), row.rate, *values])
