@@ -29,6 +29,7 @@ Warnings of this package, each of which can be disabled (`--ignore`):
     W107  a stage or parameter name that is used only once
     W108  an absolute path
     W109  a net without layers
+    W119  a batch that is too large for one device
 
 Names are imported on first use, so that a check does not import the summary.
 """

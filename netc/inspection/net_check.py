@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic
@@ -54,7 +55,16 @@ OF_VALID_NETS: tuple[Rule, ...] = (dataflow_warnings.unused_tops,)
 
 def _build_diagnostics(net: PhaseNet, is_complete: bool) -> list[Diagnostic]:
     """The diagnostics of building a net; if the file was not read completely, missing bottoms are ignored."""
-    return [d for d in net.report.diagnostics if is_complete or d.code != "E011"]
+    return [_large_batch(d) for d in net.report.diagnostics if is_complete or d.code != "E011"]
+
+
+def _large_batch(found: Diagnostic) -> Diagnostic:
+    """W119 in place of E104 for a batch that is too large for one device: several devices may divide it."""
+    if (found.code, found.field) != ("E104", "batch_size"):
+        return found
+    return replace(
+        found, code="W119", notes=(*found.notes, "an error in training unless several GPUs divide the batch")
+    )
 
 
 def _applied(net: NetDefinition, rule: Rule, valid: bool) -> Callable[[PhaseNet], Iterable[Diagnostic]]:

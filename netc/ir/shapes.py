@@ -42,6 +42,9 @@ class _Driver:
         self.values = dict(graph.values)
         self.broken: set[str] = set()
         self.table = ParameterTable(graph.nodes, graph.parameters)
+        self.batch: tuple[int, Node] | None = None
+        """The batch size of the last data layer that has one, and its node."""
+        self.is_batch_reported = False
 
     def visit(self, node: Node) -> Node:
         """Infer one node, or mark its tops as failed; returns the node with its parameters."""
@@ -52,8 +55,10 @@ class _Driver:
             self._count(node)
             shapes, weights = self._shapes(node)
             dtypes = node.layer.dtypes(tuple(self.values[name].dtype for name in node.bottoms), len(node.tops))
+            if batch := getattr(node.layer, "batch_size", 0):
+                self.batch = (batch, node)
             for top, shape, dtype in zip(node.tops, shapes, dtypes):
-                _bounded(shape or (), node)
+                self._bound(shape or (), node)
                 self.values[top] = replace(self.values[top], shape=shape, dtype=dtype)
             return replace(node, parameters=self.table.add(node, weights))
         except NetcError as error:
@@ -77,12 +82,24 @@ class _Driver:
         weights = node.layer.weights(known)
         for shape in (*tops, *(weight.shape for weight in weights)):
             if shape is not None:
-                _bounded(shape, node)
+                self._bound(shape, node)
         for weight in weights:
             weight.filler.check_shape(weight.shape, f"{weight.name}_filler")
         if None not in tops:  # a layer with unknown tops may also have unknown blobs
             self._check_specs(node, weights)
         return tops, weights
+
+    def _bound(self, shape: Shape, node: Node) -> None:
+        """Check the size of a blob. If it is too large because of the batch size only, the error is at that, once."""
+        large = self.batch and shape[:1] == (self.batch[0],) and product(shape) > LIMIT >= product(shape[1:])
+        if not (self.batch and large):
+            _bounded(shape, node)
+        elif not self.is_batch_reported:
+            self.is_batch_reported = True
+            found = Diagnostic(
+                "E104", f"{_too_many(shape, product(shape))}, in layer `{node.name}`", field="batch_size"
+            )
+            self.report.add(self._placed(found, self.batch[1]))
 
     def _count(self, node: Node) -> None:
         layer = node.layer
@@ -147,9 +164,11 @@ def _bounded(shape: Shape, node: Node) -> None:
     for extent in shape:
         count *= extent if known(extent) else 1
     if count > LIMIT:
-        _refuse(
-            f"a blob of shape {text(shape)} has {count:,} elements, more than Caffe's limit of {LIMIT:,}", shape, node
-        )
+        _refuse(_too_many(shape, count), shape, node)
+
+
+def _too_many(shape: Shape, count: int) -> str:
+    return f"a blob of shape {text(shape)} has {count:,} elements, more than Caffe's limit of {LIMIT:,}"
 
 
 def _refuse(message: str, shape: Shape, node: Node) -> NoReturn:

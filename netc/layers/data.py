@@ -62,9 +62,10 @@ class ImageLayer(DataLayer):
             fail("`batch_size` is required and must be positive", code="E103", field=f"{self.message}.batch_size")
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
-        """(batch_size, c, h, w) and (batch_size). Raises the errors of Transform.shape."""
+        """(batch_size, c, h, w) and (batch_size); unknown for further tops. Raises the errors of Transform.shape."""
         labels = record[1] if record is not None and len(record) > 1 else ()
-        return ((self.batch_size, *self._image_shape(record[0] if record else None)), (self.batch_size, *labels))[:tops]
+        images = (self.batch_size, *self._image_shape(record[0] if record else None))
+        return (images, (self.batch_size, *labels), *(None,) * (tops - 2))[:tops]
 
     def _image_shape(self, record: Shape | None) -> Shape:
         return self.transform.shape(record)
@@ -106,7 +107,7 @@ class Data(ImageLayer):
     shuffle: bool = False
     """Whether records are shuffled in each epoch (forks of yjxiong, Intel and NVIDIA)."""
 
-    top_count: ClassVar[Count] = Count(1, 2)
+    top_count: ClassVar[Count] = Count(1, None)
     message: ClassVar[str] = "data_param"
     fed_by: ClassVar[FedBy] = "database"
 
@@ -146,7 +147,7 @@ class ImageData(ImageLayer):
     root_folder: str = ""
     """Prefix of each path, without a separator."""
 
-    top_count: ClassVar[Count] = Count(2)
+    top_count: ClassVar[Count] = Count(2, None)
     message: ClassVar[str] = "image_data_param"
     fed_by: ClassVar[FedBy] = "image list"
 

@@ -380,3 +380,11 @@ def test_a_layer_of_a_fork_is_named_as_such(type, parameters, note):
 def test_a_mistyped_layer_is_not():
     (found,) = graph(layer("Poling"))[1].errors
     assert (found.message, found.help) == ("unknown layer type `Poling`", "did you mean `Pooling`?")
+
+
+def test_further_tops_of_a_data_layer_are_those_of_a_fork():
+    text = layer("Data", 'data_param { source: "x" batch_size: 2 }', bottom="", top='a" top: "b" top: "c')
+    built, report = graph(text)
+    assert not report.errors
+    assert [(d.code, d.span.text) for d in report.warnings] == [("W002", '"c"')]
+    assert [built.shape(name) for name in "bc"] == [(2,), None]

@@ -139,7 +139,7 @@ def test_every_field_of_bvlc_belongs_to_a_parameter_or_has_no_effect():
 
 def test_help_lists_parameters():
     text = pydoc.plain(pydoc.render_doc(registry()["Pooling"]))
-    assert "stride (pair of int, default 1, 1): Vertical and horizontal distance between windows." in text
+    assert "stride (list of int, default 1, 1): Vertical and horizontal distance between windows." in text
     assert "Reference: `pooling_layer.cpp`" in text
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from netc import paths
 from netc.data.factory import open_source
 from netc.data.pipeline.device_feed import DeviceFeed
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,11 @@ class RecordFeed:
     def next(self) -> tuple[Tensor, ...]:
         """See Feed."""
         try:
-            return self._feed.next()[: self.tops]
+            tops = self._feed.next()
+            if len(tops) < self.tops:
+                found = f"expected {counted(self.tops, 'top')}, but the records fill {len(tops)}"
+                raise NetcError(found, code="E106")
+            return tops[: self.tops]
         except NetcError as error:
             raise error.at(self._node.span, f"in layer `{self._node.name}`") from None
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 
+MOST_TOPS = 2
+"""The number of tops of a data layer in BVLC's Caffe: images and labels."""
+
+
 def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
     """Return the LayerParameter with fields of forks replaced by BVLC's equivalents, and the diagnostics.
 
@@ -24,11 +28,18 @@ def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
     type of a fork that has the name of one of BVLC's.
     """
     _check_namesake(layer)
-    found = list(unsupported(layer, "LayerParameter"))
+    found = [*unsupported(layer, "LayerParameter"), *_further_tops(layer)]
     if any(d.field in SHAPING for d in found):
         raise NetcError(found)
     new = {name: value for name, rule in TRANSLATED.items() if name in layer for value in rule(layer.message(name))}
     return _changed(layer, new, {}) if new else layer, found
+
+
+def _further_tops(layer: Fields) -> Iterator[Diagnostic]:
+    """Yield W002 for tops of a data layer that only forks have."""
+    if layer.get("type", "") in ("Data", "ImageData") and len(layer["top"]) > MOST_TOPS:
+        text = f"the tops of `{layer['type']}` after the label are specific to forks of Caffe: their shapes are unknown"
+        yield Diagnostic("W002", text, layer.span("top", MOST_TOPS))
 
 
 def _check_namesake(layer: Fields) -> None:
