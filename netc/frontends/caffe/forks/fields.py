@@ -133,6 +133,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
         "NVIDIA": "rampup_interval rampup_lr min_lr larc larc_policy larc_eta",
         "netc": "netc_param",
     },
+    "SolverState": {"netc": "netc_commit"},
     "LossParameter": {"SegNet": "weight_by_label_freqs class_weighting", "NVIDIA": "label_smoothing"},
     "TransformationParameter": {
         "SSD": "resize_param crop_h crop_w distort_param noise_param expand_param",
