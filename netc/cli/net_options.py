@@ -44,8 +44,8 @@ class NetOptions:
     """Phase, level and stages."""
     allow_python_layers: bool
 
-    def open(self, listener: Listener, skip_bad: bool = False) -> RunnableNet:
-        """Open the net, with its weights and data. Raises NetcError."""
+    def open(self, listener: Listener, **settings: Any) -> RunnableNet:
+        """Open the net, with its weights and data; `settings` are those of `evaluation.open_net`. Raises NetcError."""
         from netc.compiler import state_choice
         from netc.training.evaluation import open_net
 
@@ -54,9 +54,9 @@ class NetOptions:
             state_choice(**self.state),
             weights=self.weights,
             gpu=self.gpu,
-            skip_bad=skip_bad,
             prepare=preparation(self.allow_python_layers),
             listener=listener,
+            **settings,
         )
 
 

@@ -24,5 +24,5 @@ def command(options: NetOptions, skip_bad: bool) -> None:
     from netc.training.log.caffe_log import GlogWriter
 
     listener = GlogWriter(sys.stderr)
-    with options.open(listener, skip_bad) as opened:
+    with options.open(listener, skip_bad=skip_bad) as opened:
         score(opened, options.iterations, listener)

@@ -7,15 +7,21 @@ import sys
 import click
 
 from netc.cli.net_options import NetOptions, net_options
+from netc.cli.options import parse_shapes, shape_option
 
 
 @click.command(name="time")
 @net_options("train")
-def command(options: NetOptions) -> None:
-    """Time each layer of a net, forward and backward, as Caffe's `caffe time`."""
+@shape_option()
+def command(options: NetOptions, shape: tuple[str, ...]) -> None:
+    """Time each layer of a net, forward and backward, as Caffe's `caffe time`.
+
+    Inputs and MemoryData layers, which a program would feed, get random numbers; labels are 0.
+    """
+    shapes = parse_shapes(shape)
     from netc.training.evaluation import time_layers
     from netc.training.log.caffe_log import GlogWriter
 
     listener = GlogWriter(sys.stderr)
-    with options.open(listener) as opened:
+    with options.open(listener, shapes=shapes, random_input=True) as opened:
         time_layers(opened, options.iterations, listener)

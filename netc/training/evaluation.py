@@ -11,6 +11,7 @@ import torch
 
 from netc.compiler import TEST_STATE, Prepare, StateChoice, copy_weights, graph_of, lowered, record_shapes, unprepared
 from netc.data.feeds.net_feeds import feeds_of
+from netc.data.feeds.random_feed import RandomFeed
 from netc.frontends import read_net
 from netc.runtime.fillers import generator_of
 from netc.runtime.node_executor import NodeExecutor, Source
@@ -22,8 +23,10 @@ from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.runnable_net import RunnableNet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from netc.ir.dims import Shape
 
 
 def open_net(
@@ -32,13 +35,16 @@ def open_net(
     *,
     weights: Sequence[str | Path] = (),
     gpu: str | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    random_input: bool = False,
     skip_bad: bool = False,
     prepare: Prepare = unprepared,
     listener: Listener = ignore,
 ) -> RunnableNet:
     """Open the net of a state with its weights, on its device, with the feeds of its data layers.
 
-    With `skip_bad`, records that cannot be used are replaced by the next good ones.
+    `shapes` are shapes of inputs that the file does not define. With `random_input`, layers that a program feeds have
+    random tops. With `skip_bad`, records that cannot be used are replaced by the next good ones.
 
     Raises NetcError for invalid files, nets and data.
     """
@@ -46,11 +52,15 @@ def open_net(
     definition.report.raise_errors()
     device = device_of(gpu, listener)
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
-    graph = graph_of(definition, state.of(definition), probe, prepare=prepare)
+    graph = graph_of(definition, state.of(definition), probe, shapes, prepare=prepare)
     net = lowered(graph, generator_of(None)).to(device)
     for file in weights:
         copy_weights(net, file)
-    feeds = feeds_of(graph, device, torch.seed() % 2**31, skip_bad=skip_bad)
+    seed = torch.seed() % 2**31
+    feeds = feeds_of(graph, device, seed, skip_bad=skip_bad)
+    if random_input:
+        data = (node for node in graph.nodes if node.layer.is_data and node.key not in feeds)
+        feeds.update({node.key: RandomFeed(node, graph, device, seed) for node in data})
     return RunnableNet(net, graph, StraightLineExecutor(net, graph, feeds), feeds)
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from netc.cli import main
+from netc.training.evaluation import open_net
 
 from .solver_files import write_solver
 from .test_train import messages
@@ -51,3 +52,53 @@ def test_time_logs_each_layer_and_the_sums(trained, capsys):
 def test_wrong_usage_is_status_2(verb, capsys):
     assert main([verb]) == 2
     assert main([verb, "a", "--model=b", "--weights=c"]) == 2
+
+
+DEPLOY = """
+layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 4 } }
+layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" }
+"""
+MEMORY = """
+layer { name: "memory" type: "MemoryData" top: "data" top: "labels"
+        memory_data_param { batch_size: 2 channels: 1 height: 2 width: 3 } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 4 } }
+layer { name: "two" type: "Reshape" bottom: "labels" top: "two" reshape_param { shape { dim: 2 dim: 1 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "two" top: "loss" }
+"""
+
+
+@pytest.mark.parametrize("net", [DEPLOY, MEMORY])
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_nets_that_a_program_feeds_are_timed_on_random_input(tmp_path, capsys, net, phase):
+    (tmp_path / "net.prototxt").write_text(net)
+    assert main(["time", str(tmp_path / "net.prototxt"), "--iterations=2", f"--phase={phase}"]) == 0
+    times = re.findall(r"(\w+)\t(forward|backward): (\S+) ms", "\n".join(messages(capsys)))
+    assert times[2][:2] == ("ip", "forward")
+    assert float(times[2][2]) > 0
+    assert (float(times[3][2]) > 0) == (net is MEMORY)
+
+
+def test_time_takes_the_shapes_of_inputs(tmp_path, capsys):
+    (tmp_path / "net.prototxt").write_text(DEPLOY.replace("shape { dim: 2 dim: 3 }", ""))
+    assert main(["time", str(tmp_path / "net.prototxt")]) == 1
+    assert "`--shape data=" in capsys.readouterr().err
+    assert main(["time", str(tmp_path / "net.prototxt"), "--shape", "data=2,3", "--iterations=1"]) == 0
+
+
+def test_an_input_of_unknown_shape(tmp_path, capsys):
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "data" } layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
+    )
+    assert main(["time", str(tmp_path / "net.prototxt")]) == 1
+    assert "error[E203]: the shape of input `data` is unknown" in capsys.readouterr().err
+
+
+def test_random_input(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(MEMORY)
+    with open_net(path, random_input=True) as net:
+        data, labels = net.feeds["memory"].next()
+        assert data.shape == (2, 1, 2, 3)
+        assert 0.1 < data.std() < 3
+        assert labels.tolist() == [0, 0]
