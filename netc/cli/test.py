@@ -12,17 +12,21 @@ from netc.cli.options import option
 
 @click.command(name="test")
 @net_options("test")
+@option("--all", "all_", is_flag=True, help="Run each record once instead of --iterations batches.")
 @option("--skip-bad", is_flag=True, help="Skip records that cannot be read; the log counts them.")
-def command(options: NetOptions, skip_bad: bool) -> None:
+def command(options: NetOptions, all_: bool, skip_bad: bool) -> None:
     """Run a net over batches of its own data and print the mean of each output.
 
     This is Caffe's `caffe test`.
     """
     if not options.weights:
         raise click.UsageError("missing weights: pass `--weights=FILE`")
-    from netc.training.evaluation import score
+    from netc.training.evaluation import score, score_all
     from netc.training.log.caffe_log import GlogWriter
 
     listener = GlogWriter(sys.stderr)
     with options.open(listener, skip_bad=skip_bad) as opened:
-        score(opened, options.iterations, listener)
+        if all_:
+            score_all(opened, listener)
+        else:
+            score(opened, options.iterations, listener)

@@ -77,6 +77,9 @@ class BatchSource(Protocol):
         The default is memory of NumPy, and `normalization` left to the device.
         """
 
+    def epoch_size(self) -> int | None:
+        """The number of records of one pass over the data; None if records are drawn at random."""
+
     def next_batch(self) -> Batch:
         """The next batch. Raises NetcError, on every call, for a batch that cannot be read."""
 

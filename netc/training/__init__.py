@@ -22,7 +22,7 @@ Codes:
     E604  the solver's type: unknown, or with a field that it does not support
     E605  the folder for snapshots is missing or not writable
     E606  unknown GPU
-    E607  a data layer that only a program can feed
+    E607  a data layer that only a program can feed, or whose records cannot be run once each
     E608  both a snapshot to resume from and weights to start from
     E609  a watched output that no test net has
     E610  unknown layers to rename or to freeze

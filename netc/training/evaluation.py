@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,8 +13,11 @@ import torch
 from netc.compiler import TEST_STATE, Prepare, StateChoice, copy_weights, graph_of, lowered, record_shapes, unprepared
 from netc.data.feeds.net_feeds import feeds_of
 from netc.data.feeds.random_feed import RandomFeed
+from netc.data.feeds.record_feed import RecordFeed
+from netc.diagnostics import NetcError, counted
 from netc.frontends import read_net
 from netc.runtime.fillers import generator_of
+from netc.runtime.input_check import check_fit
 from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.data_monitor import DataMonitor
 from netc.training.device import device_of
@@ -69,18 +73,54 @@ def score(net: RunnableNet, iterations: int, listener: Listener = ignore) -> tup
 
     Logs Caffe's lines, and how many records were skipped. Raises NetcError for bad data.
     """
+    return _score(net, iterations, 1.0, listener)
+
+
+def score_all(net: RunnableNet, listener: Listener = ignore) -> tuple[Output, ...]:
+    """Run each record of the data once; return the mean of each element of the outputs.
+
+    The last batch holds the remaining records, and counts in proportion to their number. Raises NetcError E607 if the
+    data layers do not read the same number of records, E102 if the net does not accept the last batch, and for bad data.
+    """
+    feeds = [feed for feed in net.feeds.values() if isinstance(feed, RecordFeed)]
+    sizes = {(feed.start_pass(), feed.batch_size) for feed in feeds}
+    if len(sizes) != 1:
+        found = ", ".join(f"{records} in batches of {batch}" for records, batch in sorted(sizes)) or "none"
+        raise NetcError(f"the number of records of the data layers is not one number: {found}", code="E607")
+    records, batch = sizes.pop()
+    iterations, rest = math.ceil(records / batch), records % batch or batch
+    _check_batch(net, rest, iterations)
+    return _score(net, iterations, rest / batch, listener)
+
+
+def _check_batch(net: RunnableNet, size: int, iterations: int) -> None:
+    """Raise NetcError E102 if the net does not accept a batch of this size."""
+    graph = net.net.graph
+    fed = {top for node in net.graph.nodes if isinstance(net.feeds.get(node.key), RecordFeed) for top in node.tops}
+    shapes = {name: shape for name in graph.inputs if (shape := graph.shape(name)) is not None}
+    try:
+        check_fit(graph, {name: (size, *s[1:]) if name in fed else s for name, s in shapes.items()}, graph.outputs)
+    except NetcError as error:
+        help = f"; `--iterations={iterations - 1}` leaves it out" if iterations > 1 else ""
+        raise error.at(None, f"the last batch has {counted(size, 'record')}{help}") from None
+
+
+def _score(net: RunnableNet, iterations: int, last: float, listener: Listener) -> tuple[Output, ...]:
+    """Run batches; `last` is the weight of the last one in the means."""
     listener(LogNote("caffe.cpp:281", f"Running for {iterations} iterations."))
     total, sums = 0.0, [0.0]
     outputs: tuple[Output, ...] = ()
     for batch in range(iterations):
-        total += sum(float(loss) for loss in net.executor.forward())
+        weight = last if batch == iterations - 1 else 1.0
+        total += weight * sum(float(loss) for loss in net.executor.forward())
         outputs = net.outputs()
-        sums = [a + b.value for a, b in zip(sums if batch else [0.0] * len(outputs), outputs)]
+        sums = [a + weight * b.value for a, b in zip(sums if batch else [0.0] * len(outputs), outputs)]
         for output in outputs:
             listener(LogNote("caffe.cpp:304", f"Batch {batch}, {output.blob} = {number(output.value)}"))
     DataMonitor(net.feeds, listener).report(only_skipped=True)
-    listener(LogNote("caffe.cpp:309", f"Loss: {number(total / iterations)}"))
-    means = tuple(Output(o.blob, s / iterations, o.loss_weight) for o, s in zip(outputs, sums))
+    weights = iterations - 1 + last
+    listener(LogNote("caffe.cpp:309", f"Loss: {number(total / weights)}"))
+    means = tuple(Output(o.blob, s / weights, o.loss_weight) for o, s in zip(outputs, sums))
     for mean in means:
         listener(LogNote("caffe.cpp:321", output_text(mean)))
     return means

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import netc
 from netc.cli import main
+from netc.data.sources.database import open_records
 from netc.training.evaluation import open_net
 
 from .solver_files import write_solver
@@ -34,6 +38,33 @@ def test_the_log_of_a_score_matches_caffe(trained, capsys):
     assert float(lines[6].removeprefix("Loss: ")) == pytest.approx(sum(losses) / 2, rel=1e-4)
     assert lines[7].startswith("accuracy = ")
     assert re.fullmatch(r"loss = \S+ \(\* 1 = \S+ loss\)", lines[8])
+
+
+def test_all_records_are_run_once(trained, capsys):
+    assert main(["test", "net.prototxt", "--weights=snap_iter_6.caffemodel", "--all"]) == 0
+    lines = messages(capsys)
+    assert [line for line in lines if line.startswith("Batch")][-1].startswith("Batch 2, loss")
+    found = {line.split(" = ")[0]: float(line.split(" ")[2]) for line in lines[-2:]}
+    net = netc.load("net.prototxt", "snap_iter_6.caffemodel")
+    records = open_records("db")
+    with records.reading() as read:
+        items = [read(i) for i in range(20)]
+        data = np.stack([item.image for item in items]) / np.float32(256)
+    expected = net.run(data=data, label=[item.label for item in items])
+    assert found == {name: pytest.approx(value.item(), rel=1e-5) for name, value in expected.items()}
+    # Three whole batches, as Caffe would run them, read four records twice.
+    assert main(["test", "net.prototxt", "--weights=snap_iter_6.caffemodel", "--iterations=3"]) == 0
+    assert float(messages(capsys)[-1].split(" ")[2]) != pytest.approx(expected["loss"].item(), rel=1e-5)
+
+
+def test_a_net_that_does_not_accept_the_last_batch(trained, capsys):
+    text = Path("net.prototxt").read_text()
+    reshape = 'layer { name: "r" type: "Reshape" bottom: "ip" top: "r" reshape_param { shape { dim: 8 dim: 4 } } }'
+    Path("net.prototxt").write_text(text + reshape)
+    assert main(["test", "net.prototxt", "--weights=snap_iter_6.caffemodel", "--all"]) == 1
+    error = capsys.readouterr().err
+    assert "in layer `r`" in error
+    assert "the last batch has 4 records; `--iterations=2` leaves it out" in error
 
 
 def test_time_logs_each_layer_and_the_sums(trained, capsys):

@@ -43,6 +43,7 @@ class RecordFeed:
         self.batch_size: int = getattr(node.layer, "batch_size", 1)
         self.source = _open(node, phase, seed, rank, world_size, skip_bad, accepted)
         self._feed = DeviceFeed(self.source, device)
+        self._left: int | None = None
 
     def next(self) -> tuple[Tensor, ...]:
         """See Feed."""
@@ -51,9 +52,23 @@ class RecordFeed:
             if len(tops) < self.tops:
                 found = f"expected {counted(self.tops, 'top')}, but the records fill {len(tops)}"
                 raise NetcError(found, code="E106")
-            return tops[: self.tops]
         except NetcError as error:
             raise error.at(self._node.span, f"in layer `{self._node.name}`") from None
+        if self._left is None:
+            return tops[: self.tops]
+        count, self._left = self._left, self._left - self.batch_size if self._left > self.batch_size else None
+        return tuple(top[:count] for top in tops[: self.tops])
+
+    def start_pass(self) -> int:
+        """Cut the batch that ends a pass over all records; return their number.
+
+        Raises NetcError E607 for windows, which are drawn at random.
+        """
+        self._left = self.source.epoch_size()
+        if self._left is None:
+            message = f"layer `{self._node.name}` draws its records at random: no pass reads each once"
+            raise NetcError(message, code="E607", span=self._node.span)
+        return self._left
 
     def state(self) -> dict[str, Any]:
         """See LayerFeed."""

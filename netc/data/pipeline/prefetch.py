@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+import numpy as np
+
 from netc.data.source import ReadStatistics
 from netc.diagnostics import NetcError
 from netc.host_memory import available_memory, in_units
@@ -57,6 +59,11 @@ class PrefetchingSource(Generic[P]):
     def batch_bytes(self) -> int:
         """The memory that one batch takes, estimated from the shapes of a record."""
         return self.batch_size * sum(4 * math.prod(shape) for shape in self.record_shapes)
+
+    def epoch_size(self) -> int | None:
+        """The number of records of one pass over the data; None for windows, which are drawn at random."""
+        permute = self.sampler.permute
+        return None if permute is None else len(permute(np.random.default_rng(0)))
 
     def start_batch(self, pool: ThreadPoolExecutor, position: int) -> P:
         """Start to read the batch whose first record is this rank's `position`."""
