@@ -80,7 +80,7 @@ def score_all(net: RunnableNet, listener: Listener = ignore) -> tuple[Output, ..
     """Run each record of the data once; return the mean of each element of the outputs.
 
     The last batch holds the remaining records, and counts in proportion to their number. Raises NetcError E607 if the
-    data layers do not read the same number of records, E102 if the net does not accept the last batch, and for bad data.
+    data layers do not read the same number of records, E102 if the net does not accept the last batch, or for bad data.
     """
     feeds = [feed for feed in net.feeds.values() if isinstance(feed, RecordFeed)]
     sizes = {(feed.start_pass(), feed.batch_size) for feed in feeds}
