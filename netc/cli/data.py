@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from netc.data.tools.database_report import DatabaseReport
     from netc.data.tools.image_database import Conversion, ImageSettings
+    from netc.data.tools.mean_image import ListedImages
 
 SHOWN_LABELS = 20
 """Lines of the label histogram."""
@@ -120,18 +121,27 @@ def _report(output: str, done: Conversion) -> None:
     say(f"{output}: {counted(done.written, 'record')}{skipped}")
 
 
-@command.command(name="mean")
-@click.argument("database")
+@command.command(name="mean", cls=SwitchCommand)
+@click.argument("source")
 @click.argument("output", required=False)
+@option("--root", default="", help="Prefix of each path of a list.")
+@option("--resize-height", type=click.IntRange(0), default=0, help="Resize the images of a list to this height.")
+@option("--resize-width", type=click.IntRange(0), default=0, help="Resize the images of a list to this width.")
+@switch("--gray", help="Read the images of a list with one channel.")
 @option("--backend", type=BACKENDS, help="Accepted for compatibility; detected from the files.", expose_value=False)
 @_threads()
 @_skip_bad()
-def mean(database: str, output: str | None, threads: int | None, skip_bad: bool) -> None:
-    """Compute the mean image of DATABASE and write it to the .binaryproto file OUTPUT, as compute_image_mean does."""
+def mean(source: str, output: str | None, threads: int | None, skip_bad: bool, **listed: Any) -> None:
+    """Compute the mean image of SOURCE and write it to the .binaryproto file OUTPUT, as compute_image_mean does.
+
+    SOURCE is a database, or the list of an ImageData layer: lines of a path and labels.
+    """
     from netc.data.tools.mean_image import mean_image
 
     with progress_bar("computing the mean") as progress:
-        found = mean_image(database, output, skip_bad=skip_bad, threads=threads, progress=progress)
+        found = mean_image(
+            source, output, listed=_listed(**listed), skip_bad=skip_bad, threads=threads, progress=progress
+        )
     say(f"Processed {found.images} files.")
     if found.skipped:
         say(f"Skipped {found.skipped} files.")
@@ -140,6 +150,14 @@ def mean(database: str, output: str | None, threads: int | None, skip_bad: bool)
     say(f"Number of channels: {len(found.channels)}")
     for channel, value in enumerate(found.channels):
         say(f"mean_value channel [{channel}]:{value:g}")
+
+
+def _listed(root: str, resize_height: int, resize_width: int, gray: bool) -> ListedImages | None:
+    """The parameters by which the images of a list are read; None if none is given."""
+    from netc.data.tools.mean_image import ListedImages
+
+    given = ListedImages(root, resize_height, resize_width, not gray)
+    return None if given == ListedImages() else given
 
 
 @command.command(name="mnist")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -10,7 +11,7 @@ from netc.data.batch import Shape
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
-    import contextlib
+    from collections.abc import Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -70,6 +71,23 @@ class Records(Protocol):
 
     def close(self) -> None:
         """Release files and environments."""
+
+
+class UnbatchedRecords:
+    """The part of `Records` of sources whose records are image files, each decoded by itself."""
+
+    def read(self, index: int) -> Record:
+        """One record. Raises NetcError E503 to E509."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Read]:
+        """See Records."""
+        yield self.read
+
+    def read_many(self, indices: list[int]) -> RecordBatch | None:
+        """None: each image is decoded by itself."""
+        return None
 
 
 def first_shapes(records: Records, skip_bad: bool = False) -> tuple[Shape, ...]:

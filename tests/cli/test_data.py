@@ -43,6 +43,15 @@ def test_images(tmp_path, capsys, backend, caffes_order):
     np.testing.assert_array_equal(read_blob(tmp_path / "mean"), read_blob(REFERENCE / "mean.binaryproto"))
 
 
+def test_the_mean_of_an_image_list(capsys, tmp_path):
+    options = ("--root", f"{REFERENCE}/", "--resize-height=24", "--resize-width=32", "--gray=false")
+    status, shown, _ = run(capsys, "mean", REFERENCE / "list.txt", tmp_path / "mean", *options)
+    assert status == 0
+    assert shown.splitlines()[:2] == ["Processed 9 files.", f"Write to {tmp_path / 'mean'}"]
+    assert read_blob(tmp_path / "mean").shape == (1, 3, 24, 32)
+    assert run(capsys, "mean", REFERENCE / "lmdb_resized", "--gray")[0] == 1
+
+
 def test_bad_images(tmp_path, capsys):
     entries = write_class_folders(tmp_path)
     listing = write_list(tmp_path / "list", entries)

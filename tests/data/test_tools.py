@@ -15,7 +15,7 @@ from netc.data.stores import open_store
 from netc.data.tools.contact_sheet import contact_sheet
 from netc.data.tools.database_report import inspect_database
 from netc.data.tools.image_database import ImageSettings, class_entries, convert_folder, convert_images, read_entries
-from netc.data.tools.mean_image import mean_image
+from netc.data.tools.mean_image import ListedImages, mean_image
 from netc.data.tools.mnist_and_cifar import cifar10, mnist
 from netc.schema import caffe
 from netc.weights import read_blob
@@ -53,6 +53,18 @@ def test_recompressed_images_equal_caffes_pixel_for_pixel(tmp_path):
         assert (key, a.label, a.encoded) == (theirs_key, b.label, b.encoded)
         pixels = [cv2.imdecode(np.frombuffer(d.data, np.uint8), cv2.IMREAD_UNCHANGED) for d in (a, b)]
         np.testing.assert_array_equal(*pixels)
+
+
+def test_the_mean_of_a_list_is_that_of_its_database(tmp_path):
+    listed = ListedImages(f"{REFERENCE}/", 24, 32)
+    found = mean_image(REFERENCE / "list.txt", tmp_path / "mean", listed=listed)
+    assert (found.images, found.skipped) == (9, 0)
+    np.testing.assert_array_equal(found.mean, mean_image(REFERENCE / "lmdb_resized").mean)
+    np.testing.assert_array_equal(read_blob(tmp_path / "mean")[0], found.mean)
+    gray = ListedImages(f"{REFERENCE}/", 24, 32, is_color=False)
+    np.testing.assert_array_equal(
+        mean_image(REFERENCE / "list.txt", listed=gray).mean, mean_image(REFERENCE / "leveldb_gray").mean
+    )
 
 
 def test_the_mean_image_equals_caffes_byte_for_byte(tmp_path):

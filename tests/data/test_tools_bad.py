@@ -10,7 +10,7 @@ from netc.data.stores.writers import new_database
 from netc.data.tools.contact_sheet import contact_sheet
 from netc.data.tools.database_report import inspect_database
 from netc.data.tools.image_database import ImageSettings, convert_folder, convert_images
-from netc.data.tools.mean_image import mean_image
+from netc.data.tools.mean_image import ListedImages, mean_image
 from netc.data.tools.mnist_and_cifar import cifar10
 from netc.diagnostics import NetcError
 from netc.schema import caffe
@@ -153,6 +153,36 @@ def test_a_mean_requires_one_size(tmp_path):
     with fault("E505", "record `00000001`", "is 3x7x8, but those before it are 3x7x9"):
         mean_image(tmp_path / "db", tmp_path / "mean")
     assert names(tmp_path) == ["db"]
+
+
+def test_the_mean_of_a_list(tmp_path):
+    for i, size in enumerate(((4, 5), (4, 5), (5, 4))):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size, 3), 10 * i, np.uint8))
+    (tmp_path / "list").write_text("0.png 0\n1.png 1 \nnone.png 2\n")
+    with fault("E504", "none.png"):
+        mean_image(tmp_path / "list")
+    found = mean_image(tmp_path / "list", skip_bad=True)
+    assert (found.images, found.skipped, set(found.mean.ravel())) == (2, 1, {5.0})
+    (tmp_path / "list").write_text("0.png 0\n2.png 1\n")
+    with fault("E505", "is 3x5x4, but those before it are 3x4x5") as caught:
+        mean_image(tmp_path / "list")
+    assert "pass `--resize-height`" in caught.value.diagnostics[0].help
+    with fault("E512", "must be given together"):
+        mean_image(tmp_path / "list", listed=ListedImages(new_height=4))
+    database(tmp_path / "db", random_images(2))
+    with fault("E512", "is not an image list"):
+        mean_image(tmp_path / "db", listed=ListedImages(is_color=False))
+    (tmp_path / "list").write_text("0.png\n")
+    with fault("E506", "line 1"):
+        mean_image(tmp_path / "list")
+
+
+@pytest.mark.parametrize("folder", ["/", "/proc", "/sys/../dev", "link"])
+def test_folders_of_the_system(tmp_path, folder):
+    (tmp_path / "link").symlink_to("/")
+    with fault("E501", "is part of the system"):
+        convert_folder(tmp_path / folder, tmp_path / "out")
+    assert names(tmp_path) == ["link"]
 
 
 def test_a_mean_without_the_bad_records(tmp_path):

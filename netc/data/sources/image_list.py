@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data import images
-from netc.data.records import Read, Record, RecordBatch
+from netc.data.records import Record, UnbatchedRecords
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.files import read_bytes, reason_of
 
@@ -44,7 +43,7 @@ class ImageListParameters(Protocol):
     def is_color(self) -> bool: ...
 
 
-class ImageListRecords:
+class ImageListRecords(UnbatchedRecords):
     """The images that a list names; see `Records`.
 
     A line is a path and a number, separated by the last space, so that paths may contain spaces. If the first line that
@@ -68,8 +67,11 @@ class ImageListRecords:
 
     def shapes(self, index: int = 0) -> tuple[Shape, ...]:
         """Planes of an image, resized, and its label or labels."""
-        with self.reading() as read:
-            return read(index).image.shape, self._labels.shape[1:]
+        return self.read(index).image.shape, self._labels.shape[1:]
+
+    def __len__(self) -> int:
+        """Number of lines."""
+        return len(self._names)
 
     def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """A random order of all lines."""
@@ -83,19 +85,11 @@ class ImageListRecords:
         """The next record."""
         return index + 1
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Read]:
-        """`read(index)`. Raises NetcError E504 for an image that is missing or cannot be decoded."""
-        yield self._read
-
-    def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """None: each image is decoded by itself."""
-        return None
-
     def close(self) -> None:
         """Nothing is open between records."""
 
-    def _read(self, index: int) -> Record:
+    def read(self, index: int) -> Record:
+        """An image, resized, and its labels. Raises NetcError E504 if it is missing or cannot be decoded."""
         try:
             data = images.read(self._candidates(self._names[index % len(self._names)]))
             image = images.resize(images.decode(memoryview(data), self._flag), self._size)

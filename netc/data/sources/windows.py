@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,12 @@ import numpy.typing as npt
 
 from netc.data import images
 from netc.data.pipeline.sampling import Numbers, Sampler, draws
-from netc.data.records import Read, Record, RecordBatch
+from netc.data.records import Record, UnbatchedRecords
 from netc.data.sources.window_file import FIELD, WindowFile, read_windows
 from netc.diagnostics import NetcError
 from netc.files import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from netc.data.batch import Shape
     from netc.data.pipeline.mean import TransformParameters
     from netc.paths import ResolvePath
@@ -74,7 +71,7 @@ class WindowSampler(Sampler):
         return chosen * 2 + ((drawn[..., 1] & np.uint64(1)).astype(np.int64) if self.mirror else 0)
 
 
-class WindowRecords:
+class WindowRecords(UnbatchedRecords):
     """The windows of a window file, scaled to the crop; see `Records`.
 
     Raises NetcError E501, E502, E506 as `read_windows` does, E505 for a context that fills the crop, and E509 for an
@@ -135,15 +132,6 @@ class WindowRecords:
         following = (number + 1) % low if number < low else low + (number + 1 - low) % len(self.file.foreground)
         return following * 2 + mirrored
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Read]:
-        """`read(index)`. Raises NetcError E504 for an image that cannot be read, E509 for a window outside it."""
-        yield self._read
-
-    def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """None: each image is decoded by itself."""
-        return None
-
     def close(self) -> None:
         """Drop cached images."""
         self._cache = {}
@@ -165,7 +153,8 @@ class WindowRecords:
                 self._cache[number] = data
         return images.decode(memoryview(data), self._flag).transpose(1, 2, 0)
 
-    def _read(self, index: int) -> Record:
+    def read(self, index: int) -> Record:
+        """A window, scaled. Raises NetcError E504 for an image that cannot be read, E509 for a window outside it."""
         number, label, *corners = self._window(index)
         p = self._parameters
         size = p.transform.crop_size

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
 """Suffixes of image files in class folders."""
+SYSTEM = ("/proc", "/sys", "/dev")
+"""Folders whose files are not files, and may block or never end."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
@@ -173,6 +175,9 @@ def read_entries(list_file: Path | str) -> list[ImageEntry]:
 
 def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
     """The images in class folders, in order, and the classes. Raises NetcError E501, E502."""
+    whole = folder.resolve()
+    if whole == Path(whole.anchor) or any(map(whole.is_relative_to, SYSTEM)):
+        raise NetcError(f"folder `{folder}` is part of the system, not a folder of classes", code="E501")
     try:
         classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
