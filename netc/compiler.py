@@ -8,20 +8,22 @@ load(path, weights)        the Net to run, data layers turned into inputs
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc import paths
-from netc.diagnostics import Diagnostic, NetcError, Report, Source, did_you_mean
+from netc.diagnostics import Diagnostic, NetcError, Report, Source, counted, did_you_mean
 from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.shapes import Probe, infer, no_probe
 from netc.ir.verify import verify
 from netc.passes.data_to_inputs import data_to_inputs
+from netc.passes.keep_constants import keep_constants
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +48,7 @@ __all__ = [
     "graph_of",
     "layers_of",
     "load",
+    "loaded",
     "lowered",
     "phase_of",
     "read_net",
@@ -95,7 +98,7 @@ def graph_of(
     """
     graph, report = checked_graph(net, state, probe, shapes, prepare=prepare)
     report.raise_errors()
-    inputs = {graph.values[top].blob for node in graph.nodes if not node.bottoms for top in node.tops}
+    inputs = {graph.values[top].blob for node in graph.nodes if node.layer.is_data for top in node.tops}
     if unknown := sorted((shapes or {}).keys() - inputs):
         found = f"shape given for `{unknown[0]}`, which is not an input of the net"
         raise NetcError(found, help=did_you_mean(unknown[0], inputs))
@@ -129,20 +132,6 @@ class Prober:
             self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in error.diagnostics]
             return None
 
-    @contextlib.contextmanager
-    def explaining(self) -> Iterator[None]:
-        """Raise errors about unknown extents (E203) with the sources that could not be read."""
-        try:
-            yield
-        except NetcError as error:
-            raise NetcError(map(self._explained, error.diagnostics)) from None
-
-    def _explained(self, found: Diagnostic) -> Diagnostic:
-        if found.code != "E203" or not self.warnings:
-            return found
-        causes = "; ".join(dict.fromkeys(d.message for d in self.warnings))
-        return replace(found, message=f"{found.message}: {causes}")
-
 
 def record_shapes(node: Node, skip_bad: bool = False) -> Shapes | None:
     """Return the shapes of one record of a data layer's source, None if it has no source.
@@ -171,16 +160,30 @@ def lowered(
 ) -> Net:
     """Lower a graph to a net with data layers replaced by inputs, and with the constants that layers read from files.
 
-    See `runtime.lower.lower`. Raises NetcError for files that are missing or have another format.
+    See `runtime.lower.lower`. Raises NetcError for files that are missing or have another format, E203 for weights of
+    unknown shapes, and E201 where code that may not run determines these.
     """
     from netc.runtime.lower import lower
+    from netc.runtime.unknown_extents import UnknownWeightsError, explained
 
-    net = lower(data_to_inputs(graph), generator, share, unfilled)
+    try:
+        net = lower(data_to_inputs(graph), generator, share, unfilled)
+    except UnknownWeightsError as error:
+        raise explained(graph, error, _fault_of_source) from None
     for node in net.graph.nodes:
         for constant in node.layer.constants(len(node.bottoms)):
             if constant.file:
                 _read_constant(net, node, constant)
     return net
+
+
+def _fault_of_source(node: Node) -> str | None:
+    """Why the shapes of a data layer's records are unknown; None if its source can be read, or there is none."""
+    try:
+        record_shapes(node)
+    except NetcError as error:
+        return error.diagnostics[0].message
+    return None
 
 
 def _read_constant(net: Net, node: Node, constant: Constant) -> None:
@@ -207,10 +210,10 @@ def load(
     shapes: Mapping[str, Shape] | None = None,
     dialect: str | None = None,
     seed: int | None = None,
+    strict: bool = False,
     fold: bool = False,
     compile: bool = False,  # noqa: A002 - as in torch
     channels_last: bool = False,
-    parsed: Mapping[str, Weights | StateDict] | None = None,
 ) -> Net:
     """Load a net as a torch.nn.Module in eval mode, with data layers replaced by inputs.
 
@@ -218,8 +221,12 @@ def load(
     in order: .caffemodel, .h5, or a state_dict as .safetensors, .pt or .npz, determined by content; without them, a net
     in a .caffemodel uses the weights in that file. `phase`, `level` and `stages` are merged with the state in the file
     (`StateChoice`). `shapes` are the shapes of inputs that the file does not define. `dialect` is the fork of Caffe
-    that the file is for. Parameters that no file contains are initialized by the net's fillers, with `seed`. `parsed`
-    maps paths to weights that have already been parsed. Raises NetcError.
+    that the file is for. Parameters that no file contains are initialized by the net's fillers, with `seed`; with
+    `strict` they are an error. A weights file that fits no layer causes a UserWarning;
+    `report` of the net has all warnings. Raises NetcError.
+
+    Tops of Data layers, and of Python layers without bottoms, become inputs. Constant tops of DummyData layers are part
+    of the net, as in Caffe, unless `shapes` has their blobs.
 
     Three options speed up inference; results are the same up to rounding:
 
@@ -230,22 +237,61 @@ def load(
       compiled. Changes of weights are detected, except through `.data` or NumPy.
     - `channels_last`: the kernels of 2-D convolutions, and their outputs, have the channels-last memory format.
     """
+    files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
+    state = state_choice(phase, level, stages)
+    module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
+    for found in module.report.warnings:
+        if found.code == "W411":
+            warnings.warn(found.render(), stacklevel=2)
+    return _for_inference(module, fold, compile, channels_last)
+
+
+def loaded(
+    net: str | Path | Source,
+    files: Sequence[str | Path] = (),
+    state: StateChoice = TEST_STATE,
+    *,
+    shapes: Mapping[str, Shape] | None = None,
+    dialect: str | None = None,
+    seed: int | None = None,
+    strict: bool = False,
+    parsed: Mapping[str, Weights | StateDict] | None = None,
+) -> Net:
+    """Load a net as `load` does, without its options for inference, and with warnings in its `report` only.
+
+    `parsed` maps paths to weights that have already been parsed. Raises NetcError.
+    """
     from netc.runtime.fillers import generator_of
     from netc.weights import read_any
 
-    definition = read_net(net, dialect=dialect)
+    definition, prober = read_net(net, dialect=dialect), Prober()
     definition.report.raise_errors()
-    probe = Prober()
-    graph = graph_of(definition, state_choice(phase, level, stages).of(definition), probe, shapes)
-    files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
+    graph = keep_constants(graph_of(definition, state.of(definition), prober, shapes), shapes or ())
     if definition.weights_file and not files:
         files = [definition.weights_file]
     held = [(parsed or {}).get(str(file)) or read_any(file) for file in files]
-    with probe.explaining():
-        module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
-    for file, blobs in zip(files, held):
-        _copy(module, blobs, str(file))
-    return _for_inference(module, fold, compile, channels_last)
+    module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
+    module.report.extend((*definition.report.warnings, *prober.warnings))
+    copied = {str(file): _copy(module, blobs, str(file)) for file, blobs in zip(files, held)}
+    module.report.extend(_checked_copies(module, copied, strict))
+    return module
+
+
+def _checked_copies(net: Net, copied: Mapping[str, CopyReport], strict: bool) -> list[Diagnostic]:
+    """Warnings about files without any weights for the net, and layers without weights in any file.
+
+    Raises NetcError E306 in their place if `strict`.
+    """
+    from netc.runtime.net_weights import named_blobs, unused
+
+    found = [warning for file, report in copied.items() if (warning := unused(report, file))]
+    missing = [name for name, _ in named_blobs(net) if all(name in report.missing for report in copied.values())]
+    if missing and not found and (strict or copied):
+        message = f"no file has the weights of {counted(len(missing), 'layer')}: the initial values are kept"
+        found.append(Diagnostic("W802", message, notes=(", ".join(f"`{name}`" for name in missing),)))
+    if strict and found:
+        raise NetcError(replace(one, code="E306") for one in found)
+    return found
 
 
 def _for_inference(net: Net, fold: bool, compiled: bool, channels_last: bool) -> Net:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -500,6 +501,12 @@ def _() -> None:
 layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 } }
 """,
     )
+
+
+@files("W411")
+def _() -> None:
+    warnings.simplefilter("ignore", UserWarning)
+    save_weights("other.caffemodel", other=np.ones((2, 2), np.float32))
 
 
 @files("W802")

@@ -85,7 +85,7 @@ def open_net(
     if misfits == "refuse":
         opened = _loaded(net, files.blobs, shapes, seed, state)
     else:
-        opened = compiler.load(net, None, state.phase, state.level, state.stages, shapes=shapes, seed=seed)
+        opened = compiler.loaded(net, (), state, shapes=shapes, seed=seed)
         for file, blobs in files.blobs.items():
             _copy(opened, file, blobs, misfits)
     for file, tensors in files.states.items():
@@ -107,9 +107,7 @@ def _loaded(
     state: StateChoice,
 ) -> Net:
     try:
-        return compiler.load(
-            net, list(files), state.phase, state.level, state.stages, shapes=shapes, seed=seed, parsed=files
-        )
+        return compiler.loaded(net, list(files), state, shapes=shapes, seed=seed, parsed=files)
     except NetcError as error:
         raise NetcError(replace(d, help=_MISFIT_HELP) if d.code == "E306" else d for d in error.diagnostics) from None
 

@@ -262,7 +262,7 @@ _RESERVED = frozenset(
     parameters print_readable recompile register_backward_hook register_buffer register_forward_hook
     register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
-    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ run set_extra_state set_submodule
+    register_state_dict_post_hook register_state_dict_pre_hook report requires_grad_ run set_extra_state set_submodule
     share_memory state_dict to to_empty to_folder train training type xpu zero_grad self""".split()
 )
 """Attributes of torch.nn.Module, torch.fx.GraphModule and netc's Net; a test compares them with the installed torch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from netc.diagnostics import NetcError
 from netc.ir.layer import Layer, Shapes, Weights
 
 if TYPE_CHECKING:
@@ -48,3 +49,18 @@ class PythonCode(Protocol):
 
     def hosted(self, host: LayerHost) -> Layer:
         """Return the layer that `host` runs."""
+
+
+TRUST = "if you trust it, allow it with `--allow-python-layers`, or run it with `netc.pycaffe`"
+"""How to run the code of a net file."""
+
+
+def not_allowed(layer: PythonCode, *notes: str, help: str = TRUST) -> NetcError:
+    """E201 for a layer whose code would have to run, which nothing allows."""
+    return NetcError(
+        f"running class `{layer.class_name}` of Python module `{layer.module_name}` is not allowed",
+        code="E201",
+        notes=["a `Python` layer runs code that the net file names", *notes],
+        help=help,
+        field="module",
+    )

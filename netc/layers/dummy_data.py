@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from netc.diagnostics import counted
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, DataLayer, Shapes, fail
+from netc.ir.layer import Constant, Cost, DataLayer, Mode, Shapes, fail
 from netc.ir.traits import FedBy
 from netc.layers._registry import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -89,6 +93,11 @@ class DummyData(DataLayer):
         """Return, for each top, whether every pass fills it again; constants are filled once."""
         return tuple(filler.type != "constant" for filler in self.fillers(tops))
 
+    def part(self, tops: int, chosen: Sequence[int]) -> DummyData:
+        """Return the layer of some of its `tops`, those with indices `chosen`."""
+        shapes, fillers = self.shapes(tops), self.fillers(tops)
+        return DummyData(tuple(shapes[i] for i in chosen), tuple(fillers[i] for i in chosen))
+
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
         """`shapes`: they do not depend on a record. Raises NetcError E101."""
         self.fillers(tops)
@@ -97,6 +106,30 @@ class DummyData(DataLayer):
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: the tops are filled outside the net."""
         return Cost()
+
+
+@dataclass(frozen=True)
+class ConstantData(DummyData):
+    """Constant tops of a DummyData layer in a net without data layers: filled by the net itself."""
+
+    is_data: ClassVar[bool] = False
+    fed_by: ClassVar[FedBy] = ""
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """`shapes`."""
+        return self.shapes(tops)
+
+    def constants(self, bottoms: int) -> tuple[Constant, ...]:
+        """The values of the fillers; their device and precision are those of the tops."""
+        return (Constant("values", values=tuple(filler.value for filler in self.data_filler or (Filler(),))),)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """Returns new tensors: a caller may change them."""
+        import torch
+
+        values = mode.constants["values"]
+        values = values.expand(mode.tops) if len(values) == 1 else values
+        return tuple(torch.clone(one.expand(shape)) for one, shape in zip(values, self.shapes(mode.tops)))
 
 
 def _each(values: tuple[T, ...], tops: int, name: str) -> tuple[T, ...]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.ir.dims import Shape, known
 from netc.ir.fields import Fields
-from netc.ir.layer import CaffeFields, Count, Layer, Mode, Shapes, Weights, fail
-from netc.ir.layer_host import LayerHost
-from netc.ir.traits import Role
+from netc.ir.layer import CaffeFields, Constant, Cost, Count, DataLayer, Layer, Mode, Shapes, Weights, fail
+from netc.ir.layer_host import LayerHost, not_allowed
+from netc.ir.traits import FedBy, Role
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class Python(Layer):
     """Runs class `class_name` of Python module `module_name`, which determines its shapes and blobs.
 
     A net file is data: this layer neither imports nor runs what the file names. The Python interface, and the command
-    line with `--allow-python-layers`, replace it with a HostedPython (`netc.runtime.python_host`).
+    line with `--allow-python-layers`, replace it with a HostedPython (`netc.runtime.python_host`). Without bottoms it
+    is a data layer, a PythonData: its tops become inputs of a net that does not run the code.
 
     Shapes: any bottoms to any tops, whose shapes are unknown before the layer runs.
 
@@ -51,12 +52,16 @@ class Python(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Reads `python_param`. Raises NetcError E101 if the module or the class is missing."""
+        """Reads `python_param`; a PythonData if there is no bottom.
+
+        Raises NetcError E101 if the module or the class is missing.
+        """
         p = layer.message("python_param")
         for name in ("module", "layer"):
             if not p.get(name, ""):
                 fail(f"`{name}` is missing", code="E101", field=name)
-        return cls(p["module"], p["layer"], p["param_str"], p["share_in_parallel"])
+        own: Any = cls if layer.get("bottom", ()) else PythonData
+        return own(p["module"], p["layer"], p["param_str"], p["share_in_parallel"])  # type: ignore[no-any-return]
 
     def to_caffe(self) -> dict[str, Any]:
         """The parameter message: `module` and `layer` are the names of the module and of the class."""
@@ -73,13 +78,23 @@ class Python(Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Raises NetcError E201: running the code is not allowed."""
-        fail(
-            f"running class `{self.class_name}` of Python module `{self.module_name}` is not allowed",
-            "a `Python` layer runs code that the net file names",
-            code="E201",
-            field="module",
-            help="if you trust it, allow it with `--allow-python-layers`, or run it with `netc.pycaffe`",
-        )
+        raise not_allowed(self)
+
+
+@dataclass(frozen=True)
+class PythonData(Python, DataLayer):
+    """A Python layer without bottoms, which produces data: what is fed to its tops replaces the code."""
+
+    bottom_count: ClassVar[Count] = Count(0)
+    fed_by: ClassVar[FedBy] = "python"
+
+    def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
+        """Unknown before the layer runs."""
+        return (None,) * tops
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Zero: the tops are produced outside the net."""
+        return Cost()
 
 
 @dataclass(frozen=True)
@@ -98,10 +113,16 @@ class HostedPython(Python):
         """The blobs that `setup` added."""
         return self.host.weights()
 
+    def constants(self, bottoms: int) -> tuple[Constant, ...]:
+        """Without bottoms, a number whose device is that of the tops."""
+        return () if bottoms else (Constant("place", values=(0.0,)),)
+
     def to_caffe(self) -> dict[str, Any]:
         """The parameters as in the file."""
         return {name: value for name, value in super().to_caffe().items() if name != "host"}
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Runs the object's `forward`."""
-        return self.host.run(bottoms, weights, mode.tops)
+        tops = self.host.run(bottoms, weights, mode.tops)
+        place = mode.constants.get("place")
+        return tops if place is None else tuple(top.to(place.device, place.dtype) for top in tops)

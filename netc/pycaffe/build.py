@@ -33,10 +33,8 @@ def build(path: str | os.PathLike[str], phase: int, level: int | None, stages: t
     definition = read_net(os.fspath(path))
     definition.report.raise_errors()
     choice = StateChoice("TRAIN" if phase == TRAIN else "TEST", level, stages)
-    probe = Prober()
-    graph = graph_of(definition, choice.of(definition), probe, prepare=bind_python_layers)
-    with probe.explaining():
-        return NetParts(graph, lowered(graph), feeds_of(graph))
+    graph = graph_of(definition, choice.of(definition), Prober(), prepare=bind_python_layers)
+    return NetParts(graph, lowered(graph), feeds_of(graph))
 
 
 def net_arguments(

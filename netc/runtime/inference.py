@@ -28,6 +28,7 @@ def rebuilt(net: Net, before: Graph, after: Graph) -> Net:
             modules[node.key] = new_module(after, node).to(like.device, like.dtype)
             fresh.add(node.key)
     found = Net(after.without_arrays(), modules).eval()
+    found.report = net.report
     for blob in found.blobs:
         if blob.key in fresh:
             write_array(blob, after.parameters[blob.parameter.name])

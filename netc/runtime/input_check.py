@@ -29,6 +29,7 @@ def check_fit(graph: Graph, given: Given, fetches: Sequence[str], weights: bool 
         bottoms = tuple(shape for shape in map(shapes.get, node.bottoms) if shape is not None)
         if len(bottoms) == len(node.bottoms):
             shapes.update(zip(node.tops, _tops(graph, node, bottoms, weights)))
+            shapes.update(given)  # a top that is fed is not the layer's
 
 
 def _path(graph: Graph, given: Given, fetches: Sequence[str]) -> list[Node]:

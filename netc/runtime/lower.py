@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from netc.diagnostics import NetcError, counted, did_you_mean
-from netc.ir.dims import differ, known, text
-from netc.ir.layer import Layer, Weights
-from netc.ir.layer_host import PythonCode
+from netc.diagnostics import NetcError, Report, counted, did_you_mean
+from netc.ir.dims import differ, text
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.dtypes import fed_tensor
@@ -19,11 +17,13 @@ from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
 from netc.runtime.modules import LayerModule, module_for, register_constant
 from netc.runtime.straight_line import Program, compile_program
+from netc.runtime.unknown_extents import UnknownWeightsError, weights_are_unknown
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from netc.ir.graph import Graph, Node
+    from netc.ir.layer import Weights
 
 Version = Literal["first", "last"]
 """A version of a blob that in-place layers rewrite."""
@@ -43,6 +43,8 @@ class Net(nn.Module):
     def __init__(self, graph: Graph, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.graph = graph
+        self.report = Report()
+        """Warnings about the files that the net was loaded from."""
         for node in graph.nodes:  # not add_module, which rejects names that torch reserves
             self._modules[node.key] = modules[node.key]
         self._original_modules = dict(self._modules)
@@ -257,25 +259,12 @@ def _empty(graph: Graph, node: Node) -> nn.Module:
 def new_module(graph: Graph, node: Node) -> nn.Module:
     """A node's module, its weights not yet filled. Raises NetcError E203 if their shapes are unknown."""
     weights = graph.weights(node)
+    if weights_are_unknown(graph, node):
+        raise UnknownWeightsError(graph, node)
     unknown = any(graph.shape(name) is None for name in node.bottoms)
-    learns = type(node.layer).weights is not Layer.weights
-    if (unknown and learns) or any(not known(extent) for weight in weights for extent in weight.shape):
-        raise NetcError(
-            f"weights of layer `{node.name}` depend on an unknown extent",
-            code="E203",
-            span=node.span,
-            help=_help_for_unknown(graph),
-        )
     if unknown or _reshapes(graph, node):
         return LayerModule(node.layer, weights, len(node.tops), node.name, node.span)
     return module_for(node, graph.shapes(node.bottoms), weights)
-
-
-def _help_for_unknown(graph: Graph) -> str:
-    """How to make the extents known: a Python layer has shapes once it is allowed to run."""
-    if any(isinstance(node.layer, PythonCode) and not hasattr(node.layer, "host") for node in graph.nodes):
-        return "if you trust the net's `Python` layers, allow them with `--allow-python-layers`"
-    return "set the data's shape: `--shape data=n,c,h,w`"
 
 
 def _reshapes(graph: Graph, node: Node) -> bool:

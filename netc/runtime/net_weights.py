@@ -57,6 +57,21 @@ class CopyReport:
     """Layers that keep their values, with `allow_mismatch`."""
 
 
+def unused(report: CopyReport, source: str) -> Diagnostic | None:
+    """W411 for a file from which nothing was copied into a net that has weights; None for others."""
+    if report.loaded or not (report.missing or report.mismatched):
+        return None
+    lacking, had = report.missing or tuple(m.layer for m in report.mismatched), report.skipped
+    notes = [f"layers of the net with weights: {_some(lacking)}"]
+    notes.append(f"layers of the file with weights: {_some(had)}" if had else "the file has no layers with weights")
+    message = f"`{source}` has weights for no layer of the net: all keep their initial values"
+    return Diagnostic("W411", message, notes=tuple(notes), help="layers are matched by name: `netc weights FILE NET`")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
+
+
 CHUNK = 1 << 22
 """Values that are copied at a time."""
 

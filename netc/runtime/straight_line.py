@@ -36,7 +36,7 @@ def compile_program(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ..
     last_use = {name: step for step in in_order for name in step.node.bottoms}
     lines = [f"def program(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
     for step in in_order:
-        tops = ", ".join(variable[name] for name in step.tops)
+        tops = ", ".join("_" if name in feeds else variable[name] for name in step.tops)
         overwritten = None if step.absorbed else _overwritten(graph, step.node, producers, fetches)
         lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable, overwritten)}")
         dead = {name for name in (*step.node.bottoms, *step.tops) if last_use.get(name, step) is step} - set(fetches)

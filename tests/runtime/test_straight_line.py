@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from netc.diagnostics import NetcError
 from netc.runtime import straight_line
 
 DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 dim: 6 dim: 5 } } }'
@@ -73,6 +74,20 @@ def test_fed_values_are_not_overwritten(net_from):
     before = inner.clone()
     assert torch.equal(net.evaluate({"a": inner}, ["b"])["b"], before.relu())
     assert torch.equal(inner, before)
+
+
+def test_a_fed_top_is_not_replaced_by_the_layer_that_produces_another(net_from):
+    net = net_from(
+        DATA + 'layer { name: "slice" type: "Slice" bottom: "data" top: "a" top: "b" slice_param { axis: 1 } }'
+        'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "c" }'
+    )
+    x, given = torch.rand(2, 4, 6, 5), torch.full((2, 2, 6, 5), 7.0)
+    assert torch.equal(net.evaluate({"data": x, "a": given}, ["c"])["c"], given + x[:, 2:])
+    found = net.evaluate({"data": x, "b": given}, ["a", "b", "c"])
+    assert torch.equal(found["b"], given)
+    assert torch.equal(found["c"], x[:, :2] + given)
+    with pytest.raises(NetcError, match="bottoms 0 and 1 differ at axis 1: 3 and 2"):
+        net.evaluate({"data": x, "a": torch.zeros(2, 3, 6, 5)}, ["c"])
 
 
 def test_values_that_another_layer_reads_are_not_overwritten(net_from):

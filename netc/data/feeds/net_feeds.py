@@ -30,7 +30,7 @@ def feeds_of(
         if node.layer.fed_by == "fillers":
             generator = torch.Generator().manual_seed(seed + index + RANK_SEED_STRIDE * rank)
             feeds[node.key] = DummyFeed(node, device, generator)
-        elif node.layer.fed_by not in ("input", "memory"):
+        elif node.layer.fed_by not in ("input", "memory", "python"):
             accepted = accepted_labels(graph, node) if skip_bad else None
             feeds[node.key] = RecordFeed(
                 node, graph.state.phase, device, seed + index, rank, world_size, skip_bad, accepted

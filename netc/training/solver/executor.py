@@ -11,6 +11,7 @@ from torch import Tensor
 from netc.data.feeds.feed import LayerFeed
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph, Node
+from netc.ir.layer_host import PythonCode, not_allowed
 from netc.runtime.lower import Net
 from netc.training.recipes.mix_up import MixUp
 from netc.training.solver.netc_options import NetcOptions
@@ -135,9 +136,14 @@ def straight_line_executor(options: NetcOptions) -> ExecutorFactory:
 
 
 def with_feed(graph: Graph, feeds: Mapping[str, LayerFeed]) -> Iterator[tuple[Node, LayerFeed]]:
-    """Yield the data layers of a graph with their feeds. Raises NetcError E607 for a layer without a feed."""
+    """Yield the data layers of a graph with their feeds.
+
+    Raises NetcError E607 for a layer without a feed, E201 for a Python layer that may not run.
+    """
     for node in graph.nodes:
         if node.layer.is_data and node.key not in feeds:
+            if isinstance(node.layer, PythonCode):
+                raise not_allowed(node.layer).at(node.span, f"in layer `{node.name}`")
             raise NetcError(
                 f"layer `{node.name}` has no data: `{node.layer.type}` is fed by a program",
                 code="E607",
