@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 @weights_option("Weights of a prototxt; may be repeated.")
 @option("--other-weights", multiple=True, metavar="FILE", help="Weights of OTHER, if they differ; may be repeated.")
 @option("--input", "input_", metavar="FILE", help="Inputs: a .npz with arrays by name, or a .npy of the only input.")
-@option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Batch size of the random input.")
+@option(
+    "--batch",
+    type=click.IntRange(1),
+    help="Batch size of the random input; by default 1, or the size that a form is fixed to.",
+)
 @option("--seed", type=int, default=0, show_default=True, help="Seed of the random input.")
 @option(
     "--tolerance",
@@ -42,7 +46,7 @@ def command(
     weights: tuple[str, ...],
     other_weights: tuple[str, ...],
     input_: str | None,
-    batch: int,
+    batch: int | None,
     seed: int,
     tolerance: float,
     state: dict[str, Any],
@@ -93,10 +97,12 @@ def _table(found: Verification, tolerance: float) -> str:
     lines += [_line(row, width) for row in found.differences]
     count = len(found.differences)
     if found.first is None:
-        lines.append(f"all {counted(count, 'value')} agree to {tolerance:g}")
+        agree = "1 value agrees" if count == 1 else f"all {count} values agree"
+        lines.append(f"{agree} to {tolerance:g}")
     else:
         differing = sum(row.departs for row in found.differences)
-        lines.append(f"{differing} of {counted(count, 'value')} differ, first `{found.first.name}`")
+        verb = "differs" if differing == 1 else "differ"
+        lines.append(f"{differing} of {counted(count, 'value')} {verb}, first `{found.first.name}`")
     return "\n".join(map(visible, lines))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netc.compiler import TEST_STATE, StateChoice
-from netc.conversion.runners import Runner, Values, open_runner, random_inputs
+from netc.conversion.matching import matched
+from netc.conversion.random_inputs import random_inputs
+from netc.conversion.runners import Runner, Values, open_runner
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, text
 
@@ -61,7 +62,7 @@ def verify(
     weights: Files = (),
     other_weights: Files | None = None,
     inputs: Mapping[str, Array] | None = None,
-    batch: int = 1,
+    batch: int | None = None,
     seed: int = 0,
     tolerance: float = TOLERANCE,
     shapes: Mapping[str, Shape] | None = None,
@@ -72,39 +73,28 @@ def verify(
     `weights` are for the prototxts; `other_weights` hold for the second where they are given.
     `state` selects the net of a prototxt.
 
-    Both get `inputs`, else what a dump among them holds, else random numbers from `seed`. Raises NetcError, among them
-    E804 where the two have no value in common.
+    Both get `inputs`, else what a dump among them holds, else random numbers from `seed`: `batch` items, by default 1
+    or as many as a form is fixed to. Values are matched by blob and by the layer that wrote them (see `matching`).
+    Raises NetcError, among them E804 where the two have no value in common.
     """
     second_weights = weights if other_weights is None else other_weights
     sides = [open_runner(one, weights, shapes, state), open_runner(other, second_weights, shapes, state)]
     fed = dict(inputs) if inputs is not None else _inputs(sides, batch, seed)
     first, second = (side.run(fed) for side in sides)
-    if sides[0].versions != sides[1].versions:
-        first, second = (_last(values, side.versions) for values, side in zip((first, second), sides))
-    common = [name for name in first if name in second and name not in fed]
-    if not common:
+    names = [[name for name in values if name not in fed] for values in (first, second)]
+    pairs = matched(sides[0], sides[1], *names)
+    if not pairs:
         raise NetcError(f"`{one}` and `{other}` have no value in common", code="E804")
-    return Verification(tuple(difference(name, first[name], second[name], tolerance) for name in common))
+    return Verification(tuple(difference(a, first[a], second[b], tolerance) for a, b in pairs.items()))
 
 
-def _inputs(sides: list[Runner], batch: int, seed: int) -> Values:
+def _inputs(sides: list[Runner], batch: int | None, seed: int) -> Values:
     names = [name for side in sides for name in side.inputs]
     for side in sides:
-        if not side.inputs:
+        if not side.inputs and not side.versions:
             held = side.run({})
             return {name: held[name] for name in names if name in held}
-    return random_inputs(sides[0], batch, seed)
-
-
-def _last(values: Values, versions: bool) -> Values:
-    """The last version of each blob under the blob's name, as a dump has it."""
-    if not versions:
-        return values
-    return {name if name in values and _base(name) not in values else _base(name): values[name] for name in values}
-
-
-def _base(name: str) -> str:
-    return re.sub(r"\.\d+$", "", name)
+    return random_inputs(sides, batch, seed)
 
 
 def difference(name: str, one: Array, other: Array, tolerance: float = TOLERANCE) -> ValueDifference:

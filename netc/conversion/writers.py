@@ -127,7 +127,7 @@ def write_python(
     dtype = DTYPES[options.half]
     text, state = source_of(model, trained.name, _stage(found, options), dtype)
     kind = getattr(torch, dtype)
-    tensors = {name: torch.from_numpy(np.array(array)).to(kind) for name, array in state.items()}
+    tensors = {name: torch.from_numpy(np.require(array, requirements="CW")).to(kind) for name, array in state.items()}
     with atomic_path(trained) as path:
         save_file(tensors, path, metadata={"format": "pt"})
     with atomic_write(target) as file:
@@ -139,13 +139,13 @@ def write_onnx(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     """Write an ONNX model. Raises NetcError E801, E803."""
-    from netc.exporters.onnx import model_of
+    from netc.exporters.onnx import onnx_model
 
     if options.half == "bf16":
         raise NetcError("ONNX models are written in float32 or fp16", code="E803", help="use `--half fp16`")
-    made = model_of(model, _stage(found, options), DTYPES[options.half])
+    made = onnx_model(model, _stage(found, options), DTYPES[options.half])
     with atomic_write(target) as file:
-        file.write(made.SerializeToString())
+        made.write(file)
     return (target,)
 
 

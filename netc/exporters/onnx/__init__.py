@@ -7,9 +7,10 @@ plain padding, the same in every runtime.
 
     rules.py    what a rule is; the rules of `netc/layers/<file>.py` are in `<file>.py`, found automatically
     model.py    the model, and its optional input stage
+    model_file.py   writes a model without a copy of its weights
 """
 
-from netc.exporters.onnx.model import model_of
+from netc.exporters.onnx.model import model_of, onnx_model
 from netc.exporters.onnx.rules import OnnxCall, writes
 
-__all__ = ["OnnxCall", "model_of", "writes"]
+__all__ = ["OnnxCall", "model_of", "onnx_model", "writes"]

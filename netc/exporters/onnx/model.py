@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.exporters.errors import ANY_AXES, cannot_export, check_traceable, known_shape, unsupported
+from netc.exporters.onnx.model_file import SMALL, OnnxModel, check_size
 from netc.exporters.onnx.rules import RULES, OnnxCall, Sink
 from netc.exporters.onnx.traced import OPSET, traced_layer
 from netc.exporters.symbolic_shapes import SymbolicShapes, with_free_extents
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 IR_VERSION = 10
 """The file format that OPSET came with."""
-MAX_BYTES = 2**31 - 1
-"""What protobuf can hold in one message."""
+LAYERS_KEY, BLOBS_KEY = "netc.layers", "netc.blobs"
+"""Metadata of a model, JSON: for each value the layers that are computed to produce it, and its blob in the net."""
 
 
 def model_of(
@@ -32,21 +34,34 @@ def model_of(
     dtype: str = "float32",
     opset: int = OPSET,
 ) -> onnx.ModelProto:
+    """The model of `onnx_model` as one message, which copies the weights."""
+    return onnx_model(graph, stage, dtype, opset).proto()
+
+
+def onnx_model(
+    graph: Graph,
+    stage: InputStage | None = None,
+    dtype: str = "float32",
+    opset: int = OPSET,
+) -> OnnxModel:
     """The model, checked. With a `stage` its first input takes RGB images (n, h, w, 3) of bytes.
 
     `dtype` is float32, float64 or float16. Raises NetcError E801 for layers that have no form in ONNX, E802 for inputs
     of unknown size, E407 for more than the 2 GB that one file can hold.
     """
-    return with_free_extents(graph, lambda symbolic: _Model(graph, symbolic, dtype).proto(stage, opset))
+    return with_free_extents(graph, lambda symbolic: _Model(graph, symbolic, dtype).made(stage, opset))
 
 
 class _Model:
     def __init__(self, graph: Graph, symbolic: SymbolicShapes, dtype: str) -> None:
         self.graph, self.symbolic = graph, symbolic
         self.sink = Sink(np.dtype(dtype))
-        self.sink.names.used.update(graph.values)
+        self.sink.names.used.update(name for name in graph.values if name)
+        self.names = {name: name or self.sink.fresh("blob") for name in graph.values}
+        """The names of values in the model: in ONNX an empty name means that there is no value."""
+        self.layers: dict[str, list[str]] = {}
 
-    def proto(self, stage: InputStage | None, opset: int) -> onnx.ModelProto:
+    def made(self, stage: InputStage | None, opset: int) -> OnnxModel:
         """The model of the graph."""
         import onnx
 
@@ -54,16 +69,22 @@ class _Model:
         inputs = [self._input(name, stage if index == 0 else None) for index, name in enumerate(graph.inputs)]
         for step in steps(graph):
             self._write(step)
-        size = sum(array.nbytes for array in sink.constants.values())
-        if size > MAX_BYTES:
-            raise NetcError(f"the weights need {size} bytes, an ONNX file can hold {MAX_BYTES}", code="E407")
+        check_size(sum(constant.nbytes for constant in sink.constants.values()))
         outputs = [self._value(name) for name in graph.outputs]
-        tensors = [onnx.numpy_helper.from_array(array, name) for name, array in sink.constants.items()]
+        large = {name: constant for name, constant in sink.constants.items() if constant.nbytes > SMALL}
+        small = ((name, constant.value) for name, constant in sink.constants.items() if name not in large)
+        tensors = [onnx.numpy_helper.from_array(array, name) for name, array in small]
         made = onnx.helper.make_graph(sink.nodes(), graph.name or "net", inputs, outputs, tensors)
         opsets = [onnx.helper.make_opsetid("", opset)]
-        model = onnx.helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="netc")
-        onnx.checker.check_model(model, full_check=True)
+        message = onnx.helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="netc")
+        onnx.helper.set_model_props(message, self._metadata())
+        model = OnnxModel(message, large)
+        model.check()
         return model
+
+    def _metadata(self) -> dict[str, str]:
+        blobs = {self.names[name]: value.blob for name, value in self.graph.values.items()}
+        return {LAYERS_KEY: json.dumps(self.layers), BLOBS_KEY: json.dumps(blobs)}
 
     def _value(self, name: str) -> onnx.ValueInfoProto:
         import onnx
@@ -71,7 +92,7 @@ class _Model:
         kind = self.graph.values[name].dtype
         dtype = self.sink.dtype if is_floating(kind) else np.dtype(kind)
         return onnx.helper.make_tensor_value_info(
-            name, onnx.helper.np_dtype_to_tensor_dtype(dtype), self.symbolic.extents[name]
+            self.names[name], onnx.helper.np_dtype_to_tensor_dtype(dtype), self.symbolic.extents[name]
         )
 
     def _input(self, name: str, stage: InputStage | None) -> onnx.ValueInfoProto:
@@ -83,7 +104,7 @@ class _Model:
         if len(shape) != 4 or shape[1] != 3:
             raise NetcError(f"`{self.graph.values[name].blob}` does not take images of three channels", code="E802")
         images = self.sink.fresh("images")
-        call = OnnxCall(self.sink, "input", (images,), (shape,), (name,), (shape,), (), ())
+        call = OnnxCall(self.sink, "input", (images,), (shape,), (self.names[name],), (shape,), (), ())
         planes = call.op("Transpose", images, perm=(0, 3, 1, 2))
         if stage.bgr:
             planes = call.op("Gather", planes, call.constant([2, 1, 0], "order", np.int64), axis=1)
@@ -113,7 +134,7 @@ class _Model:
             unsupported("an extent beyond the first axis depends on the batch")
         draft = self.sink.draft()
         rule(step.node.layer, self._call(step.nodes, draft))
-        self.sink.keep(draft)
+        self._keep(draft, step.nodes)
 
     def _by_trace(self, node: Node, reasons: list[str]) -> None:
         draft = self.sink.draft()
@@ -125,7 +146,12 @@ class _Model:
             if found.code != "E801":
                 raise
             raise cannot_export(node, "ONNX", *reasons, found.message, help=found.help) from None
+        self._keep(draft, (node,))
+
+    def _keep(self, draft: Sink, nodes: tuple[Node, ...]) -> None:
+        """Add the operators of layers that are computed together."""
         self.sink.keep(draft)
+        self.layers.update({self.names[top]: [node.name for node in nodes] for top in nodes[-1].tops})
 
     def _call(self, nodes: tuple[Node, ...], sink: Sink) -> OnnxCall:
         """The use of a layer, or of two that are computed together."""
@@ -136,9 +162,9 @@ class _Model:
         return OnnxCall(
             sink=sink,
             name=first.name or first.layer.type,
-            bottoms=first.bottoms,
+            bottoms=tuple(map(self.names.__getitem__, first.bottoms)),
             shapes=graph.shapes(first.bottoms),
-            tops=nodes[-1].tops,
+            tops=tuple(map(self.names.__getitem__, nodes[-1].tops)),
             top_shapes=tuple(known_shape(graph, name, free=ANY_AXES) for name in nodes[-1].tops),
             blobs=tuple(blob for node in nodes for blob in graph.arrays(node)),
             blob_names=tuple(weight.name for weight in weights),

@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array of the model and the type that it has there; it is converted when it is written."""
+
+    array: Array
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in the model."""
+        return self.array.size * self.dtype.itemsize
+
+    @property
+    def value(self) -> Array:
+        """The array, contiguous and in the type; a copy only where it is not."""
+        shape = self.array.shape  # `ascontiguousarray` adds an axis to a number
+        return np.ascontiguousarray(self.array, self.dtype).reshape(shape)
+
+
 @dataclass
 class Sink:
     """Where operators and constants go."""
@@ -34,7 +53,7 @@ class Sink:
     """What the net computes in."""
     operators: list[tuple[str, tuple[str, ...], tuple[str, ...], str, dict[str, Any]]] = field(default_factory=list)
     """Type, inputs, outputs, name, attributes."""
-    constants: dict[str, Array] = field(default_factory=dict)
+    constants: dict[str, Constant] = field(default_factory=dict)
     names: UniqueNames = field(default_factory=lambda: UniqueNames(":"))
     """Of values and constants."""
     operator_names: UniqueNames = field(default_factory=lambda: UniqueNames(":"))
@@ -128,23 +147,22 @@ class OnnxCall:
         self.op(kind, *inputs, to=self.tops[0], **attributes)
 
     def constant(self, values: Any, word: str = "constant", dtype: Any = None) -> str:
-        """Numbers as an initializer: in the net's type, unless `dtype` is given."""
-        name = self.sink.fresh(f"{self.name}/{word}")
-        self.sink.constants[name] = np.ascontiguousarray(values, dtype or self.sink.dtype)
-        return name
+        """Numbers as an initializer, with one axis at least: in the net's type, unless `dtype` is given."""
+        return self._hold(f"{self.name}/{word}", np.atleast_1d(np.asarray(values)), np.dtype(dtype or self.sink.dtype))
 
     def tensor(self, values: Array) -> str:
-        """An array as an initializer, in its own type and shape (`constant` adds an axis to a number)."""
-        name = self.sink.fresh(f"{self.name}/constant")
-        self.sink.constants[name] = values
-        return name
+        """An array as an initializer, in its own type and shape."""
+        return self._hold(f"{self.name}/constant", values, values.dtype)
 
     def blob(self, index: int, shape: Sequence[int] | None = None) -> str:
         """A blob as an initializer, perhaps in another shape."""
         array = self.blobs[index] if shape is None else self.blobs[index].reshape(shape)
-        name = self.sink.fresh(f"{self.name}.{self.blob_names[index]}")
-        self.sink.constants[name] = np.ascontiguousarray(array, self.sink.dtype)
-        return name
+        return self._hold(f"{self.name}.{self.blob_names[index]}", array, self.sink.dtype)
+
+    def _hold(self, name: str, array: Array, dtype: np.dtype[Any]) -> str:
+        held = self.sink.fresh(name)
+        self.sink.constants[held] = Constant(array, dtype)
+        return held
 
 
 Rule = Callable[[Any, OnnxCall], None]
