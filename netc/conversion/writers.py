@@ -127,7 +127,9 @@ def write_python(
     dtype = DTYPES[options.half]
     text, state = source_of(model, trained.name, _stage(found, options), dtype)
     kind = getattr(torch, dtype)
-    tensors = {name: torch.from_numpy(np.require(array, requirements="CW")).to(kind) for name, array in state.items()}
+    tensors = {
+        name: torch.from_numpy(np.require(array, requirements=["C", "W"])).to(kind) for name, array in state.items()
+    }
     with atomic_path(trained) as path:
         save_file(tensors, path, metadata={"format": "pt"})
     with atomic_write(target) as file:
