@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from netc.exporters.onnx.rules import Array, Constant
+    from netc.exporters.onnx.rules import Array, Initializer
 
 MAX_BYTES = 2**31 - 1
 """What protobuf can hold in one message."""
@@ -35,7 +35,7 @@ class OnnxModel:
 
     message: onnx.ModelProto
     """The model without its large arrays."""
-    arrays: Mapping[str, Constant]
+    arrays: Mapping[str, Initializer]
     """The large arrays, by name."""
 
     def check(self) -> None:
@@ -83,7 +83,7 @@ def check_size(size: int) -> None:
         raise NetcError(f"the weights need {size} bytes, an ONNX file can hold {MAX_BYTES}", code="E407")
 
 
-def _head(name: str, constant: Constant) -> bytes:
+def _head(name: str, constant: Initializer) -> bytes:
     """A TensorProto up to its bytes."""
     import onnx
 

@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Constant:
+class Initializer:
     """An array of the model and the type that it has there; it is converted when it is written."""
 
     array: Array
@@ -53,7 +53,7 @@ class Sink:
     """What the net computes in."""
     operators: list[tuple[str, tuple[str, ...], tuple[str, ...], str, dict[str, Any]]] = field(default_factory=list)
     """Type, inputs, outputs, name, attributes."""
-    constants: dict[str, Constant] = field(default_factory=dict)
+    constants: dict[str, Initializer] = field(default_factory=dict)
     names: UniqueNames = field(default_factory=lambda: UniqueNames(":"))
     """Of values and constants."""
     operator_names: UniqueNames = field(default_factory=lambda: UniqueNames(":"))
@@ -161,7 +161,7 @@ class OnnxCall:
 
     def _hold(self, name: str, array: Array, dtype: np.dtype[Any]) -> str:
         held = self.sink.fresh(name)
-        self.sink.constants[held] = Constant(array, dtype)
+        self.sink.constants[held] = Initializer(array, dtype)
         return held
 
 
