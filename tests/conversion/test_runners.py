@@ -36,7 +36,7 @@ def damaged(data):
 
 
 @pytest.mark.parametrize(
-    ("name", "codes"), [("net.onnx", {"E403"}), ("net.py", {"E402"}), ("net.npz", {"E402", "E403"})]
+    ("name", "codes"), [("net.onnx", {"E403"}), ("net.py", {"E402"}), ("net.npz", {"E401", "E402", "E403"})]
 )
 def test_a_damaged_file_is_a_diagnostic(tmp_path, name, codes):
     path = write(tmp_path, NET)
