@@ -21,12 +21,24 @@ def find(name: str, near: str | Path | None = None) -> tuple[Path, str | None]:
     above it; the base name next to `near`. A name that is not found is returned unchanged.
     """
     path = Path(name)
-    if path.exists() or near is None:
+    if exists(path) or near is None:
         return path, None
     for candidate in _candidates(path, Path(near)):
-        if candidate.exists():
+        if exists(candidate):
             return candidate, f"`{name}` not found; using `{candidate}`"
     return path, None
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or directory; False for a path that cannot exist, as its names are too long.
+
+    >>> exists(Path("a" * 300)), exists(Path.cwd())
+    (False, True)
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _candidates(path: Path, near: Path) -> Iterator[Path]:

@@ -251,6 +251,13 @@ def test_a_missing_net_and_a_missing_folder_are_warnings(folder):
     assert {d.severity for d in check(text, strict=True)} == {"error"}
 
 
+def test_a_snapshot_prefix_that_cannot_be_written_is_an_error(folder):
+    for prefix, reason in (("net.prototxt/lenet", "is not a directory"), (f"{'f' * 300}/lenet", "file name too long")):
+        (found,) = check(SOLVER + f'snapshot_prefix: "{prefix}"')
+        assert found.code == "E605"
+        assert found.message.endswith(reason)
+
+
 # ---- warnings
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
 from netc import paths
@@ -34,10 +33,7 @@ def check_path(found: FileReference) -> Iterator[Diagnostic]:
 
 def file_exists(path: str, span: Span | None) -> bool:
     """Whether Caffe or `paths.find` would find a file or directory with that path."""
-    try:
-        return paths.find(path, span.source.name if span else None)[0].exists()
-    except (OSError, ValueError):  # an invalid path
-        return False
+    return paths.exists(paths.find(path, span.source.name if span else None)[0])
 
 
 def is_absolute(path: str) -> bool:
@@ -81,12 +77,3 @@ class SourceProbe:
             self.warnings += [replace(d, code="W020", span=d.span or node.span) for d in missing]
             wrong = [d for d in error.diagnostics if not d.missing]
             return NetcError(wrong) if wrong else None
-
-
-def writable_folder(path: str) -> str | None:
-    """Return why a directory cannot be written to, None if it can."""
-    if not Path(path).exists():
-        return "does not exist"
-    if not Path(path).is_dir():
-        return "is not a directory"
-    return None if os.access(path, os.W_OK) else "is not writable"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from netc import paths
@@ -11,7 +11,7 @@ from netc.frontends import NetDefinition, SolverDefinition, StateChoice, read_ne
 from netc.frontends.reading import embedded_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
-from netc.inspection.referenced_files import check_path, file_exists, is_absolute, writable_folder
+from netc.inspection.referenced_files import check_path, file_exists, is_absolute
 from netc.ir.fields import Fields
 from netc.ir.origin import FileReference
 
@@ -42,7 +42,7 @@ def check_solver(
     The level and the stages of `choice` change the state of the train net.
     """
     solver = definition.fields
-    found = [*_settings(solver), *(d for file in definition.files() for d in check_path(file)), *_folder(solver)]
+    found = [*_settings(solver), *(d for file in definition.files() for d in check_path(file)), *_prefix(solver)]
     reader = _Reader(solver, strict, dialect)
     uses = list(_uses(solver, reader, choice))
     found += reader.found
@@ -61,16 +61,17 @@ def _settings(solver: Fields) -> list[Diagnostic]:
         return list(error.diagnostics)
 
 
-def _folder(solver: Fields) -> Iterator[Diagnostic]:
-    """Yield W021 if snapshots cannot be written."""
+def _prefix(solver: Fields) -> Iterator[Diagnostic]:
+    """Yield W021 if the directory of snapshots is missing, and E605 if they cannot be written there."""
+    from netc.training.solver.snapshot_prefix import is_missing, prefix_of, prefix_problem
+
     prefix, span = solver.get("snapshot_prefix", ""), solver.span("snapshot_prefix")
     if not prefix:
         return
-    folder = prefix if Path(prefix).is_dir() else str(Path(prefix).parent)
-    problem = writable_folder(folder)
+    own = solver.span()
+    problem = prefix_problem(prefix_of(prefix, own.source.name if own else None), solver["max_iter"], span)
     if problem:
-        help = f"create it: `mkdir -p {folder}`" if problem == "does not exist" else None
-        yield Diagnostic("W021", f"the snapshot directory `{folder}` {problem}", span, (), help)
+        yield replace(problem, code="W021") if is_missing(problem) else problem
     if is_absolute(prefix):
         yield from check_path(FileReference(prefix, "", span))
 

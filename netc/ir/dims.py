@@ -14,6 +14,8 @@ from typing import Any
 Shape = tuple[int, ...]
 """Extents; `()` is a scalar, such as the top of a loss."""
 
+MAX_AXES = 32
+"""The largest number of axes of a blob in Caffe (`blob.hpp`, kMaxBlobAxes)."""
 LIMIT = 2**31 - 1
 """Caffe counts elements in an int32 and rejects larger blobs (`blob.cpp`, Blob::Reshape)."""
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from netc.diagnostics import Diagnostic, NetcError, Report, counted
-from netc.ir.dims import LIMIT, Shape, differ, known, product, text
+from netc.ir.dims import LIMIT, MAX_AXES, Shape, differ, known, product, text
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import DataLayer, Shapes, Weights
 from netc.ir.parameter_table import ParameterTable
@@ -157,9 +157,16 @@ def _shareable(spec: ParamSpec, shape: Shape, first: Shape) -> bool:
 
 
 def _bounded(shape: Shape, node: Node) -> None:
-    """Raises NetcError E104 for extents that Caffe does not support; unknown ones are counted as 1."""
+    """Raises NetcError E104 for shapes that Caffe does not support, and for blobs without elements.
+
+    Unknown extents are counted as 1.
+    """
+    if len(shape) > MAX_AXES:
+        _refuse(f"a blob of {len(shape)} axes has more than Caffe's limit of {MAX_AXES}", shape, node)
     if any(extent < 0 for extent in shape):
         _refuse(f"a blob of shape {text(shape)} has a negative extent", shape, node)
+    if 0 in shape:
+        _refuse(f"a blob of shape {text(shape)} has no elements", shape, node)
     count = 1
     for extent in shape:
         count *= extent if known(extent) else 1

@@ -185,9 +185,11 @@ class Pooling(Layer):
         kernel, stride, pad = whole if self.kernel is None else self.windows(len(plane))
 
         def frame(extent: int, kernel: int, stride: int, pad: int) -> Frame:
-            count = pooled(extent, kernel, stride, pad, floor=floor, clip=clip)
-            after = (count - 1) * stride + kernel - extent - pad
-            return Frame(extent, kernel, stride, pad, 0 if after < 0 else after, count)
+            beyond = extent + 2 * pad + 1  # a longer step would only add padding
+            step = beyond if stride > beyond else stride
+            count = pooled(extent, kernel, step, pad, floor=floor, clip=clip)
+            after = (count - 1) * step + kernel - extent - pad
+            return Frame(extent, kernel, step, pad, 0 if after < 0 else after, count)
 
         return tuple(map(frame, plane, kernel, stride, pad))
 

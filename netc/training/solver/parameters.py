@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.frontends.reading import empty_solver
 from netc.ir.fields import Fields
 from netc.training.solver.netc_options import NetcOptions
+from netc.training.solver.snapshot_prefix import prefix_of
 
 if TYPE_CHECKING:
     from netc.diagnostics import Diagnostic
@@ -127,14 +127,5 @@ class SolverParameters:
 
     @property
     def prefix(self) -> str:
-        """The prefix of snapshot file names.
-
-        The default of `snapshot_prefix` is the solver's file without its suffix; if it is a directory, the file name is
-        appended (`upgrade_proto.cpp`, UpgradeSnapshotPrefixProperty).
-        """
-        stem = Path(self.file).with_suffix("") if self.file else Path("solver")
-        if not self.snapshot_prefix:
-            return str(stem)
-        if Path(self.snapshot_prefix).is_dir():
-            return str(Path(self.snapshot_prefix) / stem.name)
-        return self.snapshot_prefix
+        """The prefix of the names of snapshots; see `prefix_of`."""
+        return prefix_of(self.snapshot_prefix, self.file)

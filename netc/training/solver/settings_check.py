@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, Report, counted, did_you_mean
 from netc.training.solver.lr_policy import POLICIES
 from netc.training.solver.netc_options import check_options
+from netc.training.solver.snapshot_prefix import prefix_problem
 from netc.training.solver.update_rules._registry import update_rules
 
 if TYPE_CHECKING:
@@ -51,19 +50,9 @@ def check(settings: SolverParameters, report: Report) -> None:
 
 def check_prefix(settings: SolverParameters) -> None:
     """Raise NetcError E605 if snapshots cannot be written: before the first iteration, not after the last."""
-    folder = Path(settings.prefix).parent
-    problem = None
-    if not folder.is_dir():
-        problem = "does not exist" if not folder.exists() else "is not a directory"
-    elif not os.access(folder, os.W_OK):
-        problem = "is not writable"
+    problem = prefix_problem(settings.prefix, settings.max_iter, settings.fields.span("snapshot_prefix"))
     if problem:
-        raise NetcError(
-            f"the snapshot directory `{folder}` {problem}",
-            code="E605",
-            span=settings.fields.span("snapshot_prefix"),
-            help=f"create it: `mkdir -p {folder}`" if "exist" in problem else None,
-        )
+        raise NetcError([problem])
 
 
 def _nets(settings: SolverParameters, report: Report) -> None:

@@ -164,6 +164,17 @@ def test_a_missing_snapshot_folder(settings_from, tmp_path):
     assert (caught.value.diagnostics[0].code, caught.value.diagnostics[0].line) == ("E605", 2)
 
 
+@pytest.mark.parametrize("length", [190, 206])
+def test_names_of_snapshots_that_are_too_long(settings_from, length):
+    """255 bytes less 48 for endings and 10 for `_iter_` and the number of a run of 1000 iterations: 197."""
+    settings = settings_from(GOOD + f'snapshot_prefix: "{"p" * length}"').with_values(max_iter=1000)
+    if length <= 197:
+        return check_prefix(settings)
+    with pytest.raises(NetcError, match="names of snapshots would have up to 264 bytes, more than the 255"):
+        check_prefix(settings)
+    return None
+
+
 def test_other_values_and_states(settings_from):
     settings = settings_from(GOOD + 'train_state { level: 2 stage: "a" }')
     assert settings.with_values(max_iter=5).max_iter == 5
