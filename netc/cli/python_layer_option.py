@@ -18,6 +18,6 @@ def preparation(allowed: bool) -> Prepare:
 
     if not allowed:
         return unprepared
-    from netc.runtime.python_host import bind_python_layers
+    from netc.pycaffe.import_caffe import bind_python_layers
 
     return bind_python_layers

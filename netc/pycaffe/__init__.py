@@ -5,6 +5,7 @@ A facade without logic of its own: names and NumPy arrays over the node-by-node 
 net.py            Net
 blob.py           Blob: data and diff as NumPy arrays
 python_layer.py   Layer, the base of layers written in Python
+import_caffe.py   `import caffe` in the files of such layers
 solver.py         get_solver, SGDSolver and the others
 mode.py           device, seed, phases
 glog.py           Caffe's log lines, on stderr

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netc.compiler import Prober, StateChoice, graph_of, lowered, read_net
+from netc.pycaffe.import_caffe import bind_python_layers
 from netc.pycaffe.mode import TRAIN
 from netc.pycaffe.net_feeds import feeds_of
-from netc.runtime.python_host import bind_python_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netc.pycaffe.build import NetParts
 from netc.pycaffe.glog import log_event
+from netc.pycaffe.import_caffe import bind_python_layers
 from netc.pycaffe.mode import device
 from netc.pycaffe.net import Net
 from netc.pycaffe.net_feeds import feeds_of
 from netc.runtime.memory import memory_key
-from netc.runtime.python_host import bind_python_layers
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.solver import Solver as CaffeSolver
 

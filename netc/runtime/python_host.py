@@ -6,8 +6,10 @@ Binding a graph's layers imports the modules that the file names, so a program o
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +24,7 @@ from netc.runtime.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from types import ModuleType
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Graph, Node
@@ -49,21 +52,38 @@ def _bound(node: Node, phase: int) -> Node:
 
 
 def _class(layer: PythonCode, node: Node) -> Any:
-    try:
-        found = getattr(importlib.import_module(layer.module_name), layer.class_name, None)
-    except ModuleNotFoundError as error:
-        raise NetcError(
-            f"cannot find Python module `{error.name}`",
-            code="E211",
-            span=node.span,
-            notes=[f"layer `{node.name}` is class `{layer.class_name}` of module `{layer.module_name}`"],
-            help="add its directory to PYTHONPATH",
-        ) from error
+    found = getattr(_module(layer, node), layer.class_name, None)
     if found is None:
         raise NetcError(
             f"Python module `{layer.module_name}` has no class `{layer.class_name}`", code="E211", span=node.span
         )
     return found
+
+
+def _module(layer: PythonCode, node: Node) -> ModuleType:
+    """Import the module of a layer, from the working directory or the folder of the net if Python does not find it."""
+    try:
+        if importlib.util.find_spec(layer.module_name.partition(".")[0]) is None:
+            sys.path += _folders(layer.module_name, node)
+        return importlib.import_module(layer.module_name)
+    except Exception as error:  # whatever the module's own code raises
+        raise _import_error(error, layer, node) from error
+
+
+def _import_error(error: Exception, layer: PythonCode, node: Node) -> NetcError:
+    message, help = f"cannot import Python module `{layer.module_name}`: {type(error).__name__}: {error}", None
+    if isinstance(error, ModuleNotFoundError):
+        message, help = f"cannot find Python module `{error.name}`", "add its directory to PYTHONPATH"
+    note = f"layer `{node.name}` is class `{layer.class_name}` of module `{layer.module_name}`"
+    return NetcError(message, code="E211", span=node.span, notes=[note], help=help)
+
+
+def _folders(module: str, node: Node) -> list[str]:
+    """The folders in which Caffe's users keep such files, if they have the module."""
+    name = module.partition(".")[0]
+    folders = [Path.cwd(), *([Path(node.origin.file).resolve().parent] if node.origin.file else [])]
+    has = [folder for folder in folders if (folder / f"{name}.py").is_file() or (folder / name).is_dir()]
+    return [str(folder) for folder in has if str(folder) not in sys.path]
 
 
 class PythonHost:
