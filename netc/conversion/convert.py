@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.compiler import StateChoice, state_choice, weighted
@@ -18,9 +17,11 @@ from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.passes.losses_to_scores import losses_to_scores
+from netc.weights import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Graph
@@ -75,7 +76,7 @@ def convert(
     found, warnings = _preprocess(model, described.source, options, state)
     changes = (*_offered(opened.graph, model, options), *_left_out(opened.graph, model))
     warnings = (*described.notes, *changes, *_unfilled(model, read_files), *warnings)
-    target = _target(Path(output), to)
+    target = _target(check_output(output), to)
     files = FORMATS[to].writer()(model, opened, target, options, found)
     if found is not None:
         sidecar = target.with_suffix(".json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -13,9 +15,10 @@ from netc.compiler import file_weights
 from netc.conversion.models import net_of
 from netc.conversion.preprocess import Preprocess, PreprocessOptions
 from netc.diagnostics import NetcError
-from netc.weights import atomic_path, atomic_write, write_caffemodel
+from netc.weights import atomic_path, atomic_write, library_write, write_caffemodel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from netc.exporters.input_stage import InputStage
@@ -63,25 +66,42 @@ def write_safetensors(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     """Write the state_dict as safetensors."""
-    from safetensors.torch import save_file
-
     state = _tensors(model, opened, options)
     seen: set[int] = set()
     for name, tensor in state.items():  # the format has no shared tensors: each is written
         if tensor.numel() and tensor.data_ptr() in seen:
             state[name] = tensor.clone()
         seen.add(tensor.data_ptr())
-    with atomic_path(target) as path:
-        save_file(state, path, metadata={"format": "pt"})
+    _save_safetensors(state, target)
     return (target,)
+
+
+def _save_safetensors(tensors: Mapping[str, Tensor], target: Path) -> None:
+    """Write tensors that share no memory. Raises NetcError E408."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with atomic_path(target, _bytes(tensors)) as path:
+        try:
+            save_file(dict(tensors), path, metadata={"format": "pt"})
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 def write_state_dict(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     """Write the state_dict with torch.save."""
-    with atomic_write(target) as file:
-        torch.save(_tensors(model, opened, options), file)
+    state = _tensors(model, opened, options)
+    with library_write(target, _bytes(state)) as file:
+        torch.save(state, file)
     return (target,)
 
 
@@ -109,9 +129,10 @@ def write_caffe(model: Graph, target: Path, dialect: str | None = None) -> tuple
     trained = target.with_suffix(".caffemodel")
     fork = written_for.dialect
     data = encode(message, fork) if fork else message.SerializeToString()
-    write_caffemodel(trained, file_weights(model).with_blobs, data)
     with atomic_write(target) as file:
         file.write(from_message(message).encode("utf-8", "surrogateescape"))
+        file.flush()
+        write_caffemodel(trained, file_weights(model).with_blobs, data)  # both are replaced, or none
     return target, trained
 
 
@@ -119,8 +140,6 @@ def write_python(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     """Write a .py file and its weights. Raises NetcError E801."""
-    from safetensors.torch import save_file
-
     from netc.exporters.python import source_of
 
     trained = target.with_suffix(".safetensors")
@@ -130,10 +149,10 @@ def write_python(
     tensors = {
         name: torch.from_numpy(np.require(array, requirements=["C", "W"])).to(kind) for name, array in state.items()
     }
-    with atomic_path(trained) as path:
-        save_file(tensors, path, metadata={"format": "pt"})
     with atomic_write(target) as file:
         file.write(text.encode())
+        file.flush()
+        _save_safetensors(tensors, trained)  # both are replaced, or none
     return target, trained
 
 
@@ -158,12 +177,6 @@ def write_pt2(
     from netc.conversion.exported_program import exported_program
 
     program = exported_program(model, DTYPES[options.half])
-    with atomic_path(target) as path:
-        _save(program, path)
-    return (target,)
-
-
-def _save(program: torch.export.ExportedProgram, path: Path) -> None:
-    """Write to an open file: torch.export.save checks the suffix of a path, which a temporary file lacks."""
-    with path.open("wb") as file:
+    with library_write(target, _bytes(program.state_dict)) as file:
         torch.export.save(program, file)
+    return (target,)

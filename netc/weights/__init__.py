@@ -8,7 +8,7 @@
     write_solverstate, write_solverstate_hdf5
     read_blob, write_blob           .binaryproto: a mean image
     Weights -> LayerBlobs -> Blob (.data .diff .legacy .shape .statistics)
-    atomic_write, atomic_path       a file that appears only when it is complete
+    atomic_write, atomic_path, library_write      a file that appears only when it is complete
 
 Files are untrusted: a bad one raises NetcError, in bounded time and memory. Errors in binary files name the byte.
 
@@ -29,7 +29,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from netc.weights.atomic import atomic_path, atomic_write
+from netc.weights.atomic import atomic_path, atomic_write, check_output, library_write
 from netc.weights.binaryproto import read_blob, write_blob
 from netc.weights.blobs import BlobArray, LayerBlobs, SolverState, StateDict, Weights
 from netc.weights.caffemodel import read_caffemodel, write_caffemodel
@@ -49,6 +49,8 @@ __all__ = [
     "Weights",
     "atomic_path",
     "atomic_write",
+    "check_output",
+    "library_write",
     "read",
     "read_any",
     "read_blob",

@@ -1,43 +1,119 @@
-"""Atomic file writes: a file has either its old content or its new content, never a mixture.
+"""The one way to write a file: it has either its old content or its new content, never a mixture.
 
 The new content is written to a temporary file in the same directory, flushed to the disk, and then renamed. If anything
 fails before that (an error, an interrupt, a full disk), the old file is unchanged and the temporary one is removed.
+
+    with atomic_write(path, size) as file: ...                   a file of ours; room for `size` bytes is reserved first
+    with atomic_path(path, size) as temporary: ...               a file that a library opens by its name
+    with library_write(path, size) as file: torch.save(x, file)  a library whose code does not survive a full disk
+
+Logs, which grow, and databases are written otherwise.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from netc.diagnostics import NetcError
+from netc.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import ReadableBuffer
+
+MAX_NAME = 100
+"""Bytes of a file's name that the name of its temporary file contains."""
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[BinaryIO]:
     """A binary file to write to; it is renamed to `path` when the block ends without an error.
 
-    Raises NetcError E408 if the system refuses: no directory, permission or space, or `path` is not a regular file.
+    `size` is the number of bytes that will be written, if it is known. Raises NetcError E408 if the system refuses: no
+    directory, permission or room, or `path` is not the name of a regular file.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path, size) as temporary, temporary.open("wb") as file:
         yield file
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def library_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[BinaryIO]:
+    """As `atomic_write`, for a library that must not see an error of the system.
+
+    torch's writers, which are C++, end the process if the file that they write to raises: the first error is kept, what
+    follows is dropped, and the error is raised at the end of the block.
+    """
+    with atomic_write(path, size) as file:
+        patient = _PatientFile(file)
+        try:
+            yield cast("BinaryIO", patient)
+        finally:
+            patient.raise_error()
+
+
+class _PatientFile(io.RawIOBase):
+    """A binary file whose `write` never raises."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self._error: OSError | None = None
+        self._position = 0
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write unless an earlier write failed; return the number of bytes given."""
+        if self._error is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._error = error
+        size = memoryview(data).nbytes
+        self._position += size
+        return size
+
+    def tell(self) -> int:
+        """The position at which it would be if nothing had failed."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move the position; torch.export rewinds a file when it is complete."""
+        self._position = self._file.seek(offset, whence) if self._error is None else offset
+        return self._position
+
+    def raise_error(self) -> None:
+        """Raise the error of the first write that failed."""
+        if self._error is not None:
+            raise self._error
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
     """As `atomic_write`, but yields the path of an empty file, which the block fills and closes."""
-    target = Path(os.path.realpath(path))  # a link is kept, the file that it refers to is replaced
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    target = _target(path)
+    name = os.fsdecode(os.fsencode(target.name)[:MAX_NAME])
+    temporary = target.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
     try:
         if target.exists() and not target.is_file():
             raise OSError(None, "it is not a regular file")
         _create(temporary, target)
+        _check_room(temporary, size)
         yield temporary
         _sync(temporary)
         temporary.replace(target)
@@ -49,10 +125,47 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             str(target.parent),
         ):
             raise  # it concerns another file
-        raise NetcError(f"cannot write `{os.fspath(path)}`: {_reason(error)}", code="E408") from error
+        raise _refused(path, reason_of(error)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def check_output(path: str | os.PathLike[str]) -> Path:
+    """The path, if a file may have this name. Raises NetcError E408 for an empty name, a directory, or a NUL."""
+    name = os.fspath(path)
+    if "\0" in name:
+        raise _refused(path, "a name cannot contain a NUL")
+    if not name:
+        raise _refused(path, "the name is empty")
+    if os.path.basename(name) in ("", ".", ".."):  # noqa: PTH119 - Path would drop a final slash
+        raise _refused(path, "it is a directory")
+    return Path(path)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The file to replace: that to which a link refers."""
+    return Path(os.path.realpath(check_output(path)))
+
+
+def _refused(path: str | os.PathLike[str], reason: str) -> NetcError:
+    return NetcError(f"cannot write `{os.fspath(path)}`: {reason}", code="E408")
+
+
+def _check_room(temporary: Path, size: int) -> None:
+    """Raise OSError if the disk, a quota or a limit has no room for `size` bytes: later it may end the process."""
+    if not size or not hasattr(os, "posix_fallocate"):
+        return
+    handle = os.open(temporary, os.O_RDWR)
+    try:
+        os.posix_fallocate(handle, 0, size)
+        os.ftruncate(handle, 0)
+    except OSError as error:  # not every file system can reserve
+        if error.errno in _NO_ROOM:
+            raise
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
 
 
 def _create(temporary: Path, target: Path) -> None:
@@ -71,8 +184,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _reason(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return reason[:1].lower() + reason[1:]

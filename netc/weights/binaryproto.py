@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from netc.weights.atomic import atomic_write
-from netc.weights.blobproto import bytes_of, decode_blob, encode_blob
+from netc.weights.blobproto import bytes_of, decode_blob, encode_blob, size_of
 from netc.weights.blobs import Array, BlobArray
 from netc.weights.file_type import expect, map_file
 from netc.weights.wire import Wire
@@ -28,6 +28,6 @@ def write_blob(path: str | os.PathLike[str], array: Array) -> None:
     floats, E408 if the file cannot be written.
     """
     pieces = encode_blob(BlobArray(np.asarray(array)), legacy=array.ndim == 4)
-    with atomic_write(path) as file:
+    with atomic_write(path, sum(map(size_of, pieces))) as file:
         for piece in pieces:
             file.write(bytes_of(piece))

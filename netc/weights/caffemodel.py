@@ -84,7 +84,7 @@ def write_caffemodel(path: str | os.PathLike[str], weights: Weights, net: bytes 
             code="E407",
             help="write HDF5 (`.caffemodel.h5`; in a solver `snapshot_format: HDF5`)",
         )
-    with atomic_write(path) as file:
+    with atomic_write(path, total) as file:
         for piece in pieces:
             file.write(bytes_of(piece))
 

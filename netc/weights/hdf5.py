@@ -54,7 +54,7 @@ def write_caffemodel_hdf5(path: str | os.PathLike[str], weights: Weights) -> tup
     E408 if the file cannot be written, E409 for a name that is not valid in HDF5 or that repeats.
     """
     _check_names([layer.name for layer in weights.layers])
-    with _created(path) as file:
+    with _created(path, sum(map(_size, weights.layers))) as file:
         _write_layers(file.create_group("data"), weights, diff=False)
         if any(blob is not None and blob.diff is not None for layer in weights.layers for blob in layer.blobs):
             _write_layers(file.create_group("diff"), weights, diff=True)
@@ -81,7 +81,7 @@ def read_solverstate_hdf5(path: str | os.PathLike[str]) -> SolverState:
 
 def write_solverstate_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
     """Write a .solverstate.h5 as Caffe does, atomically. Raises NetcError E406, E408."""
-    with _created(path) as file:
+    with _created(path, sum(blob.data.nbytes for blob in state.history)) as file:
         file.create_dataset("iter", data=np.array([state.iter], "<i4"))
         if state.learned_net is not None:
             _write_string(file, b"learned_net", state.learned_net.encode("utf-8", "surrogateescape"))
@@ -108,8 +108,9 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
 
 
 @contextlib.contextmanager
-def _created(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    with atomic_path(path) as temporary:
+def _created(path: str | os.PathLike[str], size: int) -> Iterator[h5py.File]:
+    """A new file, for which the disk has room for `size` bytes of values: HDF5 may crash when it has not."""
+    with atomic_path(path, size) as temporary:
         try:
             with h5py.File(temporary, "w") as file:
                 yield file
@@ -123,6 +124,11 @@ def _layer(reader: Reader, name: str, data: dict[int, Array], diffs: dict[int, A
     arrays = reader.in_order(data)
     fits = {i: diff for i, diff in diffs.items() if i in data and diff.shape == data[i].shape}
     return LayerBlobs(name, "", tuple(None if a is None else BlobArray(a, fits.get(i)) for i, a in enumerate(arrays)))
+
+
+def _size(layer: LayerBlobs) -> int:
+    arrays = (array for blob in layer.blobs if blob is not None for array in (blob.data, blob.diff))
+    return sum(array.nbytes for array in arrays if array is not None)
 
 
 def _write_layers(group: h5py.Group, weights: Weights, diff: bool) -> None:

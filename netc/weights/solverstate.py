@@ -53,7 +53,7 @@ def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
             code="E407",
             help="set `snapshot_format: HDF5`, which has no such limit",
         )
-    with atomic_write(path) as file:
+    with atomic_write(path, total) as file:
         for piece in pieces:
             file.write(bytes_of(piece))
 

@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
-from netc.weights import atomic_path, atomic_write
+from netc import convert
+from netc.diagnostics import NetcError
+from netc.weights import atomic_path, atomic_write, library_write
 from tests.weights.fixtures import code_of, error_of
 
 FULL_DISK = """
@@ -25,9 +27,115 @@ for write, value in ((write_caffemodel, weights), (write_caffemodel_hdf5, weight
 """
 
 
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 100 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+  inner_product_param { num_output: 50 weight_filler { type: "xavier" } } }
+"""
+
+
 def write(path, data: bytes) -> None:
     with atomic_write(path) as file:
         file.write(data)
+
+
+@pytest.fixture
+def limited():
+    """`limited(bytes)` limits the size of files that this process writes; Python ignores the signal."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize(
+    "to", ["safetensors", "pt", "caffe", "py", "onnx", pytest.param("pt2", marks=pytest.mark.slow)]
+)
+def test_a_full_disk_while_a_model_is_written(to, checked, limited, monkeypatch, tmp_path):
+    """With room for the weights but not for the rest, or for nothing and without a check of the room."""
+    net = tmp_path / "net.prototxt"
+    net.write_text(NET)
+    (tmp_path / "out").mkdir()
+    if not checked:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    limited(20201 if checked else 100)
+    with pytest.raises(NetcError, match=r"cannot write `.*`: file too large") as error:
+        convert(net, to=to, output=tmp_path / "out" / "m")
+    assert error.value.diagnostics[0].code == "E408"
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_library_does_not_see_a_full_disk(limited, tmp_path):
+    def write_three(file):
+        for _ in range(3):
+            assert file.write(bytes(1 << 20)) == 1 << 20
+        assert file.tell() == 3 << 20
+        assert file.seek(0) == 0
+
+    with library_write(tmp_path / "a") as file:
+        write_three(file)
+    assert (tmp_path / "a").stat().st_size == 3 << 20
+    (tmp_path / "a").unlink()
+    limited(10)
+    with pytest.raises(NetcError, match="file too large"), library_write(tmp_path / "a") as file:
+        write_three(file)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_model_and_its_weights_are_replaced_together(tmp_path):
+    (tmp_path / "net.prototxt").write_text(NET)
+    for to, weights in (("caffe", "caffemodel"), ("py", "safetensors")):
+        folder = tmp_path / to
+        folder.mkdir()
+        (folder / f"m.{weights}").mkdir()
+        with pytest.raises(NetcError, match="it is not a regular file"):
+            convert(tmp_path / "net.prototxt", to=to, output=folder / "m")
+        assert os.listdir(folder) == [f"m.{weights}"]
+
+
+@pytest.mark.parametrize("size", [0, 1 << 60])
+def test_room_is_asked_for(size, tmp_path):
+    path = tmp_path / "a"
+    write(path, b"old")
+    if size:
+        with pytest.raises(NetcError, match=r"file too large|no space left") as error, atomic_write(path, size):
+            pytest.fail("nothing is written")
+        assert error.value.diagnostics[0].code == "E408"
+        assert path.read_bytes() == b"old"
+    with atomic_write(path, 1000) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "the name is empty"),
+        ("a\0b", "a name cannot contain a NUL"),
+        (".", "it is a directory"),
+        ("..", "it is a directory"),
+        ("/", "it is a directory"),
+        ("{}/new/", "it is a directory"),
+        ("{}", "it is not a regular file"),
+        ("{}/" + "x" * 256, "file name too long"),
+        ("{}/missing/a", "no such file or directory"),
+    ],
+)
+def test_names_that_no_file_can_have(name, reason, tmp_path):
+    path = name.format(tmp_path)
+    error = error_of(write, path, b"")
+    assert str(error) == f"cannot write `{path}`: {reason}"
+    assert error.diagnostics[0].code == "E408"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["\u00e9" * 120, "\udce9" * 200, "a\nb\x1b", "-"])
+def test_odd_names(name, tmp_path):
+    write(tmp_path / name, b"x")
+    assert (tmp_path / name).read_bytes() == b"x"
+    assert os.listdir(tmp_path) == [name]
 
 
 def interrupted(path, error: BaseException) -> None:
