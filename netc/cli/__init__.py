@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -71,6 +71,28 @@ def process() -> int:
     return run_process(main)
 
 
+def caffe_process() -> int:
+    """Run the command line of this process as one of `caffe`."""
+    return run_process(lambda: main(["caffe", *sys.argv[1:]]))
+
+
+LOGGING_VERBS = frozenset(("caffe", "data", "device_query", "features", "test", "time", "train"))
+"""The verbs that are tools of Caffe, which accept glog's flags."""
+
+
+def _run(arguments: list[str]) -> Any:
+    """Run a command line; return what its verb returns. Raises NetcError and click.ClickException."""
+    from netc.cli.glog import Invocation, split_flags
+
+    invocation, given = Invocation(arguments), arguments
+    if arguments and (arguments[0] in LOGGING_VERBS or arguments[0].startswith("-")):
+        flags, rest = split_flags(arguments)
+        verb = next((one for one in rest if not one.startswith("-")), "")
+        if verb in LOGGING_VERBS:
+            given, invocation = rest, Invocation(arguments, flags, "caffe" if verb == "caffe" else "netc")
+    return netc.main(args=given, prog_name="netc", standalone_mode=False, obj=invocation)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     # Idle threads of torch's OpenMP sleep instead of spinning: with more busy threads than cores (data readers,
@@ -78,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
-        status = netc.main(args=given, prog_name="netc", standalone_mode=False, obj=given)
+        status = _run(given)
         return status if isinstance(status, int) else 0
     except NetcError as error:
         show(error.diagnostics)

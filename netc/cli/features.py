@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
+from netc.cli.glog import log_listener
 from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
 from netc.cli.state_options import state_options
@@ -46,10 +46,9 @@ def command(
     """
     from netc.compiler import state_choice
     from netc.training.feature_extraction import extract
-    from netc.training.log.caffe_log import GlogWriter
 
     gpu = str(device) if mode == "GPU" and gpu is None else gpu
-    with progress_bar("extracting") as progress:
+    with progress_bar("extracting") as progress, log_listener() as listener:
         counts = extract(
             weights.split(","),
             net,
@@ -60,7 +59,7 @@ def command(
             backend=backend,
             gpu=gpu,
             prepare=preparation(allow_python_layers),
-            listener=GlogWriter(sys.stderr),
+            listener=listener,
             progress=progress,
         )
     for database, (blob, count) in zip(databases.split(","), counts.items()):

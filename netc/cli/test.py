@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
+from netc.cli.glog import log_listener
 from netc.cli.net_options import NetOptions, net_options
 from netc.cli.options import option
 
@@ -22,10 +21,8 @@ def command(options: NetOptions, all_: bool, skip_bad: bool) -> None:
     if not options.weights:
         raise click.UsageError("missing weights: pass `--weights=FILE`")
     from netc.training.evaluation import score, score_all
-    from netc.training.log.caffe_log import GlogWriter
 
-    listener = GlogWriter(sys.stderr)
-    with options.open(listener, skip_bad=skip_bad) as opened:
+    with log_listener() as listener, options.open(listener, skip_bad=skip_bad) as opened:
         if all_:
             score_all(opened, listener)
         else:

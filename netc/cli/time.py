@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
+from netc.cli.glog import log_listener
 from netc.cli.net_options import NetOptions, net_options
 from netc.cli.options import parse_shapes, shape_option
 
@@ -20,8 +19,6 @@ def command(options: NetOptions, shape: tuple[str, ...]) -> None:
     """
     shapes = parse_shapes(shape)
     from netc.training.evaluation import time_layers
-    from netc.training.log.caffe_log import GlogWriter
 
-    listener = GlogWriter(sys.stderr)
-    with options.open(listener, shapes=shapes, random_input=True) as opened:
+    with log_listener() as listener, options.open(listener, shapes=shapes, random_input=True) as opened:
         time_layers(opened, options.iterations, listener)

@@ -122,7 +122,7 @@ def command(
     settings = read_settings(solver or solver_option or "")
     settings = settings.with_state(**state)
     if (processes := process_count(options["gpu"])) > 1:
-        return launch(click.get_current_context().obj, processes)
+        return launch(click.get_current_context().obj.arguments, processes)
     with training_listener(log_json, tensorboard) as listener:
         train(
             settings,

@@ -11,8 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from netc.cli.glog import log_listener
 from netc.training.distributed.process_rank import rank_from_environment
-from netc.training.log.caffe_log import GlogWriter
 from netc.training.log.events import (
     Event,
     IterationDisplayed,
@@ -53,7 +53,7 @@ def training_listener(log_json: str | None = None, tensorboard: str | None = Non
         if sys.stderr.isatty():
             listeners.append(TrainingProgressBar(stack.enter_context(_rich_progress())))
         # Created last: rich has replaced sys.stderr by a stream that prints above the bar.
-        yield fan_out([*listeners, GlogWriter(sys.stderr)])
+        yield fan_out([*listeners, stack.enter_context(log_listener())])
 
 
 class TrainingProgressBar:

@@ -52,6 +52,24 @@ def device_of(gpu: str | None, listener: Listener, rank: ProcessRank = SINGLE_RA
     return torch.device("cuda", index)
 
 
+def describe_gpus(gpu: str, listener: Listener) -> None:
+    """Log the properties of GPUs: indices or `all` (`common.cpp`, DeviceQuery). Raises NetcError E606."""
+    listener(LogNote("caffe.cpp:143", f"Querying GPUs {gpu}"))
+    for index in gpus_of(gpu):
+        found = torch.cuda.get_device_properties(index)
+        rows = {
+            "Device id": index,
+            "Major revision number": found.major,
+            "Minor revision number": found.minor,
+            "Name": found.name,
+            "Total global memory": found.total_memory,
+            "Warp size": found.warp_size,
+            "Number of multiprocessors": found.multi_processor_count,
+        }
+        for name, value in rows.items():
+            listener(LogNote("common.cpp:178", f"{name + ':':<31}{value}"))
+
+
 def gpus_of(gpu: str) -> list[int]:
     """Return the indices that `--gpu` names. Raises NetcError E606 for GPUs that do not exist.
 

@@ -38,4 +38,4 @@ def test_every_verb_has_its_name_a_help_text_and_help_for_each_option(verb):
 def test_help_imports_no_verb(monkeypatch, capsys):
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))
     assert cli.main(["--help"]) == 0
-    assert "check     Find all errors in nets and solvers" in capsys.readouterr().out
+    assert "check         Find all errors in nets and solvers" in capsys.readouterr().out

@@ -48,14 +48,15 @@ Line = tuple[str, str]
 class GlogWriter:
     """A listener that writes Caffe's lines to a stream."""
 
-    def __init__(self, stream: TextIO, now: Callable[[], datetime] = datetime.now) -> None:
-        self.stream, self.now, self.process = stream, now, os.getpid()
+    def __init__(self, stream: TextIO, now: Callable[[], datetime] = datetime.now, prefixed: bool = True) -> None:
+        """Unless `prefixed`, only messages are written (`--nolog_prefix`)."""
+        self.stream, self.now, self.prefixed, self.process = stream, now, prefixed, os.getpid()
 
     def __call__(self, event: Event) -> None:
         """Write the lines of an event; only a note may have several of its own."""
         keep = "\t\n" if isinstance(event, LogNote) else "\t"
         for location, text in lines(event):
-            head = prefix(self.now(), self.process, location, severity(event))
+            head = prefix(self.now(), self.process, location, severity(event)) if self.prefixed else ""
             self.stream.write(f"{head}{visible(text, keep)}\n")
         self.stream.flush()
 
