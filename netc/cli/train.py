@@ -72,7 +72,11 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("solver", required=False)
 @option("--solver", "solver_option", metavar="FILE", help="The solver, as in Caffe.")
 @option("--weights", metavar="FILE[,FILE]", help="Weights to start from, copied by layer name.")
-@option("--snapshot", metavar="FILE|auto", help="The .solverstate to resume from; auto: the newest complete one.")
+@option(
+    "--snapshot",
+    metavar="FILE|auto",
+    help="The .solverstate to resume from. auto: the newest complete one, or a start, from --weights if given.",
+)
 @option("--gpu", metavar="0|0,1|all", help="GPUs to train on; by default the solver's solver_mode decides.")
 @option("--iterations", type=click.IntRange(1), help="Number of updates; by default train up to the solver's max_iter.")
 @train_state_options()

@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_written_does_not_end_the_run(folder, capsys):
     Path("logs").write_text("a file")
     assert main([*TIME, "--log_dir=logs"]) == 0
     lines = messages(capsys)
-    assert lines[0] == "cannot write the log in `logs`: file exists; continuing without it"
+    assert lines[1] == "cannot write the log in `logs`: file exists; continuing without it"
     assert sum("cannot write" in line for line in lines) == 1
 
 
@@ -157,8 +157,8 @@ def test_flags_of_other_commands_are_ignored_with_a_warning(folder, capsys):
 
 
 def test_wrong_usage_of_caffe(capsys):
-    for arguments in ([], ["caffe"], ["caffe", "fly"], ["caffe", "time", "--model"]):
-        assert main(arguments) == (2 if arguments else main([]))
+    for arguments in (["caffe"], ["caffe", "fly"], ["caffe", "time", "--model"]):
+        assert main(arguments) == 2
     capsys.readouterr()
     assert main(["caffe", "--help"]) == 0
     assert "train, test, time or device_query" in capsys.readouterr().out
