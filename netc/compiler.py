@@ -94,10 +94,13 @@ def graph_of(
 ) -> Graph:
     """Build the graph of one phase with shapes; see `checked_graph`.
 
-    Raises NetcError with all its errors, and E100 if `shapes` names a blob that is not an input.
+    Raises NetcError with all its errors, and E100 for a net without layers, and if `shapes` names a blob that is not an
+    input.
     """
     graph, report = checked_graph(net, state, probe, shapes, prepare=prepare)
     report.raise_errors()
+    if not graph.nodes:
+        raise NetcError(f"the {state.phase} net has no layers", span=net.span)
     inputs = {graph.values[top].blob for node in graph.nodes if node.layer.is_data for top in node.tops}
     if unknown := sorted((shapes or {}).keys() - inputs):
         found = f"shape given for `{unknown[0]}`, which is not an input of the net"

@@ -39,10 +39,10 @@ def command(
 ) -> None:
     """Print the layers of a net with shapes, receptive fields, parameters, multiply-adds and memory, and totals.
 
-    NET is a prototxt; `-` is standard input.
+    NET is a prototxt or a .caffemodel; `-` is standard input.
     """
     found = summary(
-        read_input(net),
+        read_input(net) if net == "-" else net,
         shapes=parse_shapes(shape),
         batch=batch,
         values=parse_values(set_),

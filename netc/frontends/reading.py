@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Report, Source
 from netc.files import open_regular
 from netc.frontends.caffe.definition import CaffeNet
+from netc.frontends.caffe.file_kind import caffe2_error
 from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.front_end import CaffeFrontEnd
 from netc.frontends.caffe.read import empty_fields
@@ -16,7 +18,6 @@ from netc.frontends.front_end import FrontEnd, ReadRequest
 from netc.text import Tree, read_source
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
 
     from netc.ir.fields import Fields
@@ -114,4 +115,6 @@ def _binary_content(path: str | os.PathLike[str]) -> str | None:
     from netc.weights.file_type import content, map_file
 
     found = content(map_file(path))
+    if found == "caffe2":
+        raise caffe2_error(os.fspath(path))
     return found if any(front_end.recognizes(found) for front_end in FRONT_ENDS) and found != "text" else None

@@ -34,7 +34,7 @@ def check_net(
     """
     probe = SourceProbe()
     nets = phase_nets(net, wanted, possible, probe, shapes)
-    found = [] if net.layers else [Diagnostic("W109", "the net has no layers", net.span)]
+    found = [] if net.layers or net.report.errors else [Diagnostic("W109", "the net has no layers", net.span)]
     found += [d for path in net.files() for d in check_path(path)]
     found += probe.warnings
     found += findings(net, nets, lambda one: _build_diagnostics(one, net.is_complete))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
+import re
 
 from netc.diagnostics import NetcError
 from netc.files import open_regular
-from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire
+from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire, WireField
 
 MAGIC = {
     b"\x89HDF\r\n\x1a\n": "hdf5",
@@ -140,6 +142,8 @@ def _message(data: memoryview, seen: set[tuple[int, int]]) -> str | None:
         return "caffemodel"
     if {(1, VARINT), (7, LENGTH), (8, LENGTH)} <= seen:
         return "onnx"
+    if (2, LENGTH) in seen and _has_operators(data):
+        return "caffe2"
     if (1, VARINT) in seen and seen & {(2, LENGTH), (3, LENGTH)}:
         return "solverstate"
     if (5, LENGTH) in seen or (5, FIXED32) in seen or {(1, VARINT), (2, VARINT)} <= seen:
@@ -147,22 +151,30 @@ def _message(data: memoryview, seen: set[tuple[int, int]]) -> str | None:
     if (1, VARINT) in seen:
         return "solverstate" if (4, VARINT) in seen else None
     if (2, LENGTH) in seen:
-        return "caffe2" if _has_operators(data) else "caffemodel"
+        return "caffemodel"
     return None
 
 
 def _has_operators(data: memoryview) -> bool:
-    """Whether field 2 contains Caffe2 operators: their field 5 is a message, that of Caffe's old layers is a number."""
+    """Whether the messages in field 2 are Caffe2 operators and not Caffe's old layers."""
     wire = Wire(data, "")
     try:
-        for count, field in enumerate(wire.fields(0, len(data))):
-            if field.number == 2 and any(f[:2] == (5, LENGTH) for f in wire.fields(field.at, field.end)):
-                return True
-            if count >= _EXAMINED:
-                break
+        entries = [f for f in itertools.islice(wire.fields(0, len(data)), _EXAMINED) if f[:2] == (2, LENGTH)]
+        return bool(entries) and all(_is_operator(data, list(wire.fields(f.at, f.end))) for f in entries)
     except NetcError:
         return False
-    return False
+
+
+def _is_operator(data: memoryview, fields: list[WireField]) -> bool:
+    """Whether a message is an operator, whose field 4 is its type and 5 its arguments, and not a layer.
+
+    Field 4 of a layer is its name and 5 the number of its type; the first format has its name and type in field 1.
+    """
+    kinds = {field[:2] for field in fields}
+    if (5, VARINT) in kinds or (4, LENGTH) not in kinds:
+        return False
+    types = [bytes(data[f.at : f.end]) for f in fields if f.number == 4]
+    return (5, LENGTH) in kinds or all(re.fullmatch(rb"[A-Za-z_]\w*", name) for name in types)
 
 
 def _is_text(data: memoryview) -> bool:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Report, Source, counted
 from netc.frontends.caffe.definition import CaffeNet, CaffeSolver
+from netc.frontends.caffe.file_kind import misplaced
 from netc.frontends.caffe.read import is_solver, read, read_net, read_solver, read_tree, without_collector
-from netc.frontends.caffe.upgrade import upgrade_tree
+from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_tree
 from netc.frontends.front_end import FrontEnd, ReadRequest
 
 if TYPE_CHECKING:
@@ -56,9 +57,12 @@ class CaffeFrontEnd(FrontEnd):
         return read_tree(source, values)
 
     def upgrade(self, tree: Tree) -> Report:
-        """Upgrade a tree to the format of Caffe 1.0 in place; the report has one warning per kind of change."""
+        """Upgrade a tree to the format of Caffe 1.0 in place; the report has a warning per kind of change, and E015."""
         with without_collector():
-            return upgrade_tree(tree)
+            found = [] if is_solver_tree(tree.root) else list(misplaced(tree.root))
+            report = upgrade_tree(tree)
+            report.extend(found)
+            return report
 
 
 def _check_dialect(name: str) -> None:

@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, Span
+from netc.frontends.caffe.file_kind import check_is_caffe, misplaced
 from netc.frontends.caffe.forks import explained, with_unknown_enums
 from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_net, upgrade_solver
 from netc.ir.fields import Fields, nowhere
@@ -94,7 +95,7 @@ def without_collector() -> Iterator[None]:
 def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Tree, TextReport]:
     """Return the tree of a file before any upgrade, with the diagnostics of filling and parsing it.
 
-    Raises NetcError for a file that cannot be read.
+    Raises NetcError for a file that cannot be read, and E100 for a Caffe2 net.
     """
     source = path if isinstance(path, Source) else read_source(path)
     report = TextReport()
@@ -107,13 +108,19 @@ def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None
         errors = [template, *parse_with_errors(blanked(source))[1]]  # errors that are not due to placeholders
     report.extend(errors)
     report.is_broken = bool(errors)
+    if not errors:
+        check_is_caffe(tree)
     return tree, report
 
 
 def _message(tree: Tree, report: TextReport, name: str, strict: bool = False) -> tuple[Fields, TextReport]:
     intact = _intact(tree, report.errors)  # before an upgrade moves fields
+    outside = [] if report.is_broken or name != "NetParameter" else list(misplaced(tree.root))
+    report.extend(outside)
     upgraded = upgrade_net(tree) if name == "NetParameter" else upgrade_solver(tree)
     message, diagnostics = to_message(tree, name)
+    if outside:  # the same fields
+        diagnostics = [d for d in diagnostics if d.code != "W001" or not (d.field or "").startswith("NetParameter.")]
     found = explained(_templates(tree.source, diagnostics), strict)
     if report.is_broken:
         found = [d for d in found if d.severity == "error" and _within(d, intact)]
