@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import math
 import threading
-from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from netc.data.records import Read, Record
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from netc.data.batch import Array, Batch, Shape
     from netc.data.pipeline.batch_builder import BatchBuilder
     from netc.data.pipeline.sampling import BatchPlan
@@ -41,7 +43,7 @@ class PendingBatch:
         self.opened: Future[Batch] = Future()
         self._chunks: list[Future[None]] = []
 
-    def submit(self, pool: ThreadPoolExecutor, threads: int) -> None:
+    def submit(self, pool: Executor, threads: int) -> None:
         """Start reading. Chunks start in order, so that none waits for a first chunk that has no thread yet."""
         count = len(self.plan.indices)
         values = count * math.prod(self.builder.record_shapes[0])

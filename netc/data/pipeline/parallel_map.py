@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from netc.data.pipeline.thread_pool import ReadingPool
 from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
     from netc.data.records import Record, Records
 
@@ -39,7 +40,7 @@ def parallel_map(function: Callable[[T], R], items: Iterable[T], threads: int | 
     """
     threads = threads or cores()
     pending: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="netc-work")
+    pool = ReadingPool(threads, "netc-work")
     try:
         for item in items:
             pending.append(pool.submit(function, item))

@@ -10,17 +10,19 @@ import math
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from netc.data.pipeline.thread_pool import ReadingPool
 from netc.data.source import ReadStatistics
 from netc.diagnostics import NetcError
 from netc.host_memory import available_memory, in_units
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from netc.data.batch import Batch, Shape
     from netc.data.pipeline.sampling import Sampler
 
@@ -54,7 +56,7 @@ class PrefetchingSource(Generic[P]):
         self.threads = threads
         self.closed = threading.Event()
         self._pending: deque[P] = deque()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: ReadingPool | None = None
 
     def batch_bytes(self) -> int:
         """The memory that one batch takes, estimated from the shapes of a record."""
@@ -65,7 +67,7 @@ class PrefetchingSource(Generic[P]):
         permute = self.sampler.permute
         return None if permute is None else len(permute(np.random.default_rng(0)))
 
-    def start_batch(self, pool: ThreadPoolExecutor, position: int) -> P:
+    def start_batch(self, pool: Executor, position: int) -> P:
         """Start to read the batch whose first record is this rank's `position`."""
         raise NotImplementedError
 
@@ -97,11 +99,16 @@ class PrefetchingSource(Generic[P]):
         self.seek(state["position"])
 
     def close(self) -> None:
-        """Stop the threads and wait for them."""
+        """Stop the threads and wait for them; what a blocked thread reads stays open."""
         self.closed.set()
         self.seek(self.position)
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.stop()
+        if self._pool is None or self._pool.join():
+            self.release()
+
+    def release(self) -> None:
+        """Close what the threads have read."""
 
     def _fit_memory(self) -> None:
         """Read fewer batches ahead where they would take more than half of the memory.
@@ -127,7 +134,7 @@ class PrefetchingSource(Generic[P]):
             raise RuntimeError(f"the source `{self.name}` is closed")
         if self._pool is None:
             self._fit_memory()
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="netc-data")
+            self._pool = ReadingPool(self.threads, "netc-data")
         while len(self._pending) < max(minimum, self.prefetch):
             position = self.position + len(self._pending) * self.batch_size
             self._pending.append(self.start_batch(self._pool, position))

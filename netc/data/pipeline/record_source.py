@@ -14,7 +14,7 @@ from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Executor
 
     from netc.data.accepted_labels import AcceptedLabels
     from netc.data.batch import Allocate, Shape
@@ -96,7 +96,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         values = self.batch_size * channels * math.prod(self.builder.crop.extents(height, width))
         return values * (4 if self.builder.normalize_on_host else 1)
 
-    def start_batch(self, pool: ThreadPoolExecutor, position: int) -> PendingBatch:
+    def start_batch(self, pool: Executor, position: int) -> PendingBatch:
         """Start the chunks of a batch."""
         pending = PendingBatch(self.builder, self._next_plan(position))
         pending.submit(pool, self.threads)
@@ -107,9 +107,8 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         super().seek(position)
         self._plans = None
 
-    def close(self) -> None:
-        """Stop the threads, wait for them, and close the records."""
-        super().close()
+    def release(self) -> None:
+        """Close the records."""
         self.builder.records.close()
 
     def _next_plan(self, position: int) -> BatchPlan:

@@ -22,7 +22,7 @@ from netc.weights.hdf5_file import stored_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Executor, Future
 
     from netc.data.pipeline.sampling import Numbers, Sampler
     from netc.paths import ResolvePath
@@ -172,7 +172,7 @@ class Hdf5Source(PrefetchingSource["PendingRows"]):
     def configure(self, allocate: Allocate, normalize_on_host: bool) -> None:
         """See BatchSource; rows need neither."""
 
-    def start_batch(self, pool: ThreadPoolExecutor, position: int) -> PendingRows:
+    def start_batch(self, pool: Executor, position: int) -> PendingRows:
         """Start to read the rows of a batch."""
         indices = self.sampler.indices(self.sampler.numbers(position, self.batch_size))
         return PendingRows(pool.submit(self.files.rows, indices))
