@@ -204,6 +204,14 @@ class NetcError(Exception):
         return render(self.diagnostics)
 
 
+class NetcWarning(UserWarning):
+    """A warning that a function of the library issues with `warnings.warn`; the command line shows its diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.render())
+        self.diagnostic = diagnostic
+
+
 @dataclass
 class Report:
     """Collects diagnostics, so that all of them are reported in one run."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.compiler import state_choice, weighted
+from netc.compiler import issue_warnings, state_choice, weighted
 from netc.conversion.embedded_net import net_source
 from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
@@ -60,6 +60,7 @@ def classify(
     found = net_source(model, state=state)
     fed = {**(found.shapes or {}), **(shapes or {})}
     net = open_net(found.source, weights or found.weights, shapes=fed, state=state)
+    issue_warnings(net, stacklevel=3)
     plain = weighted(net)
     graph = drop_losses(plain)
     net = net if graph is plain else net_of(graph)
