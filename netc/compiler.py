@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc import paths
-from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Report, Source, counted, did_you_mean
+from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Report, Source, did_you_mean
 from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.shapes import Probe, infer, no_probe
@@ -265,6 +265,7 @@ def loaded(
     """
     from netc.runtime.file_access import idle_writers
     from netc.runtime.fillers import generator_of
+    from netc.runtime.net_weights import checked_copies
     from netc.weights import read_any
 
     definition, prober = read_net(net, dialect=dialect), Prober()
@@ -276,25 +277,8 @@ def loaded(
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     module.report.extend((*definition.report.warnings, *prober.warnings, *idle_writers(graph)))
     copied = {str(file): _copy(module, blobs, str(file)) for file, blobs in zip(files, held)}
-    module.report.extend(_checked_copies(module, copied, strict))
+    module.report.extend(checked_copies(module, copied, strict))
     return module
-
-
-def _checked_copies(net: Net, copied: Mapping[str, CopyReport], strict: bool) -> list[Diagnostic]:
-    """Warnings about files without any weights for the net, and layers without weights in any file.
-
-    Raises NetcError E306 in their place if `strict`.
-    """
-    from netc.runtime.net_weights import named_blobs, unused
-
-    found = [warning for file, report in copied.items() if (warning := unused(report, file))]
-    missing = [name for name, _ in named_blobs(net) if all(name in report.missing for report in copied.values())]
-    if missing and not found and (strict or copied):
-        message = f"no file has the weights of {counted(len(missing), 'layer')}: the initial values are kept"
-        found.append(Diagnostic("W802", message, notes=(", ".join(f"`{name}`" for name in missing),)))
-    if strict and found:
-        raise NetcError(replace(one, code="E306") for one in found)
-    return found
 
 
 def issue_warnings(net: Net, stacklevel: int = 2) -> None:
