@@ -116,11 +116,15 @@ class Checkpoints:
         """
         self._held = Positions.of(self.state)
 
+    def release_positions(self) -> None:
+        """End the effect of `hold_positions`."""
+        self._held = None
+
     def _write(self, paths: SnapshotPaths) -> None:
         content = self.sidecar()
         if not self.state.world.is_main:
             return
-        with deferred_signals():
+        with deferred_signals(), self._present().with_statistics(self.state):
             self._name_run()
             with staging.staging(paths.stem) as staged:
                 self._write_staged(staged, paths, content)
@@ -158,8 +162,7 @@ class Checkpoints:
 
     def sidecar(self) -> dict[str, Any]:
         """Return what a snapshot needs in addition to Caffe's files, as plain JSON. All processes must call it."""
-        state, held = self.state, self._held
-        positions = held if held and held.iteration == state.iteration else Positions.of(state)
+        state, positions = self.state, self._present()
         return {
             "iteration": state.iteration,
             "loss": positions.loss,
@@ -172,6 +175,11 @@ class Checkpoints:
             "ema": state.weight_average and state.weight_average.updates,
             "loss_scale": state.loss_scale and state.loss_scale.state(),
         }
+
+    def _present(self) -> Positions:
+        """The positions that a snapshot contains."""
+        held = self._held
+        return held if held and held.iteration == self.state.iteration else Positions.of(self.state)
 
     # ------------------------------------------------------------------ reading
 

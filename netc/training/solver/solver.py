@@ -158,6 +158,7 @@ class Solver:
         self.checkpoints.raise_failure()
         if not state.stopping:
             self._conclude()
+        self.checkpoints.release_positions()
         state.raise_device_errors()
         self._data_monitor.report(only_skipped=True)
         state.listener(RunFinished(self.iteration, state.stopping))
@@ -180,6 +181,7 @@ class Solver:
         snapshots and data; if the file system refuses a snapshot, after the last iteration.
         """
         self._train(iterations)
+        self.checkpoints.release_positions()
         self.checkpoints.raise_failure()
 
     def _train(self, iterations: int) -> None:

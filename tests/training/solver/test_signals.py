@@ -10,7 +10,7 @@ import pytest
 from netc import train
 from netc.training.log import events
 from netc.training.log.caffe_log import lines
-from netc.training.solver.signals import Request, Requests, requests_of_signals
+from netc.training.solver.signals import Request, Requests, deferred_signals, requests_of_signals
 from tests.training.conftest import SOLVER
 
 
@@ -168,3 +168,66 @@ def test_without_effects_handlers_are_unchanged(work):
             train(SOLVER_FILE, listener=listener)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_sigterm_snapshots_and_stops(work):
+    (work / SOLVER_FILE).write_text(SOLVER + "snapshot_after_train: false")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def listener(event):
+        if isinstance(event, events.IterationFinished) and event.iteration == 2:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+
+    solver = train(SOLVER_FILE, listener=listener, sigterm_effect="snapshot-and-stop")
+    assert solver.iteration == 2
+    assert (work / "small_iter_2.solverstate").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigterm_is_handled_only_on_request():
+    before = signal.getsignal(signal.SIGTERM)
+    with requests_of_signals(STOP, SNAPSHOT):
+        assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT] * 3, [signal.SIGTERM, signal.SIGINT], [signal.SIGHUP] * 2])
+def test_signals_within_a_snapshot_take_effect_after_it(work, signals):
+    """Twice Ctrl-C interrupts at once, but not in the middle of a snapshot."""
+    (work / SOLVER_FILE).write_text(SOLVER + "snapshot: 2")
+    raised = []
+
+    def listener(event):
+        if isinstance(event, events.SnapshotStarted) and not raised:
+            raised.append(event.iteration)
+            for number in signals:
+                signal.raise_signal(number)
+
+    effects = {"sigint_effect": "stop", "sighup_effect": "stop", "sigterm_effect": "stop"}
+    solver = train(SOLVER_FILE, listener=listener, **effects)
+    assert raised == [2]
+    assert solver.iteration == 3
+    assert (work / "small_iter_2.solverstate").exists()
+
+
+def test_deferred_signals_are_raised_at_the_end():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    reached = []
+    try:
+        with pytest.raises(KeyboardInterrupt), deferred_signals():  # noqa: PT012
+            signal.raise_signal(signal.SIGINT)
+            reached.append(1)
+            raise ValueError("the body fails as well")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert reached == [1]
+
+
+def test_ignored_signals_stay_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with deferred_signals():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
