@@ -20,9 +20,9 @@ from netc.training.log.events import (
     Listener,
     RunFinished,
     RunStarted,
-    fan_out,
     ignore,
 )
+from netc.training.log.failsafe import FailsafeLogs, Log
 from netc.training.log.json_log import JsonLogWriter
 from netc.training.log.training_speed import TrainingSpeed
 
@@ -37,23 +37,36 @@ REFRESH = 0.1
 def training_listener(log_json: str | None = None, tensorboard: str | None = None) -> Iterator[Listener]:
     """Yield a listener that writes all logs; on ranks other than 0 it does nothing.
 
-    Raises NetcError E632 for a file or folder that cannot be written, E633 if TensorBoard is not installed.
+    A log that cannot be written later is dropped with a warning in the others: the run goes on. Raises NetcError E632
+    for a file or folder that cannot be written, E633 if TensorBoard is not installed.
     """
     if rank_from_environment().rank:
         yield ignore
         return
     with contextlib.ExitStack() as stack:
-        listeners: list[Listener] = []
+        logs = FailsafeLogs([])
+        stack.callback(logs.close)
         if log_json:
-            listeners.append(stack.enter_context(contextlib.closing(JsonLogWriter(log_json))))
+            json_log = JsonLogWriter(log_json)
+            logs.logs.append(Log(f"the JSON log `{log_json}`", json_log, json_log.close))
         if tensorboard:
             from netc.training.log.tensorboard import TensorBoardWriter
 
-            listeners.append(stack.enter_context(contextlib.closing(TensorBoardWriter(tensorboard))))
-        if sys.stderr.isatty():
-            listeners.append(TrainingProgressBar(stack.enter_context(_rich_progress())))
-        # Created last: rich has replaced sys.stderr by a stream that prints above the bar.
-        yield fan_out([*listeners, stack.enter_context(log_listener())])
+            scalars = TensorBoardWriter(tensorboard)
+            logs.logs.append(Log(f"the TensorBoard folder `{tensorboard}`", scalars, scalars.close))
+        if sys.stderr is not None and sys.stderr.isatty():
+            bar = TrainingProgressBar(stack.enter_context(_failsafe(_rich_progress())))
+            logs.logs.append(Log("the progress bar", bar))
+        # Looked up now: rich has replaced sys.stderr by a stream that prints above the bar.
+        logs.logs.append(Log("the log on standard error", stack.enter_context(log_listener())))
+        yield logs
+
+
+@contextlib.contextmanager
+def _failsafe(progress: Any) -> Iterator[Any]:
+    """A progress bar whose terminal may vanish."""
+    with contextlib.suppress(OSError), progress:
+        yield progress
 
 
 class TrainingProgressBar:
