@@ -22,7 +22,7 @@ from netc.training.log.events import (
     RunStarted,
     ignore,
 )
-from netc.training.log.failsafe import FailsafeLogs, Log
+from netc.training.log.failsafe import FailsafeLogs, TrainingLog
 from netc.training.log.json_log import JsonLogWriter
 from netc.training.log.training_speed import TrainingSpeed
 
@@ -48,17 +48,17 @@ def training_listener(log_json: str | None = None, tensorboard: str | None = Non
         stack.callback(logs.close)
         if log_json:
             json_log = JsonLogWriter(log_json)
-            logs.logs.append(Log(f"the JSON log `{log_json}`", json_log, json_log.close))
+            logs.logs.append(TrainingLog(f"the JSON log `{log_json}`", json_log, json_log.close))
         if tensorboard:
             from netc.training.log.tensorboard import TensorBoardWriter
 
             scalars = TensorBoardWriter(tensorboard)
-            logs.logs.append(Log(f"the TensorBoard folder `{tensorboard}`", scalars, scalars.close))
+            logs.logs.append(TrainingLog(f"the TensorBoard folder `{tensorboard}`", scalars, scalars.close))
         if sys.stderr is not None and sys.stderr.isatty():
             bar = TrainingProgressBar(stack.enter_context(_failsafe(_rich_progress())))
-            logs.logs.append(Log("the progress bar", bar))
+            logs.logs.append(TrainingLog("the progress bar", bar))
         # Looked up now: rich has replaced sys.stderr by a stream that prints above the bar.
-        logs.logs.append(Log("the log on standard error", stack.enter_context(log_listener())))
+        logs.logs.append(TrainingLog("the log on standard error", stack.enter_context(log_listener())))
         yield logs
 
 

@@ -17,7 +17,7 @@ def do_nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Log:
+class TrainingLog:
     """A listener that writes to a file or a stream."""
 
     name: str
@@ -29,7 +29,7 @@ class Log:
 class FailsafeLogs:
     """A listener that passes events to logs; one that cannot be written is dropped, and the others report it once."""
 
-    def __init__(self, logs: list[Log]) -> None:
+    def __init__(self, logs: list[TrainingLog]) -> None:
         self.logs = logs
 
     def __call__(self, event: Event) -> None:
@@ -48,7 +48,7 @@ class FailsafeLogs:
             except OSError as error:
                 self._drop(log, error)
 
-    def _drop(self, log: Log, error: OSError) -> None:
+    def _drop(self, log: TrainingLog, error: OSError) -> None:
         if log not in self.logs:
             return
         self.logs.remove(log)

@@ -12,7 +12,7 @@ import pytest
 from netc.cli import main
 from netc.training.log import events
 from netc.training.log.caffe_log import GlogWriter
-from netc.training.log.failsafe import FailsafeLogs, Log
+from netc.training.log.failsafe import FailsafeLogs, TrainingLog
 from netc.training.log.json_log import JsonLogWriter
 from tests.training.conftest import SOLVER
 
@@ -38,14 +38,16 @@ class Failing:
 
 def test_each_log_gets_each_event_in_order():
     heard = []
-    logs = FailsafeLogs([Log("one", lambda event: heard.append(("one", event))), Log("two", heard.append)])
+    logs = FailsafeLogs(
+        [TrainingLog("one", lambda event: heard.append(("one", event))), TrainingLog("two", heard.append)]
+    )
     logs(STEPS[0])
     assert heard == [("one", STEPS[0]), STEPS[0]]
 
 
 def test_the_other_logs_report_it_once():
     stream, failing = io.StringIO(), Failing(2)
-    logs = FailsafeLogs([Log("the JSON log `x`", failing), Log("standard error", GlogWriter(stream))])
+    logs = FailsafeLogs([TrainingLog("the JSON log `x`", failing), TrainingLog("standard error", GlogWriter(stream))])
     for event in [*STEPS, events.RunFinished(3)]:
         logs(event)
     assert failing.calls == 3
@@ -56,7 +58,9 @@ def test_the_other_logs_report_it_once():
 
 def test_a_failure_on_close_is_reported():
     stream, failing = io.StringIO(), Failing(9, on_close=True)
-    logs = FailsafeLogs([Log("the JSON log `x`", failing, failing.close), Log("standard error", GlogWriter(stream))])
+    logs = FailsafeLogs(
+        [TrainingLog("the JSON log `x`", failing, failing.close), TrainingLog("standard error", GlogWriter(stream))]
+    )
     for event in STEPS:
         logs(event)
     logs.close()
@@ -64,7 +68,7 @@ def test_a_failure_on_close_is_reported():
 
 
 def test_a_run_without_any_log_goes_on():
-    logs = FailsafeLogs([Log("one", Failing(0)), Log("two", Failing(0))])
+    logs = FailsafeLogs([TrainingLog("one", Failing(0)), TrainingLog("two", Failing(0))])
     for event in STEPS:
         logs(event)
     assert logs.logs == []
@@ -75,7 +79,7 @@ def test_other_errors_are_raised():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        FailsafeLogs([Log("broken", broken)])(STEPS[0])
+        FailsafeLogs([TrainingLog("broken", broken)])(STEPS[0])
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
