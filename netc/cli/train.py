@@ -61,6 +61,12 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
             default=None,
             help="Share BatchNorm statistics among processes.",
         ),
+        option(
+            "--policy-after-warmup",
+            is_flag=True,
+            default=None,
+            help="Start lr_policy when the warm-up ends, without a jump of the rate.",
+        ),
         option("--skip-bad", is_flag=True, default=None, help="Skip records that cannot be read; the log counts them."),
     )
     for flag in reversed(flags):

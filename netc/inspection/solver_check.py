@@ -54,9 +54,11 @@ def check_solver(
 
 def _settings(solver: Fields) -> list[Diagnostic]:
     from netc.training.solver.settings import settings_of
+    from netc.training.solver.settings_check import warnings_of
 
     try:
-        return list(settings_of(solver).warnings)
+        settings = settings_of(solver)
+        return [*settings.warnings, *warnings_of(settings)]
     except NetcError as error:
         return list(error.diagnostics)
 

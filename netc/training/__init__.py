@@ -18,6 +18,7 @@ Codes:
     E601  the solver's nets: none, several, or a number that contradicts `test_iter` or `test_state`; no weights
     E602  the learning rate policy: missing, unknown, or without a field that it requires; missing `max_iter`
     W602  a field that the learning rate policy reads is not set
+    W603  a learning rate that jumps when the warm-up ends
     E603  an invalid value: a negative rate, ...
     E604  the solver's type: unknown, or with a field that it does not support
     E605  the folder for snapshots is missing or not writable

@@ -7,6 +7,7 @@ requires.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,11 +27,17 @@ class Schedule:
 
     def __init__(self, settings: SolverParameters, loss: Callable[[], float] = lambda: math.inf) -> None:
         self.settings, self.loss = settings, loss
+        self.warm_up_iterations = max(settings.warmup_iter, settings.rampup_interval)
+        self._offset = self.warm_up_iterations if settings.options.policy_after_warmup else 0
+        """The iteration that the policy takes for the first."""
+        last = max(1, settings.max_iter - self._offset)
+        self._policy_settings = dataclasses.replace(settings, max_iter=last) if self._offset else settings
         self.least_loss = math.inf
         """The minimum averaged loss so far, used by policy `plateau`."""
         self.last_event = 0
         """The iteration of the latest new minimum or step."""
         self.iteration = 0
+        """The iteration, as the policy counts."""
         self.current_step = 0
         """Number of steps so far; part of a snapshot."""
         self.stepped = False
@@ -38,14 +45,14 @@ class Schedule:
 
     def __call__(self, iteration: int) -> float:
         """Return the rate, rounded to float32 as in Caffe. Call once per iteration, in order: policies have state."""
-        self.iteration, self.stepped = iteration, False
+        self.iteration, self.stepped = iteration - self._offset, False
         settings = self.settings
         if iteration < settings.warmup_iter:
             rate = warm_up(settings, iteration)
         elif iteration < settings.rampup_interval:
             rate = ramp_up(settings, iteration)
         else:
-            rate = POLICIES[settings.lr_policy].rate(settings, self)
+            rate = POLICIES[settings.lr_policy].rate(self._policy_settings, self)
         return max(single(rate), single(settings.min_lr))
 
     def state(self) -> dict[str, Any]:
@@ -156,6 +163,19 @@ def multifixed(settings: SolverParameters, at: Schedule) -> float:
     """The rate of the first stage whose `stageiter` has not passed, or of the last stage (Intel's Caffe)."""
     stages = (rate for rate, last in zip(settings.stagelr, settings.stageiter) if at.iteration <= last)
     return next(stages, settings.stagelr[-1])
+
+
+def jump_after_warm_up(settings: SolverParameters) -> float | None:
+    """Return the rate with which the policy begins if it differs by more than 1% from the end of the warm-up.
+
+    In Caffe's forks a policy counts from iteration 0, so that `cosine` and `poly` have decayed when the warm-up ends.
+    """
+    schedule = Schedule(settings)
+    end = schedule.warm_up_iterations
+    if not 0 < end < settings.max_iter:
+        return None
+    rate = schedule(end)
+    return rate if abs(rate - settings.base_lr) > 0.01 * settings.base_lr else None
 
 
 def warm_up(settings: SolverParameters, iteration: int) -> float:

@@ -56,6 +56,8 @@ class NetcOptions:
     """Normalize by the batches of all processes in BatchNorm."""
     skip_bad: bool = False
     """Replace records that cannot be used by the next good ones; the log counts them."""
+    policy_after_warmup: bool = False
+    """Let `lr_policy` count its iterations, and `max_iter`, from the end of the warm-up or ramp-up."""
 
     @staticmethod
     def of(message: Fields) -> NetcOptions:

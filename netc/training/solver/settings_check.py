@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from netc.diagnostics import NetcError, Report, counted, did_you_mean
-from netc.training.solver.lr_policy import POLICIES
+from netc.diagnostics import Diagnostic, NetcError, Report, counted, did_you_mean
+from netc.training.solver.lr_policy import POLICIES, jump_after_warm_up
 from netc.training.solver.netc_options import check_options
 from netc.training.solver.snapshot_prefix import prefix_problem
 from netc.training.solver.update_rules._registry import update_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from netc.training.solver.parameters import SolverParameters
 
 NET_FIELDS = ("net", "net_param", "train_net", "train_net_param")
@@ -46,6 +48,18 @@ def check(settings: SolverParameters, report: Report) -> None:
     _type(settings, report)
     _forks(settings, report)
     report.extend(check_options(settings.options, settings.netc_param, len(settings.test_iter)))
+
+
+def warnings_of(settings: SolverParameters) -> Iterator[Diagnostic]:
+    """Yield the warnings about valid settings: W603 for a rate that jumps when the warm-up ends."""
+    if (rate := jump_after_warm_up(settings)) is None:
+        return
+    field = "warmup_iter" if settings.warmup_iter else "rampup_interval"
+    end = getattr(settings, field)
+    jump = f"the learning rate jumps from {settings.base_lr:g} to {rate:g} in iteration {end}, when the warm-up ends"
+    counts = f'`lr_policy: "{settings.lr_policy}"` counts its iterations from 0, as in the fork that has `{field}`'
+    help = "set `netc_param { policy_after_warmup: true }` to let the policy start when the warm-up ends"
+    yield Diagnostic("W603", jump, settings.fields.span(field), (counts,), help)
 
 
 def check_prefix(settings: SolverParameters) -> None:
@@ -155,6 +169,10 @@ def _forks(settings: SolverParameters, report: Report) -> None:
     if settings.warmup_iter and settings.rampup_interval:
         found = "`warmup_iter` and `rampup_interval` cannot be combined"
         report.error("E602", found, settings.fields.span("rampup_interval"))
+    warm_up = max(settings.warmup_iter, settings.rampup_interval)
+    if settings.options.policy_after_warmup and 0 < settings.max_iter <= warm_up:
+        found = f"`policy_after_warmup` with a warm-up of {warm_up} iterations, but `max_iter` is {settings.max_iter}"
+        report.error("E602", found, settings.netc_param.span("policy_after_warmup"))
     if settings.larc_policy not in ("scale", "clip"):
         found = f"unknown `larc_policy` `{settings.larc_policy}`"
         report.error("E603", found, settings.fields.span("larc_policy"), help="use `scale` or `clip`")

@@ -43,7 +43,7 @@ from netc.training.solver.net_builder import NetBuilder
 from netc.training.solver.net_graphs import SolverNets
 from netc.training.solver.optimizer import optimizer_for
 from netc.training.solver.run_state import RunState
-from netc.training.solver.settings_check import check_prefix
+from netc.training.solver.settings_check import check_prefix, warnings_of
 from netc.training.solver.tester import Tester
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Solver:
         overwrite: bool = False,
     ) -> None:
         listener(LogNote("solver.cpp:44", f"Initializing solver from parameters: \n{text_of(settings).rstrip()}"))
-        for warning in settings.warnings:
+        for warning in (*settings.warnings, *warnings_of(settings)):
             listener(WarningIssued(warning.render()))
         if settings.snapshot or settings.options.watch:
             check_prefix(settings)
@@ -250,7 +250,7 @@ class Solver:
         if schedule.stepped:
             state.listener(LearningRateStepped(iteration, schedule.current_step, settings.lr_policy))
         if display:
-            if settings.lr_policy == "plateau" and schedule.last_event > iteration - settings.display:
+            if settings.lr_policy == "plateau" and schedule.last_event > schedule.iteration - settings.display:
                 state.listener(NewLowestLoss(iteration, schedule.least_loss))
             state.listener(LearningRateDisplayed(iteration, state.optimizer.rate))
 

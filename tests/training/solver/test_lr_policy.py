@@ -2,7 +2,9 @@ import math
 
 import pytest
 
-from netc.training.solver.lr_policy import POLICIES, Schedule
+from netc.ir.fields import Fields
+from netc.training.solver.lr_policy import POLICIES, Schedule, jump_after_warm_up
+from netc.training.solver.parameters import SolverParameters
 from netc.training.solver.settings import SolverSettings
 
 FORMULAS = {
@@ -101,3 +103,50 @@ def test_min_lr_is_where_poly_and_cosine_end(policy):
 def test_min_lr_bounds_all_others():
     assert schedule("step", min_lr=0.1)(19) == pytest.approx(0.1)
     assert schedule("fixed", min_lr=0.1, warmup_iter=10)(0) == pytest.approx(0.1)
+
+
+COSINE = {"lr_policy": "cosine", "base_lr": 0.01, "max_iter": 3000, "warmup_iter": 1000}
+AFTER = Fields({"policy_after_warmup": True})
+
+
+def test_intels_cosine_jumps_after_the_warm_up():
+    rates = Schedule(SolverParameters(**COSINE))
+    assert (rates(999), rates(1000)) == (pytest.approx(0.00999), pytest.approx(0.0075))
+    assert jump_after_warm_up(SolverParameters(**COSINE)) == pytest.approx(0.0075)
+
+
+def test_a_policy_after_the_warm_up_starts_at_base_lr_and_ends_at_max_iter():
+    settings = SolverParameters(**COSINE, netc_param=AFTER)
+    rates, late = Schedule(settings), Schedule(SolverParameters(lr_policy="cosine", base_lr=0.01, max_iter=2000))
+    found = [rates(iteration) for iteration in range(1000, 3001, 250)]
+    assert found == [late(iteration) for iteration in range(0, 2001, 250)]
+    assert (found[0], found[4], found[-1]) == (pytest.approx(0.01), pytest.approx(0.005), 0)
+    assert rates(500) == pytest.approx(0.005), "the warm-up itself is unchanged"
+    assert jump_after_warm_up(settings) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "jump"),
+    [
+        ({"lr_policy": "poly", "power": 1.0}, 0.9),
+        ({"lr_policy": "poly", "power": 1.0, "rampup_interval": 100, "warmup_iter": 0}, 0.9),
+        ({"lr_policy": "step", "gamma": 0.5, "stepsize": 50}, 0.25),
+        ({"lr_policy": "multistep", "gamma": 0.5, "stepvalue": (60,)}, 0.5),
+        ({"lr_policy": "multistep", "gamma": 0.5, "stepvalue": (100,)}, 0.5),
+        ({"lr_policy": "exp", "gamma": 0.999}, 0.999**100),
+        ({"lr_policy": "step", "gamma": 0.5, "stepsize": 200}, None),
+        ({"lr_policy": "multistep", "gamma": 0.5, "stepvalue": (600,)}, None),
+        ({"lr_policy": "fixed"}, None),
+        ({"lr_policy": "poly", "power": 1.0, "warmup_iter": 0}, None),
+        ({"lr_policy": "poly", "power": 1.0, "warmup_iter": 1000}, None),
+    ],
+)
+def test_jumps_are_found_for_every_policy(values, jump):
+    settings = SolverParameters(**{"base_lr": 1.0, "max_iter": 1000, "warmup_iter": 100, **values})
+    assert jump_after_warm_up(settings) == (jump and pytest.approx(jump))
+
+
+def test_steps_count_from_the_end_of_the_warm_up():
+    values = {"lr_policy": "multistep", "base_lr": 1.0, "gamma": 0.5, "stepvalue": (3,), "warmup_iter": 4}
+    rates = Schedule(SolverParameters(**values, max_iter=20, netc_param=AFTER))
+    assert [rates(iteration) for iteration in range(9)] == [0, 0.25, 0.5, 0.75, 1, 1, 1, 0.5, 0.5]
