@@ -139,12 +139,12 @@ def _flags(given: Mapping[str, str]) -> GlogFlags:
 def log_listener() -> Iterator[Listener]:
     """Yield a listener that writes Caffe's log as the flags of the command line require."""
     from netc.training.log.caffe_log import GlogWriter
-    from netc.training.log.events import fan_out
+    from netc.training.log.events import fan_out, ignore
     from netc.training.log.glog_files import GlogFiles, severity_number
 
     invocation = click.get_current_context().obj or Invocation(())
     flags = invocation.glog
-    stderr = GlogWriter(sys.stderr, prefixed=flags.log_prefix)
+    stderr: Listener = ignore if sys.stderr is None else GlogWriter(sys.stderr, prefixed=flags.log_prefix)
     everything = flags.logtostderr or flags.alsologtostderr
 
     def console(event: Event) -> None:

@@ -188,23 +188,28 @@ class Checkpoints:
 
         Raises NetcError E703 for a snapshot of another net or solver.
         """
-        found = selection.find(self.state.settings.prefix)
+        found, listener = selection.find(self.state.settings.prefix), self.state.listener
         candidates = selection.of_run(found, selection.latest_of(found, self._named_run()))
         if others := [each for each in found if each not in candidates]:
-            self.state.listener(WarningIssued(selection.passed_over(others)))
+            listener(WarningIssued(selection.passed_over(others)))
         for each in candidates:
-            try:
-                read = self._read(each.path)
-            except NetcError as error:
-                if error.diagnostics[0].code not in UNUSABLE:
-                    raise
-                self.state.listener(WarningIssued(f"skipped `{each.path}`: {error.diagnostics[0].message}"))
-                continue
-            if note := selection.may_be_older(each, candidates):
-                self.state.listener(WarningIssued(note))
-            self._restore(read)
-            return each.path
+            if (read := self._read_usable(each.path)) is not None:
+                listener(LogNote("netc:1", f"Resuming from {each}"))
+                if note := selection.may_be_older(each, candidates):
+                    listener(WarningIssued(note))
+                self._restore(read)
+                return each.path
         return None
+
+    def _read_usable(self, path: str) -> ReadSnapshot | None:
+        """Read a snapshot; None, with a warning, for one that is incomplete or damaged."""
+        try:
+            return self._read(path)
+        except NetcError as error:
+            if error.diagnostics[0].code not in UNUSABLE:
+                raise
+            self.state.listener(WarningIssued(f"skipped `{path}`: {error.diagnostics[0].message}"))
+            return None
 
     def restore(self, path: str) -> None:
         """See Solver.restore."""

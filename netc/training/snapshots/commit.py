@@ -18,7 +18,7 @@ import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.training.snapshots.json_check import number, optional, record, text
-from netc.training.snapshots.run_identity import RUN, Run
+from netc.training.snapshots.run_identity import MAX_TIME, RUN, Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ class CommitMark:
 MARK = record(
     {
         "run": RUN,
-        "written": number(0),
+        "written": number(0, MAX_TIME),
         "model": text,
         "sidecar": text,
         "history": text,

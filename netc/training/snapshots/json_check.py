@@ -65,11 +65,11 @@ def integer(low: int = 0, high: int = 2**31 - 1) -> Check:
     return check
 
 
-def number(low: float = -math.inf) -> Check:
-    """A finite number that is not less than `low`."""
+def number(low: float = -math.inf, high: float = sys.float_info.max) -> Check:
+    """A finite number from `low` to `high`."""
 
     def check(value: Any, field: str) -> None:
-        if type(value) not in (int, float) or not (value >= low and abs(value) <= sys.float_info.max):
+        if type(value) not in (int, float) or not (low <= value <= high and abs(value) <= high):
             bound = f" of {low:g} or more" if low > -math.inf else ""
             raise InvalidFieldError(field, value, f"a finite number{bound}")
 

@@ -20,6 +20,8 @@ from netc.weights import atomic_write
 
 UNKNOWN = ""
 """In place of an identity: snapshots of Caffe, and of netc before snapshots had one."""
+MAX_TIME = 2e11
+"""Seconds since the epoch, in the year 8307."""
 MAX_ANCESTORS = 50
 """Runs that a run remembers; older ones are forgotten."""
 
@@ -69,7 +71,7 @@ class Run:
 
 
 RUN = record(
-    {"id": text, "started": number(0), "ancestors": items(record({"id": text, "iteration": integer()}))},
+    {"id": text, "started": number(0, MAX_TIME), "ancestors": items(record({"id": text, "iteration": integer()}))},
 )
 """The schema of `Run.plain`."""
 UNKNOWN_RUN = Run(UNKNOWN, 0)

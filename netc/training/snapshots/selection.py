@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from netc.diagnostics import NetcError, counted
@@ -31,6 +32,10 @@ class Found:
     def run(self) -> Run:
         """The run that wrote it."""
         return self.mark.run if self.mark else UNKNOWN_RUN
+
+    def __str__(self) -> str:
+        run = f" by the run that started {_shown(self.run.started)}" if self.mark else ""
+        return f"{self.path}, written {_shown(self.written)}{run}"
 
     def belongs_to(self, run: Run) -> bool:
         """Whether the snapshot is of a run, or of one that this run continues."""
@@ -77,6 +82,11 @@ def may_be_older(chosen: Found, found: list[Found]) -> str | None:
     if chosen.mark or last.mark or last.written <= chosen.written:
         return None
     return f"`{chosen.path}` was written before `{last.path}`: it may belong to another run"
+
+
+def _shown(seconds: float) -> str:
+    """A time in the local zone."""
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def _found(iteration: int, path: str) -> Found:

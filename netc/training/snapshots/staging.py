@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
+from netc.training.snapshots.run_identity import run_path
 from netc.weights import atomic_path
 
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ try:
 except ImportError:  # Windows, where a directory in use cannot be removed
     fcntl = None  # type: ignore[assignment]
 
-LEFTOVER = (
-    r"(\.run\.json|_(iter_\d+|best)(\.(ema\.)?caffemodel(\.h5)?|\.solverstate(\.h5)?|\.netc\.json)?)\.[0-9a-f]{12}\.tmp"
-)
-"""The part after the prefix of the names of temporary files and directories."""
+LEFTOVER = r"_(iter_\d+|best)(\.(ema\.)?caffemodel(\.h5)?|\.solverstate(\.h5)?|\.netc\.json)?"
+"""What follows the prefix in the names of the files for which there are temporary ones."""
 MAX_NAME = 100
 """Characters of a name that the name of its temporary directory contains."""
 
@@ -103,7 +102,9 @@ def remove_leftovers(prefix: str) -> list[Path]:
     Those of a running process are locked, and are kept.
     """
     name = Path(prefix).name[:MAX_NAME]
-    pattern = re.compile(re.escape(f".{name}") + LEFTOVER)
+    pattern = re.compile(
+        r"\." + f"({re.escape(name)}{LEFTOVER}|{re.escape(run_path(prefix).name)})" + r"\.[0-9a-f]{12}\.tmp"
+    )
     removed = []
     with contextlib.suppress(OSError):
         for path in sorted(Path(prefix).parent.iterdir()):

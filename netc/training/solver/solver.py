@@ -151,6 +151,8 @@ class Solver:
         last = settings.max_iter if iterations is None else self.iteration + iterations
         images = state.train.batch_size * settings.iter_size * state.world.world_size
         state.listener(RunStarted(self.net.graph.name, settings.lr_policy, self.iteration, last, images))
+        if self.iteration > last:
+            state.listener(WarningIssued(f"iteration {self.iteration} is after `max_iter` {last}: nothing is trained"))
         self._train(last - self.iteration)
         due = not self._due(settings.snapshot) and self.checkpoints.written != self.iteration
         if settings.snapshot_after_train and (due or self.checkpoints.failed):

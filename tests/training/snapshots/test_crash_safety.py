@@ -229,11 +229,12 @@ def test_leftovers_of_a_killed_process_are_removed(work):
     (leftover,) = work.glob(".small_iter_1.*.tmp")
     assert {path.name for path in leftover.iterdir()} == {"small_iter_1.caffemodel", "small_iter_1.netc.json"}
     (work / ".small_iter_7.solverstate.0123456789ab.tmp").write_bytes(b"of an earlier version")
+    (work / "..small.run.json.0123456789ab.tmp").write_bytes(b"")
     others = [".smaller_iter_1.0123456789ab.tmp", ".small_iter_1.txt.0123456789ab.tmp", ".small_iter_1.tmp"]
     for name in others:
         (work / name).mkdir()
     run(1)
-    assert sorted(path.name for path in work.glob(".small*tmp")) == sorted(others)
+    assert sorted(path.name for path in work.glob(".*small*tmp")) == sorted(others)
 
 
 def test_the_temporary_files_of_a_running_process_are_kept(work):
