@@ -143,3 +143,14 @@ def test_a_shape_for_what_is_no_input():
     net = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }'
     with pytest.raises(netc.NetcError, match="shape given for `dat`, which is not an input of the net"):
         netc.summary(Source("net", net), shapes={"dat": (2, 3)})
+
+
+def test_a_given_shape_that_contradicts_the_labels_names_both_batch_sizes():
+    text = 'layer { name: "d" type: "Data" top: "data" top: "label" data_param { source: "x" batch_size: 50 } }'
+    net = Source("net", text)
+    with pytest.raises(netc.NetcError) as caught:
+        netc.summary(net, shapes={"data": (7, 3, 6, 6)})
+    (found,) = caught.value.diagnostics
+    assert found.message == "the shape given for `data` has 7 items, but `label` of the same layer has 50"
+    assert found.help == "pass `--shape data=50,3,6,6`, or also `--shape label=7`"
+    assert netc.summary(net, shapes={"data": (7, 3, 6, 6), "label": (7,)}).rows

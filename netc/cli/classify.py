@@ -11,7 +11,7 @@ import click
 from netc.cli.options import format_option, option, parse_shapes, shape_option, weights_option
 from netc.cli.preprocessing_options import parse_preprocessing, preprocess_options
 from netc.cli.state_options import state_options
-from netc.cli.terminal import say
+from netc.cli.terminal import say, show
 
 
 @click.command(name="classify")
@@ -45,7 +45,7 @@ def command(
     from netc.conversion.classify import classify
 
     settings: dict[str, Any] = {"labels": labels, "top": top, "blob": blob, "preprocessing": flags, "shapes": shapes}
-    found = classify(images, model, weights, **settings, **state)
+    found = classify(images, model, weights, warn=lambda found: show([found]), **settings, **state)
     if style == "json":
         rows = [{"image": image, "classes": [asdict(one) for one in best]} for image, best in zip(images, found)]
         say(json.dumps(rows, indent=2))

@@ -25,7 +25,7 @@ from netc.conversion.formats import FORMATS
 @option("--output", required=True, metavar="OUT", help="Output file; files that belong to it are written next to it.")
 @option("--fold", is_flag=True, help="Fold BatchNorm and Scale into the preceding layers, and remove dropout.")
 @option("--half", type=click.Choice(["fp16", "bf16"]), help="Convert weights and arithmetic to half precision.")
-@option("--scores", is_flag=True, help="Replace SoftmaxWithLoss by Softmax.")
+@option("--scores", is_flag=True, help="Replace losses by scores (SoftmaxWithLoss by Softmax), and leave labels out.")
 @option("--input-stage", is_flag=True, help="Let the ONNX or .py model accept RGB images as uint8, shape (n, h, w, 3).")
 @option("--allow-mismatch", is_flag=True, help="Reinitialize layers whose blobs have other shapes in the weights file.")
 @option(

@@ -2,6 +2,7 @@
 
 models.py       a net with weights from any file, as a graph with arrays
 embedded_net.py nets in their weights files, without a prototxt
+deploy.py       deploy(): a training net as the net for deployment
 convert.py      convert(): to safetensors, a state_dict, Caffe, .py, ONNX, .pt2
 formats.py      the formats, by name
 writers.py      the files of each of these

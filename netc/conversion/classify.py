@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.compiler import issue_warnings, state_choice, weighted
+from netc.compiler import state_choice, weighted
 from netc.conversion.embedded_net import net_source
 from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
 from netc.conversion.preprocess import find_preprocess
-from netc.diagnostics import NetcError, counted
+from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.passes.drop_losses import drop_losses
 from netc.text import read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from netc.conversion.preprocess import PreprocessOptions
     from netc.ir.dims import Shape
+    from netc.ir.graph import Graph
     from netc.passes.arrays import Array
 
 BATCH = 16
@@ -51,22 +52,25 @@ def classify(
     phase: str = "test",
     level: int | None = None,
     stages: Sequence[str] = (),
+    warn: Callable[[Diagnostic], object] = lambda found: None,
 ) -> list[list[Guess]]:
     """Return the `top` classes of each image, best first, by the scores in `blob` (default: the only output).
 
-    Raises NetcError for files that cannot be read, and for a net with several outputs where none is named.
+    `warn` receives W806 if the scores are not probabilities. Raises NetcError for files that cannot be read, and for a
+    net with several outputs where none is named.
     """
     state = state_choice(phase, level, stages)
     found = net_source(model, state=state)
     fed = {**(found.shapes or {}), **(shapes or {})}
     net = open_net(found.source, weights or found.weights, shapes=fed, state=state)
-    issue_warnings(net, stacklevel=3)
     plain = weighted(net)
     graph = drop_losses(plain)
     net = net if graph is plain else net_of(graph)
     steps = find_preprocess(graph, found.source, preprocessing, state)
     names = [] if labels is None else read_labels(labels)
     output = blob or _only(net.outputs)
+    for warning in _raw_scores(net.graph, output):
+        warn(warning)
     guesses = []
     for start in range(0, len(images), BATCH):
         batch = batch_of(images[start : start + BATCH], steps)
@@ -74,6 +78,24 @@ def classify(
         _check_labels(names, scores.shape[1], labels)
         guesses += [_best(row, names, top) for row in scores]
     return guesses
+
+
+def _raw_scores(graph: Graph, blob: str) -> Iterator[Diagnostic]:
+    """Yield W806 unless the last layer that computes a blob's elements is one whose top is a score, such as Softmax."""
+    producers = {top: node for node in graph.nodes for top in node.tops}
+    name = {value.blob: value.name for value in graph.values.values()}.get(blob, "")
+    while (node := producers.get(name)) and (node.layer.elements == "moved" or node.layer.is_identity_in_test):
+        name = node.bottoms[0]
+    if node is not None and node.layer.role != "score":
+        message = (
+            f"`{blob}` holds scores that are not probabilities: they come from a layer of type `{node.layer.type}`"
+        )
+        yield Diagnostic(
+            "W806",
+            message,
+            node.span,
+            help="append a Softmax",
+        )
 
 
 def read_labels(path: str | Path) -> list[str]:

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netc.compiler import StateChoice, state_choice, weighted
+from netc.conversion.deploy import with_scores
 from netc.conversion.embedded_net import net_source
 from netc.conversion.formats import FORMATS, Format
 from netc.conversion.models import Files, Misfits, WeightFiles, open_net, weight_files
 from netc.conversion.preprocess import Preprocess, PreprocessOptions, find_preprocess, write_sidecar
 from netc.conversion.writers import ExportOptions, Half
 from netc.diagnostics import Diagnostic, NetcError, Source, counted
-from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
-from netc.passes.losses_to_scores import losses_to_scores
 from netc.weights import check_output
 
 if TYPE_CHECKING:
@@ -62,7 +61,8 @@ def convert(
     a plain torch module, its weights as safetensors next to it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
     A .caffemodel in place of the prototxt is read as the net in it, in `dialect` if that is given.
-    Losses are left out of models that run elsewhere; with `scores` a Softmax replaces a SoftmaxWithLoss.
+    Losses are left out of models that run elsewhere; with `scores` a Softmax replaces a
+    SoftmaxWithLoss, and what only labels need is left out.
     A JSON file next to the model describes the preprocessing where the files define it. Raises NetcError,
     among them E801 for a layer that the format cannot express.
     """
@@ -106,11 +106,12 @@ def _unfilled(model: Graph, files: WeightFiles) -> tuple[Diagnostic, ...]:
 def _offered(graph: Graph, model: Graph, options: ExportOptions) -> tuple[Diagnostic, ...]:
     """A Softmax, for a net whose losses are left out of the model."""
     kept = {node.key for node in model.nodes}
-    losses = [n.name for n in graph.nodes if isinstance(n.layer, SoftmaxWithLoss) and n.key not in kept]
+    losses = [n for n in graph.nodes if n.layer.score_layer() is not None and n.key not in kept]
     if options.scores or not losses:
         return ()
-    message = f"the loss `{losses[-1]}` is left out: the model returns its bottom, not probabilities"
-    return (Diagnostic("W804", message, help="`--scores` replaces it with a Softmax"),)
+    message = f"the loss `{losses[-1].name}` is left out: the model returns its bottom, not probabilities"
+    score = losses[-1].layer.score_layer()
+    return (Diagnostic("W804", message, help=f"`--scores` replaces it with a {score.type if score else ''}"),)
 
 
 def _left_out(graph: Graph, model: Graph) -> tuple[Diagnostic, ...]:
@@ -123,7 +124,7 @@ def _left_out(graph: Graph, model: Graph) -> tuple[Diagnostic, ...]:
 
 def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:
     portable = to in ("py", "onnx", "pt2")
-    graph = losses_to_scores(graph) if options.scores else graph
+    graph = with_scores(graph) if options.scores else graph
     graph = drop_losses(graph) if portable else graph
     graph = drop_identities(graph) if portable or options.fold else graph
     return fold_batch_norm(graph) if options.fold else graph

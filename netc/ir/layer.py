@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-FileAccess = Literal["none", "own", "any"]
-"""Whether a layer may write a file: no; one that is new or that netc wrote; or any, which is overwritten."""
 Shapes = tuple[Shape, ...]
 DTypes = tuple[DType, ...]
 CaffeFields = Mapping[str, tuple[str, ...]]
@@ -142,8 +140,6 @@ class Mode:
     """The layer's constants, by name."""
     all_sum: Callable[[torch.Tensor], torch.Tensor] | None = None
     """Differentiable sum of a tensor over all training processes; None if each normalizes by its own batch."""
-    files: FileAccess = "none"
-    """Whether a layer that writes a file (`Traits.writes_file`) may do so."""
 
     def kept(self, name: str, by_mode: bool = True) -> Tensor | None:
         """The tensor of an entry of the layer's state, None before the first `keep`; `by_mode` as in the entry."""
@@ -247,6 +243,12 @@ class Layer(Traits):
     def constants(self, bottoms: int) -> tuple[Constant, ...]:
         """The constants that `forward` reads from `mode.constants`; `bottoms` is the number of bottoms."""
         return ()
+
+    def score_layer(self) -> Layer | None:
+        """The layer that computes the score of which this loss is a function, from the same first bottom; None if the
+        bottom itself is the score, or this is not a loss.
+        """
+        return None
 
     def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
         """The tensors that `forward` keeps from pass to pass with `mode.keep`; none by default."""

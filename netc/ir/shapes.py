@@ -6,7 +6,7 @@ bottom of an unknown number of axes are unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -73,7 +73,10 @@ class _Driver:
             if all(blob in self.given for blob in blobs):
                 return tuple(self.given[blob] for blob in blobs), ()
             shapes = node.layer.batch(self.probe(node), len(node.tops))
-            return tuple(self.given.get(blob, shape) for blob, shape in zip(blobs, shapes)), ()
+            tops = tuple(self.given.get(blob, shape) for blob, shape in zip(blobs, shapes))
+            if getattr(node.layer, "batch_size", 0):
+                self._check_batch(blobs, tops)
+            return tops, ()
         bottoms = tuple(self.values[name].shape for name in node.bottoms)
         if any(shape is None for shape in bottoms):
             return (None,) * len(node.tops), ()
@@ -88,6 +91,21 @@ class _Driver:
         if None not in tops:  # a layer with unknown tops may also have unknown blobs
             self._check_specs(node, weights)
         return tops, weights
+
+    def _check_batch(self, blobs: Sequence[str], tops: Sequence[Shape | None]) -> None:
+        """Raise NetcError E102 for a given shape with another batch size than the layer's other tops."""
+        items = {blob: shape[0] for blob, shape in zip(blobs, tops) if shape}
+        for blob in items.keys() & self.given.keys():
+            for other in items.keys() - self.given.keys():
+                if differ(items[blob], items[other]):
+                    mine = ",".join(map(str, (items[other], *self.given[blob][1:])))
+                    theirs = ",".join(map(str, (items[blob], *(tops[blobs.index(other)] or ())[1:])))
+                    raise NetcError(
+                        f"the shape given for `{blob}` has {counted(items[blob], 'item')}, "
+                        f"but `{other}` of the same layer has {items[other]}",
+                        code="E102",
+                        help=f"pass `--shape {blob}={mine}`, or also `--shape {other}={theirs}`",
+                    )
 
     def _bound(self, shape: Shape, node: Node) -> None:
         """Check the size of a blob. If it is too large because of the batch size only, the error is at that, once."""

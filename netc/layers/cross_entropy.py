@@ -30,6 +30,8 @@ from netc.layers._labels import (
     refuse_weights,
 )
 from netc.layers._registry import register
+from netc.layers.activations import Sigmoid
+from netc.layers.softmax import Softmax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,6 +110,10 @@ class SoftmaxWithLoss(Layer):
         check_label_count(bottoms[0], axis, bottoms[1])
         check_weights(self.class_weights, self.label_smoothing, bottoms[0][axis])
         return ((), bottoms[0])
+
+    def score_layer(self) -> Layer:
+        """The softmax that the loss computes."""
+        return Softmax(axis=self.axis)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One comparison, subtraction, exponential and addition per score, and one operation per label."""
@@ -236,6 +242,10 @@ class InfogainLoss(Layer):
         """The matrix in `source`, unless it is the third bottom (LayerSetUp)."""
         return (Constant("infogain", self.source),) if self.source and bottoms < 3 else ()
 
+    def score_layer(self) -> Layer:
+        """The softmax that the loss computes."""
+        return Softmax(axis=self.axis)
+
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """The softmax, its logarithm, and one multiply-add per score with the matrix."""
         return Cost(macs=product(bottoms[0]), operations=5 * product(bottoms[0]))
@@ -321,6 +331,10 @@ class SigmoidCrossEntropyLoss(Layer):
                 f"{counted(product(targets), 'target')} {text(targets)}"
             )
         return ((),)
+
+    def score_layer(self) -> Layer:
+        """The sigmoid that the loss computes."""
+        return Sigmoid()
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One exponential, logarithm, multiplication and addition per score."""

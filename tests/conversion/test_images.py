@@ -10,7 +10,7 @@ from netc.conversion.classify import classify
 from netc.conversion.convert import convert
 from netc.conversion.models import net_of
 from netc.conversion.preprocess import PreprocessOptions, find_preprocess
-from netc.diagnostics import NetcError
+from netc.diagnostics import Diagnostic, NetcError
 from netc.weights import write_blob
 from tests.conversion.nets import write
 
@@ -78,3 +78,28 @@ def test_a_file_that_is_not_an_image_is_an_error(mixed, tmp_path):
     with pytest.raises(NetcError) as caught:
         classify([tmp_path / "a.png"], prototxt, weights)
     assert caught.value.diagnostics[0].code == "E505"
+
+
+@pytest.mark.parametrize(
+    ("rest", "raw"),
+    [
+        ("", True),
+        ('layer { name: "p" type: "Softmax" bottom: "fc" top: "p" }', False),
+        (
+            'layer { name: "p" type: "Softmax" bottom: "fc" top: "p" } '
+            'layer { name: "f" type: "Flatten" bottom: "p" top: "f" }',
+            False,
+        ),
+        ('layer { name: "p" type: "Power" bottom: "fc" top: "p" power_param { scale: 2 } }', True),
+    ],
+)
+def test_scores_that_are_not_probabilities_are_reported(tmp_path, rest, raw):
+    text = """
+    layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }
+    layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 5 } }
+    """
+    (tmp_path / "net.prototxt").write_text(text + rest)
+    cv2.imwrite(str(tmp_path / "x.png"), np.zeros((4, 4, 3), np.uint8))
+    found: list[Diagnostic] = []
+    classify([tmp_path / "x.png"], tmp_path / "net.prototxt", warn=found.append)
+    assert [one.code for one in found] == ["W806"] * raw
