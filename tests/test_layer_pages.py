@@ -18,7 +18,7 @@ def test_a_page_has_every_section():
     page = explain("Pooling")
     assert page.startswith("# Pooling: a layer type of BVLC Caffe (`POOLING` in V1 files)\n\n")
     assert "Takes 1 bottom, returns 1 or 2 tops." in page
-    assert "\n  stride (pair of int, default 1, 1)\n    Vertical and horizontal distance between windows.\n" in page
+    assert "\n  stride (list of int, default 1, 1)\n    Vertical and horizontal distance between windows.\n" in page
     assert "Read from pooling_param.stride, pooling_param.stride_h, pooling_param.stride_w." in page
     assert "\nReference: `pooling_layer.cpp`" in page
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from netc.ir.parameters import ParamSpec
+
 Shapes = tuple[Shape, ...]
 DTypes = tuple[DType, ...]
 CaffeFields = Mapping[str, tuple[str, ...]]
@@ -253,6 +255,16 @@ class Layer(Traits):
     def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
         """The tensors that `forward` keeps from pass to pass with `mode.keep`; none by default."""
         return ()
+
+    @classmethod
+    def in_file_order(cls, arrays: Sequence[NDArray[Any] | None]) -> Sequence[NDArray[Any] | None]:
+        """Return the blobs of a weights file in the order of `weights`; a fork may have written them in another."""
+        return arrays
+
+    @classmethod
+    def param_specs(cls, specs: tuple[ParamSpec, ...]) -> tuple[ParamSpec, ...]:
+        """Return the settings of blobs in a file in the order of `weights`; see `in_file_order`."""
+        return specs
 
     # ------------------------------------------------------------------ computation
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
@@ -96,6 +96,15 @@ class BatchNorm(Layer):
         """A Scale layer with one factor, and optionally one addend, per channel."""
         return isinstance(reader, Scale) and reader.axis == 1 and reader.num_axes == 1
 
+    def moments(self, blobs: Sequence[Any]) -> list[Any]:
+        """Return the mean and variance that a test normalizes by, and the blobs of a factor and addend after them.
+
+        `blobs` are arrays of NumPy.
+        """
+        mean, variance, count, *affine = blobs
+        share = 1 / count[0] if count[0] else 0.0
+        return [mean * share, variance * share, *affine]
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Further bottoms are the weight and bias of an absorbed Scale layer."""
         x = bottoms[0]
@@ -104,9 +113,9 @@ class BatchNorm(Layer):
             fail(f"expected {counted(weights[0].shape[0], 'channel')}, got {channels}", field="bottom")
         factor, addend, *_ = *bottoms[1:], None, None
         batch = mode.training if self.use_global_stats is None else not self.use_global_stats
-        normalize = self._by_batch if batch else self._by_blobs
+        normalize = functools.partial(self._by_batch, mode) if batch else self._by_blobs
         if batch and mode.training and mode.all_sum is not None:
-            normalize = functools.partial(self._by_all_batches, mode.all_sum)
+            normalize = functools.partial(self._by_all_batches, mode, mode.all_sum)
         if x.dim() > 1:
             return normalize(x, factor, addend, weights)
         return normalize(x.unsqueeze(1), factor, addend, weights).squeeze(1)
@@ -114,10 +123,16 @@ class BatchNorm(Layer):
     def _by_blobs(self, x: Tensor, factor: Tensor | None, addend: Tensor | None, blobs: Sequence[Tensor]) -> Tensor:
         import torch
 
-        moments = _divided(*blobs)
+        moments = self._moments(blobs)
         return torch.batch_norm(x, factor, addend, *moments, False, 0.0, self.eps, torch.backends.cudnn.enabled)
 
-    def _by_batch(self, x: Tensor, factor: Tensor | None, addend: Tensor | None, blobs: Sequence[Tensor]) -> Tensor:
+    def _moments(self, blobs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The accumulated mean and variance."""
+        return _divided(*blobs)
+
+    def _by_batch(
+        self, mode: Mode, x: Tensor, factor: Tensor | None, addend: Tensor | None, blobs: Sequence[Tensor]
+    ) -> Tensor:
         """Normalize by the batch and accumulate its moments, which torch computes once for both.
 
         With a momentum of 1 torch replaces its running statistics with the mean and unbiased variance of the batch.
@@ -128,11 +143,12 @@ class BatchNorm(Layer):
         top = torch.batch_norm(x, factor, addend, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
         if x.numel() == x.shape[1]:
             variance.zero_()  # one element per channel: torch divides 0 by 0, Caffe does not apply the correction
-        self._gather(blobs, mean, variance)
+        self._gather(mode, blobs, mean, variance, x.numel() / x.shape[1])
         return top
 
     def _by_all_batches(
         self,
+        mode: Mode,
         all_sum: Callable[[Tensor], Tensor],
         x: Tensor,
         factor: Tensor | None,
@@ -157,10 +173,13 @@ class BatchNorm(Layer):
         top = difference * (scale if factor is None else scale * factor).view(per_channel)
         if addend is not None:
             top = top + addend.view(per_channel)
-        self._gather(blobs, mean.detach(), squares.detach() / (count - 1).clamp(min=1))
+        self._gather(mode, blobs, mean.detach(), squares.detach() / (count - 1).clamp(min=1), count)
         return top.to(x.dtype)
 
-    def _gather(self, blobs: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
+    def _gather(
+        self, mode: Mode, blobs: Sequence[Tensor], mean: Tensor, variance: Tensor, count: float | Tensor
+    ) -> None:
+        """Accumulate the mean and unbiased variance of `count` elements per channel."""
         import torch
 
         for blob, moment in zip(blobs, (mean, variance)):

@@ -114,10 +114,10 @@ class _Folder:
 
 
 def _of_batch_norm(layer: BatchNorm, blobs: tuple[Array, ...]) -> Affine:
-    mean, variance, count = (blob.astype(np.float64) for blob in blobs)
-    share = 0.0 if count[0] == 0 else 1 / count[0]
-    factor = 1 / np.sqrt(variance * share + layer.eps)
-    return Affine(factor, -mean * share * factor)
+    mean, variance, *affine = layer.moments([blob.astype(np.float64) for blob in blobs])
+    factor = 1 / np.sqrt(variance + layer.eps)
+    normalized = Affine(factor, -mean * factor)
+    return normalized.then(Affine(*affine)) if affine else normalized
 
 
 def _folded(producer: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[Node, tuple[Array, ...]]:

@@ -91,6 +91,7 @@ def copy_weights(
     called with each part of an array that was copied, so that the file's pages can be released.
     """
     targets = _by_name(net)
+    layer_of = {node.key: node.layer for node in net.graph.nodes}
     copies: list[tuple[LayerBlob, Array]] = []
     loaded: dict[str, None] = {}
     skipped, mismatched, seen = [], [], dict.fromkeys(targets, 0)
@@ -100,6 +101,7 @@ def copy_weights(
             continue
         blobs = targets[name][min(seen[name], len(targets[name]) - 1)]
         seen[name] += 1
+        arrays = layer_of[blobs[0].key].in_file_order(arrays)
         if fits(blobs, arrays):
             copies += [(blob, array) for blob, array in zip(blobs, arrays) if array is not None]
             loaded[name] = None
@@ -165,8 +167,19 @@ def _refused(mismatched: Sequence[Mismatch], source: str) -> Iterator[Diagnostic
         yield Diagnostic(
             "E306",
             f"the weights in `{source}` do not match layer {mismatch}",
+            notes=_whose(mismatch),
             help="rename the layer to initialize it with its fillers",
         )
+
+
+def _whose(mismatch: Mismatch) -> tuple[str, ...]:
+    """A note on the five blobs of NVIDIA's BatchNorm."""
+    numbers = (len(mismatch.file), len(mismatch.net))
+    if numbers == (5, 3):
+        return ("a BatchNorm with five blobs is that of NVIDIA's Caffe: set `scale_bias: true` in `batch_norm_param`",)
+    if numbers == (3, 5):
+        return ("a BatchNorm with three blobs is that of BVLC's Caffe: use a `Scale` layer instead of `scale_bias`",)
+    return ()
 
 
 def _write(tensor: Tensor, array: Array, copied: Callable[[Array], None]) -> None:

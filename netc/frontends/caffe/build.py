@@ -175,7 +175,7 @@ class _Builder:
             layer=layer,
             bottoms=bottoms,
             tops=tuple(tops),
-            param_specs=tuple(map(_param, fields["param"])),
+            param_specs=layer.param_specs(tuple(map(_param, fields["param"]))),
             loss_weights=(*weights, *(0.0,) * (len(tops) - len(weights))) if any(weights) else (),
             propagate_down=propagate,
             described=layer,

@@ -21,6 +21,10 @@ _NET = {1: "name", 3: "input", 4: "input_dim", 5: "force_backward", 8: "input_sh
 """Fields of NetParameter other than layers, which are the same in all forks."""
 
 
+NVIDIA_BLOBS = 5
+"""Number of blobs of a BatchNorm with a learned factor and addend."""
+
+
 @dataclass(frozen=True)
 class Rebuilt:
     """A net read from a weights file."""
@@ -51,13 +55,15 @@ def rebuilt(path: str | os.PathLike[str], dialect: str | None = None) -> Rebuilt
     layers = [field for field in top if field.number == 2] or [field for field in top if field.number == 100]
     old = bool(layers) and layers[0].number == 2
     chosen, pairs = _dialect(wire, layers, old, dialect)
+    evidence = tuple(_evidence(pair) for pair in pairs)
+    if not evidence and dialect is None and not old and _has_nvidia_batch_norm(wire, layers):
+        chosen, evidence = named("nvidia"), ("layers of type BatchNorm with 5 blobs",)
     decoder = Decoder(wire, chosen)
     net = _net(decoder, top)
     read = [_layer(decoder, layer, old) for layer in layers]
     if not any("bottom" in layer for layer in read):
         raise _no_net(name, f"none of its {counted(len(read), 'layer')} has a bottom")
     net["layers" if old else "layer"] = list(as_written(read))
-    evidence = tuple(_evidence(pair) for pair in pairs)
     return Rebuilt(text_of(net), chosen.name, evidence, decoder.skipped, _blob_counts(wire, layers, old))
 
 
@@ -101,6 +107,13 @@ def _blob_counts(wire: Wire, layers: list[WireField], old: bool) -> dict[str, in
             counts.append((names[-1], sum(field.number == blobs_field for field in fields)))
     uses = Counter(name for name, _ in counts)
     return {name: count for name, count in counts if uses[name] == 1}
+
+
+def _has_nvidia_batch_norm(wire: Wire, layers: list[WireField]) -> bool:
+    """Whether a BatchNorm has five blobs: only its parameters' numbers distinguish NVIDIA's files from BVLC's."""
+    batch_norms = (layer for layer in layers if _type(wire, layer, old=False) == "BatchNorm")
+    numbers = ([field.number for field in wire.fields(layer.at, layer.end)] for layer in batch_norms)
+    return any(found.count(7) == NVIDIA_BLOBS for found in numbers)
 
 
 def _type(wire: Wire, layer: WireField, old: bool) -> str:

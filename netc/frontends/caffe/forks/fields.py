@@ -125,6 +125,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
 """By message and fork: fields that do not affect results, or only in combination with another field."""
 
 AS_THE_FORK: dict[str, dict[str, str]] = {
+    "BatchNormParameter": {"NVIDIA": "scale_filler bias_filler scale_bias"},
     "DataParameter": {"yjxiong": "shuffle"},
     "SolverParameter": {
         "PVANet": "plateau_winsize",
@@ -165,7 +166,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
     },
     "BatchNormParameter": {
         "PSPNet": "update_global_stats",
-        "NVIDIA": "scale_filler bias_filler scale_bias",
         "Intel": "use_weight_bias stats_batch_size relu",
     },
     "ConvolutionParameter": {
@@ -237,7 +237,7 @@ SHAPING = frozenset(
         *(f"TransformationParameter.{name}" for name in ("crop_width", "crop_height")),
         *("EltwiseParameter.STOCHASTIC_SUM", "ReductionParameter.TOPK"),
         *("ImageDataParameter.new_length", "DataParameter.slice_point", "PoolingParameter.torch_pooling"),
-        *(f"BatchNormParameter.{name}" for name in ("scale_filler", "bias_filler", "scale_bias", "use_weight_bias")),
+        "BatchNormParameter.use_weight_bias",
     )
 )
 """Those that also change shapes of tops or blobs, or that the layer does not know: its shape rules would be wrong."""
