@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,10 @@ def _image_options(function: Any) -> Any:
     return function
 
 
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name)  # noqa: PTH112 - False for a name that is too long, where Path raises
+
+
 def _settings(options: dict[str, Any]) -> ImageSettings:
     from netc.data.tools.image_database import ImageSettings
 
@@ -85,7 +90,7 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
     """
     from netc.data.tools.image_database import convert_images
 
-    if Path(list_file).is_dir() and not Path(root).is_dir():
+    if _is_folder(list_file) and not _is_folder(root):
         list_file, root = root, list_file
     settings = _settings(options)
     with progress_bar("converting") as progress:

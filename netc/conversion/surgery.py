@@ -152,9 +152,14 @@ def drop(model: Graph, names: Sequence[str]) -> Graph:
 
 
 def rename(model: Graph, names: Mapping[str, str]) -> Graph:
-    """The net with layers under other names; blobs keep theirs. Raises NetcError E805 for a layer that is not there."""
-    for name in names:
-        node_named(model, name)
+    """The net with layers under other names; blobs keep theirs.
+
+    Raises NetcError E805 for a layer that is not there, and for a name that no prototxt can contain.
+    """
+    for old, new in names.items():
+        node_named(model, old)
+        if any("\ud800" <= character <= "\udfff" for character in new):
+            raise NetcError(f"`{new}` is not a valid name of a layer: it is not UTF-8", code="E805")
     keys = ModuleKeys()
     nodes, arrays = [], {}
     for node in model.nodes:

@@ -18,7 +18,7 @@ from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.files import reason_of
 from netc.ir.transform import MAX_PIXELS
-from netc.weights import atomic_write
+from netc.weights import atomic_write, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -175,7 +175,10 @@ def read_entries(list_file: Path | str) -> list[ImageEntry]:
 
 def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
     """The images in class folders, in order, and the classes. Raises NetcError E501, E502."""
-    whole = folder.resolve()
+    try:
+        whole = folder.resolve()
+    except ValueError as error:  # a name with a NUL
+        raise NetcError(f"folder `{folder}` cannot be read: {error}", code="E501") from None
     if whole == Path(whole.anchor) or any(map(whole.is_relative_to, SYSTEM)):
         raise NetcError(f"folder `{folder}` is part of the system, not a folder of classes", code="E501")
     try:
@@ -270,6 +273,7 @@ class _Converter:
 
 def _checked_labels(labels: Path | str | None, out: Path | str) -> Path | str:
     """The file for class names. Raises NetcError E511 for a default file that exists, E512 for the database itself."""
+    check_output(out)
     if labels is None:
         labels = labels_beside(out)
         if os.path.lexists(labels):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from netc.diagnostics import NetcError
+from netc.files import reason_of
 from netc.training.log.events import Event, IterationFinished, LogNote, LossMeasured
 from netc.training.log.iteration_records import IterationRecorder
 
@@ -35,8 +36,8 @@ class JsonLogWriter:
         self.now = now
         try:
             self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115, a listener's lifetime
-        except OSError as error:
-            problem = (error.strerror or str(error)).lower()
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+            problem = reason_of(error)
             raise NetcError(f"`{path}` cannot be written: {problem}", code="E632") from None
         self._recorder = IterationRecorder(lambda record: self._write("iteration", record))
 

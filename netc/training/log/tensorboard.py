@@ -35,7 +35,7 @@ class TensorBoardWriter:
         self._recorder = IterationRecorder(self._recorded)
         try:
             self._file = EventFile(self.folder)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
             problem = (error.strerror or str(error)).lower()
             raise NetcError(f"`{self.folder}` cannot be written to: {problem}", code="E632") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netc.diagnostics import visible
 from netc.schema import Message, descriptor, fill, new
 from netc.text import from_message
 
@@ -21,8 +22,13 @@ def message_of(name: str, fields: Fields) -> Message:
 
 
 def text_of(settings: SolverSettings) -> str:
-    """Return the solver's settings as canonical text, as Caffe logs them."""
-    return from_message(message_of("caffe.SolverParameter", settings.fields))
+    """Return the solver's settings as canonical text, as Caffe logs them.
+
+    Paths from the command line may contain bytes that are not UTF-8, which protobuf refuses: they are escaped.
+    """
+    message = new("caffe.SolverParameter")
+    fill(message, {**settings.fields.values, "weights": [visible(path) for path in settings.fields["weights"]]})
+    return from_message(message)
 
 
 def snapshot_net(graph: Graph) -> bytes:
