@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError, visible
 from netc.extras import import_extra
+from netc.files import reason_of
 from netc.training.log.events import Event, IterationDisplayed, Output, RunStarted, TestFinished
 from netc.training.log.iteration_records import IterationRecord, IterationRecorder
 
@@ -36,7 +37,7 @@ class TensorBoardWriter:
         try:
             self._file = EventFile(self.folder)
         except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-            problem = (error.strerror or str(error)).lower()
+            problem = reason_of(error)
             raise NetcError(f"`{self.folder}` cannot be written to: {problem}", code="E632") from None
 
     def __call__(self, event: Event) -> None:
