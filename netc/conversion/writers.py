@@ -62,17 +62,21 @@ def _tensors(model: Graph, opened: Net, options: ExportOptions) -> dict[str, Ten
     return {name: tensor.detach().to(kind).contiguous() for name, tensor in net.state_dict().items()}
 
 
+def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors for a safetensors file, which has no shared ones: each is written."""
+    seen: set[int] = set()
+    for name, tensor in state.items():
+        if tensor.numel() and tensor.data_ptr() in seen:
+            state[name] = tensor.clone()
+        seen.add(tensor.data_ptr())
+    return state
+
+
 def write_safetensors(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     """Write the state_dict as safetensors."""
-    state = _tensors(model, opened, options)
-    seen: set[int] = set()
-    for name, tensor in state.items():  # the format has no shared tensors: each is written
-        if tensor.numel() and tensor.data_ptr() in seen:
-            state[name] = tensor.clone()
-        seen.add(tensor.data_ptr())
-    _save_safetensors(state, target)
+    _save_safetensors(_unshared(_tensors(model, opened, options)), target)
     return (target,)
 
 
@@ -152,7 +156,7 @@ def write_python(
     with atomic_write(target) as file:
         file.write(text.encode())
         file.flush()
-        _save_safetensors(tensors, trained)  # both are replaced, or none
+        _save_safetensors(_unshared(tensors), trained)  # both are replaced, or none
     return target, trained
 
 

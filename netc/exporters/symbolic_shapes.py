@@ -2,8 +2,9 @@
 
 The first extents of the inputs may vary; inputs with equal ones vary together. Each such extent is tried: shapes are
 inferred with another size, and what changes is free. An extent that is the input's own at both sizes has its name
-(`batch`); one that changes otherwise (two batches joined, a batch folded into channels) has a name of its own. Where
-the net takes no other size - a layer fixes it, or a blob's shape depends on it - the extent stays a number.
+(`batch`, or `time` before a recurrent layer); one that changes otherwise (two batches joined, a batch folded into
+channels) has a name of its own. Where the net takes no other size - a layer fixes it, or a blob's shape depends on it -
+the extent stays a number.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from netc.ir.dims import Shape, known
 from netc.ir.shapes import infer
+from netc.layers.recurrent import Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from netc.ir.graph import Graph
     from netc.ir.layer import Shapes
 
-BATCH = "batch"
-"""The name of the first extent of the first input."""
+BATCH, TIME = "batch", "time"
+"""The name of the first extent of the first input, and of inputs that a recurrent layer reads step by step."""
 _SIZES = ((3, 5), (7, 11), (13, 17), (19, 23))
 """Sizes tried for each free extent. They are odd, so that a layer which cuts a batch in two fixes it."""
 
@@ -115,8 +117,22 @@ def _groups(graph: Graph) -> Iterator[tuple[str, list[str]]]:
         shape = graph.shape(name)
         if shape:
             groups.setdefault(str(shape[0]), []).append(name)
+    sequences = _sequences(graph)
     for index, inputs in enumerate(groups.values()):
-        yield BATCH if index == 0 else f"{inputs[0]}_0", inputs
+        name = BATCH if index == 0 else f"{inputs[0]}_0"
+        yield TIME if not sequences.isdisjoint(inputs) and index == 0 else name, inputs
+
+
+def _sequences(graph: Graph) -> set[str]:
+    """The inputs whose first axis has the steps of a recurrent layer."""
+    steps: dict[str, int] = {}
+    for node in reversed(graph.nodes):
+        if isinstance(node.layer, Recurrent):
+            steps.update((name, shape[0]) for name in node.bottoms[:2] if (shape := graph.shape(name)))
+        count = next((steps[top] for top in node.tops if top in steps), None)
+        if count is not None:
+            steps.update((name, count) for name in node.bottoms if name not in steps)
+    return {name for name in graph.inputs if name in steps and (graph.shape(name) or ())[:1] == (steps[name],)}
 
 
 def _resized(graph: Graph, sample: Graph, inputs: Sequence[str], size: int) -> Graph | None:

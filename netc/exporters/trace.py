@@ -36,11 +36,15 @@ class _OneLayer(nn.Module):
         super().__init__()
         self.layer, self.bottoms, self.tops = layer, len(shapes), tops
         self.stock = [layer.module(shapes, tops)]  # in a list: its parameters are not this module's
-        self.names = [weight.name for weight in layer.weights(shapes)]
+        weights = layer.weights(shapes)
+        self.names = [weight.name for weight in weights]
+        self.statistics = [not weight.learnable for weight in weights]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The tops."""
-        bottoms, weights = tensors[: self.bottoms], tensors[self.bottoms :]
+        bottoms, blobs = tensors[: self.bottoms], tensors[self.bottoms :]
+        # a layer may update its statistics in test: those of a copy, else they would be results of the program
+        weights = [blob.clone() if updated else blob for blob, updated in zip(blobs, self.statistics)]
         found: Any
         if self.stock[0] is not None:
             found = torch.func.functional_call(self.stock[0], dict(zip(self.names, weights)), bottoms)

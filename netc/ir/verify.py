@@ -6,14 +6,29 @@ from netc.ir.dims import differ, product
 from netc.ir.dtypes import ITEM_BYTES
 from netc.ir.graph import Graph, Node
 
+REPORT = (
+    "this is a bug in netc, not an error in your files: please report it to netc's maintainers, with this text, the "
+    "command, the output of `netc --version` and the prototxt"
+)
+
 
 def verify(graph: Graph) -> Graph:
     """Return the graph itself if it is valid.
 
     Raises AssertionError, with the node, for a value that is read before it is assigned, assigned twice or not listed,
     for a repeated key, for counts that a layer does not accept, for a parameter that no node refers to or the graph
-    does not list, and for an array or a blob that does not match its parameter: these are bugs in netc.
+    does not list, and for an array or a blob that does not match its parameter: these are bugs in netc, and a note
+    says how to report them.
     """
+    try:
+        _verify(graph)
+    except AssertionError as error:
+        error.add_note(REPORT)
+        raise
+    return graph
+
+
+def _verify(graph: Graph) -> None:
     assigned: set[str] = set()
     for name in graph.inputs:
         _assign(graph, name, assigned, "input")
@@ -32,7 +47,6 @@ def verify(graph: Graph) -> Graph:
     unassigned = set(graph.values) - assigned
     assert not unassigned, f"values that nothing assigns: {sorted(unassigned)}"
     _verify_parameters(graph)
-    return graph
 
 
 def _verify_parameters(graph: Graph) -> None:

@@ -84,3 +84,31 @@ def test_a_model_declares_free_extents_and_is_correct_at_other_sizes(tmp_path, n
 def test_a_net_of_images_has_a_free_batch(tmp_path):
     exported = model_of(trained(write(tmp_path, MIXED)))
     assert declared(exported.graph.output) == {"prob": ("batch", 5)}
+
+
+LSTM = "recurrent_param { num_output: 3 weight_filler { type: 'xavier' } }"
+
+
+def test_the_steps_of_a_recurrent_layer_are_called_time(tmp_path):
+    pytest.importorskip("onnxruntime")
+    text = net((5, 2, 4), (5, 2), type="LSTM", text=LSTM)
+    exported = model_of(trained(write(tmp_path, text)))
+    assert declared([*exported.graph.input, *exported.graph.output]) == {
+        "a": ("time", 2, 4), "b": ("time", 2), "one": ("time", 2, 3),
+    }  # fmt: skip
+    embedded = net((5, 2), (5, 2), type="Embed", text="embed_param { num_output: 4 input_dim: 9 }").replace(
+        'bottom: "b"', ""
+    )
+    text = embedded + layer("LSTM", "one b", "y", LSTM)
+    assert symbolic_shapes(trained(write(tmp_path, text))).extents["a"] == ("time", 2)
+
+
+@pytest.mark.slow
+def test_a_layer_that_only_a_fixed_batch_can_express_fixes_it(tmp_path):
+    pytest.importorskip("onnxscript")
+    text = layers(layer("ArgMax", "one", "y", "argmax_param { axis: 0 top_k: 2 }"), shape=(3, 4))
+    model = trained(write(tmp_path, text))
+    exported = model_of(model)
+    assert declared(exported.graph.input) == {"a": (3, 4)}
+    feed = inputs_of(model, 3)
+    assert close(expected(model, feed)[0], run(exported, feed)["y"])

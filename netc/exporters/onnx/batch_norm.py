@@ -6,7 +6,7 @@ import numpy as np
 
 from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
-from netc.exporters.onnx.rules import OnnxCall, writes
+from netc.exporters.onnx.rules import Array, OnnxCall, writes
 from netc.layers.batch_norm import BatchNorm
 from netc.layers.nvidia_batch_norm import NvidiaBatchNorm
 
@@ -14,13 +14,25 @@ from netc.layers.nvidia_batch_norm import NvidiaBatchNorm
 @writes(BatchNorm, NvidiaBatchNorm)
 def batch_norm(layer: BatchNorm, call: OnnxCall) -> None:
     """BatchNormalization with normalized statistics; a Scale after it is its affine part."""
-    if layer.use_global_stats is False:
-        unsupported("normalizes by the statistics of the batch", "use_global_stats")
     if call.axes < 2:
         unsupported(f"its bottom has {counted(call.axes, 'axis')}, BatchNormalization takes at least 2")
     mean, variance, *affine = layer.moments(call.blobs)
     factor = affine[0] if affine else np.ones_like(mean)
     addend = affine[1] if len(affine) > 1 else np.zeros_like(mean)
+    if layer.use_global_stats is False:
+        _by_the_batch(layer, call, factor, addend)
+        return
     words = {"weight": factor, "bias": addend, "mean": mean, "variance": variance}
     names = [call.constant(values, word) for word, values in words.items()]
     call.top("BatchNormalization", call.x, *names, epsilon=layer.eps)
+
+
+def _by_the_batch(layer: BatchNorm, call: OnnxCall, factor: Array, addend: Array) -> None:
+    """The same with the mean and the variance of the batch, which the operator has in training only."""
+    axes = call.constant([axis for axis in range(call.axes) if axis != 1], "axes", np.int64)
+    centered = call.op("Sub", call.x, call.op("ReduceMean", call.x, axes))
+    variance = call.op("ReduceMean", call.op("Mul", centered, centered), axes)
+    deviation = call.op("Sqrt", call.op("Add", variance, call.constant(layer.eps, "eps")))
+    channels = (-1, *[1] * (call.axes - 2))
+    scaled = call.op("Mul", call.op("Div", centered, deviation), call.constant(factor.reshape(channels), "weight"))
+    call.top("Add", scaled, call.constant(addend.reshape(channels), "bias"))

@@ -12,7 +12,7 @@ from netc.exporters.errors import ANY_AXES, cannot_export, check_traceable, know
 from netc.exporters.onnx.model_file import SMALL, OnnxModel, check_size
 from netc.exporters.onnx.rules import RULES, OnnxCall, Sink
 from netc.exporters.onnx.traced import OPSET, traced_layer
-from netc.exporters.symbolic_shapes import SymbolicShapes, with_free_extents
+from netc.exporters.symbolic_shapes import FixedExtentError, SymbolicShapes, with_free_extents
 from netc.ir.dtypes import is_floating
 from netc.ir.fusion import Step, steps
 
@@ -145,6 +145,8 @@ class _Model:
             found = error.diagnostics[0]
             if found.code != "E801":
                 raise
+            if any(map(self.symbolic.free_axes, node.bottoms)):  # the layer may have a form for fixed extents
+                raise FixedExtentError from None
             raise cannot_export(node, "ONNX", *reasons, found.message, help=found.help) from None
         self._keep(draft, (node,))
 

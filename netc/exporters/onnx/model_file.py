@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from netc.diagnostics import NetcError
+from netc.ir.verify import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +48,11 @@ class OnnxModel:
         for name, constant in self.arrays.items():  # of an array the checker needs only the type and the shape
             kind = onnx.helper.np_dtype_to_tensor_dtype(constant.dtype)
             checked.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, constant.array.shape))
-        onnx.checker.check_model(checked, full_check=True)
+        try:
+            onnx.checker.check_model(checked, full_check=True)
+        except Exception as error:
+            error.add_note(REPORT)
+            raise
 
     def proto(self) -> onnx.ModelProto:
         """The model as one message."""

@@ -147,8 +147,8 @@ class OnnxCall:
         self.op(kind, *inputs, to=self.tops[0], **attributes)
 
     def constant(self, values: Any, word: str = "constant", dtype: Any = None) -> str:
-        """Numbers as an initializer, with one axis at least: in the net's type, unless `dtype` is given."""
-        return self._hold(f"{self.name}/{word}", np.atleast_1d(np.asarray(values)), np.dtype(dtype or self.sink.dtype))
+        """Numbers as an initializer: in the net's type, unless `dtype` is given. A number has no axis."""
+        return self._hold(f"{self.name}/{word}", np.asarray(values), np.dtype(dtype or self.sink.dtype))
 
     def tensor(self, values: Array) -> str:
         """An array as an initializer, in its own type and shape."""

@@ -15,7 +15,7 @@ from netc.exporters.python import functions
 from netc.exporters.python.names import Identifiers
 from netc.exporters.python.rules import RULES, Array, Code, PythonCall, stock_module
 from netc.exporters.python.traced import traced_layer
-from netc.exporters.symbolic_shapes import SymbolicShapes, with_free_extents
+from netc.exporters.symbolic_shapes import BATCH, FixedExtentError, SymbolicShapes, with_free_extents
 from netc.ir.fusion import Step, steps
 
 if TYPE_CHECKING:
@@ -182,6 +182,8 @@ def _code(file: _File, step: Step, attribute: str, loose: list[str]) -> Code:
     try:
         return traced_layer(node.layer, call)
     except NetcError as error:
+        if any(call.free):  # the layer may have a form for fixed extents
+            raise FixedExtentError from None
         raise cannot_export(node, "a .py file", *reasons, *(d.message for d in error.diagnostics)) from None
 
 
@@ -290,7 +292,8 @@ def _class(file: _File, stage: InputStage | None) -> list[str]:
 def _extents(file: _File, name: str) -> tuple[int | str, ...]:
     """An input's extents as the comment shows them."""
     shape = known_shape(file.graph, name, free=1)
-    return ("n", *shape[1:]) if 0 in file.symbolic.free_axes(name) else shape
+    extents = file.symbolic.extents[name] or shape
+    return ("n" if extents[0] == BATCH else extents[0], *shape[1:]) if 0 in file.symbolic.free_axes(name) else shape
 
 
 def _mean(stage: InputStage | None) -> list[str]:
