@@ -18,6 +18,8 @@ from typing import BinaryIO
 
 LARGEST = 1 << 32
 """Bytes of the largest file that is read into memory at once."""
+SYSTEM = ("/proc/", "/sys/")
+"""Folders of files without a size, which the system makes while they are read."""
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -45,7 +47,7 @@ def read_bytes(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
     No more is read than the size of the file when it was opened, so that a file that grows does not delay the end.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size  # 0 for the files of /proc, which may block or never end
+        size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than the limit of {limit:,}")
         return file.read(size)
@@ -53,7 +55,10 @@ def read_bytes(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
 
 def check_regular(path: str | os.PathLike[str]) -> int:
     """The size of a regular file in bytes. Raises OSError for a missing file and for anything else than a file."""
-    return _check(Path(path).stat())
+    size = _check(Path(path).stat())
+    if not size and os.path.realpath(path).startswith(SYSTEM):  # which may block or never end
+        raise OSError(errno.EINVAL, "it belongs to the system, and is not a regular file")
+    return size
 
 
 def reason_of(error: Exception) -> str:

@@ -59,8 +59,19 @@ def test_the_content_of_a_file(tmp_path):
         files.read_bytes(tmp_path / "file", limit=5)
 
 
-def test_a_file_without_a_size_is_empty():
-    assert files.read_bytes("/proc/self/status") == b""  # such files may block, or never end
+def test_a_file_of_the_system(tmp_path):
+    (tmp_path / "link").symlink_to("/proc/self/status")
+    for path in ("/proc/self/status", tmp_path / "link"):
+        with pytest.raises(OSError, match="it belongs to the system"):
+            files.open_regular(path)
+    (tmp_path / "empty").write_bytes(b"")
+    assert files.read_bytes(tmp_path / "empty") == b""
+
+
+def test_a_file_by_its_descriptor(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    with (tmp_path / "file").open("rb") as file:
+        assert files.read_bytes(f"/dev/fd/{file.fileno()}") == b"abc"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -53,6 +53,22 @@ def test_a_mean_file_that_is_not_one(folder):
     assert findings(net) == [("E402", 1)]
 
 
+def test_a_mean_file_that_is_not_one_is_found_without_the_database(folder):
+    net = written(folder, LMDB.format("none", "LMDB") + 'transform_param { mean_file: "net.prototxt" }')
+    assert findings(net) == [("W020", 1), ("E402", 1)]
+
+
+@pytest.mark.parametrize(("matrix", "expected"), [("net.prototxt", [("E402", 3)]), ("m", []), ("n", [("W020", 3)])])
+def test_an_infogain_matrix(folder, matrix, expected):
+    write_blob("m", np.eye(2, dtype=np.float32)[None, None])
+    text = NET.format(type="Data", parameters=LMDB.format("db", "LMDB"))
+    text = text.replace("SoftmaxWithLoss", "InfogainLoss").replace(
+        'top: "loss" }', f'top: "loss" infogain_loss_param {{ source: "{matrix}" }} }}'
+    )
+    (folder / "net.prototxt").write_text(text)
+    assert findings(folder / "net.prototxt") == expected
+
+
 @pytest.mark.parametrize("source", ["db", "folder", "net.prototxt"])
 def test_a_source_of_another_kind_is_an_error(folder, source):
     (folder / "folder").mkdir()

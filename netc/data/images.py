@@ -41,6 +41,8 @@ def decode(data: memoryview, flag: int) -> Image:
     """
     import cv2
 
+    if not data:
+        raise ValueError("the file is empty")
     check_declared(data)
     if truncated(data):
         raise ValueError(f"the image of {len(data)} bytes ends early")

@@ -10,6 +10,9 @@ from netc import paths
 from netc.compiler import record_shapes
 from netc.diagnostics import Diagnostic, NetcError, Span
 
+MATRIX, MEAN = "infogain matrix", "mean file"
+"""Files of one blob, by their description."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,9 +22,11 @@ if TYPE_CHECKING:
 
 
 def check_path(found: FileReference) -> Iterator[Diagnostic]:
-    """Yield W020 if the file does not exist, and W108 if the path is absolute."""
+    """Yield W020 for a missing file, W108 for an absolute path, E401 to E406 for an infogain matrix that is not one."""
     if found.what and not file_exists(found.path, found.span):
         yield Diagnostic("W020", f"the {found.what} `{found.path}` does not exist", found.span)
+    elif found.what == MATRIX:
+        yield from _faults(found)
     if is_absolute(found.path):
         yield Diagnostic(
             "W108",
@@ -29,6 +34,17 @@ def check_path(found: FileReference) -> Iterator[Diagnostic]:
             found.span,
             help="use a path relative to the working directory",
         )
+
+
+def _faults(found: FileReference) -> tuple[Diagnostic, ...]:
+    """What is wrong with a file of one blob."""
+    from netc.weights import read_blob
+
+    try:
+        read_blob(paths.find(found.path, found.span.source.name if found.span else None)[0])
+    except NetcError as error:
+        return error.at(found.span).diagnostics
+    return ()
 
 
 def file_exists(path: str, span: Span | None) -> bool:
@@ -68,8 +84,11 @@ class SourceProbe:
         return result
 
     def _read(self, node: Node) -> Shapes | NetcError | None:
-        if not all(file_exists(file.path, file.span) for file in node.origin.files() if file.what):
-            return None
+        files = [file for file in node.origin.files() if file.what]
+        existing = [file for file in files if file_exists(file.path, file.span)]
+        if len(existing) < len(files):
+            wrong = [d for file in existing if file.what == MEAN for d in _faults(file)]
+            return NetcError(wrong) if wrong else None
         try:
             return record_shapes(node)
         except NetcError as error:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import bisect
 import re
-import stat
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, NetcError, counted
+from netc.files import check_regular, reason_of
 from netc.training.log.glog_lines import NUMBER, PREFIX, GlogClock, parsed_number
 
 if TYPE_CHECKING:
@@ -104,16 +104,13 @@ def read_log(path: str | Path) -> ParsedLog:
     """Read the results in a log. Raises NetcError E001 if it cannot be read, E631 if it contains no iteration."""
     path = Path(path)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(0, "it is not a regular file")
-        changed = datetime.fromtimestamp(found.st_mtime)
+        check_regular(path)
+        changed = datetime.fromtimestamp(path.stat().st_mtime)
         log = parse(_lines(path), path.name, changed)
         if not log.has_results:
             log = parse(_lines(path), path.name, changed, prefixed=False)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise NetcError(f"`{path}` cannot be read: {reason.lower()}", code="E001") from None
+        raise NetcError(f"`{path}` cannot be read: {reason_of(error)}", code="E001") from None
     if not log.has_results:
         raise NetcError(
             f"`{path}` is not a training log: no line contains an iteration",

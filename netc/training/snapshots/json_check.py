@@ -6,10 +6,11 @@ import base64
 import binascii
 import json
 import math
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from netc.files import read_bytes, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +37,7 @@ def read_json(path: Path, schema: Check) -> Any:
     Raises FileNotFoundError, and ValueError with the reason for a file that cannot be read or does not fit.
     """
     try:
-        if not path.stat().st_mode & stat.S_IFREG:
-            raise ValueError("it is not a regular file")
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES} bytes")
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path, MAX_BYTES))
     except FileNotFoundError:
         raise
     except json.JSONDecodeError as error:
@@ -48,7 +45,7 @@ def read_json(path: Path, schema: Check) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not text") from error
     except OSError as error:
-        raise ValueError((error.strerror or str(error)).lower()) from error
+        raise ValueError(reason_of(error)) from error
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
     schema(content, "")
