@@ -116,7 +116,7 @@ def test_content_that_is_no_sidecar(tmp_path, content, reason):
 def test_what_is_not_a_regular_file_is_not_read(tmp_path):
     path = tmp_path / "x.netc.json"
     os.mkfifo(path)
-    with pytest.raises(NetcError, match="it is not a regular file"):
+    with pytest.raises(NetcError, match="not a regular file"):
         read_sidecar(path)
 
 
