@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc import paths
-from netc.diagnostics import Diagnostic, NetcError, Report, Source, counted, did_you_mean
+from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Report, Source, did_you_mean
 from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.shapes import Probe, infer, no_probe
@@ -46,6 +46,7 @@ __all__ = [
     "file_weights",
     "folded",
     "graph_of",
+    "issue_warnings",
     "layers_of",
     "load",
     "loaded",
@@ -225,7 +226,7 @@ def load(
     in a .caffemodel uses the weights in that file. `phase`, `level` and `stages` are merged with the state in the file
     (`StateChoice`). `shapes` are the shapes of inputs that the file does not define. `dialect` is the fork of Caffe
     that the file is for. Parameters that no file contains are initialized by the net's fillers, with `seed`; with
-    `strict` they are an error. A weights file that fits no layer causes a UserWarning;
+    `strict` they are an error. A weights file that fits no layer causes a NetcWarning;
     `report` of the net has all warnings. Raises NetcError.
 
     Tops of Data layers, and of Python layers without bottoms, become inputs. Constant tops of DummyData layers are part
@@ -243,9 +244,7 @@ def load(
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     state = state_choice(phase, level, stages)
     module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
-    for found in module.report.warnings:
-        if found.code == "W411":
-            warnings.warn(found.render(), stacklevel=2)
+    issue_warnings(module, stacklevel=3)
     return _for_inference(module, fold, compile, channels_last)
 
 
@@ -264,7 +263,9 @@ def loaded(
 
     `parsed` maps paths to weights that have already been parsed. Raises NetcError.
     """
+    from netc.runtime.file_access import idle_writers
     from netc.runtime.fillers import generator_of
+    from netc.runtime.net_weights import checked_copies
     from netc.weights import read_any
 
     definition, prober = read_net(net, dialect=dialect), Prober()
@@ -274,27 +275,17 @@ def loaded(
         files = [definition.weights_file]
     held = [(parsed or {}).get(str(file)) or read_any(file) for file in files]
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
-    module.report.extend((*definition.report.warnings, *prober.warnings))
+    module.report.extend((*definition.report.warnings, *prober.warnings, *idle_writers(graph)))
     copied = {str(file): _copy(module, blobs, str(file)) for file, blobs in zip(files, held)}
-    module.report.extend(_checked_copies(module, copied, strict))
+    module.report.extend(checked_copies(module, copied, strict))
     return module
 
 
-def _checked_copies(net: Net, copied: Mapping[str, CopyReport], strict: bool) -> list[Diagnostic]:
-    """Warnings about files without any weights for the net, and layers without weights in any file.
-
-    Raises NetcError E306 in their place if `strict`.
-    """
-    from netc.runtime.net_weights import named_blobs, unused
-
-    found = [warning for file, report in copied.items() if (warning := unused(report, file))]
-    missing = [name for name, _ in named_blobs(net) if all(name in report.missing for report in copied.values())]
-    if missing and not found and (strict or copied):
-        message = f"no file has the weights of {counted(len(missing), 'layer')}: the initial values are kept"
-        found.append(Diagnostic("W802", message, notes=(", ".join(f"`{name}`" for name in missing),)))
-    if strict and found:
-        raise NetcError(replace(one, code="E306") for one in found)
-    return found
+def issue_warnings(net: Net, stacklevel: int = 2) -> None:
+    """Issue a NetcWarning for each weights file that fits no layer of a loaded net, and each of its idle layers."""
+    for found in net.report.warnings:
+        if found.code in ("W411", "W806"):
+            warnings.warn(NetcWarning(found), stacklevel=stacklevel)
 
 
 def _for_inference(net: Net, fold: bool, compiled: bool, channels_last: bool) -> Net:

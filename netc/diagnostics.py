@@ -13,14 +13,18 @@ from __future__ import annotations
 import bisect
 import difflib
 import functools
+import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 MAX_SHOWN = 20
-"""Maximum number of errors that are rendered; the others are only counted."""
+"""Maximum number of kinds of errors that are rendered; the others are only counted."""
+MAX_PLACES = 20
+"""Maximum number of lines that are listed for a kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +204,14 @@ class NetcError(Exception):
         return render(self.diagnostics)
 
 
+class NetcWarning(UserWarning):
+    """A warning that a function of the library issues with `warnings.warn`; the command line shows its diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.render())
+        self.diagnostic = diagnostic
+
+
 @dataclass
 class Report:
     """Collects diagnostics, so that all of them are reported in one run."""
@@ -253,18 +265,58 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 
 def render(diagnostics: Sequence[Diagnostic]) -> str:
-    """Return diagnostics as text, separated by blank lines, with at most MAX_SHOWN errors."""
-    shown: list[str] = []
-    errors = hidden = 0
+    """Return diagnostics as text, separated by blank lines.
+
+    Diagnostics with the same code and message are one kind, shown once with the places of the others. Of the kinds of
+    errors at most MAX_SHOWN are shown, and of those that differ only in names or numbers (20 misspelled bottoms) one
+    before any second one, so that they hide no error of another sort.
+    """
+    kinds: dict[tuple[str, str, str], list[Diagnostic]] = {}
     for diagnostic in diagnostics:
-        errors += diagnostic.severity == "error"
-        if diagnostic.severity == "error" and errors > MAX_SHOWN:
-            hidden += 1
-        else:
-            shown.append(diagnostic.render())
+        kinds.setdefault((diagnostic.severity, diagnostic.code, diagnostic.message), []).append(diagnostic)
+    errors = [kind for kind in kinds if kind[0] == "error"]
+    hidden = set(sorted(errors, key=_rank(errors))[MAX_SHOWN:])
+    shown = [_merged(equal).render() for kind, equal in kinds.items() if kind not in hidden]
     if hidden:
-        shown.append(f"... and {counted(hidden, 'more error')}")
+        shown.append(f"... and {counted(sum(len(kinds[kind]) for kind in hidden), 'more error')}")
     return "\n\n".join(shown)
+
+
+def _rank(kinds: Iterable[tuple[str, str, str]]) -> Callable[[tuple[str, str, str]], int]:
+    """Return, for each kind, the number of earlier ones that differ from it only in names or numbers."""
+    counts: Counter[tuple[str, str]] = Counter()
+    ranks: dict[tuple[str, str, str], int] = {}
+    for kind in kinds:
+        sort = (kind[1], _VARYING.sub("", kind[2]))
+        ranks[kind] = counts[sort]
+        counts[sort] += 1
+    return ranks.__getitem__
+
+
+_VARYING = re.compile(r"`[^`]*`|\d+")
+"""The parts of a message that say where, not what."""
+
+
+def _merged(equal: list[Diagnostic]) -> Diagnostic:
+    """Return the first of equal diagnostics, with a note of the places of the others."""
+    first, *others = equal
+    if not others:
+        return first
+    files: dict[str | None, list[int | None]] = {}
+    for other in others:
+        files.setdefault(other.file, []).append(other.line)
+    places = [_lines(file if file != first.file else None, lines) for file, lines in files.items()]
+    note = f"{len(others)} more like this{': ' * any(places)}{'; '.join(filter(None, places))}"
+    return replace(first, notes=(*first.notes, note))
+
+
+def _lines(file: str | None, lines: list[int | None]) -> str:
+    numbers = list(dict.fromkeys(str(line) for line in lines if line is not None))
+    if not numbers:
+        return ""
+    more = f" and {len(numbers) - MAX_PLACES} others" if len(numbers) > MAX_PLACES + 1 else ""
+    named = ", ".join(numbers[:MAX_PLACES] if more else numbers)
+    return f"{f'{file}: ' if file else ''}{'line' if len(numbers) == 1 else 'lines'} {named}{more}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -514,12 +514,30 @@ def _() -> None:
     save_weights("other.caffemodel", conv1=np.zeros((4, 5), np.float32))
 
 
+HDF5_OUTPUT = (
+    'layer { name: "out" type: "HDF5Output" bottom: "%s" bottom: "%s" hdf5_output_param { file_name: "fc.h5" } }\n'
+)
+
+
+@files("E412")
+def _() -> None:
+    train()
+    write("net.prototxt", NET.strip() + "\n" + HDF5_OUTPUT % ("fc", "label"))
+    write("fc.h5", "notes")
+
+
+@files("W806")
+def _() -> None:
+    warnings.simplefilter("ignore", UserWarning)
+    write("net.prototxt", NET.strip() + "\n" + HDF5_OUTPUT % ("fc", "label"))
+
+
 @files("W803")
 def _() -> None:
     train()
 
 
-@files("W806")
+@files("W807")
 def _() -> None:
     picture("cat.png")
     write("scores.prototxt", DEPLOY.replace('layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }', ""))
@@ -527,10 +545,7 @@ def _() -> None:
 
 @files("W805")
 def _() -> None:
-    writer = (
-        'layer { name: "out" type: "HDF5Output" bottom: "fc" bottom: "fc" hdf5_output_param { file_name: "fc.h5" } }'
-    )
-    write("net.prototxt", DEPLOY.strip() + "\n" + writer + "\n")
+    write("net.prototxt", DEPLOY.strip() + "\n" + HDF5_OUTPUT % ("fc", "fc"))
 
 
 def ended_process() -> NetcError:

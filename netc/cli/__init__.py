@@ -10,11 +10,13 @@ and `command` is its click command. Verbs are listed by these lines and imported
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +24,10 @@ import click
 
 from netc.cli.standard_streams import run_process
 from netc.cli.terminal import show
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, NetcWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _USAGE = re.compile(r'"""`netc (\w+)[^`]*`: (.+?)\.?(?:""")?\s*$')
 
@@ -66,6 +68,23 @@ def netc() -> None:
     """Check, train, run and convert Caffe and Caffe2 networks with PyTorch."""
 
 
+@contextlib.contextmanager
+def _shown_warnings() -> Iterator[None]:
+    """Show the warnings of the library as diagnostics."""
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def shown(message: Warning | str, *place: Any, **named: Any) -> None:
+            if isinstance(message, NetcWarning):
+                show([message.diagnostic])
+            else:
+                otherwise(message, *place, **named)
+
+        warnings.simplefilter("always", NetcWarning)
+        warnings.showwarning = shown
+        yield
+
+
 def process() -> int:
     """Run the command line of this process and return its exit status."""
     return run_process(main)
@@ -100,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
-        status = _run(given)
+        with _shown_warnings():
+            status = _run(given)
         return status if isinstance(status, int) else 0
     except NetcError as error:
         show(error.diagnostics)

@@ -13,7 +13,8 @@ from netc.cli.options import option
 @net_options("test")
 @option("--all", "all_", is_flag=True, help="Run each record once instead of --iterations batches.")
 @option("--skip-bad", is_flag=True, help="Skip records that cannot be read; the log counts them.")
-def command(options: NetOptions, all_: bool, skip_bad: bool) -> None:
+@option("--overwrite", is_flag=True, help="Let HDF5Output layers replace files that netc did not write.")
+def command(options: NetOptions, all_: bool, skip_bad: bool, overwrite: bool) -> None:
     """Run a net over batches of its own data and print the mean of each output.
 
     This is Caffe's `caffe test`.
@@ -22,7 +23,8 @@ def command(options: NetOptions, all_: bool, skip_bad: bool) -> None:
         raise click.UsageError("missing weights: pass `--weights=FILE`")
     from netc.training.evaluation import score, score_all
 
-    with log_listener() as listener, options.open(listener, skip_bad=skip_bad) as opened:
+    files = "any" if overwrite else "own"
+    with log_listener() as listener, options.open(listener, skip_bad=skip_bad, files=files) as opened:
         if all_:
             score_all(opened, listener)
         else:

@@ -101,6 +101,7 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
     default=None,
     help="Run layer by layer; stop at the first NaN or infinite value.",
 )
+@option("--overwrite", is_flag=True, default=None, help="Let HDF5Output layers replace files that netc did not write.")
 @python_layers
 @option("--log-json", metavar="FILE", help="Path of a log with one JSON object per line.")
 @option("--tensorboard", metavar="FOLDER", help="Folder for TensorBoard files.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netc.compiler import state_choice, weighted
+from netc.compiler import issue_warnings, state_choice, weighted
 from netc.conversion.embedded_net import net_source
 from netc.conversion.images import batch_of
 from netc.conversion.models import Files, net_of, open_net
@@ -56,13 +56,14 @@ def classify(
 ) -> list[list[Guess]]:
     """Return the `top` classes of each image, best first, by the scores in `blob` (default: the only output).
 
-    `warn` receives W806 if the scores are not probabilities. Raises NetcError for files that cannot be read, and for a
+    `warn` receives W807 if the scores are not probabilities. Raises NetcError for files that cannot be read, and for a
     net with several outputs where none is named.
     """
     state = state_choice(phase, level, stages)
     found = net_source(model, state=state)
     fed = {**(found.shapes or {}), **(shapes or {})}
     net = open_net(found.source, weights or found.weights, shapes=fed, state=state)
+    issue_warnings(net, stacklevel=3)
     plain = weighted(net)
     graph = drop_losses(plain)
     net = net if graph is plain else net_of(graph)
@@ -81,7 +82,7 @@ def classify(
 
 
 def _raw_scores(graph: Graph, blob: str) -> Iterator[Diagnostic]:
-    """Yield W806 unless the last layer that computes a blob's elements is one whose top is a score, such as Softmax."""
+    """Yield W807 unless the last layer that computes a blob's elements is one whose top is a score, such as Softmax."""
     producers = {top: node for node in graph.nodes for top in node.tops}
     name = {value.blob: value.name for value in graph.values.values()}.get(blob, "")
     while (node := producers.get(name)) and (node.layer.elements == "moved" or node.layer.is_identity_in_test):
@@ -91,7 +92,7 @@ def _raw_scores(graph: Graph, blob: str) -> Iterator[Diagnostic]:
             f"`{blob}` holds scores that are not probabilities: they come from a layer of type `{node.layer.type}`"
         )
         yield Diagnostic(
-            "W806",
+            "W807",
             message,
             node.span,
             help="append a Softmax",

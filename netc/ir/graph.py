@@ -162,11 +162,14 @@ class Graph:
         return shapes  # type: ignore[return-value]
 
     def weights(self, node: Node) -> tuple[Weight, ...]:
-        """A node's blobs as its layer declares them, in .caffemodel order; none if a bottom has unknown axes.
+        """A node's blobs as its layer declares them, in .caffemodel order; none if a bottom has unknown axes, and none
+        if the layer does not accept the number of bottoms.
 
         A blob that is shared with `share_mode: PERMISSIVE` may have another shape than its parameter.
         """
         if any(self.values[name].shape is None for name in node.bottoms):
+            return ()
+        if len(node.bottoms) not in node.layer.bottom_count:
             return ()
         return node.layer.weights(self.shapes(node.bottoms))
 

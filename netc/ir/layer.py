@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from netc.ir.parameters import ParamSpec
 
+FileAccess = Literal["none", "own", "any"]
+"""Whether a layer may write a file: no; one that is new or that netc wrote; or any, which is overwritten."""
 Shapes = tuple[Shape, ...]
 DTypes = tuple[DType, ...]
 CaffeFields = Mapping[str, tuple[str, ...]]
@@ -142,6 +144,8 @@ class Mode:
     """The layer's constants, by name."""
     all_sum: Callable[[torch.Tensor], torch.Tensor] | None = None
     """Differentiable sum of a tensor over all training processes; None if each normalizes by its own batch."""
+    files: FileAccess = "none"
+    """Whether a layer that writes a file (`Traits.writes_file`) may do so."""
 
     def kept(self, name: str, by_mode: bool = True) -> Tensor | None:
         """The tensor of an entry of the layer's state, None before the first `keep`; `by_mode` as in the entry."""

@@ -62,6 +62,8 @@ class Traits:
     """The module can compute in place, in the memory of its bottom."""
     carries_state: ClassVar[bool] = False
     """The layer keeps tensors from one pass to the next that affect its results."""
+    writes_file: ClassVar[bool] = False
+    """A pass writes a file, where the net's user allows it (`Mode.files`): in training and tests."""
     top_is_blob: ClassVar[bool] = False
     """The top is the layer's own blob, in Caffe the same memory: each pass overwrites the previous gradient."""
     is_identity_in_test: ClassVar[bool] = False

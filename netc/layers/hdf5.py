@@ -77,8 +77,9 @@ class HDF5Data(DataLayer):
 class HDF5Output(Layer):
     """Writes its bottoms to an HDF5 file, as float32 datasets `data` and `label` of shape (n, c, h, w).
 
-    The first pass replaces the file, each later one appends its items (in Caffe the second pass fails, because it
-    creates the datasets again).
+    The first pass creates or replaces the file, each later one appends its items (in Caffe the second pass fails,
+    because it creates the datasets again). Only `netc train`, `netc test` and the Python interface write it, and a file
+    that this layer did not write is replaced with `--overwrite` only.
 
     Shapes: two bottoms of at most four axes and the same batch size, no top.
 
@@ -94,6 +95,7 @@ class HDF5Output(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(0)
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
+    writes_file: ClassVar[bool] = True
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -123,19 +125,29 @@ class HDF5Output(Layer):
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Opens, writes and closes the file in each pass, so that it is complete between passes.
 
-        Raises NetcError E408 if it cannot be written.
+        Raises NetcError E408 if it cannot be written, E412 for a file of another program.
         """
         import torch
 
+        if mode.files == "none":
+            return ()
+        first = mode.kept("written", by_mode=False) is None
+        if first and mode.files == "own" and not _is_own(Path(self.file_name)):
+            fail(
+                f"`{self.file_name}` exists, and netc did not write it",
+                code="E412",
+                field="hdf5_output_param.file_name",
+                help="`--overwrite` replaces it",
+            )
         arrays = [bottom.detach().float().cpu().numpy() for bottom in bottoms]
-        arrays = [rows.reshape((*rows.shape, 1, 1, 1)[:4]) for rows in arrays]
+        self._save([rows.reshape((*rows.shape, 1, 1, 1)[:4]) for rows in arrays], first)
+        mode.keep("written", torch.ones((), dtype=torch.bool), by_mode=False)
+        return ()
+
+    def _save(self, arrays: Sequence[Array], first: bool) -> None:
         try:
-            _write(self.file_name, arrays, first=mode.kept("written", by_mode=False) is None)
-        except (
-            OSError,
-            RuntimeError,
-            KeyError,
-        ) as error:  # h5py raises the last two for a file changed by another program
+            _write(self.file_name, arrays, first)
+        except (OSError, RuntimeError, KeyError) as error:  # h5py raises the last two for a file that was replaced
             number = error.errno if isinstance(error, OSError) else None
             reason = os.strerror(number) if number else str(error)
             fail(
@@ -143,8 +155,25 @@ class HDF5Output(Layer):
                 code="E408",
                 field="hdf5_output_param.file_name",
             )
-        mode.keep("written", torch.ones((), dtype=torch.bool), by_mode=False)
-        return ()
+
+
+_MARK = "written_by"
+"""An attribute of the files that are written; Caffe ignores it."""
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file may be replaced: it does not exist, is empty, or was written by this layer."""
+    import h5py
+
+    if not path.is_file():
+        return True  # a folder or a device is an error when it is opened
+    if not path.stat().st_size:
+        return True
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get(_MARK)) == "netc"
+    except (OSError, RuntimeError, KeyError):
+        return False
 
 
 def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
@@ -153,6 +182,7 @@ def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
 
     _reserve(path, sum(rows.nbytes for rows in arrays), first)
     with h5py.File(path, "w" if first else "r+") as file:
+        file.attrs[_MARK] = "netc"
         for name, rows in zip(("data", "label"), arrays):
             if first:
                 file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))

@@ -18,6 +18,9 @@ from netc.layers.pooling import Method, Pooling
 if TYPE_CHECKING:
     from torch import Tensor
 
+MAX_LEVELS = 16
+"""Levels whose bins are fewer than the elements of Caffe's largest blob, (4**16 - 1) / 3; 17 levels have more."""
+
 
 @register("SPP", field="spp_param")
 @dataclass(frozen=True)
@@ -44,9 +47,12 @@ class SPP(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Reads the parameter message. Raises NetcError E103."""
+        """Reads the parameter message. Raises NetcError E103, E104."""
         result = super().from_caffe(layer)
         positive((result.pyramid_height,), "pyramid_height")
+        if result.pyramid_height > MAX_LEVELS:
+            message = f"`pyramid_height` is {result.pyramid_height}: a blob cannot hold more than {MAX_LEVELS} levels"
+            fail(message, code="E104", field="pyramid_height")
         return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:

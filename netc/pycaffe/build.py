@@ -10,6 +10,7 @@ from netc.compiler import Prober, StateChoice, graph_of, lowered, read_net
 from netc.pycaffe.import_caffe import bind_python_layers
 from netc.pycaffe.mode import TRAIN
 from netc.pycaffe.net_feeds import feeds_of
+from netc.runtime.file_access import allow_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,9 @@ def build(path: str | os.PathLike[str], phase: int, level: int | None, stages: t
     definition.report.raise_errors()
     choice = StateChoice("TRAIN" if phase == TRAIN else "TEST", level, stages)
     graph = graph_of(definition, choice.of(definition), Prober(), prepare=bind_python_layers)
-    return NetParts(graph, lowered(graph), feeds_of(graph))
+    net = lowered(graph)
+    allow_files(net, "own")
+    return NetParts(graph, net, feeds_of(graph))
 
 
 def net_arguments(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from netc.diagnostics import NetcError, Span
-from netc.ir.layer import Layer, Mode, Shapes, Weights
+from netc.ir.layer import FileAccess, Layer, Mode, Shapes, Weights
 from netc.runtime.dtypes import torch_dtype
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class LayerModule(nn.Module):
         self.state: dict[str, Tensor] = {}
         """State that the layer keeps from pass to pass; see `runtime.pass_state`."""
         self.all_sum: Callable[[Tensor], Tensor] | None = None
+        self.files: FileAccess = "none"
         self.constant_names: tuple[str, ...] = ()
         self.weight_names = tuple(weight.name for weight in weights)
         self.views: dict[str, Shape] = {} if holder is None else getattr(holder, "views", {})
@@ -65,6 +66,7 @@ class LayerModule(nn.Module):
             None if torch.compiler.is_compiling() else self._check,
             {name: getattr(self, name) for name in self.constant_names},
             self.all_sum,
+            self.files,
         )
         try:
             tops = self.layer.forward(bottoms, self.weights(), mode)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.ir.dims import Shape, text
 
 if TYPE_CHECKING:
@@ -66,6 +66,21 @@ def unused(report: CopyReport, source: str) -> Diagnostic | None:
     notes.append(f"layers of the file with weights: {_some(had)}" if had else "the file has no layers with weights")
     message = f"`{source}` has weights for no layer of the net: all keep their initial values"
     return Diagnostic("W411", message, notes=tuple(notes), help="layers are matched by name: `netc weights FILE NET`")
+
+
+def checked_copies(net: Net, copied: Mapping[str, CopyReport], strict: bool) -> list[Diagnostic]:
+    """Warnings about files without any weights for a net, and layers without weights in any file.
+
+    `copied` has the result of each file. Raises NetcError E306 in place of warnings if `strict`.
+    """
+    found = [warning for file, report in copied.items() if (warning := unused(report, file))]
+    missing = [name for name, _ in named_blobs(net) if all(name in report.missing for report in copied.values())]
+    if missing and not found and (strict or copied):
+        message = f"no file has the weights of {counted(len(missing), 'layer')}: the initial values are kept"
+        found.append(Diagnostic("W802", message, notes=(", ".join(f"`{name}`" for name in missing),)))
+    if strict and found:
+        raise NetcError(replace(one, code="E306") for one in found)
+    return found
 
 
 def _some(names: Sequence[str]) -> str:

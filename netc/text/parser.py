@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from typing import NamedTuple
 
-from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, Source, Span, in_order
+from netc.diagnostics import Diagnostic, NetcError, Source, Span, in_order
 from netc.text.grammar import CLOSE, HEAD, ITEM, JUNK, NAME, NAME_GROUP, OPEN, SCALAR, TRAIL, TRIVIA, VALUE
 from netc.text.tree import Field, Message, Scalar, Tree
 
@@ -18,12 +18,14 @@ MAX_DEPTH = 100
 """Maximum nesting depth of messages."""
 
 CLOSING = {"{": "}", "<": ">"}
+MAX_ERRORS = 200
+"""Maximum number of syntax errors that are recorded: a file that is not a prototxt may have one in each line."""
 
 
 def parse(source: Source) -> Tree:
     """Parse a prototxt.
 
-    Raises NetcError with every independent syntax error, at most MAX_SHOWN: E002 (unexpected token), E003 (unmatched
+    Raises NetcError with every independent syntax error, at most MAX_ERRORS: E002 (unexpected token), E003 (unmatched
     brace), E004 (unterminated string), E005 (nested too deeply).
 
     >>> parse(Source("net", 'layer { name: "a" }')).root.messages("layer")[0].get("name")
@@ -315,5 +317,5 @@ class _Parser:
         self.error_end = max(end, previous)
         if previous >= 0 and "\n" not in self.text[previous:start] and code != "E003":
             return
-        if len(self.errors) < MAX_SHOWN:
+        if len(self.errors) < MAX_ERRORS:
             self.errors.append(Diagnostic(code, message, Span(self.source, start, end), notes))

@@ -16,13 +16,15 @@ from netc.data.feeds.random_feed import RandomFeed
 from netc.data.feeds.record_feed import RecordFeed
 from netc.diagnostics import NetcError, counted
 from netc.frontends import read_net
+from netc.runtime.file_access import allow_files, idle_writers
 from netc.runtime.fillers import generator_of
 from netc.runtime.input_check import check_fit
+from netc.runtime.net_weights import unused
 from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.data_monitor import DataMonitor
 from netc.training.device import device_of
 from netc.training.log.caffe_log import number, output_text
-from netc.training.log.events import Listener, LogNote, Output, ignore
+from netc.training.log.events import Listener, LogNote, Output, WarningIssued, ignore
 from netc.training.solver.executor import StraightLineExecutor
 from netc.training.solver.runnable_net import RunnableNet
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netc.ir.dims import Shape
+    from netc.ir.layer import FileAccess
 
 
 def open_net(
@@ -42,13 +45,15 @@ def open_net(
     shapes: Mapping[str, Shape] | None = None,
     random_input: bool = False,
     skip_bad: bool = False,
+    files: FileAccess = "none",
     prepare: Prepare = unprepared,
     listener: Listener = ignore,
 ) -> RunnableNet:
     """Open the net of a state with its weights, on its device, with the feeds of its data layers.
 
     `shapes` are shapes of inputs that the file does not define. With `random_input`, layers that a program feeds have
-    random tops. With `skip_bad`, records that cannot be used are replaced by the next good ones.
+    random tops. With `skip_bad`, records that cannot be used are replaced by the next good ones. `files` allows layers
+    to write files; warnings about those that may not, and about weights that fit no layer, are logged.
 
     Raises NetcError for invalid files, nets and data.
     """
@@ -58,8 +63,11 @@ def open_net(
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
     graph = graph_of(definition, state.of(definition), probe, shapes, prepare=prepare)
     net = lowered(graph, generator_of(None)).to(device)
-    for file in weights:
-        copy_weights(net, file)
+    allow_files(net, files)
+    found = [] if files != "none" else idle_writers(graph)
+    found += filter(None, (unused(copy_weights(net, file), str(file)) for file in weights))
+    for warning in found:
+        listener(WarningIssued(warning.render()))
     seed = torch.seed() % 2**31
     feeds = feeds_of(graph, device, seed, skip_bad=skip_bad)
     if random_input:

@@ -34,6 +34,7 @@ def train(
     listener: Listener = ignore,
     prepare: Prepare = unprepared,
     debug: bool = False,
+    overwrite: bool = False,
     sigint_effect: str | None = None,
     sighup_effect: str | None = None,
     sigterm_effect: str | None = None,
@@ -46,7 +47,7 @@ def train(
     there is none. `gpu` is an index, one index for each process that torchrun started, or `"all"`; by default the
     solver's `solver_mode` decides. `iterations` is the number of updates of this run; by default it ends at the
     solver's `max_iter`. `listener` is called with each event (`netc.training.log.events`). `debug` checks every value
-    for NaN.
+    for NaN. With `overwrite`, HDF5Output layers replace files that netc did not write.
 
     `sigint_effect`, `sighup_effect` and `sigterm_effect` are `"stop"`, `"snapshot"`, `"snapshot-and-stop"` or
     `"none"`; by default handlers are unchanged. `"stop"` writes a snapshot unless `snapshot_after_train` is false.
@@ -67,7 +68,15 @@ def train(
         stack.enter_context(numerics(settings.options, listener))
         world = stack.enter_context(join_world(rank, device))
         run = stack.enter_context(
-            Solver(settings, device=device, listener=listener, prepare=prepare, world=world, debug=debug)
+            Solver(
+                settings,
+                device=device,
+                listener=listener,
+                prepare=prepare,
+                world=world,
+                debug=debug,
+                overwrite=overwrite,
+            )
         )
         if sigint_effect or sighup_effect or sigterm_effect:
             sigint, sighup = Request(sigint_effect or "none"), Request(sighup_effect or "none")

@@ -102,4 +102,4 @@ def test_scores_that_are_not_probabilities_are_reported(tmp_path, rest, raw):
     cv2.imwrite(str(tmp_path / "x.png"), np.zeros((4, 4, 3), np.uint8))
     found: list[Diagnostic] = []
     classify([tmp_path / "x.png"], tmp_path / "net.prototxt", warn=found.append)
-    assert [one.code for one in found] == ["W806"] * raw
+    assert [one.code for one in found] == ["W807"] * raw

@@ -12,6 +12,7 @@ from netc.ir.dims import differ
 from netc.ir.fields import Fields
 from netc.ir.layer import Layer
 from netc.layers import registry
+from netc.runtime.file_access import allow_files
 from netc.runtime.modules import LayerModule
 
 
@@ -57,6 +58,7 @@ def module_of(layer: Layer, shapes, tops: int = 1, stock: bool = True) -> nn.Mod
     """The layer's stock module, or its function wrapped; weights are random, never left empty."""
     made = layer.module(shapes, tops) if stock else None
     made = made or LayerModule(layer, layer.weights(shapes), tops, "under_test")
+    allow_files(made, "own")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for tensor in (*made.parameters(), *made.buffers()):

@@ -8,6 +8,7 @@ from netc.diagnostics import NetcError
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.hdf5 import HDF5Data, HDF5Output
+from netc.runtime.file_access import allow_files
 from tests.layers.contract import raises, round_trip, v1_name, values
 from tests.layers.harness import layer_from, module_of
 
@@ -52,6 +53,7 @@ def test_output_writes_and_appends(tmp_path):
     path.write_bytes(b"old")
     layer = round_trip("HDF5Output", file_name=str(path))
     module = module_of(layer, ((2, 3, 4), (2,)), 0)
+    allow_files(module, "any")
     batches = [(values(2, 3, 4, seed=i), values(2, seed=i + 9)) for i in range(3)]
     for bottoms in batches:
         assert module(*bottoms) == ()
@@ -118,3 +120,35 @@ def test_output_shapes():
         HDF5Output("out.h5").infer(((2, 1, 1, 1, 3), (2,)), 0)
     with raises("E102", "2 items of data, but 3 of labels"):
         HDF5Output("out.h5").infer(((2, 3), (3,)), 0)
+
+
+def test_output_is_idle_where_no_file_may_be_written(tmp_path):
+    path = tmp_path / "out.h5"
+    module = module_of(HDF5Output(str(path)), ((2, 3), (2,)), 0)
+    allow_files(module, "none")
+    assert module(values(2, 3), values(2)) == ()
+    assert not path.exists()
+    assert not module.state
+
+
+@pytest.mark.parametrize("content", ["text", "hdf5", "own", "empty"])
+def test_output_replaces_its_own_files_only(tmp_path, content):
+    path = tmp_path / "out.h5"
+    layer, bottoms = HDF5Output(str(path)), (values(2, 3), values(2))
+    if content == "own":
+        module_of(layer, ((2, 3), (2,)), 0)(values(5, 7), values(5))
+    elif content == "hdf5":
+        with h5py.File(path, "w") as file:
+            file["data"] = np.zeros((4, 3, 1, 1), np.float32)
+    else:
+        path.write_text("notes" if content == "text" else "")
+    before, module = path.read_bytes(), module_of(layer, ((2, 3), (2,)), 0)
+    if content in ("text", "hdf5"):
+        with raises("E412", f"`{path}` exists, and netc did not write it"):
+            module(*bottoms)
+        assert path.read_bytes() == before
+        allow_files(module, "any")
+    module(*bottoms)
+    module(*bottoms)
+    with h5py.File(path) as file:
+        assert file["data"].shape == (4, 3, 1, 1)

@@ -84,3 +84,9 @@ def test_mismatches(text, layer, bottom):
 def test_a_pyramid_needs_a_level():
     with raises("E103", "`pyramid_height` is 0"):
         layer_from("SPP")
+
+
+def test_a_pyramid_is_no_higher_than_a_blob_can_hold():
+    assert layer_from("SPP", pyramid_height=16).infer(((1, 1, UNKNOWN, UNKNOWN),), 1) == ((1, (4**16 - 1) // 3),)
+    with raises("E104", "`pyramid_height` is 17"):
+        layer_from("SPP", pyramid_height=17)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from netc.compiler import issue_warnings
 from netc.conversion.models import Files, open_net
 from netc.conversion.runners.runner import Values, Writers, engine_errors, given
 from netc.exporters.symbolic_shapes import Extents, symbolic_shapes
@@ -32,6 +33,7 @@ class NetRunner:
     ) -> None:
         self.path = path
         self.net = open_net(path, weights, shapes=shapes, state=state)
+        issue_warnings(self.net)
         graph = self.net.graph
         self.inputs: dict[str, Extents] = _inputs(graph)
         self.indices = {graph.values[name].blob for name in graph.inputs if graph.is_index(name)}

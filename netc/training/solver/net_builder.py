@@ -12,13 +12,16 @@ from torch import nn
 from netc.compiler import Prepare, lowered
 from netc.data.feeds.net_feeds import feeds_of
 from netc.paths import find
+from netc.runtime.file_access import allow_files
 from netc.runtime.fillers import generator_of
+from netc.runtime.net_weights import unused
 from netc.training.log.events import FinetuningLoaded, FinetuningStarted, Listener, WarningIssued
 from netc.training.recipes.fine_tuning import report_table, start_from
 from netc.training.solver.runnable_net import RunnableNet
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph
+    from netc.ir.layer import FileAccess
     from netc.runtime.lower import Net
     from netc.training.distributed.world import World
     from netc.training.solver.executor import ExecutorFactory
@@ -40,6 +43,8 @@ class NetBuilder:
     prepare: Prepare
     """Modifies each graph before shapes are inferred."""
     world: World
+    files: FileAccess = "own"
+    """Whether layers may write files."""
 
     def train_net(self, graph: Graph) -> RunnableNet:
         """Build the train net; weights with `lr_mult: 0` require no gradient.
@@ -62,6 +67,7 @@ class NetBuilder:
 
     def _complete(self, net: Net, graph: Graph, test: int | None) -> RunnableNet:
         net.to(self.device)
+        allow_files(net, "none" if self.world.rank else self.files)
         if self.settings.options.channels_last:
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for file in self.settings.weights:
@@ -82,4 +88,6 @@ class NetBuilder:
             renames = {old: new for old, new in renames.items() if any(blob.layer == new for blob in net.blobs)}
         report = start_from(net, path, renames, options.allow_mismatch)
         table = tuple(report_table(file, report)) if test is None else ()
+        if test is None and (warning := unused(report, file)):
+            self.listener(WarningIssued(warning.render()))
         self.listener(FinetuningLoaded(file, report.loaded, report.skipped, report.missing, test, table))

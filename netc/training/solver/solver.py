@@ -49,6 +49,7 @@ from netc.training.solver.tester import Tester
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from netc.ir.layer import FileAccess
     from netc.runtime.lower import Net
     from netc.training.solver.settings import SolverSettings
 
@@ -60,7 +61,8 @@ class Solver:
 
     `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor`
     creates the executor of each net, `prepare` changes each graph before shapes are inferred, `world` is the group of
-    processes that train together, and `debug` checks every value for NaN. Raises NetcError for invalid settings, nets,
+    processes that train together, `debug` checks every value for NaN, and with `overwrite` HDF5Output layers replace
+    files that netc did not write. Raises NetcError for invalid settings, nets,
     weights or data.
     """
 
@@ -74,6 +76,7 @@ class Solver:
         prepare: Prepare = unprepared,
         world: World = SINGLE_PROCESS,
         debug: bool = False,
+        overwrite: bool = False,
     ) -> None:
         listener(LogNote("solver.cpp:44", f"Initializing solver from parameters: \n{text_of(settings).rstrip()}"))
         for warning in (*settings.warnings, *warnings_of(settings)):
@@ -84,7 +87,8 @@ class Solver:
         self.seed: int = world.share(settings.random_seed if settings.random_seed >= 0 else secrets.randbits(31))
         torch.manual_seed(self.seed + world.rank)
         make_executor = executor or executor_for(settings, listener, debug)
-        builder = NetBuilder(settings, device, self.seed, make_executor, listener, prepare, world)
+        files: FileAccess = "any" if overwrite else "own"
+        builder = NetBuilder(settings, device, self.seed, make_executor, listener, prepare, world, files)
         self.state = _build(settings, listener, world, builder)
         self.checkpoints = Checkpoints(self.state)
         self.tester = Tester(self.state, self.checkpoints)
