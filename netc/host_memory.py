@@ -2,12 +2,20 @@
 
 available_memory()       bytes, None where it is unknown
 in_units(bytes)          for a message
+memory_errors()          turns exceptions of NumPy and torch about memory into diagnostics
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netc.diagnostics import NetcError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -44,3 +52,28 @@ def in_units(size: int) -> str:
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
     return f"{size} bytes"
+
+
+_REFUSED = re.compile(r"(?:[Tt]ried|[Uu]nable) to allocate ([\d.]+ \w+)")
+"""Words of NumPy, of torch's allocator on CPUs and of that on GPUs."""
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise NetcError E311, with what was requested, if memory runs out in the block, on a CPU or a GPU."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        asked = _REFUSED.search(str(error))
+        if asked is None and not isinstance(error, MemoryError):
+            raise
+        where = " of the GPU" if "CUDA" in str(error) else ""
+        size = _size(asked[1]) if asked else ""
+        message = f"the memory{where} does not suffice" + (f": {size} were requested" if size else "")
+        raise NetcError(message, code="E311", help="reduce the batch size, or the size of the inputs") from error
+
+
+def _size(words: str) -> str:
+    """A library's amount, in units."""
+    number, unit = words.split()
+    return in_units(int(number)) if unit == "bytes" else words

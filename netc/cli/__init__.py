@@ -25,6 +25,7 @@ import click
 from netc.cli.standard_streams import run_process
 from netc.cli.terminal import show
 from netc.diagnostics import NetcError, NetcWarning
+from netc.host_memory import memory_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
-        with _shown_warnings():
+        with memory_errors(), _shown_warnings():
             status = _run(given)
         return status if isinstance(status, int) else 0
     except NetcError as error:

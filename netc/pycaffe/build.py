@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from netc.compiler import Prober, StateChoice, graph_of, lowered, read_net
 from netc.pycaffe.import_caffe import bind_python_layers
-from netc.pycaffe.mode import TRAIN
+from netc.pycaffe.mode import TRAIN, device
 from netc.pycaffe.net_feeds import feeds_of
 from netc.runtime.file_access import allow_files
+from netc.runtime.memory_check import check_pass_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ def build(path: str | os.PathLike[str], phase: int, level: int | None, stages: t
     choice = StateChoice("TRAIN" if phase == TRAIN else "TEST", level, stages)
     graph = graph_of(definition, choice.of(definition), Prober(), prepare=bind_python_layers)
     net = lowered(graph)
+    check_pass_memory(net.graph, device())
     allow_files(net, "own")
     return NetParts(graph, net, feeds_of(graph))
 

@@ -15,6 +15,7 @@ from netc.runtime.blobs import LayerBlob, blobs_of, write_array
 from netc.runtime.dtypes import fed_tensor
 from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
+from netc.runtime.memory_check import check_weights_memory
 from netc.runtime.modules import LayerModule, module_for, register_constant
 from netc.runtime.straight_line import Program, compile_program
 from netc.runtime.unknown_extents import UnknownWeightsError, weights_are_unknown
@@ -224,9 +225,11 @@ def lower(
     result everywhere). With `share`, layers of the same name use that net's weights, as Caffe's test nets use the train
     net's. Layers named in `unfilled` are left without values, which the caller writes: drawing them takes longer than
     reading a file. Raises NetcError E203 if the shape of a weight depends on an unknown extent, E204 if shared weights
-    differ in shape.
+    differ in shape, E104 for more weights than fit into memory.
     """
     verify(graph)
+    if share is None:
+        check_weights_memory(graph)
     modules: dict[str, nn.Module] = {}
     fresh: dict[str, bool] = {}
     for node in graph.nodes:

@@ -19,6 +19,7 @@ from netc.frontends import read_net
 from netc.runtime.file_access import allow_files, idle_writers
 from netc.runtime.fillers import generator_of
 from netc.runtime.input_check import check_fit
+from netc.runtime.memory_check import check_pass_memory
 from netc.runtime.net_weights import unused
 from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.data_monitor import DataMonitor
@@ -63,6 +64,7 @@ def open_net(
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
     graph = graph_of(definition, state.of(definition), probe, shapes, prepare=prepare)
     net = lowered(graph, generator_of(None)).to(device)
+    check_pass_memory(net.graph, device)
     allow_files(net, files)
     found = [] if files != "none" else idle_writers(graph)
     found += filter(None, (unused(copy_weights(net, file), str(file)) for file in weights))

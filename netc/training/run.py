@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from netc.compiler import Prepare, unprepared
 from netc.diagnostics import NetcError
+from netc.host_memory import memory_errors
 from netc.training.device import choose_device
 from netc.training.distributed.process_rank import rank_from_environment
 from netc.training.distributed.torch_world import join_world
@@ -64,7 +65,7 @@ def train(
     rank = rank_from_environment()
     listener = ignore if rank.rank else listener
     device = choose_device(settings, None if gpu is None else str(gpu), listener, rank)
-    with contextlib.ExitStack() as stack:
+    with memory_errors(), contextlib.ExitStack() as stack:
         stack.enter_context(numerics(settings.options, listener))
         world = stack.enter_context(join_world(rank, device))
         run = stack.enter_context(

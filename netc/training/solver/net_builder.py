@@ -14,6 +14,7 @@ from netc.data.feeds.net_feeds import feeds_of
 from netc.paths import find
 from netc.runtime.file_access import allow_files
 from netc.runtime.fillers import generator_of
+from netc.runtime.memory_check import check_pass_memory
 from netc.runtime.net_weights import unused
 from netc.training.log.events import FinetuningLoaded, FinetuningStarted, Listener, WarningIssued
 from netc.training.recipes.fine_tuning import report_table, start_from
@@ -66,6 +67,7 @@ class NetBuilder:
         return generator_of(self.seed)
 
     def _complete(self, net: Net, graph: Graph, test: int | None) -> RunnableNet:
+        check_pass_memory(net.graph, self.device)
         net.to(self.device)
         allow_files(net, "none" if self.world.rank else self.files)
         if self.settings.options.channels_last:
