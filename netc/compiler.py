@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Report, Source, did_you_mean
 from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
+from netc.ir.coordinates import autocropped, crop_warnings, crops_are_computed, crops_computed
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.shapes import Probe, infer, no_probe
 from netc.ir.verify import verify
@@ -83,6 +84,8 @@ def checked_graph(
     """
     graph, report = net.graph(state)
     graph, found = infer(prepare(graph), probe, shapes)
+    if crops_are_computed() and not (report.errors or found.errors):
+        graph = autocropped(graph)
     return graph, Report([*report.with_shapes(graph), *found.diagnostics])
 
 
@@ -215,6 +218,7 @@ def load(
     dialect: str | None = None,
     seed: int | None = None,
     strict: bool = False,
+    autocrop: bool = False,
     fold: bool = False,
     compile: bool = False,  # noqa: A002 - as in torch
     channels_last: bool = False,
@@ -226,8 +230,9 @@ def load(
     in a .caffemodel uses the weights in that file. `phase`, `level` and `stages` are merged with the state in the file
     (`StateChoice`). `shapes` are the shapes of inputs that the file does not define. `dialect` is the fork of Caffe
     that the file is for. Parameters that no file contains are initialized by the net's fillers, with `seed`; with
-    `strict` they are an error. A weights file that fits no layer causes a NetcWarning;
-    `report` of the net has all warnings. Raises NetcError.
+    `strict` they are an error. A weights file that fits no layer causes a NetcWarning; `report` of the net has all
+    warnings. `autocrop` computes the offsets of Crop layers without parameters from the net, as Caffe's branch of 2015
+    did; without it, one that would differ causes a NetcWarning. Raises NetcError.
 
     Tops of Data layers, and of Python layers without bottoms, become inputs. Constant tops of DummyData layers are part
     of the net, as in Caffe, unless `shapes` has their blobs.
@@ -243,7 +248,8 @@ def load(
     """
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     state = state_choice(phase, level, stages)
-    module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
+    with crops_computed(autocrop):
+        module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
     issue_warnings(module, stacklevel=3)
     return _for_inference(module, fold, compile, channels_last)
 
@@ -275,16 +281,17 @@ def loaded(
         files = [definition.weights_file]
     held = [(parsed or {}).get(str(file)) or read_any(file) for file in files]
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
-    module.report.extend((*definition.report.warnings, *prober.warnings, *idle_writers(graph)))
+    found = (*definition.report.warnings, *prober.warnings, *idle_writers(graph), *crop_warnings(graph))
+    module.report.extend(found)
     copied = {str(file): _copy(module, blobs, str(file)) for file, blobs in zip(files, held)}
     module.report.extend(checked_copies(module, copied, strict))
     return module
 
 
 def issue_warnings(net: Net, stacklevel: int = 2) -> None:
-    """Issue a NetcWarning for each weights file that fits no layer of a loaded net, and each of its idle layers."""
+    """Issue a NetcWarning for each weights file that fits no layer of a loaded net, idle layers, and doubtful crops."""
     for found in net.report.warnings:
-        if found.code in ("W411", "W806"):
+        if found.code in ("W120", "W411", "W806"):
             warnings.warn(NetcWarning(found), stacklevel=stacklevel)
 
 

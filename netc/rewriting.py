@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from netc.compiler import checked_graph
 from netc.diagnostics import NetcError, Report, Source
+from netc.frontends import read_net
 from netc.frontends.reading import read_tree, upgrade_tree
-from netc.text import print_tree
+from netc.ir.coordinates import crop_offsets
+from netc.text import Field, Message, Scalar, Tree, print_tree
 from netc.text.canonical import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
@@ -27,13 +30,34 @@ def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
     return upgraded(Source("<string>", text), values)[0]
 
 
-def upgraded(source: Source, values: Mapping[str, str] | None = None) -> tuple[str, Report]:
-    """As `upgrade`; also returns the changes as warnings."""
+def upgraded(source: Source, values: Mapping[str, str] | None = None, autocrop: bool = False) -> tuple[str, Report]:
+    """As `upgrade`; also returns the changes as warnings. `autocrop` writes the offsets of Crop layers, see W120."""
     tree, report = read_tree(source, values)
     report.raise_errors()
     report.extend(upgrade_tree(tree).diagnostics)
     report.raise_errors()
+    if autocrop:
+        _write_offsets(Source(source.name, print_tree(tree)), tree)
     return print_tree(tree), report
+
+
+def _write_offsets(source: Source, tree: Tree) -> None:
+    """Add the computed offsets to the Crop layers of a net without parameters. Raises NetcError for an invalid net."""
+    net = read_net(source)
+    net.report.raise_errors()
+    layers = tree.root.messages("layer")
+    places = {origin: index for index, origin in enumerate(net.layers)}
+    for state in net.states(net.state("TEST")):
+        graph = checked_graph(net, state)[0]
+        for node in graph.nodes:
+            offset = crop_offsets(graph).get(node.key, ())
+            if any(offset) and not layers[places[node.origin]].messages("crop_param"):
+                _add_offset(layers[places[node.origin]], offset)
+
+
+def _add_offset(layer: Message, offset: Sequence[int]) -> None:
+    values = offset if len(set(offset)) > 1 else offset[:1]
+    layer.append("crop_param", Message([Field("offset", [Scalar(str(value))]) for value in values]))
 
 
 def fmt(text: str, name: str = "<string>") -> str:

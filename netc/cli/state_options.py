@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def autocrop_option() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option `--autocrop`."""
+    help = "Compute the offsets of Crop layers without parameters from the net, as Caffe's branch of 2015 did."
+    return option("--autocrop", is_flag=True, help=help)
+
+
 def state_options(phase: str | None = "test") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator that adds `--phase`, `--level` and `--stage`; `phase` is the default, None for both phases.
+    """Decorator that adds `--phase`, `--level`, `--stage` and `--autocrop`; `phase` is the default, None for both.
 
     The command is called with `state`: the keyword arguments `phase`, `level` and `stages` of the functions of netc.
     """
@@ -35,15 +41,19 @@ def _state_options(phase: Callable[..., Any] | None, net: str) -> Callable[[Call
         *((phase,) if phase else ()),
         option("--level", type=int, metavar="N", help=f"Level of the {net}'s state; by default that of its file."),
         option("--stage", multiple=True, metavar="STAGE", help=stages),
+        autocrop_option(),
     )
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
-        def call(*, level: int | None, stage: tuple[str, ...], **others: Any) -> Any:
+        def call(*, level: int | None, stage: tuple[str, ...], autocrop: bool, **others: Any) -> Any:
+            from netc.ir.coordinates import crops_computed
+
             state: dict[str, Any] = {"level": level, "stages": tuple(filter(None, split_names(stage)))}
             if phase:
                 state["phase"] = others.pop("phase")
-            return function(state=state, **others)
+            with crops_computed(autocrop):
+                return function(state=state, **others)
 
         for add in reversed(options):
             call = add(call)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic
+from netc.ir import coordinates
 from netc.ir.liveness import Liveness
 
 if TYPE_CHECKING:
@@ -123,4 +124,9 @@ def _needs_top(producer: Node, reader: Node, live: Liveness) -> bool:
     return read == "values" or (read == "sign" and not reader.layer.keeps_sign)
 
 
-RULES = (unused_tops, unsafe_in_place)
+def uncomputed_crops(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
+    """Yield W120; see `ir.coordinates.crop_warnings`."""
+    return coordinates.crop_warnings(graph)
+
+
+RULES = (unused_tops, unsafe_in_place, uncomputed_crops)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from netc.ir.coordinate_map import CoordinateMap
 from netc.ir.dims import Shape
 from netc.ir.receptive_field import ReceptiveFields, all_places, largest
 
@@ -92,6 +93,13 @@ class Traits:
         """The number of classes, of which the second bottom holds the indices; None if it holds anything else.
 
         Valid labels are from 0 to this number, exclusive, and the layer's `ignore_label` if it has one.
+        """
+        return None
+
+    def coordinate_map(self, axes: int) -> CoordinateMap | None:
+        """How positions along `axes` spatial axes move from the first bottom to a top; None if the type says nothing.
+
+        A layer without a map that keeps all extents keeps all positions.
         """
         return None
 

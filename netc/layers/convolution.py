@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.diagnostics import counted
+from netc.ir.coordinate_map import CoordinateMap, inverted, of_windows
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
@@ -172,6 +173,11 @@ class Convolution(SlidingKernel):
     Reference: `base_conv_layer.cpp`, `conv_layer.cpp`.
     """
 
+    def coordinate_map(self, axes: int) -> CoordinateMap | None:
+        """Positions of kernels' centers."""
+        w = self.windows(axes)
+        return of_windows(w.kernel, w.stride, w.pad, w.dilation)
+
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
     ) -> ReceptiveFields | None:
@@ -224,6 +230,11 @@ class Deconvolution(SlidingKernel):
 
     Reference: `base_conv_layer.cpp`, `deconv_layer.cpp`.
     """
+
+    def coordinate_map(self, axes: int) -> CoordinateMap | None:
+        """The inverse of a convolution's map."""
+        w = self.windows(axes)
+        return inverted(of_windows(w.kernel, w.stride, w.pad, w.dilation))
 
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netc.diagnostics import counted
+from netc.ir.coordinate_map import CoordinateMap
 from netc.ir.dims import text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Elements, Sees
@@ -68,6 +69,12 @@ class Crop(Layer):
                 field="offset",
             )
         return self.offset if len(self.offset) > 1 else (self.offset or (0,)) * axes
+
+    def coordinate_map(self, axes: int) -> CoordinateMap | None:
+        """Moves by the offset."""
+        cropped = axes + 2 - (self.axis if self.axis >= 0 else self.axis + axes + 2)
+        offsets = (0,) * axes + self._offsets(cropped)
+        return tuple((1.0, -float(offset)) for offset in offsets[len(offsets) - axes :])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: elements are only copied."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
+from netc.ir.coordinate_map import CoordinateMap, of_windows
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
@@ -82,6 +83,10 @@ class Pooling(Layer):
     role: ClassVar[Role] = "inner"
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
+
+    def coordinate_map(self, axes: int) -> CoordinateMap | None:
+        """Positions of windows' centers."""
+        return None if self.kernel is None else of_windows(*self.windows(axes))
 
     def receptive_field(
         self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
