@@ -138,14 +138,18 @@ def test_half_precision(net, trained, tmp_path):
 
 
 def test_a_listing_without_a_net(trained, tmp_path):
-    rows = list_weights(saved(trained, tmp_path / "w.npz"), stats=True).rows
-    assert [(row.layer, row.index, row.file) for row in rows if row.layer != "bn"] == [
-        ("conv/1%2Ea", 0, (4, 3, 3, 3)),
-        ("conv/1%2Ea", 1, (4,)),
-        ("fc", 0, (64, 5)),
-        ("fc", 1, (5,)),
+    path = saved(trained, tmp_path / "w.npz")
+    rows = list_weights(path, stats=True).rows
+    assert [(row.layer, row.type, row.file) for row in rows if row.layer != "bn"] == [
+        ("conv/1%2Ea", "weight", (4, 3, 3, 3)),
+        ("conv/1%2Ea", "bias", (4,)),
+        ("fc", "weight", (64, 5)),
+        ("fc", "bias", (5,)),
     ]
     assert rows[0].statistics.min == 1
+    shown = CliRunner().invoke(cli.netc, ["weights", str(path)]).stdout
+    assert shown.startswith("(unnamed): 3 layers, 446 values\n")
+    assert [line.split()[:2] for line in shown.splitlines()[-2:]] == [["fc", "weight"], ["fc", "bias"]]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +173,15 @@ def test_what_a_download_may_be(data, what, help, reader, tmp_path):
     assert found.code == "E402"
     assert what in found.message
     assert help in found.help
+
+
+@pytest.mark.parametrize("verb", ["check", "summary", "weights"])
+def test_what_is_saved_in_place_of_a_prototxt(verb, tmp_path, capsys):
+    for data, what in ((b"<html>", "an HTML"), (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer")):
+        path = tmp_path / "net.prototxt"
+        path.write_bytes(data)
+        assert cli.main([verb, str(path)]) == 1
+        assert f"error[E402]: `{path}` is {what}" in capsys.readouterr().err
 
 
 def test_a_solver_state_in_hdf5(tmp_path):

@@ -74,7 +74,7 @@ def _table(found: Listing) -> str:
     rows = [_cells(row, index, found.rows) for index, row in enumerate(found.rows)]
     widths = [max(map(len, column)) for column in zip(*rows)] if rows else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    layers = len({(row.layer, row.type) for row in found.rows if row.file is not None})
+    layers = len({row.layer for row in found.rows if row.file is not None})
     title = f"{found.name or '(unnamed)'}: {counted(layers, 'layer')}, {found.values:,} values"
     return "\n".join([visible(line) for line in (title, *lines)])
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Graph
-    from netc.passes.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class BlobRow:
 
     layer: str
     type: str
+    """Type of the layer; the name of the tensor (`weight`) in a list of a state_dict without a net."""
     index: int
     file: Shape | None
     """Its shape in the file; None where only the net has it."""
@@ -95,14 +95,11 @@ def list_weights(
 
 
 def _by_layer(tensors: StateDict, graph: Graph | None) -> Weights:
-    """A state_dict as layers: those of the graph, else one for each prefix of a name, in the file's order."""
-    if graph is not None:
-        layers = [(name, arrays) for name, arrays in compiler.layers_of(graph, tensors) if arrays]
-    else:
-        grouped: dict[str, list[Array | None]] = {}
-        for name, tensor in tensors.tensors.items():
-            grouped.setdefault(name.rpartition(".")[0] or name, []).append(tensor)
-        layers = list(grouped.items())
+    """A state_dict as the layers of the graph; without one, each tensor with its own name in place of the type."""
+    if graph is None:
+        named = [(*name.rpartition(".")[::2], tensor) for name, tensor in tensors.tensors.items()]
+        return Weights(tuple(LayerBlobs(layer or name, name, (BlobArray(a),)) for layer, name, a in named))
+    layers = [(name, arrays) for name, arrays in compiler.layers_of(graph, tensors) if arrays]
     blobs = ((name, (None if a is None else BlobArray(a) for a in arrays)) for name, arrays in layers)
     return Weights(tuple(LayerBlobs(name, "", tuple(held)) for name, held in blobs))
 

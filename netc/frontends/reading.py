@@ -70,7 +70,20 @@ def _read(path: str | os.PathLike[str] | Source, request: ReadRequest) -> NetDef
     binary = None if request.kind == "solver" else _binary_content(path)
     if binary is not None:
         return _front_end(binary).read_binary(Path(path), request)
-    return _front_end("text").read_text(read_source(path), request)
+    source = read_source(path)
+    _refuse_stand_in(source)
+    return _front_end("text").read_text(source, request)
+
+
+def _refuse_stand_in(source: Source) -> None:
+    """Raise NetcError E402 for a text that was saved in place of the file: an HTML page, a Git LFS pointer."""
+    head = source.text[:_HEAD].lstrip("\ufeff \t\r\n").lower()
+    if head.startswith(("<", "version https://git-lfs")):
+        from netc.weights.file_type import content, wrong_type
+
+        found = content(memoryview(head.encode("utf-8", "surrogateescape")))
+        if found in ("html", "lfs"):
+            raise wrong_type(source.name, found, "prototxt")
 
 
 def embedded_net(fields: Fields, dialect: str | None = None) -> NetDefinition:

@@ -41,6 +41,7 @@ NAMES = {
     "html": "an HTML or XML page",
     "lfs": "a Git LFS pointer, which stands for the file",
     "text": "a text file",
+    "prototxt": "a prototxt",
     "caffemodel": "a Caffe weight file",
     "solverstate": "a Caffe solver state",
     "blob": "a single blob, such as a mean file",
