@@ -14,6 +14,7 @@ from netc.training.distributed.process_rank import rank_from_environment
 from netc.training.distributed.torch_world import join_world
 from netc.training.log.events import Listener, LogNote, ignore
 from netc.training.numerics import numerics
+from netc.training.snapshots.run_identity import Run, announced
 from netc.training.solver.settings import SolverSettings, read_settings
 from netc.training.solver.signals import Request, requests_of_signals
 from netc.training.solver.solver import Solver
@@ -68,8 +69,9 @@ def train(
     with memory_errors(), contextlib.ExitStack() as stack:
         stack.enter_context(numerics(settings.options, listener))
         world = stack.enter_context(join_world(rank, device))
-        run = stack.enter_context(
-            Solver(
+        identity = Run()
+        with _announced(settings, identity, new=snapshot is None and world.is_main):
+            prepared = Solver(
                 settings,
                 device=device,
                 listener=listener,
@@ -78,7 +80,8 @@ def train(
                 debug=debug,
                 overwrite=overwrite,
             )
-        )
+        run = stack.enter_context(prepared)
+        run.checkpoints.run = identity
         if sigint_effect or sighup_effect or sigterm_effect:
             sigint, sighup = Request(sigint_effect or "none"), Request(sighup_effect or "none")
             sigterm = Request(sigterm_effect) if sigterm_effect else None
@@ -89,6 +92,11 @@ def train(
         run.solve(iterations)
         listener(LogNote("caffe.cpp:250", "Optimization Done."))
     return run
+
+
+def _announced(settings: SolverSettings, identity: Run, new: bool) -> contextlib.AbstractContextManager[None]:
+    """While a new run prepares, name it as the latest, so that `auto` does not take it for an older one."""
+    return announced(settings.prefix, identity) if new and settings.writes_snapshots else contextlib.nullcontext()
 
 
 def _resume(run: Solver, snapshot: str, listener: Listener) -> None:

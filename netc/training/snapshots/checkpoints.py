@@ -147,9 +147,9 @@ class Checkpoints:
         staged.commit([paths.model, *[paths.average] * bool(average), paths.sidecar], paths.state)
 
     def _name_run(self) -> None:
-        if not self._named:
+        if not self._named and self._named_run() != self.run:
             run_identity.write_latest_run(self.state.settings.prefix, self.run)
-            self._named = True
+        self._named = True
 
     def _announce(self, path: str, kind: str) -> None:
         self.state.listener(SnapshotStarted(self.state.iteration, path, kind, path.endswith(".h5")))

@@ -7,16 +7,20 @@ of a prefix.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
 from netc.training.snapshots.json_check import integer, items, number, read_json, record, text
 from netc.weights import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UNKNOWN = ""
 """In place of an identity: snapshots of Caffe, and of netc before snapshots had one."""
@@ -91,6 +95,24 @@ def write_latest_run(prefix: str, run: Run) -> None:
     """Name the latest run of a prefix. Raises NetcError E408."""
     with atomic_write(run_path(prefix)) as file:
         file.write(json.dumps(run.plain()).encode())
+
+
+@contextlib.contextmanager
+def announced(prefix: str, run: Run) -> Iterator[None]:
+    """Name the latest run while it prepares, which takes time; if that fails, name the previous one again.
+
+    A folder that does not exist, or cannot be written, is reported later.
+    """
+    path = run_path(prefix)
+    before = path.read_bytes() if path.is_file() else None
+    with contextlib.suppress(NetcError):
+        write_latest_run(prefix, run)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink() if before is None else path.write_bytes(before)
+        raise
 
 
 def latest_run(prefix: str) -> Run | None:

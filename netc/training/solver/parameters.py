@@ -126,6 +126,11 @@ class SolverParameters:
         return span.source.name if span else None
 
     @property
+    def writes_snapshots(self) -> bool:
+        """Whether a run writes snapshots without a request."""
+        return bool(self.snapshot or self.snapshot_after_train or self.options.watch)
+
+    @property
     def prefix(self) -> str:
         """The prefix of the names of snapshots; see `prefix_of`."""
         return prefix_of(self.snapshot_prefix, self.file)

@@ -146,7 +146,7 @@ class Solver:
             raise NetcError("`max_iter` is missing", code="E602", span=settings.fields.span())
         if settings.snapshot_after_train:
             check_prefix(settings)
-        if settings.snapshot_after_train or settings.snapshot or settings.options.watch:
+        if settings.writes_snapshots:
             self.checkpoints.begin()
         last = settings.max_iter if iterations is None else self.iteration + iterations
         images = state.train.batch_size * settings.iter_size * state.world.world_size

@@ -307,6 +307,34 @@ def test_a_link_is_kept_and_its_file_replaced(work):
     run(1, snapshot="small_iter_1.solverstate")
 
 
+def test_a_new_run_is_named_while_it_prepares(work):
+    run(2, seed=5)
+    older = latest_run("small")
+    named = []
+    Path("solver.prototxt").write_text(SOLVER + "snapshot: 1")
+
+    def prepare(graph, *_):
+        named.append(latest_run("small"))
+        return graph
+
+    solver = train("solver.prototxt", iterations=1, prepare=prepare)
+    assert set(named) == {solver.checkpoints.run}
+    assert solver.checkpoints.run != older
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_run_that_cannot_be_prepared_is_not_the_latest(work, exists):
+    if exists:
+        run(2, seed=5)
+    older = latest_run("small")
+    assert (older is None) != exists
+    net = (work / "net.prototxt").read_text()
+    (work / "net.prototxt").write_text(net.replace('source: "records"', 'source: "absent"'))
+    with pytest.raises(NetcError):
+        run(1)
+    assert latest_run("small") == older
+
+
 def test_the_run_is_named_before_its_first_iteration(work):
     before = time.time()
     run(1)
