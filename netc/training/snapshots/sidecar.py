@@ -139,7 +139,7 @@ def _content(content: Any, field: str) -> None:
 def _versioned(version: int, world_size: int) -> dict[str, Check]:
     return {
         "model": integer(0, 2**32 - 1) if version == CRC_FORMAT else text,
-        "random": items(record({"cpu": encoded_field, "cuda": items(encoded_field)}), world_size),
+        "random": items(record({"cpu": _generator, "cuda": items(encoded_field)}), world_size),
     }
 
 

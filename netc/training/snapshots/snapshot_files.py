@@ -141,13 +141,15 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> ReadSnapsho
     if state.iter < 0 or state.current_step < 0:
         name, value = ("iter", state.iter) if state.iter < 0 else ("current_step", state.current_step)
         raise NetcError(f"`{path}` is damaged: `{name}` is {value}, expected 0 or more", code="E706")
-    _check_history(path, state.history, optimizer)
     mark, sidecar = mark_of(path, state), sidecar_path(path)
+    if mark and history_digest(state) != mark.history:
+        raise NetcError(f"`{path}` is damaged: its history has changed since it was written", code="E706")
+    _check_history(path, state.history, optimizer)
     model, notes = _find_model(path, state.learned_net)
     layers = _layers(model, net)
     content = read_sidecar(sidecar)
     if mark:
-        _check_digests(path, state, mark, model)
+        _check_digests(path, mark, model)
     if content is not None:
         _check_sidecar(sidecar, content, state, mark, model, lambda: _model_checksum_of(layers, net))
     elif mark:
@@ -155,14 +157,12 @@ def read_snapshot(path: str, net: Net, optimizer: CaffeOptimizer) -> ReadSnapsho
     return ReadSnapshot(path, state, model, layers, mark, content, notes)
 
 
-def _check_digests(path: str, state: files.SolverState, mark: CommitMark, model: Path) -> None:
+def _check_digests(path: str, mark: CommitMark, model: Path) -> None:
     if file_digest(model) != mark.model:
         _do_not_belong(f"`{model}` is not the weights file that was written with `{path}`")
     average = Path(SnapshotPaths.of_state(path).average)
     if mark.average and average.exists() and file_digest(average) != mark.average:
         _do_not_belong(f"`{average}` is not the file of averaged weights that was written with `{path}`")
-    if history_digest(state) != mark.history:
-        raise NetcError(f"`{path}` is damaged: its history has changed since it was written", code="E706")
 
 
 def _check_sidecar(

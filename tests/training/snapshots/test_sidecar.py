@@ -62,6 +62,7 @@ def changed(content, field, value):
         ("loss.start", -1, "`loss.start` is -1, expected an integer from 0 to 2147483647"),
         ("random", [], "`random` is a list of length 0, expected a list of length 1"),
         ("random.0.cpu", "not base64!", '`random[0].cpu` is "not base64!", expected base64'),
+        ("random.0.cpu", STATE, f'`random[0].cpu` is "{STATE}", expected the state of a random generator'),
         ("random.0.cuda", ..., "`random[0].cuda` is missing"),
         ("world_size", 0, "`world_size` is 0, expected an integer from 1 to 1048576"),
         ("train", 3, "`train` is 3, expected an object"),
