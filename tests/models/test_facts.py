@@ -159,7 +159,7 @@ def test_a_pair_shares_its_learned_layers(name, phase):
     assert all(key.startswith(("loss1/", "loss2/", "aux_")) for key in trained.keys() - deployed.keys())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "lenet"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_readme_states_what_summary_says(name):
     text = (MODELS / name / "README.md").read_text()
     result = summary(name)
