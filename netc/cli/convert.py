@@ -34,6 +34,13 @@ from netc.conversion.formats import FORMATS
     help="Reshape blobs of equal size to the net's shapes, as from fully connected to convolution.",
 )
 @option(
+    "--dynamic",
+    metavar="AXES",
+    default="n",
+    show_default=True,
+    help="Axes of inputs that a .py, ONNX or .pt2 model accepts in any size: n, h and w, separated by commas.",
+)
+@option(
     "--dialect",
     metavar="NAME",
     help="Fork of Caffe that NET is for (detected by default), and that `--to caffe` writes for (BVLC by default).",
@@ -52,6 +59,7 @@ def command(
     input_stage: bool,
     allow_mismatch: bool,
     reshape: bool,
+    dynamic: str,
     dialect: str | None,
     state: dict[str, Any],
     shape: tuple[str, ...],
@@ -67,6 +75,9 @@ def command(
     """
     if allow_mismatch and reshape:
         raise click.UsageError("`--allow-mismatch` and `--reshape` exclude each other")
+    axes = [letter.strip() for letter in dynamic.split(",")]
+    if not set(axes) <= {"n", "h", "w"}:
+        raise click.BadParameter(f"`{dynamic}`: expected n, h and w, separated by commas", param_hint="--dynamic")
     shapes = parse_shapes(shape)
     preprocessing = parse_preprocessing(mean, scale, order, resize)
     from netc.conversion.convert import convert
@@ -84,6 +95,7 @@ def command(
         shapes=shapes,
         misfits="skip" if allow_mismatch else "reshape" if reshape else "refuse",
         dialect=dialect,
+        dynamic=axes,
         **state,
     )
     show(result.warnings)

@@ -51,6 +51,7 @@ def convert(
     shapes: Mapping[str, Shape] | None = None,
     misfits: Misfits = "refuse",
     dialect: str | None = None,
+    dynamic: Sequence[str] = ("n",),
     phase: str = "test",
     level: int | None = None,
     stages: Sequence[str] = (),
@@ -60,13 +61,18 @@ def convert(
     `safetensors`, `pt`: the state_dict of `netc.load(...)`; `caffe`: a .prototxt and the .caffemodel next to it; `py`:
     a plain torch module, its weights as safetensors next to it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
-    A .caffemodel in place of the prototxt is read as the net in it, in `dialect` if that is given.
-    Losses are left out of models that run elsewhere; with `scores` a Softmax replaces a
-    SoftmaxWithLoss, and what only labels need is left out.
-    A JSON file next to the model describes the preprocessing where the files define it. Raises NetcError,
-    among them E801 for a layer that the format cannot express.
+    A .caffemodel in place of the prototxt is read as the net in it, in `dialect` if that is given. `dynamic` are the
+    axes of inputs that .py, ONNX and .pt2 models accept in any size where the net allows it: `n` (the first), and on
+    request `h` and `w` of images. Losses are left out of models that run elsewhere; with `scores` a Softmax replaces
+    a SoftmaxWithLoss, and what only labels need is left out. A JSON file next to the model describes the
+    preprocessing where the files define it.
+
+    Raises NetcError, among them E801 for a layer that the format cannot express, and E802 for a height or width that
+    cannot be dynamic.
     """
-    options = ExportOptions(fold, half, input_stage, scores, preprocessing or PreprocessOptions(), dialect)
+    options = ExportOptions(
+        fold, half, input_stage, scores, preprocessing or PreprocessOptions(), tuple(dynamic), dialect
+    )
     state = state_choice(phase, level, stages)
     described = net_source(net, dialect, state)
     read_files = weight_files(described, weights)

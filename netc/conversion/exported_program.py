@@ -17,6 +17,8 @@ from netc.exporters.trace import first_line, traced
 from netc.ir.dtypes import is_floating
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from netc.ir.graph import Graph, Node
     from netc.runtime.lower import Net
 
@@ -36,8 +38,12 @@ class _Positional(nn.Module):
         return found
 
 
-def exported_program(model: Graph, dtype: str = "float32") -> torch.export.ExportedProgram:
-    """The program of a graph with arrays, which computes in `dtype`; the batch is free where the net allows it.
+def exported_program(
+    model: Graph, dtype: str = "float32", dynamic: Collection[str] = ("n",)
+) -> torch.export.ExportedProgram:
+    """The program of a graph with arrays, which computes in `dtype`.
+
+    The axes `dynamic` (see `symbolic_shapes.AXES`) are free where the net allows it.
 
     Raises NetcError E801 for a layer that torch.export cannot trace, at its line, and E802 for inputs of unknown size.
     """
@@ -47,7 +53,7 @@ def exported_program(model: Graph, dtype: str = "float32") -> torch.export.Expor
         except NetcError as error:
             raise cannot_export(node, FORMAT, error.diagnostics[0].message) from None
     net = _Positional(net_of(_plain_keys(model))).to(getattr(torch, dtype)).eval()
-    return with_free_extents(model, lambda symbolic: _exported(net, model, symbolic, dtype))
+    return with_free_extents(model, lambda symbolic: _exported(net, model, symbolic, dtype), dynamic)
 
 
 def _exported(net: nn.Module, model: Graph, symbolic: SymbolicShapes, dtype: str) -> torch.export.ExportedProgram:

@@ -43,6 +43,8 @@ class ExportOptions:
     """A Softmax stands where the net has a SoftmaxWithLoss."""
     preprocessing: PreprocessOptions = field(default_factory=PreprocessOptions)
     """Settings of the preprocessing that override the files'."""
+    dynamic: tuple[str, ...] = ("n",)
+    """The axes of inputs that are free, by letter: n, h, w."""
     dialect: str | None = None
     """The fork of Caffe that `caffe` is written for; None for BVLC's."""
 
@@ -148,7 +150,7 @@ def write_python(
 
     trained = target.with_suffix(".safetensors")
     dtype = DTYPES[options.half]
-    text, state = source_of(model, trained.name, _stage(found, options), dtype)
+    text, state = source_of(model, trained.name, _stage(found, options), dtype, options.dynamic)
     kind = getattr(torch, dtype)
     tensors = {
         name: torch.from_numpy(np.require(array, requirements=["C", "W"])).to(kind) for name, array in state.items()
@@ -168,7 +170,7 @@ def write_onnx(
 
     if options.half == "bf16":
         raise NetcError("ONNX models are written in float32 or fp16", code="E803", help="use `--half fp16`")
-    made = onnx_model(model, _stage(found, options), DTYPES[options.half])
+    made = onnx_model(model, _stage(found, options), DTYPES[options.half], dynamic=options.dynamic)
     with atomic_write(target) as file:
         made.write(file)
     return (target,)
@@ -180,7 +182,7 @@ def write_pt2(
     """Write a program of torch.export. Raises NetcError E801."""
     from netc.conversion.exported_program import exported_program
 
-    program = exported_program(model, DTYPES[options.half])
+    program = exported_program(model, DTYPES[options.half], options.dynamic)
     with library_write(target, _bytes(program.state_dict)) as file:
         torch.export.save(program, file)
     return (target,)

@@ -25,12 +25,18 @@ class Rules(Generic[R]):
         self._package = package
         self._complete = False
         self._by_type: dict[type[Layer], R] = {}
+        self._any_extents: set[type[Layer]] = set()
 
-    def writes(self, *types: type[Layer]) -> Callable[[R], R]:
-        """Decorator: this rule writes layers of these types."""
+    def writes(self, *types: type[Layer], any_extents: bool = False) -> Callable[[R], R]:
+        """Decorator: this rule writes layers of these types.
+
+        With `any_extents` what it writes is correct for every extent of the bottoms on the axes that are free;
+        otherwise the first axis alone may be free.
+        """
 
         def add(rule: R) -> R:
             self._by_type.update(dict.fromkeys(types, rule))
+            self._any_extents.update(types if any_extents else ())
             return rule
 
         return add
@@ -38,6 +44,10 @@ class Rules(Generic[R]):
     def rule_for(self, layer: Layer) -> R | None:
         """The rule of a layer's type; None for a type without one."""
         return self.by_type.get(type(layer))
+
+    def takes_any_extents(self, layer: Layer) -> bool:
+        """Whether the rule of a layer's type takes any extents."""
+        return type(layer) in self._any_extents
 
     @property
     def by_type(self) -> Mapping[type[Layer], R]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, known
 from netc.ir.shapes import infer
 from netc.layers.recurrent import Recurrent
@@ -24,8 +25,14 @@ if TYPE_CHECKING:
 
 BATCH, TIME = "batch", "time"
 """The name of the first extent of the first input, and of inputs that a recurrent layer reads step by step."""
+HEIGHT, WIDTH = "height", "width"
+"""The names of the extents of images, where they are free on request."""
+AXES = {"n": 0, "h": 2, "w": 3}
+"""The axes of inputs that may be free on request, by letter; `h` and `w` are those of inputs with four axes."""
 _SIZES = ((3, 5), (7, 11), (13, 17), (19, 23))
 """Sizes tried for each free extent. They are odd, so that a layer which cuts a batch in two fixes it."""
+_IMAGE_STEP = 64
+"""Difference of the sizes tried for an image: layers that halve it several times take both."""
 
 _UNKNOWN_SAMPLE = 29
 """The sample of an extent that data decides."""
@@ -60,15 +67,27 @@ class SymbolicShapes:
         return tuple(tuple(extent if known(extent) else _UNKNOWN_SAMPLE for extent in shape) for shape in shapes)
 
 
-def with_free_extents(graph: Graph, write: Callable[[SymbolicShapes], R]) -> R:
-    """What `write` returns for the symbolic shapes of a graph.
+@dataclass(frozen=True)
+class _Group:
+    """Inputs with an extent that varies in all of them together."""
+
+    symbol: str
+    axis: int
+    inputs: tuple[str, ...]
+    sizes: tuple[int, int]
+    """Sizes to try."""
+
+
+def with_free_extents(graph: Graph, write: Callable[[SymbolicShapes], R], dynamic: Collection[str] = ("n",)) -> R:
+    """What `write` returns for the symbolic shapes of a graph, in which the axes `dynamic` (see AXES) may be free.
 
     Where it raises FixedExtentError, since a layer computes with an extent that was to be free, the extents keep their
-    numbers one after the other.
+    numbers one after the other. Raises NetcError E802 for a height or width that the net or the format fixes.
     """
     fixed: set[str] = set()
     while True:
-        symbolic = symbolic_shapes(graph, fixed)
+        symbolic = symbolic_shapes(graph, fixed, dynamic)
+        _check_images(symbolic, dynamic)
         try:
             return write(symbolic)
         except FixedExtentError:
@@ -77,25 +96,36 @@ def with_free_extents(graph: Graph, write: Callable[[SymbolicShapes], R]) -> R:
             fixed.add(symbolic.symbols[-1])
 
 
-def symbolic_shapes(graph: Graph, fixed: Collection[str] = ()) -> SymbolicShapes:
-    """The extents of a graph; the symbols named in `fixed` keep their numbers."""
+def _check_images(symbolic: SymbolicShapes, dynamic: Collection[str]) -> None:
+    for letter, symbol in (("h", HEIGHT), ("w", WIDTH)):
+        if letter in dynamic and symbol not in symbolic.symbols:
+            raise NetcError(
+                f"the {symbol} of the input cannot be dynamic",
+                code="E802",
+                notes=["no input has four axes, or a layer computes with its extent"],
+                help=f"leave `{letter}` out of `--dynamic`",
+            )
+
+
+def symbolic_shapes(graph: Graph, fixed: Collection[str] = (), dynamic: Collection[str] = ("n",)) -> SymbolicShapes:
+    """The extents of a graph; the symbols named in `fixed` keep their numbers, and axes that are not in `dynamic`."""
     extents: dict[str, list[int | str] | None] = {
         name: None if value.shape is None else list(value.shape) for name, value in graph.values.items()
     }
     sample, symbols = graph, []
-    for (symbol, inputs), sizes in zip(_groups(graph), _SIZES):
-        own = (graph.shape(inputs[0]) or ())[0]
-        first, last = (own, _other(own, sizes)) if known(own) else sizes
-        tried = [sample if known(own) else _resized(graph, sample, inputs, first)]
-        tried.append(_resized(graph, sample, inputs, last))
-        if symbol in fixed or any(one is None for one in tried):
+    for group in _groups(graph, dynamic):
+        own = (graph.shape(group.inputs[0]) or ())[group.axis]
+        first, last = (own, _other(own, group.sizes)) if known(own) else group.sizes
+        tried = [sample if known(own) else _resized(graph, sample, group, first)]
+        tried.append(_resized(graph, sample, group, last))
+        if group.symbol in fixed or any(one is None for one in tried):
             continue
-        symbols.append(symbol)
+        symbols.append(group.symbol)
         resized = [one for one in tried if one is not None]
         for name, axis, found in _changes(resized):
             shape = extents[name]
             if shape is not None:
-                shape[axis] = symbol if found == (first, last) else f"{name}_{axis}"
+                shape[axis] = group.symbol if found == (first, last) else f"{name}_{axis}"
         sample = resized[-1]
     for name, shape in extents.items():
         for axis, extent in enumerate(shape or ()):
@@ -110,17 +140,30 @@ def _other(size: int, sizes: tuple[int, int]) -> int:
     return sizes[1] if sizes[1] != size else sizes[0]
 
 
-def _groups(graph: Graph) -> Iterator[tuple[str, list[str]]]:
-    """The inputs by first extent, in order, each group with the name of that extent."""
+def _groups(graph: Graph, dynamic: Collection[str]) -> Iterator[_Group]:
+    """The inputs by extent along each axis, in order; the first extents first."""
+    if "n" in dynamic:
+        sequences = _sequences(graph)
+        for index, (inputs, sizes) in enumerate(zip(_by_extent(graph, 0, 1), _SIZES)):
+            name = BATCH if index == 0 else f"{inputs[0]}_0"
+            yield _Group(TIME if index == 0 and not sequences.isdisjoint(inputs) else name, 0, inputs, sizes)
+    for letter, symbol in (("h", HEIGHT), ("w", WIDTH)):
+        for index, inputs in enumerate(_by_extent(graph, AXES[letter], 4) if letter in dynamic else ()):
+            axis = AXES[letter]
+            extent = (graph.shape(inputs[0]) or ())[axis]
+            size = (extent if known(extent) else 223 + axis) + _IMAGE_STEP
+            name = symbol if index == 0 else f"{inputs[0]}_{axis}"
+            yield _Group(name, axis, inputs, (size, size + _IMAGE_STEP))
+
+
+def _by_extent(graph: Graph, axis: int, axes: int) -> list[tuple[str, ...]]:
+    """The inputs with equal extents along an axis; `axes` is the least number of axes."""
     groups: dict[str, list[str]] = {}
     for name in graph.inputs:
         shape = graph.shape(name)
-        if shape:
-            groups.setdefault(str(shape[0]), []).append(name)
-    sequences = _sequences(graph)
-    for index, inputs in enumerate(groups.values()):
-        name = BATCH if index == 0 else f"{inputs[0]}_0"
-        yield TIME if not sequences.isdisjoint(inputs) and index == 0 else name, inputs
+        if shape and len(shape) >= axes:
+            groups.setdefault(str(shape[axis]), []).append(name)
+    return [tuple(names) for names in groups.values()]
 
 
 def _sequences(graph: Graph) -> set[str]:
@@ -135,12 +178,12 @@ def _sequences(graph: Graph) -> set[str]:
     return {name for name in graph.inputs if name in steps and (graph.shape(name) or ())[:1] == (steps[name],)}
 
 
-def _resized(graph: Graph, sample: Graph, inputs: Sequence[str], size: int) -> Graph | None:
-    """The sample with another first extent of some inputs; None where the net does not take it."""
+def _resized(graph: Graph, sample: Graph, group: _Group, size: int) -> Graph | None:
+    """The sample with another extent of some inputs; None where the net does not take it."""
     values = dict(sample.values)
-    for name in inputs:
+    for name in group.inputs:
         shape = values[name].shape or ()
-        values[name] = replace(values[name], shape=(size, *shape[1:]))
+        values[name] = replace(values[name], shape=(*shape[: group.axis], size, *shape[group.axis + 1 :]))
     resized, report = infer(sample.replace(values=values))
     return None if report.errors or _blob_shapes(resized) != _blob_shapes(graph) else resized
 

@@ -6,7 +6,7 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.activations import BNLL, ELU, PReLU, ReLU, Sigmoid, Swish, TanH
 
 
-@writes(ReLU)
+@writes(ReLU, any_extents=True)
 def relu(layer: ReLU, call: OnnxCall) -> None:
     """Relu or LeakyRelu."""
     if layer.negative_slope:
@@ -15,38 +15,38 @@ def relu(layer: ReLU, call: OnnxCall) -> None:
         call.top("Relu", call.x)
 
 
-@writes(ELU)
+@writes(ELU, any_extents=True)
 def elu(layer: ELU, call: OnnxCall) -> None:
     """Elu."""
     call.top("Elu", call.x, alpha=layer.alpha)
 
 
-@writes(Sigmoid)
+@writes(Sigmoid, any_extents=True)
 def sigmoid(layer: Sigmoid, call: OnnxCall) -> None:
     """Sigmoid."""
     call.top("Sigmoid", call.x)
 
 
-@writes(TanH)
+@writes(TanH, any_extents=True)
 def tanh(layer: TanH, call: OnnxCall) -> None:
     """Tanh."""
     call.top("Tanh", call.x)
 
 
-@writes(BNLL)
+@writes(BNLL, any_extents=True)
 def bnll(layer: BNLL, call: OnnxCall) -> None:
     """Softplus."""
     call.top("Softplus", call.x)
 
 
-@writes(Swish)
+@writes(Swish, any_extents=True)
 def swish(layer: Swish, call: OnnxCall) -> None:
     """Mul by a Sigmoid."""
     inner = call.x if layer.beta == 1 else call.op("Mul", call.x, call.constant(layer.beta))
     call.top("Mul", call.x, call.op("Sigmoid", inner))
 
 
-@writes(PReLU)
+@writes(PReLU, any_extents=True)
 def prelu(layer: PReLU, call: OnnxCall) -> None:
     """PRelu with a slope a channel."""
     call.top("PRelu", call.x, call.blob(0, [-1] + [1] * (call.axes - 2)))

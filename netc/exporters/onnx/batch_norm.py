@@ -11,7 +11,7 @@ from netc.layers.batch_norm import BatchNorm
 from netc.layers.nvidia_batch_norm import NvidiaBatchNorm
 
 
-@writes(BatchNorm, NvidiaBatchNorm)
+@writes(BatchNorm, NvidiaBatchNorm, any_extents=True)
 def batch_norm(layer: BatchNorm, call: OnnxCall) -> None:
     """BatchNormalization with normalized statistics; a Scale after it is its affine part."""
     if call.axes < 2:

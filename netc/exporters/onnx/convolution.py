@@ -11,12 +11,14 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.convolution import Convolution, Deconvolution
 
 
-@writes(Convolution, Deconvolution)
+@writes(Convolution, Deconvolution, any_extents=True)
 def convolution(layer: Convolution | Deconvolution, call: OnnxCall) -> None:
     """Conv or ConvTranspose for each bottom; batch axes besides the first are folded into it for the call."""
     axis = layer.axis % call.axes
     if axis == call.axes - 1:
         unsupported("a convolution without a spatial axis", "axis")
+    if axis != 1 and any(set(free) - {0} for free in call.free):
+        unsupported("folds axes whose extents are free", "axis")
     windows = layer.windows(call.axes - axis - 1)
     kind = "Conv" if isinstance(layer, Convolution) else "ConvTranspose"
     weights = [call.blob(index) for index in range(len(call.blobs))]

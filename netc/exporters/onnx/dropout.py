@@ -7,7 +7,7 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.dropout import Dropout
 
 
-@writes(Dropout)
+@writes(Dropout, any_extents=True)
 def dropout(layer: Dropout, call: OnnxCall) -> None:
     """Identity, or the factor that the layer has in test."""
     if layer.is_identity_in_test:

@@ -6,7 +6,7 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.eltwise import Eltwise
 
 
-@writes(Eltwise)
+@writes(Eltwise, any_extents=True)
 def eltwise(layer: Eltwise, call: OnnxCall) -> None:
     """Add, Mul or Max of the bottoms, with factors where a sum has them."""
     if layer.operation == "MAX":

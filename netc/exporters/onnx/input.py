@@ -6,7 +6,7 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.input import ParameterLayer, Silence
 
 
-@writes(Silence)
+@writes(Silence, any_extents=True)
 def silence(layer: Silence, call: OnnxCall) -> None:
     """Nothing."""
 

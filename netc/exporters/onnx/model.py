@@ -17,6 +17,8 @@ from netc.ir.dtypes import is_floating
 from netc.ir.fusion import Step, steps
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import onnx
 
     from netc.exporters.input_stage import InputStage
@@ -33,9 +35,10 @@ def model_of(
     stage: InputStage | None = None,
     dtype: str = "float32",
     opset: int = OPSET,
+    dynamic: Collection[str] = ("n",),
 ) -> onnx.ModelProto:
     """The model of `onnx_model` as one message, which copies the weights."""
-    return onnx_model(graph, stage, dtype, opset).proto()
+    return onnx_model(graph, stage, dtype, opset, dynamic).proto()
 
 
 def onnx_model(
@@ -43,13 +46,15 @@ def onnx_model(
     stage: InputStage | None = None,
     dtype: str = "float32",
     opset: int = OPSET,
+    dynamic: Collection[str] = ("n",),
 ) -> OnnxModel:
     """The model, checked. With a `stage` its first input takes RGB images (n, h, w, 3) of bytes.
 
-    `dtype` is float32, float64 or float16. Raises NetcError E801 for layers that have no form in ONNX, E802 for inputs
-    of unknown size, E407 for more than the 2 GB that one file can hold.
+    `dtype` is float32, float64 or float16; `dynamic` are the axes that may be free (see `symbolic_shapes.AXES`).
+    Raises NetcError E801 for layers that have no form in ONNX, E802 for inputs of unknown size, E407 for more than the
+    2 GB that one file can hold.
     """
-    return with_free_extents(graph, lambda symbolic: _Model(graph, symbolic, dtype).made(stage, opset))
+    return with_free_extents(graph, lambda symbolic: _Model(graph, symbolic, dtype).made(stage, opset), dynamic)
 
 
 class _Model:
@@ -112,8 +117,8 @@ class _Model:
         centered = call.op("Sub", numbers, call.constant(stage.mean, "mean", np.float32))
         scaled = call.op("Mul", centered, call.constant(stage.scale, "scale", np.float32))
         call.top("Cast", scaled, to_type="net")
-        first = (self.symbolic.extents[name] or shape)[0]
-        return onnx.helper.make_tensor_value_info(images, onnx.TensorProto.UINT8, [first, *shape[2:], 3])
+        batch, _, *plane = self.symbolic.extents[name] or shape
+        return onnx.helper.make_tensor_value_info(images, onnx.TensorProto.UINT8, [batch, *plane, 3])
 
     def _write(self, step: Step) -> None:
         """Add a step by its rule; by the general path where there is none, or where it cannot express the layer."""
@@ -130,8 +135,9 @@ class _Model:
         rule = RULES.rule_for(step.node.layer)
         if rule is None:
             unsupported("it has no rule of its own")
-        if any(set(self.symbolic.free_axes(name)) - {0} for name in (*step.node.bottoms, *step.tops)):
-            unsupported("an extent beyond the first axis depends on the batch")
+        beyond = any(set(self.symbolic.free_axes(name)) - {0} for name in (*step.node.bottoms, *step.tops))
+        if beyond and not RULES.takes_any_extents(step.node.layer):
+            unsupported("an extent beyond the first axis is free")
         draft = self.sink.draft()
         rule(step.node.layer, self._call(step.nodes, draft))
         self._keep(draft, step.nodes)

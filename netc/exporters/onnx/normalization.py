@@ -12,7 +12,7 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.normalization import LRN, MVN
 
 
-@writes(LRN)
+@writes(LRN, any_extents=True)
 def local_response(layer: LRN, call: OnnxCall) -> None:
     """LRN across channels, whose alpha is divided by the window as in Caffe; within one, the mean of squares."""
     size = layer.local_size
@@ -32,7 +32,7 @@ def local_response(layer: LRN, call: OnnxCall) -> None:
     call.top("Div", call.x, call.op("Pow", divisor, call.constant(layer.beta)))
 
 
-@writes(MVN)
+@writes(MVN, any_extents=True)
 def mean_variance(layer: MVN, call: OnnxCall) -> None:
     """Subtract the mean of planes or images and divide by their deviation."""
     if call.axes != 4:

@@ -13,9 +13,12 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.pooling import FLOAT_MAX, Frame, Pooling
 
 
-@writes(Pooling)
+@writes(Pooling, any_extents=True)
 def pooling(layer: Pooling, call: OnnxCall) -> None:
     """MaxPool and AveragePool with Caffe's windows as explicit padding: rounding up means other things elsewhere."""
+    if layer.kernel is not None and set(call.free[0]) - {0}:
+        _of_any_extent(layer, call)
+        return
     if layer.pool == "STOCHASTIC":
         _expected(layer, call)
         return
@@ -40,6 +43,23 @@ def pooling(layer: Pooling, call: OnnxCall) -> None:
         call.top("MaxPool", x, pads=pads, **window)
     else:
         _average(call, x, frames, pads, window)
+
+
+def _of_any_extent(layer: Pooling, call: OnnxCall) -> None:
+    """The operators' own rounding, which is Caffe's since opset 19: windows that start in the padding are left out.
+
+    In Caffe this holds only with padding; without it, such a window exists where the stride exceeds the kernel.
+    """
+    assert layer.kernel is not None
+    if layer.pool == "STOCHASTIC" or len(call.tops) > 1:
+        unsupported("a mask, or STOCHASTIC pooling, of planes whose extents are free", "pool")
+    if any(stride > kernel for stride, kernel in zip(layer.stride, layer.kernel)):
+        unsupported("windows that lie apart, of planes whose extents are free", "stride")
+    if layer.pool == "AVE" and any(layer.pad):
+        unsupported("the mean over padded windows, of planes whose extents are free", "pad")
+    ceil = int(layer.round_mode == "CEIL")
+    settings = {"kernel_shape": layer.kernel, "strides": layer.stride, "pads": layer.pad * 2, "ceil_mode": ceil}
+    call.top("MaxPool" if layer.pool == "MAX" else "AveragePool", call.x, **settings)
 
 
 def _expected(layer: Pooling, call: OnnxCall) -> None:

@@ -24,7 +24,7 @@ def _second(layer: Broadcast, call: OnnxCall) -> str:
     return call.op("Unsqueeze", call.bottoms[1], call.constant(range(own, own + trailing), "axes", np.int64))
 
 
-@writes(Scale)
+@writes(Scale, any_extents=True)
 def scale(layer: Scale, call: OnnxCall) -> None:
     """Mul, and perhaps Add."""
     factor = _operand(layer, call, 0) if len(call.bottoms) == 1 else _second(layer, call)
@@ -34,7 +34,7 @@ def scale(layer: Scale, call: OnnxCall) -> None:
     call.top("Add", call.op("Mul", call.x, factor), _operand(layer, call, len(call.blobs) - 1))
 
 
-@writes(Bias)
+@writes(Bias, any_extents=True)
 def bias(layer: Bias, call: OnnxCall) -> None:
     """Add."""
     call.top("Add", call.x, _operand(layer, call, 0) if len(call.bottoms) == 1 else _second(layer, call))

@@ -6,7 +6,7 @@ from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.softmax import Softmax
 
 
-@writes(Softmax)
+@writes(Softmax, any_extents=True)
 def softmax(layer: Softmax, call: OnnxCall) -> None:
     """Softmax."""
     call.top("Softmax", call.x, axis=layer.axis)

@@ -7,7 +7,7 @@ from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.layers.activations import Swish
 
 
-@writes(Swish)
+@writes(Swish, any_extents=True)
 def swish(layer: Swish, call: PythonCall) -> Code:
     """X sigmoid(beta x)."""
     return Code(f"{call.x} * {affine(call.x, layer.beta, 0)}.sigmoid()")

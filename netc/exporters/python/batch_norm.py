@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@writes(BatchNorm, NvidiaBatchNorm)
+@writes(BatchNorm, NvidiaBatchNorm, any_extents=True)
 def batch_norm(layer: BatchNorm, call: PythonCall) -> Code:
     """nn.BatchNorm, with normalized statistics; a Scale after it is its affine part."""
     if layer.use_global_stats is False:

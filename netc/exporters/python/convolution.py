@@ -9,7 +9,7 @@ from netc.exporters.python.rules import Code, PythonCall, constructor, writes
 from netc.layers.convolution import Convolution, Deconvolution
 
 
-@writes(Convolution, Deconvolution)
+@writes(Convolution, Deconvolution, any_extents=True)
 def convolution(layer: Convolution | Deconvolution, call: PythonCall) -> Code:
     """One module for several bottoms; batch axes besides the first are folded into it for the call."""
     axis = layer.axis % call.axes

@@ -6,7 +6,7 @@ from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.layers.crop import Crop
 
 
-@writes(Crop)
+@writes(Crop, any_extents=True)
 def crop(layer: Crop, call: PythonCall) -> Code:
     """Cut to the extents of the second bottom."""
     axis = layer.axis % call.axes

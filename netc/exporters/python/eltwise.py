@@ -6,7 +6,7 @@ from netc.exporters.python.rules import Code, PythonCall, number, writes
 from netc.layers.eltwise import Eltwise
 
 
-@writes(Eltwise)
+@writes(Eltwise, any_extents=True)
 def eltwise(layer: Eltwise, call: PythonCall) -> Code:
     """The sum, product or maximum of the bottoms."""
     if layer.operation == "MAX":

@@ -8,7 +8,7 @@ from netc.exporters.python.rules import Code, PythonCall, number, writes
 from netc.layers.normalization import LRN, MVN
 
 
-@writes(LRN)
+@writes(LRN, any_extents=True)
 def local_response(layer: LRN, call: PythonCall) -> Code:
     """nn.LocalResponseNorm means the same across channels: its alpha is divided by the window too."""
     if layer.norm_region == "ACROSS_CHANNELS":
@@ -19,7 +19,7 @@ def local_response(layer: LRN, call: PythonCall) -> Code:
     return Code(f"local_response_within({call.x}, {arguments})", functions=("local_response_within",))
 
 
-@writes(MVN)
+@writes(MVN, any_extents=True)
 def mean_variance(layer: MVN, call: PythonCall) -> Code:
     """Subtract the mean of planes or images and divide by their deviation."""
     if call.axes != 4:

@@ -7,13 +7,15 @@ from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.layers.pooling import FLOAT_MIN, Pooling
 
 
-@writes(Pooling)
+@writes(Pooling, any_extents=True)
 def pooling(layer: Pooling, call: PythonCall) -> Code:
     """Windows that torch's modules do not count as Caffe does."""
     if len(call.shapes[0]) > 4:
         unsupported("pooling of three spatial axes", "kernel_size")
     if layer.pool == "STOCHASTIC":
         return _expected(layer, call)
+    if call.tops > 1 and layer.kernel is None and set(call.free[0]) - {0}:
+        unsupported("a mask of planes whose extents are free")
     if call.tops > 1:
         kernel = layer.kernel or call.shapes[0][2:]
         arguments = f"{tuple(kernel)}, {layer.stride}, {layer.pad}, {layer.round_mode == 'FLOOR'}"

@@ -12,7 +12,7 @@ def spread(operand: str, axes: int, own: int, axis: int) -> str:
     return operand + "".join(f"[{', '.join(['...'] + ['None'] * trailing)}]" if trailing else "")
 
 
-@writes(Scale)
+@writes(Scale, any_extents=True)
 def scale(layer: Scale, call: PythonCall) -> Code:
     """A factor, and perhaps an addend, for a run of axes."""
     own = len(layer.operand(call.shapes))
@@ -22,7 +22,7 @@ def scale(layer: Scale, call: PythonCall) -> Code:
     return Code(f"{product} + {spread(names[1], call.axes, own, layer.axis)}" if layer.bias_term else product)
 
 
-@writes(Bias)
+@writes(Bias, any_extents=True)
 def bias(layer: Bias, call: PythonCall) -> Code:
     """An addend for a run of axes."""
     own = len(layer.operand(call.shapes))

@@ -19,7 +19,7 @@ from netc.exporters.symbolic_shapes import BATCH, FixedExtentError, SymbolicShap
 from netc.ir.fusion import Step, steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from netc.exporters.input_stage import InputStage
     from netc.ir.graph import Graph
@@ -92,15 +92,19 @@ class _File:
 
 
 def source_of(
-    graph: Graph, weights: str, stage: InputStage | None = None, dtype: str = "float32"
+    graph: Graph,
+    weights: str,
+    stage: InputStage | None = None,
+    dtype: str = "float32",
+    dynamic: Collection[str] = ("n",),
 ) -> tuple[str, dict[str, Array]]:
     """The text, and the tensors to be written to the file `weights` beside it, by name.
 
     `graph` has inputs and shapes, and its parameters have arrays. `dtype` is torch's name of what the net computes in;
-    with a `stage` the class has a method that makes its input from RGB images. Raises NetcError E801, E802 for layers
-    that have no form in plain torch.
+    `dynamic` are the axes that may be free (see `symbolic_shapes.AXES`). With a `stage` the class has a method that
+    makes its input from RGB images. Raises NetcError E801, E802 for layers that have no form in plain torch.
     """
-    return with_free_extents(graph, lambda symbolic: _written(_File(graph, symbolic, dtype), weights, stage))
+    return with_free_extents(graph, lambda symbolic: _written(_File(graph, symbolic, dtype), weights, stage), dynamic)
 
 
 def _written(file: _File, weights: str, stage: InputStage | None) -> tuple[str, dict[str, Array]]:
@@ -195,8 +199,9 @@ def _by_rule(file: _File, step: Step, call: PythonCall) -> Code:
     rule = stock_module(step.node.layer, call) or RULES.rule_for(step.node.layer)
     if rule is None:
         unsupported("it has no rule of its own")
-    if any(set(file.symbolic.free_axes(name)) - {0} for name in (*step.node.bottoms, *step.tops)):
-        unsupported("an extent beyond the first axis depends on the batch")
+    beyond = any(set(file.symbolic.free_axes(name)) - {0} for name in (*step.node.bottoms, *step.tops))
+    if beyond and rule is RULES.rule_for(step.node.layer) and not RULES.takes_any_extents(step.node.layer):
+        unsupported("an extent beyond the first axis is free")
     return rule(step.node.layer, call)
 
 
@@ -292,8 +297,7 @@ def _class(file: _File, stage: InputStage | None) -> list[str]:
 def _extents(file: _File, name: str) -> tuple[int | str, ...]:
     """An input's extents as the comment shows them."""
     shape = known_shape(file.graph, name, free=1)
-    extents = file.symbolic.extents[name] or shape
-    return ("n" if extents[0] == BATCH else extents[0], *shape[1:]) if 0 in file.symbolic.free_axes(name) else shape
+    return tuple("n" if extent == BATCH else extent for extent in file.symbolic.extents[name] or shape)
 
 
 def _mean(stage: InputStage | None) -> list[str]:
