@@ -170,6 +170,19 @@ def _() -> None:
     )
 
 
+@files("E212")
+def _() -> None:
+    edit("net.prototxt", 'bottom: "fc" bottom: "label"', 'bottom: "py" bottom: "label"')
+    text = Path("net.prototxt").read_text()
+    at = text.index('layer { name: "loss"')
+    write("net.prototxt", text[:at] + python_layer("fc").replace("my_layers", "broken_layers") + text[at:])
+    write(
+        "broken_layers.py",
+        "import caffe\n\n\nclass Shift(caffe.Layer):\n"
+        "    def reshape(self, bottom, top):\n        top[0].reshape(1 // 0)\n",
+    )
+
+
 @files("E211")
 def _() -> None:
     PREPARE["E201"]()

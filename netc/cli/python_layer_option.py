@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from netc.cli.options import option
@@ -20,4 +21,4 @@ def preparation(allowed: bool) -> Prepare:
         return unprepared
     from netc.pycaffe.import_caffe import bind_python_layers
 
-    return bind_python_layers
+    return functools.partial(bind_python_layers, diagnose=True)

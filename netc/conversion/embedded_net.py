@@ -54,14 +54,17 @@ def net_source(net: str | Path | Source, dialect: str | None = None, state: Stat
 
 
 def _shapes(definition: NetDefinition, state: StateChoice) -> dict[str, Shape]:
-    """Shapes of data layers' tops: from their parameters, and channels from the blobs of their readers."""
+    """Shapes of data layers' tops: from their parameters, and channels from the blobs of their readers.
+
+    Tops of DummyData layers are left out: their shapes are known, and constant ones are no inputs.
+    """
     if definition.report.errors or definition.weights is None:
         return {}
     graph, _ = compiler.checked_graph(definition, state.of(definition))
     blobs = {layer.name: layer.blobs for layer in definition.weights.layers}
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
-        for top in node.tops if node.layer.is_data else ():
+        for top in node.tops if node.layer.is_data and node.layer.fed_by != "fillers" else ():
             first = next((reader for reader in graph.readers[top] if blobs.get(reader.name)), None)
             weight = blobs[first.name][0] if first else None
             shape = _completed(graph, top, first, None if weight is None else weight.shape)

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from netc.ir.graph import Graph
 
 
-def bind_python_layers(graph: Graph) -> Graph:
+def bind_python_layers(graph: Graph, diagnose: bool = False) -> Graph:
     """The graph with an object of the named class in each Python layer, whose file may say `import caffe`.
 
-    Raises NetcError E211 for modules and classes that cannot be imported.
+    With `diagnose`, an exception in the code of a layer becomes NetcError E212. Raises NetcError E211 for modules and
+    classes that cannot be imported.
     """
     with importable():
-        return bind(graph)
+        return bind(graph, diagnose)
 
 
 @contextlib.contextmanager

@@ -178,12 +178,18 @@ class Net(nn.Module):
         given = dict(zip(self.inputs, args))
         if len(args) > len(self.inputs):
             raise NetcError(
-                f"expected {counted(len(self.inputs), 'input')} ({_listed(self.inputs)}), got {len(args)}", code="E302"
+                f"expected {counted(len(self.inputs), 'input')} ({_listed(self.inputs)}), got {len(args)}",
+                code="E302",
+                help=self._help_for_constants,
             )
         for name, tensor in kwargs.items():
             if name in given or name not in self.inputs:
                 problem = "repeated" if name in given else "unknown"
-                raise NetcError(f"{problem} input `{name}`: the inputs are {_listed(self.inputs)}", code="E302")
+                raise NetcError(
+                    f"{problem} input `{name}`: the inputs are {_listed(self.inputs)}",
+                    code="E302",
+                    help=self._help_for_constants,
+                )
             given[name] = tensor
         missing = [name for name in self.inputs if name not in given]
         if missing:
@@ -193,6 +199,12 @@ class Net(nn.Module):
                 help="`evaluate(inputs, outputs)` runs only what the outputs need",
             )
         return tuple(given[name] for name in self.inputs)
+
+    @property
+    def _help_for_constants(self) -> str | None:
+        if all(node.bottoms for node in self.graph.nodes):
+            return None
+        return "`evaluate` feeds any blob; `netc.load` makes constant data an input if `shapes` has its blob"
 
     def _value(self, blob: str, version: Version = "last") -> str:
         """The value of a blob. Raises NetcError E302 for a name the net does not have."""

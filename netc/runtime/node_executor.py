@@ -86,15 +86,16 @@ class NodeExecutor:
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the nodes `start` (default: the last) down to `end`, both included, for gradients.
 
-        Each starts from the `diff` of its tops. Raises NetcError E303 for a node that has not run forward.
+        Callbacks run for every node, as in Caffe, also for those without a gradient to compute. Each node starts from
+        the `diff` of its tops. Raises NetcError E303 for a node that has not run forward.
         """
         self._move()
         for index in reversed(self._range(end, start)):
             node = self.graph.nodes[index]
+            self._call(self.before["backward"], index)
             if self.needs[node.key].layer:
-                self._call(self.before["backward"], index)
                 self._backward(node)
-                self._call(self.after["backward"], index)
+            self._call(self.after["backward"], index)
 
     def to(self, device: torch.device) -> None:
         """Move net and blobs to another device; results of earlier forward passes are lost for backward."""

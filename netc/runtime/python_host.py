@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,21 +35,22 @@ _PHASES = {"TRAIN": 0, "TEST": 1}
 """Caffe's numbers of the phases."""
 
 
-def bind_python_layers(graph: Graph) -> Graph:
+def bind_python_layers(graph: Graph, diagnose: bool = False) -> Graph:
     """The graph with an object of the named class in each Python layer.
 
-    Raises NetcError E211 for modules and classes that do not exist.
+    With `diagnose`, an exception in the code of a layer becomes NetcError E212 at the layer. Raises NetcError E211 for
+    modules and classes that do not exist.
     """
-    return graph.replace(nodes=tuple(_bound(node, _PHASES[graph.state.phase]) for node in graph.nodes))
+    return graph.replace(nodes=tuple(_bound(node, _PHASES[graph.state.phase], diagnose) for node in graph.nodes))
 
 
-def _bound(node: Node, phase: int) -> Node:
+def _bound(node: Node, phase: int, diagnose: bool) -> Node:
     layer = node.layer
     if not isinstance(layer, PythonCode):
         return node
     instance = _class(layer, node)(None)
     instance.param_str, instance.phase = layer.param_str, phase
-    return replace(node, layer=layer.hosted(PythonHost(instance)))
+    return replace(node, layer=layer.hosted(PythonHost(instance, node if diagnose else None)))
 
 
 def _class(layer: PythonCode, node: Node) -> Any:
@@ -87,10 +89,13 @@ def _folders(module: str, node: Node) -> list[str]:
 
 
 class PythonHost:
-    """Runs one object of a user's class, on blobs in CPU memory."""
+    """Runs one object of a user's class, on blobs in CPU memory.
 
-    def __init__(self, layer: Any) -> None:
-        self.layer = layer
+    With the `node` of the layer, its exceptions become NetcError E212.
+    """
+
+    def __init__(self, layer: Any, node: Node | None = None) -> None:
+        self.layer, self.node = layer, node
         self._bottoms: list[Memory] = []
         self._tops: list[Memory] = []
         self._weights: list[Memory] = []
@@ -116,7 +121,8 @@ class PythonHost:
         """The tops, on the device of the first bottom."""
         with self._placed(bottoms, weights):
             self._reshape(tops)
-            self.layer.forward(_blobs(self._bottoms), _blobs(self._tops))
+            with self._user_code("forward"):
+                self.layer.forward(_blobs(self._bottoms), _blobs(self._tops))
         device = bottoms[0].device if bottoms else _CPU
         return tuple(memory.values.tensor.clone().to(device) for memory in self._tops)
 
@@ -133,7 +139,8 @@ class PythonHost:
             for memory, top, diff in zip(self._tops, tops, diffs):
                 memory.write(top.detach())
                 memory.write_diff(diff)
-            self.layer.backward(_blobs(self._tops), list(needed), _blobs(self._bottoms))
+            with self._user_code("backward"):
+                self.layer.backward(_blobs(self._tops), list(needed), _blobs(self._bottoms))
         sources = (*bottoms, *weights)
         return tuple(m.diff.to(t.device) for m, t in zip((*self._bottoms, *self._weights), sources))
 
@@ -155,11 +162,37 @@ class PythonHost:
         if len(self._tops) != tops:
             self._tops = [_memory((0,)) for _ in range(tops)]
         if not self._ready:
-            self.layer.setup(_blobs(self._bottoms), _blobs(self._tops))
+            with self._user_code("setup"):
+                self.layer.setup(_blobs(self._bottoms), _blobs(self._tops))
             self._own_blobs = list(self.layer.blobs)
             self._ready = True
-        self.layer.reshape(_blobs(self._bottoms), _blobs(self._tops))
+        with self._user_code("reshape"):
+            self.layer.reshape(_blobs(self._bottoms), _blobs(self._tops))
         return tuple(memory.shape for memory in self._tops)
+
+    @contextlib.contextmanager
+    def _user_code(self, method: str) -> Iterator[None]:
+        try:
+            yield
+        except NetcError:
+            raise
+        except Exception as error:
+            if self.node is None:
+                raise
+            raise _code_error(error, method, self.node) from error
+
+
+def _code_error(error: Exception, method: str, node: Node) -> NetcError:
+    """E212 for an exception in the code of a layer, with the line that raised it."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    path, here = Path(frame.filename), Path.cwd()
+    file = path.relative_to(here) if path.is_relative_to(here) else path
+    return NetcError(
+        f"`{method}` of layer `{node.name}` raised {type(error).__name__}: {error}",
+        code="E212",
+        span=node.span,
+        notes=[f"{file}:{frame.lineno}: {frame.line}"],
+    )
 
 
 class _HostFunction(torch.autograd.Function):

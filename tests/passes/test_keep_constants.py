@@ -20,6 +20,7 @@ layer { name: "product" type: "Eltwise" bottom: "x" bottom: "a" top: "p" eltwise
 layer { name: "bias" type: "Bias" bottom: "p" bottom: "b" top: "y" bias_param { axis: 1 } }
 layer { name: "shift" type: "Power" bottom: "z" top: "w" power_param { shift: 4 } }
 """
+LAYER = 'layer { name: "fc" type: "InnerProduct" bottom: "y" top: "fc" inner_product_param { num_output: 2 } }'
 GIVEN = np.array([[2, 4, 6], [-8, 0, 1]], np.float32)
 EXPECTED = [[-1, 0, 1], [-6, -2, -1.5]]
 
@@ -57,6 +58,21 @@ def test_blobs_with_a_given_shape_are_inputs():
 
 def test_constants_can_be_fed_by_evaluate():
     assert load().run({"x": GIVEN, "a": np.ones((2, 3))}, ["y"])["y"].tolist() == (GIVEN - 2).tolist()
+
+
+def test_a_call_with_a_constant_names_the_ways_to_feed_it():
+    for given in ({"a": torch.ones(2, 3)}, {"wrong": torch.ones(2, 3)}):
+        with pytest.raises(netc.NetcError, match="unknown input") as caught:
+            load()(**given)
+        assert caught.value.diagnostics[0].help.startswith("`evaluate` feeds any blob")
+
+
+def test_a_net_in_a_weights_file_keeps_its_constants(tmp_path):
+    (tmp_path / "net.prototxt").write_text(NET + LAYER)
+    files = netc.convert(tmp_path / "net.prototxt", to="caffe", output=tmp_path / "out").files
+    weights = next(path for path in files if path.suffix == ".caffemodel")
+    made = netc.convert(weights, to="onnx", output=tmp_path / "out.onnx").files[0]
+    assert [one.name for one in onnxruntime.InferenceSession(str(made)).get_inputs()] == ["x", "r"]
 
 
 @pytest.fixture

@@ -105,3 +105,15 @@ def test_a_module_that_cannot_be_imported_is_an_error_at_the_layer(folder, monke
     (found,) = caught.value.diagnostics
     assert (found.code, found.line) == ("E211", 2)
     assert found.notes == ("layer `data` is class `Loader` of module `loaders`",)
+
+
+@pytest.mark.parametrize("method", ["setup", "reshape", "forward"])
+def test_an_exception_in_a_layer_is_a_diagnostic_of_the_command_line(folder, monkeypatch, capsys, method):
+    monkeypatch.chdir(folder)
+    head = f"def {method}(self, bottom, top):\n"
+    (folder / "loaders.py").write_text(LOADER.replace(head, head + "        self.missing.rows\n"))
+    line = (folder / "loaders.py").read_text().split("self.missing")[0].count("\n") + 1
+    assert main(["train", "solver.prototxt", "--allow-python-layers"]) == 1
+    shown = capsys.readouterr().err
+    assert f"error[E212]: `{method}` of layer `data` raised AttributeError: 'Loader' object has no attribute" in shown
+    assert f"= note: loaders.py:{line}: self.missing.rows" in shown

@@ -140,6 +140,17 @@ def test_callbacks(load):
     assert seen[-2:] == [("before back", 5), ("after back", 5)]
 
 
+def test_backward_callbacks_run_for_every_layer(load):
+    net = fill(load(MLP, caffe.TRAIN))
+    seen = []
+    net.before_backward(lambda index: seen.append(("before", index)))
+    net.after_backward(lambda index: seen.append(("after", index)))
+    net.forward()
+    net.backward()
+    layers = range(len(net.layers) - 1, -1, -1)
+    assert seen == [(when, index) for index in layers for when in ("before", "after")]
+
+
 def test_all_items_in_batches(load):
     net = load(CONV)
     images = np.random.default_rng(1).normal(size=(5, 3, 8, 6)).astype(np.float32)
