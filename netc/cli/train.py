@@ -102,6 +102,7 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Run layer by layer; stop at the first NaN or infinite value.",
 )
 @option("--overwrite", is_flag=True, default=None, help="Let HDF5Output layers replace files that netc did not write.")
+@option("--lenient", is_flag=True, help="Ignore unknown fields of the solver that may be misspelled.")
 @python_layers
 @option("--log-json", metavar="FILE", help="Path of a log with one JSON object per line.")
 @option("--tensorboard", metavar="FOLDER", help="Folder for TensorBoard files.")
@@ -112,6 +113,7 @@ def command(
     weights: str | None,
     snapshot: str | None,
     state: dict[str, Any],
+    lenient: bool,
     allow_python_layers: bool,
     log_json: str | None,
     tensorboard: str | None,
@@ -130,7 +132,7 @@ def command(
     from netc.training.run import train
     from netc.training.solver.settings import read_settings
 
-    settings = read_settings(solver or solver_option or "")
+    settings = read_settings(solver or solver_option or "", lenient=lenient)
     settings = settings.with_state(**state)
     if (processes := process_count(options["gpu"])) > 1:
         return launch(click.get_current_context().obj.arguments, processes)

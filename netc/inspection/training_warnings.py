@@ -1,4 +1,6 @@
-"""Warnings about training: BatchNorm without Scale, losses with weight 0, labels of an unexpected shape."""
+"""Warnings about training: BatchNorm without Scale, losses with weight 0, labels of an unexpected shape, and data
+layers that change their records at random, each on its own.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic
 from netc.ir.dims import Shape, known, text
+from netc.ir.layer import DataLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-    from netc.ir.graph import Graph
+    from netc.ir.graph import Graph, Node
 
 
 def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
@@ -85,4 +88,35 @@ def _is_flat(shape: Shape) -> bool:
     return len(_squeezed(shape[1:])) < 2
 
 
-RULES = (lone_batch_norms, weightless_losses, odd_labels)
+def random_pairs(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
+    """Yield W110 for two data layers that each shuffle or change their records at random, and meet in one loss."""
+    sources: dict[str, frozenset[str]] = {}
+    reported: set[frozenset[str]] = set()
+    for node in graph.nodes:
+        read = frozenset[str]().union(*(sources[name] for name in node.bottoms if name in sources))
+        if isinstance(node.layer, DataLayer) and node.layer.random_fields(graph.state.phase == "TRAIN"):
+            read = frozenset((node.key,))
+        sources |= dict.fromkeys(node.tops, read)
+        if node.layer.is_loss and len(read) > 1 and read not in reported:
+            reported.add(read)
+            yield _random_pair(graph, node, read)
+
+
+def _random_pair(graph: Graph, loss: Node, keys: frozenset[str]) -> Diagnostic:
+    first, second = [node for node in graph.nodes if node.key in keys][:2]
+    drawn = [_drawn(graph, node) for node in (first, second)]
+    return Diagnostic(
+        "W110",
+        f"layers `{first.name}` and `{second.name}` change their records at random, each on its own",
+        second.span,
+        (f"`{first.name}`: {drawn[0]}; `{second.name}`: {drawn[1]}", f"they meet in the loss `{loss.name}`"),
+        "read records that belong together in one data layer, or change them before training",
+    )
+
+
+def _drawn(graph: Graph, node: Node) -> str:
+    assert isinstance(node.layer, DataLayer)
+    return ", ".join(f"`{name}`" for name in node.layer.random_fields(graph.state.phase == "TRAIN"))
+
+
+RULES = (lone_batch_norms, weightless_losses, odd_labels, random_pairs)

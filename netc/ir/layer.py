@@ -306,6 +306,10 @@ class DataLayer(Layer):
         """
         raise NotImplementedError
 
+    def random_fields(self, train: bool) -> tuple[str, ...]:
+        """The fields by which the layer changes the order or the content of its records at random; none by default."""
+        return ()
+
 
 def fail(message: str, *notes: str, code: str = "E102", field: str | None = None, help: str | None = None) -> NoReturn:
     """Raise NetcError for a rule that a layer's parameters or bottoms violate.

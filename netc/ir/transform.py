@@ -140,6 +140,17 @@ class Transform:
             h, w = self.resize_param.size((h, w))
         return (h, w) if self.stretch == UNSTRETCHED else (UNKNOWN, UNKNOWN)
 
+    def random_fields(self, train: bool) -> tuple[str, ...]:
+        """The fields whose effect is random.
+
+        >>> Transform(mirror=True, crop_size=5).random_fields(train=True), Transform(crop_size=5).random_fields(False)
+        (('mirror', 'crop_size'), ())
+        """
+        crop = ("crop_size" if self.crop_size else "crop_h",) if train and any(self.crop) else ()
+        changes = tuple(name for name in AUGMENTATIONS if name != "resize_param" and getattr(self, name))
+        stretch = ("img_rand_resize_lower",) if self.stretch != UNSTRETCHED else ()
+        return (*("mirror",) * self.mirror, *crop, *changes, *stretch)
+
     def _check(self) -> None:
         if self.mean_file is not None and self.mean_value:
             raise _excluding("mean_file", "mean_value")

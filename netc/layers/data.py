@@ -70,6 +70,10 @@ class ImageLayer(DataLayer):
     def _image_shape(self, record: Shape | None) -> Shape:
         return self.transform.shape(record)
 
+    def random_fields(self, train: bool) -> tuple[str, ...]:
+        """`shuffle` and those of the transformation."""
+        return (*("shuffle",) * getattr(self, "shuffle", False), *self.transform.random_fields(train))
+
     @property
     def factor(self) -> float:
         """The factor of each value after the mean is subtracted."""
@@ -219,6 +223,10 @@ class WindowData(ImageLayer):
             )
         if not self.transform.crop_size:
             fail("`WindowData` requires `crop_size`", code="E101", field="transform_param.crop_size")
+
+    def random_fields(self, train: bool) -> tuple[str, ...]:
+        """Windows are drawn at random."""
+        return ("fg_fraction", *super().random_fields(train))
 
     @property
     def factor(self) -> float:

@@ -67,6 +67,10 @@ class HDF5Data(DataLayer):
             fail(f"{counted(len(record), 'dataset')} for {counted(tops, 'top')}", field="top")
         return tuple((self.batch_size, *shape) for shape in record[:tops])
 
+    def random_fields(self, train: bool) -> tuple[str, ...]:
+        """`shuffle`."""
+        return ("shuffle",) * self.shuffle
+
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: the rows are read outside the net."""
         return Cost()

@@ -37,6 +37,7 @@ def train(
     prepare: Prepare = unprepared,
     debug: bool = False,
     overwrite: bool = False,
+    lenient: bool = False,
     sigint_effect: str | None = None,
     sighup_effect: str | None = None,
     sigterm_effect: str | None = None,
@@ -50,13 +51,14 @@ def train(
     solver's `solver_mode` decides. `iterations` is the number of updates of this run; by default it ends at the
     solver's `max_iter`. `listener` is called with each event (`netc.training.log.events`). `debug` checks every value
     for NaN. With `overwrite`, HDF5Output layers replace files that netc did not write.
+    `lenient` ignores fields of the solver's file that may be misspelled (`weigth_decay`).
 
     `sigint_effect`, `sighup_effect` and `sigterm_effect` are `"stop"`, `"snapshot"`, `"snapshot-and-stop"` or
     `"none"`; by default handlers are unchanged. `"stop"` writes a snapshot unless `snapshot_after_train` is false.
     `options` are netc's own settings (`netc.training.solver.netc_options`): `ema_decay=0.999`. Processes started
     by torchrun train together, and only rank 0 logs and writes files. Raises NetcError.
     """
-    settings = solver if isinstance(solver, SolverSettings) else read_settings(solver)
+    settings = solver if isinstance(solver, SolverSettings) else read_settings(solver, lenient=lenient)
     settings = settings.with_options(**options) if options else settings
     if weights and snapshot and snapshot != AUTO:
         raise NetcError("a snapshot to resume from and weights to start from exclude each other", code="E608")

@@ -52,10 +52,17 @@ class SolverSettings(SolverParameters):
         return settings_of(Fields(ordered, self.fields.defaults, self.fields.message, self.fields.span), self.warnings)
 
 
-def read_settings(path: str | Path) -> SolverSettings:
-    """Read the settings in a solver prototxt. Raises NetcError for invalid text and, as `settings_of`, values."""
+def read_settings(path: str | Path, *, lenient: bool = False) -> SolverSettings:
+    """Read the settings in a solver prototxt. Raises NetcError for invalid text and, as `settings_of`, values.
+
+    An unknown field with a name similar to that of another (`weigth_decay`) is an error, W001, unless `lenient`.
+    """
     solver = read_solver(path)
     solver.report.raise_errors()
+    misspelled = [d for d in solver.report.warnings if d.code == "W001" and d.help]
+    if misspelled and not lenient:
+        note = "training would continue without it: `--lenient` ignores unknown fields"
+        raise NetcError(replace(d, strict=True, notes=(*d.notes, note)) for d in misspelled)
     return settings_of(solver.fields, tuple(solver.report.warnings))
 
 

@@ -188,3 +188,15 @@ def test_other_values_and_states(settings_from):
 
 def test_a_solver_created_in_python():
     assert SolverSettings(net="a", base_lr=1, lr_policy="fixed").prefix == "solver"
+
+
+def test_a_misspelled_field_stops_training_unless_lenient(tmp_path):
+    file = tmp_path / "solver.prototxt"
+    file.write_text(GOOD + "weigth_decay: 0.01 nothing_alike_xyz: 1")
+    with pytest.raises(NetcError, match="unknown field `weigth_decay`") as caught:
+        read_settings(file)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.severity, found.help) == ("W001", "error", "did you mean `weight_decay`?")
+    settings = read_settings(file, lenient=True)
+    assert [d.code for d in settings.warnings] == ["W001", "W001"]
+    assert settings.weight_decay == 0
