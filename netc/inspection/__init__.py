@@ -30,6 +30,7 @@ Warnings of this package, each of which can be disabled (`--ignore`):
     W108  an absolute path
     W109  a net without layers
     W110  two data layers that change their records at random, each on its own
+    W111  a path with a control character
     W119  a batch that is too large for one device
     W120  a Crop layer whose offset Caffe's branch of 2015 computes from the net
 

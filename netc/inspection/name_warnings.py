@@ -34,7 +34,7 @@ def _lone(what: str, named: list[tuple[str, Span | None]]) -> Iterator[Diagnosti
     if not shared or len(counts) > 1000:
         return
     for name, span in named:
-        near = misspelling(name, shared) if counts[name] == 1 else None
+        near = misspelling(name, shared) if name and counts[name] == 1 else None
         if near:
             yield Diagnostic("W107", f"the {what} `{name}` is mentioned only once", span, (), f"did you mean `{near}`?")
 
@@ -66,7 +66,7 @@ def unknown_stages(stages: Sequence[tuple[str, Span | None]], nets: Collection[N
     """Yield W107 for stages of a solver that no rule of its nets mentions."""
     mentioned = {name for net in nets for name, _ in net.mentions("stage")}
     for name, span in stages:
-        if name not in mentioned:
+        if name and name not in mentioned:
             near = misspelling(name, sorted(mentioned))
             help = f"did you mean `{near}`?" if near else None
             yield Diagnostic("W107", f"no layer rule mentions the stage `{name}`", span, (), help)
@@ -85,8 +85,9 @@ def one_sided(nets: Sequence[PhaseNet]) -> Iterator[Diagnostic]:
 def compare_learned(train: Graph, test: Graph) -> Iterator[Diagnostic]:
     """As `one_sided`, for two graphs."""
     ours, theirs = _learned(train), _learned(test)
-    yield from _missing(ours, theirs, "only the train net has", "the test net does not use what it learns")
-    yield from _missing(theirs, ours, "only the test net has", "it is tested with its initial values")
+    unused, untrained = "the test net does not use what it learns", "it is tested with its initial values"
+    yield from _missing(ours, theirs, _unclear(test), "only the train net has", unused)
+    yield from _missing(theirs, ours, _unclear(train), "only the test net has", untrained)
     for name, node in theirs.items():
         if name in ours:
             yield from _reshaped(train, ours[name], test, node)
@@ -98,13 +99,22 @@ def _learned(graph: Graph) -> dict[str, Node]:
     return {node.name: node for node in inferred if graph.weights(node)}
 
 
-def _missing(these: dict[str, Node], others: dict[str, Node], which: str, note: str) -> Iterator[Diagnostic]:
+def _unclear(graph: Graph) -> set[str]:
+    """Names of nodes that may learn something: unknown shapes, such as those of a missing source, hide it."""
+    return {node.name for node in graph.nodes if any(graph.shape(v) is None for v in (*node.bottoms, *node.tops))}
+
+
+def _missing(
+    these: dict[str, Node], others: dict[str, Node], unclear: set[str], which: str, note: str
+) -> Iterator[Diagnostic]:
     # Weights shared by name with a layer of both nets are trained and tested there.
     shared = {param.name for node in others.values() for param in node.param_specs if param.name}
     alone = [
         node
         for name, node in these.items()
-        if name not in others and not (node.param_specs and all(param.name in shared for param in node.param_specs))
+        if name not in others
+        and name not in unclear
+        and not (node.param_specs and all(param.name in shared for param in node.param_specs))
     ]
     if alone:
         more = f" and {len(alone) - FEW} more" if len(alone) > FEW else ""

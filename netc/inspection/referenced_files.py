@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
 
 def check_path(found: FileReference) -> Iterator[Diagnostic]:
-    """Yield W020 for a missing file, W108 for an absolute path, E401 to E406 for an infogain matrix that is not one."""
-    if found.what and not file_exists(found.path, found.span):
+    """Yield W020 for a missing file, W108 for an absolute path, W111 for a path with control characters, and E401 to
+    E406 for an infogain matrix that is not one.
+    """
+    control = next((c for c in found.path if c < " "), None)
+    if control is not None:
+        yield _escaped(found, control)
+    elif found.what and not file_exists(found.path, found.span):
         yield Diagnostic("W020", f"the {found.what} `{found.path}` does not exist", found.span)
     elif found.what == MATRIX:
         yield from _faults(found)
@@ -45,6 +51,21 @@ def _faults(found: FileReference) -> tuple[Diagnostic, ...]:
     except NetcError as error:
         return error.at(found.span).diagnostics
     return ()
+
+
+_BACKSLASHES = re.compile(r"\\{1,2}")
+
+
+def _escaped(found: FileReference, control: str) -> Diagnostic:
+    """W111: the backslash of a Windows path began an escape sequence."""
+    raw = found.span.text if found.span else repr(found.path)
+    shown = repr(control)[1:-1]
+    return Diagnostic(
+        "W111",
+        f"the path contains a control character: `{shown}` is an escape sequence",
+        found.span,
+        help=f"write the path with slashes: `{_BACKSLASHES.sub('/', raw)}`" if "\\" in raw else None,
+    )
 
 
 def file_exists(path: str, span: Span | None) -> bool:

@@ -11,7 +11,7 @@ from netc.frontends import NetDefinition, SolverDefinition, StateChoice, read_ne
 from netc.frontends.reading import embedded_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
-from netc.inspection.referenced_files import check_path, file_exists, is_absolute
+from netc.inspection.referenced_files import check_path, file_exists
 from netc.ir.fields import Fields
 from netc.ir.origin import FileReference
 
@@ -42,7 +42,7 @@ def check_solver(
     The level and the stages of `choice` change the state of the train net.
     """
     solver = definition.fields
-    found = [*_settings(solver), *(d for file in definition.files() for d in check_path(file)), *_prefix(solver)]
+    found = [*_settings(definition), *(d for file in definition.files() for d in check_path(file)), *_prefix(solver)]
     reader = _Reader(solver, strict, dialect)
     uses = list(_uses(solver, reader, choice))
     found += reader.found
@@ -52,15 +52,16 @@ def check_solver(
     return found
 
 
-def _settings(solver: Fields) -> list[Diagnostic]:
+def _settings(definition: SolverDefinition) -> list[Diagnostic]:
     from netc.training.solver.settings import settings_of
-    from netc.training.solver.settings_check import warnings_of
+    from netc.training.solver.settings_check import NET_FIELDS, warnings_of
 
     try:
-        settings = settings_of(solver)
+        settings = settings_of(definition.fields)
         return [*settings.warnings, *warnings_of(settings)]
     except NetcError as error:
-        return list(error.diagnostics)
+        unread = any(f"`{name}`" in d.message for d in definition.report.errors for name in NET_FIELDS)
+        return [d for d in error.diagnostics if not (unread and d.code == "E601")]
 
 
 def _prefix(solver: Fields) -> Iterator[Diagnostic]:
@@ -74,8 +75,7 @@ def _prefix(solver: Fields) -> Iterator[Diagnostic]:
     problem = prefix_problem(prefix_of(prefix, own.source.name if own else None), solver["max_iter"], span)
     if problem:
         yield replace(problem, code="W021") if is_missing(problem) else problem
-    if is_absolute(prefix):
-        yield from check_path(FileReference(prefix, "", span))
+    yield from check_path(FileReference(prefix, "", span))
 
 
 class _Reader:

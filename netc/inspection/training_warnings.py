@@ -64,8 +64,8 @@ def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnost
 def odd_labels(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
     """Yield W105 for labels that match the predictions in number but not in shape, so that they are misaligned."""
     for node in graph.nodes:
-        if len(node.bottoms) < 2:
-            continue
+        if len(node.bottoms) < 2 or any(graph.shape(top) is None for top in node.tops):
+            continue  # too few bottoms, or an error in the layer
         scores, labels = graph.shape(node.bottoms[0]), graph.shape(node.bottoms[1])
         if scores is None or labels is None or not all(map(known, (*scores, *labels))):
             continue

@@ -57,6 +57,27 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     return chr(code).encode()
 
 
+def looks_like_windows_path(text: str) -> bool:
+    r"""Whether a text begins with a drive, or a directory, and a backslash.
+
+    >>> [looks_like_windows_path(path) for path in (r"D:\net.prototxt", r".\net", r"a\x")]
+    [True, True, False]
+    """
+    return bool(_WINDOWS.match(text))
+
+
+def with_slashes(raw: str) -> str:
+    r"""The literal of a path with slashes in place of backslashes, of which two may stand for one.
+
+    >>> print(with_slashes(r'"D:\data\\net"'))
+    "D:/data/net"
+    """
+    return raw.replace("\\\\", "/").replace("\\", "/")
+
+
+_WINDOWS = re.compile(r"(?:[A-Za-z]:|\.{1,2}|\\)\\")
+
+
 def quote(value: str | bytes) -> str:
     r"""Return a value in double quotes, as protobuf prints it: non-ASCII bytes as octal escapes.
 

@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from netc.diagnostics import counted, did_you_mean
 from netc.schema import Message, is_bvlc, is_repeated
-from netc.text.literals import integer, real, unquote
+from netc.text.literals import integer, looks_like_windows_path, real, unquote, with_slashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,6 +162,8 @@ def _data(name: str, raw: str) -> bytes:
     except ValueError as error:
         fault = str(error)
         help = f"write `\\\\{fault[1:]}` for a backslash" if fault.startswith("\\") else None
+        if looks_like_windows_path(raw[1:]):
+            help = f"write the path with slashes: `{with_slashes(raw)}`"
         raise FaultError("E004", f"the string of `{name}` holds {fault}, not an escape sequence", help) from None
 
 

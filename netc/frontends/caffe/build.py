@@ -5,12 +5,13 @@ Every error is reported once: layers that depend on a layer with an error are om
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, counted, did_you_mean
-from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type
+from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type, type_of_fork
 from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
 from netc.frontends.caffe.sharing import rates_of, with_rates
@@ -213,12 +214,28 @@ class _Builder:
 
 def _unknown_type(fields: Fields) -> NetcError:
     name, place = fields["type"], fields.span("type")
-    fork = owner_of_type(name)
-    if fork:
-        note = f"`{name}` is a layer of {called(fork)}; netc does not support it yet"
+    known = registry()
+    same = next((other for other in known if other.lower() == name.lower()), None)
+    of_fork = None if same else type_of_fork(name) or (name if owner_of_type(name) else None)
+    if of_fork:
+        fork = owner_of_type(of_fork)
+        assert fork is not None
+        note = f"`{of_fork}` is a layer of {called(fork)}; netc does not support it yet"
         return NetcError(f"unsupported layer type `{name}`", code="E010", span=place, notes=[note])
     problem = f"unknown layer type `{name}`" if name else "the layer has no `type`"
-    return NetcError(problem, code="E010", span=place, help=did_you_mean(name, registry()))
+    return NetcError(
+        problem, code="E010", span=place, help=did_you_mean(name, [same] if same else _namesakes(name, known))
+    )
+
+
+def _namesakes(name: str, known: Iterable[str]) -> list[str]:
+    """The types that a name may be a misspelling of: SELU is not ELU, and ReLU6 is not ReLU."""
+    rests = (name.lower().replace(other.lower(), "+", 1) for other in known)
+    return [] if any(map(_ADDITION.fullmatch, rests)) else list(known)
+
+
+_ADDITION = re.compile(r"[a-z]+\+|\+[0-9]+")
+"""Letters before a known type, or a number after it."""
 
 
 def _why_not(layer: Fields, state: State) -> str:

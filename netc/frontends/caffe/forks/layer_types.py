@@ -83,3 +83,15 @@ def owner_of_type(name: str) -> str | None:
     ('SSD', 'C3D', None)
     """
     return _FORK.get(V1_TYPES.get(name, name))
+
+
+def type_of_fork(name: str) -> str | None:
+    """Return the layer type of a fork with this name in any case, None if there is none.
+
+    >>> type_of_fork("SeLu"), type_of_fork("ELu")
+    ('SeLU', None)
+    """
+    return _BY_LOWER_CASE.get(name.lower())
+
+
+_BY_LOWER_CASE = {name.lower(): name for name in _FORK}
