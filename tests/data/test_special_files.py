@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import Data, ImageData, WindowData
 from netc.layers.hdf5 import HDF5Data
-from tests.data.databases import data_layer, database, fault, random_images
+from tests.data.databases import data_layer, database, fault, random_images, record
 
 CROP = Transform(crop_size=8)
 LAYERS = {
@@ -155,6 +156,24 @@ def test_an_lmdb_that_is_truncated_while_it_is_read(tmp_path):
     source.next_batch()
     os.truncate(tmp_path / "db" / "data.mdb", 8192)
     with pytest.raises(NetcError, match="is truncated: 8192 bytes") as caught:
+        read_batches(source, 3)
+    assert caught.value.diagnostics[0].code == "E501"
+    source.close()
+
+
+def test_a_leveldb_that_is_truncated_while_it_is_read(tmp_path):
+    plyvel = pytest.importorskip("plyvel")
+    database = plyvel.DB(str(tmp_path / "db"), create_if_missing=True, compression=None)
+    for i, image in enumerate(random_images(60, (3, 40, 40))):
+        database.put(b"%08d" % i, record(image, i))
+    database.compact_range()
+    database.close()
+    source = open_source(data_layer(tmp_path / "db", backend="LEVELDB", prefetch=1), "TEST")
+    source.next_batch()
+    (table,) = (tmp_path / "db").glob("*.ldb")
+    os.truncate(table, 4096)
+    time.sleep(0.05)
+    with pytest.raises(NetcError, match="is truncated: 4096 bytes") as caught:
         read_batches(source, 3)
     assert caught.value.diagnostics[0].code == "E501"
     source.close()
