@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from netc.data.image_header import MAX_DEFLATE
 from netc.diagnostics import NetcError
 from netc.files import open_regular, reason_of
 
@@ -27,13 +28,13 @@ LIMIT = 1 << 31
 def read_idx(path: Path | str, axes: int) -> Bytes:
     """The bytes of an IDX file of `axes` axes, gzipped or not. Raises NetcError E510, or E501 if it cannot be read."""
     try:
-        with _unpacked(Path(path)) as file:
-            return _read(file, str(path), axes)
+        with _unpacked(Path(path)) as (file, capacity):
+            return _read(file, str(path), axes, capacity)
     except (OSError, EOFError, zlib.error) as error:
         raise NetcError(f"`{path}` cannot be read: {reason_of(error)}", code="E501") from None
 
 
-def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
+def _read(file: BinaryIO, name: str, axes: int, capacity: int) -> Bytes:
     magic = 0x800 + axes  # 8 is unsigned bytes; the low byte is the number of axes
     head = file.read(4 + 4 * axes)
     found = int.from_bytes(head[:4], "big")
@@ -48,6 +49,8 @@ def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
         raise NetcError(f"`{name}` holds no {kind}: its shape is {'x'.join(map(str, shape))}", code="E510")
     if size > LIMIT:
         raise NetcError(f"`{name}` declares {size} bytes, more than the limit of {LIMIT}", code="E510")
+    if size > capacity:  # before memory is allocated
+        raise NetcError(f"`{name}` declares {size} bytes, more than a file of its size can hold", code="E510")
     data = file.read(size + 1)
     if len(data) != size:
         more = "more" if len(data) > size else f"only {len(data)}"
@@ -56,12 +59,14 @@ def _read(file: BinaryIO, name: str, axes: int) -> Bytes:
 
 
 @contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[Any]:
+def _unpacked(path: Path) -> Iterator[tuple[Any, int]]:
+    """The unpacked file, and the bytes that it can hold at most."""
     with open_regular(path) as file:
         zipped = file.read(2) == b"\x1f\x8b"
+        size = file.seek(0, 2)
         file.seek(0)
         if not zipped:
-            yield file
+            yield file, size
             return
         with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked
+            yield unpacked, size * MAX_DEFLATE
