@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from netc.conversion.convert import convert
 from netc.conversion.models import open_net
+from netc.conversion.verify import verify
 from netc.diagnostics import NetcError
 from netc.weights import StateDict, read_any
 from tests.conversion.nets import write
@@ -149,3 +151,13 @@ def test_hostile_files(name, tmp_path):
     assert state is None
     assert code in {"E306", "E402", "E403", "E405"}
     assert not MARK.exists()
+
+
+def test_an_onnx_model_whose_names_are_not_text(tmp_path):
+    pytest.importorskip("onnxruntime")
+    net = write(tmp_path, NET)
+    (model,) = convert(net, to="onnx", output=tmp_path / "m.onnx").files
+    model.write_bytes(model.read_bytes().replace(b"data", b"da\xffa"))
+    with pytest.raises(NetcError, match="as an ONNX model") as error:
+        verify(net, model)
+    assert error.value.diagnostics[0].code == "E403"

@@ -47,12 +47,13 @@ class OnnxRunner:
             model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.names if name not in shown)
             providers = ["CPUExecutionProvider"]
             session = onnxruntime.InferenceSession(model.SerializeToString(), settings, providers, enable_fallback=0)
+            inputs = [(one.name, one.type, one.shape) for one in session.get_inputs()]  # names may not be UTF-8
         self.session = session
         metadata = {one.key: one.value for one in model.metadata_props}
         self.writers: Writers = _writers(_json(metadata, LAYERS_KEY))
         self.blobs = {name: blob for name, blob in _json(metadata, BLOBS_KEY).items() if isinstance(blob, str)}
-        self.kinds = {one.name: _KINDS.get(one.type, "float32") for one in session.get_inputs()}
-        self.inputs: dict[str, Extents] = {self._blob(one.name): _extents(one.shape) for one in session.get_inputs()}
+        self.kinds = {name: _KINDS.get(kind, "float32") for name, kind, _ in inputs}
+        self.inputs: dict[str, Extents] = {self._blob(name): _extents(shape) for name, _, shape in inputs}
 
     def _blob(self, name: str) -> str:
         return self.blobs.get(name, name)
