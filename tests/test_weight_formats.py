@@ -39,7 +39,7 @@ def net(tmp_path):
 
 @pytest.fixture
 def trained(net):
-    """The net with weights that no filler gives."""
+    """The net with weights that differ from those of its fillers."""
     loaded = netc.load(net, seed=3)
     with torch.no_grad():
         for number, tensor in enumerate(loaded.state_dict().values()):

@@ -1,4 +1,4 @@
-"""Reads and writes weight files: named blobs, as NumPy arrays.
+"""Reads and writes weight files: named blobs or tensors, as NumPy arrays.
 
     read_any(path)                  Weights or StateDict: .caffemodel, .h5, .safetensors, .pt, .npz, whatever its name
     read(path)                      Weights of a .caffemodel or .caffemodel.h5, whatever its name
@@ -13,7 +13,7 @@
 Files are untrusted: a bad one raises NetcError, in bounded time and memory. Errors in binary files name the byte.
 
     E401  a file that does not exist, is not readable, or is empty
-    E402  a file of another kind: a text, an archive, a solver state, another framework's file
+    E402  a file of another kind: a text, an archive, a solver state, an HTML page, a Git LFS pointer
     E403  a file that is damaged or truncated
     E404  a blob whose shape is impossible or does not match its values
     E405  more fields, layers, groups or values than a weight file contains

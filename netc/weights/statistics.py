@@ -18,7 +18,7 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class BlobStatistics:
-    """A summary of one blob; extremes and moments ignore NaN, and are NaN if there is no other value."""
+    """A summary of one blob; extremes and moments ignore NaN, and are NaN if every value is."""
 
     count: int
     """Number of values."""

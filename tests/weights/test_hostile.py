@@ -1,4 +1,4 @@
-"""Files that somebody made to break the reader, and files that are something else."""
+"""Files that are made to break the reader, and files of another kind."""
 
 import io
 import os
@@ -96,7 +96,7 @@ def test_every_truncation_of_a_file(tmp_path):
     codes = [outcome(read, saved(tmp_path, data[:length]))[1] for length in range(1, len(data))]
     assert set(codes[1:]) == {None, "E403"}
     assert codes[0] == "E402"  # a line break: a text
-    assert codes.count(None) == 6  # behind the net's name, and behind each of the six layers but the last
+    assert codes.count(None) == 6  # after the net's name, and after each of the six layers except the last
 
 
 def blob_file(*shape: int, values: int = 0, legacy: bool = False) -> bytes:

@@ -21,7 +21,7 @@ def resident(path):
     return total
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system gives no pages back")
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system cannot release pages")
 def test_released_pages_stay_readable(tmp_path):
     path = tmp_path / "big.bin"
     values = np.arange(1 << 20, dtype=np.float32)
