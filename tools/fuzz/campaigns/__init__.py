@@ -1,0 +1,1 @@
+"""The campaigns: each makes inputs of one kind."""
