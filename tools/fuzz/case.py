@@ -7,21 +7,24 @@ import json
 import os
 import socket
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Special = Literal["directory", "fifo", "socket", "loop"]
 """What stands at a path instead of a regular file; a loop is a symbolic link to itself."""
+Arguments = tuple[str, ...]
 Stdout = Literal["kept", "full", "closed", "broken"]
 """What happens to standard output: kept, a full disk, closed, a pipe that nobody reads."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An input. Paths are relative to the directory of the run, and may hold surrogates for bytes that are not UTF-8."""
+    """An input. Paths are relative to the directory of the run; surrogates stand for bytes that are not UTF-8."""
 
     files: dict[str, bytes]
-    commands: tuple[tuple[str, ...], ...]
+    commands: tuple[Arguments, ...]
     """Arguments of netc, one command line after another."""
     special: dict[str, Special] = field(default_factory=dict)
     stdout: Stdout = "kept"
@@ -56,6 +59,15 @@ class Case:
         """A short name for the content."""
         content = repr((sorted(self.files.items()), self.commands, self.special, self.stdout, self.file_size))
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def command_lines(text: str) -> tuple[Arguments, ...]:
+    """Split lines into arguments, at blanks.
+
+    >>> command_lines("check net.prototxt\\n log a.log")
+    (('check', 'net.prototxt'), ('log', 'a.log'))
+    """
+    return tuple(tuple(line.split()) for line in text.splitlines() if line.strip())
 
 
 def load(directory: Path) -> Case:

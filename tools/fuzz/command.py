@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,12 +20,13 @@ from fuzz.campaigns.paths import Paths
 from fuzz.campaigns.sidecars import Sidecars
 from fuzz.campaigns.text import Text
 from fuzz.case import Case, load
-from fuzz.execution import Fault
 from fuzz.minimize import minimized
 from fuzz.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from fuzz.execution import Fault
 
 CAMPAIGNS: dict[str, type[Campaign]] = {
     cls.name: cls for cls in (Text, Layers, DamagedFiles, Sidecars, Names, Paths, FullDisk)

@@ -46,14 +46,18 @@ def run(case: Case, directory: Path) -> Fault | None:
     with contextlib.chdir(directory):
         case.write(Path())
         for index, arguments in enumerate(case.commands):
-            before = set(os.listdir())
+            before = _names()
             fault = _run_one(arguments, index, case)
             if fault is not None:
                 return fault
-            kept = sorted(name for name in set(os.listdir()) - before if _TEMPORARY.search(name))
+            kept = sorted(name for name in _names() - before if _TEMPORARY.search(name))
             if kept:
                 return Fault(f"{arguments[0]}: leaves a temporary file", ", ".join(kept), index)
     return None
+
+
+def _names() -> set[str]:
+    return {path.name for path in Path().iterdir()}
 
 
 def _run_one(arguments: tuple[str, ...], index: int, case: Case) -> Fault | None:
@@ -65,7 +69,7 @@ def _run_one(arguments: tuple[str, ...], index: int, case: Case) -> Fault | None
                 status = main(arguments)
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
-        except BaseException as error:  # noqa: BLE001: every exception that leaves main is a finding
+        except BaseException as error:  # every exception that leaves main is a finding
             return Fault(f"{arguments[0]}: {signature(error)}", traceback.format_exc(), index)
         return _judge(arguments, index, status, _text(out), _text(err), case)
 
@@ -134,7 +138,7 @@ def _output(case: Case, out: int, err: int) -> Iterator[None]:
 
 
 def _text_stream(descriptor: int, buffering: int) -> io.TextIOWrapper:
-    binary = open(descriptor, "wb", buffering=buffering, closefd=False)  # noqa: PTH123, SIM115
+    binary = open(descriptor, "wb", buffering=buffering, closefd=False)  # noqa: SIM115
     return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", write_through=buffering == 0)
 
 

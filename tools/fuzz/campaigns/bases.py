@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fuzz.case import command_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -55,7 +57,18 @@ snapshot_prefix: "snap"
 random_seed: 7
 solver_mode: CPU
 """
-FORMATS = (("onnx", "net.onnx"), ("py", "net.py"), ("pt", "net.pt"), ("safetensors", "net.safetensors"), ("pt2", "net.pt2"))
+COMMANDS = command_lines("""
+    data images list.txt images/ db --check-size
+    data mean db mean.binaryproto
+    train --solver solver.prototxt
+    train --solver hdf5_solver.prototxt
+    convert net.prototxt --to caffe --output net_out.prototxt
+    convert net.prototxt --to onnx --output net.onnx
+    convert net.prototxt --to py --output net.py
+    convert net.prototxt --to pt --output net.pt
+    convert net.prototxt --to safetensors --output net.safetensors
+    convert net.prototxt --to pt2 --output net.pt2
+""")
 
 
 @cache
@@ -65,15 +78,7 @@ def files() -> dict[str, bytes]:
 
     with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
         _write_sources(Path())
-        run = [
-            ("data", "images", "list.txt", "images/", "db", "--check-size"),
-            ("data", "mean", "db", "mean.binaryproto"),
-            ("train", "--solver", "solver.prototxt"),
-            ("train", "--solver", "hdf5_solver.prototxt"),
-            ("convert", "net.prototxt", "--to", "caffe", "--output", "net_out.prototxt"),
-            *(("convert", "net.prototxt", "--to", form, "--output", name) for form, name in FORMATS),
-        ]
-        for arguments in run:
+        for arguments in COMMANDS:
             with tempfile.TemporaryFile() as log:
                 with _silent(log.fileno()):
                     status = main(arguments)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import random
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fuzz.campaigns.bases import files
-from fuzz.campaigns.campaign import generator
+from fuzz.campaigns.campaign import MODELS, generator
+
+if TYPE_CHECKING:
+    import random
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ITERATIONS = 400
 NETC = (sys.executable, "-m", "netc")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(MODELS.parent)}
 STARTS = 12
 """A run that is not done after so many starts makes no progress."""
 
@@ -50,7 +55,8 @@ def _undisturbed(directory: Path) -> tuple[bytes, float]:
     """Return the weights of an undisturbed run, and its length in seconds."""
     _write(directory)
     began = time.monotonic()
-    subprocess.run([*NETC, "train", "--solver", "solver.prototxt"], cwd=directory, check=True, capture_output=True)
+    command = [*NETC, "train", "--solver", "solver.prototxt"]
+    subprocess.run(command, cwd=directory, check=True, capture_output=True, env=ENVIRONMENT)
     return _weights(directory), time.monotonic() - began
 
 
@@ -73,7 +79,7 @@ def _trial(rng: random.Random, expected: bytes, length: float) -> str | None:
 def _started(directory: Path, sent: signal.Signals | None, after: float, twice: bool) -> tuple[int, str]:
     """Start or resume the run, disturb it, and return its exit status and log."""
     command = [*NETC, "train", "--solver", "solver.prototxt", "--snapshot", "auto"]
-    with subprocess.Popen(command, cwd=directory, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+    with _process(command, directory) as process:
         try:
             _, log = process.communicate(timeout=after if sent else None)
         except subprocess.TimeoutExpired:
@@ -88,6 +94,10 @@ def _started(directory: Path, sent: signal.Signals | None, after: float, twice: 
                 process.kill()
                 _, log = process.communicate()
         return process.returncode, log.decode("utf-8", "replace")
+
+
+def _process(command: list[str], directory: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=directory, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def _end(directory: Path, expected: bytes) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fuzz.campaigns.campaign import Campaign
-from fuzz.case import Case
+from fuzz.case import Case, command_lines
 from fuzz.mutation import NUMBERS
 
 if TYPE_CHECKING:
@@ -45,8 +45,12 @@ class Layers(Campaign):
             text.append(self._layer(rng, f"layer{i}", blobs, tops))
             blobs = [*blobs, *tops]
         form = rng.choice(FORMATS)
-        convert = ("convert", "net.prototxt", "--to", form, "--output", "out.prototxt" if form == "caffe" else f"out.{form}")
-        commands = (("check", "net.prototxt"), ("time", "net.prototxt", "--iterations", "1"), convert)
+        out = "out.prototxt" if form == "caffe" else f"out.{form}"
+        commands = command_lines(f"""
+            check net.prototxt
+            time net.prototxt --iterations 1
+            convert net.prototxt --to {form} --output {out}
+        """)
         return Case({"net.prototxt": "\n".join(text).encode("utf-8", "surrogateescape")}, commands)
 
     def _input(self, rng: random.Random, index: int) -> str:
@@ -59,7 +63,8 @@ class Layers(Campaign):
         chosen = rng.sample(blobs, min(len(blobs), rng.choice((0, 1, 1, 1, 2, 2, 3, 4))))
         if chosen and tops and rng.random() < 0.1:
             tops[0] = chosen[0]
-        lines = [f'name: "{name}" type: "{type_name}"', *(f'bottom: "{b}"' for b in chosen), *(f'top: "{t}"' for t in tops)]
+        lines = [f'name: "{name}" type: "{type_name}"']
+        lines += [f'bottom: "{blob}"' for blob in chosen] + [f'top: "{blob}"' for blob in tops]
         names = [n for n in (cls.param_field, "loss_param", "transform_param", "param") if n in self.fields]
         for field in names:
             if rng.random() < (0.7 if field == cls.param_field else 0.1):

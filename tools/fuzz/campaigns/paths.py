@@ -6,57 +6,103 @@ from typing import TYPE_CHECKING
 
 from fuzz.campaigns.bases import files
 from fuzz.campaigns.campaign import Campaign
-from fuzz.case import Case, Special
+from fuzz.case import Case, Special, command_lines
 
 if TYPE_CHECKING:
     import random
 
 SPECIAL: dict[str, Special] = {"fifo": "fifo", "folder": "directory", "socket": "socket", "loop": "loop"}
 PATHS = (
-    *("", ".", "..", "/", "-", "--", "missing", "missing/x", "fifo", "folder", "socket", "loop", "folder/", "net.prototxt/"),
-    *("/dev/zero", "/dev/null", "/dev/full", "/dev/stdin", "/proc/self/mem", "/proc/self/maps", "a\0b", "\udcff", "a" * 300),
-    *("a" * 5000, "\x1b[31m", "list.txt", "net.prototxt", "images/0.png", "net.pt", "db", "mean.binaryproto", "data.h5", "~", "*"),
-    *("\\", "D:\\data", "file:///x", "http://x/", "a\nb", "net.prototxt\0", "snap_iter_4.netc.json", "net_out.caffemodel"),
-)
-PLACE = "@"
-"""Where the odd path goes."""
-COMMANDS: tuple[tuple[str, ...], ...] = (
-    *((verb, PLACE) for verb in ("check", "summary", "fmt", "upgrade", "log", "weights", "time", "test", "train")),
-    ("diff", PLACE, "net.prototxt"),
-    ("upgrade", "net.prototxt", PLACE),
-    ("convert", PLACE, "--to", "onnx", "--output", "out.onnx"),
     *(
-        ("convert", "net.prototxt", "--to", form, "--output", PLACE)
-        for form in ("onnx", "py", "pt", "safetensors", "caffe", "pt2")
+        "",
+        ".",
+        "..",
+        "/",
+        "-",
+        "--",
+        "missing",
+        "missing/x",
+        "fifo",
+        "folder",
+        "socket",
+        "loop",
+        "folder/",
+        "~",
+        "*",
+        "\\",
     ),
-    ("convert", "net.prototxt", "--weights", PLACE, "--to", "pt", "--output", "out.pt"),
-    ("convert", "net.prototxt", "--mean", PLACE, "--to", "pt", "--output", "out.pt"),
-    ("verify", PLACE, "net.prototxt"),
-    ("verify", "net.prototxt", PLACE),
-    ("verify", "net.prototxt", "net.py", "--input", PLACE),
-    ("classify", "--model", "net.prototxt", PLACE),
-    ("classify", "--model", "net.prototxt", "--labels", PLACE, "images/0.png"),
-    ("classify", "--model", "net.prototxt", "--mean", PLACE, "images/0.png"),
-    ("weights", "net_out.caffemodel", PLACE),
-    ("weights", "net_out.caffemodel", "--prototxt", PLACE),
-    ("train", "--solver", "solver.prototxt", "--weights", PLACE, "--iterations", "1"),
-    ("train", "--solver", "solver.prototxt", "--snapshot", PLACE),
-    ("train", "--solver", "solver.prototxt", "--log-json", PLACE, "--iterations", "1"),
-    ("train", "--solver", "solver.prototxt", "--tensorboard", PLACE, "--iterations", "1"),
-    ("plot", PLACE),
-    ("data", "show", PLACE),
-    ("data", "check", PLACE),
-    ("data", "mean", PLACE, "out.binaryproto"),
-    ("data", "mean", "db", PLACE),
-    ("data", "folder", PLACE, "newdb"),
-    ("data", "folder", "images", PLACE),
-    ("data", "images", PLACE, "images/", "newdb"),
-    ("data", "images", "list.txt", PLACE, "newdb"),
-    ("data", "images", "list.txt", "images/", PLACE),
-    ("data", "mnist", PLACE, PLACE, "newdb"),
-    ("surgery", "crop", "net.prototxt", "norm", PLACE),
-    ("features", "net.prototxt", "--output", PLACE),
+    *(
+        "/dev/zero",
+        "/dev/null",
+        "/dev/full",
+        "/dev/stdin",
+        "/proc/self/mem",
+        "/proc/self/maps",
+        "a\0b",
+        "\udcff",
+        "a\nb",
+    ),
+    *("a" * 300, "a" * 5000, "\x1b[31m", "net.prototxt/", "net.prototxt\0", "D:\\data", "file:///x", "http://x/"),
+    *(
+        "list.txt",
+        "net.prototxt",
+        "images/0.png",
+        "net.pt",
+        "db",
+        "mean.binaryproto",
+        "data.h5",
+        "snap_iter_4.netc.json",
+    ),
+    "net_out.caffemodel",
 )
+COMMANDS = command_lines("""
+    check @
+    summary @
+    fmt @
+    upgrade @
+    log @
+    weights @
+    time @ --iterations 1
+    test @ --iterations 1
+    train @
+    plot @
+    diff @ net.prototxt
+    upgrade net.prototxt @
+    convert @ --to onnx --output out.onnx
+    convert net.prototxt --to onnx --output @
+    convert net.prototxt --to py --output @
+    convert net.prototxt --to pt --output @
+    convert net.prototxt --to safetensors --output @
+    convert net.prototxt --to caffe --output @
+    convert net.prototxt --to pt2 --output @
+    convert net.prototxt --weights @ --to pt --output out.pt
+    convert net.prototxt --mean @ --to pt --output out.pt
+    verify @ net.prototxt
+    verify net.prototxt @
+    verify net.prototxt net.py --input @
+    classify --model net.prototxt @
+    classify --model net.prototxt --labels @ images/0.png
+    classify --model net.prototxt --mean @ images/0.png
+    weights net_out.caffemodel @
+    weights net_out.caffemodel --prototxt @
+    train --solver solver.prototxt --weights @ --iterations 1
+    train --solver solver.prototxt --snapshot @
+    train --solver solver.prototxt --log-json @ --iterations 1
+    train --solver solver.prototxt --tensorboard @ --iterations 1
+    data show @
+    data check @
+    data mean @ out.binaryproto
+    data mean db @
+    data folder @ newdb
+    data folder images @
+    data images @ images/ newdb
+    data images list.txt @ newdb
+    data images list.txt images/ @
+    data mnist @ @ newdb
+    surgery crop net.prototxt norm @
+    features net.prototxt --output @
+""")
+"""`@` is the odd path."""
 SOURCES = (
     ("train.prototxt", '"db"'),
     ("train.prototxt", '"mean.binaryproto"'),
@@ -87,11 +133,15 @@ class Paths(Campaign):
         """Return a command with an odd path, or a file that names one."""
         path = rng.choice(PATHS)
         if rng.random() < 0.6:
-            command = tuple(path if word == PLACE else word for word in rng.choice(COMMANDS))
+            command = tuple(path if word == "@" else word for word in rng.choice(COMMANDS))
             return Case(files(), (command,), SPECIAL)
         name, old = rng.choice(SOURCES)
-        new = '"' + path.replace("\\", "\\\\").replace("\n", "\\n").replace("\0", "\\000") + '"' if '"' in old else path
+        new = f'"{_quoted(path)}"' if '"' in old else path
         content = files()[name].decode().replace(old, new, 1).encode("utf-8", "surrogateescape")
         net = READERS.get(name, name)
         run = ("train", "--solver", net, "--iterations", "1") if "solver" in net else ("test", net, "--iterations", "1")
         return Case({**files(), name: content}, (rng.choice((("check", net), run)),), SPECIAL)
+
+
+def _quoted(path: str) -> str:
+    return path.replace("\\", "\\\\").replace("\n", "\\n").replace("\0", "\\000")

@@ -31,4 +31,5 @@ class Sidecars(Campaign):
         data = json.dumps(content).encode("utf-8", "surrogatepass")
         if rng.random() < 0.1:
             data = mutated_bytes(data, rng)
-        return Case({**sound, name: data}, (("train", "--solver", "solver.prototxt", "--snapshot", rng.choice(SNAPSHOTS)),))
+        command = ("train", "--solver", "solver.prototxt", "--snapshot", rng.choice(SNAPSHOTS))
+        return Case({**sound, name: data}, (command,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fuzz.campaigns.campaign import MODELS, Campaign
-from fuzz.case import Case
+from fuzz.case import Case, command_lines
 from fuzz.mutation import mutated_text, vocabulary_of
 
 if TYPE_CHECKING:
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 LARGEST = 40_000
 """Bytes of the largest definition to begin from."""
-OTHERS = (
-    ("summary", "net.prototxt"),
-    ("summary", "net.prototxt", "--format", "csv"),
-    ("fmt", "--diff", "net.prototxt"),
-    ("upgrade", "net.prototxt", "upgraded.prototxt"),
-    ("diff", "net.prototxt", "first.prototxt"),
-    ("check", "--format", "json", "net.prototxt"),
-    ("check", "--strict", "net.prototxt"),
-)
+OTHERS = command_lines("""
+    summary net.prototxt
+    summary net.prototxt --format csv
+    fmt --diff net.prototxt
+    upgrade net.prototxt upgraded.prototxt
+    diff net.prototxt first.prototxt
+    check --format json net.prototxt
+    check --strict net.prototxt
+""")
 """Verbs that run after `check`, one for each input."""
 
 
