@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,12 @@ if TYPE_CHECKING:
     from fuzz.case import Case
 
 
-def minimized(case: Case, holds: Callable[[Case], bool], runs: int = 300) -> Case:
-    """Return a smaller case for which `holds` is True, after at most `runs` calls of it."""
-    budget = [runs]
+def minimized(case: Case, holds: Callable[[Case], bool], seconds: float = 60.0) -> Case:
+    """Return a smaller case for which `holds` is True, after at most about `seconds`."""
+    end = time.monotonic() + seconds
 
     def tried(candidate: Case) -> bool:
-        budget[0] -= 1
-        return budget[0] >= 0 and holds(candidate)
+        return time.monotonic() < end and holds(candidate)
 
     for line in case.commands:
         if len(case.commands) > 1 and tried(replace(case, commands=(line,))):
