@@ -40,13 +40,13 @@ class Case:
         for name, kind in self.special.items():
             _create(directory / name, kind)
 
-    def save(self, directory: Path) -> None:
-        """Write the input so that `load` returns it."""
+    def save(self, directory: Path, fault: str = "") -> None:
+        """Write the input so that `load` returns it; `fault` is what it once did, for readers."""
         files = directory / "files"
         files.mkdir(parents=True, exist_ok=True)
         replace(self, special={}).write(files)
         rest = {"commands": self.commands, "special": self.special, "stdout": self.stdout, "file_size": self.file_size}
-        used = {key: value for key, value in rest.items() if value not in (None, {}, "kept")}
+        used = {key: value for key, value in {"fault": fault, **rest}.items() if value not in ("", None, {}, "kept")}
         (directory / "case.json").write_text(json.dumps(used, indent=1) + "\n")
 
     @property
@@ -73,6 +73,7 @@ def command_lines(text: str) -> tuple[Arguments, ...]:
 def load(directory: Path) -> Case:
     """Return the input that `Case.save` wrote. Raises OSError, ValueError."""
     rest = json.loads((directory / "case.json").read_text())
+    rest.pop("fault", None)
     files = directory / "files"
     content = {str(path.relative_to(files)): path.read_bytes() for path in sorted(files.rglob("*")) if path.is_file()}
     return Case(content, tuple(map(tuple, rest.pop("commands"))), **rest)

@@ -115,7 +115,7 @@ class Run:
             return
         smallest = minimized(case, lambda candidate: _same(sandbox.run(candidate), fault))
         directory = self.findings / f"{self.campaign.name}-{smallest.digest}"
-        smallest.save(directory)
+        smallest.save(directory, fault.signature)
         again = sandbox.run(smallest) or fault
         (directory / "fault.txt").write_text(
             f"{fault.signature}\ninput {index} of seed {self.seed}\n\n{again.detail}\n", errors="backslashreplace"

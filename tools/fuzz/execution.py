@@ -26,7 +26,7 @@ INTERNAL = "error[E901]"
 """How netc reports a fault of its own."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that must not reach a terminal; lines may end and columns may be separated."""
-_TEMPORARY = re.compile(r"\.tmp$|^\.")
+_TEMPORARY = re.compile(r"\.tmp$")
 _PLACES = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|`[^`]*`")
 
 
@@ -62,11 +62,12 @@ def _names() -> set[str]:
 
 def _run_one(arguments: tuple[str, ...], index: int, case: Case) -> Fault | None:
     from netc.cli import main
+    from netc.cli.standard_streams import run_process
 
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             with _stdin_empty(), _output(case, out.fileno(), err.fileno()), _size_limit(case.file_size):
-                status = main(arguments)
+                status = run_process(lambda: main(arguments))
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
         except BaseException as error:  # every exception that leaves main is a finding
