@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from netc.ir.dims import known
 
@@ -28,6 +29,14 @@ class AcceptedLabels:
         """
         whole = np.trunc(labels)
         return all(self._valid(whole, *limit).all() for limit in self.limits)
+
+    def each(self, labels: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """For each item of a batch of labels (n, ...), whether all of its labels are accepted (n)."""
+        rows = np.trunc(labels).reshape(len(labels), -1)
+        valid: npt.NDArray[np.bool_] = np.ones(len(rows), np.bool_)
+        for limit in self.limits:
+            valid &= self._valid(rows, *limit).all(axis=1)
+        return valid
 
     @staticmethod
     def _valid(whole: Any, classes: int, ignored: int | None) -> Any:

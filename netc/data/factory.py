@@ -146,7 +146,8 @@ def _hdf5_data(request: _Request) -> BatchSource:
         raise ValueError("HDF5Data reads the datasets that its tops are named after: pass `tops`")
     files = Hdf5Files(request.layer, request.tops, request.resolve)
     request.sampler.shuffle, request.sampler.permute = request.layer.shuffle, files.permute
-    return Hdf5Source(files, request.sampler, request.layer.batch_size)
+    accepted = request.accepted if request.skip_bad and len(request.tops) > 1 else None
+    return Hdf5Source(files, request.sampler, request.layer.batch_size, accepted)
 
 
 _OPENERS = {"database": _data, "image list": _image_data, "windows": _window_data, "hdf5": _hdf5_data}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from netc.data.accepted_labels import AcceptedLabels, accepted_labels
 from netc.data.feeds.net_feeds import feeds_of
 from netc.diagnostics import NetcError, Source
 from netc.ir.graph import State
+from netc.layers.hdf5 import HDF5Data
 from tests.data.databases import data_layer, database, labels, random_images
 
 
@@ -73,6 +76,40 @@ def test_the_next_record_replaces_one_with_a_label_out_of_range(tmp_path):
             "outside 0 to 3: 5",
         ]
         source.close()
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_rows_of_hdf5_files(tmp_path, skip_bad):
+    for name, values in (("a", [0, 9, math.nan]), ("b", [1, -1, 3])):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["d"] = np.arange(6, dtype=np.float32).reshape(3, 2)
+            file["l"] = np.array(values, np.float32)
+    (tmp_path / "list").write_text(f"{tmp_path}/a.h5\n{tmp_path}/b.h5\n")
+    layer = HDF5Data(source=str(tmp_path / "list"), batch_size=6)
+    source = open_source(layer, "TEST", tops=("d", "l"), skip_bad=skip_bad, accepted=AcceptedLabels(((4, None),)))
+    data, found = source.next_batch().tops
+    if skip_bad:
+        assert found.tolist() == [0, 1, 1, 1, 3, 3]
+        assert data[:, 0].tolist() == [0, 0, 0, 0, 4, 4]
+        assert [name.replace(f"{tmp_path}/", "") for name in source.skipped] == [
+            "row 1 of `a.h5`",
+            "row 2 of `a.h5`",
+            "row 1 of `b.h5`",
+        ]
+    else:
+        np.testing.assert_array_equal(found, np.float32([0, 9, math.nan, 1, -1, 3]))
+    source.close()
+
+
+def test_no_row_with_an_accepted_label(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["d"], file["l"] = np.zeros((3, 2), np.float32), np.full(3, 7, np.float32)
+    (tmp_path / "list").write_text(f"{tmp_path}/a.h5\n")
+    layer = HDF5Data(source=str(tmp_path / "list"), batch_size=2)
+    source = open_source(layer, "TEST", tops=("d", "l"), skip_bad=True, accepted=AcceptedLabels(((4, None),)))
+    with pytest.raises(NetcError, match=r"row [0-2] of .*: label outside 0 to 3"):
+        source.next_batch()
+    source.close()
 
 
 def test_labels_are_not_checked_without_skip_bad(tmp_path):

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import h5py
@@ -15,15 +14,17 @@ import numpy.typing as npt
 
 from netc.data.batch import Allocate, Array, Batch, Shape
 from netc.data.pipeline.prefetch import PrefetchingSource
+from netc.data.records import MAX_SKIPS
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import check_regular, reason_of
 from netc.weights.hdf5_file import stored_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor, Future
 
+    from netc.data.accepted_labels import AcceptedLabels
     from netc.data.pipeline.sampling import Numbers, Sampler
     from netc.paths import ResolvePath
 
@@ -65,6 +66,12 @@ class Hdf5Files:
         """Files in a random order, rows in a random order within each."""
         order = random.permutation(len(self.files))
         return np.concatenate([self._starts[i] + random.permutation(self._counts[i]) for i in order])
+
+    def describe(self, index: int) -> str:
+        """A row, for a message."""
+        index %= int(self._starts[-1])
+        owner = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return f"row {index - int(self._starts[owner])} of `{self.files[owner]}`"
 
     def rows(self, indices: Numbers) -> tuple[Array, ...]:
         """The rows of a batch for each top, float32; indices past the end wrap around. Raises NetcError E501."""
@@ -162,12 +169,14 @@ class Hdf5Source(PrefetchingSource["PendingRows"]):
     """Batches of rows; see `BatchSource`. One thread reads ahead, because the HDF5 library does not support more."""
 
     normalization = None
-    skipped: Mapping[str, NetcError] = MappingProxyType({})
-    """Always empty: a file is readable as a whole or not at all."""
 
-    def __init__(self, files: Hdf5Files, sampler: Sampler, batch_size: int) -> None:
+    def __init__(
+        self, files: Hdf5Files, sampler: Sampler, batch_size: int, accepted: AcceptedLabels | None = None
+    ) -> None:
         super().__init__(files.name, sampler, batch_size, files.shapes, prefetch=AHEAD, threads=1)
-        self.files = files
+        self.files, self.accepted = files, accepted
+        self.skipped: dict[str, NetcError] = {}
+        """Rows with labels that are not `accepted`; a file is readable as a whole or not at all."""
 
     def configure(self, allocate: Allocate, normalize_on_host: bool) -> None:
         """See BatchSource; rows need neither."""
@@ -175,7 +184,24 @@ class Hdf5Source(PrefetchingSource["PendingRows"]):
     def start_batch(self, pool: Executor, position: int) -> PendingRows:
         """Start to read the rows of a batch."""
         indices = self.sampler.indices(self.sampler.numbers(position, self.batch_size))
-        return PendingRows(pool.submit(self.files.rows, indices))
+        return PendingRows(pool.submit(self._accepted_rows, indices))
+
+    def _accepted_rows(self, indices: Numbers) -> tuple[Array, ...]:
+        """Rows of which the next with accepted labels replace others. Raises NetcError E301 if there are none."""
+        tops = self.files.rows(indices)
+        if self.accepted is None:
+            return tops
+        for _ in range(MAX_SKIPS):
+            bad = ~self.accepted.each(tops[1])
+            if not bad.any():
+                return tops
+            for index in indices[bad].tolist():
+                what = self.files.describe(index)
+                self.skipped[what] = NetcError(f"{what}: label outside {self.accepted}", code="E301")
+            indices = np.where(bad, indices + 1, indices)
+            for top, row in zip(tops, self.files.rows(indices[bad])):
+                top[bad] = row
+        raise self.skipped[what]
 
 
 class PendingRows:
