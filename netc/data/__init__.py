@@ -13,8 +13,13 @@
     database_report.inspect_database, contact_sheet  content and errors of a database
     stores.writers.new_database                      `put(key, value)` of an LMDB or LevelDB, complete or absent
 
+Only regular files are opened, and images, resizes and batches are bounded before memory is allocated.
 Random choices depend on a seed and the number of the record, never on threads or on where a run was resumed.
 
+    E104  a batch that exceeds the memory
+    E301  with `skip_bad`, a record whose label the net does not accept
+    E405  an HDF5 dataset that would expand without limit
+    E406  an HDF5 dataset whose values are in another file
     E501  a source that does not exist, cannot be read, is of a different kind, or is damaged as a whole
     E502  a source without records
     E503  a record that is not a Datum, or whose size contradicts its content

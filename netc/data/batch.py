@@ -1,4 +1,4 @@
-"""A batch as it comes from a source."""
+"""A batch as a source returns it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 Shape = tuple[int, ...]
 Array = npt.NDArray[Any]
 Allocate = Callable[[Shape, Any], Array]
-"""Makes an array of a shape and a dtype, its values undefined."""
+"""Creates an array of a shape and a dtype with undefined values."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Databases damaged in their middle: the damage is told, never taken for the end."""
+"""Databases damaged in the middle: the damage is reported, never mistaken for the end."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ RECORDS |= {"label first": b"\x28\x07" + RECORDS["no label"], "twice": RECORDS["
 
 
 @given(st.lists(st.sampled_from(sorted(RECORDS)), min_size=1, max_size=4), st.binary(max_size=3))
-def test_records_read_together_equal_single_ones(names, behind):
+def test_records_read_together_equal_single_ones(names, trailing):
     values = [RECORDS[name] for name in names]
-    values[-1] += behind
+    values[-1] += trailing
     try:
         found = read_alike([memoryview(value) for value in values])
     except ValueError:
