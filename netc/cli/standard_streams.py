@@ -1,4 +1,4 @@
-"""Standard input, output and error of a process, which may be closed, full, or a pipe that nobody reads any more.
+"""Standard input, output and error of a process, which may be closed, full, or a pipe without a reader.
 
 - Standard output that cannot be written ends the process with one error and status 1. A broken pipe ends it silently
   with the status of SIGPIPE, as `netc summary net | head` should.

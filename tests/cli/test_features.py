@@ -120,8 +120,8 @@ def test_the_log_reports_slow_and_bad_data():
     assert monitor.messages() == ["data layer limits: 412 images/s"]
     source.statistics.started -= 10.0
     source.statistics.count(4120, 0.5)
-    source.skipped["record `3` of `db`"] = NetcError("record `3` of `db`: no picture")
-    assert monitor.messages() == ["data layer skipped 1 record so far: record `3` of `db`: no picture"]
+    source.skipped["record `3` of `db`"] = NetcError("record `3` of `db`: not an image")
+    assert monitor.messages() == ["data layer skipped 1 record so far: record `3` of `db`: not an image"]
     assert monitor.messages() == []
     several = DataMonitor({"a": feed, "b": feed})
     source.statistics.started -= 10.0

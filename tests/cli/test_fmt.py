@@ -75,8 +75,8 @@ def test_the_error_reports_a_template(tmp_path, capsys):
     path = tmp_path / "template.prototxt"
     path.write_text("layer { input_param { shape { dim: ${batch} } } }\n")
     assert main(["fmt", str(path)]) == 1
-    told = capsys.readouterr().err
-    assert "error[E033]: the file is a template without values for `batch`" in told
-    assert "`netc upgrade` with `--set`" in told
-    assert "`--set batch=...`" not in told
+    errors = capsys.readouterr().err
+    assert "error[E033]: the file is a template without values for `batch`" in errors
+    assert "`netc upgrade` with `--set`" in errors
+    assert "`--set batch=...`" not in errors
     assert "${batch}" in text(path)

@@ -1,4 +1,4 @@
-"""`netc log`, `netc plot`, and what `netc train` leaves for whoever looks."""
+"""`netc log`, `netc plot`, and the log files of `netc train`."""
 
 from __future__ import annotations
 

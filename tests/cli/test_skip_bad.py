@@ -13,7 +13,7 @@ from .test_train import messages
 
 @pytest.fixture
 def spoilt(tmp_path, monkeypatch):
-    """A solver whose database has the bad records 0, which tells the shape, and 5."""
+    """A solver whose database has the bad records 0, which determines the shape, and 5."""
     monkeypatch.chdir(tmp_path)
     write_solver(tmp_path)
     with lmdb.open("db", map_size=1 << 24) as environment, environment.begin(write=True) as transaction:

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or a pipe that nobody reads."""
+"""Standard streams that are closed, full, or a pipe without a reader."""
 
 from __future__ import annotations
 

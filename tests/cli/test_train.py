@@ -26,7 +26,7 @@ PREFIX = r"^[IW]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+(\.cpp)?:\d+\] "
 
 
 def messages(capsys) -> list[str]:
-    """The log without its prefixes; each line that is no continuation must have one."""
+    """The log without its prefixes; each line that does not continue another must have one."""
     return [re.sub(PREFIX, "", line) for line in capsys.readouterr().err.splitlines() if re.match(PREFIX, line)]
 
 

@@ -16,10 +16,10 @@ NEW = OLD.replace(b"layers", b"layer").replace(b"RELU", b'"ReLU"')
 def stdin(monkeypatch):
     """Standard input in memory."""
 
-    def give(data):
+    def feed(data):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
-    return give
+    return feed
 
 
 def test_file_to_file(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The feed of a layer that a program feeds, where there is no program: random input, to time a net."""
+"""The feed of a layer for which no program supplies data: random input, to time a net."""
 
 from __future__ import annotations
 

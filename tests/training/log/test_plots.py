@@ -1,4 +1,4 @@
-"""Which lines a picture of runs has, and that it is one."""
+"""Which lines a plot of runs has, and that it is an image."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_several_losses_are_drawn_separately():
 def test_plot_files(tmp_path, ending, begins):
     pytest.importorskip("matplotlib")
     logs = [read_log(CAFFE), parse(CAFFE.read_text().splitlines(True)[:30], "part.log", datetime(2026, 11, 21))]
-    path = tmp_path / f"picture.{ending}"
+    path = tmp_path / f"plot.{ending}"
     for drawn, runs in ((8, logs), (4, logs[:1])):
         assert len(draw(runs, path, seconds=drawn == 8, logarithmic=drawn == 4)) == drawn
         assert path.read_bytes().startswith(begins)
