@@ -37,7 +37,7 @@ def _free() -> int | None:
 
 
 def _container() -> int | None:
-    with contextlib.suppress(OSError, ValueError):  # `max` is no limit
+    with contextlib.suppress(OSError, ValueError):  # `max` means unlimited
         return int(CGROUP.read_text())
     return None
 

@@ -195,6 +195,8 @@ class _NodeTimer:
     def __init__(self, executor: NodeExecutor) -> None:
         self.cuda = executor.place[0].type == "cuda"
         self.count = len(executor.graph.nodes)
+        self.idle = {i for i, node in enumerate(executor.graph.nodes) if not executor.needs[node.key].layer}
+        """Nodes without a backward pass, by index."""
         self.started = 0.0
         self.reset()
         for direction in ("forward", "backward"):
@@ -217,6 +219,8 @@ class _NodeTimer:
 
     def stop(self, direction: str, index: int) -> None:
         """Stop timing a node."""
+        if direction == "backward" and index in self.idle:
+            return
         self.spent[direction][index] += self.now() - self.started
 
     def measure(self, run: Callable[[], object]) -> float:

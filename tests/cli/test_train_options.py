@@ -127,7 +127,7 @@ def test_python_layers_run_on_demand(solver, capsys, tmp_path, monkeypatch):
     ):
         assert main(asked) == 1
         err = capsys.readouterr().err
-        assert "E203" in err
+        assert "E201" in err
         assert "--allow-python-layers" in err
         assert main([*asked, "--allow-python-layers"]) == 0
 
