@@ -15,6 +15,7 @@ from netc.exporters.python.names import Identifiers
 from netc.exporters.symbolic_shapes import FixedExtentError, SymbolicShapes, with_free_extents
 from netc.exporters.trace import first_line, traced
 from netc.ir.dtypes import is_floating
+from netc.layers.recurrent import Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from netc.runtime.lower import Net
 
 FORMAT = "a .pt2 file"
+MAX_STEPS = 256
+"""Limit of the steps of a recurrent layer: each is traced by itself, which takes a tenth of a second."""
 
 
 class _Positional(nn.Module):
@@ -52,8 +55,17 @@ def exported_program(
             check_function(node.layer, len(node.tops))
         except NetcError as error:
             raise cannot_export(node, FORMAT, error.diagnostics[0].message) from None
+        _check_steps(model, node)
     net = _Positional(net_of(_plain_keys(model))).to(getattr(torch, dtype)).eval()
     return with_free_extents(model, lambda symbolic: _exported(net, model, symbolic, dtype), dynamic)
+
+
+def _check_steps(model: Graph, node: Node) -> None:
+    """Raise NetcError E801 for a loop that is too long to be unrolled."""
+    shape = model.shape(node.bottoms[0]) if isinstance(node.layer, Recurrent) else None
+    if shape and shape[0] > MAX_STEPS:
+        reason = f"each of its {shape[0]} steps is traced by itself, which takes too long for more than {MAX_STEPS}"
+        raise cannot_export(node, FORMAT, reason, help="export the net with fewer steps, or use `--to onnx`")
 
 
 def _exported(net: nn.Module, model: Graph, symbolic: SymbolicShapes, dtype: str) -> torch.export.ExportedProgram:

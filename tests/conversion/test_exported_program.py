@@ -73,3 +73,12 @@ def test_an_extent_that_the_net_fixes_stays_a_number(text, free):
         np.testing.assert_allclose(found[name].detach().numpy(), expected, rtol=1e-5, atol=1e-6)
     if free:
         assert program(torch.ones(7, 3))["one"].shape == (7, 3)
+
+
+def test_a_long_sequence_is_not_unrolled():
+    model = weighted(open_net(Source("net", RNN.replace("dim: 5", "dim: 1000"))))
+    with pytest.raises(NetcError, match="`RNN` cannot be exported to a .pt2 file") as caught:
+        exported_program(model)
+    (found,) = caught.value.diagnostics
+    assert found.line == 3
+    assert found.notes[1].startswith("each of its 1000 steps is traced by itself")

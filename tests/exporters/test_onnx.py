@@ -1,16 +1,22 @@
 """Nets as ONNX: checked, run by onnxruntime at two batch sizes, under the net's own names."""
 
+import io
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from netc.conversion.models import net_of
 from netc.diagnostics import NetcError
 from netc.exporters.input_stage import InputStage
-from netc.exporters.onnx import model_of
+from netc.exporters.onnx import model_of, onnx_model
 from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm
+from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 from tests.conversion.nets import MIXED, close, hostile_net, inputs_of, trained, write
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 ONE = """layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 4 dim: 9 dim: 7 }} }} }}
@@ -119,3 +125,41 @@ def test_a_layer_that_cannot_be_exported_is_an_error_at_its_line(tmp_path):
     (found,) = caught.value.diagnostics
     assert found.line == 3
     assert found.notes[0] == "layer `dump`"
+
+
+def test_a_file_has_what_the_message_has(tmp_path, monkeypatch):
+    monkeypatch.setattr("netc.exporters.onnx.model.SMALL", 64)
+    model = trained(write(tmp_path, MIXED))
+    for dtype in ("float32", "float16", "float64"):
+        made, file = onnx_model(model, dtype=dtype), io.BytesIO()
+        made.write(file)
+        found = onnx.ModelProto.FromString(file.getvalue())
+        assert len(made.arrays) > 2
+        assert found == made.proto()
+        onnx.checker.check_model(found, full_check=True)
+
+
+LARGE = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4096 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc"
+  inner_product_param { num_output: 16384 bias_term: false } }
+"""
+PEAK = """
+import resource, sys
+import onnx, torch
+from netc.conversion.convert import convert
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+convert(*sys.argv[1:3], to="onnx", output=sys.argv[3])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_writing_a_model_takes_little_more_memory_than_its_weights(tmp_path):
+    array = np.ones((16384, 4096), np.float32)
+    layer = LayerBlobs("fc", "InnerProduct", (BlobArray(array),))
+    write_caffemodel(tmp_path / "in.caffemodel", Weights((layer,)).with_blobs)
+    files = [write(tmp_path, LARGE), tmp_path / "in.caffemodel", tmp_path / "out.onnx"]
+    done = subprocess.run([sys.executable, "-c", PEAK, *map(str, files)], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 1.5 * array.nbytes
+    assert files[-1].stat().st_size > array.nbytes
