@@ -44,10 +44,10 @@ def skips(world):
     """What a rank's solver tells of records that were left out."""
     fields, report = read_solver(Source("solver.prototxt", SOLVER))
     report.raise_errors()
-    told = []
-    with Solver(settings_of(fields), listener=told.append, world=world) as solver:
+    reported = []
+    with Solver(settings_of(fields), listener=reported.append, world=world) as solver:
         solver.solve()
-    return [event.text for event in told if isinstance(event, events.LogNote) and "skipped" in event.text]
+    return [event.text for event in reported if isinstance(event, events.LogNote) and "skipped" in event.text]
 
 
 @pytest.mark.slow

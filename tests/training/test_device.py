@@ -19,8 +19,8 @@ def gpus(monkeypatch):
 
 
 def chosen(gpu=None, **settings):
-    told = []
-    return choose_device(SolverSettings(**settings), gpu, told.append), told
+    reported = []
+    return choose_device(SolverSettings(**settings), gpu, reported.append), reported
 
 
 def test_the_solvers_mode(gpus):
@@ -32,9 +32,9 @@ def test_the_solvers_mode(gpus):
 
 def test_without_a_gpu_the_cpu_is_used_with_one_warning(gpus):
     gpus(0)
-    device, told = chosen(solver_mode="GPU")
+    device, reported = chosen(solver_mode="GPU")
     assert device == torch.device("cpu")
-    assert [type(event) for event in told] == [events.WarningIssued, events.LogNote]
+    assert [type(event) for event in reported] == [events.WarningIssued, events.LogNote]
     assert chosen(solver_mode="CPU")[1] == [events.LogNote("caffe.cpp:197", "Use CPU.")]
 
 
@@ -51,8 +51,8 @@ def test_an_unknown_gpu(gpus, count, gpu):
 def test_each_process_uses_its_own_gpu(gpus):
     gpus(4)
     for gpu, local_rank, index in [("all", 2, 2), ("3,1", 1, 1), (None, 3, 3)]:
-        told = []
+        reported = []
         rank = ProcessRank(rank=5, world_size=8, local_rank=local_rank, from_torchrun=True)
-        assert choose_device(SolverSettings(), gpu, told.append, rank) == torch.device("cuda", index)
+        assert choose_device(SolverSettings(), gpu, reported.append, rank) == torch.device("cuda", index)
     with pytest.raises(NetcError, match="no GPU left for rank 5 of 8: this machine has 2 for all processes"):
-        choose_device(SolverSettings(), "0,1", told.append, rank)
+        choose_device(SolverSettings(), "0,1", reported.append, rank)

@@ -19,6 +19,7 @@ from netc.training.snapshots import run_identity, selection, sidecar, staging
 from netc.training.snapshots import snapshot_files as snapshot
 from netc.training.snapshots.commit import committed, file_digest
 from netc.training.snapshots.positions import Positions
+from netc.training.snapshots.recurrent_state import restore_state
 from netc.training.snapshots.run_identity import UNKNOWN, Run
 from netc.training.snapshots.snapshot_files import ReadSnapshot, SnapshotPaths
 from netc.training.solver.signals import deferred_signals
@@ -167,6 +168,7 @@ class Checkpoints:
             "iteration": state.iteration,
             "loss": positions.loss,
             "random": state.world.gather(positions.random),
+            "recurrent": state.world.gather(positions.recurrent),
             "train": positions.train,
             "test": positions.tests,
             "world_size": state.world.world_size,
@@ -255,6 +257,7 @@ class Checkpoints:
         state.loss_restored = True
         old_size, size = content["world_size"], state.world.world_size
         self._restore_random_state(content["random"], old_size)
+        self._restore_recurrent_state(content.get("recurrent"), old_size)
         train = {key: _rescaled(feed, old_size, size) for key, feed in content["train"].items()}
         for part, states in zip(state.nets, (train, *content["test"])):
             for key, feed in part.feeds.items():
@@ -277,6 +280,15 @@ class Checkpoints:
         found = f"the snapshot was written by {counted(old_size, 'process')}, and this run has {world.world_size}"
         effect = "each process resumes at its part of the records, with different random numbers"
         self.state.listener(WarningIssued(f"{found}: {effect}"))
+
+    def _restore_recurrent_state(self, states: list[list[dict[str, Any]]] | None, old_size: int) -> None:
+        world = self.state.world
+        if states is None or old_size != world.world_size:
+            return
+        for part, entries in zip(self.state.nets, states[world.rank]):
+            for name in restore_state(part.net, entries, self.state.device):
+                text = f"the snapshot's state `{name}` does not fit the net: it starts from zeros"
+                self.state.listener(WarningIssued(text))
 
     def _restore_average(self, average: WeightAverage, read: ReadSnapshot) -> None:
         """Restore the averaged weights next to a snapshot; without them the average restarts from the weights."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from netc.training.snapshots.recurrent_state import state_of
 from netc.training.snapshots.sidecar import random_state
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Positions:
     """The states of the generators of this process."""
     train: dict[str, dict[str, Any]]
     tests: list[dict[str, dict[str, Any]]]
+    recurrent: list[dict[str, Any]]
+    """The state of recurrent layers of each net, of this process."""
     statistics: list[Tensor]
     """Copies of the blobs that are not learned, such as BatchNorm's averages."""
 
@@ -35,8 +38,9 @@ class Positions:
     def of(state: RunState) -> Positions:
         """Return the present positions. Raises NetcError E701 for a loss that is NaN."""
         train, *tests = [{key: feed.state() for key, feed in part.feeds.items()} for part in state.nets]
+        recurrent = [state_of(part.net) for part in state.nets]
         statistics = [tensor.clone() for tensor in _statistics(state)]
-        return Positions(state.iteration, state.loss.state(), random_state(), train, tests, statistics)
+        return Positions(state.iteration, state.loss.state(), random_state(), train, tests, recurrent, statistics)
 
     @contextlib.contextmanager
     def with_statistics(self, state: RunState) -> Iterator[None]:

@@ -4,6 +4,7 @@
     loss                   the window of the averaged loss
     random                 states of torch's generators, by rank and device
     train, test            states of the data layers, by node key; one object per test net
+    recurrent              states of recurrent layers, by rank and net
     world_size             number of processes
     schedule               state of the learning rate policy
     watch, ema, loss_scale the best test so far, updates of the averaged weights, the loss scale; null where not used
@@ -37,6 +38,7 @@ from netc.training.snapshots.json_check import (
     text,
 )
 from netc.training.snapshots.json_check import encoded as encoded_field
+from netc.training.snapshots.recurrent_state import check_state
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
@@ -133,7 +135,8 @@ def _content(content: Any, field: str) -> None:
     if content["format"] not in (FORMAT, CRC_FORMAT):
         raise InvalidFieldError("format", content["format"], f"{FORMAT} or {CRC_FORMAT}")
     record({"world_size": integer(1, 1 << 20)})(content, field)
-    record({**FIELDS, **_versioned(content["format"], content["world_size"])})(content, field)
+    states = items(items(entries(check_state)), content["world_size"])
+    record({**FIELDS, **_versioned(content["format"], content["world_size"])}, {"recurrent": states})(content, field)
 
 
 def _versioned(version: int, world_size: int) -> dict[str, Check]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from netc.diagnostics import NetcError
 from netc.training.data_monitor import DataMonitor
 from netc.training.distributed.world import SINGLE_PROCESS, World
@@ -56,6 +58,11 @@ class RunState:
     def net(self) -> Net:
         """The train net."""
         return self.train.net
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the train net's blobs; the CPU for a net without any."""
+        return self.net.blobs[0].tensor.device if self.net.blobs else torch.device("cpu")
 
     @property
     def nets(self) -> tuple[RunnableNet, ...]:

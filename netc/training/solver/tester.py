@@ -15,6 +15,7 @@ from netc.training.log.events import (
     TestStarted,
 )
 from netc.training.snapshots.positions import Positions
+from netc.training.snapshots.recurrent_state import restore_state
 from netc.training.snapshots.sidecar import restore_random_state
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Tester:
             for key, feed in test.feeds.items():
                 feed.restore(states[key])
         restore_random_state(before.random)
+        for part, states in zip(self.state.nets, before.recurrent):
+            restore_state(part.net, states, self.state.device)
 
     def _write_requested(self) -> None:
         """Write the snapshot that was requested during a test, unless that of this iteration exists."""

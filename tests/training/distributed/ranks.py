@@ -15,7 +15,7 @@ from netc.training.distributed.torch_world import TorchWorld, join_world
 
 
 def run_ranks(folder: Path, function: Callable[[TorchWorld], Any], size: int = 2) -> list[Any]:
-    """What `function(world)` gives on each rank; `function` is a module's. Raises what a rank raises."""
+    """What `function(world)` returns on each rank; `function` is a module's. Raises what a rank raises."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -62,19 +62,19 @@ def make_solver(batch, world=None, prefix="small", norm=False):
     text = text.replace("BATCH", str(batch)).replace("PREFIX", f"{prefix}{batch}")
     fields, report = read_solver(Source("solver.prototxt", text))
     report.raise_errors()
-    told = []
-    return Solver(settings_of(fields), listener=told.append, world=world or World()), told
+    reported = []
+    return Solver(settings_of(fields), listener=reported.append, world=world or World()), reported
 
 
 def trained(world=None, batch=3, snapshot=None, norm=False):
-    """What is left of a run: weights, what was told, and files written by this process."""
-    solver, told = make_solver(batch, world, "resumed" if snapshot else "norm" if norm else "small", norm)
+    """What is left of a run: weights, what was reported, and files written by this process."""
+    solver, reported = make_solver(batch, world, "resumed" if snapshot else "norm" if norm else "small", norm)
     with solver:
         if snapshot:
             solver.restore(snapshot)
         solver.solve()
-        warned = [event.text for event in told if isinstance(event, events.WarningIssued)]
-        tested = [event.outputs for event in told if isinstance(event, events.TestFinished)]
+        warned = [event.text for event in reported if isinstance(event, events.WarningIssued)]
+        tested = [event.outputs for event in reported if isinstance(event, events.TestFinished)]
         return {"weights": [blob.tensor.detach() for blob in solver.net.blobs], "warned": warned, "tested": tested}
 
 

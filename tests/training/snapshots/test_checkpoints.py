@@ -20,7 +20,7 @@ from netc.training.snapshots.sidecar import sidecar_path
 from tests.training.conftest import SOLVER
 
 
-def told(solver, kind):
+def reported(solver, kind):
     return [event for event in solver.events if isinstance(event, kind)]
 
 
@@ -77,7 +77,7 @@ def test_incomplete_snapshots_are_skipped(three, solver_from, spoil):
     other = solver_from()
     before = [blob.data.clone() for blob in other.net.blobs]
     assert other.checkpoints.restore_newest() == "small_iter_2.solverstate"
-    (warning,) = told(other, events.WarningIssued)
+    (warning,) = reported(other, events.WarningIssued)
     assert warning.text.startswith("skipped `small_iter_10.solverstate`: ")
     assert not all(torch.equal(blob.data, old) for blob, old in zip(other.net.blobs, before))
     for name in ("small_iter_1", "small_iter_2"):
@@ -156,7 +156,7 @@ def test_the_best_snapshot(solver_from, watch, values, best):
     weights = []
     solver.on_start.append(lambda: weights.append(solver.net.blobs[0].data.clone()))
     solver.step(4)
-    assert told(solver, events.NewBest)[-1].iteration == best
+    assert reported(solver, events.NewBest)[-1].iteration == best
     other = solver_from(f"{TESTED} netc_param {{ {watch} }}")
     other.restore("small_best.solverstate")
     assert other.iteration == best
@@ -169,9 +169,9 @@ def test_patience_stops_the_run_with_a_snapshot(solver_from):
     more = TESTED.replace("false", "true") + 'netc_param { watch: "accuracy" patience: 2 }'
     solver = values_given(solver_from(more), [0.2, 0.4, 0.3, 0.4, 0.9])
     solver.solve()
-    (exhausted,) = told(solver, events.PatienceExhausted)
+    (exhausted,) = reported(solver, events.PatienceExhausted)
     assert exhausted == events.PatienceExhausted(3, "accuracy", 2, 0.4, 1)
-    assert told(solver, events.RunFinished) == [events.RunFinished(3, stopped_early=True)]
+    assert reported(solver, events.RunFinished) == [events.RunFinished(3, stopped_early=True)]
     assert Path("small_iter_3.solverstate").exists()
     assert json.loads(Path("small_iter_3.netc.json").read_text())["watch"]["misses"] == 2
 
@@ -207,7 +207,7 @@ def test_a_snapshot_of_another_number_of_processes(three, solver_from, work):
     """One process read 10 batches of 6 records; of two, each has read 5."""
     other = solver_from(world=OneOfTwo())
     other.restore("small_iter_10.solverstate")
-    (warning,) = told(other, events.WarningIssued)
+    (warning,) = reported(other, events.WarningIssued)
     assert warning.text.startswith("the snapshot was written by 1 process, and this run has 2")
     assert other.state.train.feeds["digits"].source.position == 5 * 6
     other.step(1)
@@ -216,7 +216,7 @@ def test_a_snapshot_of_another_number_of_processes(three, solver_from, work):
 
 
 def go_on(folder):
-    """Train until somebody ends the process, and write to a file what went on."""
+    """Train until the process is killed, and write a log."""
     os.chdir(folder)
     with open("log", "w", buffering=1) as log:
         train("solver.prototxt", snapshot="auto", listener=GlogWriter(log), keep=3)
@@ -228,7 +228,7 @@ def newest(work):
 
 @pytest.mark.slow
 def test_killed_at_ten_random_moments(work, monkeypatch):
-    """Each time the next run goes on from the newest snapshot, and the end is that of a run that nobody killed."""
+    """Each time the next run goes on from the newest snapshot, and the result is that of a run without kills."""
     (work / "solver.prototxt").write_text(SOLVER.replace("max_iter: 8", "max_iter: 100000") + "snapshot: 1")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     server = multiprocessing.get_context("forkserver")

@@ -1,4 +1,4 @@
-"""LeNet with Dropout, on shuffled pictures with random crops: stopped and resumed anywhere, it ends in equal bits."""
+"""LeNet with Dropout, on shuffled images with random crops: stopped and resumed anywhere, it ends in equal bits."""
 
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +14,7 @@ from netc.training.solver.settings import read_settings
 from netc.training.solver.solver import Solver
 
 LENET = Path(__file__).parents[3] / "models" / "lenet"
-PICTURES, ITERATIONS = 52, 9
+IMAGES, ITERATIONS = 52, 9
 SOLVER = """
 net: "net.prototxt" test_iter: 2 test_interval: 4 test_iter: 1 type: "{type}"
 base_lr: 0.01 {momentum} weight_decay: 0.0005 lr_policy: "inv" gamma: 0.0001 power: 0.75 average_loss: 3 iter_size: 2
@@ -28,10 +28,10 @@ DATA = """
 
 @pytest.fixture
 def lenet(tmp_path, monkeypatch):
-    """A folder with pictures of digits, and LeNet with Dropout over them."""
+    """A folder with images of digits, and LeNet with Dropout over them."""
     monkeypatch.chdir(tmp_path)
     with closing(DatumRecords(LmdbStore(LENET / "train_lmdb", "digits"))) as records, records.reading() as read:
-        digits = [(record.image[0].copy(), record.label) for record in map(read, range(PICTURES))]
+        digits = [(record.image[0].copy(), record.label) for record in map(read, range(IMAGES))]
     for index, (image, _) in enumerate(digits):
         cv2.imwrite(f"{index}.png", image)
     Path("list.txt").write_text("".join(f"{index}.png {label}\n" for index, (_, label) in enumerate(digits)))
@@ -50,7 +50,7 @@ def lenet(tmp_path, monkeypatch):
 
 
 def run(type_name, resume="", stop=None):
-    """A run of the solver, from a snapshot or for some iterations; what it told, its weights and their average."""
+    """A run of the solver, from a snapshot or for some iterations; what it reported, its weights and their average."""
     momentum = "" if type_name in ("AdaGrad", "RMSProp") else "momentum: 0.9"
     Path("solver.prototxt").write_text(SOLVER.format(type=type_name, momentum=momentum))
     heard = []

@@ -1,4 +1,4 @@
-"""Node by node: Caffe's debug lines, the first value that is no number, and the same numbers as straight-line code."""
+"""Node by node: debug lines as in Caffe, the first value that is not finite, and equal results of both executors."""
 
 import math
 import re

@@ -36,7 +36,7 @@ def test_nan_names_iteration_and_blob(bad):
 
 def test_a_device_is_read_only_on_demand():
     meter = LossMeter(1, ["loss"])
-    meter.add(0, [torch.empty((), device="meta")])  # whose values nobody can read
+    meter.add(0, [torch.empty((), device="meta")])  # whose values cannot be read
     with pytest.raises((NotImplementedError, RuntimeError)):
         meter.value()
     meter.restart(0)

@@ -134,7 +134,7 @@ def test_one_error(settings_from, text, part):
 
 
 def test_a_sigmoid_may_decrease(settings_from):
-    """With a positive gamma it rises: Caffe's users give a negative one, and a step of 0 is its default."""
+    """With a positive gamma it rises: Caffe's users set a negative one, and a step of 0 is its default."""
     text = GOOD.replace("fixed", "sigmoid") + "gamma: -0.5 stepsize: 0"
     assert settings_from(text).gamma == -0.5
     ((_, message, _),) = faults(settings_from, text.replace("sigmoid", "exp"))

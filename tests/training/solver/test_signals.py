@@ -15,7 +15,7 @@ from tests.training.conftest import SOLVER
 
 
 def asking(*requests):
-    """A function that gives these requests one by one, then none."""
+    """A function that returns these requests one by one, then none."""
     left = list(requests)
     return lambda: left.pop(0) if left else Request.NONE
 

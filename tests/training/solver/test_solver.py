@@ -1,4 +1,4 @@
-"""The loop: what happens when, what is told, and what stops it."""
+"""The loop: what happens when, what is reported, and what stops it."""
 
 import math
 import re
@@ -24,7 +24,7 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "z" bottom: "y" top: "loss" l
 """
 
 
-def told(solver, kind):
+def reported(solver, kind):
     return [event for event in solver.events if isinstance(event, kind)]
 
 
@@ -86,7 +86,7 @@ def test_training_converges(solver_from, work):
 
 
 def test_iter_size_is_one_larger_batch(solver_from, work):
-    """Two batches of 3 and one of 6, over the same records, give the same gradients."""
+    """Two batches of 3 and one of 6, over the same records, have the same gradients."""
     net = NET.replace('layer { name: "drop" type: "Dropout" bottom: "bn" top: "bn" }', "")
     net = net.replace('layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }', "").replace('"bn"', '"conv"')
     net = net.replace("crop_size: 5 mirror: true", "")
@@ -99,7 +99,7 @@ def test_iter_size_is_one_larger_batch(solver_from, work):
     for a, b in zip(one.net.blobs, two.net.blobs):
         torch.testing.assert_close(a.data, b.data, rtol=1e-4, atol=1e-6)
     assert one.state.loss.value() == pytest.approx(two.state.loss.value(), rel=1e-4)
-    assert len(told(one, events.GradientsClipped)) == len(told(two, events.GradientsClipped)) == 5
+    assert len(reported(one, events.GradientsClipped)) == len(reported(two, events.GradientsClipped)) == 5
 
 
 def test_a_frozen_layer_does_not_change_and_needs_no_gradient(solver_from, work):
@@ -136,7 +136,7 @@ def test_a_test_is_the_mean_of_its_batches(solver_from, work):
     test.net.eval()
     passes = [[float(loss) for loss in test.executor.forward()] for _ in range(10)]
     assert first[1].value == pytest.approx(np.mean(passes), rel=1e-5)
-    assert told(solver, events.TestFinished)[0].loss == pytest.approx(first[1].value)
+    assert reported(solver, events.TestFinished)[0].loss == pytest.approx(first[1].value)
 
 
 def test_test_nets_with_their_own_states(solver_from, work):
@@ -163,7 +163,7 @@ def test_nets_inside_the_solver(solver_from):
     )
     solver = solver_from(base=base + "test_iter: 1 test_interval: 5")
     assert solver.test_nets[0].graph.state.level == 3
-    texts = [note.text for note in told(solver, events.LogNote)]
+    texts = [note.text for note in reported(solver, events.LogNote)]
     assert "Creating training net specified in train_net_param." in texts
     assert "Creating test net (#0) specified by test_net_param" in texts
     solver.step(1)
@@ -174,12 +174,12 @@ def test_average_loss_and_the_displayed_numbers(solver_from):
     single.step(5)
     averaged = solver_from("display: 1 average_loss: 3")
     averaged.step(5)
-    losses = [event.loss for event in told(single, events.IterationDisplayed)]
+    losses = [event.loss for event in reported(single, events.IterationDisplayed)]
     means = [np.mean(losses[max(0, at - 2) : at + 1]) for at in range(5)]
-    assert [event.loss for event in told(averaged, events.IterationDisplayed)] == pytest.approx(means)
-    for event, loss in zip(told(single, events.IterationDisplayed), losses):
+    assert [event.loss for event in reported(averaged, events.IterationDisplayed)] == pytest.approx(means)
+    for event, loss in zip(reported(single, events.IterationDisplayed), losses):
         assert event.outputs == (events.Output("loss", loss, 1.0),)
-    assert [event.iterations for event in told(single, events.IterationDisplayed)] == [0, 1, 1, 1, 1]
+    assert [event.iterations for event in reported(single, events.IterationDisplayed)] == [0, 1, 1, 1, 1]
 
 
 def test_loss_weights(solver_from, work):
@@ -188,7 +188,7 @@ def test_loss_weights(solver_from, work):
     feed = solver.state.train.feeds["d"]
     state = feed.state()
     solver.step(1)
-    (shown,) = told(solver, events.IterationDisplayed)
+    (shown,) = reported(solver, events.IterationDisplayed)
     (output,) = shown.outputs
     assert shown.loss == pytest.approx(0.5 * output.value)
     feed.restore(state)
@@ -204,8 +204,8 @@ def test_slow_data_is_reported(solver_from):
     statistics.restart()
     solver.on_start.append(lambda: statistics.count(6, 1e9))
     solver.step(2)
-    told_of = [note.text for note in told(solver, events.LogNote) if "data layer" in note.text]
-    assert re.fullmatch(r"data layer limits: \d+ images/s", told_of[-1])
+    mentioned = [note.text for note in reported(solver, events.LogNote) if "data layer" in note.text]
+    assert re.fullmatch(r"data layer limits: \d+ images/s", mentioned[-1])
     assert statistics.waited < 1e9 * 2, "counted afresh since the last display"
 
 
@@ -265,7 +265,7 @@ def test_weights_to_start_from(solver_from, work):
     net.write_text(net.read_text().replace('name: "ip"', 'name: "ip-new"'))
     solver = solver_from('test_iter: 1 test_interval: 9 weights: "small_iter_3.caffemodel"')
     assert torch.equal(solver.net.blobs[0].data, first.net.blobs[0].data)
-    train, test = told(solver, events.FinetuningLoaded)
+    train, test = reported(solver, events.FinetuningLoaded)
     assert (train.loaded, train.skipped, train.missing) == (("conv", "bn"), ("ip",), ("ip-new",))
     assert (train.test_net, test.test_net) == (None, 0)
     net.write_text(net.read_text().replace('name: "ip-new"', 'name: "ip"').replace("num_output: 4", "num_output: 7"))
