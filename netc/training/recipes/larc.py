@@ -41,3 +41,30 @@ class Larc:
         """
         quotient = torch.where((weight > 0) & (gradient > 0), self.eta * weight / gradient, 1.0)
         return quotient if self.policy == "scale" or rate == 0 else torch.clamp(quotient / rate, max=1.0)
+
+
+@dataclass(frozen=True)
+class LocalRate:
+    """A blob's learning rate is `ratio` |w| / (|g| + `weight_decay` |w|) times the solver's; otherwise as `Larc`.
+
+    Reference: `sgd_solver.cpp` of Intel's Caffe (GetLocalRate with `local_lr_auto`).
+    """
+
+    ratio: float
+    weight_decay: float
+
+    def apply(self, gradients: list[Tensor], parameters: list[Tensor], rate: float, decay: float) -> None:
+        """As `Larc.apply`; norms are those of the gradients with weight decay."""
+        if decay:
+            torch._foreach_add_(gradients, parameters, alpha=decay)
+        weights, norms = torch._foreach_norm(parameters), torch._foreach_norm(gradients)
+        torch._foreach_mul_(gradients, [self.factor(w, g) for w, g in zip(weights, norms)])
+
+    def factor(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        """Return the ratio of a blob's rate to the solver's.
+
+        >>> LocalRate(0.5, 0.1).factor(torch.tensor(10.0), torch.tensor(4.0))
+        tensor(1.)
+        """
+        quotient = self.ratio * weight / (gradient + self.weight_decay * weight)
+        return torch.where((weight > 0) & (gradient > 0), quotient, 1.0)

@@ -198,6 +198,23 @@ def sigmoid(settings: SolverParameters, at: Schedule) -> float:
     return settings.base_lr * single(1 / single(1 + grown))
 
 
+def momentum_at(settings: SolverParameters, iteration: int, rate: float) -> float:
+    """The momentum of an iteration with a learning rate (`sgd_solver.cpp` of NVIDIA's Caffe 0.17, GetMomentum).
+
+    >>> from netc.training.solver.parameters import SolverParameters
+    >>> poly = SolverParameters(momentum_policy="poly", momentum=0.5, max_momentum=0.9, max_iter=4, momentum_power=2)
+    >>> [round(momentum_at(poly, iteration, 0.1), 6) for iteration in (0, 2, 4)]
+    [0.5, 0.6, 0.9]
+    """
+    if settings.momentum_policy == "poly":
+        share = _power(iteration / settings.max_iter, settings.momentum_power)
+        return single(settings.momentum + (settings.max_momentum - settings.momentum) * share)
+    if settings.momentum_policy == "opt":
+        momentum = (1 - 0.5 * math.sqrt(rate)) ** 2
+        return single(min(settings.max_momentum, momentum) if "max_momentum" in settings.fields else momentum)
+    return settings.momentum
+
+
 def single(value: float) -> float:
     """Round to float32, as Caffe does at each of these points, which is visible in its logs.
 

@@ -6,6 +6,7 @@ past updates; gradients are clipped before they are divided by `iter_size`, and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from netc.diagnostics import NetcError
-from netc.training.recipes.larc import Larc
+from netc.training.recipes.larc import Larc, LocalRate
 from netc.training.solver.update_rules._base import ParameterGroup, UpdateRule
 from netc.training.solver.update_rules._registry import update_rules
 
@@ -56,7 +57,7 @@ class CaffeOptimizer(Optimizer):
         regularization_type: str = "L2",
         clip_gradients: float = -1.0,
         iter_size: int = 1,
-        larc: Larc | None = None,
+        larc: Larc | LocalRate | None = None,
     ) -> None:
         self.blobs = [blob for blob in blobs if blob.is_owner]
         self.rule = rule
@@ -82,6 +83,11 @@ class CaffeOptimizer(Optimizer):
     def rate(self, value: float) -> None:
         for group in self.param_groups:
             group["lr"] = value
+
+    def set_momentum(self, value: float) -> None:
+        """Change the momentum of a rule that has one."""
+        if getattr(self.rule, "momentum", value) != value:
+            self.rule = replace(self.rule, momentum=value)
 
     @property
     def iteration(self) -> int:
@@ -224,8 +230,14 @@ def optimizer_for(settings: SolverParameters, blobs: Sequence[LayerBlob]) -> Caf
         regularization_type=settings.regularization_type,
         clip_gradients=settings.clip_gradients,
         iter_size=settings.iter_size,
-        larc=Larc(settings.larc_policy, settings.larc_eta) if settings.larc else None,
+        larc=_local_rates(settings),
     )
+
+
+def _local_rates(settings: SolverParameters) -> Larc | LocalRate | None:
+    if settings.larc:
+        return Larc(settings.larc_policy, settings.larc_eta)
+    return LocalRate(settings.local_gw_ratio, settings.weight_decay) if settings.local_lr_auto else None
 
 
 def _groups(blobs: Sequence[LayerBlob]) -> list[dict[str, Any]]:

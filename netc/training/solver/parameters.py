@@ -69,6 +69,9 @@ class SolverParameters:
     """NVIDIA: adapt the rate of each parameter to the norms of its weights and gradients."""
     larc_policy: str = "scale"
     larc_eta: float = 0.001
+    local_lr_auto: bool = False
+    """Intel: as `larc`, with weight decay in the norm of the gradients."""
+    local_gw_ratio: float = 0.001
     max_iter: int = 0
     iter_size: int = 1
     """Batches whose gradients are averaged for one update."""
@@ -76,6 +79,10 @@ class SolverParameters:
     type: str = "SGD"
     """One of SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam."""
     momentum: float = 0.0
+    momentum_policy: str = "fixed"
+    """NVIDIA, SGD and Nesterov: `poly` increases the momentum to `max_momentum`, `opt` derives it from the rate."""
+    momentum_power: float = 1.0
+    max_momentum: float = 0.99
     momentum2: float = 0.999
     delta: float = 1e-8
     rms_decay: float = 0.99

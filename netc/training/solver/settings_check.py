@@ -33,9 +33,11 @@ AT_LEAST = {
     "rampup_lr": 0,
     "min_lr": 0,
     "larc_eta": 0,
+    "local_gw_ratio": 0,
+    "momentum_power": 0,
 }
 """The smallest valid values."""
-FRACTIONS = ("momentum", "momentum2", "rms_decay")
+FRACTIONS = ("momentum", "max_momentum", "momentum2", "rms_decay")
 """Decay factors: at least 0, and less than 1."""
 
 
@@ -154,10 +156,12 @@ def _type(settings: SolverParameters, report: Report) -> None:
         if value := getattr(settings, field):
             found = f"solver type `{name}` does not support `{field}`, which is {value:g}"
             report.error("E604", found, settings.fields.span(field), help=f"remove `{field}`")
-    if settings.larc and not rules[name].supports_larc:
+    changed = {"larc": settings.larc, "local_lr_auto": settings.local_lr_auto}
+    changed["momentum_policy"] = settings.momentum_policy != "fixed"
+    for field in (field for field, is_set in changed.items() if is_set and not rules[name].supports_larc):
         supporting = " and ".join(f"`{other}`" for other, rule in rules.items() if rule.supports_larc)
-        found = f"solver type `{name}` does not support `larc`"
-        report.error("E604", found, settings.fields.span("larc"), help=f"use {supporting}")
+        found = f"solver type `{name}` does not support `{field}`"
+        report.error("E604", found, settings.fields.span(field), help=f"use {supporting}")
 
 
 def _forks(settings: SolverParameters, report: Report) -> None:
@@ -173,6 +177,12 @@ def _forks(settings: SolverParameters, report: Report) -> None:
     if settings.options.policy_after_warmup and 0 < settings.max_iter <= warm_up:
         found = f"`policy_after_warmup` with a warm-up of {warm_up} iterations, but `max_iter` is {settings.max_iter}"
         report.error("E602", found, settings.netc_param.span("policy_after_warmup"))
+    if settings.momentum_policy not in ("fixed", "poly", "opt"):
+        found = f"unknown `momentum_policy` `{settings.momentum_policy}`"
+        report.error("E603", found, settings.fields.span("momentum_policy"), help="use `fixed`, `poly` or `opt`")
+    if settings.momentum_policy == "poly" and not settings.max_iter:
+        found = "momentum policy `poly` requires `max_iter`"
+        report.error("E602", found, settings.fields.span("momentum_policy"))
     if settings.larc_policy not in ("scale", "clip"):
         found = f"unknown `larc_policy` `{settings.larc_policy}`"
         report.error("E603", found, settings.fields.span("larc_policy"), help="use `scale` or `clip`")

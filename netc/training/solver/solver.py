@@ -38,7 +38,7 @@ from netc.training.solver.debug_executor import executor_for
 from netc.training.solver.early_stopping import EarlyStopping
 from netc.training.solver.executor import ExecutorFactory, StraightLineExecutor
 from netc.training.solver.loss_meter import LossMeter
-from netc.training.solver.lr_policy import Schedule
+from netc.training.solver.lr_policy import Schedule, momentum_at
 from netc.training.solver.net_builder import NetBuilder
 from netc.training.solver.net_graphs import SolverNets
 from netc.training.solver.optimizer import optimizer_for
@@ -249,6 +249,7 @@ class Solver:
     def _set_learning_rate(self, display: bool) -> None:
         state, settings, iteration, schedule = self.state, self.settings, self.iteration, self.state.schedule
         state.optimizer.rate = schedule(iteration)
+        state.optimizer.set_momentum(momentum_at(settings, iteration, state.optimizer.rate))
         if schedule.stepped:
             state.listener(LearningRateStepped(iteration, schedule.current_step, settings.lr_policy))
         if display:

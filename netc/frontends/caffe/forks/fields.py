@@ -24,9 +24,9 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     },
     "SolverParameter": {
         "SSD": "ap_version show_per_class_result",
-        "Intel": "engine local_gw_ratio",
+        "Intel": "engine",
         "NVIDIA": """
-            per_parameter_reduce solver_data_type store_blobs_in_old_format momentum_power weight_decay_power larc_turn
+            per_parameter_reduce solver_data_type store_blobs_in_old_format weight_decay_power larc_turn
             global_grad_scale min_test_iter snapshot_and_test_last_iter""",
         "yjxiong": "device_id__list richness",
         "early Caffe": "stepearly",
@@ -130,8 +130,9 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
     "SolverParameter": {
         "PVANet": "plateau_winsize",
         "YOLO ports": "stagelr stageiter",
-        "Intel": "warmup_iter warmup_start_lr",
-        "NVIDIA": "rampup_interval rampup_lr min_lr larc larc_policy larc_eta",
+        "Intel": "warmup_iter warmup_start_lr local_lr_auto local_gw_ratio",
+        "NVIDIA": """
+            rampup_interval rampup_lr min_lr larc larc_policy larc_eta momentum_policy momentum_power max_momentum""",
         "netc": "netc_param",
     },
     "SolverState": {"netc": "netc_commit"},
@@ -151,9 +152,9 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "NetParameter": {"Intel": "bn_stats_batch_size"},
     "SolverParameter": {
         "SSD": "eval_type",
-        "Intel": "disabled_update local_lr_auto",
+        "Intel": "disabled_update",
         "NVIDIA": """
-            test_epoch_size test_interval_epoch max_epoch epoch_size momentum_policy max_momentum weight_decay_policy
+            test_epoch_size test_interval_epoch max_epoch epoch_size weight_decay_policy
             test_and_snapshot_start_epoch test_and_snapshot_last_epochs warmup_step""",
     },
     "TransformationParameter": {
