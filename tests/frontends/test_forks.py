@@ -388,3 +388,14 @@ def test_further_tops_of_a_data_layer_are_those_of_a_fork():
     assert not report.errors
     assert [(d.code, d.span.text) for d in report.warnings] == [("W002", '"c"')]
     assert [built.shape(name) for name in "bc"] == [(2,), None]
+
+
+@pytest.mark.parametrize("mark", ["relu_param { engine: MKLDNN }", 'engine: "MKL2017"'])
+def test_intel_clips_the_windows_of_a_kernel_of_1(mark):
+    pooling = layer("Pooling", "pooling_param { kernel_size: 1 stride: 2 }", top="mid")  # of a plane of 13 by 17
+    even = pooling.replace("stride: 2", "stride: 3")
+    for text, bvlc, intel in ((pooling, (7, 9), (7, 9)), (even, (5, 7), (5, 6))):
+        assert graph(text, layer("ReLU", bottom="mid"))[0].shape("top")[2:] == bvlc
+        assert graph(text, layer("ReLU", mark, bottom="mid"))[0].shape("top")[2:] == intel
+    wide = even.replace("kernel_size: 1", "kernel_size: 2")
+    assert graph(wide, layer("ReLU", mark, bottom="mid"))[0].shape("top")[2:] == (5, 6)

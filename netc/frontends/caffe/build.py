@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, counted, did_you_mean
-from netc.frontends.caffe.forks import called, in_bvlc_terms, owner_of_type, type_of_fork
+from netc.frontends.caffe.forks import called, in_bvlc_terms, is_intels, owner_of_type, type_of_fork
 from netc.frontends.caffe.origin import LayerOrigin
 from netc.frontends.caffe.phase import included
 from netc.frontends.caffe.sharing import rates_of, with_rates
@@ -116,7 +116,7 @@ class _Builder:
     def _layer(self, fields: Fields, own_class: type[Layer] | None) -> Layer:
         if own_class is None:
             raise _unknown_type(fields)
-        terms, found = in_bvlc_terms(fields)
+        terms, found = in_bvlc_terms(fields, self._intels)
         self._report(found, LayerOrigin(fields, own_class.param_field))
         return own_class.from_caffe(terms)
 
@@ -127,6 +127,11 @@ class _Builder:
         if unknown:
             raise NetcError(self._missing(fields, index, name) for index, name in unknown)
         return tuple(self.current[name] for name in names) if self.broken.isdisjoint(names) else None
+
+    @cached_property
+    def _intels(self) -> bool:
+        """Whether the net is for Intel's Caffe."""
+        return self.dialect == "intel" or (self.dialect is None and is_intels(self.net))
 
     @cached_property
     def _producers(self) -> dict[str, Fields]:

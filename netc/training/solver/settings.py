@@ -79,8 +79,8 @@ def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> Solver
                 values[name] = _plain(solver[name])
             except NetcError as error:  # an unknown enum value; the other fields are still checked
                 report.extend(error.diagnostics)
-    if not any(values.get("test_iter", ())) and not solver["test_net"] and not solver["test_net_param"]:
-        values |= {"test_iter": (), "test_state": ()}  # a test of no batches
+    if not (solver["test_net"] or solver["test_net_param"] or _tests_common_net(solver)):
+        values |= {"test_iter": (), "test_state": ()}
     values["weights"] = tuple(file for text in solver["weights"] for file in text.split(",") if file)
     settings = SolverSettings(**values, fields=solver, warnings=warnings)
     report.extend(unsupported_settings(solver))
@@ -88,6 +88,11 @@ def settings_of(solver: Fields, warnings: tuple[Diagnostic, ...] = ()) -> Solver
     report.raise_errors()
     known = {d.message for d in warnings}
     return replace(settings, warnings=(*warnings, *(d for d in report.warnings if d.message not in known)))
+
+
+def _tests_common_net(solver: Fields) -> bool:
+    """Whether a test of the net of both phases is requested: with batches, and with such a net or an interval."""
+    return any(solver["test_iter"]) and bool("net" in solver or "net_param" in solver or solver["test_interval"])
 
 
 def _plain(value: Any) -> Any:

@@ -111,8 +111,11 @@ def test_a_test_of_no_batches(settings_from):
     assert settings_from(GOOD + "test_iter: 0 test_iter: 2 test_interval: 5").test_iter == (0, 2)
     own = GOOD + 'test_net: "b" test_iter: 0'
     assert settings_from(own).test_iter == (0,)
-    without_net = GOOD.replace("net:", "train_net:") + "test_iter: 0"
-    assert settings_from(without_net).test_iter == ()
+    without_net = GOOD.replace("net:", "train_net:")
+    assert settings_from(without_net + "test_iter: 0").test_iter == ()
+    assert settings_from(without_net + "test_iter: 100 test_interval: 0").test_iter == ()  # as C3D's files have it
+    with pytest.raises(NetcError, match="for 0 test nets"):
+        settings_from(without_net + "test_iter: 100 test_interval: 5")
 
 
 @pytest.mark.parametrize(

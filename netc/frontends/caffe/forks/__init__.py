@@ -21,7 +21,7 @@ Codes:
 from netc.frontends.caffe.forks.fields import called
 from netc.frontends.caffe.forks.findings import explained
 from netc.frontends.caffe.forks.layer_types import V1_TYPES, owner_of_type, type_of_fork
-from netc.frontends.caffe.forks.translation import in_bvlc_terms, unsupported
+from netc.frontends.caffe.forks.translation import in_bvlc_terms, is_intels, unsupported
 from netc.frontends.caffe.forks.unknown_enums import with_unknown_enums
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "called",
     "explained",
     "in_bvlc_terms",
+    "is_intels",
     "owner_of_type",
     "type_of_fork",
     "unsupported",

@@ -20,17 +20,38 @@ MOST_TOPS = 2
 """The number of tops of a data layer in BVLC's Caffe: images and labels."""
 
 
-def in_bvlc_terms(layer: Fields) -> tuple[Fields, list[Diagnostic]]:
+INTEL_ENGINES = ("MKL2017", "MKLDNN")
+
+
+def is_intels(net: Fields) -> bool:
+    """Whether a net is for Intel's Caffe: it names one of its engines, or has a field that only it has."""
+    own = any(name in net for name in ("compile_net_state", "multinode", "bn_stats_batch_size"))
+    return own or _is_engine(net.get("engine", "")) or any(map(_has_engine, net["layer"]))
+
+
+def _has_engine(layer: Fields) -> bool:
+    """Whether a layer or its parameters name an engine of Intel's."""
+    parts = (value for value in layer.values.values() if isinstance(value, Fields) and "engine" in value)
+    return _is_engine(layer.get("engine", "")) or any(_is_engine(dict(part.values.items())["engine"]) for part in parts)
+
+
+def _is_engine(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(INTEL_ENGINES)
+
+
+def in_bvlc_terms(layer: Fields, intels: bool = False) -> tuple[Fields, list[Diagnostic]]:
     """Return the LayerParameter with fields of forks replaced by BVLC's equivalents, and the diagnostics.
 
-    The diagnostics are E106 for every unsupported field of a fork that changes results; they are raised as NetcError if
-    one of the fields changes shapes. Raises NetcError E101 for a field that contradicts BVLC's, and E010 for a layer
-    type of a fork that has the name of one of BVLC's.
+    `intels` is whether the net is for Intel's Caffe. The diagnostics are E106 for every unsupported field of a fork
+    that changes results; they are raised as NetcError if one of the fields changes shapes. Raises NetcError E101 for a field
+    that contradicts BVLC's, and E010 for a layer type of a fork that has the name of one of BVLC's.
     """
     _check_namesake(layer)
     found = [*unsupported(layer, "LayerParameter"), *_further_tops(layer)]
     if any(d.field in SHAPING for d in found):
         raise NetcError(found)
+    if intels and layer.get("type", "") == "Pooling":
+        layer = _clipped_pooling(layer)
     new = {name: value for name, rule in TRANSLATED.items() if name in layer for value in rule(layer.message(name))}
     return _changed(layer, new, {}) if new else layer, found
 
@@ -99,6 +120,18 @@ def _members(name: str) -> _Members:
             if any(_members(kind)):
                 messages[field.name] = kind
     return _Members(refused, messages, {field: found for field, found in values.items() if found})
+
+
+def _clipped_pooling(layer: Fields) -> Fields:
+    """Omit windows beyond the plane where the kernel is 1, as Intel's Caffe does without padding too.
+
+    For such a kernel, that is rounding down.
+    """
+    pooling = layer.message("pooling_param")
+    kernel = {pooling[name] for name in ("kernel_size", "kernel_h", "kernel_w") if name in pooling}
+    if kernel != {1} or "round_mode" in pooling or "ceil_mode" in pooling:
+        return layer
+    return _changed(layer, {"pooling_param": _changed(pooling, {"round_mode": "FLOOR"}, {})}, {})
 
 
 def _pooling(pooling: Fields) -> Iterator[Fields]:
