@@ -43,8 +43,8 @@ def in_bvlc_terms(layer: Fields, intels: bool = False) -> tuple[Fields, list[Dia
     """Return the LayerParameter with fields of forks replaced by BVLC's equivalents, and the diagnostics.
 
     `intels` is whether the net is for Intel's Caffe. The diagnostics are E106 for every unsupported field of a fork
-    that changes results; they are raised as NetcError if one of the fields changes shapes. Raises NetcError E101 for a field
-    that contradicts BVLC's, and E010 for a layer type of a fork that has the name of one of BVLC's.
+    that changes results; they are raised as NetcError if one of the fields changes shapes. Raises NetcError E101 for a
+    field that contradicts BVLC's, and E010 for a layer type of a fork that has the name of one of BVLC's.
     """
     _check_namesake(layer)
     found = [*unsupported(layer, "LayerParameter"), *_further_tops(layer)]
