@@ -87,7 +87,7 @@ class CaffeOptimizer(Optimizer):
     def set_momentum(self, value: float) -> None:
         """Change the momentum of a rule that has one."""
         if getattr(self.rule, "momentum", value) != value:
-            self.rule = replace(self.rule, **{"momentum": value})
+            self.rule = replace(self.rule, momentum=value)  # type: ignore[call-arg]
 
     @property
     def iteration(self) -> int:
