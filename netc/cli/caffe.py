@@ -48,6 +48,8 @@ def translated(arguments: list[str]) -> tuple[str, list[str]]:
 
     >>> translated(["-gpu", "0", "train", "--solver=s.prototxt", "--sighup_effect", "stop"])
     ('train', ['--gpu=0', '--solver=s.prototxt', '--sighup_effect=stop'])
+    >>> translated(["--deterministic", "train", "s.prototxt"])
+    ('train', ['--deterministic', 's.prototxt'])
     """
     flags: list[tuple[str, str]] = []
     others: list[str] = []
@@ -61,10 +63,11 @@ def translated(arguments: list[str]) -> tuple[str, list[str]]:
             flags.append((name, value if equals else waiting.pop(0)))
         else:
             raise click.UsageError(f"the flag `{argument}` is missing its value")
-    if not others or others[0] not in USED:
-        found = f", got `{others[0]}`" if others else ""
+    verb = next((word for word in others if not word.startswith("-")), "")
+    if verb not in USED:
+        found = f", got `{verb}`" if verb else ""
         raise click.UsageError(f"expected the command {', '.join(USED)}{found}")
-    verb = others.pop(0)
+    others.remove(verb)
     for name in dict.fromkeys(name for name, _ in flags if name not in USED[verb]):
         click.echo(f"warning: `caffe {verb}` ignores `--{name}`", err=True)
     return verb, [*(f"--{name}={value}" for name, value in flags if name in USED[verb]), *others]

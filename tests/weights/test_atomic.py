@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -39,34 +40,37 @@ def write(path, data: bytes) -> None:
         file.write(data)
 
 
-@pytest.fixture
-def limited():
-    """`limited(bytes)` limits the size of files that this process writes; Python ignores the signal."""
+@contextlib.contextmanager
+def limited(size):
+    """Limit the size of files that this process writes, pytest's output among them; Python ignores the signal."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize(
     "to", ["safetensors", "pt", "caffe", "py", "onnx", pytest.param("pt2", marks=pytest.mark.slow)]
 )
-def test_a_full_disk_while_a_model_is_written(to, checked, limited, monkeypatch, tmp_path):
+def test_a_full_disk_while_a_model_is_written(to, checked, monkeypatch, tmp_path):
     """With room for the weights but not for the rest, or for nothing and without a check of the room."""
     net = tmp_path / "net.prototxt"
     net.write_text(NET)
     (tmp_path / "out").mkdir()
     if not checked:
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
-    limited(20201 if checked else 100)
-    with pytest.raises(NetcError, match=r"cannot write `.*`: file too large") as error:
+    full = pytest.raises(NetcError, match=r"cannot write `.*`: file too large")
+    with limited(20201 if checked else 100), full as error:
         convert(net, to=to, output=tmp_path / "out" / "m")
     assert error.value.diagnostics[0].code == "E408"
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_a_library_does_not_see_a_full_disk(limited, tmp_path):
+def test_a_library_does_not_see_a_full_disk(tmp_path):
     def write_three(file):
         for _ in range(3):
             assert file.write(bytes(1 << 20)) == 1 << 20
@@ -77,8 +81,7 @@ def test_a_library_does_not_see_a_full_disk(limited, tmp_path):
         write_three(file)
     assert (tmp_path / "a").stat().st_size == 3 << 20
     (tmp_path / "a").unlink()
-    limited(10)
-    with pytest.raises(NetcError, match="file too large"), library_write(tmp_path / "a") as file:
+    with limited(10), pytest.raises(NetcError, match="file too large"), library_write(tmp_path / "a") as file:
         write_three(file)
     assert os.listdir(tmp_path) == []
 
