@@ -42,7 +42,7 @@ def decode(data: memoryview, flag: int) -> Image:
     import cv2
 
     if not data:
-        raise ValueError("the file is empty")
+        raise ValueError("cannot decode an image of 0 bytes")
     check_declared(data)
     if truncated(data):
         raise ValueError(f"the image of {len(data)} bytes ends early")

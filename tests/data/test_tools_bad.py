@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from netc.data.stores import open_store
 from netc.data.stores.writers import new_database
 from netc.data.tools.contact_sheet import contact_sheet
 from netc.data.tools.database_report import inspect_database
@@ -146,6 +147,23 @@ def test_outputs_that_exist_or_cannot_be_written(tmp_path):
         pass
     with fault("E511", "cannot be written"), new_database(tmp_path / "none" / "out"):
         pass
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_names_of_databases(tmp_path, backend):
+    for name in ("", ".", "/", "a\0b"):
+        with fault("E408", "cannot write"), new_database(name, backend):
+            pass
+    for name in ("\udcff", "slash/"):
+        with new_database(f"{tmp_path}/{name}", backend) as put:
+            put(b"1", b"2")
+        store = open_store(f"{tmp_path}/{name}")
+        assert list(store.keys()) == [b"1"]
+        store.close()
+    with fault("E511", "cannot be written: file name too long"), new_database(tmp_path / ("n" * 300), backend):
+        pass
+    with fault("E501"):
+        open_store("a\0b")
 
 
 def test_a_mean_requires_one_size(tmp_path):

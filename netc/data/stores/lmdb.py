@@ -153,7 +153,7 @@ def _open(path: str, name: str) -> _Environment:
 
 def _opened(path: str, name: str) -> Any:
     try:
-        return lmdb.open(path, readonly=True, lock=False, subdir=Path(path).is_dir(), create=False)
+        return lmdb.open(os.fsencode(path), readonly=True, lock=False, subdir=Path(path).is_dir(), create=False)
     except lmdb.Error as error:
         if "already open" in str(error):
             raise NetcError(

@@ -15,6 +15,7 @@ import lmdb
 from netc.data.stores.leveldb import import_plyvel
 from netc.diagnostics import NetcError, did_you_mean
 from netc.files import reason_of
+from netc.weights import check_output
 
 COMMIT = 1000
 """Records per transaction, as in Caffe's tools."""
@@ -45,7 +46,7 @@ class LmdbWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._environment = lmdb.open(str(folder), map_size=MAP_SIZE, sync=False, metasync=False)
+        self._environment = lmdb.open(os.fsencode(folder), map_size=MAP_SIZE, sync=False, metasync=False)
         self._batch: list[tuple[bytes, bytes]] = []
         self._bytes = 0
 
@@ -80,7 +81,7 @@ class LevelDbWriter:
 
     def __init__(self, folder: Path) -> None:
         self._database = import_plyvel("writing a LevelDB").DB(
-            str(folder),
+            os.fsencode(folder),
             create_if_missing=True,
             error_if_exists=True,
             max_open_files=100,
@@ -138,14 +139,17 @@ def new_database(out: Path | str, backend: str = "lmdb") -> Iterator[Put]:
 
 
 def checked_target(out: Path | str, backend: str = "lmdb") -> Path:
-    """The path of a new database. Raises NetcError E511 if it exists, E512 for an unknown backend."""
+    """The path of a new database, which may end in a slash.
+
+    Raises NetcError E511 if it exists, E512 for an unknown backend, E408 for a name that no file may have.
+    """
     if backend not in WRITERS:
         raise NetcError(
             f"unknown backend `{backend}`: expected `lmdb` or `leveldb`",
             code="E512",
             help=did_you_mean(backend, WRITERS),
         )
-    target = Path(out)
+    target = check_output(os.fspath(out).rstrip("/") or os.fspath(out))
     if os.path.lexists(target):
         raise NetcError(f"`{out}` already exists", code="E511", help="remove it, or choose another name")
     return target

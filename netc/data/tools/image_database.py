@@ -18,7 +18,7 @@ from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.files import reason_of
 from netc.ir.transform import MAX_PIXELS
-from netc.weights import atomic_write, check_output
+from netc.weights import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -273,7 +273,6 @@ class _Converter:
 
 def _checked_labels(labels: Path | str | None, out: Path | str) -> Path | str:
     """The file for class names. Raises NetcError E511 for a default file that exists, E512 for the database itself."""
-    check_output(out)
     if labels is None:
         labels = labels_beside(out)
         if os.path.lexists(labels):
