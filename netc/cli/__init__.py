@@ -26,6 +26,7 @@ from netc.cli.standard_streams import run_process
 from netc.cli.terminal import show
 from netc.diagnostics import NetcError, NetcWarning
 from netc.host_memory import memory_errors
+from netc.ir.verify import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,3 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error.__cause__, EOFError):  # click turns one of ours into an Abort: it is not an interrupt
             raise error.__cause__ from None
         return 128 + signal.SIGINT
+    except Exception as error:
+        if not isinstance(error, OSError) and REPORT not in getattr(error, "__notes__", ()):
+            error.add_note(REPORT)
+        raise

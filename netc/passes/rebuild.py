@@ -15,7 +15,7 @@ def rebuild(graph: Graph) -> Graph:
 
     Values are renamed by blob and version (`conv1`, `conv1.1`), keys are derived from layer names, shapes and
     parameters are inferred; parameters have no arrays. The names of layers and blobs are kept. Raises NetcError with
-    every layer that is no longer valid, at its line.
+    every layer that has become invalid, at its line.
     """
     renamed: dict[str, str] = {}
     values: dict[str, Value] = {}

@@ -61,7 +61,7 @@ BOTH |= {
                               text="convolution_param { num_output: 6 kernel_size: 3 axis: 0 bias_term: false }"),
 }  # fmt: skip
 FIXED = ("in the open", "one step", "without a batch", "with an image")
-"""Nets whose first extent is no batch of every input."""
+"""Nets whose first extent is not the batch of every input."""
 
 
 def feeds(model, name):

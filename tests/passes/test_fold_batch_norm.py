@@ -29,7 +29,7 @@ def test_foldable_layers_are_folded(tmp_path):
     same(model, folded)
     left = types(folded)
     assert "BatchNorm" not in left
-    assert left.count("Scale") == 1, "the BatchNorm behind the Concat becomes one Scale"
+    assert left.count("Scale") == 1, "the BatchNorm after the Concat becomes one Scale"
     (scale,) = [node for node in folded.nodes if node.layer.type == "Scale"]
     assert scale.layer.bias_term
     assert len(folded.arrays(next(n for n in folded.nodes if n.name == "conv1"))) == 2

@@ -42,7 +42,7 @@ class Runner(Protocol):
 
     @property
     def writers(self) -> Writers:
-        """The layers behind each value; empty where the form does not say."""
+        """The layers that compute each value; empty where the form does not say."""
 
     @property
     def blobs(self) -> Mapping[str, str]:

@@ -63,7 +63,7 @@ class _Model:
         self.sink = Sink(np.dtype(dtype))
         self.sink.names.used.update(name for name in graph.values if name)
         self.names = {name: name or self.sink.fresh("blob") for name in graph.values}
-        """The names of values in the model: in ONNX an empty name means that there is no value."""
+        """The names of values in the model: in ONNX an empty name stands for a missing value."""
         self.layers: dict[str, list[str]] = {}
 
     def made(self, stage: InputStage | None, opset: int) -> OnnxModel:

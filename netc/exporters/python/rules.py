@@ -97,7 +97,7 @@ writes = RULES.writes
 
 
 def number(value: float) -> str:
-    """A number as source, with the fewest digits that give the same float32.
+    """A number as source, with the fewest digits that yield the same float32.
 
     >>> number(0.1), number(4.999999873689376e-05), number(-math.inf), number(3)
     ('0.1', '5e-05', "float('-inf')", '3')
