@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from netc.cli.options import SwitchCommand, option, switch
 from netc.cli.terminal import progress_bar, say, show
 from netc.diagnostics import counted
+from netc.files import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +64,6 @@ def _image_options(function: Any) -> Any:
     return function
 
 
-def _is_folder(name: str) -> bool:
-    return os.path.isdir(name)  # noqa: PTH112 - False for a name that is too long, where Path raises
-
-
 def _settings(options: dict[str, Any]) -> ImageSettings:
     from netc.data.tools.image_database import ImageSettings
 
@@ -90,7 +86,7 @@ def images(list_file: str, root: str, output: str, **options: Any) -> None:
     """
     from netc.data.tools.image_database import convert_images
 
-    if _is_folder(list_file) and not _is_folder(root):
+    if is_folder(list_file) and not is_folder(root):
         list_file, root = root, list_file
     settings = _settings(options)
     with progress_bar("converting") as progress:

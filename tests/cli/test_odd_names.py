@@ -114,3 +114,36 @@ def test_new_names_of_layers(folder):
     status, printed = outcome(command, "")
     assert status == 1
     assert printed.startswith(r"error[E805]: `a\xe9` is not a valid name of a layer: it is not UTF-8")
+
+
+SOURCES = [
+    'type: "Data" data_param { source: "%s" batch_size: 2 }',
+    'type: "Data" data_param { source: "%s" batch_size: 2 backend: LMDB }',
+    'type: "ImageData" image_data_param { source: "%s" batch_size: 1 }',
+    'type: "ImageData" image_data_param { source: "list.txt" root_folder: "%s/" batch_size: 1 }',
+    'type: "HDF5Data" hdf5_data_param { source: "%s" batch_size: 2 }',
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_sources_and_prefixes(source, folder):
+    (folder / "list.txt").write_text("i.png 0\n")
+    (folder / "s.prototxt").write_text(SOLVER.replace("net.prototxt", "data.prototxt"))
+    for name in ("", ".", "x" * 300, "\u00e9" * 130, "a\\000b", "net.prototxt/x", "missing/\\033[2J"):
+        layer = f'layer {{ name: "d" top: "x" top: "y" {source % name} }}'
+        loss = 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "y" top: "loss" }'
+        (folder / "data.prototxt").write_text(layer + loss)
+        for command in (["check", "data.prototxt"], ["train", "s.prototxt"], ["summary", "data.prototxt"]):
+            status, printed = outcome(command, "")
+            assert status == 1 or command[0] != "train", (command, name)
+            assert not {c for c in printed if not c.isprintable() and c not in "\n\t"}, (command, name)
+
+
+def test_a_snapshot_prefix_that_is_too_long(folder):
+    (folder / "s.prototxt").write_text(SOLVER.replace('"s"', f'"{"x" * 300}"').replace("net.prototxt", "loss.prototxt"))
+    (folder / "loss.prototxt").write_text(
+        NET + 'layer { name: "l" type: "Reduction" bottom: "fc" top: "l" loss_weight: 1 }'
+    )
+    status, printed = outcome(["train", "s.prototxt"], "")
+    assert status == 1
+    assert "error[" in printed

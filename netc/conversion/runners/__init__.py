@@ -22,6 +22,7 @@ from netc.conversion.runners.onnx_model import OnnxRunner
 from netc.conversion.runners.python_file import PythonRunner
 from netc.conversion.runners.runner import Runner, Values
 from netc.diagnostics import NetcError
+from netc.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +46,6 @@ def open_runner(
     form = FORMS.get(Path(path).suffix.lower())
     if form is None:
         return NetRunner(path, weights, shapes, state)
-    if not Path(path).is_file():
+    if not is_file(path):
         raise NetcError(f"`{path}` does not exist", code="E001")
     return form(Path(path))

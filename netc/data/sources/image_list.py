@@ -13,7 +13,7 @@ import numpy.typing as npt
 from netc.data import images
 from netc.data.records import Record, UnbatchedRecords
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
-from netc.files import read_bytes, reason_of
+from netc.files import is_file, read_bytes, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -104,7 +104,7 @@ class ImageListRecords(UnbatchedRecords):
         yield self._resolve(path)
 
     def _is_file(self, name: str) -> bool:
-        return any(path.is_file() for path in self._candidates(name))
+        return any(is_file(path) for path in self._candidates(name))
 
 
 def read_text(path: Path, name: str, field: str) -> str:

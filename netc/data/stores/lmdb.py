@@ -14,7 +14,7 @@ import lmdb
 
 from netc.data.stores.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
-from netc.files import check_regular, open_regular, reason_of
+from netc.files import check_regular, is_file, is_folder, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,10 @@ class LmdbStore:
 
     def __init__(self, path: Path, name: str) -> None:
         self.name = name
-        self._key = os.path.realpath(path)
+        try:
+            self._key = os.path.realpath(path)
+        except ValueError:  # a name with a NUL
+            raise _missing(str(path), name) from None
         self._environment = _acquire(self._key, name)
         self._release = weakref.finalize(self, _release, self._key)
 
@@ -130,12 +133,12 @@ def _release(path: str) -> None:
 
 def _file(path: str) -> str:
     """The file of an LMDB, which may be given as its directory."""
-    return str(Path(path) / "data.mdb") if Path(path).is_dir() else path
+    return str(Path(path) / "data.mdb") if is_folder(path) else path
 
 
 def _open(path: str, name: str) -> _Environment:
     data = _file(path)
-    if not Path(data).exists():
+    if not is_file(data):
         raise _missing(path, name)
     try:
         environment = _Environment(path, name)
@@ -178,7 +181,7 @@ def _damaged(name: str, error: Exception) -> NetcError:
 
 
 def _missing(path: str, name: str) -> NetcError:
-    folder = Path(path).is_dir()
+    folder = is_folder(path)
     if folder and (Path(path) / "CURRENT").exists():
         found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
         return NetcError(found, code="E501", field=FIELD, help=help_text)

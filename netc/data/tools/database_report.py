@@ -14,6 +14,7 @@ from netc.data.pipeline.parallel_map import read_in_parallel
 from netc.data.sources.database import DatumRecords, open_records
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError
+from netc.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def inspect_database(
     with contextlib.closing(open_records(database)) as records:
         records.store.check()
         total = len(records)
-        backend = "LevelDB" if (Path(database) / "CURRENT").is_file() else "LMDB"
+        backend = "LevelDB" if is_file(Path(database) / "CURRENT") else "LMDB"
         found = DatabaseReport(str(database), backend, total, 0)
         examined = total if limit is None else min(limit, total)
         plain = _plain_facts(records, found, examined)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
+from netc.files import is_file
 from netc.training.snapshots.json_check import integer, items, number, read_json, record, text
 from netc.weights import atomic_write
 
@@ -104,7 +105,7 @@ def announced(prefix: str, run: Run) -> Iterator[None]:
     A folder that does not exist, or cannot be written, is reported later.
     """
     path = run_path(prefix)
-    before = path.read_bytes() if path.is_file() else None
+    before = path.read_bytes() if is_file(path) else None
     with contextlib.suppress(NetcError):
         write_latest_run(prefix, run)
     try:
