@@ -128,9 +128,12 @@ def write_caffe(model: Graph, target: Path, dialect: str | None = None) -> tuple
     from netc.conversion.caffe_target import target_of
     from netc.exporters.caffe import net_message
     from netc.frontends.writing import encode
+    from netc.passes.split_batch_norm import split_batch_norm
     from netc.text import from_message
 
     written_for = target_of(dialect)
+    if written_for.dialect != "nvidia":
+        model = split_batch_norm(model)
     message = net_message(model, written_for)
     trained = target.with_suffix(".caffemodel")
     fork = written_for.dialect

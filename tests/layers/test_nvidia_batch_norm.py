@@ -153,3 +153,20 @@ def test_it_is_written_back():
     assert layer.to_caffe() == {"eps": 0.01, "scale_bias": True}
     assert not layer.absorbs(Scale())
     assert NvidiaBatchNorm(scale_bias=False).to_caffe() == {}
+
+
+@pytest.mark.parametrize("dialect", [None, "nvidia"])
+def test_it_is_exported_for_caffe(tmp_path, dialect):
+    path = written(tmp_path / "nv.caffemodel", [FACTOR, ADDEND, MEAN, VARIANCE, [7]], (1, 3, 1, 1), (1, 1, 1, 1))
+    source = tmp_path / "nv.prototxt"
+    source.write_text(net_of().text + 'layer { name: "relu" type: "ReLU" bottom: "bn" top: "bn" }')
+    out = tmp_path / "out.prototxt"
+    netc.convert(source, path, to="caffe", output=out, dialect=dialect)
+    net, again = netc.load(source, path, seed=0), netc.load(out, out.with_suffix(".caffemodel"))
+    types = [node.layer.type for node in again.graph.nodes]
+    assert types == ["Convolution", "BatchNorm", *["Scale"] * (dialect is None), "ReLU"]
+    x = values(2, 3, 4, 5).float()
+    with torch.no_grad():
+        net.conv.weight.copy_(again.conv.weight)
+        net.conv.bias.copy_(again.conv.bias)
+        torch.testing.assert_close(again(x)["bn"], net(x)["bn"])
