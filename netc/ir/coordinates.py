@@ -60,7 +60,7 @@ def crop_offsets(graph: Graph) -> dict[str, tuple[int, ...]]:
 
 
 def _is_bare(node: Node) -> bool:
-    """Whether the file gives a Crop layer no parameters."""
+    """Whether a Crop layer has no parameters in its file."""
     return node.origin.get("crop_param") is None and not getattr(node.layer, "offset", ())
 
 
