@@ -142,7 +142,8 @@ def log_listener() -> Iterator[Listener]:
     from netc.training.log.events import fan_out, ignore
     from netc.training.log.glog_files import GlogFiles, severity_number
 
-    invocation = click.get_current_context().obj or Invocation(())
+    context = click.get_current_context(silent=True)
+    invocation = context.obj if context and isinstance(context.obj, Invocation) else Invocation(())
     flags = invocation.glog
     stderr: Listener = ignore if sys.stderr is None else GlogWriter(sys.stderr, prefixed=flags.log_prefix)
     everything = flags.logtostderr or flags.alsologtostderr
