@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+import torch
 
 import netc.pycaffe as caffe
-from netc.diagnostics import NetcError
+from netc.compiler import graph_of, lowered, read_net
+from netc.diagnostics import NetcError, Source
+from netc.ir.graph import State
+from netc.pycaffe.import_caffe import bind_python_layers
 
 MODULE = '''
 import numpy as np
@@ -247,3 +251,14 @@ def test_a_missing_module_or_class_is_an_error_at_its_line(load, old, new, messa
         load(SCALED.replace(old, new))
     found = caught.value.diagnostics[0]
     assert (found.code, found.message, found.line) == ("E211", message, 4)
+
+
+def test_data_of_a_python_layer_has_the_precision_and_device_of_the_net(load, tmp_path):
+    load(SCALED)  # makes the module importable
+    text = 'layer { name: "c" type: "Python" top: "a" top: "b" python_param { module: "my_layers" layer: "Counter" } }'
+    definition = read_net(Source("net.prototxt", text))
+    net = lowered(graph_of(definition, State("TEST"), prepare=bind_python_layers)).double()
+    assert net.inputs == ()
+    found = net.evaluate({}, ["a"])["a"]
+    assert (found.dtype, found.tolist()) == (torch.float64, [[1.0] * 3] * 2)
+    assert net.to("meta").evaluate({}, ["a"])["a"].device.type == "meta"
