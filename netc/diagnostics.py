@@ -1,6 +1,8 @@
 """Sources, spans, diagnostics, and the exception for invalid input.
 
-    NetcError                 raised for any error in the input
+    NetcError                 raised for any error in the input; a ValueError and a RuntimeError
+      NetcFileError           a file that cannot be opened, read or written; an OSError as well
+        NetcMissingFileError  a file that does not exist; a FileNotFoundError as well
       .diagnostics            one or more Diagnostic
         .severity             "error" or "warning", from the first letter of the code
         .span                 a position in a Source: file, line and column, counted from 1
@@ -11,18 +13,38 @@ The library never prints and never exits; the command line renders diagnostics a
 from __future__ import annotations
 
 import bisect
-import difflib
 import functools
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from netc.wording import counted, did_you_mean, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+__all__ = [
+    "MAX_SHOWN",
+    "Diagnostic",
+    "NetcError",
+    "NetcFileError",
+    "NetcMissingFileError",
+    "NetcWarning",
+    "Report",
+    "Source",
+    "Span",
+    "counted",
+    "did_you_mean",
+    "in_order",
+    "render",
+    "visible",
+]
+
 MAX_SHOWN = 20
 """Maximum number of kinds of errors that are rendered; the others are only counted."""
+FILE_CODES = frozenset(("E001", "E401", "E408", "E412", "E501", "E507", "E511", "E605", "E632"))
+"""Codes of files that cannot be opened, read or written."""
 MAX_PLACES = 20
 """Maximum number of lines that are listed for a kind."""
 
@@ -126,6 +148,11 @@ class Diagnostic:
         """Column, counted from 1."""
         return self.span.column if self.span else None
 
+    @property
+    def placed_message(self) -> str:
+        """The message after its position, if it has one: `net.prototxt:3:9: unknown layer type`."""
+        return f"{self.file}:{self.line}:{self.column}: {self.message}" if self.span else self.message
+
     def render(self) -> str:
         """Return the diagnostic as the command line shows it, without color.
 
@@ -167,14 +194,33 @@ class Diagnostic:
             yield f"{gutter} = {kind}: " + visible(fact, keep="\n")
 
 
-class NetcError(Exception):
+class NetcError(ValueError, RuntimeError):
     """An error in the input: in a file, a net, an option or a value at run time.
 
     Created from a message and the parts of a Diagnostic, or from diagnostics:
 
     >>> NetcError("kernel is larger than its input", field="kernel_size").diagnostics[0].field
     'kernel_size'
+
+    It is a RuntimeError as Caffe's Python interface raises, and a ValueError. As OSError does for error numbers,
+    creating it returns an instance of the subclass for the codes of its diagnostics:
+
+    >>> isinstance(NetcError("cannot read `net.prototxt`: permission denied", code="E001"), OSError)
+    True
+
+    `str()` is the messages, each after its position: `net.prototxt:3:9: unknown layer type`.
     """
+
+    diagnostics: tuple[Diagnostic, ...]
+
+    def __new__(cls, *arguments: Any, **parts: Any) -> NetcError:
+        """Return an instance of `cls` or, for NetcError, of the class for the codes of the diagnostics."""
+        if cls is not NetcError:
+            return _new(cls)
+        found = _diagnostics(*arguments, **parts)
+        error = _new(_class_for(found))
+        error.diagnostics = found
+        return error
 
     def __init__(
         self,
@@ -187,13 +233,15 @@ class NetcError(Exception):
         field: str | None = None,
         missing: bool = False,
     ) -> None:
-        if isinstance(message, str):
-            one = Diagnostic(code, message, span, tuple(notes), help, field, missing=missing)
-            found: tuple[Diagnostic, ...] = (one,)
-        else:
-            found = tuple(message)
-        self.diagnostics = found
-        super().__init__("\n".join(d.message for d in found))
+        if not hasattr(self, "diagnostics"):  # an instance of a subclass
+            self.diagnostics = _diagnostics(message, code, span, notes, help, field, missing)
+        super().__init__("\n".join(d.message for d in self.diagnostics))
+
+    def __str__(self) -> str:
+        return "\n".join(d.placed_message for d in self.diagnostics)
+
+    def __reduce__(self) -> tuple[type[NetcError], tuple[tuple[Diagnostic, ...]]]:
+        return NetcError, (self.diagnostics,)
 
     def at(self, span: Span | None, *notes: str) -> NetcError:
         """Return the error with `span` for diagnostics without a position, and with `notes` appended."""
@@ -202,6 +250,38 @@ class NetcError(Exception):
     def render(self) -> str:
         """Return all diagnostics as the command line shows them."""
         return render(self.diagnostics)
+
+
+class NetcFileError(NetcError, OSError):
+    """A file that cannot be opened, read or written."""
+
+
+class NetcMissingFileError(NetcFileError, FileNotFoundError):
+    """A file that does not exist."""
+
+
+def _diagnostics(
+    message: str | Iterable[Diagnostic],
+    code: str = "E100",
+    span: Span | None = None,
+    notes: Sequence[str] = (),
+    help: str | None = None,
+    field: str | None = None,
+    missing: bool = False,
+) -> tuple[Diagnostic, ...]:
+    if not isinstance(message, str):
+        return tuple(message)
+    return (Diagnostic(code, message, span, tuple(notes), help, field, missing=missing),)
+
+
+def _class_for(found: Sequence[Diagnostic]) -> type[NetcError]:
+    if not found or any(d.code not in FILE_CODES for d in found):
+        return NetcError
+    return NetcMissingFileError if all(d.missing for d in found) else NetcFileError
+
+
+def _new(cls: type[NetcError]) -> NetcError:
+    return OSError.__new__(cls) if issubclass(cls, OSError) else ValueError.__new__(cls)
 
 
 class NetcWarning(UserWarning):
@@ -317,46 +397,3 @@ def _lines(file: str | None, lines: list[int | None]) -> str:
     more = f" and {len(numbers) - MAX_PLACES} others" if len(numbers) > MAX_PLACES + 1 else ""
     named = ", ".join(numbers[:MAX_PLACES] if more else numbers)
     return f"{f'{file}: ' if file else ''}{'line' if len(numbers) == 1 else 'lines'} {named}{more}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural.
-
-    >>> [counted(n, noun) for n, noun in ((1, "top"), (2, "top"), (0, "axis"), (3, "class"), (2, "param entry"))]
-    ['1 top', '2 tops', '0 axes', '3 classes', '2 param entries']
-    """
-    return f"{count} {noun if count == 1 else _plural(noun)}"
-
-
-def _plural(noun: str) -> str:
-    for ending, plural in (("is", "es"), ("ss", "sses"), ("x", "xes"), ("ry", "ries"), ("ty", "ties")):
-        if noun.endswith(ending):
-            return noun.removesuffix(ending) + plural
-    return f"{noun}s"
-
-
-def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """Return a help text that names the most similar candidate, None if none is similar.
-
-    >>> did_you_mean("Poling", ["Pooling", "ReLU"])
-    'did you mean `Pooling`?'
-    """
-    known = {c.lower(): c for c in candidates}
-    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
-    return f"did you mean `{known[near[0]]}`?" if near else None
-
-
-def visible(text: str, keep: str = "") -> str:
-    r"""Return a text that cannot control a terminal: characters that are not printable are escaped, except `keep`.
-
-    Names in files are not trusted: ESC starts a terminal's commands, CR and line ends forge lines of tables and logs.
-
-    >>> print(visible("a\x1b[2J\nb"))
-    a\x1b[2J\x0ab
-    """
-    return text if text.isprintable() else "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code & 0xFF:02x}" if code < 0x100 or 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

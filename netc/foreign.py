@@ -37,7 +37,8 @@ def foreign_errors(path: str | os.PathLike[str], kind: str, code: str = "E403") 
     except BaseException as error:
         if isinstance(error, OSError) and error.errno and _concerns(error, name):
             reason = (error.strerror or str(error)).lower()
-            raise NetcError(f"cannot read `{name}`: {reason}", code="E401") from error
+            missing = isinstance(error, FileNotFoundError)
+            raise NetcError(f"cannot read `{name}`: {reason}", code="E401", missing=missing) from error
         raise NetcError(f"cannot read `{name}` as {kind}", code=code, notes=[words(error)]) from error
 
 

@@ -1,10 +1,16 @@
-"""How diagnostics are shown: each kind once, and no kind hides another."""
+"""How diagnostics are shown: each kind once, and no kind hides another; and what their exceptions are."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
+from dataclasses import replace
 
-from netc.diagnostics import Diagnostic, Source, Span, render
+import pytest
+
+import netc
+from netc.diagnostics import Diagnostic, NetcError, NetcFileError, NetcMissingFileError, Source, Span, render
 
 LINES = Source("net.prototxt", "x\n" * 400)
 
@@ -60,3 +66,45 @@ def test_places_in_other_files_and_without_a_place():
 
 def test_errors_and_warnings_of_one_message_are_two_kinds():
     assert heads(render([error("a", 1, "W001"), error("a", 2, "E001")])) == ["warning[W001]: a", "error[E001]: a"]
+
+
+@pytest.mark.parametrize("caught", [ValueError, RuntimeError])
+def test_every_error_is_what_code_for_caffe_catches(caught):
+    with pytest.raises(caught, match=r"^kernel is larger$"):
+        raise NetcError("kernel is larger")
+    assert not isinstance(NetcError("kernel is larger"), OSError)
+
+
+def test_errors_of_files_are_os_errors(tmp_path):
+    missing = str(tmp_path / "missing.caffemodel")
+    net = tmp_path / "net.prototxt"
+    net.write_text('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }')
+    for call in (lambda: netc.load(missing + ".prototxt"), lambda: netc.load(net, missing)):
+        with pytest.raises(FileNotFoundError, match="no such file") as caught:
+            call()
+        assert isinstance(caught.value, NetcError)
+    with pytest.raises(OSError, match="directory") as folder:
+        netc.load(tmp_path)
+    assert type(folder.value) is NetcFileError
+
+
+def test_errors_of_several_codes_are_of_no_subclass():
+    file, other = error("cannot read `a`", code="E001"), error("unknown `B`")
+    assert type(NetcError([file])) is NetcFileError
+    assert type(NetcError([file, other])) is NetcError
+    assert type(NetcError(iter([replace(file, missing=True)]))) is NetcMissingFileError
+
+
+def test_text_of_an_error_has_positions():
+    raised = NetcError([error("unknown `A`", 3), error("no net")])
+    assert str(raised) == "net.prototxt:3:1: unknown `A`\nno net"
+    assert str(raised.at(None, "a note")) == str(raised)
+
+
+@pytest.mark.parametrize("code", ["E010", "E001"])
+def test_errors_are_copied_and_sent_to_other_processes(code):
+    raised = NetcError([error("unknown `A`", 3, code)])
+    for other in (pickle.loads(pickle.dumps(raised)), copy.copy(raised)):
+        assert type(other) is type(raised)
+        assert str(other) == str(raised)
+        assert other.render() == raised.render()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from netc.diagnostics import counted
+from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, StateEntry, fail
@@ -151,6 +151,8 @@ class HDF5Output(Layer):
     def _save(self, arrays: Sequence[Array], first: bool) -> None:
         try:
             _write(self.file_name, arrays, first)
+        except NetcError:
+            raise
         except (OSError, RuntimeError, KeyError) as error:  # h5py raises the last two for a file that was replaced
             number = error.errno if isinstance(error, OSError) else None
             reason = os.strerror(number) if number else str(error)

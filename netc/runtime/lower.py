@@ -169,6 +169,8 @@ class Net(nn.Module):
             self._valid_shapes = {key, *(self._valid_shapes if len(self._valid_shapes) < KEPT_SHAPES else ())}
         try:
             return program(self, *tensors)
+        except NetcError:
+            raise
         except RuntimeError:
             if own:
                 check_fit(self.graph, dict(zip(feeds, map(tuple, shapes))), fetches, weights=True)

@@ -24,9 +24,12 @@ def read_source(path: str | os.PathLike[str]) -> Source:
             note = f"{size:,} bytes, the limit is {MAX_BYTES:,}"
             raise NetcError(f"`{name}` is too large for a prototxt", code="E001", notes=[note])
         data = read_bytes(name, MAX_BYTES)
+    except NetcError:
+        raise
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise NetcError(f"cannot read `{name}`: {reason}", code="E001") from error
+        missing = isinstance(error, FileNotFoundError)
+        raise NetcError(f"cannot read `{name}`: {reason}", code="E001", missing=missing) from error
     except ValueError as error:  # a null character in the name
         raise NetcError(f"cannot read `{name}`: {error}", code="E001") from error
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):

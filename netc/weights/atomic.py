@@ -118,6 +118,8 @@ def atomic_path(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(target)
         _sync(target.parent)
+    except NetcError:
+        raise
     except OSError as error:
         if error.filename is not None and os.fspath(error.filename) not in (
             str(temporary),

@@ -78,7 +78,9 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = error.strerror if isinstance(error, OSError) else None
-        raise NetcError(f"cannot read `{name}`: {(reason or str(error)).lower()}", code="E401") from error
+        missing = isinstance(error, FileNotFoundError)
+        message = f"cannot read `{name}`: {(reason or str(error)).lower()}"
+        raise NetcError(message, code="E401", missing=missing) from error
 
 
 def content(data: memoryview) -> str:

@@ -114,6 +114,8 @@ def _created(path: str | os.PathLike[str], size: int) -> Iterator[h5py.File]:
         try:
             with h5py.File(temporary, "w") as file:
                 yield file
+        except NetcError:
+            raise
         except RuntimeError as error:  # raised by h5py when a write fails
             raise OSError(None, str(error), str(temporary)) from error
 

@@ -47,5 +47,5 @@ def open_runner(
     if form is None:
         return NetRunner(path, weights, shapes, state)
     if not is_file(path):
-        raise NetcError(f"`{path}` does not exist", code="E001")
+        raise NetcError(f"`{path}` does not exist", code="E001", missing=True)
     return form(Path(path))

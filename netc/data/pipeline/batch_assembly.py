@@ -193,6 +193,8 @@ class BatchChunk:
         assert builder.augmenter is not None
         try:
             return record._replace(image=builder.augmenter(record.image, self.pending.plan.seed, number))
+        except NetcError:
+            raise
         except ValueError as error:
             what = f"{builder.records.describe(index)}: {error}"
             raise NetcError(what, code="E505", field="transform_param") from None

@@ -114,6 +114,8 @@ class Hdf5Files:
             with h5py.File(path, "r") as file:
                 reason = "it is damaged, or was changed"
                 yield file
+        except NetcError:
+            raise
         except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for errors of HDF5
             raise self._unreadable(path, reason, str(error)) from None
 

@@ -76,6 +76,8 @@ class LevelDbStore:
             self._link()
             self._database = self._open()
             self._sizes = _TableSizes(path)
+        except NetcError:
+            raise
         except (OSError, self._plyvel.Error) as error:
             shutil.rmtree(self._links)
             raise self._damaged(error) from None

@@ -142,6 +142,8 @@ def _open(path: str, name: str) -> _Environment:
         raise _missing(path, name)
     try:
         environment = _Environment(path, name)
+    except NetcError:
+        raise
     except OSError as error:
         raise NetcError(f"`{name}` is not an LMDB: {reason_of(error)}", code="E501", field=FIELD) from None
     try:

@@ -178,5 +178,7 @@ def _reported(out: Path | str) -> Iterator[None]:
     """Turns system errors into NetcError E511."""
     try:
         yield
+    except NetcError:
+        raise
     except (OSError, lmdb.Error) as error:
         raise NetcError(f"`{out}` cannot be written: {reason_of(error)}", code="E511") from None

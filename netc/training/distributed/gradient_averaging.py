@@ -107,6 +107,8 @@ def connection_errors() -> Iterator[None]:
     """Convert torch's errors for a broken connection to NetcError E621."""
     try:
         yield
+    except NetcError:
+        raise
     except RuntimeError as error:
         raise NetcError(
             "a process of this run has ended",

@@ -109,8 +109,11 @@ def read_log(path: str | Path) -> ParsedLog:
         log = parse(_lines(path), path.name, changed)
         if not log.has_results:
             log = parse(_lines(path), path.name, changed, prefixed=False)
+    except NetcError:
+        raise
     except (OSError, ValueError) as error:
-        raise NetcError(f"`{path}` cannot be read: {reason_of(error)}", code="E001") from None
+        missing = isinstance(error, FileNotFoundError)
+        raise NetcError(f"`{path}` cannot be read: {reason_of(error)}", code="E001", missing=missing) from None
     if not log.has_results:
         raise NetcError(
             f"`{path}` is not a training log: no line contains an iteration",
