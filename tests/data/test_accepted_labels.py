@@ -48,7 +48,7 @@ def test_what_a_layer_accepts_is_what_it_runs_with(kind):
         module(torch.full((1, 4), 0.25), torch.tensor([label]))
         assert found(label)
     for label in (-1.0, 4.0, math.nan, math.inf):
-        with pytest.raises(NetcError, match=f"^label outside 0 to 3: {label:g}"):
+        with pytest.raises(NetcError, match=f"label outside 0 to 3: {label:g}"):
             module(torch.full((1, 4), 0.25), torch.tensor([label]))
         assert not found(label)
 

@@ -119,7 +119,8 @@ def test_diagnostics_with_their_spans(text, found):
         ("force_backward: TRUE", "write `true`"),
         ("layer { loss_weight: 010 }", "write `8`"),
         ("layer { pooling_param: 3 }", "write `pooling_param { ... }`"),
-        (r'name: "C:\data"', r"write `\\d` for a backslash"),
+        (r'name: "a\data"', r"write `\\d` for a backslash"),
+        (r'name: "C:\data"', 'write the path with slashes: `"C:/data"`'),
     ],
 )
 def test_help(text, help):
