@@ -36,6 +36,8 @@ class TensorBoardWriter:
         self._recorder = IterationRecorder(self._recorded)
         try:
             self._file = EventFile(self.folder)
+        except NetcError:
+            raise
         except (OSError, ValueError) as error:  # ValueError: a name with a NUL
             problem = reason_of(error)
             raise NetcError(f"`{self.folder}` cannot be written to: {problem}", code="E632") from None
