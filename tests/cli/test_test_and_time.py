@@ -107,7 +107,7 @@ def test_nets_that_a_program_feeds_are_timed_on_random_input(tmp_path, capsys, n
     times = re.findall(r"(\w+)\t(forward|backward): (\S+) ms", "\n".join(messages(capsys)))
     assert times[2][:2] == ("ip", "forward")
     assert float(times[2][2]) > 0
-    assert (float(times[3][2]) > 0) == (net is MEMORY)
+    assert float(times[3][2]) > 0 or net is DEPLOY  # without a loss no layer needs a gradient
 
 
 def test_time_takes_the_shapes_of_inputs(tmp_path, capsys):

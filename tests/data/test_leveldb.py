@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import plyvel
 import pytest
 
 from netc.cli import main
@@ -21,6 +20,8 @@ from netc.data.stores.leveldb_footer import FOOTER, footer_is_sound
 from netc.data.stores.writers import LevelDbWriter, new_database
 from netc.diagnostics import NetcError
 from tests.data.databases import data_layer, fault, random_images, record
+
+plyvel = pytest.importorskip("plyvel")
 
 
 def contents(path) -> dict[bytes, bytes]:
