@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,7 @@ def test_unknown_weights_name_the_missing_database(tmp_path):
     (found,) = caught.value.diagnostics
     assert (found.code, found.line) == ("E203", 3)
     assert found.message == "weights of layer `ip` depend on an unknown extent: no database `nothere`"
+    assert pickle.loads(pickle.dumps(caught.value)).diagnostics[0].message == found.message
     assert found.help == "set the data's shape: `--shape data=2,c,8,8`"
 
 
