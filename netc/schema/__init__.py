@@ -45,9 +45,9 @@ __all__ = [
 ]
 
 PRIVATE = 50000
-"""Where the numbers begin that proto/ gives to what forks of Caffe have beside it."""
+"""The first number in proto/ of fields and values that only forks of Caffe have."""
 LISTED = "__list"
-"""What ends the name of a field that holds every value of another, which a fork may repeat and BVLC may not."""
+"""The suffix of a field that holds every value of another field, which a fork may repeat and BVLC may not."""
 
 
 @functools.lru_cache(maxsize=None)
