@@ -358,3 +358,14 @@ def test_anything_is_upgraded_once(text):
         one.render()
         assert one.span is None or 0 <= one.span.start <= one.span.end <= len(text)
     read(Source("net", text))
+
+
+@pytest.mark.parametrize(
+    "kind", ["conv", "innerproduct", "pool", "relu", "padding", "lrn", "concat", "softmax_loss", ""]
+)
+def test_a_v0_layer_without_bottoms_and_tops_is_a_diagnostic(kind):
+    layer = f'layers {{ layer {{ name: "one" type: "{kind}" num_output: 3 kernelsize: 2 pad: 1 }} }}\n'
+    reader = 'layers { layer { name: "two" type: "conv" num_output: 2 kernelsize: 1 } bottom: "one" top: "two" }'
+    found = netc.check(Source("net", layer + reader))
+    assert [d for d in found if d.severity == "error"]
+    assert {d.code for d in found if d.severity == "error"} <= {"E010", "E011", "E020", "E032"}
