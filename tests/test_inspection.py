@@ -17,7 +17,7 @@ layer {
   dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 } }
 }
 """
-PICTURE = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 6 dim: 9 dim: 11 } } }\n'
+IMAGE = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 6 dim: 9 dim: 11 } } }\n'
 
 
 def layer(name: str, type: str, bottoms: str = "", tops: str = "", more: str = "") -> str:
@@ -67,7 +67,7 @@ def test_a_file_for_one_phase_alone_is_no_fault_of_the_other():
 
 def test_each_phase_has_its_own_shapes():
     crop = layer("pool", "Pooling", "data", "pool", "pooling_param { kernel_size: 10 }")
-    big, small = (PICTURE.replace("dim: 9", f"dim: {h}") for h in (12, 9))
+    big, small = (IMAGE.replace("dim: 9", f"dim: {h}") for h in (12, 9))
     text = big.replace("top:", f"{TRAIN} top:") + small.replace("top:", f"{TEST} top:") + crop
     (found,) = check(text)
     assert (found.code, found.notes[-1]) == ("E102", "in the TEST net")
@@ -81,7 +81,7 @@ def test_every_stage_that_the_file_names_is_looked_at():
 
 
 def test_a_net_whose_data_stands_behind_a_stage_is_sound():
-    """As NVIDIA DIGITS writes them: train, val and deploy in one file, told apart by stages alone."""
+    """As NVIDIA DIGITS writes them: train, val and deploy in one file, distinguished by stages alone."""
     shaped = [
         SOUND.replace('top: "label"', f'top: "label" include {{ stage: "{stage}" }}', 1) for stage in ("train", "val")
     ]
@@ -100,7 +100,7 @@ def test_a_stage_that_needs_another_one_is_no_error():
     """A bottom of one stage may be the top of another; which of them are used together, the file does not say."""
     one, other = staged("one", "Sigmoid", "data", "act", "one"), staged("other", "TanH", "data", "act", "other")
     last = staged("last", "ReLU", "act", "last", "last")
-    text = PICTURE + one + other + staged("more", "TanH", "data", "x", "more") + last
+    text = IMAGE + one + other + staged("more", "TanH", "data", "x", "more") + last
     assert check(text) == []
     assert codes(text, stages=["last"]) == ["E011"]
     (found,) = check(text.replace('bottom: "act"', 'bottom: "atc"'))
@@ -109,13 +109,13 @@ def test_a_stage_that_needs_another_one_is_no_error():
 
 def test_layers_of_the_test_phase_alone_are_a_file_for_it():
     score = layer("score", "Sigmoid", "data", "score", TEST)
-    text = PICTURE + score + layer("end", "ReLU", "score", "end")
+    text = IMAGE + score + layer("end", "ReLU", "score", "end")
     assert check(text) == []
     (found,) = check(text.replace('bottom: "score"', 'bottom: "scor"'))
     assert found.code == "E011"
     hidden = SOUND.replace(fc(), fc(more=TEST))  # a loss: the file is for training
     assert codes(hidden) == ["E011"]
-    excluded = PICTURE + score.replace(TEST, "exclude { phase: TRAIN }") + layer("end", "ReLU", "score", "end")
+    excluded = IMAGE + score.replace(TEST, "exclude { phase: TRAIN }") + layer("end", "ReLU", "score", "end")
     assert check(excluded) == []
 
 
@@ -151,7 +151,7 @@ def test_what_is_not_here_is_a_warning_and_an_error_when_strict(tmp_path, monkey
 
 def test_strict_takes_the_schema_of_bvlc_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = PICTURE + layer("pool", "Pooling", "data", "pool", "pooling_param { kernel_size: 2 ceil_mode: false }")
+    text = IMAGE + layer("pool", "Pooling", "data", "pool", "pooling_param { kernel_size: 2 ceil_mode: false }")
     assert [(d.code, d.severity) for d in check(text)] == [("W002", "warning")]
     assert [(d.code, d.severity) for d in check(text, strict=True)] == [("W001", "error")]
     Path("pool.prototxt").write_text(text)
@@ -266,14 +266,14 @@ def test_a_snapshot_prefix_that_cannot_be_written_is_an_error(folder):
     [
         (DATA + fc(), ["label"]),
         (SOUND + layer("r", "ReLU", "fc", "aside"), ["aside"]),
-        (PICTURE + layer("r", "ReLU", "data", "aside") + fc(), ["aside"]),
+        (IMAGE + layer("r", "ReLU", "data", "aside") + fc(), ["aside"]),
         # what nets are for
         (SOUND + layer("p", "Softmax", "fc", "prob") + layer("a", "Accuracy", "fc label", "accuracy"), []),
-        (PICTURE + fc() + fc("data", "boxes"), []),
-        (PICTURE + fc() + layer("r", "ReLU", "fc", "features"), []),
+        (IMAGE + fc() + fc("data", "boxes"), []),
+        (IMAGE + fc() + layer("r", "ReLU", "fc", "features"), []),
         (DATA + fc() + layer("quiet", "Silence", "label"), []),
         (SOUND.replace('top: "loss"', 'top: "loss" top: "prob"'), []),
-        (PICTURE, []),
+        (IMAGE, []),
     ],
 )
 def test_a_top_that_nothing_uses(text, tops):
@@ -335,7 +335,7 @@ def test_a_blob_that_is_read_before_it_is_overwritten():
 
 
 @pytest.mark.parametrize(
-    ("behind", "found"),
+    ("following", "found"),
     [
         ("", 1),
         (layer("scale", "Scale", "bn", "scale"), 0),
@@ -346,8 +346,8 @@ def test_a_blob_that_is_read_before_it_is_overwritten():
          + layer("scale", "Scale", "c", "scale"), 0),
     ],
 )  # fmt: skip
-def test_batch_norm_without_scale(behind, found):
-    assert codes(PICTURE + layer("bn", "BatchNorm", "data", "bn") + behind) == ["W103"] * found
+def test_batch_norm_without_scale(following, found):
+    assert codes(IMAGE + layer("bn", "BatchNorm", "data", "bn") + following) == ["W103"] * found
 
 
 def test_a_loss_without_weight():
@@ -404,8 +404,8 @@ def test_names_that_are_meant_to_be_alike_are_no_slips():
         for side in "ab"
     )
     alone = fc("data", "fc3", 'param { name: "fc3_w" } param { name: "fc3_b" }')
-    assert codes(PICTURE + pairs + alone) == []
-    assert codes(PICTURE + pairs + alone.replace("fc3_w", "fc1_W")) == ["W107"]
+    assert codes(IMAGE + pairs + alone) == []
+    assert codes(IMAGE + pairs + alone.replace("fc3_w", "fc1_W")) == ["W107"]
 
 
 def test_warnings_can_be_switched_off_and_errors_cannot():
@@ -433,15 +433,15 @@ def test_a_file_that_is_not_there_is_a_finding():
 
 @pytest.mark.parametrize("number", [2**31, 2**32 - 1])
 def test_dimensions_that_overflow_are_errors_where_they_stand(number):
-    (found,) = check(PICTURE + fc(outputs=number))
+    (found,) = check(IMAGE + fc(outputs=number))
     assert (found.code, found.span.text) == ("E104", str(number))
 
 
 def test_products_beyond_64_bits_are_errors():
-    (found,) = check(PICTURE.replace("dim: 9 dim: 11", f"dim: {2**40} dim: {2**40}"))
+    (found,) = check(IMAGE.replace("dim: 9 dim: 11", f"dim: {2**40} dim: {2**40}"))
     assert found.code == "E104"
     assert f"{12 * 2**80:,}" in found.message
-    assert codes(PICTURE.replace("dim: 9", f"dim: {2**63}")) == ["E007"]
+    assert codes(IMAGE.replace("dim: 9", f"dim: {2**63}")) == ["E007"]
 
 
 def test_unknown_extents_do_not_hide_an_overflow():

@@ -1,5 +1,5 @@
-"""Whatever a file says of a layer, the answer is a diagnostic: every type with every number of bottoms and tops, of any
-number of axes, and every parameter at its bounds.
+"""Every layer of a file is either valid or a diagnostic: each type with each number of bottoms and tops, with any number
+of axes, and each parameter at its bounds.
 """
 
 from __future__ import annotations
