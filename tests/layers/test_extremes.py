@@ -1,4 +1,4 @@
-"""Every layer of a file is either valid or a diagnostic: each type with each number of bottoms and tops, with any number
+"""Every layer of a file is valid or a diagnostic: each type with each number of bottoms and tops, with any number
 of axes, and each parameter at its bounds.
 """
 
