@@ -51,7 +51,7 @@ def crop_offsets(graph: Graph) -> dict[str, tuple[int, ...]]:
     layers = {node.key: node.layer for node in graph.nodes}
     found: dict[str, tuple[int, ...]] = {}
     for node in graph.nodes:
-        if node.layer.type == "Crop" and _is_bare(node):
+        if node.layer.aligns_bottoms and _is_bare(node):
             offset = _offset(graph, node, layers)
             if offset is not None:
                 found[node.key] = offset
@@ -61,7 +61,7 @@ def crop_offsets(graph: Graph) -> dict[str, tuple[int, ...]]:
 
 def _is_bare(node: Node) -> bool:
     """Whether a Crop layer has no parameters in its file."""
-    return node.origin.get("crop_param") is None and not getattr(node.layer, "offset", ())
+    return node.origin.get(node.layer.param_field or "") is None and not getattr(node.layer, "offset", ())
 
 
 def autocropped(graph: Graph) -> Graph:
@@ -124,7 +124,7 @@ def _from_ancestors(graph: Graph, name: str, layers: dict[str, Layer]) -> dict[s
         own = _map_of(graph, node, value, layers) if node is not None else None
         if node is None or own is None:
             continue
-        for bottom in node.bottoms[: 1 if node.layer.type == "Crop" else None]:
+        for bottom in node.bottoms[: 1 if node.layer.aligns_bottoms else None]:
             if bottom not in found and len(graph.shape(bottom) or ()) - 2 == axes:
                 found[bottom] = composed(own, found[value])
                 waiting.append(bottom)

@@ -72,6 +72,8 @@ class Traits:
 
     elements: ClassVar[Elements] = "computed"
     sees: ClassVar[Sees] = "unknown"
+    aligns_bottoms: ClassVar[bool] = False
+    """The top is a region of the first bottom at `offset`, with the extents of the second."""
     affine: ClassVar[bool] = False
     """The layer multiplies each channel by a learned factor, or adds a learned value to it."""
     batch_statistics: ClassVar[bool] = False

@@ -42,6 +42,7 @@ class Crop(Layer):
     rearranges: ClassVar[bool] = True
     elements: ClassVar[Elements] = "moved"
     sees: ClassVar[Sees] = "place"
+    aligns_bottoms: ClassVar[bool] = True
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E101, or E102 if the region exceeds the first bottom."""
