@@ -4,6 +4,7 @@
 # Each Python gets a virtual environment with the wheel and the tested versions of the packages, and runs the tests from
 # a folder without the sources, so that what the wheel lacks is missed.
 set -euo pipefail
+unset PYTHONPATH
 cd "$(dirname "$0")/.."
 root=$PWD
 work=$(mktemp -d)
