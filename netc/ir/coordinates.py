@@ -99,6 +99,8 @@ def _cropped(graph: Graph, node: Node, offset: tuple[int, ...] | None) -> Node:
 
 
 def _offset(graph: Graph, node: Node, layers: dict[str, Layer]) -> tuple[int, ...] | None:
+    if len(node.bottoms) != 2:  # an error, which inference reports
+        return None
     first, second = (_from_ancestors(graph, name, layers) for name in node.bottoms)
     common = next((name for name in second if name in first), None)
     if common is None:

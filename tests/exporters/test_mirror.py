@@ -8,10 +8,10 @@ import pytest
 
 from netc.exporters.onnx.rules import RULES as ONNX
 from netc.exporters.python.rules import RULES as PYTHON
-from netc.layers import registry
+from netc.layers import layer_classes, registry
 
 FORMATS = {"onnx": ONNX, "python": PYTHON}
-LAYERS = {cls.__module__.rpartition(".")[2] for cls in registry().values()}
+LAYERS = {cls.__module__.rpartition(".")[2] for name in registry() for cls in layer_classes(name)}
 
 
 @pytest.mark.parametrize("name", FORMATS)

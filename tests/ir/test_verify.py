@@ -1,5 +1,7 @@
 """A failed invariant of a graph is reported as a bug of netc."""
 
+import importlib
+
 import pytest
 
 from netc.cli import main
@@ -24,7 +26,7 @@ def test_any_other_exception_of_the_command_line_does_too(monkeypatch, tmp_path)
     def broken(*arguments, **named):
         raise KeyError("layer")
 
-    monkeypatch.setattr("netc.inspection.check", broken)
+    monkeypatch.setattr(importlib.import_module("netc.cli.check"), "check", broken)
     (tmp_path / "net.prototxt").write_text(NET)
     with pytest.raises(KeyError) as caught:
         main(["check", str(tmp_path / "net.prototxt")])

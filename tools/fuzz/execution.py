@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 EXPECTED = (0, 1, 2)
 """Exit statuses: success, an error in the input, wrong usage."""
-INTERNAL = "error[E901]"
-"""How netc reports a fault of its own."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that must not reach a terminal; lines may end and columns may be separated."""
 _TEMPORARY = re.compile(r"\.tmp$")
@@ -81,7 +79,7 @@ def _judge(arguments: tuple[str, ...], index: int, status: int, out: str, err: s
         return Fault(f"{verb}: exit status {status}", err[-2000:], index)
     if status == 1 and not (out.strip() or err.strip()) and case.stdout == "kept":
         return Fault(f"{verb}: exit status 1 without a message", "", index)
-    if "Traceback (most recent call last)" in err or INTERNAL in err:
+    if "Traceback (most recent call last)" in err:
         return Fault(f"{verb}: prints a traceback: {_PLACES.sub('_', err.strip().splitlines()[-1])[:120]}", err, index)
     found = _CONTROL.search(err) or (_CONTROL.search(out) if verb not in ("fmt", "upgrade") else None)
     if found:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from netc.data.stores.leveldb_footer import footer_is_sound
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
-from netc.files import check_regular, is_file, is_folder, open_regular, reason_of
+from netc.files import check_regular, is_file, open_regular, reason_of
+from netc.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +67,7 @@ class LevelDbStore:
 
     def __init__(self, path: Path, name: str) -> None:
         self.name, self._path = name, path
-        if not is_file(path / "CURRENT"):
+        if not exists(path / "CURRENT"):
             raise _missing(path, name)
         self._plyvel = import_plyvel()
         _check_lock(path / "LOCK", name)
@@ -169,7 +170,7 @@ def _missing(path: Path, name: str) -> NetcError:
     if is_file(path / "data.mdb"):
         found, help_text = f"`{name}` is an LMDB, not a LevelDB", "set `backend: LMDB`"
         return NetcError(found, code="E501", field=FIELD, help=help_text)
-    if not is_folder(path) and not is_file(path):
+    if not exists(path):
         return NetcError(f"no database `{name}`", code="E501", field=FIELD, missing=True)
     return NetcError(f"`{name}` is not a LevelDB: it has no file CURRENT", code="E501", field=FIELD)
 

@@ -14,7 +14,8 @@ import lmdb
 
 from netc.data.stores.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
-from netc.files import check_regular, is_file, is_folder, open_regular, reason_of
+from netc.files import check_regular, is_folder, open_regular, reason_of
+from netc.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,7 +139,7 @@ def _file(path: str) -> str:
 
 def _open(path: str, name: str) -> _Environment:
     data = _file(path)
-    if not is_file(data):
+    if not exists(Path(data)):
         raise _missing(path, name)
     try:
         environment = _Environment(path, name)

@@ -8,10 +8,9 @@ from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
 from netc.exporters.onnx.rules import Array, OnnxCall, writes
 from netc.layers.batch_norm import BatchNorm
-from netc.layers.nvidia_batch_norm import NvidiaBatchNorm
 
 
-@writes(BatchNorm, NvidiaBatchNorm, any_extents=True)
+@writes(BatchNorm, any_extents=True)
 def batch_norm(layer: BatchNorm, call: OnnxCall) -> None:
     """BatchNormalization with normalized statistics; a Scale after it is its affine part."""
     if call.axes < 2:

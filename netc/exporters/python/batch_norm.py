@@ -8,14 +8,13 @@ from netc.diagnostics import counted
 from netc.exporters.errors import unsupported
 from netc.exporters.python.rules import Array, Code, PythonCall, number, writes
 from netc.layers.batch_norm import BatchNorm
-from netc.layers.nvidia_batch_norm import NvidiaBatchNorm
 from netc.layers.scale import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@writes(BatchNorm, NvidiaBatchNorm, any_extents=True)
+@writes(BatchNorm, any_extents=True)
 def batch_norm(layer: BatchNorm, call: PythonCall) -> Code:
     """nn.BatchNorm, with normalized statistics; a Scale after it is its affine part."""
     if layer.use_global_stats is False:
