@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape, differ, text
@@ -14,6 +14,7 @@ from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, StateEntry, fail
 from netc.ir.traits import FedBy
 from netc.layers._registry import register
+from netc.patient_file import patient
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,7 +188,12 @@ def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
     import h5py
 
     _reserve(path, sum(rows.nbytes for rows in arrays), first)
-    with h5py.File(path, "w" if first else "r+") as file:
+    mode: Literal["w", "r+"] = "w" if first else "r+"
+    with (
+        Path(path).open("w+b" if first else "r+b") as target,
+        patient(target) as opened,
+        h5py.File(opened, mode) as file,
+    ):
         file.attrs[_MARK] = "netc"
         for name, rows in zip(("data", "label"), arrays):
             if first:
@@ -201,8 +207,8 @@ def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
 def _reserve(path: str, size: int, first: bool) -> None:
     """Check that there is space for `size` bytes, in place of the old ones or after them.
 
-    A disk that fills up while HDF5 writes crashes the process. Space reserved in excess (for partial chunks and
-    HDF5's metadata) is released when HDF5 closes the file.
+    If the disk fills up later, the file is damaged. What is reserved in excess (for partial chunks and HDF5's metadata)
+    is released when HDF5 closes the file.
     """
     with Path(path).open("ab" if first else "r+b") as file:
         end = file.seek(0, os.SEEK_END)

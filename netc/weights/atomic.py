@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from netc.diagnostics import NetcError
 from netc.files import reason_of
+from netc.patient_file import patient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from _typeshed import ReadableBuffer
 
 MAX_NAME = 100
 """Bytes of a file's name that the name of its temporary file contains."""
@@ -49,58 +47,10 @@ def atomic_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[Binary
 def library_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[BinaryIO]:
     """As `atomic_write`, for a library that must not see an error of the system.
 
-    torch's writers, which are C++, end the process if the file that they write to raises: the first error is kept, what
-    follows is dropped, and the error is raised at the end of the block.
+    The first error is kept, what follows is dropped, and the error is raised at the end of the block: see `patient`.
     """
-    with atomic_write(path, size) as file:
-        patient = _PatientFile(file)
-        try:
-            yield cast("BinaryIO", patient)
-        finally:
-            patient.raise_error()
-
-
-class _PatientFile(io.RawIOBase):
-    """A binary file whose `write` never raises."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self._error: OSError | None = None
-        self._position = 0
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Write unless an earlier write failed; return the number of bytes given."""
-        if self._error is None:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                self._error = error
-        size = memoryview(data).nbytes
-        self._position += size
-        return size
-
-    def tell(self) -> int:
-        """The position at which it would be if nothing had failed."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move the position; torch.export rewinds a file when it is complete."""
-        self._position = self._file.seek(offset, whence) if self._error is None else offset
-        return self._position
-
-    def raise_error(self) -> None:
-        """Raise the error of the first write that failed."""
-        if self._error is not None:
-            raise self._error
+    with atomic_path(path, size) as temporary, temporary.open("w+b") as file, patient(file) as result:
+        yield result
 
 
 @contextlib.contextmanager

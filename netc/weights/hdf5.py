@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, counted
-from netc.weights.atomic import atomic_path
+from netc.weights.atomic import library_write
 from netc.weights.blobproto import writable
 from netc.weights.blobs import Array, BlobArray, LayerBlobs, SolverState, Weights
 from netc.weights.file_type import expect, map_file, wrong_type
@@ -109,15 +109,14 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Reader]:
 
 @contextlib.contextmanager
 def _created(path: str | os.PathLike[str], size: int) -> Iterator[h5py.File]:
-    """A new file, for which the disk has room for `size` bytes of values: HDF5 may crash when it has not."""
-    with atomic_path(path, size) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                yield file
-        except NetcError:
-            raise
-        except RuntimeError as error:  # raised by h5py when a write fails
-            raise OSError(None, str(error), str(temporary)) from error
+    """A new file. HDF5 crashes when it cannot write, and therefore does not see that."""
+    try:
+        with library_write(path, size) as file, h5py.File(file, "w") as result:
+            yield result
+    except NetcError:
+        raise
+    except RuntimeError as error:  # raised by h5py for what HDF5 cannot store
+        raise NetcError(f"cannot write `{os.fspath(path)}`: {error}", code="E408") from error
 
 
 def _layer(reader: Reader, name: str, data: dict[int, Array], diffs: dict[int, Array]) -> LayerBlobs:

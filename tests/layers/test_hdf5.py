@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -108,6 +110,41 @@ def test_output_to_a_full_disk_keeps_the_old_file(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert path.read_bytes() == before
+
+
+FULL_DISK = """
+import os, resource, signal
+import numpy as np
+from netc.layers.hdf5 import _write
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+del os.posix_fallocate
+arrays = [np.ones((50, 30, 1, 1), np.float32), np.ones((50, 1, 1, 1), np.float32)]
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+def size(passes):
+    limit(resource.RLIM_INFINITY)
+    for index in range(passes):
+        _write("out.h5", arrays, not index)
+    return os.path.getsize("out.h5")
+for passes in (1, 2):
+    whole = size(passes)
+    for most in range(whole % 577, whole + 1, 577):
+        size(passes - 1)
+        limit(most)
+        try:
+            _write("out.h5", arrays, passes == 1)
+            print(most == whole)
+        except OSError as error:
+            print(error.strerror == "File too large")
+"""
+
+
+def test_output_to_a_disk_that_is_full_at_any_byte(tmp_path):
+    """In a process of its own, which HDF5 could end."""
+    pytest.importorskip("resource")
+    run = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, set(run.stdout.split())) == (0, {"True"}), run.stderr
+    assert len(run.stdout.split()) > 30
 
 
 def test_output_shapes():

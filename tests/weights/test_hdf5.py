@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import zlib
 
 import h5py
@@ -314,3 +316,41 @@ def test_the_error_names_a_damaged_file(tmp_path):
     data = (REFERENCE / "sgd.caffemodel.h5").read_bytes()
     (tmp_path / "w").write_bytes(data[: len(data) // 2])
     assert str(error_of(read, tmp_path / "w")) == f"`{tmp_path / 'w'}` is a damaged HDF5 file"
+
+
+FULL_DISK = """
+import os, resource, signal, sys
+import numpy as np
+from netc.diagnostics import NetcError
+from netc.weights import *
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+if sys.argv[1] == "while writing":
+    del os.posix_fallocate
+rows = np.arange(600, dtype=np.float32)
+blobs = tuple(BlobArray(rows[:count]) for count in (500, 7, 90))
+weights = Weights(tuple(LayerBlobs(name, "", blobs) for name in ("conv", "a/b", "a/c")))
+state = SolverState(3, "a.caffemodel.h5", blobs, 1, "commit")
+for write, value in ((write_caffemodel_hdf5, weights), (write_solverstate_hdf5, state)):
+    write("file", value)
+    size = os.path.getsize("file")
+    os.unlink("file")
+    for limit in (*range(0, size, 601), 4042, size - 1, size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            write("file", value)
+            print(limit == size)
+        except NetcError as error:
+            print(str(error) == "cannot write `file`: file too large" and limit < size)
+            assert not os.listdir(), limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    os.unlink("file")
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "while writing"])
+def test_a_disk_that_is_full_at_any_byte(when, tmp_path):
+    """In a process of its own, which HDF5 could end."""
+    pytest.importorskip("resource")
+    run = subprocess.run([sys.executable, "-c", FULL_DISK, when], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, set(run.stdout.split())) == (0, {"True"}), run.stderr
+    assert len(run.stdout.split()) > 40
