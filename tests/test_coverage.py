@@ -9,45 +9,42 @@ from pathlib import Path
 import pytest
 
 from netc.ir.layer import DataLayer, Layer
-from netc.layers import registry
+from netc.layers import layer_classes, registry
 from netc.schema import caffe, descriptor, is_bvlc
 
-TYPES = sorted(registry())
+CLASSES = [cls for name in sorted(registry()) for cls in layer_classes(name)]
 TESTS = "\n".join(path.read_text() for path in (Path(__file__).parent / "layers").glob("*.py"))
 V1_VALUES = caffe.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values
 V1_NAMES = {value.name for value in V1_VALUES if is_bvlc(value)}
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_a_layer_type_is_documented(name):
-    cls = registry()[name]
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
+def test_a_layer_type_is_documented(cls):
     doc = inspect.getdoc(cls) or ""
     assert dataclasses.is_dataclass(cls)
     assert doc != (inspect.getdoc(Layer) or "")
-    assert "Reference:" in doc, f"{name} does not say where its rule comes from"
-    assert "Shapes:" in doc, f"{name} does not say what shapes it gives"
+    assert "Reference:" in doc, f"{cls} does not say where its rule comes from"
+    assert "Shapes:" in doc, f"{cls} does not say what shapes it gives"
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_a_layer_type_is_tested(name):
-    cls = registry()[name]
-    assert f'"{name}"' in TESTS or f"{cls.__name__}(" in TESTS, f"no test in tests/layers makes a {name}"
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
+def test_a_layer_type_is_tested(cls):
+    named = not cls.dialect and f'"{cls.type}"' in TESTS
+    assert named or f"{cls.__name__}(" in TESTS, f"no test in tests/layers makes a {cls}"
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_a_layer_type_has_its_field(name):
-    cls = registry()[name]
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
+def test_a_layer_type_has_its_field(cls):
     fields = descriptor("LayerParameter").fields_by_name
     assert cls.param_field is None or cls.param_field in fields
     assert cls.v1 is None or cls.v1 in V1_NAMES
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_a_layer_type_computes(name):
-    cls = registry()[name]
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
+def test_a_layer_type_computes(cls):
     own = cls.forward is not Layer.forward or cls.module is not Layer.module
-    assert own or issubclass(cls, DataLayer), f"{name} has neither module() nor forward()"
+    assert own or issubclass(cls, DataLayer), f"{cls} has neither module() nor forward()"
 
 
 def test_every_v1_type_is_registered():
-    assert V1_NAMES - {cls.v1 for cls in registry().values()} == {"NONE"}
+    assert V1_NAMES - {cls.v1 for cls in CLASSES} == {"NONE"}

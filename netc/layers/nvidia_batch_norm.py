@@ -118,6 +118,11 @@ class NvidiaBatchNorm(BatchNorm):
         """The number of training passes."""
         return (StateEntry("passes", (), by_mode=False),) if self.scale_bias else ()
 
+    @property
+    def affine(self) -> bool:  # type: ignore[override]
+        """Whether the layer has its own factor and addend."""
+        return self.scale_bias
+
     def absorbs(self, reader: Layer) -> bool:
         """As BVLC's without `scale_bias`; otherwise the layer has its own factor."""
         return not self.scale_bias and super().absorbs(reader)

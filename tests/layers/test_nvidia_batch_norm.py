@@ -14,8 +14,11 @@ from netc.layers.batch_norm import BatchNorm
 from netc.layers.nvidia_batch_norm import NvidiaBatchNorm
 from netc.layers.scale import Scale
 from netc.schema import caffe
+from tests.layers.case import PLANES, Case
 from tests.layers.contract import values
 from tests.layers.harness import gradcheck, module_of
+
+CASES = [Case(NvidiaBatchNorm(moving_average_fraction=0.9, eps=0.01), *PLANES)]
 
 NET = """
 layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 3 dim: 4 dim: 5 }} }} }}
