@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
+from netc.files import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +37,8 @@ def foreign_errors(path: str | os.PathLike[str], kind: str, code: str = "E403") 
         raise NetcError(f"reading `{name}` needs more memory than there is", code="E405") from error
     except BaseException as error:
         if isinstance(error, OSError) and error.errno and _concerns(error, name):
-            reason = (error.strerror or str(error)).lower()
             missing = isinstance(error, FileNotFoundError)
-            raise NetcError(f"cannot read `{name}`: {reason}", code="E401", missing=missing) from error
+            raise NetcError(f"cannot read `{name}`: {reason_of(error)}", code="E401", missing=missing) from error
         raise NetcError(f"cannot read `{name}` as {kind}", code=code, notes=[words(error)]) from error
 
 

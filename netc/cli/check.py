@@ -18,8 +18,8 @@ from netc.cli.options import (
 )
 from netc.cli.state_options import state_options
 from netc.cli.streams import read_input
-from netc.cli.terminal import say, say_aside, show
-from netc.diagnostics import Diagnostic, NetcError
+from netc.cli.terminal import say, show
+from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.inspection import check
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ def _show(found: Sequence[Sequence[Diagnostic]]) -> None:
     for one in found:
         if one:
             show(one)
-            say_aside()
+            say(err=True)
     errors = sum(d.severity == "error" for one in found for d in one)
     warnings = sum(map(len, found)) - errors
     say(f"{_count(len(found), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}" if number else f"no {noun}s"
+    return counted(number, noun) if number else f"no {noun}s"
 
 
 def _plain(found: Diagnostic) -> dict[str, Any]:

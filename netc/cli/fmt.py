@@ -8,7 +8,7 @@ import click
 
 from netc.cli.options import option
 from netc.cli.streams import read_input, write_output
-from netc.cli.terminal import say_aside, show
+from netc.cli.terminal import say, show
 from netc.diagnostics import Diagnostic, NetcError
 from netc.rewriting import fmt
 
@@ -42,7 +42,7 @@ def _format(file: str, check: bool, diff: bool) -> bool:
     if changed and diff:
         write_output("-", _difference(source.name, source.text, text))
     if changed and check:
-        say_aside(f"{source.name}: not formatted")
+        say(f"{source.name}: not formatted", err=True)
     if not check and not diff and (changed or file == "-"):
         write_output(file, text)
     return changed

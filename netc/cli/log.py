@@ -8,6 +8,7 @@ import click
 
 from netc.cli.options import option
 from netc.cli.terminal import say, show
+from netc.diagnostics import counted
 
 
 @click.command(name="log")
@@ -29,4 +30,4 @@ def command(log: str, folder: str | None, delimiter: str) -> None:
     found = read_log(log)
     show(found.warnings())
     for path, rows in write_tables(found, folder or Path(log).parent, delimiter):
-        say(f"{path}: {rows} row{'s' * (rows != 1)}")
+        say(f"{path}: {counted(rows, 'row')}")

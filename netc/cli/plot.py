@@ -6,6 +6,7 @@ import click
 
 from netc.cli.options import option
 from netc.cli.terminal import say, show
+from netc.diagnostics import counted
 
 
 @click.command(name="plot")
@@ -28,4 +29,4 @@ def command(logs: tuple[str, ...], output: str, seconds: bool, logarithmic: bool
     runs = [read_log(log) for log in logs]
     show([warning for run in runs for warning in run.warnings()])
     lines = draw(runs, output, seconds=seconds, logarithmic=logarithmic)
-    say(f"{output}: {len(lines)} line{'s' * (len(lines) != 1)} of {len(logs)} run{'s' * (len(logs) != 1)}")
+    say(f"{output}: {counted(len(lines), 'line')} of {counted(len(logs), 'run')}")

@@ -16,6 +16,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from netc.files import reason_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,7 +32,7 @@ class OutputError(Exception):
     def __init__(self, reason: OSError) -> None:
         super().__init__(reason)
         self.is_broken_pipe = reason.errno == errno.EPIPE
-        self.text = f"cannot write to standard output: {(reason.strerror or str(reason)).lower()}"
+        self.text = f"cannot write to standard output: {reason_of(reason)}"
 
 
 class _Output(io.FileIO):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from netc.diagnostics import NetcError, Source, visible
+from netc.files import reason_of
 from netc.text import MAX_BYTES, read_source
 
 
@@ -15,8 +16,7 @@ def read_input(name: str) -> Source:
     try:
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise NetcError(f"cannot read standard input: {reason}", code="E001") from None
+        raise NetcError(f"cannot read standard input: {reason_of(error)}", code="E001") from None
     if len(data) > MAX_BYTES:
         note = f"more than {MAX_BYTES:,} bytes"
         raise NetcError("standard input is too large for a prototxt", code="E001", notes=[note])

@@ -21,14 +21,9 @@ _HEAD = re.compile(r"^(error|warning)(\[\w+\]): (.*)$", re.MULTILINE)
 _COLORS = {"error": "red", "warning": "yellow"}
 
 
-def say(text: str = "", *, nl: bool = True) -> None:
-    """Print a text on standard output."""
-    click.echo(visible(text, keep="\n\t"), nl=nl)
-
-
-def say_aside(text: str = "") -> None:
-    """Print a text on standard error."""
-    click.echo(visible(text, keep="\n\t"), err=True)
+def say(text: str = "", *, nl: bool = True, err: bool = False) -> None:
+    """Print a text on standard output, or on standard error with `err`."""
+    click.echo(visible(text, keep="\n\t"), nl=nl, err=err)
 
 
 def show(diagnostics: Sequence[Diagnostic]) -> None:

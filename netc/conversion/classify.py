@@ -88,15 +88,9 @@ def _raw_scores(graph: Graph, blob: str) -> Iterator[Diagnostic]:
     while (node := producers.get(name)) and (node.layer.elements == "moved" or node.layer.is_identity_in_test):
         name = node.bottoms[0]
     if node is not None and node.layer.role != "score":
-        message = (
-            f"`{blob}` holds scores that are not probabilities: they come from a layer of type `{node.layer.type}`"
-        )
-        yield Diagnostic(
-            "W807",
-            message,
-            node.span,
-            help="append a Softmax",
-        )
+        kind = node.layer.type
+        message = f"`{blob}` holds scores that are not probabilities: they come from a layer of type `{kind}`"
+        yield Diagnostic("W807", message, node.span, help="append a Softmax")
 
 
 def read_labels(path: str | Path) -> list[str]:

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from netc.diagnostics import Diagnostic, Span, did_you_mean, in_order
+from netc.diagnostics import Diagnostic, Span, counted, did_you_mean, in_order
 from netc.schema import LISTED, is_bvlc, is_repeated, is_required, new
 from netc.schema import Message as ProtobufMessage
 from netc.text.tree import Field, Message, Scalar, Tree
@@ -263,7 +263,7 @@ def _counted(found: list[Diagnostic]) -> Diagnostic:
     """The first of several equal diagnostics, with a note on the number of others."""
     first = min(found, key=lambda d: d.span.start if d.span else -1)
     others = len(found) - 1
-    note = f"and at {others} more place{'s' * (others != 1)}"
+    note = f"and at {counted(others, 'more place')}"
     return replace(first, notes=(*first.notes, note)) if others else first
 
 

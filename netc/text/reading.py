@@ -6,7 +6,7 @@ import os
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 
 from netc.diagnostics import NetcError, Source
-from netc.files import check_regular, read_bytes
+from netc.files import check_regular, read_bytes, reason_of
 
 MAX_BYTES = 64 << 20
 """Maximum size of a prototxt; the largest known one has three megabytes."""
@@ -27,9 +27,8 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     except NetcError:
         raise
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         missing = isinstance(error, FileNotFoundError)
-        raise NetcError(f"cannot read `{name}`: {reason}", code="E001", missing=missing) from error
+        raise NetcError(f"cannot read `{name}`: {reason_of(error)}", code="E001", missing=missing) from error
     except ValueError as error:  # a null character in the name
         raise NetcError(f"cannot read `{name}`: {error}", code="E001") from error
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):

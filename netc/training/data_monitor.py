@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netc.data.feeds.record_feed import RecordFeed
+from netc.diagnostics import counted
 from netc.training.distributed.world import SINGLE_PROCESS
 from netc.training.log.events import Listener, LogNote, ignore
 
@@ -59,7 +60,7 @@ class DataMonitor:
             found = {name: message for one in gathered for name, message in one[key].items() if name not in known}
             if found:
                 known.update(found)
-                records = f"{len(known)} record{'s' * (len(known) > 1)}"
+                records = counted(len(known), "record")
                 lines.append(f"data layer{self._label(key)} skipped {records} so far: {list(found.values())[-1]}")
         return lines
 

@@ -8,7 +8,7 @@ import os
 import re
 
 from netc.diagnostics import NetcError
-from netc.files import open_regular
+from netc.files import open_regular, reason_of
 from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire, WireField
 
 MAGIC = {
@@ -77,10 +77,8 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
                 raise OSError(0, "the file is empty")
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        reason = error.strerror if isinstance(error, OSError) else None
         missing = isinstance(error, FileNotFoundError)
-        message = f"cannot read `{name}`: {(reason or str(error)).lower()}"
-        raise NetcError(message, code="E401", missing=missing) from error
+        raise NetcError(f"cannot read `{name}`: {reason_of(error)}", code="E401", missing=missing) from error
 
 
 def content(data: memoryview) -> str:

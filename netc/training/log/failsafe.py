@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from netc.files import reason_of
 from netc.training.log.events import Event, Listener, WarningIssued
 
 if TYPE_CHECKING:
@@ -54,6 +55,5 @@ class FailsafeLogs:
         self.logs.remove(log)
         with contextlib.suppress(OSError):
             log.close()
-        reason = error.strerror or str(error)
-        text = f"{log.name} cannot be written: {reason[:1].lower()}{reason[1:]}; training continues without it"
+        text = f"{log.name} cannot be written: {reason_of(error)}; training continues without it"
         self(WarningIssued(text))

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from netc.files import reason_of
 from netc.training.log.caffe_log import GlogWriter, severity
 from netc.training.log.events import Event, Listener, WarningIssued, ignore
 
@@ -58,8 +59,8 @@ class GlogFiles:
                 self._writer(name)(event)
         except OSError as error:
             self._failed = True
-            reason = (error.strerror or str(error)).lower()
-            self.on_failure(WarningIssued(f"cannot write the log in `{self.folder}`: {reason}; continuing without it"))
+            text = f"cannot write the log in `{self.folder}`: {reason_of(error)}; continuing without it"
+            self.on_failure(WarningIssued(text))
 
     def close(self) -> None:
         """Close the files."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
+from netc.files import reason_of
 from netc.training.snapshots.run_identity import run_path
 from netc.weights import atomic_path
 
@@ -90,8 +91,7 @@ def staging(stem: str) -> Iterator[Staging]:
         there = f"{target}{os.sep}" if os.path.dirname(stem) else ""  # noqa: PTH120 - keeps `./`
         raise NetcError(replace(d, message=d.message.replace(here, there)) for d in error.diagnostics) from error
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise NetcError(f"cannot write `{stem}.*`: {reason}", code="E408") from error
+        raise NetcError(f"cannot write `{stem}.*`: {reason_of(error)}", code="E408") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

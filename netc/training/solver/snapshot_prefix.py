@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic
+from netc.files import is_folder, reason_of
 
 if TYPE_CHECKING:
     from netc.diagnostics import Span
@@ -26,14 +27,7 @@ def prefix_of(snapshot_prefix: str, file: str | None) -> str:
     stem = Path(file).with_suffix("") if file else Path("solver")
     if not snapshot_prefix:
         return str(stem)
-    return str(Path(snapshot_prefix) / stem.name) if _is_folder(Path(snapshot_prefix)) else snapshot_prefix
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name in the path is too long
-        return False
+    return str(Path(snapshot_prefix) / stem.name) if is_folder(snapshot_prefix) else snapshot_prefix
 
 
 def prefix_problem(prefix: str, iterations: int, span: Span | None) -> Diagnostic | None:
@@ -45,7 +39,7 @@ def prefix_problem(prefix: str, iterations: int, span: Span | None) -> Diagnosti
         missing = problem == "does not exist"
         message = f"the snapshot directory `{folder}` {problem}" if problem else _name_problem(name, iterations)
     except OSError as error:  # a name in the path is too long
-        message = f"the snapshot directory `{folder}` cannot exist: {(error.strerror or str(error)).lower()}"
+        message = f"the snapshot directory `{folder}` cannot exist: {reason_of(error)}"
     help = f"create it: `mkdir -p {folder}`" if missing else None
     return Diagnostic("E605", message, span, (), help) if message else None
 
