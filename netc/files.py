@@ -62,6 +62,15 @@ def check_regular(path: str | os.PathLike[str]) -> int:
     return size
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    r"""Whether there is anything with this name; False, where Path raises, for a name that is too long.
+
+    >>> exists("a" * 300), exists("a\0b"), exists(".")
+    (False, False, True)
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def is_file(path: str | os.PathLike[str]) -> bool:
     """Whether there is a file; False, where Path raises, for a name that is too long or contains a NUL."""
     return os.path.isfile(path)  # noqa: PTH113

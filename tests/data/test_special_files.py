@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -145,38 +146,66 @@ def test_hdf5_links_within_the_file_are_followed(tmp_path):
     source.close()
 
 
-def read_batches(source, count):
-    for _ in range(count):
-        source.next_batch()
+TRUNCATED = """
+import os, sys
+from pathlib import Path
+from netc.data.stores import open_store
+from netc.diagnostics import NetcError
+
+def error_of(action):
+    try:
+        action()
+    except NetcError as error:
+        return print(error.diagnostics[0].code, error)
+
+def get(key):
+    with store.reading() as get:
+        get(key)
+
+database, file, how = sys.argv[1:]
+store = open_store(database)
+keys = store.keys()
+first = next(keys)
+get(first)
+with store.reading() as open_get:
+    os.truncate(Path(database, file), 4096)
+    error_of({
+        "all keys": lambda: list(store.keys()),
+        "next key": lambda: next(keys),
+        "batch": lambda: get(first),
+        "record": lambda: open_get(first),
+    }[how])
+"""
 
 
-def test_an_lmdb_that_is_truncated_while_it_is_read(tmp_path):
-    database(tmp_path / "db", random_images(200))
-    source = open_source(data_layer(tmp_path / "db", prefetch=1), "TEST")
-    source.next_batch()
-    os.truncate(tmp_path / "db" / "data.mdb", 8192)
-    with pytest.raises(NetcError, match="is truncated: 8192 bytes") as caught:
-        read_batches(source, 3)
-    assert caught.value.diagnostics[0].code == "E501"
-    source.close()
+def error_after_truncation(database, file, how) -> str:
+    """In a process of its own, which the system would end; with one thread, so that nothing is read meanwhile."""
+    run = subprocess.run([sys.executable, "-c", TRUNCATED, database, file, how], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
 
 
-def test_a_leveldb_that_is_truncated_while_it_is_read(tmp_path):
+@pytest.mark.parametrize("how", ["all keys", "batch"])
+def test_an_lmdb_that_is_truncated_while_it_is_read(tmp_path, how):
+    path = database(tmp_path / "db", random_images(200))
+    size = (path / "data.mdb").stat().st_size
+    error = error_after_truncation(path, "data.mdb", how)
+    assert error == f"E501 LMDB `{path}` is truncated: 4096 bytes of {size}"
+
+
+@pytest.mark.parametrize("how", ["all keys", "next key", "batch", "record"])
+def test_a_leveldb_that_is_truncated_while_it_is_read(tmp_path, how):
     plyvel = pytest.importorskip("plyvel")
     database = plyvel.DB(str(tmp_path / "db"), create_if_missing=True, compression=None)
     for i, image in enumerate(random_images(60, (3, 40, 40))):
         database.put(b"%08d" % i, record(image, i))
     database.compact_range()
     database.close()
-    source = open_source(data_layer(tmp_path / "db", backend="LEVELDB", prefetch=1), "TEST")
-    source.next_batch()
     (table,) = (tmp_path / "db").glob("*.ldb")
-    os.truncate(table, 4096)
-    time.sleep(0.05)
-    with pytest.raises(NetcError, match="is truncated: 4096 bytes") as caught:
-        read_batches(source, 3)
-    assert caught.value.diagnostics[0].code == "E501"
-    source.close()
+    size = table.stat().st_size
+    error = error_after_truncation(tmp_path / "db", table.name, how)
+    what = f"table `{table.name}` is truncated: 4096 bytes of {size}"
+    assert error == f"E501 LevelDB `{tmp_path / 'db'}` cannot be read: {what}"
 
 
 def test_an_lmdb_that_the_process_has_open(tmp_path):

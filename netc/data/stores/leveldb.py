@@ -8,9 +8,10 @@ there. Several processes can therefore read one database at a time, even in a re
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import shutil
 import tempfile
-import time
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FIELD = "data_param.source"
 TABLES = (".ldb", ".sst")
+AT_ONCE = 8
+"""Tables whose size is checked before a record is read, which takes a few microseconds."""
 WRITE_BUFFER = 1 << 28
 """Bytes of a log that become one table: as many as Caffe lets a log grow to (`db_leveldb.cpp`)."""
 
@@ -38,24 +41,22 @@ def import_plyvel(feature: str = "a LevelDB") -> Any:
 class _TableSizes:
     """Checks that no table has become shorter: LevelDB reads tables through memory maps.
 
-    The system ends a process that reads beyond the end of a mapped file. The checks take a hundredth of the time.
+    The system ends a process that reads beyond the end of a mapped file.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._sizes = {file: file.stat().st_size for file in folder.iterdir() if file.suffix in TABLES}
-        self._next = 0.0
+        self._sizes = [(str(file), file.stat().st_size) for file in folder.iterdir() if file.suffix in TABLES]
+        self._turn = itertools.cycle(self._sizes)
 
     def check(self) -> None:
-        """Raises OSError for a table that is shorter than it was, or missing."""
-        started = time.monotonic()
-        if started < self._next:
-            return
-        for file, size in self._sizes.items():
-            found = file.stat().st_size
+        """Check the next tables in turn: before each record all of a small database, some of a large one.
+
+        Raises OSError for a table that is shorter than it was, or missing.
+        """
+        for path, size in itertools.islice(self._turn, min(AT_ONCE, len(self._sizes))):
+            found = os.stat(path).st_size  # noqa: PTH116 - in a fourth of the time of Path.stat
             if found < size:
-                raise OSError(0, f"table `{file.name}` is truncated: {found} bytes of {size}")
-        ended = time.monotonic()
-        self._next = ended + 100 * (ended - started)
+                raise OSError(0, f"table `{os.path.basename(path)}` is truncated: {found} bytes of {size}")  # noqa: PTH119
 
 
 class LevelDbStore:
@@ -89,6 +90,7 @@ class LevelDbStore:
         # The plain iterator of plyvel skips damaged blocks at the start and at the end of a database.
         try:
             with self._database.raw_iterator(verify_checksums=True) as cursor:
+                self._sizes.check()
                 cursor.seek_to_first()
                 while cursor.valid():
                     yield cursor.key()
