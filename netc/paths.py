@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from netc.files import exists
+
 ResolvePath = Callable[[str], Path]
 """Finds the file that a prototxt names."""
 
@@ -27,18 +29,6 @@ def find(name: str, near: str | Path | None = None) -> tuple[Path, str | None]:
         if exists(candidate):
             return candidate, f"`{name}` not found; using `{candidate}`"
     return path, None
-
-
-def exists(path: Path) -> bool:
-    """Whether there is a file or directory; False for a path that cannot exist, as its names are too long.
-
-    >>> exists(Path("a" * 300)), exists(Path.cwd())
-    (False, True)
-    """
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _candidates(path: Path, near: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from netc import compiler, paths
 from netc.diagnostics import NetcError, Source
 from netc.exporters.input_stage import InputStage
+from netc.files import exists, is_file
 from netc.frontends import PHASES, TEST_STATE, NetDefinition, StateChoice, read_net
 from netc.ir.dims import known, text
 from netc.ir.transform import Transform
@@ -138,7 +139,7 @@ def _candidates(path: str | Path | Source) -> list[Path | Source]:
 
 def _data_layer(path: Path | Source, state: StateChoice) -> Node | None:
     """The first data layer with a transform: of the state, preferably in TEST, else of any state of the file."""
-    if isinstance(path, Path) and not path.is_file():
+    if isinstance(path, Path) and not is_file(path):
         return None
     definition = read_net(path)
     if definition.report.errors:
@@ -171,7 +172,7 @@ def _from_layer(made: Preprocess, node: Node, use_mean: bool) -> Preprocess:
 
 def _mean_file(name: str, node: Node) -> Array:
     found, _ = paths.find(name, node.origin.file)
-    if not found.exists():
+    if not exists(found):
         raise NetcError(
             f"the mean file `{name}` does not exist",
             code="E401",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from netc import paths
 from netc.compiler import record_shapes
 from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.files import exists
 
 MATRIX, MEAN = "infogain matrix", "mean file"
 """Files of one blob, by their description."""
@@ -70,7 +71,7 @@ def _escaped(found: FileReference, control: str) -> Diagnostic:
 
 def file_exists(path: str, span: Span | None) -> bool:
     """Whether Caffe or `paths.find` would find a file or directory with that path."""
-    return paths.exists(paths.find(path, span.source.name if span else None)[0])
+    return exists(paths.find(path, span.source.name if span else None)[0])
 
 
 def is_absolute(path: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from netc.diagnostics import NetcError, counted
+from netc.files import is_file
 from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, StateEntry, fail
@@ -172,7 +173,7 @@ def _is_own(path: Path) -> bool:
     """Whether a file may be replaced: it does not exist, is empty, or was written by this layer."""
     import h5py
 
-    if not path.is_file():
+    if not is_file(path):
         return True  # a folder or a device is an error when it is opened
     if not path.stat().st_size:
         return True

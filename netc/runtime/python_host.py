@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from netc.diagnostics import NetcError
+from netc.files import is_file, is_folder
 from netc.ir.layer import Shapes, Weight, Weights
 from netc.ir.layer_host import PythonCode
 from netc.runtime.array_blobs import Blob, BlobVec
@@ -84,7 +85,7 @@ def _folders(module: str, node: Node) -> list[str]:
     """The folders in which Caffe's users keep such files, if they have the module."""
     name = module.partition(".")[0]
     folders = [Path.cwd(), *([Path(node.origin.file).resolve().parent] if node.origin.file else [])]
-    has = [folder for folder in folders if (folder / f"{name}.py").is_file() or (folder / name).is_dir()]
+    has = [folder for folder in folders if is_file(folder / f"{name}.py") or is_folder(folder / name)]
     return [str(folder) for folder in has if str(folder) not in sys.path]
 
 

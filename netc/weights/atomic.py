@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from netc.diagnostics import NetcError
-from netc.files import reason_of
+from netc.files import exists, is_file, is_folder, reason_of
 from netc.patient_file import patient
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def atomic_path(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
     name = os.fsdecode(os.fsencode(target.name)[:MAX_NAME])
     temporary = target.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
     try:
-        if target.exists() and not target.is_file():
+        if exists(target) and not is_file(target):
             raise OSError(None, "it is not a regular file")
         _create(temporary, target)
         _check_room(temporary, size)
@@ -123,15 +123,15 @@ def _check_room(temporary: Path, size: int) -> None:
 def _create(temporary: Path, target: Path) -> None:
     """Create an empty file with the permissions of the old one, or with those that the umask allows."""
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    if target.exists():
+    if exists(target):
         shutil.copymode(target, temporary)
 
 
 def _sync(path: Path) -> None:
     """Flush a file or directory to the disk. Directories cannot be opened on Windows, and need not be."""
-    if path.is_dir() and os.name == "nt":
+    if is_folder(path) and os.name == "nt":
         return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    handle = os.open(path, os.O_RDONLY if is_folder(path) else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

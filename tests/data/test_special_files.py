@@ -16,7 +16,6 @@ from netc.data import open_source
 from netc.data.tools.idx import read_idx
 from netc.data.tools.image_database import ImageSettings, convert_images
 from netc.data.tools.mnist_and_cifar import cifar10
-from netc.diagnostics import NetcError
 from netc.ir.transform import Transform
 from netc.layers.data import Data, ImageData, WindowData
 from netc.layers.hdf5 import HDF5Data

@@ -17,7 +17,7 @@ from netc.data.pipeline.prefetch import PrefetchingSource
 from netc.data.records import MAX_SKIPS
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import Diagnostic, NetcError
-from netc.files import check_regular, reason_of
+from netc.files import check_regular, exists, reason_of
 from netc.weights.hdf5_file import stored_dataset
 
 if TYPE_CHECKING:
@@ -221,6 +221,6 @@ class PendingRows:
 def _located(name: str, list_path: Path, resolve: ResolvePath) -> Path:
     """A file of the list: in the working directory, in the directory of the list, or where `resolve` finds it."""
     for path in (Path(name), list_path.parent / name):
-        if path.exists():
+        if exists(path):
             return path
     return resolve(name)

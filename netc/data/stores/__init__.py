@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from netc.data.stores.leveldb import LevelDbStore
 from netc.data.stores.lmdb import LmdbStore
 from netc.diagnostics import NetcError
-from netc.files import reason_of
+from netc.files import is_file, reason_of
 
 if TYPE_CHECKING:
     from netc.data.stores.store import Store
@@ -20,7 +20,7 @@ def open_store(path: Path | str) -> Store:
     folder = Path(path)
     try:
         os.stat(path)  # noqa: PTH116 - for its errors: Path hides that of a name with a NUL
-        make = LevelDbStore if (folder / "CURRENT").is_file() else LmdbStore
+        make = LevelDbStore if is_file(folder / "CURRENT") else LmdbStore
     except FileNotFoundError:
         make = LmdbStore
     except (OSError, ValueError) as error:

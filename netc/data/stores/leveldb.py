@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from netc.data.stores.leveldb_footer import footer_is_sound
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
-from netc.files import check_regular, is_file, open_regular, reason_of
-from netc.paths import exists
+from netc.files import check_regular, exists, is_file, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,7 +182,7 @@ def _check_lock(path: Path, name: str) -> None:
         import fcntl
     except ImportError:  # Windows refuses to open a locked file
         return
-    if not path.is_file():
+    if not is_file(path):
         return
     with open_regular(path) as file:
         try:

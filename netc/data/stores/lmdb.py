@@ -14,8 +14,7 @@ import lmdb
 
 from netc.data.stores.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
-from netc.files import check_regular, is_folder, open_regular, reason_of
-from netc.paths import exists
+from netc.files import check_regular, exists, is_folder, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -159,7 +158,7 @@ def _open(path: str, name: str) -> _Environment:
 
 def _opened(path: str, name: str) -> Any:
     try:
-        return lmdb.open(os.fsencode(path), readonly=True, lock=False, subdir=Path(path).is_dir(), create=False)
+        return lmdb.open(os.fsencode(path), readonly=True, lock=False, subdir=is_folder(path), create=False)
     except lmdb.Error as error:
         if "already open" in str(error):
             raise NetcError(
@@ -185,7 +184,7 @@ def _damaged(name: str, error: Exception) -> NetcError:
 
 def _missing(path: str, name: str) -> NetcError:
     folder = is_folder(path)
-    if folder and (Path(path) / "CURRENT").exists():
+    if folder and exists(Path(path) / "CURRENT"):
         found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
         return NetcError(found, code="E501", field=FIELD, help=help_text)
     if not folder:

@@ -16,7 +16,7 @@ from netc.data.sources.image_list import read_text
 from netc.data.stores.writers import Put, checked_target, new_database
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
-from netc.files import reason_of
+from netc.files import is_file, is_folder, reason_of
 from netc.ir.transform import MAX_PIXELS
 from netc.weights import atomic_write
 
@@ -182,14 +182,14 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
     if whole == Path(whole.anchor) or any(map(whole.is_relative_to, SYSTEM)):
         raise NetcError(f"folder `{folder}` is part of the system, not a folder of classes", code="E501")
     try:
-        classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        classes = sorted(path.name for path in folder.iterdir() if is_folder(path) and not path.name.startswith("."))
     except OSError as error:
         raise NetcError(f"folder `{folder}` cannot be read: {reason_of(error)}", code="E501") from None
     entries = [
         ImageEntry(str(path.relative_to(folder).as_posix()), label)
         for label, name in enumerate(classes)
         for path in sorted((folder / name).rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if path.suffix.lower() in SUFFIXES and is_file(path)
     ]
     if not entries:
         notes = [counted(len(classes), "class folder"), f"suffixes of images: {' '.join(sorted(SUFFIXES))}"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError, counted
+from netc.files import exists
 from netc.training.log.events import LogNote, RestoreStarted, SnapshotStarted, WarningIssued
 from netc.training.recipes.fine_tuning import start_from
 from netc.training.snapshots import run_identity, selection, sidecar, staging
@@ -294,7 +295,7 @@ class Checkpoints:
         """Restore the averaged weights next to a snapshot; without them the average restarts from the weights."""
         file = SnapshotPaths.of_state(read.path).average
         content = read.sidecar
-        if content is None or content["ema"] is None or not Path(file).exists():
+        if content is None or content["ema"] is None or not exists(file):
             self.state.listener(WarningIssued(f"`{read.path}` has no averaged weights: the average restarts"))
             average.restart()
             return

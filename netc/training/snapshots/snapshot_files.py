@@ -17,6 +17,7 @@ from torch import Tensor
 from netc import weights as files
 from netc.compiler import file_weights, weighted
 from netc.diagnostics import NetcError, counted
+from netc.files import exists
 from netc.ir.dims import text
 from netc.runtime.net_weights import Array, array_of, copy_weights, gradients, named_blobs, same_shape
 from netc.training.snapshots.commit import CommitMark, file_digest, history_digest, mark_of
@@ -161,7 +162,7 @@ def _check_digests(path: str, mark: CommitMark, model: Path) -> None:
     if file_digest(model) != mark.model:
         _do_not_belong(f"`{model}` is not the weights file that was written with `{path}`")
     average = Path(SnapshotPaths.of_state(path).average)
-    if mark.average and average.exists() and file_digest(average) != mark.average:
+    if mark.average and exists(average) and file_digest(average) != mark.average:
         _do_not_belong(f"`{average}` is not the file of averaged weights that was written with `{path}`")
 
 
@@ -233,10 +234,10 @@ def _find_model(state: str, learned_net: str | None) -> tuple[Path, tuple[str, .
     """Find the weights file: at the path in the state, else next to the state."""
     if not learned_net:
         raise NetcError(f"`{state}` does not name its weights file", code="E702")
-    if Path(learned_net).exists():
+    if exists(learned_net):
         return Path(learned_net), ()
     local = Path(state).parent / Path(learned_net.replace("\\", "/")).name
-    if local.exists():
+    if exists(local):
         return local, (f"`{learned_net}` not found; using `{local}`",)
     raise NetcError(
         f"the weights file of `{state}`, `{learned_net}`, does not exist",

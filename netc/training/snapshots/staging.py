@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
-from netc.files import reason_of
+from netc.files import exists, is_file, is_folder, reason_of
 from netc.training.snapshots.run_identity import run_path
 from netc.weights import atomic_path
 
@@ -50,9 +50,9 @@ class Staging:
     def commit(self, targets: Sequence[str], mark: str) -> None:
         """Move the files to their targets, and the one with the commit mark last. Raises NetcError E408."""
         for target in (*targets, mark):
-            if Path(target).exists() and not Path(target).is_file():
+            if exists(target) and not is_file(target):
                 raise NetcError(f"cannot write `{target}`: it is not a regular file", code="E408")
-        if Path(mark).exists():
+        if exists(mark):
             Path(mark).unlink()
             _sync(self.target)
         for target in targets:
@@ -115,7 +115,7 @@ def remove_leftovers(prefix: str) -> list[Path]:
 
 def _remove(path: Path) -> bool:
     with contextlib.suppress(OSError):
-        if not path.is_dir():  # of netc before snapshots had a directory
+        if not is_folder(path):  # of netc before snapshots had a directory
             path.unlink()
             return True
         with _opened(path) as handle:

@@ -52,7 +52,7 @@ def is_missing(problem: Diagnostic) -> bool:
 def _folder_problem(folder: Path) -> str | None:
     if not folder.exists():
         return "does not exist"
-    if not folder.is_dir():
+    if not is_folder(folder):
         return "is not a directory"
     return None if os.access(folder, os.W_OK) else "is not writable"
 
