@@ -1,6 +1,7 @@
 """The memory of this machine, by which allocations are refused before the system ends the process.
 
 available_memory()       bytes, None where it is unknown
+excess(bytes)            what to say of an allocation that exceeds it, None for one that does not
 in_units(bytes)          for a message
 memory_errors()          turns exceptions of NumPy and torch about memory into diagnostics
 """
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 """The limit of a container."""
+SMALL = 1 << 26
+"""Bytes that are allocated without asking."""
 
 
 def available_memory() -> int | None:
@@ -40,6 +43,14 @@ def _container() -> int | None:
     with contextlib.suppress(OSError, ValueError):  # `max` means unlimited
         return int(CGROUP.read_text())
     return None
+
+
+def excess(size: int) -> str | None:
+    """The size of an allocation and the memory, as part of a sentence, if it exceeds the memory; otherwise None."""
+    available = available_memory() if size > SMALL else None
+    if available is None or size <= available:
+        return None
+    return f"{in_units(size)}, more than the {in_units(available)} of memory available"
 
 
 def in_units(size: int) -> str:

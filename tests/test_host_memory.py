@@ -27,6 +27,14 @@ def test_a_system_that_does_not_say(tmp_path, monkeypatch):
     assert host_memory.available_memory() is None
 
 
+def test_an_allocation_beyond_the_memory(monkeypatch):
+    monkeypatch.setattr(host_memory, "available_memory", lambda: 2_000_000_000)
+    assert host_memory.excess(2_500_000_000) == "2.5 GB, more than the 2.0 GB of memory available"
+    assert host_memory.excess(2_000_000_000) is None
+    monkeypatch.setattr(host_memory, "available_memory", lambda: None)
+    assert host_memory.excess(2_500_000_000) is None
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [

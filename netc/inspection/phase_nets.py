@@ -49,7 +49,7 @@ class PhaseNet:
         """The name of the net in notes.
 
         >>> from netc.diagnostics import Report
-        >>> from netc.ir.graph import Graph, Phase, State
+        >>> from netc.ir.graph import Graph, State
         >>> PhaseNet(State("TRAIN", 0, ("a",)), Graph("", (), {}), Report(), (), False).name
         'the TRAIN net with stage `a`'
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
@@ -11,9 +10,7 @@ from netc import paths
 from netc.compiler import record_shapes
 from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.files import exists
-
-MATRIX, MEAN = "infogain matrix", "mean file"
-"""Files of one blob, by their description."""
+from netc.text import with_slashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +18,9 @@ if TYPE_CHECKING:
     from netc.ir.graph import Node
     from netc.ir.layer import Shapes
     from netc.ir.origin import FileReference, Origin
+
+MATRIX, MEAN = "infogain matrix", "mean file"
+"""Files of one blob, by their description."""
 
 
 def check_path(found: FileReference) -> Iterator[Diagnostic]:
@@ -54,9 +54,6 @@ def _faults(found: FileReference) -> tuple[Diagnostic, ...]:
     return ()
 
 
-_BACKSLASHES = re.compile(r"\\{1,2}")
-
-
 def _escaped(found: FileReference, control: str) -> Diagnostic:
     """W111: the backslash of a Windows path began an escape sequence."""
     raw = found.span.text if found.span else repr(found.path)
@@ -65,7 +62,7 @@ def _escaped(found: FileReference, control: str) -> Diagnostic:
         "W111",
         f"the path contains a control character: `{shown}` is an escape sequence",
         found.span,
-        help=f"write the path with slashes: `{_BACKSLASHES.sub('/', raw)}`" if "\\" in raw else None,
+        help=f"write the path with slashes: `{with_slashes(raw)}`" if "\\" in raw else None,
     )
 
 

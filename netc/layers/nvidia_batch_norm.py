@@ -23,6 +23,7 @@ FRESH = 2
 EPS = 1e-5
 """The smallest `eps` that cuDNN supports."""
 BLOBS = 5
+"""Blobs with a learned factor and addend."""
 STATISTIC = ParamSpec(lr_mult=0.0, decay_mult=0.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError
-from netc.host_memory import available_memory, in_units
+from netc.host_memory import excess, in_units
 from netc.ir.dims import all_known, product
 from netc.ir.dtypes import ITEM_BYTES
 from netc.ir.liveness import Liveness
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     import torch
 
     from netc.ir.graph import Graph
-
-SMALL = 1 << 28
-"""Bytes that are not compared with the memory that is available."""
 
 
 def check_weights_memory(graph: Graph) -> None:
@@ -42,13 +39,13 @@ def check_pass_memory(graph: Graph, device: torch.device) -> None:
 
 
 def _check(graph: Graph, total: int, sizes: Iterable[tuple[str, int]], what: str) -> None:
-    available = available_memory() if total > SMALL else None
-    if available is None or total <= available:
+    found = excess(total)
+    if found is None:
         return
     by_node: dict[str, int] = {}
     for key, size in sizes:
         by_node[key] = by_node.get(key, 0) + size
-    raise _refused(graph, by_node, f"{what} {in_units(total)}, more than the {in_units(available)} of memory available")
+    raise _refused(graph, by_node, f"{what} {found}")
 
 
 def _refused(graph: Graph, by_node: Mapping[str, int], message: str) -> NetcError:

@@ -28,6 +28,7 @@ unknown escapes are errors, and `- 1` is a number.
 
 from netc.text.convert import to_message
 from netc.text.dump import from_message
+from netc.text.literals import with_slashes
 from netc.text.parser import MAX_DEPTH, parse, parse_with_errors
 from netc.text.printer import print_tree
 from netc.text.reading import MAX_BYTES, read_source
@@ -46,4 +47,5 @@ __all__ = [
     "print_tree",
     "read_source",
     "to_message",
+    "with_slashes",
 ]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from netc import host_memory
 from netc.compiler import checked_graph, read_net
 from netc.data import images, open_source
 from netc.data.image_header import declared_size
@@ -138,7 +139,7 @@ def test_the_size_of_converted_images(tmp_path):
 
 
 def test_a_batch_larger_than_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(prefetch, "available_memory", lambda: 3_000_000_000)
+    monkeypatch.setattr(host_memory, "available_memory", lambda: 3_000_000_000)
     database(tmp_path / "db", random_images(1, (3, 250, 250)))
     source = open_source(data_layer(tmp_path / "db", batch_size=8192), "TEST")
     source.configure(np.empty, normalize_on_host=True)
@@ -148,7 +149,6 @@ def test_a_batch_larger_than_the_memory(tmp_path, monkeypatch):
 
 
 def test_fewer_batches_are_read_ahead_where_memory_is_short(tmp_path, monkeypatch):
-    monkeypatch.setattr(prefetch, "SMALL", 0)
     database(tmp_path / "db", random_images(2, (3, 10, 10)))
     for available, expected in ((1 << 40, 4), (7_200, 3), (1_200, 0)):  # a batch of bytes takes 1200
         monkeypatch.setattr(prefetch, "available_memory", lambda available=available: available)

@@ -6,8 +6,8 @@ import pytest
 
 import netc
 import netc.pycaffe as caffe
+from netc import host_memory
 from netc.cli import main
-from netc.runtime import memory_check
 
 HUGE_WEIGHTS = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 30000 } } }
@@ -27,7 +27,7 @@ SOLVER = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapsh
 def folder(tmp_path, monkeypatch):
     """The working directory, on a machine with 1 GB of memory left."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(memory_check, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(host_memory, "available_memory", lambda: 10**9)
     (tmp_path / "solver.prototxt").write_text(SOLVER)
     return tmp_path
 
@@ -57,5 +57,5 @@ def test_what_fits_is_not_refused(folder, monkeypatch):
     (folder / "net.prototxt").write_text(HUGE_BLOBS.replace("dim: 500", "dim: 5"))
     assert main(["time", "net.prototxt", "--iterations", "1"]) == 0
     (folder / "net.prototxt").write_text(HUGE_WEIGHTS.replace("40000", "4"))
-    monkeypatch.setattr(memory_check, "available_memory", lambda: None)
+    monkeypatch.setattr(host_memory, "available_memory", lambda: None)
     netc.load("net.prototxt")

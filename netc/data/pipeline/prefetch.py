@@ -18,7 +18,7 @@ import numpy as np
 from netc.data.pipeline.thread_pool import ReadingPool
 from netc.data.source import ReadStatistics
 from netc.diagnostics import NetcError
-from netc.host_memory import available_memory, in_units
+from netc.host_memory import available_memory, excess
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -37,8 +37,6 @@ class PendingRead(Protocol):
         """Do not read what has not been started."""
 
 
-SMALL = 1 << 26
-"""Bytes of a batch for which the available memory is not asked for."""
 P = TypeVar("P", bound=PendingRead)
 
 
@@ -116,17 +114,11 @@ class PrefetchingSource(Generic[P]):
         Raises NetcError E104 for a single batch that exceeds it.
         """
         size = self.batch_bytes()
-        available = available_memory() if size > SMALL else None
-        if available is None:
-            return
-        if size > available:
-            raise NetcError(
-                f"a batch of {self.batch_size} records of `{self.name}` takes {in_units(size)},"
-                f" more than the {in_units(available)} of memory that are available",
-                code="E104",
-                field="batch_size",
-            )
-        self.prefetch = min(self.prefetch, available // 2 // size)
+        if found := excess(size):
+            message = f"a batch of {self.batch_size} records of `{self.name}` takes {found}"
+            raise NetcError(message, code="E104", field="batch_size")
+        if size and (available := available_memory()):
+            self.prefetch = min(self.prefetch, available // 2 // size)
 
     def _read_ahead(self, minimum: int) -> None:
         """Start reads until `prefetch` batches, and at least `minimum`, are pending."""

@@ -11,6 +11,7 @@ from netc.diagnostics import NetcError, counted
 from netc.frontends.caffe.binary.decode import Decoder, Parts
 from netc.frontends.caffe.binary.dialects import Dialect, Evidence, guess, named
 from netc.frontends.caffe.binary.prototxt_text import as_written, text_of
+from netc.layers.nvidia_batch_norm import BLOBS
 from netc.weights.file_type import expect, map_file
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 _NET = {1: "name", 3: "input", 4: "input_dim", 5: "force_backward", 8: "input_shape"}
 """Fields of NetParameter other than layers, which are the same in all forks."""
-
-
-NVIDIA_BLOBS = 5
-"""Number of blobs of a BatchNorm with a learned factor and addend."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def _has_nvidia_batch_norm(wire: Wire, layers: list[WireField]) -> bool:
     """Whether a BatchNorm has five blobs: only its parameters' numbers distinguish NVIDIA's files from BVLC's."""
     batch_norms = (layer for layer in layers if _type(wire, layer, old=False) == "BatchNorm")
     numbers = ([field.number for field in wire.fields(layer.at, layer.end)] for layer in batch_norms)
-    return any(found.count(7) == NVIDIA_BLOBS for found in numbers)
+    return any(found.count(7) == BLOBS for found in numbers)
 
 
 def _type(wire: Wire, layer: WireField, old: bool) -> str:
