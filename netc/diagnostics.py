@@ -349,7 +349,7 @@ def render(diagnostics: Sequence[Diagnostic]) -> str:
 
     Diagnostics with the same code and message are one kind, shown once with the places of the others. Of the kinds of
     errors at most MAX_SHOWN are shown, and of those that differ only in names or numbers (20 misspelled bottoms) one
-    before any second one, so that they hide no error of another sort.
+    before any second one, so that they do not hide other errors.
     """
     kinds: dict[tuple[str, str, str], list[Diagnostic]] = {}
     for diagnostic in diagnostics:
@@ -367,14 +367,14 @@ def _rank(kinds: Iterable[tuple[str, str, str]]) -> Callable[[tuple[str, str, st
     counts: Counter[tuple[str, str]] = Counter()
     ranks: dict[tuple[str, str, str], int] = {}
     for kind in kinds:
-        sort = (kind[1], _VARYING.sub("", kind[2]))
-        ranks[kind] = counts[sort]
-        counts[sort] += 1
+        pattern = (kind[1], _VARYING.sub("", kind[2]))
+        ranks[kind] = counts[pattern]
+        counts[pattern] += 1
     return ranks.__getitem__
 
 
 _VARYING = re.compile(r"`[^`]*`|\d+")
-"""The parts of a message that say where, not what."""
+"""The variable parts of a message: names and numbers."""
 
 
 def _merged(equal: list[Diagnostic]) -> Diagnostic:

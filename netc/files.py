@@ -6,7 +6,7 @@
     reason_of(error)      why it failed, for a message
     exists(path), is_file(path), is_folder(path)   whether there is one; they never raise
 
-The others raise OSError, whose `strerror` says what is there instead.
+The others raise OSError, whose `strerror` states what is there instead.
 """
 
 from __future__ import annotations

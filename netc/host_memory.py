@@ -1,7 +1,7 @@
 """The memory of this machine, by which allocations are refused before the system ends the process.
 
 available_memory()       bytes, None where it is unknown
-excess(bytes)            what to say of an allocation that exceeds it, None for one that does not
+excess(bytes)            for a message about an allocation that exceeds it; None for one that does not
 in_units(bytes)          for a message
 memory_errors()          turns exceptions of NumPy and torch about memory into diagnostics
 """
@@ -46,7 +46,7 @@ def _container() -> int | None:
 
 
 def excess(size: int) -> str | None:
-    """The size of an allocation and the memory, as part of a sentence, if it exceeds the memory; otherwise None."""
+    """The size of an allocation and of the memory, as part of a sentence; None if the allocation does not exceed it."""
     available = available_memory() if size > SMALL else None
     if available is None or size <= available:
         return None

@@ -2,7 +2,7 @@
 # Build the wheel, and test it with each supported Python on this machine: tools/check_wheel.sh [PYTHON...]
 #
 # Each Python gets a virtual environment with the wheel and the tested versions of the packages, and runs the tests from
-# a folder without the sources, so that what the wheel lacks is missed.
+# a folder without the sources, so that files that the wheel lacks are detected.
 set -euo pipefail
 unset PYTHONPATH
 cd "$(dirname "$0")/.."

@@ -37,8 +37,8 @@ REFRESH = 0.1
 def training_listener(log_json: str | None = None, tensorboard: str | None = None) -> Iterator[Listener]:
     """Yield a listener that writes all logs; on ranks other than 0 it does nothing.
 
-    A log that cannot be written later is dropped with a warning in the others: the run goes on. Raises NetcError E632
-    for a file or folder that cannot be written, E633 if TensorBoard is not installed.
+    A log that cannot be written later is dropped with a warning in the others, and the run continues.
+    Raises NetcError E632 for a file or folder that cannot be written, E633 if TensorBoard is not installed.
     """
     if rank_from_environment().rank:
         yield ignore
@@ -64,7 +64,7 @@ def training_listener(log_json: str | None = None, tensorboard: str | None = Non
 
 @contextlib.contextmanager
 def _failsafe(progress: Any) -> Iterator[Any]:
-    """A progress bar whose terminal may vanish."""
+    """A progress bar whose terminal may be closed."""
     with contextlib.suppress(OSError), progress:
         yield progress
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "a .pt2 file"
 MAX_STEPS = 256
-"""Limit of the steps of a recurrent layer: each is traced by itself, which takes a tenth of a second."""
+"""Limit of the steps of a recurrent layer: each is traced separately, which takes a tenth of a second."""
 
 
 class _Positional(nn.Module):
@@ -64,7 +64,7 @@ def _check_steps(model: Graph, node: Node) -> None:
     """Raise NetcError E801 for a loop that is too long to be unrolled."""
     shape = model.shape(node.bottoms[0]) if isinstance(node.layer, Recurrent) else None
     if shape and shape[0] > MAX_STEPS:
-        reason = f"each of its {shape[0]} steps is traced by itself, which takes too long for more than {MAX_STEPS}"
+        reason = f"each of its {shape[0]} steps is traced separately, which takes too long for more than {MAX_STEPS}"
         raise cannot_export(node, FORMAT, reason, help="export the net with fewer steps, or use `--to onnx`")
 
 

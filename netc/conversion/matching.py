@@ -43,7 +43,7 @@ def matched(one: Runner, other: Runner, first: Collection[str], second: Collecti
 
 
 def _by_blob(form: Runner, values: Collection[str], known: Mapping[str, str]) -> dict[str, list[str]]:
-    """The versions of each blob; where no form says which blob a value is of, its name shows it."""
+    """The versions of each blob; where no form states the blob of a value, its name does."""
     found: dict[str, list[str]] = {}
     blobs = set(known.values())
     for name in values:

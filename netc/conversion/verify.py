@@ -73,9 +73,9 @@ def verify(
     `weights` are for the prototxts; `other_weights` hold for the second where they are given.
     `state` selects the net of a prototxt.
 
-    Both get `inputs`, else what a dump among them holds, else random numbers from `seed`: `batch` items, by default 1
-    or as many as a form is fixed to. Values are matched by blob and by the layer that wrote them (see `matching`).
-    Raises NetcError, among them E804 where the two have no value in common.
+    Both receive `inputs`, or the inputs in a dump among them, or random numbers from `seed`: `batch` items, by
+    default 1 or as many as a form is fixed to. Values are matched by blob and by the layer that wrote them (see
+    `matching`). Raises NetcError, among them E804 where the two have no value in common.
     """
     second_weights = weights if other_weights is None else other_weights
     sides = [open_runner(one, weights, shapes, state), open_runner(other, second_weights, shapes, state)]

@@ -74,7 +74,7 @@ class Records(Protocol):
 
 
 class UnbatchedRecords:
-    """The part of `Records` of sources whose records are image files, each decoded by itself."""
+    """The part of `Records` of sources whose records are image files, each decoded separately."""
 
     def read(self, index: int) -> Record:
         """One record. Raises NetcError E503 to E509."""
@@ -86,7 +86,7 @@ class UnbatchedRecords:
         yield self.read
 
     def read_many(self, indices: list[int]) -> RecordBatch | None:
-        """None: each image is decoded by itself."""
+        """None: each image is decoded separately."""
         return None
 
 

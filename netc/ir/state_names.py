@@ -1,4 +1,4 @@
-"""The names of a graph's parameters in a state_dict, and the layers that such names stand for."""
+"""The names of a graph's parameters in a state_dict, and the layers that these names denote."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Traits:
         return None
 
     def coordinate_map(self, axes: int) -> CoordinateMap | None:
-        """How positions along `axes` spatial axes move from the first bottom to a top; None if the type says nothing.
+        """How positions along `axes` spatial axes move from the first bottom to a top; None if it is unknown.
 
         A layer without a map that keeps all extents keeps all positions.
         """

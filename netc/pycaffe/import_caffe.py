@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def bind_python_layers(graph: Graph, diagnose: bool = False) -> Graph:
-    """The graph with an object of the named class in each Python layer, whose file may say `import caffe`.
+    """The graph with an object of the named class in each Python layer, whose file may contain `import caffe`.
 
     With `diagnose`, an exception in the code of a layer becomes NetcError E212. Raises NetcError E211 for modules and
     classes that cannot be imported.

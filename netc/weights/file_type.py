@@ -119,7 +119,7 @@ def _is_safetensors(data: memoryview) -> bool:
 
 
 def _archive(data: memoryview) -> str:
-    """Whose zip archive it is, by the name of its first file."""
+    """The program that wrote a zip archive, by the name of its first file."""
     length = int.from_bytes(data[26:28], "little") if len(data) > 30 else 0
     name = bytes(data[30 : 30 + length])
     return "torch" if name.endswith(b"data.pkl") else "npz" if name.endswith(b".npy") else "zip"

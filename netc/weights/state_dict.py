@@ -28,8 +28,8 @@ PICKLE_TAR = slice(257, 262)
 def read_state_dict(path: str | os.PathLike[str], kind: str, head: bytes) -> StateDict:
     """The tensors of a file of `kind` (`file_type.STATE_DICTS`), which starts with `head`.
 
-    Raises NetcError E402 for a file that does not hold tensors only, E403 for a damaged one, E405 for one that is
-    compressed beyond measure.
+    Raises NetcError E402 for a file that does not hold tensors only, E403 for a damaged one, E405 for one that
+    expands to more than the limit.
     """
     if kind == "npz":
         return StateDict(read_npz(path))
@@ -60,7 +60,7 @@ def _torch_file(path: str | os.PathLike[str], head: bytes) -> dict[str, Tensor]:
 
 
 def _help(found: object) -> str | None:
-    """What a training checkpoint's file needs: the state_dict in it."""
+    """The advice for a training checkpoint: the name of the state_dict in it."""
     items = found.items() if isinstance(found, Mapping) else ()
     inner = [str(key) for key, value in items if isinstance(value, Mapping)]
     return f"save the state_dict alone, for instance `{inner[0]}`" if inner else None

@@ -81,4 +81,4 @@ def test_a_long_sequence_is_not_unrolled():
         exported_program(model)
     (found,) = caught.value.diagnostics
     assert found.line == 3
-    assert found.notes[1].startswith("each of its 1000 steps is traced by itself")
+    assert found.notes[1].startswith("each of its 1000 steps is traced separately")

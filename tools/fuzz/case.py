@@ -1,4 +1,4 @@
-"""One input of a campaign: files, and command lines to run where they are."""
+"""One input of a campaign: files, and command lines to run in their directory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Special = Literal["directory", "fifo", "socket", "loop"]
-"""What stands at a path instead of a regular file; a loop is a symbolic link to itself."""
+"""What is at a path instead of a regular file; a loop is a symbolic link to itself."""
 Arguments = tuple[str, ...]
 Stdout = Literal["kept", "full", "closed", "broken"]
-"""What happens to standard output: kept, a full disk, closed, a pipe that nobody reads."""
+"""What happens to standard output: kept, a full disk, closed, a pipe without a reader."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An input. Paths are relative to the directory of the run; surrogates stand for bytes that are not UTF-8."""
+    """An input. Paths are relative to the directory of the run; surrogates represent bytes that are not UTF-8."""
 
     files: dict[str, bytes]
     commands: tuple[Arguments, ...]
@@ -41,7 +41,7 @@ class Case:
             _create(directory / name, kind)
 
     def save(self, directory: Path, fault: str = "") -> None:
-        """Write the input so that `load` returns it; `fault` is what it once did, for readers."""
+        """Write the input so that `load` returns it; `fault` describes the fault that it caused."""
         files = directory / "files"
         files.mkdir(parents=True, exist_ok=True)
         replace(self, special={}).write(files)
@@ -62,7 +62,7 @@ class Case:
 
 
 def command_lines(text: str) -> tuple[Arguments, ...]:
-    """Split lines into arguments, at blanks.
+    """Split lines into arguments, at white space.
 
     >>> command_lines("check net.prototxt\\n log a.log")
     (('check', 'net.prototxt'), ('log', 'a.log'))

@@ -37,11 +37,11 @@ CAMPAIGNS: dict[str, type[Campaign]] = {
 @click.argument("names", nargs=-1, metavar="NAME...|replay DIRECTORY...")
 @click.option("--inputs", type=click.IntRange(1), default=1000, show_default=True, help="Inputs of each campaign.")
 @click.option("--seconds", type=float, help="Stop each campaign after this time.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed: equal seeds make equal inputs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed: equal seeds generate equal inputs.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--limit", type=float, default=20.0, show_default=True, help="Seconds that an input may take.")
 @click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="Folder with further definitions.")
-@click.option("--findings", type=click.Path(path_type=Path), default=Path("fuzz-findings"), help="Where findings go.")
+@click.option("--findings", type=click.Path(path_type=Path), default=Path("fuzz-findings"), help="Folder for findings.")
 def command(
     names: tuple[str, ...],
     inputs: int,
@@ -73,7 +73,7 @@ def command(
 
 
 class Run:
-    """One campaign's run: makes inputs, gives them to sandboxes, keeps one input of each fault."""
+    """One campaign's run: generates inputs, runs them in sandboxes, keeps one input of each fault."""
 
     def __init__(self, campaign: Campaign, seed: int, limit: float, findings: Path) -> None:
         self.campaign, self.seed, self.limit, self.findings = campaign, seed, limit, findings
@@ -82,7 +82,7 @@ class Run:
 
     def run(self, inputs: int, seconds: float | None, jobs: int) -> int:
         """Run the campaign, print a summary, return the number of different faults."""
-        self.campaign.case(generator(self.campaign.name, self.seed, 0))  # bases are made once, by one thread
+        self.campaign.case(generator(self.campaign.name, self.seed, 0))  # bases are created once, by one thread
         self.stop = time.monotonic() + seconds if seconds else float("inf")
         began = time.monotonic()
         with ThreadPoolExecutor(jobs) as pool:

@@ -1,4 +1,4 @@
-"""Runs the commands of a case in this process, and judges what they did."""
+"""Runs the commands of a case in this process, and evaluates their results."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 EXPECTED = (0, 1, 2)
 """Exit statuses: success, an error in the input, wrong usage."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that must not reach a terminal; lines may end and columns may be separated."""
+"""Characters that must not reach a terminal; line breaks and tabs may."""
 _TEMPORARY = re.compile(r"\.tmp$")
 _PLACES = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|`[^`]*`")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What a command did that it should not have done."""
+    """An incorrect behavior of a command."""
 
     signature: str
     """Equal for faults with the same cause."""

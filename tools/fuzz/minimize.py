@@ -46,7 +46,7 @@ def _file_minimized(case: Case, name: str, tried: Callable[[Case], bool]) -> Cas
 
 
 def _words(content: bytes) -> list[bytes]:
-    """Split text at blanks, and what is not text into blocks of 16 bytes."""
+    """Split text at white space, and other content into blocks of 16 bytes."""
     if b"\0" in content:
         return [content[i : i + 16] for i in range(0, len(content), 16)]
     return [word + b" " for word in content.split(b" ")]

@@ -33,7 +33,7 @@ class Sandbox:
     seconds: float = 20.0
     """Time limit of a case."""
     memory: int = 6 << 30
-    """Address space that the process may ask for beyond what it has after its imports, in bytes."""
+    """Address space that the process may allocate in addition to what it has after its imports, in bytes."""
     _process: multiprocessing.process.BaseProcess | None = field(default=None, init=False)
     _pipe: Connection | None = field(default=None, init=False)
 
@@ -109,7 +109,7 @@ def _kilobytes(name: str) -> int:
 
 
 def _reset_peak() -> int:
-    """Let the peak of resident memory start at what is resident now, in bytes, which is returned."""
+    """Reset the peak of resident memory to the present value, in bytes, and return it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _kilobytes("VmRSS") * 1024

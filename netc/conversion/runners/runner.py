@@ -34,7 +34,7 @@ class Runner(Protocol):
 
     @property
     def indices(self) -> Collection[str]:
-        """The inputs that are only used as indices, as far as the form says."""
+        """The inputs that are known to be used as indices only."""
 
     @property
     def versions(self) -> bool:
@@ -42,11 +42,11 @@ class Runner(Protocol):
 
     @property
     def writers(self) -> Writers:
-        """The layers that compute each value; empty where the form does not say."""
+        """The layers that compute each value; empty where that is unknown."""
 
     @property
     def blobs(self) -> Mapping[str, str]:
-        """The blob of each value; empty where the form does not say."""
+        """The blob of each value; empty where that is unknown."""
 
     def run(self, inputs: Mapping[str, Array]) -> Values:
         """Every value that the form exposes. Raises NetcError."""

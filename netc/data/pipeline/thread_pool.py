@@ -1,4 +1,4 @@
-"""Threads for reading that a read that blocks cannot keep alive: a file may be on a server that does not answer.
+"""Threads for reading that do not keep the process alive if a read blocks: a server may not respond.
 
 concurrent.futures.ThreadPoolExecutor waits for its threads without limit, when it is shut down and when Python ends, so
 that Ctrl-C would not end a process of which one thread is blocked.

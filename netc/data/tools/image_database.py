@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
 """Suffixes of image files in class folders."""
 SYSTEM = ("/proc", "/sys", "/dev")
-"""Folders whose files are not files, and may block or never end."""
+"""Folders of files that the system generates, which may block or never end."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 

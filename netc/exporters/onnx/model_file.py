@@ -1,8 +1,8 @@
-"""An ONNX model as a file: the arrays are written one after the other, straight from where they are.
+"""An ONNX model as a file: the arrays are written one after the other, without copying them.
 
 A message that held all arrays would need several times their size: for the message, for its copy in the checker and for
 the bytes of the file. Here the message has the operators and the small arrays that decide shapes; large arrays follow
-in the wire format of protocol buffers, in which a repeated field may stand anywhere in its message.
+in the wire format of protocol buffers, in which a repeated field may occur anywhere in its message.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def pooling(layer: Pooling, call: OnnxCall) -> None:
     before, after = [f.before for f in frames], [f.after for f in frames]
     pads = (*before, *after)
     x = call.x
-    if any(f.after >= f.kernel for f in frames):  # more than a runtime takes: a window lies wholly outside
+    if any(f.after >= f.kernel for f in frames):  # more than a runtime accepts: a window is entirely outside
         lowest = call.constant(
             -FLOAT_MAX if layer.pool == "MAX" and call.sink.dtype.itemsize > 2 else _least(layer, call)
         )
@@ -54,7 +54,7 @@ def _of_any_extent(layer: Pooling, call: OnnxCall) -> None:
     if layer.pool == "STOCHASTIC" or len(call.tops) > 1:
         unsupported("a mask, or STOCHASTIC pooling, of planes whose extents are free", "pool")
     if any(stride > kernel for stride, kernel in zip(layer.stride, layer.kernel)):
-        unsupported("windows that lie apart, of planes whose extents are free", "stride")
+        unsupported("windows with gaps between them, of planes whose extents are free", "stride")
     if layer.pool == "AVE" and any(layer.pad):
         unsupported("the mean over padded windows, of planes whose extents are free", "pad")
     ceil = int(layer.round_mode == "CEIL")

@@ -1,7 +1,7 @@
-"""The commit mark: what a .solverstate states about the snapshot that it completes.
+"""The commit mark: what a .solverstate contains about its snapshot.
 
 The mark holds the run that wrote the snapshot, and digests (SHA-256) of the weights file, of the history, and of the
-sidecar. A .solverstate that stands next to files of another snapshot is thereby recognized. Caffe ignores the mark,
+sidecar. It identifies a .solverstate that is next to files of another snapshot. Caffe ignores the mark,
 and Caffe's own snapshots have none.
 """
 
@@ -76,7 +76,7 @@ def mark_of(path: str, state: SolverState) -> CommitMark | None:
 
 
 def committed(state: SolverState, run: Run, model: Path, sidecar: Path, average: Path | None) -> SolverState:
-    """Return the state with the mark of its snapshot, whose other files stand at these paths."""
+    """Return the state with the mark of its snapshot, whose other files are at these paths."""
     mark = CommitMark(run, time.time(), file_digest(model), file_digest(sidecar), history_digest(state))
     mark = replace(mark, average=file_digest(average) if average else None)
     return replace(state, commit=mark.encode())

@@ -26,7 +26,7 @@ class Found:
     """Seconds since the epoch, by the commit mark or the file."""
     mark: CommitMark | None = None
     readable: bool = True
-    """Whether the file could be read; it is then not known whose it is."""
+    """Whether the file could be read; otherwise its run is unknown."""
 
     @property
     def run(self) -> Run:

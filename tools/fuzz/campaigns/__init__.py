@@ -1,1 +1,1 @@
-"""The campaigns: each makes inputs of one kind."""
+"""The campaigns: each generates inputs of one kind."""

@@ -1,4 +1,4 @@
-"""Sound files of every format, made by netc once, for campaigns to damage."""
+"""Valid files of every format, written once by netc, which campaigns damage."""
 
 from __future__ import annotations
 

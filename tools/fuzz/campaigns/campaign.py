@@ -30,5 +30,5 @@ class Campaign(ABC):
 
 
 def generator(campaign: str, seed: int, index: int) -> random.Random:
-    """Return the generator of one input, so that each input can be made again alone."""
+    """Return the generator of one input, so that each input can be generated again on its own."""
     return random.Random(f"{campaign}:{seed}:{index}")

@@ -24,7 +24,7 @@ ITERATIONS = 400
 NETC = (sys.executable, "-m", "netc")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(MODELS.parent)}
 STARTS = 12
-"""A run that is not done after so many starts makes no progress."""
+"""A run that has not finished after this many starts makes no progress."""
 
 
 class Kills:

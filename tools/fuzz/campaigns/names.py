@@ -1,4 +1,4 @@
-"""Nets whose layers and blobs have odd names."""
+"""Nets whose layers and blobs have unusual names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RENAMED = ("conv", "norm", "fc", "data", "prob", "loss", "label", "tiny", "relu"
 
 
 class Names(Campaign):
-    """Nets whose layers and blobs have odd names."""
+    """Nets whose layers and blobs have unusual names."""
 
     name = "names"
 

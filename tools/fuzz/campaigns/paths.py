@@ -1,4 +1,4 @@
-"""Odd paths as input, output and source of every verb."""
+"""Unusual paths as input, output and source of every verb."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ COMMANDS = command_lines("""
     surgery crop net.prototxt norm @
     features net.prototxt --output @
 """)
-"""`@` is the odd path."""
+"""`@` is the unusual path."""
 SOURCES = (
     ("train.prototxt", '"db"'),
     ("train.prototxt", '"mean.binaryproto"'),
@@ -125,12 +125,12 @@ READERS = {
 
 
 class Paths(Campaign):
-    """Odd paths as input, output and source of every verb."""
+    """Unusual paths as input, output and source of every verb."""
 
     name = "paths"
 
     def case(self, rng: random.Random) -> Case:
-        """Return a command with an odd path, or a file that names one."""
+        """Return a command with an unusual path, or a file that names one."""
         path = rng.choice(PATHS)
         if rng.random() < 0.6:
             command = tuple(path if word == "@" else word for word in rng.choice(COMMANDS))

@@ -39,7 +39,7 @@ class Text(Campaign):
         self.vocabulary = vocabulary_of(self.contents)
 
     def case(self, rng: random.Random) -> Case:
-        """Return a definition with a few changes, and the one that it was."""
+        """Return a definition with a few changes, and the original."""
         content = rng.choice(self.contents)
         changed = mutated_text(content, rng, self.vocabulary)
         if rng.random() < 0.05:
