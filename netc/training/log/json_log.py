@@ -14,16 +14,16 @@ import json
 import math
 import re
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import NetcError
-from netc.files import reason_of
+from netc.files import open_log, reason_of
 from netc.training.log.events import Event, IterationFinished, LogNote, LossMeasured
 from netc.training.log.iteration_records import IterationRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 class JsonLogWriter:
@@ -35,8 +35,8 @@ class JsonLogWriter:
     def __init__(self, path: str | Path, now: Callable[[], float] = time.time) -> None:
         self.now = now
         try:
-            self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115, a listener's lifetime
-        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+            self._file = open_log(path)
+        except OSError as error:
             problem = reason_of(error)
             raise NetcError(f"`{path}` cannot be written: {problem}", code="E632") from None
         self._recorder = IterationRecorder(lambda record: self._write("iteration", record))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -52,3 +53,18 @@ def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(NetcError, match="cannot be written: no such file") as caught:
         JsonLogWriter(tmp_path / "absent" / "run.jsonl")
     assert caught.value.diagnostics[0].code == "E632"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_pipe_is_not_waited_for_but_written_to(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(NetcError, match="it is a pipe or a socket that no process reads") as caught:
+        JsonLogWriter(pipe)
+    assert caught.value.diagnostics[0].code == "E632"
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = JsonLogWriter(pipe)
+    writer(events.WarningIssued("text"))
+    writer.close()
+    assert b'"warning_issued"' in os.read(reader, 4096)
+    os.close(reader)
