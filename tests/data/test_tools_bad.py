@@ -78,7 +78,10 @@ def test_lists_and_folders_without_images(tmp_path):
         convert_folder(tmp_path / "classes", tmp_path / "out")
     with fault("E501", "cannot be read"):
         convert_folder(tmp_path / "none", tmp_path / "out")
-    assert names(tmp_path) == ["classes", "list"]
+    (tmp_path / "loop").symlink_to("loop")
+    with fault("E501", "cannot be read"):
+        convert_folder(tmp_path / "loop", tmp_path / "out")
+    assert names(tmp_path) == ["classes", "list", "loop"]
 
 
 @pytest.mark.parametrize(

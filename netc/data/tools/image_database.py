@@ -176,7 +176,7 @@ def read_entries(list_file: Path | str) -> list[ImageEntry]:
 def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
     """The images in class folders, in order, and the classes. Raises NetcError E501, E502."""
     try:
-        whole = folder.resolve()
+        whole = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError for a link to itself
     except ValueError as error:  # a name with a NUL
         raise NetcError(f"folder `{folder}` cannot be read: {error}", code="E501") from None
     if whole == Path(whole.anchor) or any(map(whole.is_relative_to, SYSTEM)):
