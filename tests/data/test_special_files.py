@@ -163,17 +163,10 @@ def get(key):
 
 database, file, how = sys.argv[1:]
 store = open_store(database)
-keys = store.keys()
-first = next(keys)
+first = next(store.keys())
 get(first)
-with store.reading() as open_get:
-    os.truncate(Path(database, file), 4096)
-    error_of({
-        "all keys": lambda: list(store.keys()),
-        "next key": lambda: next(keys),
-        "batch": lambda: get(first),
-        "record": lambda: open_get(first),
-    }[how])
+os.truncate(Path(database, file), 4096)
+error_of({"all keys": lambda: list(store.keys()), "batch": lambda: get(first)}[how])
 """
 
 
@@ -192,7 +185,7 @@ def test_an_lmdb_that_is_truncated_while_it_is_read(tmp_path, how):
     assert error == f"E501 LMDB `{path}` is truncated: 4096 bytes of {size}"
 
 
-@pytest.mark.parametrize("how", ["all keys", "next key", "batch", "record"])
+@pytest.mark.parametrize("how", ["all keys", "batch"])
 def test_a_leveldb_that_is_truncated_while_it_is_read(tmp_path, how):
     plyvel = pytest.importorskip("plyvel")
     database = plyvel.DB(str(tmp_path / "db"), create_if_missing=True, compression=None)

@@ -92,7 +92,9 @@ def _serve(pipe: Connection, memory: int) -> None:
         case = pipe.recv()
         before = _reset_peak()
         with tempfile.TemporaryDirectory(prefix="fuzz", ignore_cleanup_errors=True) as directory:
-            fault = run(case, Path(directory))
+            inner = Path(directory, "case")  # `..` is a directory of its own too
+            inner.mkdir()
+            fault = run(case, inner)
         grown = _kilobytes("VmHWM") * 1024 - before
         if fault is None and grown > GROWTH and case.commands:
             fault = Fault(f"{case.commands[0][0]}: memory", f"grew by {grown / 1e9:.1f} GB", 0)
