@@ -55,8 +55,9 @@ def command(
 ) -> int:
     """Run the same input through two forms of a net and compare every value.
 
-    A form is a prototxt with weights, an .onnx file, a .py file of `netc convert`, or a .npz with blobs. Without
-    `--input` the inputs come from the .npz, or are random. The exit status is 1 if a value differs.
+    A form is a prototxt with weights, a .caffemodel that contains its net, an .onnx file, a .py file of `netc convert`,
+    or a .npz with blobs. Without `--input` the inputs come from the .npz, or are random. The exit status is 1 if a
+    value differs.
     """
     shapes = parse_shapes(shape)
     from netc.compiler import state_choice

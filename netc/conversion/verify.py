@@ -10,7 +10,7 @@ import numpy as np
 from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.matching import matched
 from netc.conversion.random_inputs import random_inputs
-from netc.conversion.runners import Runner, Values, open_runner
+from netc.conversion.runners import Runner, Values, has_own_weights, open_runner
 from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, text
 
@@ -70,15 +70,17 @@ def verify(
 ) -> Verification:
     """Compare two of {prototxt with weights, .onnx, .py that netc wrote, .npz of blobs} value by value.
 
-    `weights` are for the prototxts; `other_weights` hold for the second where they are given.
+    `weights` are for the prototxts; `other_weights` are those of the second where they are given. A .caffemodel as the
+    second form has its own.
     `state` selects the net of a prototxt.
 
     Both receive `inputs`, or the inputs in a dump among them, or random numbers from `seed`: `batch` items, by
     default 1 or as many as a form is fixed to. Values are matched by blob and by the layer that wrote them (see
     `matching`). Raises NetcError, among them E804 where the two have no value in common.
     """
-    second_weights = weights if other_weights is None else other_weights
-    sides = [open_runner(one, weights, shapes, state), open_runner(other, second_weights, shapes, state)]
+    if other_weights is None:
+        other_weights = () if has_own_weights(other) else weights
+    sides = [open_runner(one, weights, shapes, state), open_runner(other, other_weights, shapes, state)]
     fed = dict(inputs) if inputs is not None else _inputs(sides, batch, seed)
     first, second = (side.run(fed) for side in sides)
     names = [[name for name in values if name not in fed] for values in (first, second)]

@@ -58,6 +58,11 @@ def known_shape(graph: Graph, name: str, free: int = 0) -> Shape:
         raise NetcError(
             f"the shape of `{graph.values[name].blob}` is unknown: {text(shape)}",
             code="E802",
-            help="pass the shape of the data: `--shape data=n,c,h,w`",
+            help=f"pass the shape of the data: `--shape {_shape_option(graph, name)}`",
         )
     return shape
+
+
+def _shape_option(graph: Graph, name: str) -> str:
+    """An example of `--shape` for an input; for another value, which follows from them, for the data."""
+    return f"{graph.values[name].blob}=n,c,h,w" if name in graph.inputs else "data=n,c,h,w"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -209,10 +209,12 @@ class Net(nn.Module):
         return "`evaluate` feeds any blob; `netc.load` makes constant data an input if `shapes` has its blob"
 
     def _value(self, blob: str, version: Version = "last") -> str:
-        """The value of a blob. Raises NetcError E302 for a name the net does not have."""
+        """The value of a blob. Raises NetcError E302 for a name the net does not have, and for an unknown version."""
         versions = [value.name for value in self.graph.values.values() if value.blob == blob]
         if not versions:
             raise NetcError(f"the net has no blob `{blob}`", code="E302", help=did_you_mean(blob, self.graph.blobs))
+        if version not in get_args(Version):
+            raise NetcError(f"unknown version `{version}`: expected `first` or `last`", code="E302")
         return versions[0 if version == "first" else -1]
 
     def _tensor(

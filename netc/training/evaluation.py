@@ -69,7 +69,7 @@ def open_net(
     found = [] if files != "none" else idle_writers(graph)
     found += filter(None, (unused(copy_weights(net, file), str(file)) for file in weights))
     for warning in found:
-        listener(WarningIssued(warning.render()))
+        listener(WarningIssued(warning.render(), rendered=True))
     seed = torch.seed() % 2**31
     feeds = feeds_of(graph, device, seed, skip_bad=skip_bad)
     if random_input:

@@ -105,5 +105,8 @@ def test_unknown_extents_are_not_written_for_caffe(tmp_path):
         convert(Source("net", text), to="caffe", output=tmp_path / "out")
     (found,) = caught.value.diagnostics
     assert (found.code, found.help) == ("E802", "pass the shape of the data: `--shape data=n,c,h,w`")
+    with pytest.raises(NetcError) as caught:
+        convert(Source("net", text.replace('"data"', '"image"')), to="caffe", output=tmp_path / "out")
+    assert caught.value.diagnostics[0].help == "pass the shape of the data: `--shape image=n,c,h,w`"
     done = convert(Source("net", text), to="caffe", output=tmp_path / "out", shapes={"data": (1, 3, 4, 5)})
     assert "-1" not in done.files[0].read_text()

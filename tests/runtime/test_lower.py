@@ -82,6 +82,8 @@ def test_evaluate_feeds_either_version_of_a_rewritten_blob(net_from):
     assert net.run({"a": given.numpy()}, ["b"], version="last")["b"].tolist() == [[-12, 15, 18]]
     assert net.run({"a": given.numpy()}, ["b"])["b"].tolist() == [[3, 18, 21]]
     assert net.evaluate({"data": given}, ["b"], version="last")["b"].tolist() == [[3, 33, 39]]
+    with pytest.raises(NetcError, match="unknown version `newest`: expected `first` or `last`"):
+        net.evaluate({"a": given}, ["b"], version="newest")
 
 
 def test_run_takes_and_returns_arrays(net_from):

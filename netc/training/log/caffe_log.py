@@ -53,8 +53,8 @@ class GlogWriter:
         self.stream, self.now, self.prefixed, self.process = stream, now, prefixed, os.getpid()
 
     def __call__(self, event: Event) -> None:
-        """Write the lines of an event; only a note may have several of its own."""
-        keep = "\t\n" if isinstance(event, LogNote) else "\t"
+        """Write the lines of an event; only notes and rendered diagnostics may have several of their own."""
+        keep = "\t\n" if isinstance(event, LogNote) or getattr(event, "rendered", False) else "\t"
         for location, text in lines(event):
             head = prefix(self.now(), self.process, location, severity(event)) if self.prefixed else ""
             self.stream.write(f"{head}{visible(text, keep)}\n")

@@ -58,6 +58,8 @@ class WarningIssued(Event):
     """A warning."""
 
     text: str
+    rendered: bool = False
+    """Whether `text` is a rendered diagnostic: of several lines, with control characters escaped."""
 
 
 @dataclass(frozen=True)

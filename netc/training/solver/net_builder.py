@@ -91,5 +91,5 @@ class NetBuilder:
         report = start_from(net, path, renames, options.allow_mismatch)
         table = tuple(report_table(file, report)) if test is None else ()
         if test is None and (warning := unused(report, file)):
-            self.listener(WarningIssued(warning.render()))
+            self.listener(WarningIssued(warning.render(), rendered=True))
         self.listener(FinetuningLoaded(file, report.loaded, report.skipped, report.missing, test, table))

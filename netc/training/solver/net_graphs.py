@@ -64,7 +64,9 @@ class SolverNets:
             path, note = find(name, self.settings.file)
             net = read_net(path)
             net.report.raise_errors()
-            for text in [note] * bool(note) + [warning.render() for warning in net.report.warnings]:
-                self.listener(WarningIssued(str(text)))
+            if note:
+                self.listener(WarningIssued(note))
+            for warning in net.report.warnings:
+                self.listener(WarningIssued(warning.render(), rendered=True))
             self._files[name] = net
         return self._files[name]

@@ -80,7 +80,7 @@ class Solver:
     ) -> None:
         listener(LogNote("solver.cpp:44", f"Initializing solver from parameters: \n{text_of(settings).rstrip()}"))
         for warning in (*settings.warnings, *warnings_of(settings)):
-            listener(WarningIssued(warning.render()))
+            listener(WarningIssued(warning.render(), rendered=True))
         if settings.snapshot or settings.options.watch:
             check_prefix(settings)
         self.device = device

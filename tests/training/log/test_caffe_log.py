@@ -3,6 +3,7 @@ from datetime import datetime
 
 import pytest
 
+from netc.diagnostics import Diagnostic
 from netc.training.log import events
 from netc.training.log.caffe_log import GlogWriter, lines
 
@@ -90,3 +91,10 @@ def test_caffes_lines(event, wanted):
 def test_the_first_line_has_no_speed():
     ((_, text),) = lines(events.IterationDisplayed(0, 1.0, 0.0, 0, 10, ()))
     assert text == "Iteration 0 (0 iter/s, 0s/10 iters), loss = 1"
+
+
+def test_a_rendered_diagnostic_keeps_its_lines():
+    found = Diagnostic("W603", "jumps", notes=("a\x1bb",)).render()
+    assert "\n" in found
+    assert written(events.WarningIssued(found, rendered=True)).endswith(f"] {found}\n")
+    assert r"\x0a" in written(events.WarningIssued(found))
