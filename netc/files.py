@@ -6,7 +6,6 @@
     open_log(path)        open for appending lines of text, also a pipe that is read
     reason_of(error)      why it failed, for a message
     exists(path), is_file(path), is_folder(path)   whether there is one; they never raise
-    special_kind(path)    what is there that is neither: a pipe, a device
 
 The others raise OSError, whose `strerror` states what is there instead.
 """
@@ -110,17 +109,6 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def special_kind(path: str | os.PathLike[str]) -> str | None:
-    r"""What is there if it is neither a file nor a directory: `a pipe`, `a device`; None otherwise.
-
-    >>> special_kind(os.devnull), special_kind("."), special_kind("a\0b")
-    ('a device', None, None)
-    """
-    if is_file(path) or is_folder(path) or not exists(path):
-        return None
-    return _kind(Path(path).stat().st_mode)
-
-
 def reason_of(error: Exception) -> str:
     """What the system or a library says about a file, as part of a sentence.
 
@@ -135,9 +123,6 @@ def _check(found: os.stat_result) -> int:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a directory, not a regular file")
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, f"it is {_kind(found.st_mode)}, not a regular file")
+        kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a regular file")
     return found.st_size
-
-
-def _kind(mode: int) -> str:
-    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")

@@ -110,6 +110,6 @@ def test_weights_that_depend_on_a_database_that_is_already_open_name_it(folder):
 @pytest.mark.parametrize(("backend", "name"), [("LMDB", "an LMDB"), ("LEVELDB", "a LevelDB")])
 def test_a_device_or_a_pipe_is_not_a_missing_database(folder, backend, name):
     os.mkfifo(folder / "pipe")
-    for source, kind in (("pipe", "a pipe"), (os.devnull, "a device")):
+    for source in ("pipe", os.devnull):
         (found,) = (d for d in netc.check(written(folder, LMDB.format(source, backend))) if d.code == "E501")
-        assert found.message == f"`{source}` is {kind}, not {name}"
+        assert found.message.startswith(f"`{source}` is not {name}: ")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from netc.data.stores.leveldb_footer import footer_is_sound
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
-from netc.files import check_regular, exists, is_file, open_regular, reason_of, special_kind
+from netc.files import check_regular, exists, is_file, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,8 +185,6 @@ def _missing(path: Path, name: str) -> NetcError:
     if is_file(path / "data.mdb"):
         found, help_text = f"`{name}` is an LMDB, not a LevelDB", "set `backend: LMDB`"
         return NetcError(found, code="E501", field=FIELD, help=help_text)
-    if kind := special_kind(path):
-        return NetcError(f"`{name}` is {kind}, not a LevelDB", code="E501", field=FIELD)
     if not exists(path):
         return NetcError(f"no database `{name}`", code="E501", field=FIELD, missing=True)
     return NetcError(f"`{name}` is not a LevelDB: it has no file CURRENT", code="E501", field=FIELD)

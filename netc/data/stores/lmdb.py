@@ -14,7 +14,7 @@ import lmdb
 
 from netc.data.stores.lmdb_pages import check_pages
 from netc.diagnostics import NetcError
-from netc.files import check_regular, exists, is_folder, open_regular, reason_of, special_kind
+from netc.files import check_regular, exists, is_folder, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,8 +187,6 @@ def _missing(path: str, name: str) -> NetcError:
     if folder and exists(Path(path) / "CURRENT"):
         found, help_text = f"`{name}` is a LevelDB, not an LMDB", "set `backend: LEVELDB`"
         return NetcError(found, code="E501", field=FIELD, help=help_text)
-    if kind := special_kind(path):
-        return NetcError(f"`{name}` is {kind}, not an LMDB", code="E501", field=FIELD)
     if not folder:
         return NetcError(f"no database `{name}`", code="E501", field=FIELD, missing=True)
     return NetcError(f"`{name}` is not an LMDB: it has no data.mdb", code="E501", field=FIELD)
