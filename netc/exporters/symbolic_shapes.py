@@ -127,12 +127,15 @@ def symbolic_shapes(graph: Graph, fixed: Collection[str] = (), dynamic: Collecti
             if shape is not None:
                 shape[axis] = group.symbol if found == (first, last) else f"{name}_{axis}"
         sample = resized[-1]
-    for name, shape in extents.items():
-        for axis, extent in enumerate(shape or ()):
-            if shape is not None and isinstance(extent, int) and not known(extent):
-                shape[axis] = f"{name}_{axis}"
-    named = {name: None if shape is None else tuple(shape) for name, shape in extents.items()}
+    named = {name: None if shape is None else _named(name, shape) for name, shape in extents.items()}
     return SymbolicShapes(named, sample, tuple(symbols))
+
+
+def _named(value: str, shape: Sequence[int | str]) -> Extents:
+    """Extents with a name for each that is unknown."""
+    return tuple(
+        extent if isinstance(extent, str) or known(extent) else f"{value}_{axis}" for axis, extent in enumerate(shape)
+    )
 
 
 def _other(size: int, sizes: tuple[int, int]) -> int:

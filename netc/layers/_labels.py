@@ -12,6 +12,7 @@ from netc.diagnostics import counted
 from netc.ir.dims import Shape, canonical_axis, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Mode, Shapes, fail
+from netc.ir.traits import without_axis
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,20 @@ LOSS_FIELDS: CaffeFields = {
 
 LOG_THRESHOLD = 1e-20
 """Lower bound of probabilities before their logarithm is computed (`loss_layer.hpp`, kLOG_THRESHOLD)."""
+
+
+class ClassAxis:
+    """The labels of layers whose scores have the classes along `axis`."""
+
+    axis: int
+
+    def label_shape(self, scores: Shape) -> Shape | None:
+        """One label for each position outside the class axis."""
+        return without_axis(scores, self.axis)
+
+    def label_classes(self, scores: Shape) -> int | None:
+        """The extent of the class axis."""
+        return scores[self.axis]
 
 
 def normalization(loss: Fields, default: Normalization) -> Normalization:

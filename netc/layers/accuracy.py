@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netc.diagnostics import counted
-from netc.ir.dims import Shape, product
+from netc.ir.dims import product
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
-from netc.ir.traits import Role, Sees, without_axis
-from netc.layers._labels import check_axis, check_label_count, indices
+from netc.ir.traits import Role, Sees
+from netc.layers._labels import ClassAxis, check_axis, check_label_count, indices
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @register("Accuracy", field="accuracy_param", v1="ACCURACY")
 @dataclass(frozen=True)
-class Accuracy(Layer):
+class Accuracy(ClassAxis, Layer):
     """The fraction of labels whose class is among the `top_k` highest scores; the second top holds it for each class.
 
     A class with the same score as the label's is ranked above it: with all scores equal and `top_k` below the
@@ -47,14 +47,6 @@ class Accuracy(Layer):
     role: ClassVar[Role] = "metric"
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
-
-    def label_shape(self, scores: Shape) -> Shape | None:
-        """One label for each position outside the class axis."""
-        return without_axis(scores, self.axis)
-
-    def label_classes(self, scores: Shape) -> int | None:
-        """The extent of the class axis."""
-        return scores[self.axis]
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 if scores, labels, axis and `top_k` do not match."""

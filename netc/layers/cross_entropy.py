@@ -11,10 +11,11 @@ from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Constant, Cost, Count, Layer, Mode, Shapes, fail
-from netc.ir.traits import Sees, without_axis
+from netc.ir.traits import Sees
 from netc.layers._labels import (
     LOG_THRESHOLD,
     LOSS_FIELDS,
+    ClassAxis,
     Normalization,
     around,
     bounded,
@@ -45,7 +46,7 @@ NO_LABEL = -(2**31)
 
 @register("SoftmaxWithLoss", v1="SOFTMAX_LOSS")
 @dataclass(frozen=True)
-class SoftmaxWithLoss(Layer):
+class SoftmaxWithLoss(ClassAxis, Layer):
     """Negative logarithm of the softmax probability of each label, summed and normalized.
 
     With `label_smoothing` e and K classes the target is 1 - e + e / K for the label and e / K for every other class
@@ -80,14 +81,6 @@ class SoftmaxWithLoss(Layer):
     indices: ClassVar[tuple[int, ...]] = (1,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
-
-    def label_shape(self, scores: Shape) -> Shape | None:
-        """One label for each position outside the class axis."""
-        return without_axis(scores, self.axis)
-
-    def label_classes(self, scores: Shape) -> int | None:
-        """The extent of the class axis."""
-        return scores[self.axis]
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -153,7 +146,7 @@ class SoftmaxWithLoss(Layer):
 
 @register("InfogainLoss", v1="INFOGAIN_LOSS")
 @dataclass(frozen=True)
-class InfogainLoss(Layer):
+class InfogainLoss(ClassAxis, Layer):
     """Like SoftmaxWithLoss, with each log probability weighted by row `label` of a matrix H.
 
     loss = - sum over labels and classes k of H[label, k] log(max(probability of k, 1e-20)), normalized. With the
@@ -193,14 +186,6 @@ class InfogainLoss(Layer):
     indices: ClassVar[tuple[int, ...]] = (1,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
-
-    def label_shape(self, scores: Shape) -> Shape | None:
-        """One label for each position outside the class axis."""
-        return without_axis(scores, self.axis)
-
-    def label_classes(self, scores: Shape) -> int | None:
-        """The extent of the class axis."""
-        return scores[self.axis]
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

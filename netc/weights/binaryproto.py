@@ -6,8 +6,7 @@ import os
 
 import numpy as np
 
-from netc.weights.atomic import atomic_write
-from netc.weights.blobproto import bytes_of, decode_blob, encode_blob, size_of
+from netc.weights.blobproto import decode_blob, encode_blob, write_pieces
 from netc.weights.blobs import Array, BlobArray
 from netc.weights.file_type import expect, map_file
 from netc.weights.wire import Wire
@@ -27,7 +26,4 @@ def write_blob(path: str | os.PathLike[str], array: Array) -> None:
     reads that; any other number of axes is written as a shape. Raises NetcError E406 for an array that is not of
     floats, E408 if the file cannot be written.
     """
-    pieces = encode_blob(BlobArray(np.asarray(array)), legacy=array.ndim == 4)
-    with atomic_write(path, sum(map(size_of, pieces))) as file:
-        for piece in pieces:
-            file.write(bytes_of(piece))
+    write_pieces(path, encode_blob(BlobArray(np.asarray(array)), legacy=array.ndim == 4))

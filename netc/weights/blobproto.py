@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netc.diagnostics import NetcError
+from netc.weights.atomic import atomic_write
 from netc.weights.blobs import Array, BlobArray
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited, signed, tag, varint
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
 MAX_AXES = 32
@@ -152,6 +154,13 @@ def bytes_of(piece: Piece) -> bytes | memoryview:
         return piece
     flat: Array = np.ascontiguousarray(piece, writable(piece)).reshape(-1)
     return flat.view(np.uint8).data
+
+
+def write_pieces(path: str | os.PathLike[str], pieces: Sequence[Piece]) -> None:
+    """Write a message, atomically. Raises NetcError E408."""
+    with atomic_write(path, sum(map(size_of, pieces))) as file:
+        for piece in pieces:
+            file.write(bytes_of(piece))
 
 
 def nested(number: int, pieces: list[Piece]) -> list[Piece]:

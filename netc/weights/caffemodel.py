@@ -18,8 +18,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, counted
-from netc.weights.atomic import atomic_write
-from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, nested, size_of
+from netc.weights.blobproto import Piece, decode_blob, encode_blob, nested, size_of, write_pieces
 from netc.weights.blobs import BlobArray, LayerBlobs, Weights
 from netc.weights.file_type import expect, map_file
 from netc.weights.wire import LENGTH, VARINT, Wire, WireField, delimited
@@ -84,9 +83,7 @@ def write_caffemodel(path: str | os.PathLike[str], weights: Weights, net: bytes 
             code="E407",
             help="write HDF5 (`.caffemodel.h5`; in a solver `snapshot_format: HDF5`)",
         )
-    with atomic_write(path, total) as file:
-        for piece in pieces:
-            file.write(bytes_of(piece))
+    write_pieces(path, pieces)
 
 
 def text_bytes(text: str) -> bytes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 
 from netc.diagnostics import NetcError
-from netc.weights.atomic import atomic_write
-from netc.weights.blobproto import Piece, bytes_of, decode_blob, encode_blob, nested, size_of
+from netc.weights.blobproto import Piece, decode_blob, encode_blob, nested, size_of, write_pieces
 from netc.weights.blobs import BlobArray, SolverState
 from netc.weights.caffemodel import MAX_BYTES, text_bytes
 from netc.weights.file_type import expect, map_file
@@ -53,9 +52,7 @@ def write_solverstate(path: str | os.PathLike[str], state: SolverState) -> None:
             code="E407",
             help="set `snapshot_format: HDF5`, which has no such limit",
         )
-    with atomic_write(path, total) as file:
-        for piece in pieces:
-            file.write(bytes_of(piece))
+    write_pieces(path, pieces)
 
 
 def _decode(wire: Wire) -> SolverState:

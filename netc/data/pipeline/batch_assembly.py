@@ -155,22 +155,10 @@ class BatchChunk:
         Raises NetcError E505 for one that does not fit its batch, E301 for one whose label is not accepted.
         """
         builder = self.builder
-        if builder.accepted is not None and not builder.accepted(record.label):
-            what = f"{builder.records.describe(index)}: label outside {builder.accepted}: {record.label}"
-            raise NetcError(what, code="E301")
-        if builder.augmenter is not None:
-            record = self._augmented(record, slot, index)
+        record = self._usable(record, slot, index)
         image = record.image
         channels, height, width = image.shape
         h, w = builder.crop.extents(height, width)
-        if height < h or width < w:
-            crop = f"the crop of {h}x{w}" if builder.crop.width else f"`crop_size` {h}"
-            raise self._wrong(index, image, f"is smaller than {crop}", "transform_param.crop_size")
-        if builder.normalization.per_pixel:
-            builder.normalization.check(image.shape, lambda: builder.records.describe(index))
-        if not builder.accepts_shape(image.shape):
-            usual = "x".join(map(str, builder.record_shapes[0]))
-            raise self._wrong(index, image, f"is skipped: the images of the source are {usual}", None)
         batch = self._batch = self._batch or self._opened(slot, record)
         data, labels = batch.tops
         if (channels, h, w) != data.shape[1:] or not (builder.normalize_on_host or image.dtype == data.dtype):
@@ -187,6 +175,27 @@ class BatchChunk:
         else:
             copy(data[slot], image)
             batch.note(slot, offset, record.valid)
+
+    def _usable(self, record: Record, slot: int, index: int) -> Record:
+        """The augmented record. Raises NetcError E301 for its label, E505 for its size."""
+        builder = self.builder
+        if builder.accepted is not None and not builder.accepted(record.label):
+            what = f"{builder.records.describe(index)}: label outside {builder.accepted}: {record.label}"
+            raise NetcError(what, code="E301")
+        if builder.augmenter is not None:
+            record = self._augmented(record, slot, index)
+        image = record.image
+        height, width = image.shape[1:]
+        h, w = builder.crop.extents(height, width)
+        if height < h or width < w:
+            crop = f"the crop of {h}x{w}" if builder.crop.width else f"`crop_size` {h}"
+            raise self._wrong(index, image, f"is smaller than {crop}", "transform_param.crop_size")
+        if builder.normalization.per_pixel:
+            builder.normalization.check(image.shape, lambda: builder.records.describe(index))
+        if not builder.accepts_shape(image.shape):
+            usual = "x".join(map(str, builder.record_shapes[0]))
+            raise self._wrong(index, image, f"is skipped: the images of the source are {usual}", None)
+        return record
 
     def _augmented(self, record: Record, slot: int, index: int) -> Record:
         builder, number = self.builder, int(self.pending.plan.numbers[slot])

@@ -27,7 +27,12 @@ def pooling(layer: Pooling, call: OnnxCall) -> None:
         return
     if layer.kernel is None:
         call.top("GlobalMaxPool" if layer.pool == "MAX" else "GlobalAveragePool", call.x)
-        return
+    else:
+        _over_frames(layer, call)
+
+
+def _over_frames(layer: Pooling, call: OnnxCall) -> None:
+    """Fixed windows, as explicit padding."""
     frames = layer.frames(call.shapes[0][2:])
     window: dict[str, Any] = {"kernel_shape": [f.kernel for f in frames], "strides": [f.stride for f in frames]}
     before, after = [f.before for f in frames], [f.after for f in frames]

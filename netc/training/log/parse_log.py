@@ -96,7 +96,7 @@ class ParsedLog:
         if not self.unused:
             return ()
         number, text = self.first_unused
-        message = f"{counted(self.unused, 'line')} of `{self.name}` with results {_were(self.unused)} not understood"
+        message = f"results in {counted(self.unused, 'line')} of `{self.name}` were not understood"
         return (Diagnostic("W631", message, notes=(f"line {number}: {text[:120]}",)),)
 
 
@@ -150,15 +150,21 @@ def parse(lines: Iterable[str], name: str = "", changed: datetime | None = None,
     for number, line in enumerate(lines, 1):
         if not line.endswith("\n"):
             continue
-        match = None
-        for match in PREFIX.finditer(line):  # noqa: B007 - the last one: a killed run leaves an incomplete line
-            pass
+        match = _last_prefix(line)
         seconds = clock.seconds(match) if match else float("nan")
         message = line[match.end() if match else 0 :].rstrip()
         if not ((match or not prefixed) and parser.process(message, seconds)) and RESULT.search(message):
             log.unused += 1
             log.first_unused = log.first_unused if log.unused > 1 else (number, message.strip())
     return parser.finished()
+
+
+def _last_prefix(line: str) -> re.Match[str] | None:
+    """A killed run leaves an incomplete line, to which the next run appends."""
+    found = None
+    for match in PREFIX.finditer(line):
+        found = match
+    return found
 
 
 class _Parser:
@@ -248,7 +254,3 @@ def _fill_rates(table: list[LogRow], rates: dict[int, float]) -> None:
     known = sorted(rates)
     for row in table if known else ():
         row.rate = rates[known[max(0, bisect.bisect_right(known, row.iteration) - 1)]]
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"

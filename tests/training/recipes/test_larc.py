@@ -34,6 +34,18 @@ def expected(made, policy, momentum, nesterov, steps):
     return weights
 
 
+def check_steps(settings, made, wanted):
+    """Three steps change the weights of `made` to `wanted`."""
+    found = optimizer_for(settings, made)
+    for step in range(3):
+        for blob, gradient in zip(found.blobs, gradients(step)):
+            if blob.tensor.requires_grad:
+                blob.tensor.grad = gradient.clone()
+        found.step()
+    for blob, weight in zip(made, wanted):
+        np.testing.assert_allclose(blob.data.numpy(), weight, rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.parametrize("type_name", ["SGD", "Nesterov"])
 @pytest.mark.parametrize("policy", ["scale", "clip"])
 def test_rates_of_blobs(policy, type_name):
@@ -45,14 +57,7 @@ def test_rates_of_blobs(policy, type_name):
     with torch.no_grad():
         made[1].tensor.zero_()  # a norm of 0
     wanted = expected(made, policy, 0.8, type_name == "Nesterov", 3)
-    found = optimizer_for(settings, made)
-    for step in range(3):
-        for blob, gradient in zip(found.blobs, gradients(step)):
-            if blob.tensor.requires_grad:
-                blob.tensor.grad = gradient.clone()
-        found.step()
-    for blob, weight in zip(made, wanted):
-        np.testing.assert_allclose(blob.data.numpy(), weight, rtol=1e-5, atol=1e-9)
+    check_steps(settings, made, wanted)
 
 
 def test_larc_requires_sgd(settings_from):
@@ -88,14 +93,7 @@ def test_intels_local_rates():
     with torch.no_grad():
         made[1].tensor.zero_()
     wanted = local_rates(made, 3, 0.8)
-    found = optimizer_for(settings, made)
-    for step in range(3):
-        for blob, gradient in zip(found.blobs, gradients(step)):
-            if blob.tensor.requires_grad:
-                blob.tensor.grad = gradient.clone()
-        found.step()
-    for blob, weight in zip(made, wanted):
-        np.testing.assert_allclose(blob.data.numpy(), weight, rtol=1e-5, atol=1e-9)
+    check_steps(settings, made, wanted)
 
 
 def test_a_momentum_that_changes():
