@@ -215,7 +215,7 @@ class TestReadSource:
             ("", "is a directory"),
             ("bin", "is a binary file"),
             ("wide", "is UTF-16 text"),
-            ("a\0", "null"),
+            ("a\0", "no file can have this name"),
         ],
     )
     def test_unreadable_files(self, tmp_path, name, message):
