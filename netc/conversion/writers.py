@@ -40,7 +40,7 @@ class ExportOptions:
     input_stage: bool = False
     """ONNX and .py models take RGB images of bytes, (n, h, w, 3)."""
     scores: bool = False
-    """A Softmax stands where the net has a SoftmaxWithLoss."""
+    """Whether losses are replaced by the scores that they compute."""
     preprocessing: PreprocessOptions = field(default_factory=PreprocessOptions)
     """Settings of the preprocessing that override the files'."""
     dynamic: tuple[str, ...] = ("n",)
@@ -64,32 +64,32 @@ def _tensors(model: Graph, opened: Net, options: ExportOptions) -> dict[str, Ten
     return {name: tensor.detach().to(kind).contiguous() for name, tensor in net.state_dict().items()}
 
 
-def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors for a safetensors file, which has no shared ones: each is written."""
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, copied where they share memory, which a safetensors file cannot express."""
     seen: set[int] = set()
-    for name, tensor in state.items():
-        if tensor.numel() and tensor.data_ptr() in seen:
-            state[name] = tensor.clone()
+    result = {}
+    for name, tensor in tensors.items():
+        result[name] = tensor.clone() if tensor.numel() and tensor.data_ptr() in seen else tensor
         seen.add(tensor.data_ptr())
-    return state
+    return result
 
 
 def write_safetensors(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:
     """Write the state_dict as safetensors."""
-    _save_safetensors(_unshared(_tensors(model, opened, options)), target)
+    _save_safetensors(_tensors(model, opened, options), target)
     return (target,)
 
 
 def _save_safetensors(tensors: Mapping[str, Tensor], target: Path) -> None:
-    """Write tensors that share no memory. Raises NetcError E408."""
+    """Write tensors. Raises NetcError E408."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with atomic_path(target, _bytes(tensors)) as path:
         try:
-            save_file(dict(tensors), path, metadata={"format": "pt"})
+            save_file(_unshared(tensors), path, metadata={"format": "pt"})
         except SafetensorError as error:
             number = re.search(r"os error (\d+)", str(error))
             if number is None:
@@ -161,7 +161,7 @@ def write_python(
     with atomic_write(target) as file:
         file.write(text.encode())
         file.flush()
-        _save_safetensors(_unshared(tensors), trained)  # both are replaced, or none
+        _save_safetensors(tensors, trained)  # both are replaced, or none
     return target, trained
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+from netc.deferred_errors import deferred_errors
 from netc.diagnostics import NetcError, counted
 from netc.files import is_file
 from netc.ir.dims import Shape, differ, text
@@ -15,7 +16,6 @@ from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Layer, Mode, Shapes, StateEntry, fail
 from netc.ir.traits import FedBy
 from netc.layers._registry import register
-from netc.patient_file import patient
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,7 +192,7 @@ def _write(path: str, arrays: Sequence[Array], first: bool) -> None:
     mode: Literal["w", "r+"] = "w" if first else "r+"
     with (
         Path(path).open("w+b" if first else "r+b") as target,
-        patient(target) as opened,
+        deferred_errors(target) as opened,
         h5py.File(opened, mode) as file,
     ):
         file.attrs[_MARK] = "netc"

@@ -20,9 +20,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from netc.deferred_errors import deferred_errors
 from netc.diagnostics import NetcError
 from netc.files import exists, is_file, is_folder, reason_of
-from netc.patient_file import patient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +47,9 @@ def atomic_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[Binary
 def library_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[BinaryIO]:
     """As `atomic_write`, for a library that must not see an error of the system.
 
-    The first error is kept, what follows is dropped, and the error is raised at the end of the block: see `patient`.
+    The first error is kept, what follows is dropped, and the error is raised at the end of the block: see `deferred_errors`.
     """
-    with atomic_path(path, size) as temporary, temporary.open("w+b") as file, patient(file) as result:
+    with atomic_path(path, size) as temporary, temporary.open("w+b") as file, deferred_errors(file) as result:
         yield result
 
 

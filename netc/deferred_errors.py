@@ -1,7 +1,7 @@
-"""A file for libraries written in C or C++, which must not see an error of the system while they write.
+"""A file for libraries written in C or C++, which fail if an error of the system is raised while they write.
 
 torch ends the process when the file that it writes to raises. HDF5 crashes when it closes a file of which it could not
-write a part. They write to a `PatientFile` instead, which keeps the first error and drops what follows.
+write a part. They write to a `DeferredErrorFile` instead, which keeps the first error and drops what follows.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def patient(file: BinaryIO) -> Iterator[BinaryIO]:
+def deferred_errors(file: BinaryIO) -> Iterator[BinaryIO]:
     """A file that writes to `file` and never raises; the first error is raised at the end of the block.
 
     If the block raises an Exception after that error, as libraries do for a file that is not as they wrote it, the
     first error replaces it.
     """
-    result = PatientFile(file)
+    result = DeferredErrorFile(file)
     try:
         yield cast("BinaryIO", result)
     except Exception:
@@ -33,7 +33,7 @@ def patient(file: BinaryIO) -> Iterator[BinaryIO]:
     result.raise_error()
 
 
-class PatientFile(io.RawIOBase):
+class DeferredErrorFile(io.RawIOBase):
     """A binary file whose methods never raise; after the first error nothing is written."""
 
     def __init__(self, file: BinaryIO) -> None:
