@@ -47,7 +47,8 @@ def atomic_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[Binary
 def library_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[BinaryIO]:
     """As `atomic_write`, for a library that must not see an error of the system.
 
-    The first error is kept, what follows is dropped, and the error is raised at the end of the block: see `deferred_errors`.
+    The first error is kept, what follows is dropped, and the error is raised at the end of the block: see
+    `netc.deferred_errors`.
     """
     with atomic_path(path, size) as temporary, temporary.open("w+b") as file, deferred_errors(file) as result:
         yield result
