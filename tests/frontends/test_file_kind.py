@@ -64,6 +64,8 @@ def test_a_caffe2_net_as_text_is_one_error():
         ('type: "ReLU" bottom: "a" top: "a"', "`type` is a field of a layer, not of a net"),
         ('name: "ip" inner_product_param { num_output: 2 }', "`inner_product_param` is a field of a layer"),
         ("item { id: 1 } item { id: 2 }", "the file contains no field of a net or a solver"),
+        ("", "the file contains no field of a net or a solver"),
+        ("# a comment", "the file contains no field of a net or a solver"),
     ],
 )
 def test_a_file_of_which_nothing_is_used_is_an_error(text, message):
@@ -81,9 +83,7 @@ def test_an_unknown_field_beside_layers_stays_a_warning():
     assert [d.code for d in netc.check(Source("net", text))] == ["W001"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", 'name: "net"', 'layer { name: "d" type: "Input" top: "d" include { phase: TRAIN } }']
-)
+@pytest.mark.parametrize("text", ['name: "net"', 'layer { name: "d" type: "Input" top: "d" include { phase: TRAIN } }'])
 def test_a_net_without_layers_cannot_be_loaded(text):
     with pytest.raises(NetcError, match="the TEST net has no layers"):
         load(Source("net", text))

@@ -31,7 +31,7 @@ def caffe2_error(name: str, span: Span | None = None) -> NetcError:
 
 
 def misplaced(root: Message) -> Iterator[Diagnostic]:
-    """Yield E015 for a net file whose top level has fields of a layer, or none of a net."""
+    """Yield E015 for a net file whose top level has fields of a layer, or none of a net; an empty one has none."""
     known = descriptor("NetParameter").fields_by_name
     foreign = [field for field in root.fields if field.name not in known]
     of_a_layer = [field for field in foreign if field.name in _OF_A_LAYER or field.name.endswith("_param")]
@@ -39,6 +39,7 @@ def misplaced(root: Message) -> Iterator[Diagnostic]:
         first = of_a_layer[0]
         help = "enclose the fields of a layer in `layer { ... }`"
         yield Diagnostic("E015", f"`{first.name}` is a field of a layer, not of a net", first.name_span, (), help)
-    elif foreign and len(foreign) == len(root.fields):
+    elif len(foreign) == len(root.fields):
         text = "the file contains no field of a net or a solver"
-        yield Diagnostic("E015", text, foreign[0].name_span, (), "is it a file of another program?")
+        span, help = (foreign[0].name_span, "is it a file of another program?") if foreign else (root.span, None)
+        yield Diagnostic("E015", text, span, (), help)
