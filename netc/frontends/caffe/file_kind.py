@@ -41,5 +41,5 @@ def misplaced(root: Message) -> Iterator[Diagnostic]:
         yield Diagnostic("E015", f"`{first.name}` is a field of a layer, not of a net", first.name_span, (), help)
     elif len(foreign) == len(root.fields):
         text = "the file contains no field of a net or a solver"
-        span, help = (foreign[0].name_span, "is it a file of another program?") if foreign else (root.span, None)
-        yield Diagnostic("E015", text, span, (), help)
+        span = foreign[0].name_span if foreign else root.span
+        yield Diagnostic("E015", text, span, (), "is it a file of another program?" if foreign else None)
