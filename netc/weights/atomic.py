@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_NAME = 100
-"""Bytes of a file's name that the name of its temporary file contains."""
+"""Length of the part of a file's name that the name of its temporary file or directory contains."""
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -66,9 +66,9 @@ def atomic_path(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
         _create(temporary, target)
         _check_room(temporary, size)
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     except NetcError:
         raise
     except OSError as error:
@@ -128,7 +128,7 @@ def _create(temporary: Path, target: Path) -> None:
         shutil.copymode(target, temporary)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file or directory to the disk. Directories cannot be opened on Windows, and need not be."""
     if is_folder(path) and os.name == "nt":
         return

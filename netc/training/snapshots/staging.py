@@ -22,6 +22,7 @@ from netc.diagnostics import NetcError
 from netc.files import exists, is_file, is_folder, reason_of
 from netc.training.snapshots.run_identity import run_path
 from netc.weights import atomic_path
+from netc.weights.atomic import MAX_NAME, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,8 +34,6 @@ except ImportError:  # Windows, where a directory in use cannot be removed
 
 LEFTOVER = r"_(iter_\d+|best)(\.(ema\.)?caffemodel(\.h5)?|\.solverstate(\.h5)?|\.netc\.json)?"
 """What follows the prefix in the names of the files for which there are temporary ones."""
-MAX_NAME = 100
-"""Characters of a name that the name of its temporary directory contains."""
 
 
 class Staging:
@@ -54,12 +53,12 @@ class Staging:
                 raise NetcError(f"cannot write `{target}`: it is not a regular file", code="E408")
         if exists(mark):
             Path(mark).unlink()
-            _sync(self.target)
+            sync(self.target)
         for target in targets:
             self._move(target)
-        _sync(self.target)
+        sync(self.target)
         self._move(mark)
-        _sync(self.target)
+        sync(self.target)
 
     def _move(self, target: str) -> None:
         """Replace a file; where the target is a link, the file that it refers to."""
@@ -142,10 +141,3 @@ def _lock(handle: int) -> None:
     """Lock a directory until the handle is closed or the process ends. Raises OSError if another process holds it."""
     if fcntl is not None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _sync(folder: Path) -> None:
-    """Flush a directory to the disk."""
-    with _opened(folder) as handle:
-        if handle >= 0:
-            os.fsync(handle)
