@@ -94,7 +94,8 @@ class Origin:
 
     def note(self, bottoms: str = "") -> str:
         """The note of a diagnostic that names the layer and its formatted bottoms."""
-        return f"in layer `{self.name}`" + (f", bottoms: {bottoms}" if bottoms else "")
+        layer = f"layer `{self.name}`" if self.name else "a layer without a name"
+        return f"in {layer}" + (f", bottoms: {bottoms}" if bottoms else "")
 
 
 NO_FILE = Origin()

@@ -12,6 +12,11 @@ MAX_BYTES = 64 << 20
 """Maximum size of a prototxt; the largest known one has three megabytes."""
 
 
+_ESCAPED = "\a\b\f\n\r\t\v"
+"""What a backslash and a letter of a Windows path become in the string of a prototxt."""
+_WITH_SLASHES = "in a prototxt a backslash starts an escape sequence: write paths with slashes"
+
+
 def read_source(path: str | os.PathLike[str]) -> Source:
     """Read a prototxt. Line endings and byte order mark are kept; invalid UTF-8 is decoded to lone surrogates.
 
@@ -28,7 +33,8 @@ def read_source(path: str | os.PathLike[str]) -> Source:
         raise
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        raise NetcError(f"cannot read `{name}`: {reason_of(error)}", code="E001", missing=missing) from error
+        reason, advice = reason_of(error), _WITH_SLASHES if any(c in _ESCAPED for c in name) else None
+        raise NetcError(f"cannot read `{name}`: {reason}", code="E001", missing=missing, help=advice) from error
     except ValueError as error:  # a null character in the name
         raise NetcError(f"cannot read `{name}`: {error}", code="E001") from error
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):

@@ -225,6 +225,12 @@ class TestReadSource:
             read_source(f"{tmp_path}/{name}")
         assert raised.value.diagnostics[0].code == "E001"
 
+    def test_a_windows_path_that_became_an_escape_sequence(self):
+        for name, advised in (("D:\net.prototxt", True), ("D:/net.prototxt", False)):
+            with pytest.raises(NetcError, match="no such file") as raised:
+                read_source(name)
+            assert bool(raised.value.diagnostics[0].help) is advised
+
     def test_too_large(self, tmp_path):
         with (tmp_path / "large").open("wb") as file:
             file.truncate((64 << 20) + 1)
