@@ -265,6 +265,10 @@ class Layer(Traits):
         """Return the blobs of a weights file in the order of `weights`; a fork may have written them in another."""
         return arrays
 
+    def other_layer(self, blobs: int) -> str | None:
+        """Return which other layer of this type has that number of blobs, and how to use it; None if none is known."""
+        return None
+
     @classmethod
     def param_specs(cls, specs: tuple[ParamSpec, ...]) -> tuple[ParamSpec, ...]:
         """Return the settings of blobs in a file in the order of `weights`; see `in_file_order`."""

@@ -105,6 +105,12 @@ class BatchNorm(Layer):
         share = 1 / count[0] if count[0] else 0.0
         return [mean * share, variance * share, *affine]
 
+    def other_layer(self, blobs: int) -> str | None:
+        """NVIDIA's, which has a factor and an addend too."""
+        if blobs != 5:
+            return None
+        return "a BatchNorm with five blobs is that of NVIDIA's Caffe: set `scale_bias: true` in `batch_norm_param`"
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Further bottoms are the weight and bias of an absorbed Scale layer."""
         x = bottoms[0]

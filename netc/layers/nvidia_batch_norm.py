@@ -100,6 +100,14 @@ class NvidiaBatchNorm(BatchNorm):
         affine = specs[3:] if is_new else specs[:2]
         return (*(STATISTIC,) * 3, *affine) if specs else specs
 
+    def other_layer(self, blobs: int) -> str | None:
+        """BVLC's, which has statistics only."""
+        if not self.scale_bias:
+            return super().other_layer(blobs)
+        if blobs != 3:
+            return None
+        return "a BatchNorm with three blobs is that of BVLC's Caffe: use a `Scale` layer instead of `scale_bias`"
+
     def weights(self, bottoms: Shapes) -> Weights:
         """As BVLC's, with `weight` and `bias` after the reserved `scale_factor`, which is 1."""
         statistics = super().weights(bottoms)

@@ -135,7 +135,7 @@ def overwrite(module: nn.Module, bottom: Tensor, producer: nn.Module) -> Any:
 def fused(module: nn.Module, reader: nn.Module, *bottoms: Tensor) -> Any:
     """The top of `reader`, the only reader of the module's top, computed in one call of `module` (`Layer.absorbs`).
 
-    Each module is called by itself if one of them was replaced or has hooks.
+    The modules are called separately if one of them was replaced or has hooks.
     """
     watched = has_hooks(module) or has_hooks(reader)
     if isinstance(module, LayerModule) and isinstance(reader, LayerModule) and not watched:

@@ -30,6 +30,8 @@ class Mismatch:
     layer: str
     net: tuple[Shape, ...]
     file: tuple[Shape | None, ...]
+    note: str | None = None
+    """What the blobs in the file belong to, if that is known."""
 
     def __str__(self) -> str:
         """Both sides' shapes.
@@ -116,13 +118,15 @@ def copy_weights(
             continue
         blobs = targets[name][min(seen[name], len(targets[name]) - 1)]
         seen[name] += 1
-        arrays = layer_of[blobs[0].key].in_file_order(arrays)
+        layer = layer_of[blobs[0].key]
+        arrays = layer.in_file_order(arrays)
         if fits(blobs, arrays):
             copies += [(blob, array) for blob, array in zip(blobs, arrays) if array is not None]
             loaded[name] = None
         elif arrays:
             shapes = tuple(None if array is None else tuple(array.shape) for array in arrays)
-            mismatched.append(Mismatch(name, tuple(blob.shape for blob in blobs), shapes))
+            note = layer.other_layer(len(arrays))
+            mismatched.append(Mismatch(name, tuple(blob.shape for blob in blobs), shapes, note))
     if mismatched and not allow_mismatch:
         raise NetcError(_refused(mismatched, source))
     for blob, array in copies:
@@ -182,19 +186,9 @@ def _refused(mismatched: Sequence[Mismatch], source: str) -> Iterator[Diagnostic
         yield Diagnostic(
             "E306",
             f"the weights in `{source}` do not match layer {mismatch}",
-            notes=_whose(mismatch),
+            notes=(mismatch.note,) if mismatch.note else (),
             help="rename the layer to initialize it with its fillers",
         )
-
-
-def _whose(mismatch: Mismatch) -> tuple[str, ...]:
-    """A note on the five blobs of NVIDIA's BatchNorm."""
-    numbers = (len(mismatch.file), len(mismatch.net))
-    if numbers == (5, 3):
-        return ("a BatchNorm with five blobs is that of NVIDIA's Caffe: set `scale_bias: true` in `batch_norm_param`",)
-    if numbers == (3, 5):
-        return ("a BatchNorm with three blobs is that of BVLC's Caffe: use a `Scale` layer instead of `scale_bias`",)
-    return ()
 
 
 def _write(tensor: Tensor, array: Array, copied: Callable[[Array], None]) -> None:

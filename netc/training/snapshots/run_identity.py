@@ -111,9 +111,17 @@ def announced(prefix: str, run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink() if before is None else path.write_bytes(before)
+        with contextlib.suppress(OSError, NetcError):
+            _restore(path, before)
         raise
+
+
+def _restore(path: Path, content: bytes | None) -> None:
+    if content is None:
+        path.unlink()
+        return
+    with atomic_write(path) as file:
+        file.write(content)
 
 
 def latest_run(prefix: str) -> Run | None:
