@@ -62,6 +62,17 @@ def test_a_mismatch_leaves_the_net_unchanged(net, shapes, text):
     assert (report.loaded, report.missing, [str(m) for m in report.mismatched]) == (("two",), (), [text])
 
 
+def test_blobs_of_other_layers_than_batch_norm_have_no_note(net_from):
+    recurrent = net_from("""
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 1 dim: 3 } } }
+        layer { name: "cont" type: "Input" top: "cont" input_param { shape { dim: 2 dim: 1 } } }
+        layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h" recurrent_param { num_output: 4 } }
+    """)
+    with pytest.raises(NetcError) as caught:
+        copy_weights(recurrent, [("lstm", arrays(1, *[(2,)] * 5))])
+    assert caught.value.diagnostics[0].notes == ()
+
+
 def test_repeated_names_are_matched_in_order_and_the_last_in_the_file_counts(net_from):
     twice = net_from(NET.replace('"two"', '"one"').replace("num_output: 5 bias_term: false", "num_output: 4"))
     first, second = arrays(1, (4, 3), (4,)), arrays(2, (4, 4), (4,))
