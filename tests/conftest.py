@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does, for the same reason
@@ -16,6 +17,9 @@ from netc.ir.graph import State
 from netc.passes.data_to_inputs import data_to_inputs
 from netc.runtime.fillers import generator_of
 from netc.runtime.lower import lower
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job that a shell has started in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
