@@ -71,7 +71,7 @@ def test_a_dropout_that_scales_in_test_is_a_factor_in_onnx(tmp_path):
         convert(Source("net", INPUT + text % "sample_weights_test: true"), to="onnx", output=tmp_path / "out")
 
 
-@pytest.mark.parametrize("to", ["py", pytest.param("onnx", marks=pytest.mark.slow), "pt2"])
+@pytest.mark.parametrize("to", ["py", *(pytest.param(to, marks=pytest.mark.slow) for to in ("onnx", "pt2"))])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_layer_that_reads_a_loss(tmp_path, to):

@@ -1,5 +1,6 @@
 """Every net that runs is exported in every format, with Caffe's own numbers."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "layers"
 NETS = sorted(path.parent.name for path in REFERENCE.glob("*/net.prototxt"))
+STEP = 1 if "NETC_ALL_MODELS" in os.environ else 5
+"""Formats that take a second for a net are tested with every fifth."""
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -63,7 +66,7 @@ def check(name, to, folder):
                 np.testing.assert_allclose(array, recorded[f"out/{blob}"], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", NETS[::5])
 def test_a_net_is_exported(tmp_path, name):
     for to in ("caffe", "py"):
         check(name, to, tmp_path)
@@ -71,6 +74,13 @@ def test_a_net_is_exported(tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
+def test_every_net_is_exported(tmp_path, name):
+    for to in ("caffe", "py"):
+        check(name, to, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETS[::STEP])
 @pytest.mark.parametrize("to", sorted(set(FORMATS) - {"caffe", "py"}))
 def test_a_net_is_exported_in_other_formats(tmp_path, name, to):
     check(name, to, tmp_path)

@@ -177,6 +177,7 @@ def test_loss_and_role(case):
 
 
 @RUN
+@pytest.mark.slow
 def test_in_place(case):
     layer, found = case.layer, behavior(case)
     assert layer.in_place == BACKWARD_WITHOUT_BOTTOM.get(layer.type, lambda layer: False)(layer)
@@ -268,6 +269,7 @@ PLACES_LOST: dict[str, Callable[[Layer], bool]] = {
 
 
 @RUN
+@pytest.mark.slow
 def test_receptive_field(case):
     """From fields of one element, 1 apart: the spans and distances that perturbed elements show."""
     case = on_planes(case)

@@ -33,7 +33,9 @@ def folder(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("way", ["linear_classifier", "few_layers", "all_layers"])
+@pytest.mark.parametrize(
+    "way", ["linear_classifier", *(pytest.param(way, marks=pytest.mark.slow) for way in ("few_layers", "all_layers"))]
+)
 def test_what_learns(folder, monkeypatch, way):
     monkeypatch.chdir(folder)
     solver = f"models/finetune/{way}/solver.prototxt"

@@ -24,6 +24,7 @@ def marked(name: str):
     return pytest.param(name, marks=[*slow, skip])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [marked(name) for name in NAMES])
 def test_traces(name):
     net = netc.load(MODELS / name / "deploy.prototxt", seed=1)

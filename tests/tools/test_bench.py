@@ -84,6 +84,7 @@ def test_what_autograd_holds_is_counted_once():
     assert pair.held(lambda: (lambda y: y * y.sin())(x.exp())) == 2 * 3 * 5 * 4
 
 
+@pytest.mark.slow
 def test_the_ratio_is_the_median_of_the_rounds():
     from benchmarks.report import Result
     from benchmarks.timing import Timing, alternate

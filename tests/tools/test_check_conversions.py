@@ -35,7 +35,7 @@ def check(tool, name, folder):
     assert all(row.agrees for row in rows), rows
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [SMALL[0], *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL[1:])])
 def test_small_models_agree_in_every_form(tool, tmp_path, name):
     check(tool, name, tmp_path)
 

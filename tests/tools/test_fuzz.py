@@ -126,4 +126,4 @@ def test_equal_seeds_make_equal_inputs():
 def test_a_short_campaign_finds_nothing(name, tmp_path):
     from fuzz.command import CAMPAIGNS, Run
 
-    assert Run(CAMPAIGNS[name](), 0, 60.0, tmp_path).run(40, 30.0, 1) == 0, list(tmp_path.rglob("fault.txt"))
+    assert Run(CAMPAIGNS[name](), 0, 60.0, tmp_path).run(20, 8.0, 1) == 0, list(tmp_path.rglob("fault.txt"))

@@ -143,6 +143,7 @@ def test_a_diff_of_a_different_size(tmp_path):
     ],
     ids=["layers", "blobs", "pieces", "fields", "groups"],
 )
+@pytest.mark.slow
 def test_small_files_that_expand(data, tmp_path):
     assert code_of(read, saved(tmp_path, data)) == "E405"
 

@@ -73,7 +73,7 @@ def shown(heard, since):
     return [(type(e), e.iteration, e.outputs, e.loss) for e in heard if isinstance(e, kinds) and e.iteration >= since]
 
 
-@pytest.mark.parametrize("type_name", ["SGD", "Adam"])
+@pytest.mark.parametrize("type_name", ["SGD", pytest.param("Adam", marks=pytest.mark.slow)])
 def test_bit_equal_at_three_stopping_points(lenet, type_name):
     heard, whole = run(type_name)
     assert len(shown(heard, 0)) == ITERATIONS + 2 * 3
