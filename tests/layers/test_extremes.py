@@ -23,7 +23,10 @@ def checked(uses: list[Use]) -> dict[str, str]:
     lines = {layer.place.line: layer.name for layer in net.layers if layer.place}
     found = check(Source("net.prototxt", text))
     assert all(d.line for d in found)
-    return {lines[d.line]: d.code for d in found if (d.severity == "error" or d.code == "W119") and d.line}
+    errors = {lines[d.line]: d.code for d in found if d.severity == "error" and d.line}
+    if len(uses) > 1 and any(d.code == "W119" for d in found):  # at the data layer with the batch size
+        errors |= {use.name: "W119" for use in uses if use.name not in errors and "W119" in checked([use]).values()}
+    return errors | {lines[d.line]: d.code for d in found if d.code == "W119"}
 
 
 def summarized(uses: list[Use], errors: dict[str, str]) -> None:
