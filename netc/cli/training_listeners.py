@@ -55,18 +55,19 @@ def training_listener(log_json: str | None = None, tensorboard: str | None = Non
             scalars = TensorBoardWriter(tensorboard)
             logs.logs.append(TrainingLog(f"the TensorBoard folder `{tensorboard}`", scalars, scalars.close))
         if sys.stderr is not None and sys.stderr.isatty():
-            bar = TrainingProgressBar(stack.enter_context(_failsafe(_rich_progress())))
-            logs.logs.append(TrainingLog("the progress bar", bar))
+            progress = _rich_progress()
+            progress.start()
+            stack.callback(_stop, progress)
+            logs.logs.append(TrainingLog("the progress bar", TrainingProgressBar(progress)))
         # Looked up now: rich has replaced sys.stderr by a stream that prints above the bar.
         logs.logs.append(TrainingLog("the log on standard error", stack.enter_context(log_listener())))
         yield logs
 
 
-@contextlib.contextmanager
-def _failsafe(progress: Any) -> Iterator[Any]:
-    """A progress bar whose terminal may be closed."""
-    with contextlib.suppress(OSError), progress:
-        yield progress
+def _stop(progress: Any) -> None:
+    """Stop a progress bar, whose terminal may be closed."""
+    with contextlib.suppress(OSError):
+        progress.stop()
 
 
 class TrainingProgressBar:

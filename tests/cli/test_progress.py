@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from netc.cli.training_listeners import training_listener
+from netc.diagnostics import NetcError
 from netc.training.log import events
 
 
@@ -38,6 +41,18 @@ def test_a_terminal_shows_log_and_bar(monkeypatch):
         "Optimization Done.",
     ):
         assert part in shown
+
+
+def test_an_error_of_the_run_passes_the_bar(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    with pytest.raises(OSError, match="no database"), training_listener():
+        raise NetcError("no database", code="E501")
+
+
+def test_an_error_of_the_run_passes_the_bar(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    with pytest.raises(OSError, match="no database"), training_listener():
+        raise NetcError("no database", code="E501")
 
 
 def test_a_file_contains_only_the_log(monkeypatch):
