@@ -109,15 +109,14 @@ class _Driver:
 
     def _bound(self, shape: Shape, node: Node) -> None:
         """Check the size of a blob. If it is too large because of the batch size only, the error is at that, once."""
-        large = self.batch and shape[:1] == (self.batch[0],) and product(shape) > LIMIT >= product(shape[1:])
-        if not (self.batch and large):
+        batch, source = self.batch or (0, node)
+        if shape[:1] != (batch,) or not product(shape) > LIMIT >= product(shape[1:]):
             _bounded(shape, node)
         elif not self.is_batch_reported:
             self.is_batch_reported = True
-            found = Diagnostic(
-                "E104", f"{_too_many(shape, product(shape))}, in layer `{node.name}`", field="batch_size"
-            )
-            self.report.add(self._placed(found, self.batch[1]))
+            notes = () if node is source else (f"the blob arises {node.origin.note()}",)
+            found = Diagnostic("E104", _too_many(shape, product(shape)), notes=notes, field="batch_size")
+            self.report.add(self._placed(found, source))
 
     def _count(self, node: Node) -> None:
         layer = node.layer
