@@ -49,12 +49,6 @@ def test_an_error_of_the_run_passes_the_bar(monkeypatch):
         raise NetcError("no database", code="E501")
 
 
-def test_an_error_of_the_run_passes_the_bar(monkeypatch):
-    monkeypatch.setattr("sys.stderr", Terminal())
-    with pytest.raises(OSError, match="no database"), training_listener():
-        raise NetcError("no database", code="E501")
-
-
 def test_a_file_contains_only_the_log(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr("sys.stderr", file)
