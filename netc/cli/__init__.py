@@ -26,7 +26,6 @@ from netc.cli.standard_streams import run_process
 from netc.cli.terminal import show
 from netc.diagnostics import NetcError, NetcWarning
 from netc.host_memory import memory_errors
-from netc.ir.verify import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,10 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        if isinstance(error.__cause__, EOFError):  # click turns one of ours into an Abort: it is not an interrupt
+        if isinstance(error.__cause__, EOFError):  # click turns any EOFError into an Abort: it is not an interrupt
             raise error.__cause__ from None
         return 128 + signal.SIGINT
     except Exception as error:
+        from netc.ir.verify import REPORT
+
         if not isinstance(error, OSError) and REPORT not in getattr(error, "__notes__", ()):
             error.add_note(REPORT)
         raise

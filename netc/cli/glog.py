@@ -16,7 +16,6 @@ import click
 
 from netc.cli.options import FALSE, TRUE
 from netc.diagnostics import NetcError
-from netc.text import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,12 +106,14 @@ def _other_arguments(arguments: list[str], given: dict[str, str], depth: int) ->
 
 
 def _file_arguments(path: str, given: dict[str, str], depth: int) -> Iterator[str]:
+    from netc.text import read_source
+
     if depth >= DEEPEST:
         raise click.UsageError(f"`--flagfile={path}`: files of flags are nested too deeply")
     try:
         text = read_source(path).text
     except NetcError as error:
-        raise click.UsageError(str(error.diagnostics[0].message)) from None
+        raise click.UsageError(error.diagnostics[0].message) from None
     lines = (line.strip() for line in text.splitlines())
     yield from _other_arguments([line for line in lines if line.startswith("-")], given, depth + 1)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 import pytest
 
@@ -39,3 +42,9 @@ def test_help_imports_no_verb(monkeypatch, capsys):
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))
     assert cli.main(["--help"]) == 0
     assert "check         Find all errors in nets and solvers" in capsys.readouterr().out
+
+
+def test_help_imports_no_library_of_nets():
+    code = "import sys; from netc.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "google.protobuf", "netc.text", "netc.ir"} & set(done.stderr.split())
