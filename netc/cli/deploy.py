@@ -13,7 +13,7 @@ from netc.cli.streams import read_input, write_output
 
 @click.command(name="deploy")
 @click.argument("net")
-@click.argument("out", default="-", required=False)
+@click.argument("out", required=False)
 @option("--output", metavar="OUT", help="The same as OUT.")
 @option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Batch size of the inputs.")
 @option("--dialect", metavar="NAME", help="Fork of Caffe that NET is for, and that OUT is written for.")
@@ -22,7 +22,7 @@ from netc.cli.streams import read_input, write_output
 @set_option()
 def command(
     net: str,
-    out: str,
+    out: str | None,
     output: str | None,
     batch: int,
     dialect: str | None,
@@ -35,8 +35,11 @@ def command(
     Data layers become inputs, losses the scores that they compute, and accuracies and labels are left out. Layers keep
     their names, so that trained weights fit. By default OUT is standard output; `-` is standard input or output.
     """
+    targets = [name for name in (out, output) if name is not None] or ["-"]
+    if len(targets) > 1:
+        raise click.UsageError("expected one output: OUT or `--output=OUT`")
+    shapes, values = parse_shapes(shape), parse_values(set_)
     from netc.conversion.deploy import deploy
 
-    shapes, values = parse_shapes(shape), parse_values(set_)
     source = read_input(net)
-    write_output(output or out, deploy(source, batch=batch, shapes=shapes, values=values, dialect=dialect, **state))
+    write_output(targets[0], deploy(source, batch=batch, shapes=shapes, values=values, dialect=dialect, **state))

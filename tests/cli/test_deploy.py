@@ -98,6 +98,13 @@ def test_standard_input_and_a_phase(net, capsys, monkeypatch):
     assert [node.name for node in netc.load("out.prototxt").graph.nodes][-1] == "prob"
 
 
+def test_one_output_with_a_name(net, capsys):
+    assert main(["deploy", "train_val.prototxt", "one.prototxt", "--output=two.prototxt"]) == 2
+    assert "expected one output" in capsys.readouterr().err
+    assert main(["deploy", "train_val.prototxt", "--output="]) == 1
+    assert "the name is empty" in capsys.readouterr().err
+
+
 def test_a_net_that_is_deployed_already(net, capsys):
     assert main(["deploy", "train_val.prototxt", "once.prototxt"]) == 0
     assert main(["deploy", "once.prototxt", "twice.prototxt"]) == 0
