@@ -234,7 +234,8 @@ class NetcError(ValueError, RuntimeError):
         missing: bool = False,
     ) -> None:
         if not hasattr(self, "diagnostics"):  # an instance of a subclass
-            self.diagnostics = _diagnostics(message, code, span, notes, help, field, missing)
+            parts = {"span": span, "help": help, "field": field, "missing": missing}
+            self.diagnostics = _diagnostics(message, code, notes, **parts)
         super().__init__("\n".join(d.message for d in self.diagnostics))
 
     def __str__(self) -> str:
@@ -261,17 +262,12 @@ class NetcMissingFileError(NetcFileError, FileNotFoundError):
 
 
 def _diagnostics(
-    message: str | Iterable[Diagnostic],
-    code: str = "E100",
-    span: Span | None = None,
-    notes: Sequence[str] = (),
-    help: str | None = None,
-    field: str | None = None,
-    missing: bool = False,
+    message: str | Iterable[Diagnostic], code: str = "E100", notes: Sequence[str] = (), **parts: Any
 ) -> tuple[Diagnostic, ...]:
+    """The diagnostics for the arguments of NetcError."""
     if not isinstance(message, str):
         return tuple(message)
-    return (Diagnostic(code, message, span, tuple(notes), help, field, missing=missing),)
+    return (Diagnostic(code, message, notes=tuple(notes), **parts),)
 
 
 def _class_for(found: Sequence[Diagnostic]) -> type[NetcError]:
