@@ -9,12 +9,12 @@ from netc.compiler import checked_graph
 from netc.diagnostics import NetcError, Report, Source
 from netc.frontends import read_net
 from netc.frontends.reading import read_tree, upgrade_tree
-from netc.ir.coordinates import crop_offsets
+from netc.ir.coordinates import crop_offsets, offset_fields
 from netc.text import Field, Message, Scalar, Tree, print_tree
 from netc.text.canonical import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 
 def upgrade(text: str, values: Mapping[str, str] | None = None) -> str:
@@ -49,15 +49,12 @@ def _write_offsets(source: Source, tree: Tree) -> None:
     places = {origin: index for index, origin in enumerate(net.layers)}
     for state in net.states(net.state("TEST")):
         graph = checked_graph(net, state)[0]
-        for node in graph.nodes:
-            offset = crop_offsets(graph).get(node.key, ())
-            if any(offset) and not layers[places[node.origin]].messages("crop_param"):
-                _add_offset(layers[places[node.origin]], offset)
-
-
-def _add_offset(layer: Message, offset: Sequence[int]) -> None:
-    values = offset if len(set(offset)) > 1 else offset[:1]
-    layer.append("crop_param", Message([Field("offset", [Scalar(str(value))]) for value in values]))
+        origins = {node.key: node.origin for node in graph.nodes}
+        for key, offset in crop_offsets(graph).items():
+            layer = layers[places[origins[key]]]
+            if any(offset) and not layer.messages("crop_param"):
+                fields = [Field("offset", [Scalar(str(value))]) for value in offset_fields(offset)]
+                layer.append("crop_param", Message(fields))
 
 
 def fmt(text: str, name: str = "<string>") -> str:

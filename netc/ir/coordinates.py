@@ -76,8 +76,9 @@ def crop_warnings(graph: Graph) -> Iterator[Diagnostic]:
     for node in graph.nodes:
         offset = offsets.get(node.key, ())
         if any(offset):
-            shown = ", ".join(map(str, offset)) if len(set(offset)) > 1 else str(offset[0])
-            fields = " ".join(f"offset: {value}" for value in (offset if len(set(offset)) > 1 else offset[:1]))
+            values = offset_fields(offset)
+            shown = ", ".join(map(str, values))
+            fields = " ".join(f"offset: {value}" for value in values)
             yield Diagnostic(
                 "W120",
                 f"`{node.name}` crops from offset 0; Caffe's branch of 2015 computes {shown} from the net",
@@ -85,6 +86,11 @@ def crop_warnings(graph: Graph) -> Iterator[Diagnostic]:
                 ("files of that branch, such as those of HED, have no `crop_param`",),
                 f"write `crop_param {{ {fields} }}`, as `netc upgrade --autocrop` does, or use `--autocrop`",
             )
+
+
+def offset_fields(offset: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the values of the field `offset`: one per axis, or one if they are equal."""
+    return offset if len(set(offset)) > 1 else offset[:1]
 
 
 def _cropped(graph: Graph, node: Node, offset: tuple[int, ...] | None) -> Node:
