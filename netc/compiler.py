@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Report, Source, did_you_mean
 from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
-from netc.ir.coordinates import autocropped, crop_warnings, crops_are_computed, crops_computed
+from netc.ir.coordinates import autocropped, crop_warnings
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.shapes import Probe, infer, no_probe
 from netc.ir.verify import verify
@@ -84,7 +84,7 @@ def checked_graph(
     """
     graph, report = net.graph(state)
     graph, found = infer(prepare(graph), probe, shapes)
-    if crops_are_computed() and not (report.errors or found.errors):
+    if state.autocrop and not (report.errors or found.errors):
         graph = autocropped(graph)
     return graph, Report([*report.with_shapes(graph), *found.diagnostics])
 
@@ -120,9 +120,11 @@ def phase_of(name: str) -> Phase:
     return phases[name.upper()]
 
 
-def state_choice(phase: str = "test", level: int | None = None, stages: Sequence[str] = ()) -> StateChoice:
+def state_choice(
+    phase: str = "test", level: int | None = None, stages: Sequence[str] = (), autocrop: bool = False
+) -> StateChoice:
     """Return the state that a caller requests. Raises NetcError E100 for an unknown phase."""
-    return StateChoice(phase_of(phase), level, tuple(stages))
+    return StateChoice(phase_of(phase), level, tuple(stages), autocrop)
 
 
 class Prober:
@@ -247,9 +249,8 @@ def load(
     - `channels_last`: the kernels of 2-D convolutions, and their outputs, have the channels-last memory format.
     """
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
-    state = state_choice(phase, level, stages)
-    with crops_computed(autocrop):
-        module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
+    state = state_choice(phase, level, stages, autocrop)
+    module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
     issue_warnings(module, stacklevel=3)
     return _for_inference(module, fold, compile, channels_last)
 

@@ -41,7 +41,7 @@ class NetOptions:
     iterations: int
     gpu: str | None
     state: dict[str, Any]
-    """Phase, level and stages."""
+    """The arguments of `compiler.state_choice`."""
     allow_python_layers: bool
 
     def open(self, listener: Listener, **settings: Any) -> RunnableNet:

@@ -8,7 +8,7 @@ import click
 
 from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
-from netc.cli.state_options import train_state_options
+from netc.cli.state_options import autocrop_option, train_state_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +68,7 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Start lr_policy when the warm-up ends, without a jump of the rate.",
         ),
         option("--skip-bad", is_flag=True, default=None, help="Skip records that cannot be read; the log counts them."),
+        autocrop_option(default=None),
     )
     for flag in reversed(flags):
         function = flag(function)

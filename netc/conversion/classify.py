@@ -52,14 +52,15 @@ def classify(
     phase: str = "test",
     level: int | None = None,
     stages: Sequence[str] = (),
+    autocrop: bool = False,
     warn: Callable[[Diagnostic], object] = lambda found: None,
 ) -> list[list[Guess]]:
     """Return the `top` classes of each image, best first, by the scores in `blob` (default: the only output).
 
-    `warn` receives W807 if the scores are not probabilities. Raises NetcError for files that cannot be read, and for a
-    net with several outputs where none is named.
+    `autocrop` is that of `load`. `warn` receives W807 if the scores are not probabilities. Raises NetcError for files
+    that cannot be read, and for a net with several outputs where none is named.
     """
-    state = state_choice(phase, level, stages)
+    state = state_choice(phase, level, stages, autocrop)
     found = net_source(model, state=state)
     fed = {**(found.shapes or {}), **(shapes or {})}
     net = open_net(found.source, weights or found.weights, shapes=fed, state=state)

@@ -55,6 +55,7 @@ def convert(
     phase: str = "test",
     level: int | None = None,
     stages: Sequence[str] = (),
+    autocrop: bool = False,
 ) -> Converted:
     """Write the net of a prototxt in a state (by default the test net), with weights, as `to`:
 
@@ -65,7 +66,7 @@ def convert(
     axes of inputs that .py, ONNX and .pt2 models accept in any size where the net allows it: `n` (the first), and on
     request `h` and `w` of images. Losses are left out of models that run elsewhere; with `scores` a Softmax replaces
     a SoftmaxWithLoss, and what only labels need is left out. A JSON file next to the model describes the
-    preprocessing where the files define it.
+    preprocessing where the files define it. `autocrop` computes the offsets of Crop layers as in `load`.
 
     Raises NetcError, among them E801 for a layer that the format cannot express, and E802 for a height or width that
     cannot be dynamic.
@@ -73,7 +74,7 @@ def convert(
     options = ExportOptions(
         fold, half, input_stage, scores, preprocessing or PreprocessOptions(), tuple(dynamic), dialect
     )
-    state = state_choice(phase, level, stages)
+    state = state_choice(phase, level, stages, autocrop)
     described = net_source(net, dialect, state)
     read_files = weight_files(described, weights)
     fed = {**(described.shapes or {}), **(shapes or {})}

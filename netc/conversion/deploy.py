@@ -38,6 +38,7 @@ def deploy(
     phase: str = "test",
     level: int | None = None,
     stages: Sequence[str] = (),
+    autocrop: bool = False,
     values: Mapping[str, str] | None = None,
     dialect: str | None = None,
 ) -> str:
@@ -45,12 +46,12 @@ def deploy(
 
     Data layers become inputs with `batch` items, losses the scores that they compute (SoftmaxWithLoss a Softmax),
     and accuracies and labels are left out. Layers keep their names, so that trained weights fit. `shapes` are shapes of
-    tops of data layers that neither the file nor the data define; their first extent is the batch. Raises NetcError,
-    among them E802 for a shape that is unknown.
+    tops of data layers that neither the file nor the data define; their first extent is the batch. `autocrop`
+    computes the offsets of Crop layers as in `load`. Raises NetcError, among them E802 for a shape that is unknown.
     """
     definition = read_net(net, values, dialect=dialect)
     definition.report.raise_errors()
-    state, given = state_choice(phase, level, stages).of(definition), dict(shapes or {})
+    state, given = state_choice(phase, level, stages, autocrop).of(definition), dict(shapes or {})
     graph = data_to_inputs(graph_of(definition, state, Prober(), _with_batch_of_file(definition, state, given)))
     graph = with_scores(graph)
     if all(node.layer.is_loss or node.layer.role == "metric" for node in graph.nodes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netc.ir.fields import Fields
@@ -23,6 +23,8 @@ class StateChoice:
     phase: Phase = "TEST"
     level: int | None = None
     stages: tuple[str, ...] = ()
+    autocrop: bool = False
+    """See `State`."""
 
     def of(self, net: NetDefinition) -> State:
         """Return the state of a net.
@@ -36,7 +38,7 @@ class StateChoice:
         changes: dict[str, Any] = {"phase": self.phase, "stage": self.stages}
         if self.level is not None:
             changes["level"] = self.level
-        return net.state(self.phase, Fields(changes))
+        return replace(net.state(self.phase, Fields(changes)), autocrop=self.autocrop)
 
 
 TEST_STATE = StateChoice()

@@ -32,6 +32,7 @@ def check(
     phase: str | None = None,
     level: int | None = None,
     stages: Sequence[str] = (),
+    autocrop: bool = False,
     shapes: Mapping[str, Shape] | None = None,
     values: Mapping[str, str] | None = None,
     dialect: str | None = None,
@@ -45,7 +46,7 @@ def check(
     train net, as in `netc train`. `shapes` are the shapes of blobs that otherwise depend on data. `values` fill the
     placeholders of a template. `ignore` contains the codes of warnings to drop. `dialect` is the fork of Caffe that the
     nets are for, if their content does not identify it. With `strict`, names must be part of BVLC's schema and files
-    must exist.
+    must exist. `autocrop` computes the offsets of Crop layers as in `load`, in all nets.
     Never raises for the content of a file; a file that cannot be read results in a diagnostic too.
     """
     collecting = gc.isenabled()
@@ -53,7 +54,7 @@ def check(
     try:
         definition = read(path, values, strict, dialect)
         found = list(definition.report.diagnostics)
-        found += _check(definition, _choices(phase, level, stages), shapes, strict, dialect)
+        found += _check(definition, _choices(phase, level, stages, autocrop), autocrop, shapes, strict, dialect)
     except NetcError as error:
         found = list(error.diagnostics)
     finally:
@@ -65,29 +66,31 @@ def check(
     return in_order(replace(d, strict=True) if strict and d.code in STRICT else d for d in wanted)
 
 
-def _choices(phase: str | None, level: int | None, stages: Sequence[str]) -> list[StateChoice]:
+def _choices(phase: str | None, level: int | None, stages: Sequence[str], autocrop: bool) -> list[StateChoice]:
     """The requested states; none for all that the rules of the file name."""
     if phase is not None:
-        return [state_choice(phase, level, stages)]
-    return [StateChoice(one, level, tuple(stages)) for one in PHASES if level is not None or stages]
+        return [state_choice(phase, level, stages, autocrop)]
+    return [StateChoice(one, level, tuple(stages), autocrop) for one in PHASES if level is not None or stages]
 
 
 def _check(
     definition: NetDefinition | SolverDefinition,
     choices: Sequence[StateChoice],
+    autocrop: bool,
     shapes: Mapping[str, Shape] | None,
     strict: bool,
     dialect: str | None,
 ) -> list[Diagnostic]:
     if any(d.code in UNCHECKABLE for d in definition.report.diagnostics):
         return []
+    unrestricted = StateChoice(autocrop=autocrop)
     if isinstance(definition, SolverDefinition):
         if definition.has_syntax_errors:
             return []
-        return check_solver(definition, shapes, strict, dialect, choices[0] if choices else None)
+        return check_solver(definition, shapes, strict, dialect, choices[0] if choices else unrestricted)
     states = [choice.of(definition) for choice in choices]
     wanted = states if len(states) == 1 else ()
-    possible = states or definition.states(definition.state("TEST"))
+    possible = states or definition.states(unrestricted.of(definition))
     found = [*check_net(definition, wanted, possible, shapes)[0], *unused_shapes(definition, shapes or {})]
     if definition.has_syntax_errors:  # the missing part would cause spurious warnings
         found = [d for d in found if d.severity == "error"]

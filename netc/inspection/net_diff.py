@@ -79,13 +79,14 @@ def diff(
     phase: str | None = None,
     level: int | None = None,
     stages: Sequence[str] = (),
+    autocrop: bool = False,
     shapes: Mapping[str, Shape] | None = None,
     values: Mapping[str, str] | None = None,
 ) -> NetDifference:
-    """Compare two nets, by default in both phases. Raises NetcError for nets with errors."""
+    """Compare two nets, by default in both phases; `autocrop` as in `load`. Raises NetcError for nets with errors."""
     nets = [_read(path, values) for path in (one, other)]
     phases = PHASES if phase is None else (phase_of(phase),)
-    choices = [StateChoice(one, level, tuple(stages)) for one in phases]
+    choices = [StateChoice(one, level, tuple(stages), autocrop) for one in phases]
     found: dict[Change, list[str]] = {}
     compared = [choice for choice in choices if any(is_fed(net, choice.of(net)) for net in nets)] or choices
     for choice in compared:

@@ -47,6 +47,7 @@ def summary(
     phase: str = "test",
     level: int | None = None,
     stages: Sequence[str] = (),
+    autocrop: bool = False,
     shapes: Mapping[str, Shape] | None = None,
     batch: int | None = None,
     values: Mapping[str, str] | None = None,
@@ -55,14 +56,14 @@ def summary(
     """Compute shapes, parameters, multiply-adds, memory and receptive fields of a net, layer by layer.
 
     `batch` replaces the first extent of every input that has the batch size of the file; `shapes` are the shapes of
-    inputs that the file does not define. Missing data results in unknown extents. Raises NetcError for a net with
-    errors.
+    inputs that the file does not define. `autocrop` computes the offsets of Crop layers as in `load`. Missing data
+    results in unknown extents. Raises NetcError for a net with errors.
     """
     net = read_net(path, values, dialect=dialect)
     net.report.raise_errors()
     for found in unused_shapes(net, shapes or {}):
         raise NetcError(found.message, help=found.help)
-    state = state_choice(phase, level, stages).of(net)
+    state = state_choice(phase, level, stages, autocrop).of(net)
     probe = SourceProbe()
     graph, report = checked_graph(net, state, probe, shapes)
     if batch is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.frontends import NetDefinition, SolverDefinition, StateChoice, read_net
+from netc.frontends import TEST_STATE, NetDefinition, SolverDefinition, StateChoice, read_net
 from netc.frontends.reading import embedded_net
 from netc.inspection.name_warnings import compare_learned, unknown_stages
 from netc.inspection.net_check import check_net
@@ -35,16 +35,17 @@ def check_solver(
     shapes: Mapping[str, Shape] | None,
     strict: bool = False,
     dialect: str | None = None,
-    choice: StateChoice | None = None,
+    choice: StateChoice = TEST_STATE,
 ) -> list[Diagnostic]:
     """Return the diagnostics of a solver's settings, of each net that it creates, and of their combination.
 
-    The level and the stages of `choice` change the state of the train net.
+    The level and the stages of `choice` change the state of the train net; its `autocrop` is that of all nets.
     """
     solver = definition.fields
     found = [*_settings(definition), *(d for file in definition.files() for d in check_path(file)), *_prefix(solver)]
     reader = _Reader(solver, strict, dialect)
-    uses = list(_uses(solver, reader, choice))
+    autocrop = choice.autocrop or solver.message("netc_param").get("autocrop", False)
+    uses = [use._replace(state=replace(use.state, autocrop=autocrop)) for use in _uses(solver, reader, choice)]
     found += reader.found
     found += _nets(uses, shapes)
     if not reader.missing:
@@ -113,11 +114,11 @@ class _Reader:
         return net
 
 
-def _uses(solver: Fields, reader: _Reader, choice: StateChoice | None) -> Iterator[NetUse]:
+def _uses(solver: Fields, reader: _Reader, choice: StateChoice) -> Iterator[NetUse]:
     """Yield the nets of a solver: the train net, separate test nets, then test nets of the common file."""
     for field in ("train_net_param", "train_net", "net_param", "net"):
         if field in solver:
-            yield from _use(solver, reader, field, 0, "TRAIN", solver.message("train_state"), *_changes(choice))
+            yield from _use(solver, reader, field, 0, "TRAIN", solver.message("train_state"), _changes(choice))
             break
     own = [(field, i) for field in ("test_net_param", "test_net") for i in range(len(solver.get(field, ())))]
     common = [("net_param" if "net_param" in solver else "net", 0)] * (
@@ -130,12 +131,10 @@ def _uses(solver: Fields, reader: _Reader, choice: StateChoice | None) -> Iterat
             yield from _use(solver, reader, field, index, "TEST", state)
 
 
-def _changes(choice: StateChoice | None) -> list[Fields]:
+def _changes(choice: StateChoice) -> Fields:
     """The changes of `choice` to the state of the train net (`--level` and `--stage`)."""
-    if choice is None:
-        return []
     level = {} if choice.level is None else {"level": choice.level}
-    return [Fields({"stage": choice.stages, **level})]
+    return Fields({"stage": choice.stages, **level})
 
 
 def _use(solver: Fields, reader: _Reader, field: str, index: int, phase: Phase, *states: Fields) -> Iterator[NetUse]:
@@ -152,7 +151,7 @@ def _nets(uses: list[NetUse], shapes: Mapping[str, Shape] | None) -> list[Diagno
     built: dict[int, list[PhaseNet]] = {}
     for net in {id(use.net): use.net for use in uses}.values():
         mine = [use.state for use in uses if use.net is net]
-        possible = net.states(net.state("TEST"))
+        possible = net.states(replace(net.state("TEST"), autocrop=mine[0].autocrop))
         diagnostics, built[id(net)] = check_net(net, mine, possible, shapes)
         found += diagnostics
     if len(built) > 1:

@@ -10,9 +10,7 @@ whenever a layer had no `crop_param`.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import replace
 
 from netc.diagnostics import Diagnostic, NetcError
@@ -21,25 +19,8 @@ from netc.ir.dims import agree
 from netc.ir.graph import Graph, Node
 from netc.ir.layer import Layer
 
-_COMPUTED = ContextVar("crops_computed", default=False)
-
 PRECISION = 1e-6
 """Tolerance of scales and shifts, which are computed in floating point."""
-
-
-@contextlib.contextmanager
-def crops_computed(computed: bool = True) -> Iterator[None]:
-    """Compute the offsets of Crop layers without parameters in every net that is built within."""
-    token = _COMPUTED.set(computed or _COMPUTED.get())
-    try:
-        yield
-    finally:
-        _COMPUTED.reset(token)
-
-
-def crops_are_computed() -> bool:
-    """Whether `crops_computed` is active."""
-    return _COMPUTED.get()
 
 
 def crop_offsets(graph: Graph) -> dict[str, tuple[int, ...]]:

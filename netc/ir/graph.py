@@ -37,11 +37,13 @@ AUTOMATIC = "(automatic)"
 
 @dataclass(frozen=True)
 class State:
-    """Caffe's NetState, which selects a net of a file."""
+    """Caffe's NetState, which selects a net of a file, and how the offsets of its Crop layers are determined."""
 
     phase: Phase = "TEST"
     level: int = 0
     stages: tuple[str, ...] = ()
+    autocrop: bool = field(default=False, repr=False)
+    """Whether the offsets of Crop layers without parameters are computed from the graph, see `coordinates.py`."""
 
 
 @dataclass(frozen=True, slots=True)

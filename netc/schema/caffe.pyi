@@ -411,6 +411,7 @@ class NetcParameter(Message):
     sync_batch_norm: bool
     skip_bad: bool
     policy_after_warmup: bool
+    autocrop: bool
     def __init__(
         self,
         *,
@@ -431,6 +432,7 @@ class NetcParameter(Message):
         sync_batch_norm: bool | None = ...,
         skip_bad: bool | None = ...,
         policy_after_warmup: bool | None = ...,
+        autocrop: bool | None = ...,
     ) -> None: ...
 
 class SolverState(Message):

@@ -6,9 +6,15 @@ import pytest
 
 import netc
 from netc.compiler import load
+from netc.conversion.convert import convert
+from netc.conversion.deploy import deploy
 from netc.diagnostics import NetcWarning, Source
-from netc.ir.coordinates import crop_offsets, crops_computed
+from netc.inspection import diff
+from netc.ir.coordinates import crop_offsets
 from netc.rewriting import upgraded
+from netc.training.log.events import ignore
+from netc.training.solver.net_graphs import SolverNets
+from netc.training.solver.settings import read_settings
 
 DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 40 dim: 48 } } }\n'
 
@@ -23,6 +29,8 @@ def conv(bottom: str, top: str, fields: str, kind: str = "Convolution") -> str:
 
 
 CROP = layer("Crop", "up data", "crop")
+OFFSET = "crop_param { offset: 35 offset: 35 }"
+SOLVER = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 test_iter: 1 test_interval: 1\n'
 SIDE = (
     DATA
     + conv("data", "conv", "kernel_size: 3 pad: 35")
@@ -82,10 +90,35 @@ def test_other_crops_are_left_alone(text):
 def test_it_is_applied_on_request():
     net = load(Source("net", SIDE + CROP), autocrop=True)
     assert net.graph.nodes[-1].layer.offset == (35, 35)
-    with crops_computed():
-        assert "W120" not in {d.code for d in netc.check(Source("net", SIDE + CROP))}
+    assert "W120" not in {d.code for d in netc.check(Source("net", SIDE + CROP), autocrop=True)}
     (found,) = (d for d in netc.check(Source("net", SIDE + CROP)) if d.code == "W120")
     assert found.message == "`crop` crops from offset 0; Caffe's branch of 2015 computes 35 from the net"
+
+
+def test_every_use_of_a_net_applies_it_on_request(tmp_path):
+    net, fixed = Source("net", SIDE + CROP), Source("net", SIDE + layer("Crop", "up data", "crop", OFFSET))
+    assert not list(diff(net, fixed, autocrop=True).changes)
+    assert list(diff(net, fixed).changes)
+    assert OFFSET in " ".join(deploy(net, autocrop=True).split())
+    assert OFFSET not in " ".join(deploy(net).split())
+    (tmp_path / "net.prototxt").write_text(net.text)
+    for autocrop in (False, True):
+        convert(tmp_path / "net.prototxt", to="caffe", output=tmp_path / "out.prototxt", autocrop=autocrop)
+        assert (OFFSET in " ".join((tmp_path / "out.prototxt").read_text().split())) == autocrop
+
+
+@pytest.mark.parametrize("option", ["", "netc_param { autocrop: true }"])
+def test_a_solver_applies_it_to_its_nets(tmp_path, option):
+    (tmp_path / "net.prototxt").write_text(SIDE + CROP)
+    (tmp_path / "solver.prototxt").write_text(SOLVER + option)
+    applied = bool(option)
+    assert ("W120" in {d.code for d in netc.check(tmp_path / "solver.prototxt")}) != applied
+    assert "W120" not in {d.code for d in netc.check(tmp_path / "solver.prototxt", autocrop=True)}
+    settings = read_settings(tmp_path / "solver.prototxt")
+    for given, expected in ((settings, applied), (settings.with_options(autocrop=True), True)):
+        nets = SolverNets(given, ignore)
+        for graph in (nets.train(), *nets.tests()):
+            assert (graph.nodes[-1].layer.offset == (35, 35)) == expected
 
 
 def test_upgrade_writes_it():

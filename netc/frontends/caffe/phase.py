@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ def _states(net: Fields, base: State) -> Iterator[State]:
         for chosen in combinations(stages, size):
             for level in levels:
                 for phase in PHASES:
-                    yield State(phase, level, (*base.stages, *chosen))
+                    yield replace(base, phase=phase, level=level, stages=(*base.stages, *chosen))
 
 
 _BOUNDS = (("min_level", 0), ("max_level", 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ class SolverNets:
     def _graph(self, net: str | Fields, phase: Phase, own: Fields) -> Graph:
         definition = self._read(net) if isinstance(net, str) else embedded_net(net)
         probe = partial(record_shapes, skip_bad=self.settings.options.skip_bad)
-        return graph_of(definition, definition.state(phase, own), probe, prepare=self.prepare)
+        state = replace(definition.state(phase, own), autocrop=self.settings.options.autocrop)
+        return graph_of(definition, state, probe, prepare=self.prepare)
 
     def _read(self, name: str) -> NetDefinition:
         if name not in self._files:

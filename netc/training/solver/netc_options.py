@@ -58,6 +58,8 @@ class NetcOptions:
     """Replace records that cannot be used by the next good ones; the log counts them."""
     policy_after_warmup: bool = False
     """Let `lr_policy` count its iterations, and `max_iter`, from the end of the warm-up or ramp-up."""
+    autocrop: bool = False
+    """Compute the offsets of Crop layers without parameters from the net, as Caffe's branch of 2015 did."""
 
     @staticmethod
     def of(message: Fields) -> NetcOptions:
