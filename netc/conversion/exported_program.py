@@ -13,7 +13,8 @@ from netc.diagnostics import NetcError
 from netc.exporters.errors import cannot_export, check_function, known_shape
 from netc.exporters.python.names import Identifiers
 from netc.exporters.symbolic_shapes import FixedExtentError, SymbolicShapes, with_free_extents
-from netc.exporters.trace import first_line, traced
+from netc.exporters.trace import traced
+from netc.foreign import words
 from netc.ir.dtypes import is_floating
 from netc.layers.recurrent import Recurrent
 
@@ -104,7 +105,7 @@ def _fault(model: Graph, symbolic: SymbolicShapes, dtype: str, error: Exception)
         if found is not None:
             return found
     message = f"the net cannot be exported to {FORMAT}"
-    return NetcError(message, code="E801", notes=[f"{type(error).__name__}: {first_line(error)}"])
+    return NetcError(message, code="E801", notes=[words(error)])
 
 
 def _layer_fault(model: Graph, node: Node, symbolic: SymbolicShapes, dtype: str) -> NetcError | None:

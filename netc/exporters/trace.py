@@ -18,6 +18,7 @@ from torch.fx.experimental.symbolic_shapes import is_concrete_int
 from netc.diagnostics import NetcError
 from netc.exporters.errors import check_traceable, unsupported
 from netc.exporters.symbolic_shapes import FixedExtentError
+from netc.foreign import words
 from netc.ir.dtypes import DType, is_floating
 from netc.ir.layer import Layer, Mode, Shapes
 
@@ -86,12 +87,7 @@ def _exported(module: nn.Module, given: Sequence[Tensor], axes: Sequence[tuple[i
     except NetcError:
         raise
     except Exception as error:  # torch raises many types for a layer that depends on data or on other libraries
-        unsupported(f"its forward pass cannot be traced: {type(error).__name__}: {first_line(error)}")
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return (str(error).splitlines() or [""])[0][:200]
+        unsupported(f"its forward pass cannot be traced: {words(error)}")
 
 
 def core_aten(program: ExportedProgram) -> ExportedProgram:

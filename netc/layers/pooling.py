@@ -246,18 +246,15 @@ class Pooling(Layer):
 
     def _pool_volume(self, x: Tensor) -> Tensor:
         """MAX or AVE over three spatial axes."""
-        import torch
         import torch.nn.functional as F
 
         if self.kernel is None:
             return x.amax((2, 3, 4), True) if self.pool == "MAX" else x.mean((2, 3, 4), True)
         frames = self.frames(tuple(x.shape[2:]))
-        padding = [side for frame in reversed(frames) for side in (frame.before, frame.after)]
         kernel, stride = [frame.kernel for frame in frames], [frame.stride for frame in frames]
         if self.pool == "MAX":
-            lowest = max(-FLOAT_MAX, torch.finfo(x.dtype).min)
-            return F.max_pool3d(F.pad(x, padding, value=lowest), kernel, stride)
-        total = F.avg_pool3d(F.pad(x, padding), kernel, stride, divisor_override=1)
+            return F.max_pool3d(_padded(x, frames, _lowest(x)), kernel, stride)
+        total = F.avg_pool3d(_padded(x, frames, 0), kernel, stride, divisor_override=1)
         d, h, w = (_lengths(frame, x) for frame in frames)
         return total / (d[:, None, None] * h[:, None] * w)
 
@@ -299,18 +296,24 @@ def _both(p: Fields, name: str) -> Extents:
     return (p[f"{name}_h"], p[f"{name}_w"])
 
 
-def _padded(x: Tensor, h: Frame, w: Frame, value: float) -> Tensor:
+def _lowest(x: Tensor) -> float:
+    """Return the value of an element of the padding that never is a maximum."""
+    import torch
+
+    return max(-FLOAT_MAX, torch.finfo(x.dtype).min)
+
+
+def _padded(x: Tensor, frames: Sequence[Frame], value: float) -> Tensor:
     import torch.nn.functional as F
 
-    return F.pad(x, (w.before, w.after, h.before, h.after), value=value)
+    return F.pad(x, [side for frame in reversed(frames) for side in (frame.before, frame.after)], value=value)
 
 
 def _largest(x: Tensor, h: Frame, w: Frame, mask: bool) -> Tensor | tuple[Tensor, Tensor]:
     import torch
     import torch.nn.functional as F
 
-    lowest = max(-FLOAT_MAX, torch.finfo(x.dtype).min)
-    padded = _padded(x, h, w, lowest)
+    padded = _padded(x, (h, w), _lowest(x))
     kernel, stride = (h.kernel, w.kernel), (h.stride, w.stride)
     if not mask:
         return F.max_pool2d(padded, kernel, stride)
@@ -326,7 +329,7 @@ def _largest(x: Tensor, h: Frame, w: Frame, mask: bool) -> Tensor | tuple[Tensor
 def _mean(x: Tensor, h: Frame, w: Frame) -> Tensor:
     import torch.nn.functional as F
 
-    total = F.avg_pool2d(_padded(x, h, w, 0), (h.kernel, w.kernel), (h.stride, w.stride), divisor_override=1)
+    total = F.avg_pool2d(_padded(x, (h, w), 0), (h.kernel, w.kernel), (h.stride, w.stride), divisor_override=1)
     return total / (_lengths(h, x).unsqueeze(1) * _lengths(w, x))
 
 
@@ -342,7 +345,7 @@ def _stochastic(x: Tensor, h: Frame, w: Frame, training: bool) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    columns = F.unfold(_padded(x, h, w, 0), (h.kernel, w.kernel), stride=(h.stride, w.stride))
+    columns = F.unfold(_padded(x, (h, w), 0), (h.kernel, w.kernel), stride=(h.stride, w.stride))
     windows = columns.reshape(x.shape[0], x.shape[1], h.kernel * w.kernel, h.windows, w.windows)
     if not training:
         return windows.square().sum(2) / (windows.sum(2) + FLOAT_MIN)

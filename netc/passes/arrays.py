@@ -34,6 +34,13 @@ def rewired(graph: Graph, nodes: Iterable[Node], renamed: Mapping[str, str]) -> 
     return graph.replace(nodes=kept, values=values, parameters=parameters)
 
 
+def reduced(graph: Graph, nodes: Iterable[Node]) -> Graph:
+    """The graph of only `nodes`, in order, with the inputs that they read."""
+    kept = tuple(nodes)
+    read = {name for node in kept for name in node.bottoms}
+    return rewired(graph.replace(inputs=tuple(name for name in graph.inputs if name in read)), kept, {})
+
+
 def _last(name: str, renamed: Mapping[str, str]) -> str:
     while name in renamed:
         name = renamed[name]

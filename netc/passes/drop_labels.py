@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netc.ir.verify import verify
-from netc.passes.arrays import rewired
+from netc.passes.arrays import reduced
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
@@ -20,10 +20,7 @@ def drop_labels(graph: Graph) -> Graph:
     results = _learned(graph).intersection(graph.outputs)
     if not results:
         return graph
-    kept = _needed(graph, results)
-    read = {name for node in kept for name in node.bottoms}
-    inputs = tuple(name for name in graph.inputs if name in read)
-    return verify(rewired(graph.replace(inputs=inputs), kept, {}))
+    return verify(reduced(graph, _needed(graph, results)))
 
 
 def _learned(graph: Graph) -> set[str]:

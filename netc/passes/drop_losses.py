@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netc.ir.verify import verify
-from netc.passes.arrays import rewired
+from netc.passes.arrays import reduced
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
@@ -22,9 +22,7 @@ def drop_losses(graph: Graph) -> Graph:
     kept = _kept(graph)
     if not kept or len(kept) == len(graph.nodes):
         return graph
-    read = {name for node in kept for name in node.bottoms}
-    inputs = tuple(name for name in graph.inputs if name in read)
-    return verify(rewired(graph.replace(inputs=inputs), kept, {}))
+    return verify(reduced(graph, kept))
 
 
 def _kept(graph: Graph) -> list[Node]:

@@ -10,7 +10,7 @@ import torch
 
 from netc.compiler import graph_of, read_net
 from netc.diagnostics import NetcError
-from netc.exporters.onnx import model_of, traced
+from netc.exporters.onnx import onnx_model, traced
 from netc.exporters.onnx.rules import RULES as ONNX
 from netc.exporters.python import source, source_of
 from netc.exporters.python.rules import RULES as PYTHON
@@ -124,10 +124,10 @@ def test_onnx(tmp_path, no_rules, one_registry, name):
     model = trained(write(tmp_path, CASES[name]))
     if name in NOT_IN_ONNX:
         with pytest.raises(NetcError, match="`ArgMax` cannot be exported to ONNX") as caught:
-            model_of(model)
+            onnx_model(model)
         assert "torch has no ONNX form" in caught.value.diagnostics[0].notes[-1]
         return
-    exported = model_of(model)
+    exported = onnx_model(model).proto()
     for feed in inputs(model, name):
         found = run(exported, feed)
         same([found[value] for value in model.outputs], expected(model, feed))
@@ -139,7 +139,7 @@ def test_a_layer_without_a_rule_is_exported(tmp_path):
     text = written(tmp_path, model)
     assert "def wave(x: Tensor, weight: Tensor, phase: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:" in text
     assert "netc" not in text.replace("written by netc", "")
-    exported = model_of(model)
+    exported = onnx_model(model).proto()
     shapes = {
         one.name: [d.dim_param or d.dim_value for d in one.type.tensor_type.shape.dim] for one in exported.graph.output
     }
@@ -153,7 +153,7 @@ def test_a_layer_without_a_rule_is_exported(tmp_path):
 
 def test_data_dependent_control_flow_is_an_error(tmp_path):
     model = with_layer(tmp_path, Doubtful())
-    for export in (model_of, lambda graph: source_of(graph, "w.safetensors")):
+    for export in (onnx_model, lambda graph: source_of(graph, "w.safetensors")):
         with pytest.raises(NetcError) as caught:
             export(model)
         (found,) = caught.value.diagnostics
@@ -166,5 +166,5 @@ def test_a_missing_onnxscript_names_the_extra(tmp_path, no_rules, monkeypatch):
     monkeypatch.setattr(traced, "find_spec", lambda name: None)
     model = trained(write(tmp_path, ONE.format('type: "Sigmoid"')))
     with pytest.raises(NetcError) as caught:
-        model_of(model)
+        onnx_model(model)
     assert "netc[export]" in caught.value.diagnostics[0].help

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from netc.conversion.models import net_of
-from netc.exporters.onnx import model_of
+from netc.exporters.onnx import onnx_model
 from tests.conversion.nets import inputs_of, trained, write
 from tests.exporters.test_onnx import run
 from tests.exporters.test_python import written
@@ -125,7 +125,7 @@ def test_python(tmp_path, name):
 def test_onnx(tmp_path, name):
     pytest.importorskip("onnxruntime")
     model = trained(write(tmp_path, BOTH[name]))
-    exported = model_of(model)
+    exported = onnx_model(model).proto()
     for feed in feeds(model, name):
         found = run(exported, feed)
         same([found[value] for value in model.outputs], expected(model, feed))
@@ -135,5 +135,5 @@ def test_the_last_of_equal_elements_is_the_maximum(tmp_path):
     model = trained(write(tmp_path, net((2, 5), type="ArgMax", text="argmax_param { axis: 1 top_k: 2 }")))
     feed = {"a": np.array([[1, 3, 3, 0, 3], [2, 2, 2, 2, 2]], np.float32)}
     assert expected(model, feed)[0].tolist() == [[4, 2], [4, 3]]
-    same(run(model_of(model), feed).values(), expected(model, feed))
+    same(run(onnx_model(model).proto(), feed).values(), expected(model, feed))
     same(results(loaded(tmp_path, model), feed), expected(model, feed))

@@ -10,7 +10,7 @@ import pytest
 from netc.conversion.models import net_of
 from netc.diagnostics import NetcError
 from netc.exporters.input_stage import InputStage
-from netc.exporters.onnx import model_of, onnx_model
+from netc.exporters.onnx import onnx_model
 from netc.passes.drop_identities import drop_identities
 from netc.passes.fold_batch_norm import fold_batch_norm
 from netc.weights import BlobArray, LayerBlobs, Weights, write_caffemodel
@@ -70,7 +70,7 @@ def test_a_model_returns_the_results_of_the_net(tmp_path, folded, batch):
     graph = drop_identities(model)
     made = fold_batch_norm(graph) if folded else graph
     feed = inputs_of(model, batch)
-    exported = model_of(made)
+    exported = onnx_model(made).proto()
     assert close(net_of(model).run(feed)["prob"], run(exported, feed)["prob"])
     kinds = [node.op_type for node in exported.graph.node]
     assert kinds.count("LRN") == 1
@@ -82,7 +82,7 @@ def test_a_model_returns_the_results_of_the_net(tmp_path, folded, batch):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_layer_has_the_same_meaning(tmp_path, name):
     model = trained(write(tmp_path, ONE.format(LAYERS[name])))
-    exported = model_of(model)
+    exported = onnx_model(model).proto()
     for batch in (1, 3):
         feed = inputs_of(model, batch)
         expected, found = net_of(model).run(feed)["one"], run(exported, feed)["one"]
@@ -92,7 +92,7 @@ def test_a_layer_has_the_same_meaning(tmp_path, name):
 
 def test_names_are_the_nets_own(tmp_path):
     model = trained(write(tmp_path, hostile_net()))
-    exported = model_of(model)
+    exported = onnx_model(model).proto()
     assert [node.name for node in exported.graph.node] == [node.name or "Convolution" for node in model.nodes]
     feed = inputs_of(model, 2)
     (expected,) = net_of(model).run({model.values[n].blob: a for n, a in feed.items()}).values()
@@ -103,7 +103,7 @@ def test_names_are_the_nets_own(tmp_path):
 def test_the_input_stage_accepts_images_of_bytes(tmp_path):
     model = trained(write(tmp_path, MIXED))
     mean = np.random.default_rng(1).random((3, 23, 19), np.float32) * 100
-    exported = model_of(model, InputStage(True, mean, 0.02))
+    exported = onnx_model(model, InputStage(True, mean, 0.02)).proto()
     images = np.random.default_rng(0).integers(0, 256, (3, 23, 19, 3), np.uint8)
     fed = (images.transpose(0, 3, 1, 2)[:, ::-1].astype(np.float32) - mean) * np.float32(0.02)
     assert close(net_of(model).run(data=fed)["prob"], run(exported, {"images": images})["prob"])
@@ -112,7 +112,7 @@ def test_the_input_stage_accepts_images_of_bytes(tmp_path):
 def test_half_precision(tmp_path):
     model = trained(write(tmp_path, MIXED))
     feed = inputs_of(model, 1)
-    found = run(model_of(model, dtype="float16"), {k: v.astype(np.float16) for k, v in feed.items()})
+    found = run(onnx_model(model, dtype="float16").proto(), {k: v.astype(np.float16) for k, v in feed.items()})
     assert found["prob"].dtype == np.float16
     assert close(net_of(model).run(feed)["prob"], found["prob"].astype(np.float32), 0.03)
 
@@ -121,7 +121,7 @@ def test_a_layer_that_cannot_be_exported_is_an_error_at_its_line(tmp_path):
     text = ONE.format('type: "Power"') + DUMP.format("one")
     model = trained(write(tmp_path, text))
     with pytest.raises(NetcError, match="`HDF5Output` cannot be exported to ONNX") as caught:
-        model_of(model)
+        onnx_model(model)
     (found,) = caught.value.diagnostics
     assert found.line == 3
     assert found.notes[0] == "layer `dump`"

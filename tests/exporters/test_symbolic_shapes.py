@@ -2,7 +2,7 @@
 
 import pytest
 
-from netc.exporters.onnx import model_of
+from netc.exporters.onnx import onnx_model
 from netc.exporters.symbolic_shapes import symbolic_shapes
 from tests.conversion.nets import MIXED, close, inputs_of, trained, write
 from tests.exporters.test_layers import expected, net
@@ -71,7 +71,7 @@ def test_a_model_declares_free_extents_and_is_correct_at_other_sizes(tmp_path, n
     pytest.importorskip("onnxruntime")
     text, wanted = CASES[name]
     model = trained(write(tmp_path, text))
-    exported = model_of(model)
+    exported = onnx_model(model).proto()
     found = declared([*exported.graph.input, *exported.graph.output])
     assert found == {value: wanted[value] for value in found}
     for batch in (2, 5) if wanted["a"][0] == "batch" else (2,):
@@ -82,7 +82,7 @@ def test_a_model_declares_free_extents_and_is_correct_at_other_sizes(tmp_path, n
 
 
 def test_a_net_of_images_has_a_free_batch(tmp_path):
-    exported = model_of(trained(write(tmp_path, MIXED)))
+    exported = onnx_model(trained(write(tmp_path, MIXED))).proto()
     assert declared(exported.graph.output) == {"prob": ("batch", 5)}
 
 
@@ -92,7 +92,7 @@ LSTM = "recurrent_param { num_output: 3 weight_filler { type: 'xavier' } }"
 def test_the_steps_of_a_recurrent_layer_are_called_time(tmp_path):
     pytest.importorskip("onnxruntime")
     text = net((5, 2, 4), (5, 2), type="LSTM", text=LSTM)
-    exported = model_of(trained(write(tmp_path, text)))
+    exported = onnx_model(trained(write(tmp_path, text))).proto()
     assert declared([*exported.graph.input, *exported.graph.output]) == {
         "a": ("time", 2, 4), "b": ("time", 2), "one": ("time", 2, 3),
     }  # fmt: skip
@@ -108,7 +108,7 @@ def test_a_layer_that_only_a_fixed_batch_can_express_fixes_it(tmp_path):
     pytest.importorskip("onnxscript")
     text = layers(layer("ArgMax", "one", "y", "argmax_param { axis: 0 top_k: 2 }"), shape=(3, 4))
     model = trained(write(tmp_path, text))
-    exported = model_of(model)
+    exported = onnx_model(model).proto()
     assert declared(exported.graph.input) == {"a": (3, 4)}
     feed = inputs_of(model, 3)
     assert close(expected(model, feed)[0], run(exported, feed)["y"])

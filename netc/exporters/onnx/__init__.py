@@ -1,6 +1,6 @@
 """A graph as an ONNX model: one operator or a few for each layer, under the net's own names.
 
-    model = model_of(graph)                         # an onnx.ModelProto, checked
+    model = onnx_model(graph)       # an OnnxModel, checked; `model.proto()` is an onnx.ModelProto
 
 The batch may be of any size; the other extents are those of the graph, which lets Caffe's pooling windows be written as
 plain padding, the same in every runtime.
@@ -10,7 +10,7 @@ plain padding, the same in every runtime.
     model_file.py   writes a model without a copy of its weights
 """
 
-from netc.exporters.onnx.model import model_of, onnx_model
+from netc.exporters.onnx.model import onnx_model
 from netc.exporters.onnx.rules import OnnxCall, writes
 
-__all__ = ["OnnxCall", "model_of", "onnx_model", "writes"]
+__all__ = ["OnnxCall", "onnx_model", "writes"]

@@ -30,17 +30,6 @@ LAYERS_KEY, BLOBS_KEY = "netc.layers", "netc.blobs"
 """Metadata of a model, JSON: for each value the layers that are computed to produce it, and its blob in the net."""
 
 
-def model_of(
-    graph: Graph,
-    stage: InputStage | None = None,
-    dtype: str = "float32",
-    opset: int = OPSET,
-    dynamic: Collection[str] = ("n",),
-) -> onnx.ModelProto:
-    """The model of `onnx_model` as one message, which copies the weights."""
-    return onnx_model(graph, stage, dtype, opset, dynamic).proto()
-
-
 def onnx_model(
     graph: Graph,
     stage: InputStage | None = None,

@@ -55,15 +55,15 @@ def _of_any_extent(layer: Pooling, call: OnnxCall) -> None:
 
     In Caffe this holds only with padding; without it, such a window exists where the stride exceeds the kernel.
     """
-    assert layer.kernel is not None
     if layer.pool == "STOCHASTIC" or len(call.tops) > 1:
         unsupported("a mask, or STOCHASTIC pooling, of planes whose extents are free", "pool")
-    if any(stride > kernel for stride, kernel in zip(layer.stride, layer.kernel)):
+    kernel, stride, pad = layer.windows(call.axes - 2)
+    if any(step > extent for step, extent in zip(stride, kernel)):
         unsupported("windows with gaps between them, of planes whose extents are free", "stride")
-    if layer.pool == "AVE" and any(layer.pad):
+    if layer.pool == "AVE" and any(pad):
         unsupported("the mean over padded windows, of planes whose extents are free", "pad")
     ceil = int(layer.round_mode == "CEIL")
-    settings = {"kernel_shape": layer.kernel, "strides": layer.stride, "pads": layer.pad * 2, "ceil_mode": ceil}
+    settings = {"kernel_shape": kernel, "strides": stride, "pads": pad * 2, "ceil_mode": ceil}
     call.top("MaxPool" if layer.pool == "MAX" else "AveragePool", call.x, **settings)
 
 

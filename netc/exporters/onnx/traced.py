@@ -16,6 +16,7 @@ import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.exporters.errors import unsupported
+from netc.foreign import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,15 +35,16 @@ _LOGGERS = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxsc
 def traced_layer(layer: Layer, call: OnnxCall) -> None:
     """Add the operators of a layer.
 
-    Raises NetcError E801 for a layer that cannot be traced or has an operator that ONNX lacks, and where onnxscript is
-    missing; FixedExtentError for a layer that fixes a free extent.
+    Raises NetcError E801 for a layer that cannot be traced, has an operator that ONNX lacks, or is exported with other
+    results, and if onnxscript or onnxruntime is missing; FixedExtentError for a layer that fixes a free extent.
     """
-    if find_spec("onnxscript") is None:
-        raise NetcError(
-            f"a layer of type `{layer.type}` has no ONNX rule and needs onnxscript, which is not installed",
-            code="E801",
-            help="install the extra: `pip install netc[export]`",
-        )
+    for package in ("onnxscript", "onnxruntime"):
+        if find_spec(package) is None:
+            raise NetcError(
+                f"a layer of type `{layer.type}` has no ONNX rule and needs {package}, which is not installed",
+                code="E801",
+                help="install the extra: `pip install netc[export]`",
+            )
     _embed(_model(layer, call), call)
 
 
@@ -81,20 +83,17 @@ def _average_pooling(x: Any, kernel: Any, *rest: Any, **named: Any) -> Any:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of what an error was first raised for."""
+    """The first line of the error that caused another."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return words(error)
 
 
 def _check(model: onnx.ModelProto, program: ExportedProgram) -> None:
     """Run both on the same numbers: torch's exporter ignores some arguments silently.
 
-    Raises NetcError E801 where they differ. Without onnxruntime, and for a layer that random numbers are no input of,
-    there is nothing to compare.
+    Raises NetcError E801 if they differ, and if the layer cannot be run on random numbers.
     """
-    if find_spec("onnxruntime") is None:
-        return
     import onnxruntime
     import torch
 
@@ -104,8 +103,8 @@ def _check(model: onnx.ModelProto, program: ExportedProgram) -> None:
     try:
         with torch.no_grad():
             wanted = program.module()(*given)
-    except Exception:  # an index out of range, for instance
-        return
+    except Exception as error:  # an index out of range, for instance
+        unsupported(f"its forward pass fails on the numbers that an export is checked with: {words(error)}")
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level, settings.intra_op_num_threads = 4, 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
