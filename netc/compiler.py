@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -251,7 +251,7 @@ def load(
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     state = state_choice(phase, level, stages, autocrop)
     module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
-    issue_warnings(module, stacklevel=3)
+    issue_warnings(module.report.warnings, stacklevel=3)
     return _for_inference(module, fold, compile, channels_last)
 
 
@@ -289,11 +289,11 @@ def loaded(
     return module
 
 
-def issue_warnings(net: Net, stacklevel: int = 2) -> None:
-    """Issue a NetcWarning for each weights file that fits no layer of a loaded net, idle layers, and doubtful crops."""
-    for found in net.report.warnings:
-        if found.code in ("W120", "W411", "W806"):
-            warnings.warn(NetcWarning(found), stacklevel=stacklevel)
+def issue_warnings(found: Iterable[Diagnostic], stacklevel: int = 2) -> None:
+    """Issue a NetcWarning for each weights file that fits no layer of a net, idle layers, and doubtful crops."""
+    for warning in found:
+        if warning.code in ("W120", "W411", "W806"):
+            warnings.warn(NetcWarning(warning), stacklevel=stacklevel)
 
 
 def _for_inference(net: Net, fold: bool, compiled: bool, channels_last: bool) -> Net:

@@ -64,7 +64,7 @@ def classify(
     found = net_source(model, state=state)
     fed = {**(found.shapes or {}), **(shapes or {})}
     net = open_net(found.source, weights or found.weights, shapes=fed, state=state)
-    issue_warnings(net, stacklevel=3)
+    issue_warnings(net.report.warnings, stacklevel=3)
     plain = weighted(net)
     graph = drop_losses(plain)
     net = net if graph is plain else net_of(graph)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from netc.compiler import copy_weights, file_weights, weighted
-from netc.runtime.net_weights import gradients
+from netc.compiler import copy_weights, file_weights, issue_warnings, weighted
+from netc.runtime.net_weights import gradients, unused
 from netc.weights import Weights, write_caffemodel, write_caffemodel_hdf5
 
 if TYPE_CHECKING:
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 
 
-def copy_from(net: Net, path: Path) -> None:
+def copy_from(net: Net, path: Path, stacklevel: int) -> None:
     """Copy the weights of a file of any format (`weights.read_any`) into the layers of the same name.
 
-    Raises NetcError E306 for blobs of other shapes, E401 to E406 for a file that is not a weights file.
+    A file that fits no layer causes a NetcWarning, W411; `stacklevel` is that of the caller. Raises NetcError E306 for
+    blobs of other shapes, E401 to E406 for a file that is not a weights file.
     """
-    copy_weights(net, os.fspath(path))
+    warning = unused(copy_weights(net, os.fspath(path)), os.fspath(path))
+    issue_warnings([warning] if warning else [], stacklevel + 2)
 
 
 def save(net: Net, path: Path) -> None:

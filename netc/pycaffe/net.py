@@ -48,7 +48,7 @@ class Net(NetNames):
         Net("deploy.prototxt", "weights.caffemodel", caffe.TEST)
         Net("deploy.prototxt", caffe.TEST, weights="weights.caffemodel", level=0, stages=["deploy"])
 
-    Raises NetcError, with every error of the file, for an invalid net.
+    Weights that fit no layer cause a NetcWarning. Raises NetcError, with every error of the file, for an invalid net.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Net(NetNames):
         phase, level, stages, weights = net_arguments(arguments, phase, level, stages, weights)
         self._set_up(build(network_file, phase, level, tuple(stages or ())))
         if weights is not None:
-            self.copy_from(weights)
+            files.copy_from(self._executor.net, weights, stacklevel=2)
 
     @classmethod
     def of_parts(cls, parts: NetParts) -> Net:
@@ -209,9 +209,12 @@ class Net(NetNames):
     # ------------------------------------------------------------------ weights
 
     def copy_from(self, path: Path) -> None:
-        """Copy the weights of a .caffemodel or .h5 file into the layers of the same name. Raises NetcError."""
+        """Copy the weights of a file of any format into the layers of the same name. Raises NetcError.
+
+        A file that fits no layer causes a NetcWarning.
+        """
         write_back()
-        files.copy_from(self._executor.net, path)
+        files.copy_from(self._executor.net, path, stacklevel=2)
 
     def save(self, path: Path) -> None:
         """Write the weights to a .caffemodel file. Raises NetcError E408 if it cannot be written."""

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import netc.pycaffe as caffe
+from netc.diagnostics import NetcWarning
 from tests.pycaffe.nets import MLP, fill
 
 
@@ -51,6 +52,20 @@ def test_layers_in_only_one_net_are_skipped(load):
     other.copy_from("w.caffemodel")
     np.testing.assert_array_equal(other.params["ip1"][0].data, net.params["ip1"][0].data)
     np.testing.assert_array_equal(other.params["fresh"][0].data, kept)
+
+
+def test_weights_that_fit_no_layer_cause_a_warning(load, tmp_path, recwarn):
+    load(MLP.replace('name: "ip', 'name: "other')).save("other.caffemodel")
+    net = load(MLP)
+    path = str(max(tmp_path.glob("net*.prototxt")))
+    for use in (net.copy_from, lambda file: caffe.Net(path, file, caffe.TEST)):
+        use("other.caffemodel")
+        found = recwarn.pop(NetcWarning)
+        assert found.filename == __file__
+        assert found.message.diagnostic.code == "W411"
+    net.save("own.caffemodel")
+    net.copy_from("own.caffemodel")
+    assert not recwarn.list
 
 
 def test_shared_weights_are_one_memory(load):

@@ -33,7 +33,7 @@ class NetRunner:
     ) -> None:
         self.path = path
         self.net = open_net(path, weights, shapes=shapes, state=state)
-        issue_warnings(self.net)
+        issue_warnings(self.net.report.warnings)
         graph = self.net.graph
         self.inputs: dict[str, Extents] = _inputs(graph)
         self.indices = {graph.values[name].blob for name in graph.inputs if graph.is_index(name)}
