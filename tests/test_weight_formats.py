@@ -115,6 +115,16 @@ def test_fine_tuning(net, trained, kind, tmp_path):
         start_from(target, saved(trained, tmp_path / f"w.{kind}"), {"fd": "fc.new"})
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_layer_whose_name_torch_reserves_can_be_renamed(net, kind, tmp_path):
+    other = tmp_path / "other.prototxt"
+    other.write_text(NET.format(fc="train"))
+    trained, target = netc.load(other, seed=3), netc.load(net, seed=1)
+    report = start_from(target, saved(trained, tmp_path / f"w.{kind}"), {"train": "fc"})
+    assert "fc" in report.loaded
+    assert torch.equal(target.state_dict()["fc.weight"], trained.state_dict()["%train.weight"])
+
+
 def test_a_state_that_has_a_part_of_a_layer(net, trained, tmp_path):
     state = trained.state_dict()
     del state["fc.bias"]

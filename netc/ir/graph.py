@@ -259,6 +259,16 @@ class ModuleKeys:
         reserved = escaped in _RESERVED or escaped.startswith("__") or not escaped
         return self._names.add(f"%{escaped}" if reserved else escaped)
 
+    @staticmethod
+    def layer(key: str) -> str:
+        """Return the name of the layer with a key that is not numbered.
+
+        >>> [ModuleKeys.layer(key) for key in ("conv1%2Ea", "%", "%train", "%25", "%2Ea")]
+        ['conv1.a', '', 'train', '%', '.a']
+        """
+        escaped = key if key.startswith(("%25", "%2E")) else key.removeprefix("%")
+        return escaped.replace("%2E", ".").replace("%25", "%")
+
 
 _RESERVED = frozenset(
     """T_destination add_module apply bfloat16 bind buffers call_super_init children code compile cpu cuda double

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netc import weights as files
 from netc.compiler import layers_of
 from netc.diagnostics import NetcError, did_you_mean
+from netc.ir.graph import ModuleKeys
 from netc.runtime.net_weights import CopyReport, Layers, copy_weights, named_blobs
 
 if TYPE_CHECKING:
@@ -29,18 +30,14 @@ def start_from(
     """
     rename, file = rename or {}, files.read_any(path)
     if isinstance(file, files.StateDict):
-        _check_renames(rename, {_layer_of(name) for name in file.tensors}, net, path)
+        keys = {name.rpartition(".")[0] for name in file.tensors}
+        _check_renames(rename, set(map(ModuleKeys.layer, keys)), net, path)
         layers: Layers = layers_of(net.graph, file, {new: old for old, new in rename.items()})
     else:
         _check_renames(rename, {name for name, arrays in file.arrays if arrays}, net, path)
         targets = set(rename.values())
         layers = [(rename.get(name, name), a) for name, a in file.arrays if name in rename or name not in targets]
     return copy_weights(net, layers, str(path), allow_mismatch)
-
-
-def _layer_of(tensor: str) -> str:
-    """The layer of a tensor of a state_dict: `fc8` of `fc8.weight`."""
-    return tensor.rpartition(".")[0].replace("%2E", ".").replace("%25", "%")
 
 
 def _check_renames(rename: Mapping[str, str], found: set[str], net: Net, path: str | Path) -> None:
