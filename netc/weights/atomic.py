@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_NAME = 100
-"""Length of the part of a file's name that the name of its temporary file or directory contains."""
+"""Bytes of a file's name that the name of its temporary file contains."""
+TEMPORARY = r"\.[0-9a-f]{12}\.tmp"
+"""How the name of a temporary file or directory ends."""
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -58,8 +60,7 @@ def library_write(path: str | os.PathLike[str], size: int = 0) -> Iterator[Binar
 def atomic_path(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
     """As `atomic_write`, but yields the path of an empty file, which the block fills and closes."""
     target = _target(path)
-    name = os.fsdecode(os.fsencode(target.name)[:MAX_NAME])
-    temporary = target.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
+    temporary = temporary_path(target, shortened(target.name))
     try:
         if exists(target) and not is_file(target):
             raise OSError(None, "it is not a regular file")
@@ -82,6 +83,16 @@ def atomic_path(path: str | os.PathLike[str], size: int = 0) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def temporary_path(target: Path, name: str) -> Path:
+    """A new path next to `target` for a temporary file or directory, which has `name` in its name."""
+    return target.with_name(f".{name}.{secrets.token_hex(6)}.tmp")
+
+
+def shortened(name: str) -> str:
+    """The part of a file's name that the name of its temporary file contains, which may not exceed 255 bytes."""
+    return os.fsdecode(os.fsencode(name)[:MAX_NAME])
 
 
 def check_output(path: str | os.PathLike[str]) -> Path:

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from netc.diagnostics import NetcError
 from netc.files import exists, is_file, is_folder, reason_of
 from netc.training.snapshots.run_identity import run_path
 from netc.weights import atomic_path
-from netc.weights.atomic import MAX_NAME, sync
+from netc.weights.atomic import TEMPORARY, shortened, sync, temporary_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +77,7 @@ def staging(stem: str) -> Iterator[Staging]:
     Raises NetcError E408 if the system refuses: no directory, permission or space.
     """
     target = Path(stem).parent
-    folder = target / f".{Path(stem).name[:MAX_NAME]}.{secrets.token_hex(6)}.tmp"
+    folder = temporary_path(Path(stem), Path(stem).name)
     try:
         folder.mkdir()
         with _opened(folder) as handle:
@@ -100,10 +99,8 @@ def remove_leftovers(prefix: str) -> list[Path]:
 
     Those of a running process are locked, and are kept.
     """
-    name = Path(prefix).name[:MAX_NAME]
-    pattern = re.compile(
-        r"\." + f"({re.escape(name)}{LEFTOVER}|{re.escape(run_path(prefix).name)})" + r"\.[0-9a-f]{12}\.tmp"
-    )
+    run = shortened(run_path(prefix).name)
+    pattern = re.compile(rf"\.({re.escape(Path(prefix).name)}{LEFTOVER}|{re.escape(run)}){TEMPORARY}")
     removed = []
     with contextlib.suppress(OSError):
         for path in sorted(Path(prefix).parent.iterdir()):

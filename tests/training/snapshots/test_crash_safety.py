@@ -12,7 +12,7 @@ from netc import train
 from netc.diagnostics import NetcError
 from netc.training.log import events
 from netc.training.snapshots import selection, staging
-from netc.training.snapshots.run_identity import Run, latest_run, run_path
+from netc.training.snapshots.run_identity import Run, latest_run, run_path, write_latest_run
 from tests.training.conftest import SOLVER
 
 
@@ -235,6 +235,22 @@ def test_leftovers_of_a_killed_process_are_removed(work):
         (work / name).mkdir()
     run(1)
     assert sorted(path.name for path in work.glob(".*small*tmp")) == sorted(others)
+
+
+def test_leftovers_with_long_names_are_removed(work):
+    prefix = "\N{GREEK SMALL LETTER LAMDA}" * 90  # 180 bytes
+    with staging.staging(f"{prefix}_iter_1") as staged:
+        pass
+    staged.folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after(patch, 0)
+        patch.setattr(Path, "unlink", lambda _: None)
+        with pytest.raises(KilledError):
+            write_latest_run(prefix, Run())
+    left = set(work.glob(".*.tmp"))
+    assert len(left) == 2
+    assert {path.absolute() for path in staging.remove_leftovers(prefix)} == left
+    assert not any(path.exists() for path in left)
 
 
 def test_the_temporary_files_of_a_running_process_are_kept(work):
