@@ -50,8 +50,7 @@ def explained(graph: Graph, error: UnknownWeightsError, reason: Callable[[Node],
             return _code(graph, node, error.node)
     tops = [top for node in origins for top in node.tops]
     causes = list(dict.fromkeys(cause for node in origins if (cause := reason(node))))
-    found = UnknownWeightsError(graph, error.node, causes, f"set the data's shape: {_options(graph, tops)}")
-    return NetcError(found.diagnostics)
+    return UnknownWeightsError(graph, error.node, causes, f"set the data's shape: {_options(graph, tops)}")
 
 
 def _code(graph: Graph, node: Node, reader: Node) -> NetcError:

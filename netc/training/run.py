@@ -16,7 +16,7 @@ from netc.training.log.events import Listener, LogNote, ignore
 from netc.training.numerics import numerics
 from netc.training.snapshots.run_identity import Run, announced
 from netc.training.solver.settings import SolverSettings, read_settings
-from netc.training.solver.signals import Request, requests_of_signals
+from netc.training.solver.signals import Request, Requests, requests_of_signals
 from netc.training.solver.solver import Solver
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def train(
     there is none. `gpu` is an index, one index for each process that torchrun started, or `"all"`; by default the
     solver's `solver_mode` decides. `iterations` is the number of updates of this run; by default it ends at the
     solver's `max_iter`. `listener` is called with each event (`netc.training.log.events`). `debug` checks every value
-    for NaN. With `overwrite`, HDF5Output layers replace files that netc did not write.
-    `lenient` ignores fields of the solver's file that may be misspelled (`weigth_decay`).
+    for NaN. With `overwrite`, HDF5Output layers replace files that netc did not write. `lenient` ignores fields of the
+    solver's file that may be misspelled (`weigth_decay`).
 
     `sigint_effect`, `sighup_effect` and `sigterm_effect` are `"stop"`, `"snapshot"`, `"snapshot-and-stop"` or
     `"none"`; by default handlers are unchanged. `"stop"` writes a snapshot unless `snapshot_after_train` is false.
@@ -59,12 +59,9 @@ def train(
     by torchrun train together, and only rank 0 logs and writes files. Raises NetcError.
     """
     settings = solver if isinstance(solver, SolverSettings) else read_settings(solver, lenient=lenient)
-    settings = settings.with_options(**options) if options else settings
+    settings = _modified(settings, weights, options)
     if weights and snapshot and snapshot != AUTO:
         raise NetcError("a snapshot to resume from and weights to start from exclude each other", code="E608")
-    if weights:
-        files = [weights] if isinstance(weights, (str, Path)) else weights
-        settings = settings.with_values(weights=list(map(str, files)))
     rank = rank_from_environment()
     listener = ignore if rank.rank else listener
     device = choose_device(settings, None if gpu is None else str(gpu), listener, rank)
@@ -85,15 +82,30 @@ def train(
         run = stack.enter_context(prepared)
         run.checkpoints.run = identity
         if sigint_effect or sighup_effect or sigterm_effect:
-            sigint, sighup = Request(sigint_effect or "none"), Request(sighup_effect or "none")
-            sigterm = Request(sigterm_effect) if sigterm_effect else None
-            run.state.requested = stack.enter_context(requests_of_signals(sigint, sighup, sigterm))
+            run.state.requested = stack.enter_context(_requests(sigint_effect, sighup_effect, sigterm_effect))
         if snapshot is not None:
             _resume(run, str(snapshot), listener)
         listener(LogNote("caffe.cpp:239", "Starting Optimization"))
         run.solve(iterations)
         listener(LogNote("caffe.cpp:250", "Optimization Done."))
     return run
+
+
+def _modified(
+    settings: SolverSettings, weights: str | Path | Sequence[str | Path], options: dict[str, Any]
+) -> SolverSettings:
+    """The settings with those that the arguments of `train` override."""
+    settings = settings.with_options(**options) if options else settings
+    files = [weights] if isinstance(weights, (str, Path)) else weights
+    return settings.with_values(weights=list(map(str, files))) if weights else settings
+
+
+def _requests(
+    sigint: str | None, sighup: str | None, sigterm: str | None
+) -> contextlib.AbstractContextManager[Requests]:
+    """Handle signals with these effects; SIGTERM keeps its handler unless it has one."""
+    effects = Request(sigint or "none"), Request(sighup or "none"), Request(sigterm) if sigterm else None
+    return requests_of_signals(*effects)
 
 
 def _announced(settings: SolverSettings, identity: Run, new: bool) -> contextlib.AbstractContextManager[None]:

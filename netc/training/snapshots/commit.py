@@ -77,8 +77,8 @@ def mark_of(path: str, state: SolverState) -> CommitMark | None:
 
 def committed(state: SolverState, run: Run, model: Path, sidecar: Path, average: Path | None) -> SolverState:
     """Return the state with the mark of its snapshot, whose other files are at these paths."""
-    mark = CommitMark(run, time.time(), file_digest(model), file_digest(sidecar), history_digest(state))
-    mark = replace(mark, average=file_digest(average) if average else None)
+    digests = file_digest(model), file_digest(sidecar), history_digest(state)
+    mark = CommitMark(run, time.time(), *digests, file_digest(average) if average else None)
     return replace(state, commit=mark.encode())
 
 
