@@ -11,9 +11,8 @@ from pathlib import Path
 from netc.diagnostics import NetcError, counted
 from netc.training.snapshots.commit import CommitMark, mark_of
 from netc.training.snapshots.run_identity import UNKNOWN, UNKNOWN_RUN, Run
+from netc.training.snapshots.sidecar import STATE_ENDINGS
 from netc.weights import read_solverstate
-
-ENDINGS = (".solverstate", ".solverstate.h5")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Found:
 def find(prefix: str) -> list[Found]:
     """Return the snapshots of a prefix, newest iteration first."""
     pattern = re.compile(re.escape(prefix) + r"_iter_(\d{1,10})(\.solverstate(?:\.h5)?)")
-    names = [name for ending in ENDINGS for name in glob.glob(f"{glob.escape(prefix)}_iter_*{ending}")]  # noqa: PTH207
+    names = [name for ending in STATE_ENDINGS for name in glob.glob(f"{glob.escape(prefix)}_iter_*{ending}")]  # noqa: PTH207
     matches = [match for match in map(pattern.fullmatch, names) if match]
     return [_found(*each) for each in sorted(((int(match[1]), match[0]) for match in matches), reverse=True)]
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from netc.runtime.net_weights import Array
 
 FORMAT, CRC_FORMAT = 3, 2
+STATE_ENDINGS = (".solverstate", ".solverstate.h5")
 MAX_POSITION = 2**53
 """Records, times processes, that fit in 64 bits."""
 
@@ -59,7 +60,7 @@ def sidecar_path(state: str | Path) -> Path:
     'lenet_iter_10.netc.json'
     """
     text = str(state)
-    for ending in (".solverstate.h5", ".solverstate"):
+    for ending in STATE_ENDINGS:
         if text.endswith(ending):
             return Path(text[: -len(ending)] + ".netc.json")
     return Path(f"{text}.netc.json")
