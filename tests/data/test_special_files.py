@@ -47,6 +47,13 @@ def test_sources(special, kind):
     assert not caught.value.diagnostics[0].missing
 
 
+def test_a_leveldb_whose_files_are_special(special, tmp_path):
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "CURRENT").symlink_to(special)
+    with fault("E501", "not a regular file"):
+        open_source(LAYERS["LEVELDB"](str(tmp_path / "db")), "TEST")
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_missing_source(tmp_path, kind):
     with fault("E501", "none") as caught:
@@ -146,7 +153,7 @@ def test_hdf5_links_within_the_file_are_followed(tmp_path):
 
 
 TRUNCATED = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 from netc.data.stores import open_store
 from netc.diagnostics import NetcError
@@ -163,10 +170,13 @@ def get(key):
 
 database, file, how = sys.argv[1:]
 store = open_store(database)
-first = next(store.keys())
+keys = store.keys()
+first = next(keys)
 get(first)
 os.truncate(Path(database, file), 4096)
-error_of({"all keys": lambda: list(store.keys()), "batch": lambda: get(first)}[how])
+if how == "next key":
+    time.sleep(0.1)  # longer than the pause between two checks
+error_of({"all keys": lambda: list(store.keys()), "next key": lambda: next(keys), "batch": lambda: get(first)}[how])
 """
 
 
@@ -177,7 +187,7 @@ def error_after_truncation(database, file, how) -> str:
     return run.stdout.strip()
 
 
-@pytest.mark.parametrize("how", ["all keys", "batch"])
+@pytest.mark.parametrize("how", ["all keys", "next key", "batch"])
 def test_an_lmdb_that_is_truncated_while_it_is_read(tmp_path, how):
     path = database(tmp_path / "db", random_images(200))
     size = (path / "data.mdb").stat().st_size
@@ -185,7 +195,7 @@ def test_an_lmdb_that_is_truncated_while_it_is_read(tmp_path, how):
     assert error == f"E501 LMDB `{path}` is truncated: 4096 bytes of {size}"
 
 
-@pytest.mark.parametrize("how", ["all keys", "batch"])
+@pytest.mark.parametrize("how", ["all keys", "next key", "batch"])
 def test_a_leveldb_that_is_truncated_while_it_is_read(tmp_path, how):
     plyvel = pytest.importorskip("plyvel")
     database = plyvel.DB(str(tmp_path / "db"), create_if_missing=True, compression=None)
@@ -196,8 +206,8 @@ def test_a_leveldb_that_is_truncated_while_it_is_read(tmp_path, how):
     (table,) = (tmp_path / "db").glob("*.ldb")
     size = table.stat().st_size
     error = error_after_truncation(tmp_path / "db", table.name, how)
-    what = f"table `{table.name}` is truncated: 4096 bytes of {size}"
-    assert error == f"E501 LevelDB `{tmp_path / 'db'}` cannot be read: {what}"
+    name = f"table `{table.name}` of LevelDB `{tmp_path / 'db'}`"
+    assert error == f"E501 {name} is truncated: 4096 bytes of {size}"
 
 
 def test_an_lmdb_that_the_process_has_open(tmp_path):

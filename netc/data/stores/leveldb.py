@@ -8,27 +8,25 @@ there. Several processes can therefore read one database at a time, even in a re
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import shutil
 import tempfile
-import time
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netc.data.stores.leveldb_footer import footer_is_sound
+from netc.data.stores.store import FIELD
+from netc.data.stores.truncation import MappedFile, TruncationCheck
 from netc.diagnostics import NetcError
 from netc.extras import import_extra
-from netc.files import check_regular, exists, is_file, open_regular, reason_of
+from netc.files import check_regular, exists, is_file, open_regular, read_bytes, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FIELD = "data_param.source"
 TABLES = (".ldb", ".sst")
-AT_ONCE = 64
-"""Tables whose sizes are checked before a batch is read."""
+NAME = 1 << 12
+"""Limit of the bytes of CURRENT, which holds the name of a file."""
 WRITE_BUFFER = 1 << 28
 """Bytes of a log that become one table: as many as Caffe lets a log grow to (`db_leveldb.cpp`)."""
 
@@ -36,36 +34,6 @@ WRITE_BUFFER = 1 << 28
 def import_plyvel(feature: str = "a LevelDB") -> Any:
     """The module plyvel. Raises NetcError E633 where it is not installed."""
     return import_extra("plyvel", "leveldb", feature)
-
-
-class _TableSizes:
-    """Checks that no table has become shorter: LevelDB reads tables through memory maps.
-
-    The system ends a process that reads beyond the end of a mapped file.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._sizes = [(str(file), file.stat().st_size) for file in folder.iterdir() if file.suffix in TABLES]
-        self._turn = itertools.cycle(self._sizes)
-        self._next = 0.0
-
-    def check(self) -> None:
-        """Check the next tables in turn: all of a small database, a part of a large one.
-
-        Raises OSError for a table that is shorter than it was, or missing.
-        """
-        for path, size in itertools.islice(self._turn, min(AT_ONCE, len(self._sizes))):
-            found = os.stat(path).st_size  # noqa: PTH116 - in a fourth of the time of Path.stat
-            if found < size:
-                raise OSError(0, f"table `{os.path.basename(path)}` is truncated: {found} bytes of {size}")  # noqa: PTH119
-
-    def check_at_times(self) -> None:
-        """Check before a record is read, in at most a hundredth of the time. Raises OSError as `check` does."""
-        started = time.monotonic()
-        if started >= self._next:
-            self.check()
-            ended = time.monotonic()
-            self._next = ended + 100 * (ended - started)
 
 
 class LevelDbStore:
@@ -85,10 +53,8 @@ class LevelDbStore:
         self._unsound: list[str] = []
         try:
             self._link()
+            self._truncation = TruncationCheck([*self._tables()])
             self._database = self._open()
-            self._sizes = _TableSizes(path)
-        except NetcError:
-            raise
         except (OSError, self._plyvel.Error) as error:
             shutil.rmtree(self._links)
             raise self._damaged(error) from None
@@ -99,13 +65,13 @@ class LevelDbStore:
         # The plain iterator of plyvel skips damaged blocks at the start and at the end of a database.
         try:
             with self._database.raw_iterator(verify_checksums=True) as cursor:
-                self._sizes.check()
+                self._truncation.check()
                 cursor.seek_to_first()
                 while cursor.valid():
                     yield cursor.key()
-                    self._sizes.check_at_times()
+                    self._truncation.check_at_times()
                     cursor.next()
-        except (OSError, self._plyvel.Error) as error:
+        except self._plyvel.Error as error:
             raise self._damaged(error) from None
 
     @contextlib.contextmanager
@@ -114,17 +80,14 @@ class LevelDbStore:
 
         Checksums are not verified a second time: a key comes from `keys`, which verified the block that holds it.
         """
-        fetch, check = self._database.get, self._sizes.check_at_times
-        try:
-            self._sizes.check()
-        except OSError as error:
-            raise self._damaged(error) from None
+        fetch, check = self._database.get, self._truncation.check_at_times
+        self._truncation.check()
 
         def get(key: bytes) -> Any:
+            check()
             try:
-                check()
                 return fetch(key)
-            except (OSError, self._plyvel.Error) as error:
+            except self._plyvel.Error as error:
                 raise self._damaged(error) from None
 
         yield get
@@ -145,7 +108,7 @@ class LevelDbStore:
         end the process; then it reports a missing table.
         """
         folder = self._path.resolve()
-        manifest = (folder / "CURRENT").read_text(errors="replace").strip()
+        manifest = read_bytes(folder / "CURRENT", NAME).decode(errors="replace").strip()
         for file in sorted(folder.iterdir()):  # `.ldb` before `.sst`, as LevelDB prefers them
             link = self._links / (f"{file.stem}.sst" if file.suffix in TABLES else file.name)
             if file.suffix in TABLES and not footer_is_sound(file):
@@ -154,6 +117,11 @@ class LevelDbStore:
                 check_regular(file)
                 with contextlib.suppress(FileExistsError):
                     link.symlink_to(file)
+
+    def _tables(self) -> Iterator[MappedFile]:
+        for file in self._path.iterdir():
+            if file.suffix in TABLES:
+                yield MappedFile(str(file), file.stat().st_size, f"table `{file.name}` of LevelDB `{self.name}`")
 
     def _open(self) -> Any:
         """Open the linked database; `compression` applies to the tables into which its logs are converted."""

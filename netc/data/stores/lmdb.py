@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import threading
 import weakref
@@ -13,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 
 from netc.data.stores.lmdb_pages import check_pages
+from netc.data.stores.store import FIELD
+from netc.data.stores.truncation import MappedFile, TruncationCheck
 from netc.diagnostics import NetcError
 from netc.files import check_regular, exists, is_folder, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FIELD = "data_param.source"
 CHECKED = 1 << 28
 """Bytes of the largest file whose structure is checked whenever it is opened."""
-UNCHECKED = 16
-"""Records read between two checks of the size of the file."""
 _LOCK = threading.Lock()
 _OPEN: dict[str, tuple[_Environment, int]] = {}
 """Open environments and how many stores share each: LMDB forbids opening one twice in a process."""
@@ -44,27 +42,27 @@ class LmdbStore:
             raise _missing(str(path), name) from None
         self._environment = _acquire(self._key, name)
         self._release = weakref.finalize(self, _release, self._key)
+        self._truncation = TruncationCheck([self._environment.mapped(name)])
 
     def keys(self) -> Iterator[bytes]:
         """Every key, in order. Raises NetcError E501 for a damaged or truncated database."""
         try:
             with self._begin() as transaction:
-                for count, key in enumerate(transaction.cursor().iternext(values=False)):
-                    if count % UNCHECKED == 0:
-                        self._environment.check_size(self.name)
+                for key in transaction.cursor().iternext(values=False):
                     yield key
+                    self._truncation.check_at_times()
         except lmdb.Error as error:
             raise _damaged(self.name, error) from None
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Callable[[bytes], Any]]:
         """`get(key)`, which returns a view, valid until the context ends. Raises NetcError E501 as `keys` does."""
+        check = self._truncation.check_at_times
         with self._begin(buffers=True) as transaction:
-            fetch, calls = transaction.get, itertools.count(1)
+            fetch = transaction.get
 
             def get(key: bytes) -> Any:
-                if next(calls) % UNCHECKED == 0:
-                    self._environment.check_size(self.name)
+                check()
                 try:
                     return fetch(key)
                 except lmdb.Error as error:
@@ -83,15 +81,12 @@ class LmdbStore:
         self._release()
 
     def _begin(self, buffers: bool = False) -> Any:
-        self._environment.check_size(self.name)
+        self._truncation.check()
         return self._environment.database.begin(buffers=buffers)
 
 
 class _Environment:
-    """An open database with its file, whose size is checked before pages are read.
-
-    LMDB reads through a memory map, and the system ends a process that reads a page after the end of the file.
-    """
+    """An open database with its file, of which another may have taken the name since."""
 
     def __init__(self, path: str, name: str) -> None:
         with open_regular(_file(path)) as file:
@@ -103,11 +98,9 @@ class _Environment:
                 self.database.close()
                 raise
 
-    def check_size(self, name: str) -> None:
-        """Raises NetcError E501 for a file that has become shorter than its pages."""
-        size = os.lseek(self._file, 0, os.SEEK_END)  # a fifth of the time of os.fstat
-        if size < self._needed:
-            raise NetcError(f"LMDB `{name}` is truncated: {size} bytes of {self._needed}", code="E501", field=FIELD)
+    def mapped(self, name: str) -> MappedFile:
+        """The file, up to the last page that the database uses."""
+        return MappedFile(self._file, self._needed, f"LMDB `{name}`")
 
     def close(self) -> None:
         """Close the database and its file."""
@@ -138,7 +131,7 @@ def _file(path: str) -> str:
 
 def _open(path: str, name: str) -> _Environment:
     data = _file(path)
-    if not exists(Path(data)):
+    if not exists(data):
         raise _missing(path, name)
     try:
         environment = _Environment(path, name)
@@ -147,7 +140,7 @@ def _open(path: str, name: str) -> _Environment:
     except OSError as error:
         raise NetcError(f"`{name}` is not an LMDB: {reason_of(error)}", code="E501", field=FIELD) from None
     try:
-        environment.check_size(name)
+        TruncationCheck([environment.mapped(name)]).check()
         if check_regular(data) <= CHECKED:
             _check(data, name)
     except BaseException:

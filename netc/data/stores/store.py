@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterator
 
+FIELD = "data_param.source"
+"""The field of a data layer that names its database."""
+
 
 class Store(Protocol):
     """Keys in order, and values by key, from many threads."""
