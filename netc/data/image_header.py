@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from netc.files import MAX_DEFLATE
 from netc.ir.transform import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_DEFLATE = 1032
-"""The factor by which deflate shortens at most (zlib.net, "Maximum Compression Factor")."""
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel by the color type of a PNG."""
 _NO_FRAMES = frozenset((0xC4, 0xC8, 0xCC))

@@ -76,7 +76,7 @@ def map_file(path: str | os.PathLike[str]) -> memoryview:
             if not os.fstat(file.fileno()).st_size:
                 raise OSError(0, "the file is empty")
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+    except (OSError, ValueError) as error:  # ValueError: mmap's, if it has just become empty
         missing = isinstance(error, FileNotFoundError)
         raise NetcError(f"cannot read `{name}`: {reason_of(error)}", code="E401", missing=missing) from error
 

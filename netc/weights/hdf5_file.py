@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from netc.diagnostics import NetcError, counted
+from netc.files import MAX_DEFLATE
 from netc.weights.blobproto import MAX_AXES, MAX_COUNT
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ MAX_TEXT = 1 << 16
 """Limit of the bytes of a string."""
 MAX_SOFT_LINKS = 8
 """Limit of the links of one path that refer to another path of the same file."""
-MAX_RATIO = 1040
-"""Limit of the factor by which deflate shortens."""
 CHECKSUM = 4
 """Bytes of the checksum that a filter adds."""
 MAX_CHUNK = 1 << 28
@@ -214,12 +213,12 @@ class Reader:
         for index in range(dataset.id.get_num_chunks() if h5py.h5z.FILTER_DEFLATE in filters else 0):
             chunk = dataset.id.get_chunk_info(index)
             stored = self.data[chunk.byte_offset : chunk.byte_offset + chunk.size]
-            if len(stored) * MAX_RATIO > FREE_BYTES and _inflates_beyond(stored, largest + CHECKSUM):
+            if len(stored) * MAX_DEFLATE > FREE_BYTES and _inflates_beyond(stored, largest + CHECKSUM):
                 self.fail("E405", f"a chunk of `{dataset.name}` decompresses to more than its {largest:,} bytes")
 
 
 _BOUNDED = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
-"""Filters whose result is at most MAX_RATIO times their input."""
+"""Filters whose result is at most MAX_DEFLATE times their input."""
 
 
 def _filters(dataset: h5py.Dataset) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import subprocess
 import sys
@@ -47,6 +48,23 @@ def test_tasks_that_have_not_begun_are_canceled(block):
     assert not pool.join()
     block.set()
     assert running.result(5)
+    assert pool.join()
+
+
+def test_a_thread_that_takes_the_last_task_while_the_pool_stops(monkeypatch):
+    class Emptied(queue.SimpleQueue):
+        """Has a task when asked, and none when it is taken."""
+
+        def empty(self) -> bool:
+            return False
+
+        def get_nowait(self):
+            raise queue.Empty
+
+    pool = ReadingPool(1, "test")
+    monkeypatch.setattr(pool, "_tasks", Emptied())
+    assert pool.submit(abs, -1).result(5) == 1
+    pool.stop()
     assert pool.join()
 
 

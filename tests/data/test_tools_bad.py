@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import cv2
 import numpy as np
 import pytest
@@ -204,6 +207,12 @@ def test_folders_of_the_system(tmp_path, folder):
     with fault("E501", "is part of the system"):
         convert_folder(tmp_path / folder, tmp_path / "out")
     assert names(tmp_path) == ["link"]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs /dev/shm")
+def test_a_folder_in_shared_memory(tmp_path):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, fault("E502"):
+        convert_folder(folder, tmp_path / "out")
 
 
 def test_a_mean_without_the_bad_records(tmp_path):

@@ -7,6 +7,7 @@ that Ctrl-C would not end a process of which one thread is blocked.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import queue
 import threading
 import time
@@ -56,10 +57,11 @@ class ReadingPool(Executor):
     def stop(self, cancel_futures: bool = True) -> None:
         """Let each thread end after its task, or after all tasks unless `cancel_futures`."""
         self._closed = True
-        while cancel_futures and not self._tasks.empty():
-            task = self._tasks.get_nowait()
-            if task is not None:
-                task[0].cancel()
+        with contextlib.suppress(queue.Empty):  # its threads may take the last task at the same time
+            while cancel_futures:
+                task = self._tasks.get_nowait()
+                if task is not None:
+                    task[0].cancel()
         for _ in self._threads:
             self._tasks.put(None)
 

@@ -107,7 +107,7 @@ class Hdf5Files:
         """The open file. Raises NetcError E501 for one that cannot be opened, or not be read where it is damaged."""
         try:
             check_regular(path)
-        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        except OSError as error:
             raise self._unreadable(path, reason_of(error), missing=isinstance(error, FileNotFoundError)) from None
         reason = "it is not an HDF5 file, or is damaged"
         try:

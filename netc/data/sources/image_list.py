@@ -111,7 +111,7 @@ def read_text(path: Path, name: str, field: str) -> str:
     """The text of a list without a byte order mark. Raises NetcError E501 if it cannot be read or is not a text."""
     try:
         data = read_bytes(path)
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+    except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         what = f"`{name}` cannot be read: {reason_of(error)}"
         raise NetcError(what, code="E501", field=field, missing=missing) from None

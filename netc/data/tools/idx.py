@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from netc.data.image_header import MAX_DEFLATE
 from netc.diagnostics import NetcError
-from netc.files import open_regular, reason_of
+from netc.files import MAX_DEFLATE, open_regular, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from netc.data.sources.image_list import read_text
 from netc.data.stores.writers import Put, checked_target, new_database
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
-from netc.files import is_file, is_folder, reason_of
+from netc.files import is_file, is_folder, is_generated, reason_of
 from netc.ir.transform import MAX_PIXELS
 from netc.weights import atomic_write
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
 """Suffixes of image files in class folders."""
-SYSTEM = ("/proc", "/sys", "/dev")
-"""Folders of files that the system generates, which may block or never end."""
+DEVICES = Path("/dev")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
@@ -179,7 +178,7 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
         whole = Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError for a link to itself
     except ValueError as error:  # a name with a NUL
         raise NetcError(f"folder `{folder}` cannot be read: {error}", code="E501") from None
-    if whole == Path(whole.anchor) or any(map(whole.is_relative_to, SYSTEM)):
+    if whole in (Path(whole.anchor), DEVICES) or is_generated(whole):
         raise NetcError(f"folder `{folder}` is part of the system, not a folder of classes", code="E501")
     try:
         classes = sorted(path.name for path in folder.iterdir() if is_folder(path) and not path.name.startswith("."))

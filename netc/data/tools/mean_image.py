@@ -92,7 +92,7 @@ def is_list(path: Path) -> bool:
     try:
         with open_regular(path) as file:
             return b"\0" not in file.read(4096)
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 

@@ -75,7 +75,7 @@ def _cifar_batch(path: Path) -> Bytes:
     """Records of one file (n, 3073)."""
     try:
         data = np.frombuffer(read_bytes(path), np.uint8)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise NetcError(f"`{path}` cannot be read: {reason_of(error)}", code="E501") from None
     if not len(data) or len(data) % CIFAR_RECORD:
         raise NetcError(f"`{path}` holds {len(data)} bytes, not a multiple of {CIFAR_RECORD}", code="E510")
