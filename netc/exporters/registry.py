@@ -1,7 +1,7 @@
 """Which rule writes which layer type: each format keeps one registry.
 
-The rules of `netc/layers/<file>.py` are in `<format>/<file>.py`. Every file of the format's package is imported when
-the first rule is asked for, so a new file needs no list.
+The rules of `netc/layers/<file>.py` are in `<format>/<file>.py`, also where the file is in the folder of a kind of
+model. Every file of the format's package is imported when the first rule is asked for, so a new file needs no list.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Rules(Generic[R]):
         """Every rule of the package, by layer class."""
         if not self._complete:
             self._complete = True
-            for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
+            package = importlib.import_module(self._package)
+            for module in pkgutil.walk_packages(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
         return self._by_type

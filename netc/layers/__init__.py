@@ -1,5 +1,15 @@
 """Every layer type, one file per family; new files are discovered automatically.
 
+Layers that belong to one kind of model, mostly of forks, have folders of their own:
+
+    detection/        boxes, priors, proposals, regions of interest
+    segmentation/     pixelwise networks: upsampling with switches, dense CRFs, accuracy per pixel
+    yolo/             the ports of darknet's detectors
+    optical_flow/     FlowNet: correlation, warping, augmentation
+    sequence/         text and speech: recurrent layers in Caffe's forks, CTC
+    metric_learning/  faces: margins, centers, triplets
+    volumes/          three-dimensional convolution and pooling
+
 >>> from netc.layers import registry
 >>> registry()["ReLU"].__name__
 'ReLU'

@@ -134,9 +134,11 @@ def _summary(cls: type[Layer]) -> str:
 def _modules() -> dict[str, tuple[str, ...]]:
     """Return the modules of each type that is registered under a literal name; empty without source files."""
     found: dict[str, tuple[str, ...]] = {}
-    for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
+    folder = Path(__file__).parent
+    for file in sorted(folder.rglob("[!_]*.py")):
+        module = ".".join(file.relative_to(folder).with_suffix("").parts)
         for name in _REGISTERED.findall(file.read_text(encoding="utf-8")):
-            found[name] = (*found.get(name, ()), file.stem)
+            found[name] = (*found.get(name, ()), module)
     return found
 
 
@@ -155,6 +157,6 @@ def registry() -> dict[str, type[Layer]]:
 @cache
 def _import_all() -> None:
     package = importlib.import_module("netc.layers")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"netc.layers.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, "netc.layers."):
+        if not module.name.rpartition(".")[2].startswith("_"):
+            importlib.import_module(module.name)

@@ -11,7 +11,12 @@ from netc.exporters.python.rules import RULES as PYTHON
 from netc.layers import layer_classes, registry
 
 FORMATS = {"onnx": ONNX, "python": PYTHON}
-LAYERS = {cls.__module__.rpartition(".")[2] for name in registry() for cls in layer_classes(name)}
+LAYERS = {cls.__module__.removeprefix("netc.layers.") for name in registry() for cls in layer_classes(name)}
+
+
+def below(module: str, name: str) -> str:
+    """The name of a module within the package of a format."""
+    return module.removeprefix(f"netc.exporters.{name}.")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -19,14 +24,14 @@ def test_a_rule_is_in_the_file_of_its_layer(name):
     rules = FORMATS[name].by_type
     assert len(rules) > 20
     for layer, rule in rules.items():
-        assert inspect.getmodule(rule).__name__ == f"netc.exporters.{name}.{layer.__module__.rpartition('.')[2]}"
+        assert below(inspect.getmodule(rule).__name__, name) == layer.__module__.removeprefix("netc.layers.")
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_file_of_a_layer_registers_a_rule_and_no_other_does(name):
     folder = Path(inspect.getfile(FORMATS[name].__class__)).parent / name
-    with_rules = {inspect.getmodule(rule).__name__.rpartition(".")[2] for rule in FORMATS[name].by_type.values()}
-    files = {path.stem for path in folder.glob("*.py")}
+    with_rules = {below(inspect.getmodule(rule).__name__, name) for rule in FORMATS[name].by_type.values()}
+    files = {".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("*.py")}
     assert files & LAYERS == with_rules
 
 
@@ -37,4 +42,4 @@ def test_no_list_names_the_rule_files(name):
         path = folder / file
         for node in ast.walk(ast.parse(path.read_text())) if path.exists() else ():
             modules = [node.module] if isinstance(node, ast.ImportFrom) else []
-            assert not {module.rpartition(".")[2] for module in modules if f"exporters.{name}." in module} & LAYERS
+            assert not {below(module, name) for module in modules} & LAYERS

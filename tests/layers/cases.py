@@ -12,9 +12,12 @@ OWN = {"Python": "computes what its user's class says", "HDF5Output": "writes fi
 
 
 def collected() -> list[Case]:
-    """The CASES of each test_<family>.py beside this file, in alphabetical order."""
-    files = sorted(Path(__file__).parent.glob("test_*.py"))
-    own = [file.stem for file in files if "\nCASES = [" in file.read_text()]
+    """The CASES of each test_<family>.py in this folder and those below it, in alphabetical order."""
+    folder = Path(__file__).parent
+    files = sorted(folder.rglob("test_*.py"))
+    own = [
+        ".".join(file.relative_to(folder).with_suffix("").parts) for file in files if "\nCASES = [" in file.read_text()
+    ]
     return [case for stem in own for case in importlib.import_module(f"tests.layers.{stem}").CASES]
 
 

@@ -1,0 +1,1 @@
+"""Layers of detectors: boxes, priors, proposals, regions of interest."""

@@ -1,0 +1,1 @@
+"""Layers of face recognition and metric learning: margins, centers, triplets."""

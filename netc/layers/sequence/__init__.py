@@ -1,0 +1,1 @@
+"""Layers of text and speech recognition."""

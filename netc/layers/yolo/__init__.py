@@ -1,0 +1,1 @@
+"""Layers of the ports of darknet's detectors to Caffe."""
