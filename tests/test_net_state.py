@@ -101,8 +101,8 @@ def test_a_verb_with_a_net_takes_phase_level_and_stage():
     nets = {name: command for name, command in found.items() if name not in without}
     nets |= {f"surgery {name}": command for name, command in nets.pop("surgery").commands.items()}
     for name, command in nets.items():
-        names = {parameter.name for parameter in command.params}
-        assert {"phase", "level", "stage"} <= names, name
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {"--phase", "--level", "--stage"} <= options, name
 
 
 def test_stages_may_be_separated_by_commas(folder, capsys):
