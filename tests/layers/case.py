@@ -11,10 +11,27 @@ import torch
 from torch import Tensor
 
 from netc.ir.layer import Layer
+from netc.ir.traits import Role, TopRead
 from netc.layers import registry
 from tests.layers.harness import distinct
 
 TYPES = registry()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What only a fork's source tells about its layer; BVLC's layers have tables in test_traits.py."""
+
+    in_place: bool = False
+    """Backward needs nothing that a forward pass in place overwrites."""
+    reads_top: TopRead = ""
+    """What Backward reads from the top that did not overwrite the bottom."""
+    reads_top_in_place: TopRead | None = None
+    """The same for a top that did; None if it is the same."""
+    role: Role = ""
+    """Whether nets end in the layer ("score") or go on after it ("inner")."""
+    own_gradient: str = ""
+    """Where Backward computes something else than the derivative of the top: what it is."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +48,17 @@ class Case:
     held: tuple[int, ...] = ()
     """Further bottoms that get no gradient."""
     positive: bool = False
+    source: Source | None = None
+    """None for a layer of BVLC's."""
 
 
 def made(type_name: str, *args, **kwargs) -> Layer:
     return TYPES[type_name](*args, **kwargs)
 
 
-def alike(type_name: str, *args, **kwargs) -> Case:
+def alike(type_name: str, *args, source: Source | None = None, **kwargs) -> Case:
     """A layer with one bottom of any shape."""
-    return Case(made(type_name, *args, **kwargs), ((2, 3, 5),), ((4, 3, 2, 3),))
+    return Case(made(type_name, *args, **kwargs), ((2, 3, 5),), ((4, 3, 2, 3),), source=source)
 
 
 PLANES = ((2, 4, 5, 6),), ((3, 4, 7, 5),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 from tests.layers.case import Case
 
@@ -11,14 +12,17 @@ OWN = {"Python": "computes what its user's class says", "HDF5Output": "writes fi
 """Types whose own tests do what cannot be asked here, and why."""
 
 
-def collected() -> list[Case]:
-    """The CASES of each test_<family>.py in this folder and those below it, in alphabetical order."""
+def modules_with(text: str) -> list[ModuleType]:
+    """Each test_<family>.py in this folder and those below it that has this text, in alphabetical order."""
     folder = Path(__file__).parent
-    files = sorted(folder.rglob("test_*.py"))
-    own = [
-        ".".join(file.relative_to(folder).with_suffix("").parts) for file in files if "\nCASES = [" in file.read_text()
-    ]
-    return [case for stem in own for case in importlib.import_module(f"tests.layers.{stem}").CASES]
+    files = [file for file in sorted(folder.rglob("test_*.py")) if text in file.read_text()]
+    stems = [".".join(file.relative_to(folder).with_suffix("").parts) for file in files]
+    return [importlib.import_module(f"tests.layers.{stem}") for stem in stems]
 
 
-CASES = collected()
+CASES: list[Case] = [case for module in modules_with("\nCASES = [") for case in module.CASES]
+
+
+def required() -> dict[str, str]:
+    """Values of the parameters of each type that have no default: the REQUIRED of the test files."""
+    return {name: text for module in modules_with("\nREQUIRED = {") for name, text in module.REQUIRED.items()}

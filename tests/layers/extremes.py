@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor as Kind
@@ -37,7 +38,7 @@ REQUIRED = {
     "SPP": "pyramid_height: 2",
     "Tile": "tiles: 2",
 }
-"""Values of parameters that have no default."""
+"""Values of parameters that have no default, for BVLC's types; each test_<family>.py has those of its types."""
 
 _BOUNDS: dict[Any, tuple[str, ...]] = {
     Kind.TYPE_INT32: ("-2147483648", "-1", "0", "1", "2147483647"),
@@ -74,10 +75,17 @@ def message(kind: str, field: str | None, text: str) -> str:
     """The parameter message of a layer type with `text`, and with what it requires unless `text` sets it."""
     if field is None:
         return ""
-    required = REQUIRED.get(kind, "").split(": ")
+    required = (REQUIRED | _of_forks()).get(kind, "").split(": ")
     pairs = zip(" ".join(required).split()[::2], " ".join(required).split()[1::2])
     rest = " ".join(f"{name}: {value}" for name, value in pairs if not text.startswith(f"{name}:"))
     return f"{field} {{ {rest} {text} }}"
+
+
+@cache
+def _of_forks() -> dict[str, str]:
+    from tests.layers.cases import required
+
+    return required()
 
 
 def counts(kind: str, field: str | None) -> Iterator[Use]:

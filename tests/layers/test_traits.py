@@ -168,6 +168,8 @@ def test_loss_and_role(case):
     assert layer.is_loss == reached
     assert not layer.is_data
     role = "score" if layer.type in NETS_END_IN else "inner" if layer.type in NETS_GO_ON_AFTER else ""
+    if case.source is not None:
+        role = case.source.role
     if found.is_scalar and not reached:
         role = "metric"
     if not found.tops:
@@ -180,7 +182,8 @@ def test_loss_and_role(case):
 @pytest.mark.slow
 def test_in_place(case):
     layer, found = case.layer, behavior(case)
-    assert layer.in_place == BACKWARD_WITHOUT_BOTTOM.get(layer.type, lambda layer: False)(layer)
+    told = BACKWARD_WITHOUT_BOTTOM.get(layer.type, lambda layer: False)(layer)
+    assert layer.in_place == (told if case.source is None else case.source.in_place)
     assert layer.shares_memory == found.shares_memory
     measured = found.rearranges
     assert layer.rearranges == (layer.type not in KEEPS_WHAT_IT_STILL_READS if measured is None else measured)
@@ -188,7 +191,12 @@ def test_in_place(case):
 
 @RUN
 def test_reads_top(case):
-    layer = case.layer
+    layer, source = case.layer, case.source
+    if source is not None:
+        assert layer.reads_top(in_place=False) == source.reads_top
+        again = source.reads_top if source.reads_top_in_place is None else source.reads_top_in_place
+        assert layer.reads_top(in_place=True) == again
+        return
     apart = BACKWARD_READS_TOP.get(layer.type, lambda layer: "")(layer)
     assert layer.reads_top(in_place=False) == apart
     # relu_layer.cpp reads the sign of bottom_data, which is the top's memory in place
