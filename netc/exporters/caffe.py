@@ -131,7 +131,7 @@ def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node, target: Target
 
 def _has_type(target: Target, layer: Layer) -> bool:
     """Whether the target has a layer type: BVLC's, its own, or one of a fork whose parameters it took over."""
-    if layer.dialect in ("", target.dialect):
+    if layer.dialect in ("", target.dialect) or layer.python_classes:
         return True
     field = caffe.LayerParameter.DESCRIPTOR.fields_by_name.get(layer.param_field or "")
     return bool(target.dialect) and field is not None and target.has_field(caffe.LayerParameter.DESCRIPTOR, field)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir import documentation
 from netc.layers import layer_classes, registry
+from netc.layers.python import Python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from netc.ir.documentation import LayerDocumentation, ParameterDocumentation
+    from netc.ir.layer import Layer
 
 WIDTH = 100
 """Width of a page in columns."""
@@ -32,7 +34,8 @@ def layer_documentation(name: str, dialect: str | None = None) -> LayerDocumenta
     >>> layer_documentation("INNER_PRODUCT").parameters[0].fields
     ('inner_product_param.num_output',)
     """
-    found = {one.dialect: one for one in layer_meanings(name)}
+    meanings = layer_meanings(name)
+    found = {one.dialect: one for one in meanings if not one.python_classes} or {one.dialect: one for one in meanings}
     if dialect is None:
         return next(iter(found.values()))
     if dialect not in found:
@@ -41,11 +44,17 @@ def layer_documentation(name: str, dialect: str | None = None) -> LayerDocumenta
 
 
 def layer_meanings(name: str) -> tuple[LayerDocumentation, ...]:
-    """Return the documentation of every meaning of a layer type, BVLC's first. Raises NetcError E100 if unknown."""
+    """Return the documentation of every meaning of a layer type, BVLC's first. Raises NetcError E100 if unknown.
+
+    The name of a class of Python layers, with or without its module, is that of the layer which replaces it.
+    """
     wanted = _key(name)
     for type_name, cls in registry().items():
         if wanted in [_key(one) for one in (type_name, cls.v1) if one]:
             return tuple(map(documentation.layer_documentation, layer_classes(type_name)))
+    found = [cls for cls in layer_classes(Python.type) if wanted in _python_keys(cls)]
+    if found:
+        return tuple(map(documentation.layer_documentation, found))
     help = did_you_mean(name, layer_types()) or "`netc explain --list` lists all layer types"
     raise NetcError(f"unknown layer type `{name}`", help=help)
 
@@ -55,13 +64,20 @@ def layer_page(name: str) -> str:
     return "\n\n".join("\n".join(_lines(one)) for one in layer_meanings(name)) + "\n"
 
 
+def _python_keys(cls: type[Layer]) -> set[str]:
+    return {_key(part) for name in cls.python_classes for part in (name, name.rpartition(".")[2])}
+
+
 def _key(name: str) -> str:
     return name.strip().replace("_", "").casefold()
 
 
 def _lines(layer: LayerDocumentation) -> Iterator[str]:
     owner = f"dialect `{layer.dialect}`" if layer.dialect else "BVLC Caffe"
-    yield f"# {layer.type}: a layer type of {owner}" + (f" (`{layer.v1}` in V1 files)" if layer.v1 else "")
+    if layer.python_classes:
+        yield from _paragraph(f"# {layer.type}: in place of {' and '.join(layer.python_classes)}, {owner}")
+    else:
+        yield f"# {layer.type}: a layer type of {owner}" + (f" (`{layer.v1}` in V1 files)" if layer.v1 else "")
     for paragraph in (layer.summary, *layer.details.split("\n\n")):
         yield from _paragraph(paragraph)
     yield from _paragraph(f"Takes {layer.bottoms}, returns {layer.tops}.")

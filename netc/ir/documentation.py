@@ -64,6 +64,8 @@ class LayerDocumentation:
     """The name in V1 files (2014), None if there is none."""
     dialect: str
     """The fork of Caffe that defines the type; empty for BVLC."""
+    python_classes: tuple[str, ...]
+    """The classes of Python layers that it replaces, as `module.Class`."""
     parameters: tuple[ParameterDocumentation, ...]
 
 
@@ -97,6 +99,7 @@ def layer_documentation(cls: type[Layer]) -> LayerDocumentation:
         blobs=(cls.weights.__doc__ or "").strip() if cls.weights is not Layer.weights else "",
         v1=cls.v1,
         dialect=cls.dialect,
+        python_classes=cls.python_classes,
         parameters=parameters(cls),
     )
 

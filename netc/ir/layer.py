@@ -187,6 +187,8 @@ class Layer(Traits):
     """The name in V1LayerParameter.LayerType, None if there is none; set by `register`."""
     dialect: ClassVar[str] = ""
     """The fork of Caffe that defines `type` in this way, empty for BVLC; set by `register`."""
+    python_classes: ClassVar[tuple[str, ...]] = ()
+    """The classes of Python layers, as `module.Class`, in whose place this layer runs; set by `register`."""
 
     caffe_fields: ClassVar[CaffeFields] = {}
     """The fields of each parameter that is not read from the field of the same name in `param_field`."""

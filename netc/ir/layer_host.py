@@ -51,6 +51,14 @@ class PythonCode(Protocol):
         """Return the layer that `host` runs."""
 
 
+@runtime_checkable
+class ReplacedCode(Protocol):
+    """A layer in place of a well-known Python class, which the user may have."""
+
+    def original(self) -> Layer:
+        """Return the layer that runs the class: a `PythonCode`."""
+
+
 TRUST = "if you trust it, allow it with `--allow-python-layers`, or run it with `netc.pycaffe`"
 """How to run the code of a net file."""
 

@@ -6,6 +6,10 @@ bottoms and blobs:
 
     @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2)
 
+A well-known class of Python layers is replaced by a layer of ours, whatever the module's code would be:
+
+    @register("Python", dialect="fast_rcnn", field="python_param", python=("rpn.proposal_layer.ProposalLayer",))
+
 `choose` selects the class of one layer; if several classes or none fit, the error lists the candidates.
 """
 
@@ -48,6 +52,8 @@ BVLC = "bvlc"
 _BY_TYPE: dict[str, dict[str, type[Layer]]] = {}
 """The classes of each name, by dialect."""
 _PREDICATES: dict[type[Layer], Predicate] = {}
+_BY_PYTHON_CLASS: dict[str, type[Layer]] = {}
+"""The layers that replace Python layers, by `module.Class`."""
 
 
 def register(
@@ -57,22 +63,25 @@ def register(
     v1: str | None = None,
     dialect: str = "",
     when: Predicate | None = None,
+    python: tuple[str, ...] = (),
 ) -> Callable[[L], L]:
     """Class decorator: register the class as layer type `name` of a dialect.
 
     `field` is the LayerParameter field with its parameters, `v1` its name in V1LayerParameter.LayerType. `dialect` is
     the fork of Caffe that defines the type, empty for BVLC. `when` recognizes a layer of this meaning; a class without
-    `when` is chosen if no predicate of another class holds. Raises ValueError for a name that is already registered
-    in this dialect.
+    `when` is chosen if no predicate of another class holds. `python` lists the classes of Python layers, as
+    `module.Class`, that the class replaces; it is chosen for these only. Raises ValueError for a name that is already
+    registered in this dialect.
     """
 
     def add(cls: L) -> L:
-        meanings = _BY_TYPE.setdefault(name, {})
-        if dialect in meanings:
-            raise ValueError(f"layer type {_shown(name, dialect)} is registered twice: {meanings[dialect]} and {cls}")
-        cls.type, cls.param_field, cls.v1, cls.dialect = name, field, v1, dialect
+        meanings: dict[str, type[Layer]] = _BY_PYTHON_CLASS if python else _BY_TYPE.setdefault(name, {})
+        for key in python or (dialect,):
+            if key in meanings:
+                raise ValueError(f"layer type {_shown(name, key)} is registered twice: {meanings[key]} and {cls}")
+            meanings[key] = cls
+        cls.type, cls.param_field, cls.v1, cls.dialect, cls.python_classes = name, field, v1, dialect, python
         cls.__doc__ = LayerDocstring(cls.__doc__ or "")  # type: ignore[assignment]
-        meanings[dialect] = cls
         if when is not None:
             _PREDICATES[cls] = when
         return cls
@@ -87,6 +96,7 @@ def _shown(name: str, dialect: str) -> str:
 def layer_classes(name: str) -> tuple[type[Layer], ...]:
     """Return every class of a layer type, BVLC's first; none for an unknown type.
 
+    Those that replace a class of Python layers come last.
     Imports only the modules whose source registers the type: a net uses few of them, and importing all is slow.
     """
     modules = _modules()
@@ -94,8 +104,14 @@ def layer_classes(name: str) -> tuple[type[Layer], ...]:
         _import_all()
     for module in modules.get(name, ()):
         importlib.import_module(f"netc.layers.{module}")
+    replacements = (cls for cls in _BY_PYTHON_CLASS.values() if cls.type == name)
+    return tuple(dict.fromkeys((*_meanings(name), *replacements)))
+
+
+def _meanings(name: str) -> list[type[Layer]]:
+    """Return the classes of a layer type that replace no Python layer, BVLC's first."""
     meanings = _BY_TYPE.get(name, {})
-    return tuple(meanings[dialect] for dialect in sorted(meanings))
+    return [meanings[dialect] for dialect in sorted(meanings)]
 
 
 def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] | None:
@@ -103,8 +119,11 @@ def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] 
 
     A class of the `dialect` that the user names is chosen first. Otherwise it is the only class whose predicate holds
     or, if no predicate holds, the only class without a predicate. Raises NetcError E014 unless exactly one is left.
+    A Python layer of a well-known class is replaced, unless the user names BVLC's dialect.
     """
-    classes = layer_classes(name)
+    if layer_classes(name) and dialect != BVLC and (replacement := _replacement(name, use)):
+        return replacement
+    classes = _meanings(name)
     if len(classes) == 1 and classes[0] not in _PREDICATES:
         return classes[0]
     named = None if dialect is None else _BY_TYPE.get(name, {}).get("" if dialect == BVLC else dialect)
@@ -117,6 +136,13 @@ def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] 
     if classes and not fitting:
         raise _ambiguous(name, f"no meaning of layer type `{name}` fits this layer", classes)
     return fitting[0] if fitting else None
+
+
+def _replacement(name: str, use: LayerUse) -> type[Layer] | None:
+    """Return the class that replaces the Python layer, None if its class is not a well-known one."""
+    p = use.parameters.message("python_param")
+    found = _BY_PYTHON_CLASS.get(f"{p.get('module', '')}.{p.get('layer', '')}")
+    return found if found is not None and found.type == name else None
 
 
 def _ambiguous(name: str, message: str, candidates: Iterable[type[Layer]]) -> NetcError:

@@ -28,6 +28,9 @@ class Python(Layer):
     line with `--allow-python-layers`, replace it with a HostedPython (`netc.runtime.python_host`). Without bottoms it
     is a data layer, a PythonData: its tops become inputs of a net that does not run the code.
 
+    Some well-known classes are replaced by layers of netc (`netc/layers/_python_replacement.py`), which need no code;
+    `--dialect bvlc` disables this.
+
     Shapes: any bottoms to any tops, whose shapes are unknown before the layer runs.
 
     >>> Python(module_name="my_layers", class_name="Shift").infer(((2, 3),), 2)

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from netc.diagnostics import NetcError
 from netc.files import is_file, is_folder
 from netc.ir.layer import Shapes, Weight, Weights
-from netc.ir.layer_host import PythonCode
+from netc.ir.layer_host import PythonCode, ReplacedCode
 from netc.runtime.array_blobs import Blob, BlobVec
 from netc.runtime.memory import Memory
 
@@ -39,6 +39,7 @@ _PHASES = {"TRAIN": 0, "TEST": 1}
 def bind_python_layers(graph: Graph, diagnose: bool = False) -> Graph:
     """The graph with an object of the named class in each Python layer.
 
+    A layer in place of a well-known class is bound only if that class can be imported; otherwise it stays as it is.
     With `diagnose`, an exception in the code of a layer becomes NetcError E212 at the layer. Raises NetcError E211 for
     modules and classes that do not exist.
     """
@@ -47,11 +48,28 @@ def bind_python_layers(graph: Graph, diagnose: bool = False) -> Graph:
 
 def _bound(node: Node, phase: int, diagnose: bool) -> Node:
     layer = node.layer
+    if isinstance(layer, ReplacedCode):
+        layer = layer.original()
+        if isinstance(layer, PythonCode) and not _exists(layer, node):
+            return node
     if not isinstance(layer, PythonCode):
         return node
     instance = _class(layer, node)(None)
     instance.param_str, instance.phase = layer.param_str, phase
     return replace(node, layer=layer.hosted(PythonHost(instance, node if diagnose else None)))
+
+
+def _exists(layer: PythonCode, node: Node) -> bool:
+    """Whether the user has the class. Raises NetcError E211 for a module that exists but cannot be imported."""
+    try:
+        return hasattr(_module(layer, node), layer.class_name)
+    except NetcError as error:
+        cause = error.__cause__
+        parts = layer.module_name.split(".")
+        packages = [".".join(parts[: i + 1]) for i in range(len(parts))]
+        if isinstance(cause, ModuleNotFoundError) and cause.name in packages:
+            return False
+        raise
 
 
 def _class(layer: PythonCode, node: Node) -> Any:

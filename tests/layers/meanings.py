@@ -1,12 +1,16 @@
-"""A layer type with several meanings, for tests: `Upsample` as three forks might have it."""
+"""Layer types with several meanings, for tests: `Upsample` of three forks, and a replaced Python layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from netc.ir.layer import Count, Layer
+from torch import Tensor
+
+from netc.ir.layer import Count, Layer, Mode
 from netc.layers import _registry, register, registry
+from netc.layers._python_replacement import PythonReplacement
 
 
 def register_upsample(monkeypatch) -> tuple[type[Layer], ...]:
@@ -14,6 +18,7 @@ def register_upsample(monkeypatch) -> tuple[type[Layer], ...]:
     registry()  # what a test imports first while the tables are replaced would be lost after it
     monkeypatch.setattr(_registry, "_BY_TYPE", {**_registry._BY_TYPE})
     monkeypatch.setattr(_registry, "_PREDICATES", {**_registry._PREDICATES})
+    monkeypatch.setattr(_registry, "_BY_PYTHON_CLASS", {**_registry._BY_PYTHON_CLASS})
 
     @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2)
     @dataclass(frozen=True)
@@ -33,3 +38,35 @@ def register_upsample(monkeypatch) -> tuple[type[Layer], ...]:
         """Upsampling by a learned kernel."""
 
     return Unpool, Repeat, Weighted
+
+
+def register_shift(monkeypatch) -> type[Layer]:
+    """Register a layer in place of class `Shift` of a Python module, for one test."""
+    registry()
+    monkeypatch.setattr(_registry, "_BY_PYTHON_CLASS", {**_registry._BY_PYTHON_CLASS})
+
+    @register("Python", dialect="mnc", field="python_param", python=("shifts.layer.Shift", "old.Shift"))
+    @dataclass(frozen=True)
+    class Shift(PythonReplacement):
+        """Adds a number to each element.
+
+        Shapes: any to the same.
+
+        Reference: `shifts/layer.py`.
+        """
+
+        by: float = 1.0
+        """What is added."""
+        axes: tuple[int, ...] = ()
+        """Not used."""
+        mode: str = "plain"
+        """Not used."""
+        loud: bool = False
+        """Not used."""
+
+        ignored_keys: ClassVar[frozenset[str]] = frozenset({"comment"})
+
+        def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+            return bottoms[0] + self.by
+
+    return Shift
