@@ -62,8 +62,8 @@ PREPARE: dict[str, Callable[[], None]] = {}
 
 def prepare(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write the files of an example into the working directory."""
-    if code == "E014":
-        register_upsample(monkeypatch)
+    if code in ("E014", "W014"):
+        register_upsample(monkeypatch, likely=code == "W014")
     if code in ("E310", "E606"):
         monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     if code == "E633":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, did_you_mean
 from netc.ir import documentation
-from netc.layers import layer_classes, registry
+from netc.layers import how_recognized, layer_classes, registry
 from netc.layers.python import Python
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Width of a page in columns."""
+_WHETHER = re.compile(r"^Whether ")
 
 
 def layer_types() -> list[str]:
@@ -61,7 +63,23 @@ def layer_meanings(name: str) -> tuple[LayerDocumentation, ...]:
 
 def layer_page(name: str) -> str:
     """Return the documentation of every meaning of a layer type as text. Raises NetcError E100 for an unknown name."""
-    return "\n\n".join("\n".join(_lines(one)) for one in layer_meanings(name)) + "\n"
+    meanings = layer_meanings(name)
+    classes = {(cls.dialect, cls.python_classes): cls for cls in layer_classes(meanings[0].type)}
+    several = len(meanings) > 1
+    choices = [_choice(classes[one.dialect, one.python_classes]) if several else "" for one in meanings]
+    return "\n\n".join("\n".join(_lines(*one)) for one in zip(meanings, choices)) + "\n"
+
+
+def _choice(cls: type[Layer]) -> str:
+    """When a meaning of a type is chosen, from the docstring of its predicate; empty where its heading says it.
+
+    >>> [_choice(cls) for cls in layer_classes("BatchNorm")][0]
+    'Chosen when no other meaning fits.'
+    """
+    predicate = how_recognized(cls)
+    if cls.python_classes:
+        return ""
+    return "Chosen when no other meaning fits." if predicate is None else f"Chosen when {_WHETHER.sub('', predicate)}"
 
 
 def _python_keys(cls: type[Layer]) -> set[str]:
@@ -72,13 +90,13 @@ def _key(name: str) -> str:
     return name.strip().replace("_", "").casefold()
 
 
-def _lines(layer: LayerDocumentation) -> Iterator[str]:
+def _lines(layer: LayerDocumentation, choice: str) -> Iterator[str]:
     owner = f"dialect `{layer.dialect}`" if layer.dialect else "BVLC Caffe"
     if layer.python_classes:
         yield from _paragraph(f"# {layer.type}: in place of {' and '.join(layer.python_classes)}, {owner}")
     else:
         yield f"# {layer.type}: a layer type of {owner}" + (f" (`{layer.v1}` in V1 files)" if layer.v1 else "")
-    for paragraph in (layer.summary, *layer.details.split("\n\n")):
+    for paragraph in (layer.summary, *layer.details.split("\n\n"), choice):
         yield from _paragraph(paragraph)
     yield from _paragraph(f"Takes {layer.bottoms}, returns {layer.tops}.")
     yield from _paragraph(f"Shapes: {layer.shapes}")

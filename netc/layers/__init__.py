@@ -15,6 +15,6 @@ Layers that belong to one kind of model, mostly of forks, have folders of their 
 'ReLU'
 """
 
-from netc.layers._registry import LayerUse, choose, layer_classes, register, registry
+from netc.layers._registry import Choice, LayerUse, choose, how_recognized, layer_classes, register, registry
 
-__all__ = ["LayerUse", "choose", "layer_classes", "register", "registry"]
+__all__ = ["Choice", "LayerUse", "choose", "how_recognized", "layer_classes", "register", "registry"]

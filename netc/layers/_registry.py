@@ -18,13 +18,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from netc.diagnostics import NetcError, counted
+from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.ir.documentation import LayerDocstring
 from netc.ir.fields import Fields
 from netc.ir.layer import Layer
@@ -42,6 +42,8 @@ class LayerUse:
     tops: int
     blobs: int | None = None
     """Number of blobs that the weights file holds for the layer; None without such a file."""
+    neighbors: frozenset[str] = frozenset()
+    """The types of all layers of the net: `Interp` among them indicates PSPNet's fork."""
 
 
 Predicate = Callable[[LayerUse], bool]
@@ -54,6 +56,8 @@ _BY_TYPE: dict[str, dict[str, type[Layer]]] = {}
 _PREDICATES: dict[type[Layer], Predicate] = {}
 _BY_PYTHON_CLASS: dict[str, type[Layer]] = {}
 """The layers that replace Python layers, by `module.Class`."""
+_LIKELY: set[type[Layer]] = set()
+"""The classes that are chosen, with a warning, if others fit as well."""
 
 
 def register(
@@ -64,14 +68,16 @@ def register(
     dialect: str = "",
     when: Predicate | None = None,
     python: tuple[str, ...] = (),
+    likely: bool = False,
 ) -> Callable[[L], L]:
     """Class decorator: register the class as layer type `name` of a dialect.
 
     `field` is the LayerParameter field with its parameters, `v1` its name in V1LayerParameter.LayerType. `dialect` is
-    the fork of Caffe that defines the type, empty for BVLC. `when` recognizes a layer of this meaning; a class without
-    `when` is chosen if no predicate of another class holds. `python` lists the classes of Python layers, as
-    `module.Class`, that the class replaces; it is chosen for these only. Raises ValueError for a name that is already
-    registered in this dialect.
+    the fork of Caffe that defines the type, empty for BVLC. `when` recognizes a layer of this meaning, and its
+    docstring states how, for users; a class without `when` is chosen if no predicate of another class holds. A `likely`
+    meaning is chosen in doubt, which is a warning. `python` lists the classes of Python layers, as `module.Class`, that
+    the class replaces; it is chosen for these only. Raises ValueError for a name that is already registered in this
+    dialect.
     """
 
     def add(cls: L) -> L:
@@ -84,6 +90,8 @@ def register(
         cls.__doc__ = LayerDocstring(cls.__doc__ or "")  # type: ignore[assignment]
         if when is not None:
             _PREDICATES[cls] = when
+        if likely:
+            _LIKELY.add(cls)
         return cls
 
     return add
@@ -114,28 +122,38 @@ def _meanings(name: str) -> list[type[Layer]]:
     return [meanings[dialect] for dialect in sorted(meanings)]
 
 
-def choose(name: str, use: LayerUse, dialect: str | None = None) -> type[Layer] | None:
-    """Return the class of a layer of type `name`, None for an unknown type.
+class Choice(NamedTuple):
+    """The class of a layer."""
+
+    cls: type[Layer] | None
+    """None for an unknown type."""
+    doubt: Diagnostic | None = None
+    """A warning if other meanings fit the layer as well."""
+
+
+def choose(name: str, use: LayerUse, dialect: str | None = None) -> Choice:
+    """Choose the class of a layer of type `name`.
 
     A class of the `dialect` that the user names is chosen first. Otherwise it is the only class whose predicate holds
-    or, if no predicate holds, the only class without a predicate. Raises NetcError E014 unless exactly one is left.
-    A Python layer of a well-known class is replaced, unless the user names BVLC's dialect.
+    or, if no predicate holds, the only class without a predicate; of several, the only likely one, with the warning
+    W014. A Python layer of a well-known class is replaced, unless the user names BVLC's dialect. Raises NetcError E014
+    unless exactly one is left.
     """
     if layer_classes(name) and dialect != BVLC and (replacement := _replacement(name, use)):
-        return replacement
+        return Choice(replacement)
     classes = _meanings(name)
     if len(classes) == 1 and classes[0] not in _PREDICATES:
-        return classes[0]
+        return Choice(classes[0])
     named = None if dialect is None else _BY_TYPE.get(name, {}).get("" if dialect == BVLC else dialect)
     if named is not None:
-        return named
+        return Choice(named)
     holding = [cls for cls in classes if cls in _PREDICATES and _PREDICATES[cls](use)]
     fitting = holding or [cls for cls in classes if cls not in _PREDICATES]
     if len(fitting) > 1:
-        raise _ambiguous(name, f"{counted(len(fitting), 'meaning')} of layer type `{name}` fit this layer", fitting)
+        return _likely(name, fitting)
     if classes and not fitting:
         raise _ambiguous(name, f"no meaning of layer type `{name}` fits this layer", classes)
-    return fitting[0] if fitting else None
+    return Choice(fitting[0] if fitting else None)
 
 
 def _replacement(name: str, use: LayerUse) -> type[Layer] | None:
@@ -145,10 +163,30 @@ def _replacement(name: str, use: LayerUse) -> type[Layer] | None:
     return found if found is not None and found.type == name else None
 
 
-def _ambiguous(name: str, message: str, candidates: Iterable[type[Layer]]) -> NetcError:
-    notes = [f"`{name}` of {cls.dialect or 'BVLC'}: {_summary(cls)}" for cls in candidates]
-    dialects = " or ".join(f"`--dialect {cls.dialect or BVLC}`" for cls in candidates)
-    return NetcError(message, code="E014", field="type", notes=notes, help=f"name the dialect of the file: {dialects}")
+def how_recognized(cls: type[Layer]) -> str | None:
+    """Return how a layer of this meaning is recognized, in words; None for a class without a predicate."""
+    when = _PREDICATES.get(cls)
+    return None if when is None else " ".join((when.__doc__ or "").split())
+
+
+def _likely(name: str, fitting: Sequence[type[Layer]]) -> Choice:
+    likely = [cls for cls in fitting if cls in _LIKELY]
+    if len(likely) != 1:
+        raise _ambiguous(name, f"{counted(len(fitting), 'meaning')} of layer type `{name}` fit this layer", fitting)
+    chosen = likely[0].dialect or BVLC
+    message = f"several meanings of layer type `{name}` fit this layer: that of {chosen} was chosen"
+    return Choice(likely[0], Diagnostic("W014", message, **_candidates(name, fitting)))
+
+
+def _ambiguous(name: str, message: str, candidates: Collection[type[Layer]]) -> NetcError:
+    return NetcError([Diagnostic("E014", message, **_candidates(name, candidates))])
+
+
+def _candidates(name: str, classes: Collection[type[Layer]]) -> dict[str, Any]:
+    """The parts of a diagnostic that lists meanings of a type."""
+    notes = tuple(f"`{name}` of {cls.dialect or 'BVLC'}: {_summary(cls)}" for cls in classes)
+    dialects = " or ".join(f"`--dialect {cls.dialect or BVLC}`" for cls in classes)
+    return {"field": "type", "notes": notes, "help": f"name the dialect of the file: {dialects}"}
 
 
 def _summary(cls: type[Layer]) -> str:

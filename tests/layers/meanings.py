@@ -13,14 +13,18 @@ from netc.layers import _registry, register, registry
 from netc.layers._python_replacement import PythonReplacement
 
 
-def register_upsample(monkeypatch) -> tuple[type[Layer], ...]:
-    """Register three meanings for one test: two bottoms, `upsample_param`, or one blob in the weights file."""
+def register_upsample(monkeypatch, likely: bool = False) -> tuple[type[Layer], ...]:
+    """Register three meanings for one test: two bottoms, `upsample_param`, or one blob in the weights file.
+
+    The first one may be `likely`.
+    """
     registry()  # what a test imports first while the tables are replaced would be lost after it
     monkeypatch.setattr(_registry, "_BY_TYPE", {**_registry._BY_TYPE})
     monkeypatch.setattr(_registry, "_PREDICATES", {**_registry._PREDICATES})
     monkeypatch.setattr(_registry, "_BY_PYTHON_CLASS", {**_registry._BY_PYTHON_CLASS})
+    monkeypatch.setattr(_registry, "_LIKELY", {*_registry._LIKELY})
 
-    @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2)
+    @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2, likely=likely)
     @dataclass(frozen=True)
     class Unpool(Layer):
         """Values go where a pooling layer found them."""

@@ -70,6 +70,7 @@ class _Builder:
         self.broken: set[str] = set()
         self.keys, self.versions = ModuleKeys(), UniqueNames(".")
         self.names: dict[str, Fields] = {}
+        self.types = frozenset(layer["type"] for layer in net["layer"])
 
     def add(self, fields: Fields, faulty: bool = False) -> None:
         """Add one layer of the file if its rules include it; for a faulty one, only mark its tops as broken."""
@@ -81,8 +82,10 @@ class _Builder:
                 self.broken.update(fields["top"])
                 return
             blobs = self.blob_counts.get(fields["name"])
-            use = LayerUse(fields, len(fields["bottom"]), len(fields["top"]), blobs)
-            own_class = choose(fields["type"], use, self.dialect)
+            use = LayerUse(fields, len(fields["bottom"]), len(fields["top"]), blobs, self.types)
+            own_class, doubt = choose(fields["type"], use, self.dialect)
+            if doubt is not None:
+                self._report([doubt], LayerOrigin(fields, own_class.param_field if own_class else None))
             layer, bottoms = self._both(fields, own_class)
             if bottoms is None:
                 self.broken.update(fields["top"])
