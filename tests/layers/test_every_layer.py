@@ -17,6 +17,8 @@ def has_gradient(cls: type[Layer]) -> bool:
     if cls.is_data or cls.top_count == Count(0) or cls.type in ("Python", "HDF5Output"):
         return False
     own = cls.weights is not Layer.weights
+    if isinstance(cls.no_gradient, property):  # depends on parameters
+        return True
     return own or cls.bottom_count.most(9) > len(cls.no_gradient)
 
 
