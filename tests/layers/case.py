@@ -30,6 +30,8 @@ class Source:
     """The same for a top that did; None if it is the same."""
     role: Role = ""
     """Whether nets end in the layer ("score") or go on after it ("inner")."""
+    places_lost: bool = False
+    """Whether values, or a factor that depends on the extents, decide where an element comes from."""
     own_gradient: str = ""
     """Where Backward computes something else than the derivative of the top: what it is."""
 

@@ -105,6 +105,7 @@ class Grid(Layer):
     no_gradient: ClassVar[tuple[int, ...]] = (0,)
     indices: ClassVar[tuple[int, ...]] = (0,)
     rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 for a bottom without 4 axes."""

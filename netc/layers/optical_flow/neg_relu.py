@@ -32,6 +32,7 @@ class NegReLU(Layer):
     """Slope above 0."""
 
     sees: ClassVar[Sees] = "place"
+    overwritable: ClassVar[bool] = True
 
     @property
     def keeps_sign(self) -> bool:  # type: ignore[override]

@@ -12,13 +12,13 @@ from tests.layers.contract import raises, resizes, round_trip, values
 from tests.layers.harness import run
 
 CASES = [
-    Case(Accum(), ((2, 3, 4, 5), (2, 1, 7, 3)), ((1, 3, 3, 6), (1, 1, 4, 2)), source=Source()),
+    Case(Accum(), ((2, 3, 4, 5), (2, 1, 7, 3)), ((1, 3, 3, 6), (1, 1, 4, 2)), source=Source(places_lost=True)),
     Case(
         Accum(have_reference=True),
         ((2, 3, 4, 5), (2, 1, 7, 3)),
         ((1, 3, 3, 6), (1, 1, 4, 2)),
         held=(1,),
-        source=Source(),
+        source=Source(places_lost=True),
     ),
 ]
 
