@@ -9,6 +9,8 @@ import pytest
 import netc.pycaffe as caffe
 
 CASES = Path(__file__).parent.parent / "reference" / "layers"
+FORKS = Path(__file__).parent.parent / "reference" / "forks"
+"""Cases of layers that only forks have, each computed by its fork: FORK__NAME."""
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +71,15 @@ class Case:
 
 @pytest.mark.parametrize("name", sorted(os.listdir(CASES)))
 def test_layer(name):
-    case = Case(CASES / name)
+    compare(Case(CASES / name))
+
+
+@pytest.mark.parametrize("name", sorted(os.listdir(FORKS)))
+def test_layer_of_a_fork(name):
+    compare(Case(FORKS / name))
+
+
+def compare(case):
     case.set_parameters()
     case.forward("")
     case.backward("")
