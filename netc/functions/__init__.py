@@ -3,6 +3,8 @@ or would not yield Caffe's gradient.
 
 They import torch, so layers import them inside `forward`. They do not depend on layers.
 
+boxes.py            overlaps and codes of boxes
 local_response.py   local response normalization
 mean_variance.py    mean and variance normalization
+suppression.py      non-maximum suppression of boxes
 """
