@@ -87,7 +87,7 @@ def _channels(reader: Node, weight: Shape, plane: int) -> int:
     """The number of channels that a layer reads, from the shape of its weight."""
     layer = reader.layer
     if isinstance(layer, Convolution) and len(weight) > 1:
-        return weight[1] * layer.group
+        return layer.inputs(weight)
     if isinstance(layer, InnerProduct) and len(weight) > 1 and not layer.transpose and weight[-1] % plane == 0:
         return weight[-1] // plane
     return UNKNOWN

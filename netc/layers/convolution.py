@@ -66,7 +66,7 @@ class SlidingKernel(Layer):
             stride=spatial(p, ("stride", "stride_h", "stride_w"), (1,)),
             pad=spatial(p, ("pad", "pad_h", "pad_w"), (0,), single=0),
             dilation=tuple(p["dilation"]) or (1,),
-            group=p["group"],
+            group=cls._group_in(p),
             axis=p["axis"],
             bias_term=p["bias_term"],
             force_nd_im2col=p["force_nd_im2col"],
@@ -76,6 +76,11 @@ class SlidingKernel(Layer):
         result._check()
         return result
 
+    @classmethod
+    def _group_in(cls, parameters: Fields) -> int:
+        group: int = parameters["group"]
+        return group
+
     def to_caffe(self) -> dict[str, Any]:
         """The parameter message, with windows in the repeated spelling."""
         values = super().to_caffe()
@@ -84,24 +89,34 @@ class SlidingKernel(Layer):
         return values
 
     def _check(self) -> None:
-        positive((self.num_output,), "num_output")
-        positive((self.group,), "group")
+        self._check_channels()
         positive(self.kernel, "kernel_size")
         positive(self.stride, "stride")
         positive(self.dilation, "dilation")
+
+    def _check_channels(self) -> None:
+        positive((self.num_output,), "num_output")
+        positive((self.group,), "group")
         if self.num_output % self.group:
             fail(f"`num_output` {self.num_output} is not a multiple of `group` {self.group}", field="group")
+
+    def outputs(self, channels: int) -> int:
+        """Return the number of channels of the top for that of the bottom."""
+        return self.num_output
+
+    def groups(self, channels: int) -> int:
+        """Return the number of groups for the number of channels of the bottom."""
+        return self.group
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E101 or E102 if windows, groups and bottoms do not match."""
         if any(differ(bottom, bottoms[0]) for bottom in bottoms):
             fail(f"bottoms have different shapes: {', '.join(map(text, bottoms))}", field="bottom")
         axis = axis_of(self.axis, bottoms[0])
-        if differ(bottoms[0][axis] % self.group, 0):
-            fail(
-                f"the number of channels, {bottoms[0][axis]}, is not a multiple of `group` {self.group}", field="group"
-            )
-        top = (*bottoms[0][:axis], self.num_output, *self._extents(bottoms[0][axis + 1 :]))
+        channels = bottoms[0][axis]
+        if differ(channels % self.groups(channels), 0):
+            fail(f"the number of channels, {channels}, is not a multiple of `group` {self.group}", field="group")
+        top = (*bottoms[0][:axis], self.outputs(channels), *self._extents(bottoms[0][axis + 1 :]))
         return (top,) * len(bottoms)
 
     def _extents(self, bottom: Shape) -> Shape:
@@ -122,7 +137,7 @@ class SlidingKernel(Layer):
         axis = axis_of(self.axis, bottoms[0])
         kernel = each_axis(self.kernel, len(bottoms[0]) - axis - 1, "kernel_size")
         weight = Weight("weight", (*self._channels(bottoms[0][axis]), *kernel), self.weight_filler)
-        bias = Weight("bias", (self.num_output,), self.bias_filler)
+        bias = Weight("bias", (self.outputs(bottoms[0][axis]),), self.bias_filler)
         return (weight, bias) if self.bias_term else (weight,)
 
     def _channels(self, channels: int) -> Shape:
@@ -173,6 +188,10 @@ class Convolution(SlidingKernel):
     Reference: `base_conv_layer.cpp`, `conv_layer.cpp`.
     """
 
+    def inputs(self, weight: Shape) -> int:
+        """Return the number of channels of the bottom for the shape of `weight`."""
+        return weight[1] * self.group
+
     def coordinate_map(self, axes: int) -> CoordinateMap | None:
         """Positions of kernels' centers."""
         w = self.windows(axes)
@@ -197,7 +216,7 @@ class Convolution(SlidingKernel):
         return top
 
     def _channels(self, channels: int) -> Shape:
-        return (self.num_output, channels // self.group)
+        return (self.outputs(channels), channels // self.groups(channels))
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One multiply-add per weight and output position; the bias is not counted, as in papers."""
@@ -209,13 +228,12 @@ class Convolution(SlidingKernel):
 
         conv: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
         w = self.windows(axes)
-        result: nn.Module = conv(
-            channels, self.num_output, w.kernel, w.stride, w.pad, w.dilation, self.group, bias=self.bias_term
-        )
+        outputs, groups = self.outputs(channels), self.groups(channels)
+        result: nn.Module = conv(channels, outputs, w.kernel, w.stride, w.pad, w.dilation, groups, bias=self.bias_term)
         return result
 
     def _compute(self, x: Tensor, weight: Tensor, bias: Tensor | None, windows: Windows) -> Tensor:
-        return convolve(x, weight, bias, windows, self.group)
+        return convolve(x, weight, bias, windows, self.groups(x.shape[1]))
 
 
 @register("Deconvolution", field="convolution_param", v1="DECONVOLUTION")

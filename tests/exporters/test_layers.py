@@ -60,6 +60,19 @@ BOTH |= {
     "channels without a batch": net((2, 4, 9), type="Convolution",
                               text="convolution_param { num_output: 6 kernel_size: 3 axis: 0 bias_term: false }"),
 }  # fmt: skip
+SMALL_NETS = {
+    "depthwise": net(IMAGE, type="DepthwiseConvolution", text="convolution_param { num_output: 8 kernel_size: 3 }"),
+    "depthwise without outputs": net(IMAGE, type="ConvolutionDepthwise", text="convolution_param { kernel_size: 3 }"),
+    "relu6": net(IMAGE, type="ReLU6", text="relu6_param { n: 1 }"),
+    "relu6 with a slope": net(IMAGE, type="ReLU6", text="relu6_param { negative_slope: 0.1 n: 1 }"),
+    "hard swish": net(IMAGE, type="HardSwish"),
+    "mish": net(IMAGE, type="Mish"),
+    "selu": net(IMAGE, type="SeLU", text="selu_param { lambda: 2 }"),
+    "shuffled": net(IMAGE, type="ShuffleChannel", text="shuffle_channel_param { group: 2 }"),
+    "excited": net((2, 4), IMAGE, IMAGE, type="Axpy"),
+    "excited by images": net((2, 4, 1, 1), IMAGE, IMAGE, type="Axpy"),
+}
+BOTH |= SMALL_NETS
 FIXED = ("in the open", "one step", "without a batch", "with an image")
 """Nets whose first extent is not the batch of every input."""
 

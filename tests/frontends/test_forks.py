@@ -361,9 +361,13 @@ def test_bvlcs_layers_are_unchanged():
 @pytest.mark.parametrize(
     ("type", "parameters", "note"),
     [
-        ("PriorBox", "", "`PriorBox` is a layer of SSD's Caffe; netc does not support it yet"),
-        ("Axpy", "", "`Axpy` is a layer of SENet's Caffe; netc does not support it yet"),
-        ("Yolov3", "", "`Yolov3` is a layer of YOLO ports; netc does not support it yet"),
+        ("MnActivation", "", "`MnActivation` is a layer of Intel's Caffe; netc does not support it yet"),
+        ("BoxGroupOutput", "", "`BoxGroupOutput` is a layer of MS-CNN's Caffe; netc does not support it yet"),
+        (
+            "DeformablePSROIPooling",
+            "",
+            "`DeformablePSROIPooling` is a layer of FPN ports; netc does not support it yet",
+        ),
         (
             "Filter",
             "filter_param { num_output: 3 }",

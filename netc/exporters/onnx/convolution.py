@@ -9,9 +9,10 @@ import numpy as np
 from netc.exporters.errors import unsupported
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.convolution import Convolution, Deconvolution
+from netc.layers.depthwise_convolution import ConvolutionDepthwise, DepthwiseConvolution
 
 
-@writes(Convolution, Deconvolution, any_extents=True)
+@writes(Convolution, Deconvolution, DepthwiseConvolution, ConvolutionDepthwise, any_extents=True)
 def convolution(layer: Convolution | Deconvolution, call: OnnxCall) -> None:
     """Conv or ConvTranspose for each bottom; batch axes besides the first are folded into it for the call."""
     axis = layer.axis % call.axes
@@ -27,7 +28,7 @@ def convolution(layer: Convolution | Deconvolution, call: OnnxCall) -> None:
         "strides": windows.stride,
         "pads": windows.pad * 2,
         "dilations": windows.dilation,
-        "group": layer.group,
+        "group": layer.groups(call.shapes[0][axis]),
     }
     for bottom, top in zip(call.bottoms, call.tops):
         if axis == 1:

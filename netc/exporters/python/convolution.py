@@ -7,9 +7,10 @@ from dataclasses import replace
 from netc.exporters.errors import unsupported
 from netc.exporters.python.rules import Code, PythonCall, constructor, writes
 from netc.layers.convolution import Convolution, Deconvolution
+from netc.layers.depthwise_convolution import ConvolutionDepthwise, DepthwiseConvolution
 
 
-@writes(Convolution, Deconvolution, any_extents=True)
+@writes(Convolution, Deconvolution, DepthwiseConvolution, ConvolutionDepthwise, any_extents=True)
 def convolution(layer: Convolution | Deconvolution, call: PythonCall) -> Code:
     """One module for several bottoms; batch axes besides the first are folded into it for the call."""
     axis = layer.axis % call.axes

@@ -47,6 +47,7 @@ _COMMON = {
     "ReLU6Parameter": "n=1",
     "ReorgParameter": "stride=1 reverse=2",
     "ReverseParameter": "axis=1",
+    "SeLUParameter": "alpha=1 lambda=2",
     "SegAccuracyParameter": "metric=1 ignore_label=2 reset=3",
     "ShuffleChannelParameter": "group=1",
     "SmoothL1LossParameter": "sigma=1",
@@ -111,12 +112,13 @@ _BY_DIALECT: dict[str, dict[str, str]] = {
     "mnn": {"PoolingParameter": "avg_include_pad=13 round_mode=14"},
     "ssd": {"TransformationParameter": _SSD_TRANSFORM},
     "refinedet": {"TransformationParameter": _SSD_TRANSFORM},
-    "mobilenet_yolo": {"TransformationParameter": _SSD_TRANSFORM},
+    "mobilenet_yolo": {"TransformationParameter": _SSD_TRANSFORM, "ReLU6Parameter": "negative_slope=1 engine=2"},
     "yolo9000": {"TransformationParameter": _SSD_TRANSFORM, "PoolingParameter": "ceil_mode=13"},
     "openvino": {"PoolingParameter": "ceil_mode=13"},
     "synopsys": {"PoolingParameter": "ceil_mode=14 round_mode=15", "DropoutParameter": "sample_weights_test=2"},
     "cambricon": {"PoolingParameter": "ceil_mode=14", "ReLUParameter": "upper_limit=2 engine=3"},
     "flownet2": {"FillerParameter": "diag_val=9"},
+    "self_normalizing": {"SeLUParameter": "lambda=1 alpha=2"},
     "lrcn": {"TransformationParameter": "flow=6", "ImageDataParameter": "min_height=13 min_width=14"},
     "c3d_old": {
         "ConvolutionParameter": """
