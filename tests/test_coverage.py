@@ -13,7 +13,7 @@ from netc.layers import layer_classes, registry
 from netc.schema import caffe, descriptor, is_bvlc
 
 CLASSES = [cls for name in sorted(registry()) for cls in layer_classes(name)]
-TESTS = "\n".join(path.read_text() for path in (Path(__file__).parent / "layers").glob("*.py"))
+TESTS = "\n".join(path.read_text() for path in (Path(__file__).parent / "layers").rglob("*.py"))
 V1_VALUES = caffe.V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values
 V1_NAMES = {value.name for value in V1_VALUES if is_bvlc(value)}
 

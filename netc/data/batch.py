@@ -27,6 +27,8 @@ class Batch:
     """Row and column in the record of each crop's first pixel (n, 2), which a mean image needs."""
     valid: npt.NDArray[np.int64] | None = None
     """Top, left, bottom, right of each image within padding (n, 4), which becomes 0; None without padding."""
+    boxes: list[Array | None] | None = None
+    """The boxes of each image, which `join_boxes` puts into `tops[1]`; None if the labels are numbers."""
     release: Callable[[], None] = lambda: None
     """Return the arrays for use in another batch; they must not be read afterwards."""
 

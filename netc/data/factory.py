@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from netc.data.accepted_labels import AcceptedLabels
+    from netc.data.pipeline.boxes import BoxTransform
     from netc.data.source import BatchSource
     from netc.data.stores.store import Store
     from netc.paths import ResolvePath
@@ -71,11 +72,30 @@ def open_source(
 
 def _data(request: _Request) -> BatchSource:
     layer, transform = request.layer, request.layer.transform
-    make: Callable[[Path, str], Store] = LmdbStore if layer.backend == "LMDB" else LevelDbStore
     color = transform.force_color or layer.force_encoded_color
-    records = DatumRecords(make(request.resolve(layer.source), layer.source), color, transform.force_gray)
+    records = DatumRecords(_store(request), color, transform.force_gray)
     request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
     return _image_source(request, records, layer.prefetch)
+
+
+def _store(request: _Request) -> Store:
+    layer = request.layer
+    make: Callable[[Path, str], Store] = LmdbStore if layer.backend == "LMDB" else LevelDbStore
+    return make(request.resolve(layer.source), layer.source)
+
+
+def _annotated_data(request: _Request) -> BatchSource:
+    from netc.data.pipeline.annotated_augmentation import AnnotatedAugmenter
+    from netc.data.pipeline.boxes import BoxTransform
+    from netc.data.sources.annotated_datum import AnnotatedRecords
+
+    layer, transform = request.layer, request.layer.transform
+    color, typed = transform.force_color or layer.force_encoded_color, bool(layer.anno_type)
+    records = AnnotatedRecords(_store(request), color, transform.force_gray, typed)
+    request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
+    boxes = BoxTransform(transform) if records.annotated else None
+    augmenter = AnnotatedAugmenter(transform, layer.batch_sampler)
+    return _image_source(request, records, layer.prefetch, augmenter, boxes)
 
 
 def _image_data(request: _Request) -> BatchSource:
@@ -85,7 +105,13 @@ def _image_data(request: _Request) -> BatchSource:
     return _image_source(request, ImageListRecords(request.layer, request.resolve))
 
 
-def _image_source(request: _Request, records: Records, prefetch: int = 4) -> BatchSource:
+def _image_source(
+    request: _Request,
+    records: Records,
+    prefetch: int = 4,
+    augmenter: Augmenter | None = None,
+    boxes: BoxTransform | None = None,
+) -> BatchSource:
     """A source of images with the layer's transform."""
     transform, sampler = request.layer.transform, request.sampler
     sampler.permute = records.permute
@@ -96,7 +122,8 @@ def _image_source(request: _Request, records: Records, prefetch: int = 4) -> Bat
         crop = Cropping(height, request.train, transform.mirror, width if width != height else 0)
         normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
         normalization.check((first[0], *transform.augmented(*first[1:])), lambda: records.describe(0))
-        return _record_source(request, records, sampler, crop, normalization, prefetch, Augmenter(transform))
+        augmenter = augmenter or Augmenter(transform)
+        return _record_source(request, records, sampler, crop, normalization, prefetch, augmenter, boxes)
     except BaseException:
         records.close()
         raise
@@ -110,6 +137,7 @@ def _record_source(
     normalization: Normalization,
     prefetch: int,
     augmenter: Augmenter | None = None,
+    boxes: BoxTransform | None = None,
 ) -> RecordSource:
     return RecordSource(
         records,
@@ -120,6 +148,7 @@ def _record_source(
         prefetch=prefetch,
         threads=request.threads,
         augmenter=augmenter,
+        boxes=boxes,
         skip_bad=request.skip_bad,
         accepted=request.accepted,
     )
@@ -150,4 +179,10 @@ def _hdf5_data(request: _Request) -> BatchSource:
     return Hdf5Source(files, request.sampler, request.layer.batch_size, accepted)
 
 
-_OPENERS = {"database": _data, "image list": _image_data, "windows": _window_data, "hdf5": _hdf5_data}
+_OPENERS = {
+    "database": _data,
+    "annotated database": _annotated_data,
+    "image list": _image_data,
+    "windows": _window_data,
+    "hdf5": _hdf5_data,
+}

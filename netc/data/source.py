@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from torch import Tensor
+
     from netc.data.batch import Allocate, Batch, Shape
     from netc.data.pipeline.normalization import Normalization
     from netc.diagnostics import NetcError
@@ -82,6 +84,9 @@ class BatchSource(Protocol):
 
     def next_batch(self) -> Batch:
         """The next batch. Raises NetcError, on every call, for a batch that cannot be read."""
+
+    def first_of(self, tops: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+        """The first `count` items of a batch, given as tensors."""
 
     def seek(self, position: int) -> None:
         """Continue with another record."""

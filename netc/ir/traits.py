@@ -26,7 +26,18 @@ Elements = Literal["computed", "moved", "scaled"]
 bottom element at the same position."""
 Sees = Literal["unknown", "place", "all"]
 """Positions of the bottoms that a top element depends on: its own (across all channels), or all of them."""
-FedBy = Literal["", "database", "image list", "windows", "hdf5", "fillers", "memory", "python", "input"]
+FedBy = Literal[
+    "",
+    "database",
+    "annotated database",
+    "image list",
+    "windows",
+    "hdf5",
+    "fillers",
+    "memory",
+    "python",
+    "input",
+]
 """Source of a data layer's tops: `memory` means arrays passed by a program, `python` code that the net file names,
 `input` the caller of the net."""
 

@@ -20,13 +20,17 @@ from netc.ir.augmentation import (
     RandomStretch,
     Resize,
 )
+from netc.ir.box_sampling import EmitConstraint
 from netc.ir.dims import UNKNOWN, Shape
 from netc.ir.fields import Fields
 from netc.ir.noise import Noise
 
 AUGMENTATIONS: dict[str, type[Augmentation]] = {
-    kind.message: kind for kind in (Resize, Distortion, Expansion, Noise, RandomResize, RandomAspectRatio)
+    kind.message: kind
+    for kind in (Resize, Distortion, Expansion, Noise, RandomResize, RandomAspectRatio, EmitConstraint)
 }
+FIXED = ("resize_param", "emit_constraint")
+"""Those of them that are not random."""
 
 
 MAX_PIXELS = 1 << 28
@@ -67,6 +71,8 @@ class Transform:
     """Random expansion of the canvas, before the resize (SSD)."""
     noise_param: Noise | None = None
     """Noise and other changes of pixels, after the resize (SSD)."""
+    emit_constraint: EmitConstraint | None = None
+    """Which boxes stay when a part of the image is cut out (SSD); without effect on images without boxes."""
     random_resize_param: RandomResize | None = None
     """Random size (Intel)."""
     random_aspect_ratio_param: RandomAspectRatio | None = None
@@ -147,7 +153,7 @@ class Transform:
         (('mirror', 'crop_size'), ())
         """
         crop = ("crop_size" if self.crop_size else "crop_h",) if train and any(self.crop) else ()
-        changes = tuple(name for name in AUGMENTATIONS if name != "resize_param" and getattr(self, name))
+        changes = tuple(name for name in AUGMENTATIONS if name not in FIXED and getattr(self, name))
         stretch = ("img_rand_resize_lower",) if self.stretch != UNSTRETCHED else ()
         return (*("mirror",) * self.mirror, *crop, *changes, *stretch)
 

@@ -23,12 +23,14 @@ from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumValueDescriptor, FieldDescriptor
+from google.protobuf.message import DecodeError
 
 from netc.schema import caffe, caffe2
 from netc.schema._loader import POOL, Message, message_class
 from netc.schema.filling import fill, is_repeated
 
 __all__ = [
+    "DecodeError",
     "Message",
     "as_dict",
     "caffe",

@@ -71,6 +71,71 @@ class Datum(Message):
         encoded: bool | None = ...,
     ) -> None: ...
 
+class NormalizedBBox(Message):
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    label: int
+    difficult: bool
+    score: float
+    size: float
+    def __init__(
+        self,
+        *,
+        xmin: float | None = ...,
+        ymin: float | None = ...,
+        xmax: float | None = ...,
+        ymax: float | None = ...,
+        label: int | None = ...,
+        difficult: bool | None = ...,
+        score: float | None = ...,
+        size: float | None = ...,
+    ) -> None: ...
+
+class Annotation(Message):
+    instance_id: int
+    @property
+    def bbox(self) -> NormalizedBBox: ...
+    def __init__(
+        self, *, instance_id: int | None = ..., bbox: NormalizedBBox | Mapping[str, Any] | None = ...
+    ) -> None: ...
+
+class AnnotationGroup(Message):
+    group_label: int
+    @property
+    def annotation(self) -> Messages[Annotation]: ...
+    def __init__(
+        self, *, group_label: int | None = ..., annotation: Iterable[Annotation | Mapping[str, Any]] | None = ...
+    ) -> None: ...
+
+class AnnotatedDatum(Message):
+    AnnotationType: Enum
+    BBOX: int
+    @property
+    def datum(self) -> Datum: ...
+    type: int
+    @property
+    def annotation_group(self) -> Messages[AnnotationGroup]: ...
+    def __init__(
+        self,
+        *,
+        datum: Datum | Mapping[str, Any] | None = ...,
+        type: int | str | None = ...,
+        annotation_group: Iterable[AnnotationGroup | Mapping[str, Any]] | None = ...,
+    ) -> None: ...
+
+class LabelMapItem(Message):
+    name: str
+    label: int
+    display_name: str
+    def __init__(self, *, name: str | None = ..., label: int | None = ..., display_name: str | None = ...) -> None: ...
+
+class LabelMap(Message):
+    @property
+    def item(self) -> Messages[LabelMapItem]: ...
+    def __init__(self, *, item: Iterable[LabelMapItem | Mapping[str, Any]] | None = ...) -> None: ...
+
 class FillerParameter(Message):
     VarianceNorm: Enum
     FAN_IN: int

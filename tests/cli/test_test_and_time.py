@@ -8,7 +8,7 @@ import pytest
 
 import netc
 from netc.cli import main
-from netc.data.sources.database import open_records
+from netc.data.sources.opening import open_records
 from netc.training.evaluation import open_net
 
 from .solver_files import write_solver

@@ -10,7 +10,7 @@ import pytest
 
 from netc.cli import main
 from netc.data import open_source
-from netc.data.sources.database import open_records
+from netc.data.sources.opening import open_records
 from netc.data.stores import lmdb as lmdb_store
 from netc.data.stores.lmdb_pages import check_pages
 from netc.data.stores.writers import new_database

@@ -22,6 +22,7 @@ NAMES = [f"{cls.type}.{one.name}" for cls, one in PARAMETERS]
 SOURCE = {"source": "a", "batch_size": 5}
 
 BASE = {
+    "AnnotatedData": {"data_param": SOURCE},
     "Clip": {"clip_param": {"min": 0.5, "max": 4.0}},
     "Convolution": {"convolution_param": {"num_output": 6}},
     "Data": {"data_param": SOURCE},
@@ -46,6 +47,11 @@ WINDOW = {"num_output": 6, "kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_
 POOL = {"kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_w": 2, "pad_h": 2, "pad_w": 1}
 WEIGHTS = {"loss_param": {"class_weighting": [1.0, 2.0], "weight_by_label_freqs": True}}
 WHOLE = {
+    "annotated_data_param.anno_type": {"data_param": SOURCE, "annotated_data_param": {"anno_type": "BBOX"}},
+    "annotated_data_param.batch_sampler": {
+        "data_param": SOURCE,
+        "annotated_data_param": {"batch_sampler": [{"max_sample": 2}]},
+    },
     **{f"convolution_param.{name}": {"convolution_param": WINDOW} for name in WINDOW if "_h" in name or "_w" in name},
     **{f"pooling_param.{name}": {"pooling_param": POOL} for name in POOL},
     "pooling_param.global_pooling": {"pooling_param": {"global_pooling": True}},

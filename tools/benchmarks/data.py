@@ -23,8 +23,8 @@ from benchmarks.report import Result
 from benchmarks.timing import alternate
 from netc.data import open_source
 from netc.data.pipeline.device_feed import DeviceFeed, OutputPool
-from netc.data.sources.database import open_records
 from netc.data.sources.datum import write_datum
+from netc.data.sources.opening import open_records
 from netc.data.stores.writers import new_database
 from netc.ir.transform import Transform
 from netc.layers.data import Data

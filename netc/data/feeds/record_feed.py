@@ -57,7 +57,7 @@ class RecordFeed:
         if self._left is None:
             return tops[: self.tops]
         count, self._left = self._left, self._left - self.batch_size if self._left > self.batch_size else None
-        return tuple(top[:count] for top in tops[: self.tops])
+        return self.source.first_of(tops[: self.tops], count)
 
     def start_pass(self) -> int:
         """Cut the batch that ends a pass over all records; return their number.

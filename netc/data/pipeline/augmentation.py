@@ -6,7 +6,7 @@ Random numbers come from a stream of the record, so the result does not depend o
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from netc.data.image_header import check_size
 from netc.data.images import Image, planes
 from netc.data.pipeline.noise import add_noise
 from netc.data.pipeline.sampling import AUGMENT, generator
+from netc.data.records import Record
 from netc.diagnostics import counted
 from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, RandomResize, RandomStretch, Resize
 
@@ -66,32 +67,44 @@ class Augmenter:
 
     def __call__(self, image: Image, seed: int, number: int) -> Image:
         """The augmented planes (c, h, w) of a record. Raises ValueError for an image that a step cannot process."""
+        return self.record(Record(image, 0), seed, number).image
+
+    def record(self, record: Record, seed: int, number: int) -> Record:
+        """The augmented record, its number over all epochs. Raises ValueError for an image as `__call__` does."""
         import cv2
 
-        t = self._transform
         random = np.random.Generator(generator(seed, AUGMENT, number << 64))
-        image = np.ascontiguousarray(image.transpose(1, 2, 0))
+        image = np.ascontiguousarray(record.image.transpose(1, 2, 0))
         try:
-            image = self._sized(image, random)
-            if t.noise_param is not None:
-                image = add_noise(image, t.noise_param, random)
-            image = stretch(image, t.stretch, t.crop, random)
+            image, label = self.parts(self._colored(image, random), record.label, random)
+            image = self._resized(image, random)
         except cv2.error as error:
             raise ValueError(f"OpenCV cannot augment it: {error.err}") from None
-        return planes(image)
+        return record._replace(image=planes(image), label=label)
 
-    def _sized(self, image: CvImage, random: np.random.Generator) -> CvImage:
-        """The steps up to and including the resize."""
+    def parts(self, image: CvImage, label: Any, random: np.random.Generator) -> tuple[CvImage, Any]:
+        """The expanded image, and the label, which may depend on where the image is."""
+        settings = self._transform.expand_param
+        place = expansion(image.shape[:2], settings, random) if settings is not None else None
+        return image if place is None else expanded(image, place, self._transform.mean_value), label
+
+    def _colored(self, image: CvImage, random: np.random.Generator) -> CvImage:
+        """The steps before the expansion."""
         t = self._transform
         if t.random_resize_param is not None:
             image = random_resize(image, t.random_resize_param, random)
         elif t.random_aspect_ratio_param is not None:
             image = random_part(image, t.random_aspect_ratio_param, t.crop[0], random)
-        if t.distort_param is not None:
-            image = distort(image, t.distort_param, random)
-        if t.expand_param is not None:
-            image = expand(image, t.expand_param, t.mean_value, random)
-        return image if t.resize_param is None else resize(image, t.resize_param, random)
+        return image if t.distort_param is None else distort(image, t.distort_param, random)
+
+    def _resized(self, image: CvImage, random: np.random.Generator) -> CvImage:
+        """The steps after the expansion."""
+        t = self._transform
+        if t.resize_param is not None:
+            image = resize(image, t.resize_param, random)
+        if t.noise_param is not None:
+            image = add_noise(image, t.noise_param, random)
+        return stretch(image, t.stretch, t.crop, random)
 
 
 def resize(image: CvImage, settings: Resize, random: np.random.Generator) -> CvImage:
@@ -214,19 +227,34 @@ def _in_hsv(image: CvImage, channel: int, factor: float, offset: float) -> CvIma
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 
-def expand(image: CvImage, settings: Expansion, mean: Sequence[float], random: np.random.Generator) -> CvImage:
-    """The image at a random position in a larger one, filled with the mean (SSD's ExpandImage)."""
+class Placement(NamedTuple):
+    """Where an image is in a larger one."""
+
+    height: int
+    """Of the larger one."""
+    width: int
+    top: int
+    left: int
+
+
+def expansion(size: tuple[int, ...], settings: Expansion, random: np.random.Generator) -> Placement | None:
+    """A random position of an image in a larger one (SSD's ExpandImage); None if it is not expanded."""
     if not settings.active or random.random() >= settings.prob:
-        return image
-    h, w = image.shape[:2]
+        return None
+    h, w = size
     ratio = random.uniform(1, settings.max_expand_ratio)
     height, width = int(h * ratio), int(w * ratio)
     check_size(height, width)
-    y, x = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
+    return Placement(height, width, int(random.integers(height - h + 1)), int(random.integers(width - w + 1)))
+
+
+def expanded(image: CvImage, place: Placement, mean: Sequence[float]) -> CvImage:
+    """The image in a larger one, which is filled with the mean."""
+    h, w = image.shape[:2]
     fill = np.array(mean or (0.0,), np.float32)
-    result = np.empty((height, width, *image.shape[2:]), image.dtype)
+    result = np.empty((place.height, place.width, *image.shape[2:]), image.dtype)
     result[...] = np.clip(np.rint(fill), 0, 255) if image.dtype == np.uint8 else fill
-    result[y : y + h, x : x + w] = image
+    result[place.top : place.top + h, place.left : place.left + w] = image
     return result
 
 

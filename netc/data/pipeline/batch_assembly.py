@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netc.data.images import Image, copy, flip, interleaved
+from netc.data.pipeline.boxes import BoxRegion, join_boxes
 from netc.data.pipeline.normalization import CropPlacement
 from netc.data.records import Read, Record
 from netc.diagnostics import NetcError
@@ -55,7 +56,10 @@ class PendingBatch:
         """The batch. Raises the error of its first bad record."""
         for chunk in self._chunks:
             chunk.result()
-        return self.opened.result()
+        batch = self.opened.result()
+        if batch.boxes is not None and len(batch.tops) == 1:
+            batch.tops = (batch.tops[0], join_boxes(batch.boxes))
+        return batch
 
     def cancel(self) -> None:
         """Abandon the batch: release chunks that wait for its arrays, do not start the others."""
@@ -160,14 +164,17 @@ class BatchChunk:
         channels, height, width = image.shape
         h, w = builder.crop.extents(height, width)
         batch = self._batch = self._batch or self._opened(slot, record)
-        data, labels = batch.tops
+        data = batch.tops[0]
         if (channels, h, w) != data.shape[1:] or not (builder.normalize_on_host or image.dtype == data.dtype):
             raise self._wrong(index, image, f"does not fit a batch of {_text(data.shape[1:], data.dtype)} images", None)
         y, x = offset = builder.crop.offset(height - h, width - w, draw)
         image = image[:, y : y + h, x : x + w]
-        labels[slot] = record.label
+        mirror = self.pending.mirror is not None and bool(self.pending.mirror[slot])
+        if batch.boxes is None:
+            batch.tops[1][slot] = record.label
+        else:
+            batch.boxes[slot] = self._boxes(record, index, BoxRegion((height, width), (y, x), (h, w), mirror))
         if builder.normalize_on_host:
-            mirror = self.pending.mirror is not None and bool(self.pending.mirror[slot])
             image = _arranged(image, mirror)
             builder.normalization.host(
                 data[slot : slot + 1], image[None], [CropPlacement(offset, mirror, record.valid)]
@@ -201,11 +208,19 @@ class BatchChunk:
         builder, number = self.builder, int(self.pending.plan.numbers[slot])
         assert builder.augmenter is not None
         try:
-            return record._replace(image=builder.augmenter(record.image, self.pending.plan.seed, number))
+            return builder.augmenter.record(record, self.pending.plan.seed, number)
         except NetcError:
             raise
         except ValueError as error:
             what = f"{builder.records.describe(index)}: {error}"
+            raise NetcError(what, code="E505", field="transform_param") from None
+
+    def _boxes(self, record: Record, index: int, region: BoxRegion) -> Array:
+        assert self.builder.boxes is not None
+        try:
+            return self.builder.boxes(record.label, region)
+        except ValueError as error:
+            what = f"{self.builder.records.describe(index)}: {error}"
             raise NetcError(what, code="E505", field="transform_param") from None
 
     def _opened(self, slot: int, record: Record) -> Batch:

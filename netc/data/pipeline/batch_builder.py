@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from netc.data.accepted_labels import AcceptedLabels
     from netc.data.pipeline.augmentation import Augmenter
+    from netc.data.pipeline.boxes import BoxTransform
     from netc.data.pipeline.cropping import Cropping
     from netc.data.pipeline.normalization import Normalization
     from netc.data.records import Record, Records
@@ -61,6 +62,8 @@ class BatchBuilder:
     augmenter: Augmenter | None = None
     max_attempts: int = 1
     """Records to try for each slot: more than one skips records that cannot be used."""
+    boxes: BoxTransform | None = None
+    """What moves the boxes of records with their images; None if the labels are numbers."""
     accepted: AcceptedLabels | None = None
     """The labels of usable records; None accepts any."""
     normalize_on_host: bool = False
@@ -85,10 +88,11 @@ class BatchBuilder:
         channels, height, width = first.image.shape
         n = self.batch_size
         data_shape = (n, channels, *self.crop.extents(height, width))
-        labels = np.empty((n, *np.shape(first.label)), np.float32)
+        boxes: list[Array | None] | None = None if self.boxes is None else [None] * n
+        labels = () if boxes is not None else (np.empty((n, *np.shape(first.label)), np.float32),)
         if self.normalize_on_host:
-            return Batch((self.allocate(data_shape, np.dtype(np.float32)), labels))
+            return Batch((self.allocate(data_shape, np.dtype(np.float32)), *labels), boxes=boxes)
         data = self._buffers.take(data_shape, first.image.dtype, self.allocate)
         valid = None if first.valid is None else np.empty((n, 4), np.int64)
         offsets = np.empty((n, 2), np.int64)
-        return Batch((data, labels), mirror, offsets, valid, self._buffers.release_of(data))
+        return Batch((data, *labels), mirror, offsets, valid, boxes, self._buffers.release_of(data))

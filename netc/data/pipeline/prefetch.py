@@ -23,6 +23,8 @@ from netc.host_memory import available_memory, excess
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from torch import Tensor
+
     from netc.data.batch import Batch, Shape
     from netc.data.pipeline.sampling import Sampler
 
@@ -79,6 +81,10 @@ class PrefetchingSource(Generic[P]):
         self.position += self.batch_size
         self._read_ahead(0)
         return batch
+
+    def first_of(self, tops: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+        """See BatchSource."""
+        return tuple(top[:count] for top in tops)
 
     def seek(self, position: int) -> None:
         """Continue with another record; batches read ahead are dropped."""

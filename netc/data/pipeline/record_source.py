@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netc.data.pipeline.batch_assembly import PendingBatch
 from netc.data.pipeline.batch_builder import BatchBuilder
+from netc.data.pipeline.boxes import first_boxes
 from netc.data.pipeline.parallel_map import cores
 from netc.data.pipeline.prefetch import PrefetchingSource
 from netc.data.records import MAX_SKIPS, Records, first_shapes
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
 
+    from torch import Tensor
+
     from netc.data.accepted_labels import AcceptedLabels
     from netc.data.batch import Allocate, Shape
     from netc.data.pipeline.augmentation import Augmenter
+    from netc.data.pipeline.boxes import BoxTransform
     from netc.data.pipeline.cropping import Cropping
     from netc.data.pipeline.normalization import Normalization
     from netc.data.pipeline.sampling import BatchPlan, Sampler
@@ -40,9 +44,9 @@ class RecordSource(PrefetchingSource[PendingBatch]):
     """Batches of images and labels from records; see `BatchSource`.
 
     `records` are read by index, `sampler` determines which and when, `augmenter` changes each image, `crop` cuts it,
-    and `normalization` is applied last, on the device or in the threads. `prefetch` batches are read ahead by `threads`
-    threads. With `skip_bad` the next usable record replaces one that cannot be used, or whose label is not `accepted`;
-    `skipped` lists the latter.
+    `boxes` moves its boxes, and `normalization` is applied last, on the device or in the threads. `prefetch` batches
+    are read ahead by `threads` threads. With `skip_bad` the next usable record replaces one that cannot be used, or
+    whose label is not `accepted`; `skipped` lists the latter.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         prefetch: int = 4,
         threads: int | None = None,
         augmenter: Augmenter | None = None,
+        boxes: BoxTransform | None = None,
         skip_bad: bool = False,
         accepted: AcceptedLabels | None = None,
     ) -> None:
@@ -71,6 +76,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
             normalization,
             augmenter,
             MAX_SKIPS if skip_bad else 1,
+            boxes=boxes,
             accepted=accepted if skip_bad else None,
             closed=self.closed,
         )
@@ -101,6 +107,12 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         pending = PendingBatch(self.builder, self._next_plan(position))
         pending.submit(pool, self.threads)
         return pending
+
+    def first_of(self, tops: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+        """See BatchSource."""
+        if self.builder.boxes is None or len(tops) < 2:
+            return super().first_of(tops, count)
+        return tops[0][:count], first_boxes(tops[1], count), *(top[:count] for top in tops[2:])
 
     def seek(self, position: int) -> None:
         """Continue with another record; batches read ahead are dropped."""

@@ -12,13 +12,11 @@ import numpy.typing as npt
 
 from netc.data import images
 from netc.data.records import Read, Record, RecordBatch
-from netc.data.sources.datum import Datum, read_alike, read_datum
-from netc.data.stores import open_store
+from netc.data.sources.datum import Datum, is_annotated, read_alike, read_datum
 from netc.diagnostics import NetcError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from netc.data.batch import Shape
     from netc.data.stores.store import Store
@@ -98,7 +96,7 @@ class DatumRecords:
         with self.store.reading() as get:
             value = get(self._keys[index]) or b""
             try:
-                return len(value), read_datum(value).encoded
+                return len(value), self.parse(value)[0].encoded
             except ValueError:
                 return len(value), False
 
@@ -125,8 +123,8 @@ class DatumRecords:
         with self.store.reading() as get:
 
             def read(index: int) -> Record:
-                datum = self._datum(index, get)
-                return Record(self._image(index, datum), datum.label)
+                datum, label = self._parsed(index, get)
+                return Record(self._image(index, datum), label)
 
             yield read
 
@@ -150,12 +148,19 @@ class DatumRecords:
         self._keys.close()
         self.store.close()
 
-    def _datum(self, index: int, get: Callable[[bytes], Any]) -> Datum:
+    def parse(self, value: Any) -> tuple[Datum, Any]:
+        """The image of a record, and its label. Raises ValueError for bytes that are not a Datum."""
+        if is_annotated(value):
+            raise ValueError("it is an AnnotatedDatum, which an `AnnotatedData` layer reads, not a Datum")
+        datum = read_datum(value)
+        return datum, datum.label
+
+    def _parsed(self, index: int, get: Callable[[bytes], Any]) -> tuple[Datum, Any]:
         value = get(self._keys[index])
         try:
             if value is None:
                 raise ValueError("it no longer exists")
-            return read_datum(value)
+            return self.parse(value)
         except ValueError as error:
             raise NetcError(f"{self.describe(index)}: {error}", code="E503", field="data_param.source") from None
 
@@ -165,11 +170,6 @@ class DatumRecords:
         except ValueError as error:
             code = "E504" if datum.encoded else "E503"
             raise NetcError(f"{self.describe(index)}: {error}", code=code, field="data_param.source") from None
-
-
-def open_records(path: Path | str) -> DatumRecords:
-    """The records of a database, images decoded as they are. Raises NetcError E501, E507, E502 for an empty one."""
-    return DatumRecords(open_store(path))
 
 
 def raw_image(datum: Datum) -> images.Image:

@@ -69,6 +69,15 @@ def read_datum(buffer: Any) -> Datum:
     return Datum(numbers[1], numbers[2], numbers[3], data, numbers[5], joined, bool(numbers[7]), start)
 
 
+def is_annotated(value: Any) -> bool:
+    """Whether a record begins as an AnnotatedDatum, a message with a Datum in its first field.
+
+    >>> is_annotated(write_datum((1, 1, 1), b"x")), is_annotated(bytes([10, 0]))
+    (False, True)
+    """
+    return len(value) > 0 and value[0] == tag(1, 2)[0]
+
+
 def read_alike(values: Sequence[Any]) -> tuple[Extents, bytearray, list[int]] | None:
     """Extents, images and labels of raw records (bytes or memoryviews) that differ in images and labels only.
 

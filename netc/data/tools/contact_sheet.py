@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data.images import Image, encode
-from netc.data.sources.database import DatumRecords, open_records
+from netc.data.sources.opening import open_records
 from netc.diagnostics import NetcError
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from netc.data.sources.database import DatumRecords
 
 CELL, TEXT, GAP = 96, 16, 6
 """Pixels of the square of an image, of the line below it, and between cells."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netc.data.pipeline.parallel_map import read_in_parallel
-from netc.data.sources.database import DatumRecords, open_records
+from netc.data.sources.opening import open_records
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import is_file
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from netc.data.batch import Shape
     from netc.data.records import Record
+    from netc.data.sources.database import DatumRecords
 
 
 @dataclass

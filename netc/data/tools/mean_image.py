@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from netc.data.pipeline.parallel_map import read_in_parallel
-from netc.data.sources.database import DatumRecords, open_records
 from netc.data.sources.image_list import ImageListRecords
+from netc.data.sources.opening import open_records
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import NetcError
 from netc.files import open_regular
@@ -20,6 +20,7 @@ from netc.weights import write_blob
 if TYPE_CHECKING:
     from netc.data.pipeline.mean import Mean
     from netc.data.records import Record
+    from netc.data.sources.database import DatumRecords
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,6 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "Caffe con Troll": "gpu_batch_proportion",
     },
     "TransformationParameter": {
-        "SSD": "emit_constraint",
         "yjxiong": "scale_ratios max_distort",
         "NVIDIA": "use_gpu_transform",
         "Chenglong Chen": "debug_display angle_interval",
@@ -138,7 +137,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
     "SolverState": {"netc": "netc_commit"},
     "LossParameter": {"SegNet": "weight_by_label_freqs class_weighting", "NVIDIA": "label_smoothing"},
     "TransformationParameter": {
-        "SSD": "resize_param crop_h crop_w distort_param noise_param expand_param",
+        "SSD": "resize_param crop_h crop_w distort_param noise_param expand_param emit_constraint",
         "Intel": "random_resize_param random_aspect_ratio_param",
         "NVIDIA": """
             img_rand_resize_lower img_rand_resize_upper rand_resize_ratio_lower rand_resize_ratio_upper
