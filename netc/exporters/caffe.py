@@ -165,7 +165,7 @@ def _spec(param: Fields) -> ParamSpec:
 
 def _usual(node: Node) -> tuple[float, ...]:
     """The loss weights that the layer has where the file does not set them."""
-    return (1.0, *(0.0,) * (len(node.tops) - 1)) if node.layer.is_loss else ()
+    return (node.layer.default_loss_weight, *(0.0,) * (len(node.tops) - 1)) if node.layer.is_loss else ()
 
 
 def _param(spec: caffe.ParamSpec, param: ParamSpec) -> None:

@@ -53,10 +53,11 @@ def weightless_losses(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnost
     """Yield W104 for losses whose `loss_weight` is 0 for every top: nothing is learned from them."""
     for node in graph.nodes:
         weights = node.origin.get("loss_weight", ())
-        if node.layer.is_loss and weights and not any(weights):
+        if node.layer.is_loss and not any(weights or (node.layer.default_loss_weight,)):
+            found = "has `loss_weight: 0`" if weights else "has no `loss_weight`, which is 0 for its type by default"
             yield Diagnostic(
                 "W104",
-                f"the loss `{node.name}` has `loss_weight: 0`: nothing is learned from it",
+                f"the loss `{node.name}` {found}: nothing is learned from it",
                 node.origin.span("loss_weight") or node.span,
             )
 

@@ -146,6 +146,8 @@ class Mode:
     """Differentiable sum of a tensor over all training processes; None if each normalizes by its own batch."""
     files: FileAccess = "none"
     """Whether a layer that writes a file (`Traits.writes_file`) may do so."""
+    cpu_code: bool = False
+    """Whether to compute as a fork's CPU code where it differs from its GPU code (netc.pycaffe in CPU mode)."""
 
     def kept(self, name: str, by_mode: bool = True) -> Tensor | None:
         """The tensor of an entry of the layer's state, None before the first `keep`; `by_mode` as in the entry."""

@@ -25,6 +25,7 @@ from netc.pycaffe.net_names import NetNames
 from netc.pycaffe.python_layer import Layer
 from netc.pycaffe.reshape import reshape
 from netc.runtime.array_blobs import Array, Blob, BlobVec, WeightStorage, write_back
+from netc.runtime.cpu_code import follow_cpu_code
 from netc.runtime.node_executor import NodeExecutor
 from netc.training.solver.debug_executor import DebugInfoLogger
 
@@ -73,6 +74,7 @@ class Net(NetNames):
         return net
 
     def _set_up(self, parts: NetParts) -> None:
+        follow_cpu_code(parts.net)
         self._feeds = parts.feeds
         weakref.finalize(self, _close, list(parts.feeds.values()))
         sources = {key: source_of(feed) for key, feed in parts.feeds.items()}

@@ -44,6 +44,7 @@ class LayerModule(nn.Module):
         """State that the layer keeps from pass to pass; see `runtime.pass_state`."""
         self.all_sum: Callable[[Tensor], Tensor] | None = None
         self.files: FileAccess = "none"
+        self.cpu_code = False
         self.constant_names: tuple[str, ...] = ()
         self.weight_names = tuple(weight.name for weight in weights)
         self.views: dict[str, Shape] = {} if holder is None else getattr(holder, "views", {})
@@ -67,6 +68,7 @@ class LayerModule(nn.Module):
             {name: getattr(self, name) for name in self.constant_names},
             self.all_sum,
             self.files,
+            self.cpu_code and all(bottom.device.type == "cpu" for bottom in bottoms),
         )
         try:
             tops = self.layer.forward(bottoms, self.weights(), mode)

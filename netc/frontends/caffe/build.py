@@ -256,7 +256,7 @@ def _why_not(layer: Fields, state: State) -> str:
 def _loss_weights(fields: Fields, layer: Layer) -> tuple[float, ...]:
     given = tuple(fields["loss_weight"])
     if not given:
-        return (1.0,) if layer.is_loss else ()
+        return (layer.default_loss_weight,) if layer.is_loss else ()
     if len(given) != len(fields["top"]) and not (layer.is_loss and not fields["top"]):
         raise NetcError(
             f"`loss_weight` has {counted(len(given), 'value')} for {counted(len(fields['top']), 'top')}",
