@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 
-class ClippedGradient(Function):
+class ClippedGradient(torch.autograd.Function):
     """`ClippedGradient.apply(x, bound)` returns x; each element of its gradient is clamped to -bound to bound."""
 
     @staticmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Coefficients = tuple[Tensor, Tensor, Tensor]
 """For each row: the value that replaces cos(angle), and the factors of w and of x / |x| in its gradient."""
@@ -57,7 +59,8 @@ def _difference(x: Tensor, w: Tensor, margin: int) -> Tensor:
     _, of_w, of_x = _CURVES[margin](cosine)
     of_x = -of_x / norm
     length = (of_w.square() + of_x.square()).sqrt()
-    return of_w / length * w + of_x / length * x - w
+    direction: Tensor = of_w / length * w + of_x / length * x
+    return direction - w
 
 
 def _double(cosine: Tensor) -> Coefficients:
@@ -80,4 +83,4 @@ def _quadruple(cosine: Tensor) -> Coefficients:
     return psi, outer * (32 * cube - 16 * cosine), outer * (24 * fourth - 8 * square - 1) - shift
 
 
-_CURVES = {2: _double, 3: _triple, 4: _quadruple}
+_CURVES: dict[int, Callable[[Tensor], Coefficients]] = {2: _double, 3: _triple, 4: _quadruple}

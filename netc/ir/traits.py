@@ -47,7 +47,8 @@ class Traits:
 
     role: ClassVar[Role] = ""
     is_loss: ClassVar[bool] = False
-    """The first top contributes to the loss, and gets a unique name if the file has none (`layer.cpp`, AutoTopBlobs)."""
+    """The first top contributes to the loss, and gets a unique name if the file has none (`layer.cpp`,
+    AutoTopBlobs)."""
     default_loss_weight: ClassVar[float] = 1.0
     """The weight of a loss whose `loss_weight` is not set."""
     is_data: ClassVar[bool] = False

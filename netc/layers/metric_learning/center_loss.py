@@ -84,4 +84,6 @@ class CenterLoss(Layer):
         from netc.functions.center_distance import CenterDistance
 
         labels = indices(bottoms[1].detach().flatten(), self.num_output, mode)
-        return CenterDistance.apply(bottoms[0].reshape(len(labels), -1), weights[0], labels)
+        rows = bottoms[0].reshape(len(labels), -1)
+        loss: Tensor = CenterDistance.apply(rows, weights[0], labels)  # type: ignore[no-untyped-call]
+        return loss

@@ -20,6 +20,8 @@ from netc.layers._windows import positive
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNIT = 8
+"""Rounding errors by which a row's length may differ from 1."""
 MARGINS = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "QUADRUPLE": 4}
 
 
@@ -68,7 +70,6 @@ class MarginInnerProduct(Layer):
     indices: ClassVar[tuple[int, ...]] = (1,)
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
-    carries_state: ClassVar[bool] = True
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -81,6 +82,11 @@ class MarginInnerProduct(Layer):
     def to_caffe(self) -> dict[str, Any]:
         """The parameter message, with the margin as `type`."""
         return {("type" if name == "margin" else name): value for name, value in super().to_caffe().items()}
+
+    @property
+    def carries_state(self) -> bool:  # type: ignore[override]
+        """Where lambda changes from pass to pass."""
+        return bool(self.gamma and self.power)
 
     def label_classes(self, scores: Shape) -> int | None:
         """The number of outputs."""
@@ -113,10 +119,11 @@ class MarginInnerProduct(Layer):
         from netc.functions.margin_product import MarginProduct
 
         axis = axis_of(self.axis, tuple(bottoms[0].shape))
-        vectors = bottoms[0].flatten(axis).flatten(0, axis - 1)
+        vectors = bottoms[0].reshape(bottoms[1].numel(), -1)
         blend = self._blend(vectors, mode)
         labels = indices(bottoms[1].detach().flatten(), self.num_output, mode)
-        products = MarginProduct.apply(vectors, unit_rows(weights[0]), labels, blend, MARGINS[self.margin])
+        weight, margin = unit_rows(weights[0]), MARGINS[self.margin]
+        products: Tensor = MarginProduct.apply(vectors, weight, labels, blend, margin)  # type: ignore[no-untyped-call]
         return products.reshape(*bottoms[0].shape[:axis], -1), blend.reshape(1)
 
     def _blend(self, like: Tensor, mode: Mode) -> Tensor:
@@ -124,18 +131,23 @@ class MarginInnerProduct(Layer):
         import torch
 
         kept = mode.kept("iteration")
-        passes = (like.new_tensor(float(self.iteration)) if kept is None else kept.to(like)) + 1
+        passes = (like.new_full((), float(self.iteration)) if kept is None else kept.to(like)) + 1
         if not torch.compiler.is_exporting():
             mode.keep("iteration", passes)
         return (self.base * (1 + self.gamma * passes) ** -self.power).clamp(min=self.lambda_min)
 
 
 def unit_rows(blob: Tensor) -> Tensor:
-    """Return a blob after its rows were divided by their lengths; a copy while a program is exported."""
+    """Return a blob after its rows were divided by their lengths; a copy while a program is exported.
+
+    Rows of length 1 stay as they are, so that passes do not add up rounding errors.
+    """
     import torch
 
+    length = blob.detach().norm(dim=1, keepdim=True)
+    divisor = torch.where((length - 1).abs() > UNIT * torch.finfo(blob.dtype).eps, length, 1.0)
     if torch.compiler.is_exporting():
-        return blob / blob.norm(dim=1, keepdim=True)
+        return blob / divisor
     with torch.no_grad():
-        blob.div_(blob.norm(dim=1, keepdim=True))
+        blob.div_(divisor)
     return blob

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.diagnostics import counted
 from netc.ir.dims import differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, StateEntry, Weight, Weights, fail
-from netc.ir.traits import Sees
+from netc.ir.traits import Sees, TopRead
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -51,16 +51,24 @@ class Lstm(Layer):
 
     bottom_count: ClassVar[Count] = Count(1, 2)
     rearranges: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """The outputs are the hidden states of the next steps (`lstm_layer.cpp`, Backward_cpu)."""
+        return "values"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
         """Reads `lstm_param`. Raises NetcError E103 unless `num_output` is positive."""
-        own = ContinuedLstm if cls is Lstm and len(layer.get("bottom", ())) > 1 else cls
-        result = super(Lstm, own).from_caffe(layer)
+        if cls is Lstm and len(layer.get("bottom", ())) > 1:
+            own: Any = ContinuedLstm
+            continued: Self = own.from_caffe(layer)
+            return continued
+        result = super().from_caffe(layer)
         if result.num_output <= 0:
             fail("`num_output` must be positive", code="E103", field="num_output")
-        return result  # type: ignore[return-value]
+        return result
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 if the bottoms are no sequences and their markers."""
@@ -89,7 +97,7 @@ class Lstm(Layer):
         return Cost(macs=macs, operations=10 * product(tops[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """torch's own kernel, unless gradients are clipped."""
+        """Torch's own kernel, unless gradients are clipped."""
         import torch
 
         x = bottoms[0].flatten(2)
@@ -99,7 +107,8 @@ class Lstm(Layer):
         weight_x, weight_h, bias = map(_in_torch_order, weights)
         blobs = (weight_x, weight_h, bias, torch.zeros_like(bias))
         training = torch.is_grad_enabled()  # cuDNN computes gradients in this mode only; there is no dropout
-        return torch.lstm(x, (start, start), blobs, True, 1, 0.0, training, False, False)[0]
+        outputs = torch.lstm(x, (start, start), blobs, True, 1, 0.0, training, False, False)[0]
+        return outputs.clone() if training else outputs  # some kernels read their output in the backward pass
 
     def _steps(
         self,
@@ -127,7 +136,7 @@ class Lstm(Layer):
         if self.clipping_threshold > 0:
             from netc.functions.clipped_gradient import ClippedGradient
 
-            gates = ClippedGradient.apply(gates, self.clipping_threshold)
+            gates = ClippedGradient.apply(gates, self.clipping_threshold)  # type: ignore[no-untyped-call]
         units = self.num_output
         i, f, o = gates[:, : 3 * units].sigmoid().chunk(3, 1)
         kept = f * c if going_on is None else f * c * going_on
@@ -180,7 +189,7 @@ def _in_torch_order(blob: Tensor) -> Tensor:
     import torch
 
     units = blob.shape[0] // 4
-    i_and_f, o, g = blob.split((2 * units, units, units))
+    i_and_f, o, g = blob[: 2 * units], blob[2 * units : 3 * units], blob[3 * units :]
     return torch.cat((i_and_f, g, o))
 
 

@@ -88,6 +88,11 @@ class ReverseTime(Layer):
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
+    @property
+    def elements(self) -> Elements:  # type: ignore[override]
+        """Moved, unless the steps after the end of a sequence are 0."""
+        return "moved" if self.copy_remaining else "computed"
+
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 unless there is one length for each sequence."""
         x, lengths = bottoms

@@ -45,7 +45,7 @@ class Transpose(Layer):
         """Raises NetcError E102 unless `dim` has one entry for each axis of the bottom."""
         (shape,) = bottoms
         if len(self.dim) != len(shape) or not shape:
-            fail(f"{counted(len(self.dim), 'entry', 'entries')} in `dim` for {counted(len(shape), 'axis')}", field="dim")
+            fail(f"{counted(len(self.dim), 'entry')} in `dim` for {counted(len(shape), 'axis')}", field="dim")
         return (tuple(shape[axis] for axis in self.dim),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
