@@ -6,5 +6,6 @@ They import torch, so layers import them inside `forward`. They do not depend on
 boxes.py            overlaps and codes of boxes
 local_response.py   local response normalization
 mean_variance.py    mean and variance normalization
+scaled_norm.py      SSD's normalization by the L2 norm
 suppression.py      non-maximum suppression of boxes
 """
