@@ -24,8 +24,8 @@ Random choices depend on a seed and the number of the record, never on threads o
     E502  a source without records
     E503  a record that is not a Datum, or whose size contradicts its content
     E504  an image that is missing, cannot be decoded, or ends early
-    E505  sizes that do not agree: of the images of a batch, a crop, a mean, a context
-    E506  a bad line of an image list or window file
+    E505  sizes that do not agree: of the images of a batch, a label map, a crop, a mean, a context
+    E506  a bad line of an image list, a list of label maps or a window file
     E507  a LevelDB that another process has open
     E508  HDF5 datasets that are missing, are not numeric, or differ in length or shape
     E509  windows outside their image, or a fraction of windows that a batch cannot have

@@ -38,6 +38,12 @@ class AcceptedLabels:
             valid &= self._valid(rows, *limit).all(axis=1)
         return valid
 
+    def first_bad(self, labels: Any) -> float:
+        """The first label that a reader does not accept; the first of all if each is accepted."""
+        flat = np.trunc(np.ravel(labels))
+        valid = np.logical_and.reduce([self._valid(flat, *limit) for limit in self.limits])
+        return float(np.ravel(labels)[int(np.argmin(valid))])
+
     @staticmethod
     def _valid(whole: Any, classes: int, ignored: int | None) -> Any:
         inside = (whole >= 0) & (whole < classes)

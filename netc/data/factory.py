@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from netc.data.accepted_labels import AcceptedLabels
+    from netc.data.pipeline.augmentation import RecordAugmenter
     from netc.data.pipeline.boxes import BoxTransform
     from netc.data.source import BatchSource
     from netc.data.stores.store import Store
@@ -105,6 +106,23 @@ def _image_data(request: _Request) -> BatchSource:
     return _image_source(request, ImageListRecords(request.layer, request.resolve))
 
 
+def _label_maps(request: _Request) -> BatchSource:
+    from netc.data.pipeline.label_map_augmentation import LabelMapAugmenter
+    from netc.data.sources.label_map_list import LabelMapRecords
+
+    layer, sampler = request.layer, request.sampler
+    records = LabelMapRecords(layer, request.resolve)
+    sampler.skip, sampler.shuffle, sampler.permute = layer.rand_skip, layer.shuffle, records.permute
+    channels, *size = first_shapes(records, request.skip_bad)[0]
+    transform, (height, width) = layer.transform, layer.crop
+    mean = load_mean(transform, channels, request.resolve)
+    normalization = Normalization(layer.factor, mean, per_pixel=bool(transform.mean_file))
+    normalization.check((channels, *size), lambda: records.describe(0))
+    crop = Cropping(height, request.train or layer.crops_test_at_random, layer.mirrors, width)
+    augmenter = LabelMapAugmenter(transform.scale_factors, layer.crop if layer.pads else (0, 0), layer.ignored)
+    return _record_source(request, records, sampler, crop, normalization, augmenter=augmenter, label_maps=True)
+
+
 def _image_source(
     request: _Request,
     records: Records,
@@ -135,9 +153,10 @@ def _record_source(
     sampler: Sampler,
     crop: Cropping,
     normalization: Normalization,
-    prefetch: int,
-    augmenter: Augmenter | None = None,
+    prefetch: int = 4,
+    augmenter: RecordAugmenter | None = None,
     boxes: BoxTransform | None = None,
+    label_maps: bool = False,
 ) -> RecordSource:
     return RecordSource(
         records,
@@ -149,6 +168,7 @@ def _record_source(
         threads=request.threads,
         augmenter=augmenter,
         boxes=boxes,
+        label_maps=label_maps,
         skip_bad=request.skip_bad,
         accepted=request.accepted,
     )
@@ -183,6 +203,7 @@ _OPENERS = {
     "database": _data,
     "annotated database": _annotated_data,
     "image list": _image_data,
+    "label maps": _label_maps,
     "windows": _window_data,
     "hdf5": _hdf5_data,
 }

@@ -30,9 +30,11 @@ class Record(NamedTuple):
     image: Image
     """Planes (c, h, w), uint8 or float32."""
     label: Any
-    """A number, or an array where a record has several."""
+    """A number, an array where a record has several, or a label map (1, h, w)."""
     valid: tuple[int, int, int, int] | None = None
     """Top, left, bottom and right of the image within padding; None without padding."""
+    more: tuple[Any, ...] = ()
+    """Arrays for the tops after the label."""
 
 
 class RecordBatch(NamedTuple):
@@ -52,7 +54,7 @@ class Records(Protocol):
     name: str
 
     def shapes(self, index: int = 0) -> tuple[Shape, ...]:
-        """Shapes of a record: planes (c, h, w), then label."""
+        """Shapes of a record: planes (c, h, w), then label, then those of further tops."""
 
     def permute(self, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """A random order of all records."""

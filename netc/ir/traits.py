@@ -31,6 +31,7 @@ FedBy = Literal[
     "database",
     "annotated database",
     "image list",
+    "label maps",
     "windows",
     "hdf5",
     "fillers",

@@ -35,6 +35,8 @@ FIXED = ("resize_param", "emit_constraint")
 
 MAX_PIXELS = 1 << 28
 """Limit of the pixels of an image, read or resized: 16384 x 16384."""
+MOST_SCALE = 100
+"""Limit of the random scales of images."""
 UNSTRETCHED = RandomStretch()
 
 
@@ -77,6 +79,11 @@ class Transform:
     """Random size (Intel)."""
     random_aspect_ratio_param: RandomAspectRatio | None = None
     """Random part of the image, resized to the crop (Intel)."""
+    scale_factors: tuple[float, ...] = ()
+    """Resize by one of these factors at random (DeepLab)."""
+    crop_height: int = 0
+    """Height of the crop, with `crop_width`, in place of `crop_size` (DeepLab)."""
+    crop_width: int = 0
     stretch: RandomStretch = UNSTRETCHED
     """Random size (NVIDIA); its fields are fields of TransformationParameter itself."""
 
@@ -92,7 +99,8 @@ class Transform:
         }
         for name, kind in AUGMENTATIONS.items():
             given[name] = kind.read(values.message(name)) if name in values else None
-        given["mean_value"] = tuple(given["mean_value"])
+        for name in ("mean_value", "scale_factors"):
+            given[name] = tuple(given[name])
         result = Transform(**given, stretch=RandomStretch.read(values))
         result._check()
         return result
@@ -107,7 +115,9 @@ class Transform:
     @property
     def crop(self) -> tuple[int, int]:
         """Height and width of the crop; zeros without a crop."""
-        return (self.crop_size, self.crop_size) if self.crop_size else (self.crop_h, self.crop_w)
+        if self.crop_size:
+            return self.crop_size, self.crop_size
+        return self.crop_h or self.crop_height, self.crop_w or self.crop_width
 
     def shape(self, record: Shape | None) -> Shape:
         """Shape (c, h, w) of the result, given that of a decoded record, or None if no record can be read.
@@ -152,26 +162,40 @@ class Transform:
         >>> Transform(mirror=True, crop_size=5).random_fields(train=True), Transform(crop_size=5).random_fields(False)
         (('mirror', 'crop_size'), ())
         """
-        crop = ("crop_size" if self.crop_size else "crop_h",) if train and any(self.crop) else ()
+        crop = tuple(name for name in ("crop_size", "crop_h", "crop_height") if train and getattr(self, name))
+        scale = ("scale_factors",) if self.scale_factors else ()
         changes = tuple(name for name in AUGMENTATIONS if name not in FIXED and getattr(self, name))
         stretch = ("img_rand_resize_lower",) if self.stretch != UNSTRETCHED else ()
-        return (*("mirror",) * self.mirror, *crop, *changes, *stretch)
+        return (*("mirror",) * self.mirror, *crop, *scale, *changes, *stretch)
 
     def _check(self) -> None:
         if self.mean_file is not None and self.mean_value:
             raise _excluding("mean_file", "mean_value")
         if self.force_color and self.force_gray:
             raise _excluding("force_color", "force_gray")
-        if self.crop_size and (self.crop_h or self.crop_w):
-            raise _excluding("crop_size", "crop_h")
-        if bool(self.crop_h) != bool(self.crop_w):
-            raise _lacking("crop_h", "`crop_w`")
+        self._check_crop()
+        if not all(0 < factor <= MOST_SCALE for factor in self.scale_factors):
+            raise NetcError(
+                f"`scale_factors` must be positive and at most {MOST_SCALE}",
+                code="E103",
+                field="transform_param.scale_factors",
+            )
         if self.random_resize_param and self.random_aspect_ratio_param:
             raise _excluding("random_resize_param", "random_aspect_ratio_param")
         if self.expand_param and self.mean_file is not None:
             raise _excluding("mean_file", "expand_param")
         if self.random_aspect_ratio_param and not self.crop_size:
             raise _lacking("random_aspect_ratio_param", "a `crop_size`")
+
+    def _check_crop(self) -> None:
+        for height, width in (("crop_h", "crop_w"), ("crop_height", "crop_width")):
+            given = bool(getattr(self, height)), bool(getattr(self, width))
+            if self.crop_size and any(given):
+                raise _excluding("crop_size", height)
+            if given[0] != given[1]:
+                raise _lacking(height, f"`{width}`")
+        if self.crop_h and self.crop_height:
+            raise _excluding("crop_h", "crop_height")
 
 
 def _excluding(one: str, other: str) -> NetcError:

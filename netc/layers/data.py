@@ -33,6 +33,8 @@ class ImageLayer(DataLayer):
 
     message: ClassVar[str]
     """The layer's own field of LayerParameter, in addition to `transform_param`."""
+    moves_label_maps: ClassVar[bool] = False
+    """Whether the transformation has DeepLab's fields, which change an image and its label map together."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -60,6 +62,13 @@ class ImageLayer(DataLayer):
             fail("`source` is missing", code="E101", field=f"{self.message}.source")
         if self.batch_size < 1:
             fail("`batch_size` is required and must be positive", code="E103", field=f"{self.message}.batch_size")
+        for name in ("scale_factors", "crop_height", "crop_width"):
+            if getattr(self.transform, name) and not self.moves_label_maps:
+                fail(
+                    f"`{name}` is specific to layers with label maps of DeepLab's Caffe, and not supported here",
+                    code="E106",
+                    field=f"transform_param.{name}",
+                )
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
         """(batch_size, c, h, w) and (batch_size); unknown for further tops. Raises the errors of Transform.shape."""
@@ -157,24 +166,28 @@ class ImageData(ImageLayer):
 
     def _check(self) -> None:
         super()._check()
-        if (self.new_height > 0) != (self.new_width > 0):
-            fail(
-                f"`new_height` {self.new_height} and `new_width` {self.new_width} must be given together",
-                code="E101",
-                field="image_data_param.new_height" if self.new_height else "image_data_param.new_width",
-            )
-        if self.new_height * self.new_width > MAX_PIXELS:
-            size = f"{self.new_height}x{self.new_width}"
-            fail(
-                f"images of {size} pixels are larger than the limit of {MAX_PIXELS:,}",
-                code="E104",
-                field="image_data_param.new_height",
-            )
+        check_resize(self.new_height, self.new_width, self.message)
 
     def _image_shape(self, record: Shape | None) -> Shape:
         _, h, w = record or (UNKNOWN, UNKNOWN, UNKNOWN)
         resized = (self.new_height, self.new_width) if self.new_height else (h, w)
         return self.transform.shape((3 if self.is_color else 1, *resized))
+
+
+def check_resize(height: int, width: int, message: str) -> None:
+    """Raises NetcError E101 for only one of `new_height` and `new_width`, E104 for too many pixels."""
+    if (height > 0) != (width > 0):
+        fail(
+            f"`new_height` {height} and `new_width` {width} must be given together",
+            code="E101",
+            field=f"{message}.new_{'height' if height else 'width'}",
+        )
+    if height * width > MAX_PIXELS:
+        fail(
+            f"images of {height}x{width} pixels are larger than the limit of {MAX_PIXELS:,}",
+            code="E104",
+            field=f"{message}.new_height",
+        )
 
 
 @register("WindowData", v1="WINDOW_DATA")

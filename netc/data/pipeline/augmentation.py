@@ -22,6 +22,7 @@ from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, Rando
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netc.data.records import Record
     from netc.ir.noise import Noise
 
 CvImage = npt.NDArray[Any]
@@ -49,6 +50,14 @@ class AugmentedTransform(Protocol):
     def random_aspect_ratio_param(self) -> RandomAspectRatio | None: ...
     @property
     def stretch(self) -> RandomStretch: ...
+
+
+class RecordAugmenter(Protocol):
+    """Changes records before they are cropped."""
+
+    @property
+    def active(self) -> bool: ...
+    def record(self, record: Record, seed: int, number: int) -> Record: ...
 
 
 class Augmenter:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from netc.data.pipeline.batch_builder import BatchBuilder
     from netc.data.pipeline.sampling import BatchPlan
 
+Sides = tuple[int, int, int, int]
 SMALLEST_CHUNK, SMALLEST_VALUES = 8, 1 << 18
 """The smallest numbers of records and of values that are worth another thread."""
 VALUES_TOGETHER = 1 << 18
@@ -101,7 +102,7 @@ class BatchChunk:
         if not builder.accepts_shape(images.shape[1:]) or not (builder.accepted is None or builder.accepted(numbers)):
             return False  # reading one by one finds the bad ones
         batch = self._batch = self._batch or self._opened(low, Record(images[0], numbers[0]))
-        data, labels = batch.tops
+        data, labels = batch.tops[:2]
         count, channels, height, width = images.shape
         h, w = builder.crop.extents(height, width)
         alike = (channels, h, w) == data.shape[1:] and (builder.normalize_on_host or images.dtype == data.dtype)
@@ -170,24 +171,23 @@ class BatchChunk:
         y, x = offset = builder.crop.offset(height - h, width - w, draw)
         image = image[:, y : y + h, x : x + w]
         mirror = self.pending.mirror is not None and bool(self.pending.mirror[slot])
+        place = CropPlacement(offset, mirror, _visible(record.valid, offset, (h, w), mirror))
         if batch.boxes is None:
-            batch.tops[1][slot] = record.label
+            builder.put_labels(batch, slot, record, place)
         else:
             batch.boxes[slot] = self._boxes(record, index, BoxRegion((height, width), (y, x), (h, w), mirror))
         if builder.normalize_on_host:
-            image = _arranged(image, mirror)
-            builder.normalization.host(
-                data[slot : slot + 1], image[None], [CropPlacement(offset, mirror, record.valid)]
-            )
+            builder.normalization.host(data[slot : slot + 1], _arranged(image, mirror)[None], [place])
         else:
             copy(data[slot], image)
-            batch.note(slot, offset, record.valid)
+            batch.note(slot, offset, place.valid)
 
     def _usable(self, record: Record, slot: int, index: int) -> Record:
         """The augmented record. Raises NetcError E301 for its label, E505 for its size."""
         builder = self.builder
         if builder.accepted is not None and not builder.accepted(record.label):
-            what = f"{builder.records.describe(index)}: label outside {builder.accepted}: {record.label}"
+            bad = builder.accepted.first_bad(record.label)
+            what = f"{builder.records.describe(index)}: label outside {builder.accepted}: {bad:g}"
             raise NetcError(what, code="E301")
         if builder.augmenter is not None:
             record = self._augmented(record, slot, index)
@@ -244,6 +244,15 @@ def _cropped(images: Array, offsets: Array, size: tuple[int, int]) -> Array:
     """The crop of each image (n, c, h, w) at its row and column in `offsets` (n, 2)."""
     windows = np.lib.stride_tricks.sliding_window_view(images, size, (2, 3))
     return np.ascontiguousarray(windows[np.arange(len(images)), :, offsets[:, 0], offsets[:, 1]])
+
+
+def _visible(valid: Sides | None, offset: tuple[int, int], size: tuple[int, int], mirror: bool) -> Sides | None:
+    """Top, left, bottom, right of an image within the padding of its crop, which may be mirrored."""
+    if valid is None:
+        return None
+    top, bottom = (min(max(side - offset[0], 0), size[0]) for side in valid[::2])
+    left, right = (min(max(side - offset[1], 0), size[1]) for side in valid[1::2])
+    return (top, size[1] - right, bottom, size[1] - left) if mirror else (top, left, bottom, right)
 
 
 def _arranged(image: Image, mirror: bool) -> Image:

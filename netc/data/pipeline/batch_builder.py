@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netc.data.accepted_labels import AcceptedLabels
-    from netc.data.pipeline.augmentation import Augmenter
+    from netc.data.pipeline.augmentation import RecordAugmenter
     from netc.data.pipeline.boxes import BoxTransform
     from netc.data.pipeline.cropping import Cropping
-    from netc.data.pipeline.normalization import Normalization
+    from netc.data.pipeline.normalization import CropPlacement, Normalization
     from netc.data.records import Record, Records
     from netc.diagnostics import NetcError
 
@@ -59,11 +59,13 @@ class BatchBuilder:
     record_shapes: tuple[Shape, ...]
     crop: Cropping
     normalization: Normalization
-    augmenter: Augmenter | None = None
+    augmenter: RecordAugmenter | None = None
     max_attempts: int = 1
     """Records to try for each slot: more than one skips records that cannot be used."""
     boxes: BoxTransform | None = None
     """What moves the boxes of records with their images; None if the labels are numbers."""
+    label_maps: bool = False
+    """Whether labels are maps, which are cropped and mirrored with the images."""
     accepted: AcceptedLabels | None = None
     """The labels of usable records; None accepts any."""
     normalize_on_host: bool = False
@@ -89,10 +91,25 @@ class BatchBuilder:
         n = self.batch_size
         data_shape = (n, channels, *self.crop.extents(height, width))
         boxes: list[Array | None] | None = None if self.boxes is None else [None] * n
-        labels = () if boxes is not None else (np.empty((n, *np.shape(first.label)), np.float32),)
+        others = () if boxes is not None else tuple(np.empty((n, *shape), np.float32) for shape in self._labels(first))
         if self.normalize_on_host:
-            return Batch((self.allocate(data_shape, np.dtype(np.float32)), *labels), boxes=boxes)
+            return Batch((self.allocate(data_shape, np.dtype(np.float32)), *others), boxes=boxes)
         data = self._buffers.take(data_shape, first.image.dtype, self.allocate)
         valid = None if first.valid is None else np.empty((n, 4), np.int64)
         offsets = np.empty((n, 2), np.int64)
-        return Batch((data, *labels), mirror, offsets, valid, boxes, self._buffers.release_of(data))
+        return Batch((data, *others), mirror, offsets, valid, boxes, self._buffers.release_of(data))
+
+    def put_labels(self, batch: Batch, slot: int, record: Record, place: CropPlacement) -> None:
+        """Put everything but the image of a record into its slot; a label map as the image is placed."""
+        label = record.label
+        if self.label_maps:
+            (y, x), (h, w) = place.offset, self.crop.extents(*label.shape[1:])
+            label = label[:, y : y + h, x : x + w]
+            label = label[:, :, ::-1] if place.mirror else label
+        for top, value in zip(batch.tops[1:], (label, *record.more)):
+            top[slot] = value
+
+    def _labels(self, first: Record) -> tuple[Shape, ...]:
+        """Shapes of everything but the image of a record, in a batch."""
+        label, *more = map(np.shape, (first.label, *first.more))
+        return ((label[0], *self.crop.extents(*label[1:])) if self.label_maps else label, *more)

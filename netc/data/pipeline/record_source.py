@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from netc.data.accepted_labels import AcceptedLabels
     from netc.data.batch import Allocate, Shape
-    from netc.data.pipeline.augmentation import Augmenter
+    from netc.data.pipeline.augmentation import RecordAugmenter
     from netc.data.pipeline.boxes import BoxTransform
     from netc.data.pipeline.cropping import Cropping
     from netc.data.pipeline.normalization import Normalization
@@ -44,9 +44,9 @@ class RecordSource(PrefetchingSource[PendingBatch]):
     """Batches of images and labels from records; see `BatchSource`.
 
     `records` are read by index, `sampler` determines which and when, `augmenter` changes each image, `crop` cuts it,
-    `boxes` moves its boxes, and `normalization` is applied last, on the device or in the threads. `prefetch` batches
-    are read ahead by `threads` threads. With `skip_bad` the next usable record replaces one that cannot be used, or
-    whose label is not `accepted`; `skipped` lists the latter.
+    `boxes` moves its boxes, with `label_maps` its label is cropped too, and `normalization` is applied last, on the
+    device or in the threads. `prefetch` batches are read ahead by `threads` threads. With `skip_bad` the next usable
+    record replaces one that cannot be used, or whose label is not `accepted`; `skipped` lists the latter.
     """
 
     def __init__(
@@ -59,8 +59,9 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         normalization: Normalization,
         prefetch: int = 4,
         threads: int | None = None,
-        augmenter: Augmenter | None = None,
+        augmenter: RecordAugmenter | None = None,
         boxes: BoxTransform | None = None,
+        label_maps: bool = False,
         skip_bad: bool = False,
         accepted: AcceptedLabels | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
             augmenter,
             MAX_SKIPS if skip_bad else 1,
             boxes=boxes,
+            label_maps=label_maps,
             accepted=accepted if skip_bad else None,
             closed=self.closed,
         )
@@ -100,7 +102,8 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         """The memory of a batch of cropped images: floats if they are normalized here, else bytes."""
         channels, height, width = self.record_shapes[0]
         values = self.batch_size * channels * math.prod(self.builder.crop.extents(height, width))
-        return values * (4 if self.builder.normalize_on_host else 1)
+        maps = math.prod(self.builder.crop.extents(height, width)) if self.builder.label_maps else 0
+        return values * (4 if self.builder.normalize_on_host else 1) + 4 * self.batch_size * maps
 
     def start_batch(self, pool: Executor, position: int) -> PendingBatch:
         """Start the chunks of a batch."""

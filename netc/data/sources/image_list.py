@@ -43,31 +43,24 @@ class ImageListParameters(Protocol):
     def is_color(self) -> bool: ...
 
 
-class ImageListRecords(UnbatchedRecords):
-    """The images that a list names; see `Records`.
+class ListedRecords(UnbatchedRecords):
+    """Records of a list: one per line. A subclass reads the line and what it names; see `Records`.
 
-    A line is a path and a number, separated by the last space, so that paths may contain spaces. If the first line that
-    names a file does so only without several numbers at its end, every line has that many labels. Labels may be
-    fractions (Caffe truncates them). A path is relative to the working directory, after
-    `root_folder`; then to the directory of the list; then it is what `resolve` finds.
+    A path is relative to the working directory, after `root_folder`; then to the directory of the list; then it is what
+    `resolve` finds.
 
-    Raises NetcError E501 for a list that cannot be read, E502 for an empty one, E506 with the place of every bad line.
+    Raises NetcError E501 for a list that cannot be read.
     """
 
-    def __init__(self, parameters: ImageListParameters, resolve: ResolvePath) -> None:
-        self.name, self._root = parameters.source, parameters.root_folder
+    def __init__(self, parameters: ImageListParameters, resolve: ResolvePath, field: str = FIELD) -> None:
+        self.name, self._root, self.field = parameters.source, parameters.root_folder, field
         self._resolve, self._path = resolve, resolve(parameters.source)
         self._flag = images.flags(parameters.is_color, not parameters.is_color)
         height, width = parameters.new_height, parameters.new_width
         self._size = (height, width) if height and width else None
-        text = read_text(self._path, self.name, FIELD)
-        self._names, self._labels = _parse(Source(self.name, text), self._is_file)
-        if not self._names:
-            raise NetcError(f"list `{self.name}` is empty", code="E502", field=FIELD)
-
-    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
-        """Planes of an image, resized, and its label or labels."""
-        return self.read(index).image.shape, self._labels.shape[1:]
+        self._source = Source(self.name, read_text(self._path, self.name, field))
+        self._names: list[str] = []
+        """The path of the image in each line."""
 
     def __len__(self) -> int:
         """Number of lines."""
@@ -88,20 +81,49 @@ class ImageListRecords(UnbatchedRecords):
     def close(self) -> None:
         """Nothing is open between records."""
 
-    def read(self, index: int) -> Record:
-        """An image, resized, and its labels. Raises NetcError E504 if it is missing or cannot be decoded."""
-        try:
-            data = images.read(self._candidates(self._names[index % len(self._names)]))
-            image = images.resize(images.decode(memoryview(data), self._flag), self._size)
-        except (OSError, ValueError) as error:
-            raise NetcError(f"{self.describe(index)}: {reason_of(error)}", code="E504", field=FIELD) from None
-        return Record(image, self._labels[index % len(self._labels)])
+    def _check_length(self) -> None:
+        """Raises NetcError E502 for a list without lines."""
+        if not self._names:
+            raise NetcError(f"list `{self.name}` is empty", code="E502", field=self.field)
+
+    def _bytes(self, name: str) -> bytes:
+        """The content of a file that a line names. Raises OSError if there is none."""
+        return images.read(self._candidates(name))
 
     def _candidates(self, name: str) -> Iterator[Path]:
         path = self._root + name
         yield Path(path)
         yield self._path.parent / path
         yield self._resolve(path)
+
+
+class ImageListRecords(ListedRecords):
+    """The images that a list names, and labels; see `Records`.
+
+    A line is a path and a number, separated by the last space, so that paths may contain spaces. If the first line that
+    names a file does so only without several numbers at its end, every line has that many labels. Labels may be
+    fractions (Caffe truncates them).
+
+    Raises NetcError E501 for a list that cannot be read, E502 for an empty one, E506 with the place of every bad line.
+    """
+
+    def __init__(self, parameters: ImageListParameters, resolve: ResolvePath) -> None:
+        super().__init__(parameters, resolve)
+        self._names, self._labels = _parse(self._source, self._is_file)
+        self._check_length()
+
+    def shapes(self, index: int = 0) -> tuple[Shape, ...]:
+        """Planes of an image, resized, and its label or labels."""
+        return self.read(index).image.shape, self._labels.shape[1:]
+
+    def read(self, index: int) -> Record:
+        """An image, resized, and its labels. Raises NetcError E504 if it is missing or cannot be decoded."""
+        try:
+            data = self._bytes(self._names[index % len(self._names)])
+            image = images.resize(images.decode(memoryview(data), self._flag), self._size)
+        except (OSError, ValueError) as error:
+            raise NetcError(f"{self.describe(index)}: {reason_of(error)}", code="E504", field=FIELD) from None
+        return Record(image, self._labels[index % len(self._labels)])
 
     def _is_file(self, name: str) -> bool:
         return any(is_file(path) for path in self._candidates(name))

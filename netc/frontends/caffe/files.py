@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 READ = {
     "data_param": {"source": "database", "mean_file": "mean file"},
     "image_data_param": {"source": "list", "mean_file": "mean file"},
+    "dense_image_data_param": {"source": "list"},
     "hdf5_data_param": {"source": "list"},
     "window_data_param": {"source": "window file", "mean_file": "mean file"},
     "transform_param": {"mean_file": "mean file"},
@@ -22,6 +23,7 @@ READ = {
 """Fields with paths that a layer reads, by message, with a description of the file."""
 ALSO_NAMED = {
     "image_data_param": ("root_folder",),
+    "dense_image_data_param": ("root_folder",),
     "window_data_param": ("root_folder",),
     "hdf5_output_param": ("file_name",),
 }

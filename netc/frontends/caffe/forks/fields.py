@@ -115,7 +115,11 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     },
     "DropoutParameter": {"NVIDIA": "random_seed engine"},
     "EltwiseParameter": {"Intel": "engine"},
-    "ImageDataParameter": {"DeepLab": "ignore_label", "NVIDIA": "threads cache", "C3D": "show_data truth_scale"},
+    "ImageDataParameter": {
+        "DeepLab": "ignore_label label_type",
+        "NVIDIA": "threads cache",
+        "C3D": "show_data truth_scale",
+    },
     "InnerProductParameter": {"Intel": "engine"},
     "LRNParameter": {"BVLC's opencl branch": "pooling_param"},
     "ReductionParameter": {"yjxiong": "k"},
@@ -137,6 +141,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
     "SolverState": {"netc": "netc_commit"},
     "LossParameter": {"SegNet": "weight_by_label_freqs class_weighting", "NVIDIA": "label_smoothing"},
     "TransformationParameter": {
+        "DeepLab": "scale_factors crop_width crop_height",
         "SSD": "resize_param crop_h crop_w distort_param noise_param expand_param emit_constraint",
         "Intel": "random_resize_param random_aspect_ratio_param",
         "NVIDIA": """
@@ -158,7 +163,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
     },
     "TransformationParameter": {
         "LRCN": "flow",
-        "DeepLab": "scale_factors crop_width crop_height",
         "yjxiong": "fix_crop more_fix_crop multi_scale is_flow original_image",
         "Chenglong Chen": """
             contrast_adjustment jpeg_compression multiscale smooth_filtering max_rotation_angle min_scaling_factor
@@ -189,7 +193,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
         "happynear": "alpha",
     },
     "ImageDataParameter": {
-        "DeepLab": "label_type",
         "Intel": "min_height min_width",
         "NVIDIA": "short_side",
         "C3D": "new_length sampling_rate use_image use_temporal_jitter is_flow num_truth_channels",
@@ -234,7 +237,6 @@ SHAPING = frozenset(
             f"PoolingParameter.{name}"
             for name in ("kernel_depth", "temporal_stride", "temporal_pad", "dilation", "axis")
         ),
-        *(f"TransformationParameter.{name}" for name in ("crop_width", "crop_height")),
         *("EltwiseParameter.STOCHASTIC_SUM", "ReductionParameter.TOPK"),
         *("ImageDataParameter.new_length", "DataParameter.slice_point", "PoolingParameter.torch_pooling"),
         "BatchNormParameter.use_weight_bias",
