@@ -58,6 +58,8 @@ def test_files(type_name):
 
 def test_defaults():
     assert layer_from("ImageSegData", image_data_param={"source": "list"}) == ImageSegData(source="list")
+    assert layer_from("ImageLabelmapData", image_data_param={"source": "list"}) == ImageLabelmapData(source="list")
+    assert layer_from("WindowSegData", image_data_param={"source": "list"}) == WindowSegData(source="list")
     assert ImageSegData().label_type == "IMAGE"
     dense = layer_from("DenseImageData", dense_image_data_param={"source": "list", "batch_size": 2})
     assert dense == DenseImageData(source="list", batch_size=2)
