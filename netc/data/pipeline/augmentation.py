@@ -22,7 +22,6 @@ from netc.ir.augmentation import Distortion, Expansion, RandomAspectRatio, Rando
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netc.data.records import Record
     from netc.ir.noise import Noise
 
 CvImage = npt.NDArray[Any]

@@ -30,7 +30,10 @@ class LabelMapAugmenter:
         return bool(self._factors) or any(self._least)
 
     def record(self, record: Record, seed: int, number: int) -> Record:
-        """The record, its number over all epochs, in its new size. Raises ValueError for a size beyond the limit or without pixels."""
+        """The record in its new size; its number is that over all epochs.
+
+        Raises ValueError for a size beyond the limit or without pixels.
+        """
         if self._factors:
             random = np.random.Generator(generator(seed, AUGMENT, number << 64))
             record = scaled(record, self._factors[int(random.integers(len(self._factors)))])
