@@ -195,6 +195,10 @@ class Layer(Traits):
     caffe_fields: ClassVar[CaffeFields] = {}
     """The fields of each parameter that is not read from the field of the same name in `param_field`."""
 
+    fork_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a fork added to messages of BVLC's and that this type reads, although BVLC's types do not:
+    `PoolingParameter.kernel_depth`."""
+
     bottom_count: ClassVar[Count] = Count(1)
     top_count: ClassVar[Count] = Count(1)
     same_count: ClassVar[bool] = False

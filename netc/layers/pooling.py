@@ -183,9 +183,14 @@ class Pooling(Layer):
         )
         return kernel, stride, pad
 
+    @property
+    def clips(self) -> bool:
+        """Whether a last window that starts in the padding is omitted."""
+        return any(self.pad)
+
     def frames(self, plane: Extents) -> tuple[Frame, ...]:
         """Return the windows along each axis of a plane, or of a volume, with these extents."""
-        floor, clip = self.round_mode == "FLOOR", any(self.pad)
+        floor, clip = self.round_mode == "FLOOR", self.clips
         whole = (plane, (1,) * len(plane), (0,) * len(plane))
         kernel, stride, pad = whole if self.kernel is None else self.windows(len(plane))
 

@@ -119,7 +119,7 @@ class _Builder:
     def _layer(self, fields: Fields, own_class: type[Layer] | None) -> Layer:
         if own_class is None:
             raise _unknown_type(fields)
-        terms, found = in_bvlc_terms(fields, self._intels)
+        terms, found = in_bvlc_terms(fields, self._intels, own_class.fork_fields)
         self._report(found, LayerOrigin(fields, own_class.param_field))
         return own_class.from_caffe(terms)
 

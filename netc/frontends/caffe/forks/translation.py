@@ -39,15 +39,19 @@ def _is_engine(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(INTEL_ENGINES)
 
 
-def in_bvlc_terms(layer: Fields, intels: bool = False) -> tuple[Fields, list[Diagnostic]]:
+def in_bvlc_terms(
+    layer: Fields, intels: bool = False, own: frozenset[str] = frozenset()
+) -> tuple[Fields, list[Diagnostic]]:
     """Return the LayerParameter with fields of forks replaced by BVLC's equivalents, and the diagnostics.
 
-    `intels` is whether the net is for Intel's Caffe. The diagnostics are E106 for every unsupported field of a fork
-    that changes results; they are raised as NetcError if one of the fields changes shapes. Raises NetcError E101 for a
-    field that contradicts BVLC's, and E010 for a layer type of a fork that has the name of one of BVLC's.
+    `intels` is whether the net is for Intel's Caffe, `own` the fields of forks that the layer's type reads. The
+    diagnostics are E106 for every unsupported field of a fork that changes results; they are raised as NetcError if
+    one of the fields changes shapes. Raises NetcError E101 for a field that contradicts BVLC's, and E010 for a layer
+    type of a fork that has the name of one of BVLC's.
     """
     _check_namesake(layer)
-    found = [*unsupported(layer, "LayerParameter"), *_further_tops(layer)]
+    refused = (d for d in unsupported(layer, "LayerParameter") if d.field not in own)
+    found = [*refused, *_further_tops(layer)]
     if any(d.field in SHAPING for d in found):
         raise NetcError(found)
     if intels and layer.get("type", "") == "Pooling":
