@@ -13,7 +13,11 @@ from netc.ir.layer import CaffeFields, Shapes, fail
 Window = tuple[int, int, int]
 """Extents along time, height and width."""
 AXES = 5
-NAMES = {"kernel": ("kernel_depth", "kernel_size"), "stride": ("temporal_stride", "stride"), "pad": ("temporal_pad", "pad")}
+NAMES = {
+    "kernel": ("kernel_depth", "kernel_size"),
+    "stride": ("temporal_stride", "stride"),
+    "pad": ("temporal_pad", "pad"),
+}
 
 
 def message(layer: Fields, new: str, old: str) -> Fields:
@@ -34,7 +38,7 @@ def window(fields: Fields, name: str, default: int | None = None) -> Window:
 
 def _extent(fields: Fields, name: str, default: int | None) -> int:
     """One value: the fields of C3D 1.0 are those that BVLC's schema repeats."""
-    value = fields[name] if name in fields else default
+    value = fields.get(name, default)
     values: list[int] = list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
     if not values:
         fail(f"`{name}` is missing", code="E101")

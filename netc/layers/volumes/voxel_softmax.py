@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from netc.ir.dims import Shape, differ, product, text
+from netc.ir.dims import differ, product, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Role, Sees, TopRead
+from netc.layers._labels import bounded
 from netc.layers._registry import register
-from netc.layers.pooling import FLOAT_MIN
-from netc.layers.softmax import Softmax
+from netc.layers.cross_entropy import LARGEST
 from netc.layers.volumes._windows import check_volume
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ class VoxelSoftmax(Layer):
     """
 
     role: ClassVar[Role] = "score"
+    rearranges: ClassVar[bool] = True
     sees: ClassVar[Sees] = "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
@@ -84,13 +84,9 @@ class VoxelSoftmaxLoss(Layer):
             fail(f"labels of shape {text(labels)} do not fit scores of shape {text(scores)}", field="bottom")
         return ((),)
 
-    def label_shape(self, scores: Shape) -> Shape | None:
-        """None: the axis of the channels is kept, with an extent of 1."""
-        return None
-
     def score_layer(self) -> Layer | None:
         """The softmax that the loss computes."""
-        return Softmax()
+        return VoxelSoftmax()
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One comparison, subtraction, exponential and addition per score, and one operation per label."""
@@ -106,7 +102,5 @@ class VoxelSoftmaxLoss(Layer):
         inside = (labels >= 0) & (labels < scores.shape[1])
         total = scores.logsumexp(1, keepdim=True)
         chosen = scores.gather(1, torch.where(inside, labels, 0))
-        each = total - torch.where(inside, chosen, 0.0)
-        bounded = each.detach().clamp(max=-math.log(FLOAT_MIN))
-        value = torch.where(inside, bounded, 0.0)
-        return (each - each.detach() + value).mean()
+        each = bounded(total - torch.where(inside, chosen, 0.0), high=LARGEST)
+        return torch.where(inside, each, total - total.detach()).mean()

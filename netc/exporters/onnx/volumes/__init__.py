@@ -1,0 +1,1 @@
+"""Layers of `netc/layers/volumes` in ONNX."""
