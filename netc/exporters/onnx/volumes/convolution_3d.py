@@ -13,4 +13,4 @@ from netc.layers.volumes.convolution_3d import Convolution3D, Deconvolution3D
 def volume_convolution(layer: Convolution3D | Deconvolution3D, call: OnnxCall) -> None:
     """As BVLC's layer; the bias has one axis."""
     weight, *bias = call.blobs
-    convolution(layer.plain, replace(call, blobs=(weight, *(blob.reshape(-1) for blob in bias))))  # type: ignore[arg-type]
+    convolution(layer.plain, replace(call, blobs=(weight, *(blob.reshape(-1) for blob in bias))))

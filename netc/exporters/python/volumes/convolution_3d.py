@@ -10,4 +10,4 @@ from netc.layers.volumes.convolution_3d import Convolution3D, Deconvolution3D
 @writes(Convolution3D, Deconvolution3D, any_extents=True)
 def volume_convolution(layer: Convolution3D | Deconvolution3D, call: PythonCall) -> Code:
     """As BVLC's layer."""
-    return convolution(layer.plain, call)  # type: ignore[arg-type]
+    return convolution(layer.plain, call)
