@@ -118,10 +118,18 @@ class SoftmaxWithLoss(ClassAxis, Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """The gradient is probability - 1 at the label and the probability elsewhere, even if the loss is clamped."""
+        scores, axis = bottoms[0], self.axis % bottoms[0].dim()
+        outer, _, inner = around(scores, axis)
+        each, valid = self.each_loss(bottoms, mode)
+        loss = each.sum() / normalizer(self.normalization, outer, inner, valid, self.pre_fixed_normalizer)
+        return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
+
+    def each_loss(self, bottoms: Sequence[Tensor], mode: Mode) -> tuple[Tensor, Tensor | None]:
+        """The loss (outer, inner) of each position outside the class axis, and which count; None if all do."""
         import torch.nn.functional as F
 
-        scores, axis = bottoms[0], self.axis % bottoms[0].dim()
-        outer, classes, inner = around(scores, axis)
+        scores = bottoms[0]
+        outer, classes, inner = around(scores, self.axis % scores.dim())
         labels = indices(bottoms[1], classes, mode, self.ignore_label).reshape(outer, inner)
         ignored = NO_LABEL if self.ignore_label is None else self.ignore_label
         each = F.cross_entropy(
@@ -132,12 +140,10 @@ class SoftmaxWithLoss(ClassAxis, Layer):
             label_smoothing=self.label_smoothing,
         )
         valid = None if self.ignore_label is None else labels != self.ignore_label
-        divisor = normalizer(self.normalization, outer, inner, valid, self.pre_fixed_normalizer)
         each = bounded(each, high=LARGEST)
         if self.class_weights:
             each = each * self._weights(scores, mode)[labels if valid is None else labels * valid]
-        loss = each.sum() / divisor
-        return (loss, scores.detach().softmax(axis)) if mode.tops > 1 else (loss,)
+        return each, valid
 
     def _weights(self, scores: Tensor, mode: Mode) -> Tensor:
         held = mode.constants.get("class_weights")
