@@ -88,7 +88,7 @@ def _maxima(values: Tensor, places: Tensor | None, bins: Rectangles) -> tuple[Te
         for column in _starts(bins.columns, wide, w)
     ]
     found = _joined(flat, corners)
-    shape = (len(bins.image), heights.shape[1], widths.shape[1], c)
+    shape = (bins.image.shape[0], heights.shape[1], widths.shape[1], c)
     tops, where = (None if one is None else one.view(shape) for one in found)
     assert tops is not None
     tops = tops.masked_fill_(bins.empty[..., None], 0)

@@ -29,6 +29,10 @@ IR_VERSION = 10
 LAYERS_KEY, BLOBS_KEY = "netc.layers", "netc.blobs"
 """Metadata of a model, JSON: for each value the layers that are computed to produce it, and its blob in the net."""
 
+NEWEST = {"MaxRoiPool": 21}
+"""The newest version of operators that onnxruntime implements where that is older than OPSET; a model with such an
+operator is of that version, in which the operators of layers are defined alike."""
+
 
 def onnx_model(
     graph: Graph,
@@ -69,7 +73,8 @@ class _Model:
         small = ((name, constant.value) for name, constant in sink.constants.items() if name not in large)
         tensors = [onnx.numpy_helper.from_array(array, name) for name, array in small]
         made = onnx.helper.make_graph(sink.nodes(), graph.name or "net", inputs, outputs, tensors)
-        opsets = [onnx.helper.make_opsetid("", opset)]
+        newest = min((NEWEST[kind] for kind, *_ in sink.operators if kind in NEWEST), default=opset)
+        opsets = [onnx.helper.make_opsetid("", min(opset, newest))]
         message = onnx.helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="netc")
         onnx.helper.set_model_props(message, self._metadata())
         model = OnnxModel(message, large)

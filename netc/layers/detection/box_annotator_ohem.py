@@ -79,6 +79,6 @@ def _rank(losses: Tensor, image: Tensor) -> Tensor:
     order = torch.argsort(losses, descending=True, stable=True)
     order = order[torch.argsort(image[order], stable=True)]
     sorted_images = image[order]
-    place = torch.arange(len(order), device=order.device)
+    place = torch.arange(order.shape[0], device=order.device)
     rank = place - torch.searchsorted(sorted_images, sorted_images)
     return torch.empty_like(rank).scatter_(0, order, rank)

@@ -68,10 +68,10 @@ class PsRoiPooling(Layer):
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Sums over rectangles are differences of sums from the first corner, in float64."""
         features, groups = bottoms[0], self.group_size
-        image, corners = split(bottoms[1], len(features), mode)
+        image, corners = split(bottoms[1], features.shape[0], mode)
         (left, right), (top, bottom) = self._edges(corners.to(features.dtype), features.shape[2], features.shape[3])
         sums = _sums_from_corner(features)
-        sums = sums.view(len(features), self.output_dim, groups, groups, *sums.shape[2:])
+        sums = sums.view(features.shape[0], self.output_dim, groups, groups, *sums.shape[2:])
         bins = [_at(sums, image, row, column) for row in (top, bottom) for column in (left, right)]
         area = (bottom - top).clamp(min=0)[:, :, None] * (right - left).clamp(min=0)[:, None, :]
         mean = (bins[3] - bins[2] - bins[1] + bins[0]) / area.clamp(min=1)[:, None]
@@ -84,7 +84,7 @@ class PsRoiPooling(Layer):
         start = round_half_away(corners[:, :2]) * self.spatial_scale
         end = (round_half_away(corners[:, 2:]) + 1) * self.spatial_scale
         size = (end - start).clamp(min=SMALLEST) / self.group_size
-        zero = start.new_zeros(len(start))
+        zero = start.new_zeros(start.shape[0])
         columns, rows = (
             tuple(edge.clamp(0, extent).long() for edge in bin_edges(start[:, i], size[:, i], self.group_size, zero))
             for i, extent in enumerate((width, height))

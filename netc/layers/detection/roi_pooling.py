@@ -80,7 +80,7 @@ class RoiPooling(Layer):
         from netc.functions.region_maximum import RegionMaximum
 
         features = bottoms[0]
-        image, corners = split(bottoms[1], len(features), mode)
+        image, corners = split(bottoms[1], features.shape[0], mode)
         (left, right), (top, bottom) = self._edges(corners.to(features.dtype))
         height, width = features.shape[2:]
         if self.ringpad:
@@ -102,7 +102,7 @@ class RoiPooling(Layer):
             low, high = low - margin, high + margin
         start, end = round_half_away(low * self.spatial_scale), round_half_away(high * self.spatial_scale)
         extent = (end - start + 1).clamp(min=1)
-        zero = start.new_zeros(len(start))
+        zero = start.new_zeros(start.shape[0])
         columns, rows = (
             bin_edges(zero, extent[:, i] / bins, bins, start[:, i])
             for i, bins in enumerate((self.pooled_w, self.pooled_h))

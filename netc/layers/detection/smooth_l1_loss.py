@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from netc.ir.dims import Shape, differ, product, text
+from netc.ir.dims import differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
@@ -43,10 +43,6 @@ class SmoothL1Loss(Layer):
     no_gradient: ClassVar[tuple[int, ...]] = (2, 3)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
-
-    def label_shape(self, scores: Shape) -> Shape | None:
-        """One target per element."""
-        return scores
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 if the bottoms differ in shape, E103 unless `sigma` is positive."""
@@ -95,10 +91,6 @@ class SmoothL1LossOhem(Layer):
     no_gradient: ClassVar[tuple[int, ...]] = (2,)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
-
-    def label_shape(self, scores: Shape) -> Shape | None:
-        """One target per element."""
-        return scores
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

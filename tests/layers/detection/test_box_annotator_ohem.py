@@ -9,7 +9,7 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Mode
 from netc.layers.detection.box_annotator_ohem import BoxAnnotatorOhem
-from tests.layers.case import Case
+from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
 from tests.layers.harness import run
 
@@ -18,7 +18,16 @@ def shapes(n: int, h: int, w: int, c: int = 4):
     return ((n, 5, h, w), (n, 1, h, w), (n, 1, h, w), (n, c, h, w))
 
 
-CASES = [Case(BoxAnnotatorOhem(2, -3), shapes(5, 1, 1), shapes(2, 2, 3), tops=2, integers=(0, 2), below=2)]
+CASES = [
+    Case(
+        BoxAnnotatorOhem(2, -3),
+        shapes(5, 1, 1),
+        shapes(2, 2, 3),
+        tops=2,
+        integers=(0, 2),
+        source=Source(places_lost=True),
+    )
+]
 
 
 def kept(count: int, image: np.ndarray, losses: np.ndarray) -> np.ndarray:

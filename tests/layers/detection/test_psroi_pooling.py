@@ -11,12 +11,22 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Mode
 from netc.layers.detection.psroi_pooling import PsRoiPooling
-from tests.layers.case import Case
+from tests.exporters.test_layers import net
+from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
-from tests.layers.detection.regions import REGIONS, tops_and_gradient
+from tests.layers.detection.regions import REGIONS, exports_to, features, tops_and_gradient
 from tests.layers.detection.test_roi_pooling import away
 
-CASES = [Case(PsRoiPooling(0.5, 2, 2), ((2, 8, 4, 5), (4, 5)), ((3, 8, 5, 3), (2, 5)), integers=(1,), below=2)]
+CASES = [
+    Case(
+        PsRoiPooling(2.0, 2, 2),
+        ((2, 8, 4, 5), (4, 5)),
+        ((3, 8, 5, 3), (2, 5)),
+        integers=(1,),
+        below=2,
+        source=Source(places_lost=True),
+    )
+]
 
 
 def bins(layer: PsRoiPooling, x: np.ndarray, regions: np.ndarray):
@@ -74,3 +84,11 @@ def test_files_and_shapes():
 def test_shapes_are_static():
     features, regions = torch.empty(1, 18, 38, 63, device="meta"), torch.empty(300, 5, device="meta")
     assert PsRoiPooling(1 / 16, 2, 3).forward((features, regions), (), Mode(True, 1)).shape == (300, 2, 3, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "python"])
+def test_exports(tmp_path, form):
+    text = "psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 0.125 }"
+    feeds = [{"a": features(n, 18, 8, 12), "b": REGIONS[:r].astype(np.float32)} for n, r in ((2, 5), (3, 4))]
+    exports_to(form, tmp_path, net((2, 18, 8, 12), (5, 5), type="PSROIPooling", text=text), feeds)

@@ -10,12 +10,22 @@ import torch
 
 from netc.ir.dims import UNKNOWN
 from netc.layers.detection.roi_pooling import RoiPooling
-from tests.layers.case import Case
+from tests.exporters.test_layers import net
+from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
-from tests.layers.detection.regions import REGIONS, tops_and_gradient
+from tests.layers.detection.regions import REGIONS, exports_to, features, tops_and_gradient
 from tests.layers.harness import layer_from, module_of, run
 
-CASES = [Case(RoiPooling(2, 3, 0.5), ((2, 3, 6, 5), (4, 5)), ((3, 2, 4, 7), (2, 5)), integers=(1,), below=2)]
+CASES = [
+    Case(
+        RoiPooling(2, 3, 0.5),
+        ((2, 3, 6, 5), (4, 5)),
+        ((3, 2, 4, 7), (2, 5)),
+        integers=(1,),
+        below=2,
+        source=Source(places_lost=True),
+    )
+]
 
 
 def away(x: float) -> int:
@@ -112,7 +122,7 @@ def test_nan_is_never_the_maximum():
 
 def test_shapes_are_static():
     tops = RoiPooling(7, 7, 1 / 16).forward(
-        (torch.empty(1, 8, 38, 63, device="meta"), torch.empty(300, 5, device="meta")), (), mode()
+        (torch.empty(1, 8, 6, 5, device="meta"), torch.empty(300, 5, device="meta")), (), mode()
     )
     assert tops.shape == (300, 8, 7, 7)
 
@@ -121,3 +131,23 @@ def mode():
     from netc.ir.layer import Mode
 
     return Mode(training=True, tops=1)
+
+
+@pytest.mark.parametrize("form", ["onnx", pytest.param("python", marks=pytest.mark.slow)])
+def test_exports(tmp_path, form):
+    text = "roi_pooling_param { pooled_h: 3 pooled_w: 2 spatial_scale: 0.125 }"
+    feeds = [{"a": features(n, 3, 8, 12), "b": REGIONS[:r].astype(np.float32)} for n, r in ((2, 5), (3, 4))]
+    exports_to(form, tmp_path, net((2, 3, 8, 12), (5, 5), type="ROIPooling", text=text), feeds)
+
+
+def test_regions_of_four_axes_export(tmp_path):
+    feed = {"a": features(2, 3, 8, 12), "b": REGIONS.astype(np.float32)[:, :, None, None]}
+    text = "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.125 }"
+    exports_to("onnx", tmp_path, net((2, 3, 8, 12), (5, 5, 1, 1), type="ROIPooling", text=text), [feed])
+
+
+@pytest.mark.slow
+def test_a_ring_exports_by_the_general_path(tmp_path):
+    feed = {"a": features(2, 3, 3, 4), "b": (REGIONS / 2).astype(np.float32)}
+    text = "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.125 ringpad: 1 pad_ratio: 0.2 }"
+    exports_to("onnx", tmp_path, net((2, 3, 3, 4), (5, 5), type="ROIPooling", text=text), [feed])

@@ -10,16 +10,15 @@ import torch
 
 from netc.ir.dims import UNKNOWN
 from netc.layers.detection.smooth_l1_loss import SmoothL1Loss, SmoothL1LossOhem
-from tests.layers.case import Case
+from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
 from tests.layers.harness import layer_from, module_of
 
 FOUR = ((4, 3, 2),) * 4, ((2, 5),) * 4
 THREE = ((4, 3, 2, 1),) * 3, ((2, 5, 1, 3),) * 3
 CASES = [
-    Case(SmoothL1Loss(2.0), FOUR[0][:2], FOUR[1][:2]),
-    Case(SmoothL1Loss(0.7), *FOUR, held=(2, 3)),
-    Case(SmoothL1LossOhem("PRE_FIXED", 3.0), *THREE, integers=(2,), below=2),
+    Case(SmoothL1Loss(0.7), *FOUR, held=(2, 3), source=Source()),
+    Case(SmoothL1LossOhem("PRE_FIXED", 3.0), *THREE, integers=(2,), below=2, source=Source()),
 ]
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from netc.layers.cross_entropy import SoftmaxWithLoss
 from netc.layers.detection.softmax_loss_ohem import SoftmaxWithLossOhem
-from tests.layers.case import LABELLED, Case
+from tests.layers.case import LABELLED, Case, Source
 from tests.layers.contract import round_trip, values
 from tests.layers.harness import run
 
-CASES = [Case(SoftmaxWithLossOhem(), *LABELLED, tops=3, integers=(1,), below=5)]
+CASES = [Case(SoftmaxWithLossOhem(), *LABELLED, tops=3, integers=(1,), below=5, source=Source())]
 
 
 @pytest.mark.parametrize("ignore", [None, 2])
