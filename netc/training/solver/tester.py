@@ -40,7 +40,7 @@ class Tester:
         state, before = self.state, Positions.of(self.state)
         results: list[tuple[Output, ...]] = []
         for index in range(len(state.tests)):
-            outputs = self._test(index)
+            outputs = self.test(index)
             if state.stopping:
                 self._rewind(before)
                 break
@@ -52,22 +52,16 @@ class Tester:
         return results
 
     def test(self, index: int) -> tuple[Output, ...]:
-        """See Solver.test. After an interruption the data are where they were before it."""
-        before = Positions.of(self.state)
-        outputs = self._test(index)
-        if self.state.stopping:
-            self._rewind(before)
-        return outputs
-
-    def _test(self, index: int) -> tuple[Output, ...]:
-        """Run a test net; return the means of its outputs, none if it was interrupted."""
+        """See Solver.test."""
         state, batches = self.state, self.state.settings.test_iter[index]
         if not batches:
             return ()
+        before = Positions.of(state)
         state.listener(TestStarted(state.iteration, index))
         sums = self._sum_batches(state.tests[index], batches)
         state.raise_device_errors()
         if sums is None:
+            self._rewind(before)
             state.listener(TestInterrupted(state.iteration, index))
             return ()
         self._monitors[index].report(only_skipped=True)
