@@ -111,7 +111,7 @@ def save_weights(name: str, **blobs: np.ndarray) -> None:
 def picture(name: str, height: int = 6, width: int = 7) -> None:
     import cv2
 
-    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(name, np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3))
 
 
@@ -334,6 +334,31 @@ def _() -> None:
 def _() -> None:
     picture("images/cat.jpg")
     write("train.txt", "cat.jpg 0\n")
+
+
+VOC = """<annotation>
+  <size><width>9</width><height>8</height><depth>3</depth></size>
+  <object><name>{}</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>{}</xmax><ymax>5</ymax></bndbox></object>
+</annotation>
+"""
+
+
+def voc(name: str, right: int) -> None:
+    """An annotated image, and a label map."""
+    picture("voc/JPEGImages/1.jpg", 8, 9)
+    Path("voc/Annotations").mkdir()
+    write("voc/Annotations/1.xml", VOC.format(name, right))
+    write("labelmap.prototxt", 'item { name: "triangle" label: 1 }')
+
+
+@files("E513")
+def _() -> None:
+    voc("trinagle", 5)
+
+
+@files("W513")
+def _() -> None:
+    voc("triangle", 50)
 
 
 @files("E605")

@@ -15,8 +15,10 @@ from netc.files import is_folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from netc.data.tools.annotated_database import AnnotatedSettings
     from netc.data.tools.database_report import DatabaseReport
-    from netc.data.tools.image_database import Conversion, ImageSettings
+    from netc.data.tools.image_conversion import Conversion, ImageSettings
+    from netc.data.tools.label_map import LabelMap
     from netc.data.tools.mean_image import ListedImages
 
 SHOWN_LABELS = 20
@@ -65,7 +67,7 @@ def _image_options(function: Any) -> Any:
 
 
 def _settings(options: dict[str, Any]) -> ImageSettings:
-    from netc.data.tools.image_database import ImageSettings
+    from netc.data.tools.image_conversion import ImageSettings
 
     height, width = options.pop("resize_height"), options.pop("resize_width")
     own = {name: options.pop(name) for name in ("gray", "check_size", "encoded", "encode_type")}
@@ -114,6 +116,77 @@ def folder(folder: str, output: str, seed: int | None, **options: Any) -> None:
         done, classes = convert_folder(folder, output, settings, seed=seed or 0, progress=progress, **options)
     _report(output, done)
     say(f"{options['labels'] or labels_beside(output)}: {counted(len(classes), 'class')}")
+
+
+@command.command(name="annotated", cls=SwitchCommand)
+@click.argument("paths", metavar="SOURCE [ROOT] OUTPUT", nargs=-1, required=True)
+@option(
+    "--label-map", "--label-map-file", metavar="FILE", help="Label map.  [default: created as OUTPUT_labelmap.prototxt]"
+)
+@option("--set", "split", metavar="NAME", help="Images of ImageSets/Main/NAME.txt only.  [default: all annotations]")
+@option("--label-type", type=click.Choice(["xml", "json", "txt"]), help="Format of the annotations that a list names.")
+@option("--name-size", metavar="FILE", help="File of names and sizes.  [default: OUTPUT_name_size.txt]")
+@option("--min-dim", type=click.IntRange(0), default=0, help="Enlarge images whose shorter side is below this.")
+@option("--max-dim", type=click.IntRange(0), default=0, help="Reduce images whose longer side is above this.")
+@option("--resize", metavar="HEIGHTxWIDTH", help="Equivalent to --resize-height and --resize-width.")
+@switch("--shuffle", help="Randomize the order.")
+@switch("--check-label", help="Accepted for compatibility; label maps are always checked.", expose_value=False)
+@_image_options
+def annotated(paths: tuple[str, ...], label_map: str | None, **options: Any) -> None:
+    """Create a database of images with boxes for AnnotatedData layers, as convert_annoset does.
+
+    SOURCE is a folder in the layout of PASCAL VOC; a JSON file of COCO, whose images are in ROOT; or a list with an
+    image and its annotation file (XML, JSON or text) in each line, both in ROOT. Caffe's order, ROOT LISTFILE OUTPUT,
+    is accepted if ROOT is a directory.
+
+    Also writes the names and sizes of the images, as DetectionEvaluate reads them.
+    """
+    from netc.data.tools.annotated_database import convert_annotated, name_size_beside
+    from netc.data.tools.label_map import read_label_map
+
+    source, root, output = _annotated_paths(paths)
+    given = read_label_map(label_map) if label_map else None
+    settings = _annotated_settings(options)
+    with progress_bar("converting") as progress:
+        done = convert_annotated(source, root, output, settings, label_map=given, progress=progress, **options)
+    show((*done.skipped, *done.warnings))
+    skipped = f", {counted(len(done.skipped), 'error')} skipped" if done.skipped else ""
+    say(f"{output}: {counted(done.written, 'record')}, {counted(done.boxes.total(), 'box')}{skipped}")
+    say(f"{options['name_size'] or name_size_beside(output)}: names and sizes")
+    if given is None:
+        say(f"{_write_label_map(output, done.label_map)}: {counted(len(done.label_map.entries), 'class')}")
+
+
+def _annotated_paths(paths: tuple[str, ...]) -> tuple[str, str | None, str]:
+    """Source, root and output of the arguments."""
+    if not 2 <= len(paths) <= 3:
+        raise click.UsageError(f"expected SOURCE [ROOT] OUTPUT, got {counted(len(paths), 'argument')}")
+    source, *root, output = paths
+    if root and is_folder(source) and not is_folder(root[0]):
+        source, root = root[0], [source]
+    return source, root[0] if root else None, output
+
+
+def _annotated_settings(options: dict[str, Any]) -> AnnotatedSettings:
+    from netc.data.tools.annotated_database import AnnotatedSettings
+
+    size = options.pop("resize")
+    if size is not None:
+        height, _, width = size.partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            raise click.UsageError(f"--resize {size} is not HEIGHTxWIDTH, such as 300x300")
+        options["resize_height"], options["resize_width"] = int(height), int(width)
+    sides = {name: options.pop(name) for name in ("min_dim", "max_dim")}
+    return AnnotatedSettings(**vars(_settings(options)), **sides)
+
+
+def _write_label_map(output: str, label_map: LabelMap) -> str:
+    from netc.weights import atomic_write
+
+    path = f"{Path(output)}_labelmap.prototxt"
+    with atomic_write(path) as file:
+        file.write(label_map.text().encode("utf-8", "surrogateescape"))
+    return path
 
 
 def _report(output: str, done: Conversion) -> None:
@@ -221,10 +294,14 @@ def _described(found: DatabaseReport) -> list[str]:
     lines += [f"shape {'x'.join(map(str, shape))}: {count}" for shape, count in found.shapes.most_common(10)]
     if len(found.shapes) > 10:
         lines.append(f"and {len(found.shapes) - 10} more shapes")
+    if found.boxes is not None:
+        without = f"{counted(found.boxes[0], 'image')} without" if found.boxes[0] else "none without"
+        lines.append(f"boxes: {found.labels.total()}, {without}, {found.difficult} difficult")
     lines.append(f"labels: {len(found.labels)}")
     widest = max(found.labels.values(), default=1)
+    labeled = readable if found.boxes is None else found.labels.total()
     for label, count in sorted(found.labels.items())[:SHOWN_LABELS]:
-        lines.append(f"{label:>8}  {count:>8}  {count / readable:6.1%}  {'#' * round(40 * count / widest)}")
+        lines.append(f"{label:>8}  {count:>8}  {count / labeled:6.1%}  {'#' * round(40 * count / widest)}")
     if len(found.labels) > SHOWN_LABELS:
         lines.append(f"and {len(found.labels) - SHOWN_LABELS} more labels, up to {max(found.labels)}")
     return lines

@@ -8,6 +8,7 @@
     source.skipped                                   bad records that others replace (`skip_bad=True`)
 
     image_database.convert_images, convert_folder    databases of image files, as convert_imageset creates them
+    annotated_database.convert_annotated             databases of images with boxes, as convert_annoset creates them
     mnist_and_cifar.mnist, cifar10                   databases of MNIST's and CIFAR-10's files
     mean_image.mean_image                            compute_image_mean
     database_report.inspect_database, contact_sheet  content and errors of a database
@@ -32,6 +33,8 @@ Random choices depend on a seed and the number of the record, never on threads o
     E510  files that are not MNIST or CIFAR-10 files, or do not belong together
     E511  a database, or the file of its class names, that already exists or cannot be written
     E512  an unknown backend, or settings of a conversion that contradict each other
+    E513  annotations of images, or a label map, that are invalid
+    W513  boxes outside their image, and images of another size than their annotation says
 """
 
 from __future__ import annotations

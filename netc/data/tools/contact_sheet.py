@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from netc.data.images import Image, encode
+from netc.data.pipeline.boxes import COORDINATES
+from netc.data.sources.annotated_datum import Annotations
 from netc.data.sources.opening import open_records
 from netc.diagnostics import NetcError
 from netc.weights import atomic_write
@@ -17,11 +19,12 @@ from netc.weights import atomic_write
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from netc.data.records import Record
     from netc.data.sources.database import DatumRecords
 
 CELL, TEXT, GAP = 96, 16, 6
 """Pixels of the square of an image, of the line below it, and between cells."""
-PAPER, INK = 255, (40, 40, 40)
+PAPER, INK, BOX = 255, (40, 40, 40), (60, 60, 230)
 
 
 def contact_sheet(database: Path | str, out: Path | str, count: int = 64) -> int:
@@ -44,7 +47,16 @@ def _cells(records: DatumRecords, count: int) -> Any:
     for number in range(count):
         with contextlib.suppress(NetcError), records.reading() as read:
             record = read(number * total // count)
-            yield _cell(record.image, str(record.label))
+            yield _labeled_cell(record)
+
+
+def _labeled_cell(record: Record) -> npt.NDArray[np.uint8]:
+    """The image of a record with its label, or with its boxes and their labels."""
+    if not isinstance(record.label, Annotations):
+        return _cell(record.image, str(record.label))
+    boxes = record.label.boxes
+    labels = " ".join(str(int(label)) for label in boxes[:, 0])
+    return _cell(record.image, labels, boxes[:, COORDINATES])
 
 
 def _page(cells: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
@@ -58,8 +70,8 @@ def _page(cells: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     return page
 
 
-def _cell(image: Image, label: str) -> npt.NDArray[np.uint8]:
-    """The image scaled to the cell and centered, and its label."""
+def _cell(image: Image, label: str, boxes: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.uint8]:
+    """The image scaled to the cell and centered, boxes (k, 4) in fractions of it, and its label."""
     import cv2
 
     image = _colors(image)
@@ -69,6 +81,10 @@ def _cell(image: Image, label: str) -> npt.NDArray[np.uint8]:
     cell = np.full((CELL + TEXT, CELL, 3), PAPER, np.uint8)
     y, x = ((CELL - extent) // 2 for extent in size)
     cell[y : y + size[0], x : x + size[1]] = shrunk
+    if boxes is not None:
+        scaled = np.nan_to_num(np.clip(boxes, 0, 1)) * (size[1], size[0], size[1], size[0]) + (x, y, x, y)
+        for left, top, right, bottom in np.rint(scaled).astype(int).tolist():
+            cv2.rectangle(cell, (left, top), (max(left, right - 1), max(top, bottom - 1)), BOX)
     cv2.putText(cell, label, (1, CELL + TEXT - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
     return cell
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netc.data.pipeline.parallel_map import read_in_parallel
+from netc.data.sources.annotated_datum import Annotations
 from netc.data.sources.opening import open_records
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError
@@ -39,6 +40,11 @@ class DatabaseReport:
     shapes: Counter[Shape] = field(default_factory=Counter)
     """Planes, height, width of the images."""
     labels: Counter[int] = field(default_factory=Counter)
+    """Images by label or, in an annotated database, boxes."""
+    boxes: Counter[int] | None = None
+    """Images by their number of boxes; None in a database without boxes."""
+    difficult: int = 0
+    """Boxes of difficult objects."""
     floats: int = 0
     """Records of floats."""
     faults: list[Diagnostic] = field(default_factory=list)
@@ -78,8 +84,19 @@ def _count(found: DatabaseReport, record: Record | NetcError) -> None:
         return
     shape: Shape = record.image.shape
     found.shapes[shape] += 1
-    found.labels[int(record.label)] += 1
+    if isinstance(record.label, Annotations):
+        _count_boxes(found, record.label)
+    else:
+        found.labels[int(record.label)] += 1
     found.floats += record.image.dtype == np.float32
+
+
+def _count_boxes(found: DatabaseReport, annotations: Annotations) -> None:
+    boxes = annotations.boxes
+    found.boxes = found.boxes if found.boxes is not None else Counter()
+    found.boxes[len(boxes)] += 1
+    found.labels.update(map(int, boxes[:, 0]))
+    found.difficult += int(boxes[:, 6].sum())
 
 
 def _plain_facts(records: DatumRecords, found: DatabaseReport, count: int) -> Iterator[None]:

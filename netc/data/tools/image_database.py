@@ -5,25 +5,17 @@ from __future__ import annotations
 import os
 import random
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from netc.data import images
-from netc.data.pipeline.parallel_map import parallel_map
 from netc.data.sources.datum import write_datum
 from netc.data.sources.image_list import read_text
-from netc.data.stores.writers import Put, checked_target, new_database
+from netc.data.stores.writers import checked_target, new_database
+from netc.data.tools.image_conversion import Conversion, ImageConverter, ImageSettings, StoredImage
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, counted
 from netc.files import is_file, is_folder, is_generated, reason_of
-from netc.ir.transform import MAX_PIXELS
 from netc.weights import atomic_write
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from netc.data.batch import Shape
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .ppm .pgm .pbm .tif .tiff .webp".split())
 """Suffixes of image files in class folders."""
@@ -31,47 +23,11 @@ DEVICES = Path("/dev")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
-@dataclass(frozen=True)
-class ImageSettings:
-    """How each image is stored; the flags of convert_imageset."""
-
-    gray: bool = False
-    """Store one channel, not three."""
-    height: int = 0
-    """Resize to this height and width; 0 keeps the size."""
-    width: int = 0
-    check_size: bool = False
-    """Require that all images have the same size."""
-    encoded: bool = False
-    """Store images encoded: the file as it is if nothing changes it."""
-    encode_type: str = ""
-    """Encode as `png`, `jpg`, ...; implies `encoded`, whose default is the type of each file."""
-
-    def check(self) -> None:
-        """Raises NetcError E512 for settings that contradict each other."""
-        if min(self.height, self.width) < 0 or (self.height > 0) != (self.width > 0):
-            raise NetcError(f"height {self.height} and width {self.width} must be given together", code="E512")
-        if self.height * self.width > MAX_PIXELS:
-            size = f"{self.height}x{self.width}"
-            raise NetcError(f"images of {size} pixels are larger than the limit of {MAX_PIXELS:,}", code="E512")
-        if self.encode_type and not _can_encode(self.encode_type):
-            raise NetcError(f"OpenCV cannot encode images as `{self.encode_type}`", code="E512")
-
-
 class ImageEntry(NamedTuple):
     """An image file and its label."""
 
     name: str
     label: int
-
-
-class Conversion(NamedTuple):
-    """The result of a conversion."""
-
-    written: int
-    """Records."""
-    skipped: tuple[Diagnostic, ...] = ()
-    """Errors of the images that were skipped."""
 
 
 def convert_images(
@@ -102,7 +58,7 @@ def convert_images(
     if shuffle:
         random.Random(seed).shuffle(entries)
     with new_database(out, backend) as put:
-        return _Converter(settings, root, skip_bad, progress).write(entries, put, threads)
+        return _LabelConverter(settings, root, skip_bad, progress).write(entries, put, threads)
 
 
 def convert_folder(
@@ -136,7 +92,7 @@ def convert_folder(
         file.write("".join(f"{name}\n" for name in classes).encode("utf-8", "surrogateescape"))
         file.flush()
         with new_database(out, backend) as put:
-            done = _Converter(settings, f"{folder}/", skip_bad, progress).write(entries, put, threads)
+            done = _LabelConverter(settings, f"{folder}/", skip_bad, progress).write(entries, put, threads)
     return done, classes
 
 
@@ -196,78 +152,12 @@ def class_entries(folder: Path) -> tuple[list[ImageEntry], list[str]]:
     return entries, classes
 
 
-class _Converter:
-    """Converts images to records in threads, and writes the records in order."""
+class _LabelConverter(ImageConverter[ImageEntry]):
+    """Writes Datum records with the labels of the entries."""
 
-    def __init__(self, settings: ImageSettings, root: str, skip_bad: bool, progress: Progress) -> None:
-        self.settings, self.root, self.skip_bad, self.progress = settings, root, skip_bad, progress
-        self.flag = images.flags(not settings.gray, settings.gray)
-        self.size = (settings.height, settings.width) if settings.height else None
-
-    def write(self, entries: Sequence[ImageEntry], put: Put, threads: int | None) -> Conversion:
-        """Write a record for each entry. Raises NetcError E502 if every image was skipped."""
-        skipped: list[Diagnostic] = []
-        first: Shape | None = None
-        for number, result in enumerate(parallel_map(self._attempt, entries, threads)):
-            self.progress(number + 1, len(entries))
-            if isinstance(result, NetcError):
-                skipped += result.diagnostics
-                continue
-            record, shape = result
-            first = first or shape
-            if self.settings.check_size and shape != first:
-                raise self._other_size(entries[number].name, shape, first)
-            put(f"{number:08d}_{entries[number].name}".encode("utf-8", "surrogateescape"), record)
-        if first is None:
-            raise NetcError(
-                f"none of {counted(len(entries), 'image')} can be read", code="E502", notes=[skipped[0].message]
-            )
-        return Conversion(len(entries) - len(skipped), tuple(skipped))
-
-    def _attempt(self, entry: ImageEntry) -> tuple[bytes, Shape] | NetcError:
-        try:
-            return self._record(entry)
-        except NetcError as error:
-            if not self.skip_bad:
-                raise
-            return error
-
-    def _record(self, entry: ImageEntry) -> tuple[bytes, Shape]:
-        """The record of an image and its shape (`io.cpp`, ReadImageToDatum). Raises NetcError E504."""
-        try:
-            data = images.read(self._candidates(entry.name))
-            decoded = images.decode(memoryview(data), self.flag)
-            image = images.resize(decoded, self.size)
-            kind = self._kind(entry.name)
-            if kind is None:
-                shape = (image.shape[0], image.shape[1], image.shape[2])
-                return write_datum(shape, image.tobytes(), entry.label, encoded=False), shape
-            same = not self.settings.gray and self.size is None and _matches(entry.name, kind)
-            packed = data if same else images.encode(image, kind)
-        except (OSError, ValueError) as error:
-            raise NetcError(f"image `{self.root}{entry.name}`: {reason_of(error)}", code="E504") from None
-        return write_datum(data=packed, label=entry.label, encoded=True), image.shape
-
-    def _kind(self, name: str) -> str | None:
-        """The encoding of an image, None if stored raw. Raises ValueError if it is not known from the name."""
-        if self.settings.encode_type or not self.settings.encoded:
-            return self.settings.encode_type or None
-        kind = Path(name).suffix[1:].lower()
-        if not kind or not _can_encode(kind):
-            raise ValueError("its name has no suffix that OpenCV can encode: pass `--encode-type`")
-        return kind
-
-    def _candidates(self, name: str) -> Iterator[Path]:
-        yield Path(self.root + name)
-        yield Path(self.root) / name  # a root without a trailing slash
-
-    def _other_size(self, name: str, shape: Shape, first: Shape) -> NetcError:
-        found, expected = ("x".join(map(str, s)) for s in (shape, first))
-        return NetcError(
-            f"image `{self.root}{name}` is {found}, but those before it are {expected}",
-            code="E505",
-            help="pass `--resize-height` and `--resize-width`",
-        )
+    def record(self, entry: ImageEntry, image: StoredImage) -> bytes:
+        """See ImageConverter."""
+        return write_datum(None if image.encoded else image.shape, image.data, entry.label, encoded=image.encoded)
 
 
 def _checked_labels(labels: Path | str | None, out: Path | str) -> Path | str:
@@ -284,15 +174,3 @@ def _checked_labels(labels: Path | str | None, out: Path | str) -> Path | str:
 def _whole(text: str) -> bool:
     """Whether a word is an integer in the range of a label, as C++ writes it."""
     return bool(_NUMBER.fullmatch(text)) and -(1 << 31) <= int(text) < 1 << 31
-
-
-def _matches(name: str, kind: str) -> bool:
-    """Whether a file already has this encoding, by its name."""
-    suffix, kind = Path(name).suffix[1:].lower(), kind.lower()
-    return suffix == kind or (kind == "jpg" and suffix == "jpeg")
-
-
-def _can_encode(kind: str) -> bool:
-    import cv2
-
-    return bool(cv2.haveImageWriter(f"x.{kind}"))
