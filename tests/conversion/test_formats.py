@@ -67,8 +67,9 @@ def test_a_dropout_that_scales_in_test_is_a_factor_in_onnx(tmp_path):
     done = convert(Source("net", INPUT + text % "scale_train: false"), to="onnx", output=tmp_path / "out")
     (found,) = run(done.files[0], data=[[4, 8, -4]])
     np.testing.assert_array_equal(found, [[3, 6, -3]])
-    with pytest.raises(NetcError, match="cannot be exported to ONNX"):
+    with pytest.raises(NetcError, match="cannot be exported to ONNX") as caught:
         convert(Source("net", INPUT + text % "sample_weights_test: true"), to="onnx", output=tmp_path / "out")
+    assert "draws random numbers, also in test" in caught.value.render()
 
 
 @pytest.mark.parametrize("to", ["py", *(pytest.param(to, marks=pytest.mark.slow) for to in ("onnx", "pt2"))])

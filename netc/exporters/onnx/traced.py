@@ -54,6 +54,8 @@ def _model(layer: Layer, call: OnnxCall) -> onnx.GraphProto:
     from netc.exporters.trace import traced
 
     program = traced(layer, call.sample, call.dtypes, call.free, len(call.tops), call.sink.dtype.name)
+    if _is_random(program):
+        unsupported("its forward pass draws random numbers, also in test")
     try:
         with _quiet():
             exact = program.run_decompositions({torch.ops.aten.avg_pool2d.default: _average_pooling})
@@ -66,6 +68,14 @@ def _model(layer: Layer, call: OnnxCall) -> onnx.GraphProto:
         unsupported("torch exports it with operators that are not ONNX's own")
     _check(model, program)
     return model.graph
+
+
+def _is_random(program: ExportedProgram) -> bool:
+    """Whether a program draws random numbers."""
+    import torch
+
+    seeded = torch.Tag.nondeterministic_seeded
+    return any(seeded in getattr(node.target, "tags", ()) for node in program.graph.nodes)
 
 
 def _average_pooling(x: Any, kernel: Any, *rest: Any, **named: Any) -> Any:
