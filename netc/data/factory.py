@@ -188,6 +188,19 @@ def _window_data(request: _Request) -> BatchSource:
     )
 
 
+def _folders(request: _Request) -> BatchSource:
+    from netc.data.sources.folders import DrawingSampler, FolderRecords, FolderSource
+
+    layer, sampler = request.layer, request.sampler
+    records = FolderRecords(layer, request.resolve)
+    seed = sampler.seed if layer.seed is None else layer.seed
+    if layer.drawn:
+        sampler = DrawingSampler(seed, rank=sampler.rank, world_size=sampler.world_size, count=len(records))
+    else:
+        sampler.permute = lambda random: random.permutation(len(records))
+    return FolderSource(records, sampler, request.accepted, request.skip_bad)
+
+
 def _hdf5_data(request: _Request) -> BatchSource:
     from netc.data.sources.hdf5 import Hdf5Files, Hdf5Source
 
@@ -204,6 +217,7 @@ _OPENERS = {
     "annotated database": _annotated_data,
     "image list": _image_data,
     "label maps": _label_maps,
+    "folders": _folders,
     "windows": _window_data,
     "hdf5": _hdf5_data,
 }

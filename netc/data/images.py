@@ -39,6 +39,22 @@ def decode(data: memoryview, flag: int) -> Image:
     Raises ValueError for bytes that OpenCV cannot decode, an image that ends early (OpenCV would fill the rest
     with gray), one of more pixels than the limit, and one of more than 8 bits per channel, which Caffe refuses.
     """
+    image = _decoded(data, flag)
+    if image.dtype != np.uint8:
+        raise ValueError(f"the image has {image.dtype} pixels, not 8 bits a channel")
+    return planes(image)
+
+
+def decode_deep(data: memoryview) -> Image:
+    """The plane (1, h, w) of a gray image of 8 or 16 bits, such as depths. Raises ValueError as `decode` does."""
+    image = planes(_decoded(data, IMREAD_UNCHANGED))
+    if len(image) > 1 or image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"the image has {len(image)} channels of {image.dtype}, expected gray of 8 or 16 bits")
+    return image
+
+
+def _decoded(data: memoryview, flag: int) -> Image:
+    """OpenCV's image."""
     import cv2
 
     if not data:
@@ -54,9 +70,7 @@ def decode(data: memoryview, flag: int) -> Image:
         raise ValueError(f"decoding the image of {len(data)} bytes takes more memory than there is") from None
     if image is None:
         raise ValueError(f"OpenCV cannot decode the image of {len(data)} bytes")
-    if image.dtype != np.uint8:
-        raise ValueError(f"the image has {image.dtype} pixels, not 8 bits a channel")
-    return planes(image)
+    return image
 
 
 def encode(image: Image, kind: str) -> bytes:

@@ -32,6 +32,7 @@ FedBy = Literal[
     "annotated database",
     "image list",
     "label maps",
+    "folders",
     "windows",
     "hdf5",
     "fillers",
