@@ -32,6 +32,8 @@ class Source:
     """Whether nets end in the layer ("score") or go on after it ("inner")."""
     places_lost: bool = False
     """Whether values, or a factor that depends on the extents, decide where an element comes from."""
+    extents_of_data: bool = False
+    """Whether values decide how many rows the tops have."""
     own_gradient: str = ""
     """Where Backward computes something else than the derivative of the top: what it is."""
 

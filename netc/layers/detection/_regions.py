@@ -19,6 +19,11 @@ def check_regions(bottoms: Shapes, index: int = 1) -> int:
     features, regions = bottoms[0], bottoms[index]
     if len(features) != 4:
         fail(f"expected features of 4 axes, got {text(features)}", field="bottom")
+    return check_rows(regions)
+
+
+def check_rows(regions: Shape) -> int:
+    """Return the number of regions. Raises NetcError E102 unless each has 5 numbers."""
     if not regions or differ(product(regions[1:]), COLUMNS):
         fail(f"expected regions of {COLUMNS} numbers (image, x1, y1, x2, y2), got {text(regions)}", field="bottom")
     return regions[0]
