@@ -25,14 +25,21 @@ def batch_of(paths: Iterable[str | Path], steps: Preprocess) -> Array:
 
 def read(path: str | Path, steps: Preprocess) -> Image:
     """Read the planes of an image, blue first, in the size of the net's input, as bytes. Raises NetcError E505."""
+    try:
+        return center_crop(resize(read_planes(path, steps), steps.resize or steps.crop), steps.crop)
+    except ValueError as error:
+        raise NetcError(f"`{path}`: {error}", code="E505") from None
+
+
+def read_planes(path: str | Path, steps: Preprocess) -> Image:
+    """Read the planes of an image, blue first, in its own size, as bytes. Raises NetcError E505."""
     flag = flags(color=steps.order != "gray", gray=steps.order == "gray")
     try:
-        image = decode(memoryview(read_bytes(path, LARGEST)), flag)
+        return decode(memoryview(read_bytes(path, LARGEST)), flag)
     except OSError as error:
         raise NetcError(f"cannot read `{path}`: {reason_of(error)}", code="E505") from None
     except ValueError as error:
         raise NetcError(f"`{path}`: {error}", code="E505") from None
-    return center_crop(resize(image, steps.resize or steps.crop), steps.crop)
 
 
 def prepared(image: Image, steps: Preprocess) -> Array:

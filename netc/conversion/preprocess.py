@@ -22,6 +22,7 @@ from netc.weights.numpy_file import read_npy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from netc.ir.augmentation import Resize
     from netc.ir.graph import Graph, Node, State
     from netc.passes.arrays import Array
 
@@ -45,6 +46,8 @@ class Preprocess:
     mean: Array | None = None
     """(1, 1, 1), (c, 1, 1) or (c, h, w) in the input's order; a mean image may have the size before the crop."""
     scale: float = 1.0
+    fit: Resize | None = None
+    """The resize of the training net if it keeps the aspect ratio and pads; only `detect` applies it."""
 
     @property
     def stage(self) -> InputStage:
@@ -167,7 +170,10 @@ def _from_layer(made: Preprocess, node: Node, use_mean: bool) -> Preprocess:
         mean = np.reshape(np.array(transform.mean_value, np.float32), (-1, 1, 1))
     elif use_mean and transform.mean_file:
         mean = _mean_file(transform.mean_file, node)
-    return replace(made, scale=layer.factor, mean=mean, resize=(height, width) if height else None)
+    fit = transform.resize_param
+    pads = fit is not None and fit.resize_mode == "FIT_LARGE_SIZE_AND_PAD"
+    resize = (height, width) if height else None
+    return replace(made, scale=layer.factor, mean=mean, resize=resize, fit=fit if pads else None)
 
 
 def _mean_file(name: str, node: Node) -> Array:

@@ -119,7 +119,7 @@ def resized(boxes: Boxes, size: tuple[int, int], resize: Resize) -> Boxes:
     """The boxes of an image of this height and width in fractions of the resized one; padding moves them."""
     result = boxes.copy()
     old = _pair(size)
-    inner, padding, outer = _fitted(size, resize)
+    inner, padding, outer = fitted(size, resize)
     limit = np.tile(outer, 2)
     moved = result[:, COORDINATES] * np.tile(old, 2) * np.tile(inner, 2) / np.tile(old, 2)
     moved[:, :2] = np.maximum(moved[:, :2], 0)
@@ -133,7 +133,7 @@ def _pair(size: tuple[float, float]) -> Boxes:
     return np.array(size[::-1], np.float32)
 
 
-def _fitted(size: tuple[int, int], resize: Resize) -> tuple[Boxes, Boxes, Boxes]:
+def fitted(size: tuple[int, int], resize: Resize) -> tuple[Boxes, Boxes, Boxes]:
     """Width and height of the image in the resized one, the padding at the left and top, and the resized one.
 
     In SSD they are fractions of pixels, not the rounded sizes of the image.
@@ -158,7 +158,7 @@ def extrapolated(boxes: Boxes, size: tuple[int, int], resize: Resize, part: Arra
     """
     if resize.resize_mode != "FIT_SMALL_SIZE" or min(resize.height_scale, resize.width_scale) <= 0:
         return boxes
-    crop = _fitted(size, resize)[2] * (part[2:] - part[:2])
+    crop = fitted(size, resize)[2] * (part[2:] - part[:2])
     scale = _pair((resize.height_scale, resize.width_scale))
     if (crop < scale).any():
         found, least = (f"{shape[1]:g}x{shape[0]:g}" for shape in (crop, scale))
