@@ -857,6 +857,10 @@ class LayerParameter(Message):
     @property
     def yolov3_param(self) -> Yolov3Parameter: ...
     @property
+    def yolo_seg_param(self) -> YoloSegParameter: ...
+    @property
+    def segmentation_evaluate_param(self) -> SegmentationEvaluateParameter: ...
+    @property
     def filter_param(self) -> FilterParameter: ...
     @property
     def eltwise_accuracy_param(self) -> EltwiseAccuracyParameter: ...
@@ -1042,6 +1046,8 @@ class LayerParameter(Message):
         yolo_detection_output_param: YoloDetectionOutputParameter | Mapping[str, Any] | None = ...,
         yolov3_detection_output_param: Yolov3DetectionOutputParameter | Mapping[str, Any] | None = ...,
         yolov3_param: Yolov3Parameter | Mapping[str, Any] | None = ...,
+        yolo_seg_param: YoloSegParameter | Mapping[str, Any] | None = ...,
+        segmentation_evaluate_param: SegmentationEvaluateParameter | Mapping[str, Any] | None = ...,
         filter_param: FilterParameter | Mapping[str, Any] | None = ...,
         eltwise_accuracy_param: EltwiseAccuracyParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
@@ -3458,6 +3464,10 @@ class Yolov3DetectionOutputParameter(Message):
     ) -> None: ...
 
 class Yolov3Parameter(Message):
+    IouLoss: Enum
+    MSE: int
+    IOU: int
+    GIOU: int
     side: int
     num_class: int
     num: int
@@ -3473,9 +3483,11 @@ class Yolov3Parameter(Message):
     def mask(self) -> MutableSequence[int]: ...
     use_logic_gradient: bool
     use_focal_loss: bool
-    iou_loss: float
+    iou_loss: int
     iou_normalizer: float
     scale_x_y: float
+    iou_thresh: float
+    label_smooth_eps: float
     def __init__(
         self,
         *,
@@ -3492,10 +3504,33 @@ class Yolov3Parameter(Message):
         mask: Iterable[int] | None = ...,
         use_logic_gradient: bool | None = ...,
         use_focal_loss: bool | None = ...,
-        iou_loss: float | None = ...,
+        iou_loss: int | str | None = ...,
         iou_normalizer: float | None = ...,
         scale_x_y: float | None = ...,
+        iou_thresh: float | None = ...,
+        label_smooth_eps: float | None = ...,
     ) -> None: ...
+
+class YoloSegParameter(Message):
+    use_logic_gradient: bool
+    use_hardsigmoid: bool
+    object_scale: float
+    class_scale: float
+    num_class: int
+    def __init__(
+        self,
+        *,
+        use_logic_gradient: bool | None = ...,
+        use_hardsigmoid: bool | None = ...,
+        object_scale: float | None = ...,
+        class_scale: float | None = ...,
+        num_class: int | None = ...,
+    ) -> None: ...
+
+class SegmentationEvaluateParameter(Message):
+    num_classes: int
+    threshold: float
+    def __init__(self, *, num_classes: int | None = ..., threshold: float | None = ...) -> None: ...
 
 class BNParameter(Message):
     BNMode: Enum

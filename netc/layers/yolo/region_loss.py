@@ -1,0 +1,308 @@
+"""RegionLoss: the loss of YOLO v2, as the ports of darknet compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from netc.ir.dims import differ, product, text
+from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Sees
+from netc.layers._registry import LayerUse, register
+from netc.layers.yolo._grid import (
+    OBJECTNESS,
+    Cells,
+    Grid,
+    Truths,
+    check_anchors,
+    check_prediction,
+    check_truths,
+    overlaps,
+    size_overlaps,
+    split,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROW = 8
+"""Numbers of a row of SSD's labels: item, class, instance, the corners, difficult."""
+
+
+class Region(NamedTuple):
+    """An activated prediction: position (batch, n, 2, h, w), log size, objectness, classes, and the boxes."""
+
+    position: Tensor
+    size: Tensor
+    objectness: Tensor
+    classes: Tensor
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
+class RegionLoss(Layer):
+    """Base of both meanings: parameters, activation, and the deltas of objectness and of the assigned cells."""
+
+    num_class: int = 20
+    """Number of classes."""
+    coords: int = 4
+    """Numbers before the objectness and the classes of a box, with the objectness fifth."""
+    num: int = 5
+    """Number of boxes per cell."""
+    bias_match: int = 1
+    """Whether truths are assigned by the anchors' sizes; 0 uses those of the predicted boxes."""
+    rescore: int = 1
+    """Whether the target of the objectness is the overlap with the truth instead of 1."""
+    object_scale: float = 1.0
+    """Factor of the objectness of assigned boxes."""
+    noobject_scale: float = 0.5
+    """Factor of the objectness of the others."""
+    class_scale: float = 1.0
+    """Factor of the classes."""
+    coord_scale: float = 5.0
+    """Factor of the coordinates."""
+    thresh: float = 0.2
+    """Boxes that overlap a truth by more have no objectness loss."""
+    biases: tuple[float, ...] = ()
+    """Widths and heights of the anchors in cells."""
+    side: int = 13
+    """Extent of the grid; not used where it follows from the bottom."""
+    softmax: int = 1
+    """Not used: the classes always compete."""
+    jitter: float = 0.2
+    """Not used."""
+    absolute: int = 1
+    """Not used."""
+    random: int = 1
+    """Not used."""
+
+    bottom_count: ClassVar[Count] = Count(2)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (1,)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E101 or E102 if anchors, channels or labels do not match."""
+        check_anchors(self.biases, self.num)
+        check_prediction(bottoms[0], self.num, self.coords + self.num_class + 1)
+        self._check_labels(bottoms)
+        return ((),)
+
+    def _check_labels(self, bottoms: Shapes) -> None:
+        check_truths(bottoms)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """About twenty operations per element; comparisons with truths depend on the data."""
+        return Cost(operations=20 * product(bottoms[0]))
+
+    def _grid(self, x: Tensor) -> Grid:
+        return Grid.of(x, self.biases[: 2 * self.num])
+
+    def _activated(self, parts: Tensor, grid: Grid) -> Region:
+        position, size = parts[:, :, :2].sigmoid(), parts[:, :, 2:4]
+        boxes = grid.boxes(position[:, :, 0], position[:, :, 1], size[:, :, 0], size[:, :, 1])
+        classes = parts[:, :, OBJECTNESS + 1 :][:, :, : self.num_class].softmax(2)
+        return Region(position, size, parts[:, :, OBJECTNESS].sigmoid(), classes, boxes)
+
+    def _without_object(self, region: Region, truths: Truths) -> Tensor:
+        """The deltas of the objectness of boxes that no truth is assigned to."""
+        import torch
+
+        objectness = region.objectness
+        delta = self.noobject_scale * objectness * objectness * (1 - objectness)
+        return torch.where(truths.best_overlap(region.boxes) > self.thresh, 0, delta)
+
+    def _cells(self, region: Region, truths: Truths, grid: Grid) -> Cells:
+        """The assigned cells; of several truths in one box the last counts."""
+        image, truth = truths.assigned.nonzero(as_tuple=True)
+        sizes = truths.boxes[image, truth, 2:]
+        cells = Cells.of(grid, truths, image, truth, grid.best_anchor(sizes))
+        if not self.bias_match:
+            found = region.boxes[image, :, cells.row, cells.column, 2:]
+            cells = Cells.of(grid, truths, image, truth, size_overlaps(found, sizes.unsqueeze(1)).argmax(1))
+        return cells.last(grid)
+
+    def _targets(self, cells: Cells, truths: Truths, grid: Grid) -> tuple[Tensor, Tensor]:
+        """The positions within the cell and the logarithmic sizes of the assigned truths."""
+        import torch
+
+        truth = truths.boxes[cells.image, cells.truth]
+        places = torch.stack((truth[:, 0] * grid.w - cells.column, truth[:, 1] * grid.h - cells.row), -1)
+        return places, (truth[:, 2:] / grid.anchors[cells.box]).log()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """The gradient is the fork's: its deltas, divided by the number of images."""
+        from netc.functions.own_gradient import with_gradient
+
+        x = bottoms[0].detach()
+        delta = self._deltas(split(x, self.num), bottoms[1], mode).reshape(x.shape)
+        return with_gradient(bottoms[0], self._loss(delta), delta / x.shape[0])
+
+    def _deltas(self, parts: Tensor, labels: Tensor, mode: Mode) -> Tensor:
+        """The deltas of each element of a prediction (batch, n, length, h, w)."""
+        import torch
+
+        grid = self._grid(parts)
+        region = self._activated(parts, grid)
+        truths = Truths.of(self._lists(labels, parts.shape[0], mode), self.num_class, mode)
+        delta = torch.zeros_like(parts)
+        delta[:, :, OBJECTNESS] = self._without_object(region, truths)
+        self._assign(delta, region, truths, self._cells(region, truths, grid), grid)
+        return delta
+
+    def _lists(self, labels: Tensor, images: int, mode: Mode) -> Tensor:
+        """The labels as lists of truths."""
+        return labels
+
+    def _assign(self, delta: Tensor, region: Region, truths: Truths, cells: Cells, grid: Grid) -> None:
+        """Set the deltas of the assigned boxes."""
+        image, box, row, column = cells.places
+        places, sizes = self._targets(cells, truths, grid)
+        position = region.position[image, box, :, row, column]
+        scale, slope = self._scale(truths, cells), position * (1 - position)
+        delta[image, box, :2, row, column] = scale * self._bounded(position - places) * slope
+        size = region.size[image, box, :, row, column]
+        delta[image, box, 2:4, row, column] = scale * self._bounded(size - sizes)
+        delta[image, box, OBJECTNESS, row, column] = self._with_object(region, truths, cells)
+        classes = region.classes[image, box, :, row, column]
+        labels = truths.labels[cells.image, cells.truth]
+        wrong = self.class_scale * (classes - _one_hot(labels, classes))
+        delta[image, box, OBJECTNESS + 1 : OBJECTNESS + 1 + self.num_class, row, column] = wrong
+
+    def _scale(self, truths: Truths, cells: Cells) -> float | Tensor:
+        """The factor of the deltas of the coordinates."""
+        return self.coord_scale
+
+    def _bounded(self, difference: Tensor) -> Tensor:
+        """A difference of coordinates, as it counts."""
+        return difference
+
+    def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
+        """The deltas of the objectness of assigned boxes."""
+        raise NotImplementedError
+
+    def _loss(self, delta: Tensor) -> Tensor:
+        return delta.square().sum() / delta.shape[0]
+
+
+@register("RegionLoss", dialect="mobilenet_yolo", field="region_loss_param")
+@dataclass(frozen=True)
+class RegionLossOfMobileNetYolo(RegionLoss):
+    """The loss of YOLO v2: the sum of the squared deltas of position, size, objectness and classes, per image.
+
+    The gradient is the deltas themselves, not the derivative of the loss. Each truth is assigned to one box of the
+    cell that contains its center. Labels with 8 columns, SSD's rows, are computed as yolo9000's meaning does.
+
+    Shapes: (n, num (coords + 1 + num_class), h, w) and n lists of truths (class, x, y, width, height), each of which
+    ends with a truth of 0, to a scalar.
+
+    >>> layer = RegionLossOfMobileNetYolo(num_class=20, biases=(1.0, 2.0) * 5)
+    >>> layer.infer(((4, 125, 13, 13), (4, 1, 300, 5)), 1)
+    ((),)
+
+    Reference: `region_loss_layer.cpp` of MobileNet-YOLO; Redmon, Farhadi, YOLO9000, 2016.
+    """
+
+    def _check_labels(self, bottoms: Shapes) -> None:
+        if not _are_rows(bottoms):
+            check_truths(bottoms)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """That of yolo9000 for SSD's rows."""
+        if not _are_rows([tuple(bottom.shape) for bottom in bottoms]):
+            return super().forward(bottoms, weights, mode)
+        shared = {name: getattr(self, name) for name in RegionLoss.__dataclass_fields__}
+        return RegionLossOfYolo9000(**shared).forward(bottoms, weights, mode)
+
+    def _scale(self, truths: Truths, cells: Cells) -> float | Tensor:
+        truth = truths.boxes[cells.image, cells.truth]
+        return self.coord_scale if self.rescore else self.coord_scale * (2 - truth[:, 2:].prod(1, keepdim=True))
+
+    def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
+        objectness, boxes = region.objectness[cells.places], region.boxes[cells.places]
+        target = overlaps(boxes, truths.boxes[cells.image, cells.truth]) if self.rescore else 1
+        return self.object_scale * (objectness - target) * objectness * (1 - objectness)
+
+
+def _one_hot(labels: Tensor, like: Tensor) -> Tensor:
+    import torch.nn.functional as F
+
+    return F.one_hot(labels, like.shape[1]).to(like.dtype)
+
+
+def _are_rows(bottoms: Sequence[Sequence[int]]) -> bool:
+    """Whether labels are SSD's: one row of 8 numbers per box of the batch."""
+    labels = bottoms[1]
+    return len(labels) == 4 and not differ(labels[3], ROW) and not differ(labels[0], 1)
+
+
+def has_tree(use: LayerUse) -> bool:
+    """Whether a RegionLoss layer has classes in a tree, as only yolo9000's can."""
+    p = use.parameters.message("region_loss_param")
+    return "softmax_tree" in p or "class_map" in p
+
+
+@register("RegionLoss", dialect="yolo9000", field="region_loss_param", when=has_tree)
+@dataclass(frozen=True)
+class RegionLossOfYolo9000(RegionLoss):
+    """The loss of YOLO v2 over SSD's labels: the sum of the squared deltas; deltas of coordinates are at most a scale.
+
+    The gradient is the deltas divided by the number of images, not the derivative of the loss. Chosen if
+    `softmax_tree` or `class_map` is set.
+
+    Shapes: (n, num (coords + 1 + num_class), side, side) and labels (1, 1, m, 8) to a scalar.
+
+    >>> layer = RegionLossOfYolo9000(num_class=20, biases=(1.0, 2.0) * 5)
+    >>> layer.infer(((4, 125, 13, 13), (1, 1, 7, 8)), 1)
+    ((),)
+
+    Reference: `region_loss_layer.cpp` of yolo9000's Caffe; Redmon, Farhadi, YOLO9000, 2016.
+    """
+
+    softmax_tree: str = ""
+    """File with a tree of the classes; not supported."""
+    class_map: str = ""
+    """File with the class of each label; not supported."""
+
+    def _check_labels(self, bottoms: Shapes) -> None:
+        for name in ("softmax_tree", "class_map"):
+            if getattr(self, name):
+                fail(f"`{name}` is not supported", code="E106", field=name)
+        if not _are_rows(bottoms):
+            fail(f"labels of shape {text(bottoms[1])}: expected SSD's rows [1,1,?,{ROW}]", field="bottom")
+        for extent in bottoms[0][2:]:
+            if differ(extent, self.side):
+                fail(f"a prediction of shape {text(bottoms[0])} for `side` {self.side}", field="side")
+
+    def _loss(self, delta: Tensor) -> Tensor:
+        return delta.square().sum()
+
+    def _lists(self, labels: Tensor, images: int, mode: Mode) -> Tensor:
+        return lists_of_rows(labels, images, mode)
+
+    def _bounded(self, difference: Tensor) -> Tensor:
+        return difference.clamp(-1, 1)
+
+    def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
+        objectness = region.objectness[cells.places]
+        return -2 * self.object_scale * (1 - objectness) ** 4 * objectness
+
+
+def lists_of_rows(labels: Tensor, images: int, mode: Mode) -> Tensor:
+    """Return SSD's rows as a list of truths (batch, t, 5) for each image; classes start at 0."""
+    import torch
+
+    rows = labels.reshape(-1, ROW)
+    rows = rows[rows[:, 0] != -1]
+    mode.check_range(rows[:, 0], 0, images, "item of a box")
+    rows = rows[(rows[:, 0] >= 0) & (rows[:, 0] < images)]
+    image = rows[:, 0].long()
+    low, high = rows[:, 3:5], rows[:, 5:7]
+    truths = torch.cat((rows[:, 1:2] - 1, (low + high) / 2, high - low), 1)
+    place = torch.nn.functional.one_hot(image, images).cumsum(0).gather(1, image[:, None])[:, 0] - 1
+    most = int(place.max()) + 1 if len(place) else 0
+    lists = rows.new_zeros(images, most, truths.shape[1])
+    lists[image, place] = truths
+    return lists
