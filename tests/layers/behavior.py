@@ -160,7 +160,8 @@ class Behavior:
     def carries_state(self) -> bool:
         """Whether a second pass over the same bottoms, outside training, gives other tops."""
         module, tops = self.module(), []
-        given = [torch.ones_like(b) if i in self.case.integers else b for i, b in enumerate(self.bottoms)]
+        most = min(1, self.case.below - 1)
+        given = [torch.full_like(b, most) if i in self.case.integers else b for i, b in enumerate(self.bottoms)]
         for _ in range(2):
             torch.manual_seed(5)
             with torch.no_grad():

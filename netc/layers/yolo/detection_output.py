@@ -10,7 +10,6 @@ from netc.diagnostics import counted
 from netc.ir.dims import UNKNOWN, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
-from netc.ir.traits import Role
 from netc.layers._registry import register
 from netc.layers.yolo._grid import OBJECTNESS, Grid, check_anchors, check_prediction, split
 
@@ -36,9 +35,7 @@ class DetectionsOfYolo(Layer):
     biases: tuple[float, ...] = ()
     """Widths and heights of the anchors."""
 
-    bottom_count: ClassVar[Count] = Count(1, None)
-    no_gradient: ClassVar[tuple[int, ...]] = (0,)
-    role: ClassVar[Role] = ""
+    overwritable: ClassVar[bool] = True
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -126,6 +123,7 @@ class YoloDetectionOutput(DetectionsOfYolo):
     """Not used."""
 
     bottom_count: ClassVar[Count] = Count(1, 2)
+    no_gradient: ClassVar[tuple[int, ...]] = (0, -1)
 
     @property
     def _length(self) -> int:
@@ -173,6 +171,13 @@ class Yolov3DetectionOutput(DetectionsOfYolo):
     """Number of bottoms: `mask` has as many groups of equal length."""
     mask: tuple[int, ...] = ()
     """Indices of the anchors of each bottom, one group after the other."""
+
+    bottom_count: ClassVar[Count] = Count(1, None)
+
+    @property
+    def no_gradient(self) -> tuple[int, ...]:  # type: ignore[override]
+        """No bottom has one."""
+        return tuple(range(self.mask_group_num))
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """The number of detections is unknown. Raises NetcError E101 or E102 if numbers do not match."""

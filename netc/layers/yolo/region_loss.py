@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from netc.ir.dims import differ, product, text
+from netc.ir.dims import agree, differ, product, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
 from netc.layers._registry import LayerUse, register
@@ -206,15 +207,20 @@ class RegionLossOfMobileNetYolo(RegionLoss):
     """
 
     def _check_labels(self, bottoms: Shapes) -> None:
-        if not _are_rows(bottoms):
+        if _are_rows(bottoms):
+            self._over_rows()._check_labels(bottoms)
+        else:
             check_truths(bottoms)
+
+    def _over_rows(self) -> RegionLoss:
+        """The layer with yolo9000's meaning."""
+        return RegionLossOfYolo9000(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """That of yolo9000 for SSD's rows."""
-        if not _are_rows([tuple(bottom.shape) for bottom in bottoms]):
-            return super().forward(bottoms, weights, mode)
-        shared = {name: getattr(self, name) for name in RegionLoss.__dataclass_fields__}
-        return RegionLossOfYolo9000(**shared).forward(bottoms, weights, mode)
+        if _are_rows([tuple(bottom.shape) for bottom in bottoms]):
+            return self._over_rows().forward(bottoms, weights, mode)
+        return super().forward(bottoms, weights, mode)
 
     def _scale(self, truths: Truths, cells: Cells) -> float | Tensor:
         truth = truths.boxes[cells.image, cells.truth]
@@ -235,7 +241,7 @@ def _one_hot(labels: Tensor, like: Tensor) -> Tensor:
 def _are_rows(bottoms: Sequence[Sequence[int]]) -> bool:
     """Whether labels are SSD's: one row of 8 numbers per box of the batch."""
     labels = bottoms[1]
-    return len(labels) == 4 and not differ(labels[3], ROW) and not differ(labels[0], 1)
+    return len(labels) == 4 and agree(labels[3], ROW) and not differ(labels[0], 1)
 
 
 def has_tree(use: LayerUse) -> bool:
@@ -270,7 +276,7 @@ class RegionLossOfYolo9000(RegionLoss):
         for name in ("softmax_tree", "class_map"):
             if getattr(self, name):
                 fail(f"`{name}` is not supported", code="E106", field=name)
-        if not _are_rows(bottoms):
+        if len(bottoms[1]) != 4 or differ((bottoms[1][0], bottoms[1][3]), (1, ROW)):
             fail(f"labels of shape {text(bottoms[1])}: expected SSD's rows [1,1,?,{ROW}]", field="bottom")
         for extent in bottoms[0][2:]:
             if differ(extent, self.side):

@@ -10,7 +10,7 @@ from netc.diagnostics import counted
 from netc.ir.dims import differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
-from netc.ir.traits import Role, Sees
+from netc.ir.traits import Sees
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -50,13 +50,9 @@ class YoloSeg(Layer):
 
     bottom_count: ClassVar[Count] = Count(2, 3)
     is_loss: ClassVar[bool] = True
-    no_gradient: ClassVar[tuple[int, ...]] = (1, 2)
+    no_gradient: ClassVar[tuple[int, ...]] = (1, -1)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
-
-    def label_shape(self, scores: tuple[int, ...]) -> tuple[int, ...] | None:
-        """One label per element."""
-        return scores
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 if the bottoms do not match."""
@@ -115,7 +111,6 @@ class SegmentationEvaluate(Layer):
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
     overwritable: ClassVar[bool] = True
     rearranges: ClassVar[bool] = True
-    role: ClassVar[Role] = ""
     sees: ClassVar[Sees] = "all"
 
     @classmethod

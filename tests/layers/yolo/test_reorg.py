@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 
-from netc.diagnostics import Source as Text
-from netc.frontends import read_net
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
 from netc.layers.yolo.reorg import Reorg, ReorgOfYolo9000
@@ -56,15 +54,12 @@ def test_sizes_traces_and_cost():
     assert repr(Reorg(2).infer(((2, 4, UNKNOWN, 6),), 1)) == "((2, 16, ?, 3),)"
 
 
-def test_the_default_stride_depends_on_the_fork():
+def test_the_default_stride_depends_on_the_fork(graph_from):
     assert layer_from("Reorg", stride=3) == Reorg(3)
     text = 'layer { name: "r" type: "Reorg" bottom: "x" top: "y" %s }'
     inputs = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 dim: 4 dim: 4 } } }\n'
     for parameters, cls in (("", ReorgOfYolo9000), ("reorg_param { stride: 2 }", Reorg)):
-        net = read_net(Text("net.prototxt", inputs + text % parameters))
-        (state,) = net.states[:1]
-        graph, report = net.graph(state)
-        assert not report.errors
+        graph = graph_from(inputs + text % parameters)
         assert type(graph.nodes[-1].layer) is cls
         assert graph.shape("y") == (1, 16, 2, 2)
 
