@@ -61,7 +61,7 @@ def split(x: Tensor, boxes: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Grid:
+class CellGrid:
     """The cells of a prediction, and the sizes of its anchors in fractions of the image."""
 
     h: int
@@ -70,7 +70,7 @@ class Grid:
     """(n, 2): width and height."""
 
     @classmethod
-    def of(cls, x: Tensor, biases: Sequence[float], scale: float = 1.0) -> Grid:
+    def of(cls, x: Tensor, biases: Sequence[float], scale: float = 1.0) -> CellGrid:
         """The grid of a tensor whose last axes are h and w; anchors are in units of cells / `scale`."""
         import torch
 
@@ -199,7 +199,7 @@ class Cells:
     column: Tensor
 
     @classmethod
-    def of(cls, grid: Grid, truths: Truths, image: Tensor, truth: Tensor, box: Tensor) -> Cells:
+    def of(cls, grid: CellGrid, truths: Truths, image: Tensor, truth: Tensor, box: Tensor) -> Cells:
         """The cells that contain the centers of truths."""
         centers = truths.boxes[image, truth, :2]
         return cls(image, truth, box, (centers[:, 1] * grid.h).long(), (centers[:, 0] * grid.w).long())
@@ -213,15 +213,15 @@ class Cells:
         """Some of the assignments."""
         return Cells(*(part[kept] for part in (self.image, self.truth, self.box, self.row, self.column)))
 
-    def last(self, grid: Grid) -> Cells:
+    def last(self, grid: CellGrid) -> Cells:
         """The last assignment of each cell."""
         return self.where(self._extreme(grid, "amax"))
 
-    def first(self, grid: Grid) -> Tensor:
+    def first(self, grid: CellGrid) -> Tensor:
         """Whether an assignment is the first of its cell."""
         return self._extreme(grid, "amin")
 
-    def _extreme(self, grid: Grid, which: str) -> Tensor:
+    def _extreme(self, grid: CellGrid, which: str) -> Tensor:
         import torch
 
         boxes = grid.anchors.shape[0]

@@ -11,7 +11,7 @@ from netc.ir.dims import UNKNOWN, product
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._registry import register
-from netc.layers.yolo._grid import OBJECTNESS, Grid, check_anchors, check_prediction, split
+from netc.layers.yolo._grid import OBJECTNESS, CellGrid, check_anchors, check_prediction, split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,7 +136,7 @@ class YoloDetectionOutput(DetectionsOfYolo):
 
     def _found(self, x: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
         parts = split(x, self.num_box)
-        grid = Grid.of(x, self.biases[: 2 * self.num_box])
+        grid = CellGrid.of(x, self.biases[: 2 * self.num_box])
         boxes = grid.boxes(parts[:, :, 0].sigmoid(), parts[:, :, 1].sigmoid(), parts[:, :, 2], parts[:, :, 3])
         classes = parts[:, :, OBJECTNESS + 1 :][:, :, : self.num_classes].softmax(2)
         best, labels = classes.max(2)
@@ -205,7 +205,7 @@ class Yolov3DetectionOutput(DetectionsOfYolo):
     def _found(self, x: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
         parts = split(x, self.num_box)
         mask = self.mask[self._first(index) :][: self.num_box]
-        grid = Grid.of(x, self.biases, self.anchors_scale[index])
+        grid = CellGrid.of(x, self.biases, self.anchors_scale[index])
         boxes = grid.boxes(parts[:, :, 0].sigmoid(), parts[:, :, 1].sigmoid(), parts[:, :, 2], parts[:, :, 3], mask)
         objectness = parts[:, :, OBJECTNESS : OBJECTNESS + 1].sigmoid()
         scores = (parts[:, :, OBJECTNESS + 1 :].sigmoid() * objectness).permute(0, 3, 4, 1, 2)

@@ -13,8 +13,8 @@ from netc.ir.traits import Sees
 from netc.layers._registry import LayerUse, register
 from netc.layers.yolo._grid import (
     OBJECTNESS,
+    CellGrid,
     Cells,
-    Grid,
     Truths,
     check_anchors,
     check_prediction,
@@ -98,10 +98,10 @@ class RegionLoss(Layer):
         """About twenty operations per element; comparisons with truths depend on the data."""
         return Cost(operations=20 * product(bottoms[0]))
 
-    def _grid(self, x: Tensor) -> Grid:
-        return Grid.of(x, self.biases[: 2 * self.num])
+    def _grid(self, x: Tensor) -> CellGrid:
+        return CellGrid.of(x, self.biases[: 2 * self.num])
 
-    def _activated(self, parts: Tensor, grid: Grid) -> Region:
+    def _activated(self, parts: Tensor, grid: CellGrid) -> Region:
         position, size = parts[:, :, :2].sigmoid(), parts[:, :, 2:4]
         boxes = grid.boxes(position[:, :, 0], position[:, :, 1], size[:, :, 0], size[:, :, 1])
         classes = parts[:, :, OBJECTNESS + 1 :][:, :, : self.num_class].softmax(2)
@@ -115,7 +115,7 @@ class RegionLoss(Layer):
         delta = self.noobject_scale * objectness * objectness * (1 - objectness)
         return torch.where(truths.best_overlap(region.boxes) > self.thresh, 0, delta)
 
-    def _cells(self, region: Region, truths: Truths, grid: Grid) -> Cells:
+    def _cells(self, region: Region, truths: Truths, grid: CellGrid) -> Cells:
         """The assigned cells; of several truths in one box the last counts."""
         image, truth = truths.assigned.nonzero(as_tuple=True)
         sizes = truths.boxes[image, truth, 2:]
@@ -125,7 +125,7 @@ class RegionLoss(Layer):
             cells = Cells.of(grid, truths, image, truth, size_overlaps(found, sizes.unsqueeze(1)).argmax(1))
         return cells.last(grid)
 
-    def _targets(self, cells: Cells, truths: Truths, grid: Grid) -> tuple[Tensor, Tensor]:
+    def _targets(self, cells: Cells, truths: Truths, grid: CellGrid) -> tuple[Tensor, Tensor]:
         """The positions within the cell and the logarithmic sizes of the assigned truths."""
         import torch
 
@@ -157,7 +157,7 @@ class RegionLoss(Layer):
         """The labels as lists of truths."""
         return labels
 
-    def _assign(self, delta: Tensor, region: Region, truths: Truths, cells: Cells, grid: Grid) -> None:
+    def _assign(self, delta: Tensor, region: Region, truths: Truths, cells: Cells, grid: CellGrid) -> None:
         """Set the deltas of the assigned boxes."""
         image, box, row, column = cells.places
         places, sizes = self._targets(cells, truths, grid)

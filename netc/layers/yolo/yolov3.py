@@ -13,8 +13,8 @@ from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
 from netc.layers._registry import register
 from netc.layers.yolo._grid import (
+    CellGrid,
     Cells,
-    Grid,
     Truths,
     check_anchors,
     check_prediction,
@@ -37,7 +37,7 @@ class Prediction(NamedTuple):
     parts: Tensor
     """(batch, n, length, h, w): logistic but for the logarithms of the sizes."""
     boxes: Tensor
-    grid: Grid
+    grid: CellGrid
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class YoloLoss(Layer):
         width, height = self.sizes
         active = parts.sigmoid()
         active[:, :, width], active[:, :, height] = parts[:, :, width], parts[:, :, height]
-        grid = Grid.of(x, self.biases, self.anchors_scale)
+        grid = CellGrid.of(x, self.biases, self.anchors_scale)
         column, row = self._centers
         mask = self.mask[: self.num]
         boxes = grid.boxes(active[:, :, column], active[:, :, row], active[:, :, width], active[:, :, height], mask)
@@ -153,7 +153,7 @@ class YoloLoss(Layer):
         slope[:, :, self.sizes[1]] = 1
         return slope
 
-    def _cells(self, truths: Truths, grid: Grid) -> Cells:
+    def _cells(self, truths: Truths, grid: CellGrid) -> Cells:
         """The assigned cells: of each truth the anchor that overlaps it most, and those above `iou_thresh`."""
         import torch
 
