@@ -9,19 +9,43 @@
 A keyword of a layer is a field of its parameter message or, if it ends in `param` or the message has no such field, of
 LayerParameter. Dicts become messages, lists repeated fields; a single value of a repeated field is treated as a list of
 one.
+
+Reference: Caffe's `net_spec.py`, of which this has every public name.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from netc.diagnostics import NetcError, did_you_mean
-from netc.layers import registry
-from netc.schema import Message, caffe
+from netc.layers import layer_classes
+from netc.schema import Message, caffe, descriptor, is_bvlc
 
-__all__ = ["Function", "Layers", "NetSpec", "Parameters", "Top", "layers", "params", "to_proto"]
+__all__ = [
+    "Function",
+    "Layers",
+    "NetSpec",
+    "Parameters",
+    "Top",
+    "assign_proto",
+    "layers",
+    "param_name_dict",
+    "params",
+    "to_proto",
+]
+
+Values = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+
+class UnknownFieldError(NetcError, AttributeError):
+    """A parameter that a layer or a message does not have."""
+
+
+class NotATopError(NetcError, TypeError):
+    """An input of a layer that is not a Top."""
 
 
 class Top:
@@ -41,9 +65,8 @@ class Function:
     def __init__(self, type_name: str, inputs: tuple[Top, ...], params: dict[str, Any]) -> None:
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
-                raise NetcError(
-                    f"expected a top as input {index} of `{type_name}`, got {type(given).__name__}", code="E309"
-                )
+                message = f"expected a top as input {index} of `{type_name}`, got {type(given).__name__}"
+                raise NotATopError(message, code="E309")
         self.type_name, self.inputs, self.params = type_name, inputs, dict(params)
         self.ntop: int = self.params.pop("ntop", 1)
         self.in_place: bool = self.params.pop("in_place", False)
@@ -84,6 +107,27 @@ class NetSpec:
     def __delitem__(self, name: str) -> None:
         del self.tops[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self.tops
+
+    def keys(self) -> list[str]:
+        """The names of the tops, in the order in which they were set: a list, which scripts index."""
+        return list(self.tops)
+
+    def values(self) -> list[Any]:
+        """The tops."""
+        return list(self.tops.values())
+
+    vals = values
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Names and tops."""
+        return list(self.tops.items())
+
+    def update(self, others: NetSpec | Values) -> None:
+        """Set the tops of another net, or of a dict or pairs."""
+        self.tops.update(others.tops if isinstance(others, NetSpec) else others)
+
     def to_proto(self) -> Message:
         """The NetParameter of all layers that the named tops need."""
         writer = _Writer({value: name for name, value in self.tops.items()})
@@ -112,7 +156,7 @@ class _Writer:
         name = self._name(fn.tops[0] if fn.tops else fn, fn)
         layer = self.net.layer.add(name=name, type=fn.type_name, bottom=bottoms, top=tops)
         for field, value in fn.params.items():
-            _assign(_owner(layer, field), field, value)
+            assign_proto(_owner(layer, field), field, value)
 
     def _name(self, key: Any, fn: Function) -> str:
         if key not in self.names:
@@ -123,24 +167,49 @@ class _Writer:
 
 def _owner(layer: Any, field: str) -> Any:
     """The message of a layer that contains a field: its parameters, or the layer itself."""
-    known = registry().get(layer.type)
-    own = known.param_field if known else None
+    own = _param_field(layer.type)
     if own and not field.endswith("param") and field in getattr(layer, own).DESCRIPTOR.fields_by_name:
         return getattr(layer, own)
     if field in layer.DESCRIPTOR.fields_by_name:
         return layer
     candidates = getattr(layer, own).DESCRIPTOR.fields_by_name if own else layer.DESCRIPTOR.fields_by_name
-    raise NetcError(f"`{layer.type}` has no parameter `{field}`", code="E309", help=did_you_mean(field, candidates))
+    message = f"`{layer.type}` has no parameter `{field}`"
+    raise UnknownFieldError(message, code="E309", help=did_you_mean(field, candidates))
 
 
-def _assign(message: Any, field: str, value: Any) -> None:
+@functools.cache
+def _param_field(type_name: str) -> str | None:
+    """The field of LayerParameter with a type's parameters: its class's or, for data layers, that of its name."""
+    known = [cls.param_field for cls in layer_classes(type_name) if cls.param_field]
+    named = param_name_dict().get(type_name)
+    return known[0] if known else f"{named}_param" if named else None
+
+
+def param_name_dict() -> dict[str, str]:
+    """The names of parameter fields without `_param`, by the names of their messages without `Parameter`.
+
+    Where a fork has a second field of a message, the name is BVLC's.
+
+    >>> param_name_dict()["InnerProduct"]
+    'inner_product'
+    """
+    fields = [field for field in descriptor("LayerParameter").fields if field.name.endswith("_param")]
+    by_fork = sorted(fields, key=lambda field: is_bvlc(field))
+    return {f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param") for f in by_fork}
+
+
+def assign_proto(message: Any, field: str, value: Any) -> None:
+    """Set a field of a message to a value, a list for a repeated field, or a dict for a message.
+
+    Raises NetcError E309, also an AttributeError, for a field that the message does not have.
+    """
+    if field not in message.DESCRIPTOR.fields_by_name:
+        near = did_you_mean(field, message.DESCRIPTOR.fields_by_name)
+        raise UnknownFieldError(f"`{message.DESCRIPTOR.name}` has no field `{field}`", code="E309", help=near)
     current = getattr(message, field)
     if hasattr(current, "extend"):
         for one in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(one, Mapping):
-                _fill(current.add(), one)
-            else:
-                current.append(one)
+            _append(current, one)
     elif isinstance(value, Mapping):
         current.SetInParent()
         _fill(current, value)
@@ -148,12 +217,16 @@ def _assign(message: Any, field: str, value: Any) -> None:
         setattr(message, field, value)
 
 
+def _append(repeated: Any, value: Any) -> None:
+    if isinstance(value, Mapping):
+        _fill(repeated.add(), value)
+    else:
+        repeated.append(value)
+
+
 def _fill(message: Any, values: Mapping[str, Any]) -> None:
     for field, value in values.items():
-        if field not in message.DESCRIPTOR.fields_by_name:
-            near = did_you_mean(field, message.DESCRIPTOR.fields_by_name)
-            raise NetcError(f"`{message.DESCRIPTOR.name}` has no field `{field}`", code="E309", help=near)
-        _assign(message, field, value)
+        assign_proto(message, field, value)
 
 
 class Layers:

@@ -5,6 +5,7 @@ from netc.diagnostics import NetcError
 from netc.pycaffe import NetSpec, to_proto
 from netc.pycaffe import layers as L
 from netc.pycaffe import params as P
+from netc.pycaffe.net_spec import assign_proto, param_name_dict
 from netc.pycaffe.proto import caffe_pb2
 
 
@@ -89,15 +90,68 @@ def test_fields_of_the_layer_itself():
 def test_a_misspelled_parameter_is_an_error(make, message, help):
     with pytest.raises(NetcError) as caught:
         to_proto(make())
+    assert isinstance(caught.value, AttributeError)
     assert caught.value.diagnostics[0].message == message
     assert caught.value.diagnostics[0].help == help
 
 
 def test_a_bottom_that_is_not_a_top_is_an_error():
-    with pytest.raises(NetcError, match="expected a top as input 1 of `Concat`, got str"):
+    with pytest.raises(TypeError, match="expected a top as input 1 of `Concat`, got str"):
         L.Concat(L.ReLU(), "data")
 
 
 def test_a_top_that_was_never_set_is_an_attribute_error():
     with pytest.raises(AttributeError, match="conv9"):
         lenet().conv9  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("top", "field", "values"),
+    [
+        (lambda: L.Data(source="db", backend=P.Data.LMDB, ntop=2), "data_param", {"source": "db", "backend": 1}),
+        (lambda: L.ImageData(source="a.txt", new_height=9), "image_data_param", {"source": "a.txt", "new_height": 9}),
+        (lambda: L.MemoryData(batch_size=2, width=5), "memory_data_param", {"batch_size": 2, "width": 5}),
+        (lambda: L.WindowData(fg_fraction=0.25), "window_data_param", {"fg_fraction": 0.25}),
+        (lambda: L.HDF5Data(source="list.txt"), "hdf5_data_param", {"source": "list.txt"}),
+        (lambda: L.InfogainLoss(L.ReLU(), L.ReLU(), source="h"), "infogain_loss_param", {"source": "h"}),
+        (lambda: L.LSTM(L.ReLU(), num_output=7), "recurrent_param", {"num_output": 7}),
+        (lambda: L.Deconvolution(L.ReLU(), num_output=7), "convolution_param", {"num_output": 7}),
+        (lambda: L.Python(module="m", layer="C"), "python_param", {"module": "m", "layer": "C"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_parameters_of_each_kind_of_layer(top, field, values):
+    made = top()
+    layer = to_proto(*(made if isinstance(made, tuple) else (made,))).layer[-1]
+    message = getattr(layer, field)
+    assert {name: getattr(message, name) for name in values} == values
+    assert [f.name for f, _ in layer.ListFields()][-1] == field
+
+
+def test_names_and_tops_as_lists_and_update():
+    n, other = lenet(), NetSpec()
+    other.extra = L.ReLU(n.conv1)
+    n.update(other)
+    n.update({"more": L.ReLU(n.extra)})
+    assert n.keys() == ["data", "label", "conv1", "pool1", "ip1", "relu1", "loss", "extra", "more"]
+    assert n.keys()[-1] == "more"
+    assert n.vals()[-2] is n.values()[-2] is n.tops["extra"] is other.extra
+    assert "extra" in n
+    assert n.to_proto().layer[-1].bottom[0] == "extra"
+    del n["more"]
+    assert "more" not in n
+
+
+def test_assign_proto_and_the_names_of_parameters():
+    layer = caffe_pb2.LayerParameter()
+    assign_proto(layer, "convolution_param", {"kernel_size": 3, "weight_filler": {"type": "msra"}})
+    assign_proto(layer, "param", [{"lr_mult": 2}, {"lr_mult": 4}])
+    assign_proto(layer, "name", "conv")
+    assert list(layer.convolution_param.kernel_size) == [3]
+    assert [p.lr_mult for p in layer.param] == [2, 4]
+    names = param_name_dict()
+    assert (names["ImageData"], names["Convolution"], names["HDF5Output"]) == (
+        "image_data",
+        "convolution",
+        "hdf5_output",
+    )
