@@ -59,7 +59,8 @@ def run_process(run: Callable[[], int]) -> int:
     _replace_streams()
     try:
         status = run()
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # as `json.tool` does, which `netc run -m` may run
+            sys.stdout.flush()
     except OutputError as error:
         _discard_output()
         if error.is_broken_pipe:

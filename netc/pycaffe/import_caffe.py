@@ -1,20 +1,37 @@
-"""`import caffe` in the files of Python layers: the module that they find is this package."""
+"""`import caffe` finds this package: in the files of Python layers, in scripts of `netc run`, and after `install`.
+
+install()        for the whole process
+importable()     while a Python layer is imported
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from netc.runtime.python_host import bind_python_layers as bind
-from netc.schema import caffe as messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from netc.ir.graph import Graph
+
+MODULES = "io net_spec coord_map classifier detector draw pycaffe _caffe proto proto.caffe_pb2".split()
+"""The modules of Caffe's package, which are those of this one."""
+
+
+def install() -> None:
+    """Let `import caffe` return this package in the whole process, also where another Caffe is installed.
+
+    A `caffe` that was imported before stays what it is in the modules that imported it.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] == "caffe"]:
+        del sys.modules[name]
+    sys.modules.update(_modules())
 
 
 def bind_python_layers(graph: Graph, diagnose: bool = False) -> Graph:
@@ -43,20 +60,11 @@ def importable() -> Iterator[None]:
         yield
     finally:
         for name in names if installed else ():
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
 def _modules() -> dict[str, ModuleType]:
-    """The modules of Caffe's Python package that exist here, by their names there."""
-    import netc.pycaffe as package
-    from netc.pycaffe import io, net_spec
-
-    proto = ModuleType("caffe.proto")
-    proto.caffe_pb2 = messages  # type: ignore[attr-defined]
-    return {
-        "caffe": package,
-        "caffe.io": io,
-        "caffe.net_spec": net_spec,
-        "caffe.proto": proto,
-        "caffe.proto.caffe_pb2": messages,
-    }
+    """The modules of Caffe's Python package, by their names there."""
+    package = __package__
+    found = {f"caffe.{name}": importlib.import_module(f"{package}.{name}") for name in MODULES}
+    return {"caffe": sys.modules[package], **found}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
+from netc.pycaffe.proto import caffe_pb2
 from netc.pycaffe.transformer import Transformer, resize_image
 from netc.schema import Message, caffe
 
@@ -26,6 +27,7 @@ __all__ = [
     "arraylist_to_blobprotovector_str",
     "blobproto_to_array",
     "blobprotovector_str_to_arraylist",
+    "caffe_pb2",
     "datum_to_array",
     "load_image",
     "oversample",

@@ -16,6 +16,8 @@ class _Mode:
     gpu = False
     device = 0
     solvers = 1
+    rank = 0
+    multiprocess = False
 
 
 def set_mode_cpu() -> None:
@@ -55,9 +57,19 @@ def solver_count() -> int:
     return _Mode.solvers
 
 
+def set_solver_rank(rank: int) -> None:
+    """Set what `solver_rank` returns before torch.distributed is initialized."""
+    _Mode.rank = rank
+
+
 def solver_rank() -> int:
-    """The rank of this process in torch.distributed; 0 without it."""
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    """The rank of this process: in torch.distributed, or what `set_solver_rank` has set."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else _Mode.rank
+
+
+def set_multiprocess(value: bool) -> None:
+    """Accepted for Caffe's scripts, which set it where each device has a process; every process is one here."""
+    _Mode.multiprocess = value
 
 
 def _require(number: int) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from torch import nn
 
     from netc.data.feeds.feed import Feed
     from netc.runtime.memory import Memory
@@ -142,6 +143,11 @@ class Net(NetNames):
         self._executor.backward(start, end)
 
     _forward, _backward = run_forward, run_backward
+
+    @property
+    def module(self) -> nn.Module:
+        """The net as a torch module, which has the weights."""
+        return self._executor.net
 
     @property
     def memory(self) -> Mapping[str, Memory]:

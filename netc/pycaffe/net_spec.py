@@ -62,7 +62,7 @@ class Top:
 class Function:
     """A layer with its inputs (Tops of others) and parameters; `ntop` and `in_place` are removed from the latter."""
 
-    def __init__(self, type_name: str, inputs: tuple[Top, ...], params: dict[str, Any]) -> None:
+    def __init__(self, type_name: str, inputs: tuple[Any, ...], params: dict[str, Any]) -> None:
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
                 message = f"expected a top as input {index} of `{type_name}`, got {type(given).__name__}"
@@ -167,7 +167,7 @@ class _Writer:
 
 def _owner(layer: Any, field: str) -> Any:
     """The message of a layer that contains a field: its parameters, or the layer itself."""
-    own = _param_field(layer.type)
+    own = param_field(layer.type)
     if own and not field.endswith("param") and field in getattr(layer, own).DESCRIPTOR.fields_by_name:
         return getattr(layer, own)
     if field in layer.DESCRIPTOR.fields_by_name:
@@ -178,7 +178,7 @@ def _owner(layer: Any, field: str) -> Any:
 
 
 @functools.cache
-def _param_field(type_name: str) -> str | None:
+def param_field(type_name: str) -> str | None:
     """The field of LayerParameter with a type's parameters: its class's or, for data layers, that of its name."""
     known = [cls.param_field for cls in layer_classes(type_name) if cls.param_field]
     named = param_name_dict().get(type_name)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from netc.pycaffe.build import NetParts
 from netc.pycaffe.glog import log_event
 from netc.pycaffe.import_caffe import bind_python_layers
 from netc.pycaffe.mode import device
+from netc.pycaffe.nccl import NCCL
 from netc.pycaffe.net import Net
 from netc.pycaffe.net_feeds import feeds_of
 from netc.runtime.memory import memory_key
-from netc.training.solver.settings import SolverSettings, read_settings
+from netc.training.solver.settings import read_settings
 from netc.training.solver.solver import Solver as CaffeSolver
 
 if TYPE_CHECKING:
@@ -60,6 +61,26 @@ class FacadeExecutor:
         return values.tensor.clone() if values.lent else values.tensor
 
 
+class SolverParameter:
+    """The settings of a solver, as attributes. Raises AttributeError for setting any but `base_lr`, as in Caffe."""
+
+    def __init__(self, solver: CaffeSolver) -> None:
+        object.__setattr__(self, "_solver", solver)
+
+    _solver: CaffeSolver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._solver.settings, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "base_lr":
+            raise AttributeError(f"`{name}` cannot be set: of a solver's settings only `base_lr` can")
+        self._solver.set_base_lr(value)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._solver.settings)
+
+
 class Solver:
     """A solver of a solver prototxt.
 
@@ -81,9 +102,9 @@ class Solver:
         self._solver.state.optimizer.keep_updates = True
 
     @property
-    def param(self) -> SolverSettings:
-        """The settings: `max_iter`, `base_lr`, ..."""
-        return self._solver.settings
+    def param(self) -> SolverParameter:
+        """The settings: `max_iter`, `display`, ...; `base_lr` can be set."""
+        return SolverParameter(self._solver)
 
     @property
     def net(self) -> Net:
@@ -113,6 +134,24 @@ class Solver:
             self.restore(resume_file)
         self._solver.solve()
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the current iteration, without the factors of layers."""
+        return self._solver.learning_rate
+
+    @property
+    def base_lr(self) -> float:
+        """The setting `base_lr`, which can be set; it takes effect with the next iteration."""
+        return self._solver.settings.base_lr
+
+    @base_lr.setter
+    def base_lr(self, value: float) -> None:
+        self._solver.set_base_lr(value)
+
+    def apply_update(self) -> None:
+        """Subtract the update that the gradients of the weights yield at the learning rate of the current iteration."""
+        self._solver.apply_update()
+
     def restore(self, state_file: Path) -> None:
         """Continue from a snapshot; `state_file` is a .solverstate of netc or of Caffe."""
         self._solver.restore(os.fspath(state_file))
@@ -125,43 +164,53 @@ class Solver:
         """Share the train net's weights with another net."""
         net.share_with(self.net)
 
-    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
-        """Call `on_start` before the passes of each iteration, `on_gradients_ready` between them and the update."""
-        self._solver.on_start.append(on_start)
-        self._solver.on_gradients_ready.append(on_gradients_ready)
+    def add_callback(
+        self, on_start: Callable[[], None] | NCCL, on_gradients_ready: Callable[[], None] | None = None
+    ) -> None:
+        """Call `on_start` before the passes of each iteration, `on_gradients_ready` between them and the update.
+
+        A single argument is an NCCL, which has both.
+        """
+        group = on_start if isinstance(on_start, NCCL) else None
+        start = group.on_start if group else on_start
+        ready = group.on_gradients_ready if group else on_gradients_ready
+        assert not isinstance(start, NCCL)
+        self._solver.on_start.append(start)
+        if ready is not None:
+            self._solver.on_gradients_ready.append(ready)
 
 
 class SGDSolver(Solver):
-    """Stochastic gradient descent with momentum."""
+    """Stochastic gradient descent with momentum; in Caffe the base of all other solvers."""
 
     type = "SGD"
 
 
-class NesterovSolver(Solver):
+class NesterovSolver(SGDSolver):
     """Nesterov's accelerated gradient."""
 
     type = "Nesterov"
 
 
-class AdaGradSolver(Solver):
+class AdaGradSolver(SGDSolver):
     """AdaGrad."""
 
     type = "AdaGrad"
 
 
-class RMSPropSolver(Solver):
+class RMSPropSolver(SGDSolver):
     """RMSProp."""
 
     type = "RMSProp"
 
 
-class AdaDeltaSolver(Solver):
+class AdaDeltaSolver(SGDSolver):
     """AdaDelta."""
 
     type = "AdaDelta"
 
 
-class AdamSolver(Solver):
+class AdamSolver(SGDSolver):
     """Adam."""
 
     type = "Adam"
@@ -178,8 +227,9 @@ def solver_class(name: str) -> type[Solver]:
     >>> solver_class("Adam").__name__
     'AdamSolver'
     """
-    known = {cls.type: cls for cls in Solver.__subclasses__()}
-    return known.get(name) or type(f"{name}Solver", (Solver,), {"type": name})
+    classes: list[type[Solver]] = [SGDSolver, *SGDSolver.__subclasses__()]
+    known = {cls.type: cls for cls in classes}
+    return known.get(name) or type(f"{name}Solver", (SGDSolver,), {"type": name})
 
 
 def _facade(executor: object) -> Net:

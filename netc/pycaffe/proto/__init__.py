@@ -1,5 +1,5 @@
 """`from netc.pycaffe.proto import caffe_pb2`: Caffe's messages."""
 
-from netc.schema import caffe as caffe_pb2
+from netc.pycaffe.proto import caffe_pb2
 
 __all__ = ["caffe_pb2"]

@@ -6,6 +6,7 @@ requires.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import dataclasses
 import math
@@ -26,12 +27,8 @@ class Schedule:
     """
 
     def __init__(self, settings: SolverParameters, loss: Callable[[], float] = lambda: math.inf) -> None:
-        self.settings, self.loss = settings, loss
-        self.warm_up_iterations = max(settings.warmup_iter, settings.rampup_interval)
-        self._offset = self.warm_up_iterations if settings.options.policy_after_warmup else 0
-        """The iteration that the policy takes for the first."""
-        last = max(1, settings.max_iter - self._offset)
-        self._policy_settings = dataclasses.replace(settings, max_iter=last) if self._offset else settings
+        self.loss = loss
+        self.use(settings)
         self.least_loss = math.inf
         """The minimum averaged loss so far, used by policy `plateau`."""
         self.last_event = 0
@@ -42,6 +39,25 @@ class Schedule:
         """Number of steps so far; part of a snapshot."""
         self.stepped = False
         """Whether the last call started a step, which is logged."""
+
+    def use(self, settings: SolverParameters) -> None:
+        """Follow other settings from the next iteration on."""
+        self.settings = settings
+        self.warm_up_iterations = max(settings.warmup_iter, settings.rampup_interval)
+        self._offset = self.warm_up_iterations if settings.options.policy_after_warmup else 0
+        """The iteration that the policy takes for the first."""
+        last = max(1, settings.max_iter - self._offset)
+        self._policy_settings = dataclasses.replace(settings, max_iter=last) if self._offset else settings
+
+    def peek(self, iteration: int) -> float:
+        """Return the rate of an iteration without changing the state of the policy.
+
+        >>> from netc.training.solver.parameters import SolverParameters
+        >>> schedule = Schedule(SolverParameters(lr_policy="step", base_lr=1, gamma=0.5, stepsize=1))
+        >>> schedule.peek(2), schedule.current_step
+        (0.25, 0)
+        """
+        return copy.copy(self)(iteration)
 
     def __call__(self, iteration: int) -> float:
         """Return the rate, rounded to float32 as in Caffe. Call once per iteration, in order: policies have state."""

@@ -121,6 +121,16 @@ class Solver:
         """Updates done."""
         return self.state.iteration
 
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next update, without the factors of layers."""
+        return self.state.schedule.peek(self.iteration)
+
+    def set_base_lr(self, value: float) -> None:
+        """Replace the setting `base_lr` from the next update on. Raises NetcError E603 for an invalid value."""
+        self.state.settings = self.settings.with_values(base_lr=value)
+        self.state.schedule.use(self.settings)
+
     def close(self) -> None:
         """Stop reading data."""
         for part in self.state.nets:
@@ -229,6 +239,10 @@ class Solver:
         for _ in range(batches - 1):
             losses = [total + loss for total, loss in zip(losses, executor.forward_backward())]
         return [total / batches for total in losses]
+
+    def apply_update(self) -> None:
+        """Change the weights by the gradients that they have, as the end of an iteration does."""
+        self._update(display=False)
 
     def _update(self, display: bool) -> None:
         state, iteration, optimizer = self.state, self.iteration, self.state.optimizer
