@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.distributed as dist
@@ -21,9 +21,17 @@ from netc.pycaffe.mode import device, solver_count, solver_rank
 from netc.runtime.array_blobs import write_back
 
 if TYPE_CHECKING:
-    from netc.pycaffe.solver import Solver
+    from netc.pycaffe.net import Net
 
 TIMEOUT = datetime.timedelta(minutes=5)
+
+
+class Trainer(Protocol):
+    """A solver."""
+
+    @property
+    def net(self) -> Net:
+        """Its train net."""
 
 
 def has_nccl() -> bool:
@@ -39,7 +47,7 @@ class NCCL:
     NetcError E310 if they cannot join.
     """
 
-    def __init__(self, solver: Solver, uid: str) -> None:
+    def __init__(self, solver: Trainer, uid: str) -> None:
         self.solver = solver
         if not dist.is_initialized():
             self._join(uid)
