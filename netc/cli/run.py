@@ -14,7 +14,7 @@ import click
 
 from netc.cli.options import option
 from netc.diagnostics import NetcError
-from netc.files import is_file
+from netc.files import is_file, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def command(module: str | None, text: str | None, arguments: tuple[str, ...]) ->
     script, *rest = arguments
     if script == "-":
         return _run("-", tuple(rest), lambda: _execute(sys.stdin.read(), "<stdin>"))
-    if not is_file(script) and not Path(script).is_dir():
+    if not is_file(script) and not is_folder(script):
         raise NetcError(f"cannot run `{script}`: no such file", missing=True)
     folder = str(Path(script).resolve().parent)
     return _run(script, tuple(rest), lambda: runpy.run_path(script, run_name="__main__"), folder)
