@@ -79,6 +79,8 @@ def ranked(scores: Tensor, lowest: float, top: int | None = None) -> tuple[Tenso
         values, columns = scores.sort(dim=1, descending=True, stable=True)
         return values, columns
     values, columns = scores.topk(top, sorted=False)
+    if not top:
+        return values, columns
     least = values.amin(1, keepdim=True)
     tied = ((scores == least).sum(1) > (values == least).sum(1)) & (least > -torch.inf)[:, 0]
     if tied.any():
