@@ -34,7 +34,7 @@ class Matched:
     """For each prior the overlap with its object, or the largest one."""
 
 
-class Batch:
+class MultiBoxBatch:
     """The bottoms of one pass in their shapes: codes (n, p, k, 4), scores (n, p, c), priors (1 or n, p, 4)."""
 
     def __init__(self, layer: MultiBoxParameters, bottoms: Sequence[Tensor], labels: Tensor, least: float) -> None:

@@ -65,9 +65,9 @@ class MultiBoxLoss(MultiBoxParameters):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Matching and mining run on the CPU."""
-        from netc.layers.detection._multibox_batch import Batch
+        from netc.layers.detection._multibox_batch import MultiBoxBatch
 
-        return Batch(self, bottoms, self._labels(bottoms[3], mode), self._least_objectness).loss()
+        return MultiBoxBatch(self, bottoms, self._labels(bottoms[3], mode), self._least_objectness).loss()
 
     @property
     def _least_objectness(self) -> float:
