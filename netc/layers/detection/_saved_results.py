@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from netc.files import read_bytes, reason_of
+from netc.files import is_file, read_bytes, reason_of
 from netc.ir.augmentation import Resize
 from netc.ir.fields import Fields
 from netc.ir.layer import Mode, fail
@@ -109,7 +109,7 @@ class SavedResults:
         """Create empty files."""
         Path(self.output_directory).mkdir(parents=True, exist_ok=True)
         for path in self._files(names):
-            if not may_replace and path.exists() and path.stat().st_size:
+            if not may_replace and is_file(path) and path.stat().st_size:
                 message = f"`{path}` exists, and netc did not write it in this run"
                 field = f"{_PARAMETER}.output_directory"
                 fail(message, code="E412", field=field, help="`--overwrite` replaces it")
