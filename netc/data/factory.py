@@ -201,6 +201,12 @@ def _folders(request: _Request) -> BatchSource:
     return FolderSource(records, sampler, request.accepted, request.skip_bad)
 
 
+def _regions(request: _Request) -> BatchSource:
+    from netc.data.sources.region_images import RegionImages, RegionSource
+
+    return RegionSource(RegionImages(request.layer, request.resolve), request.sampler)
+
+
 def _hdf5_data(request: _Request) -> BatchSource:
     from netc.data.sources.hdf5 import Hdf5Files, Hdf5Source
 
@@ -219,5 +225,6 @@ _OPENERS = {
     "label maps": _label_maps,
     "folders": _folders,
     "windows": _window_data,
+    "regions": _regions,
     "hdf5": _hdf5_data,
 }

@@ -34,6 +34,7 @@ FedBy = Literal[
     "label maps",
     "folders",
     "windows",
+    "regions",
     "hdf5",
     "fillers",
     "memory",
