@@ -151,6 +151,8 @@ def _testing(event: TestStarted) -> Iterator[Line]:
 def _tested(event: TestFinished) -> Iterator[Line]:
     if event.loss is not None:
         yield "solver.cpp:397", f"Test loss: {number(event.loss)}"
+    for score in event.classes:
+        yield "solver.cpp:531", f"{score.blob}: {number(score.value)}"
     for index, output in enumerate(event.outputs):
         yield "solver.cpp:414", f"    Test net output #{index}: {output_text(output)}"
 

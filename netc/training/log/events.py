@@ -160,6 +160,8 @@ class TestFinished(Event):
     outputs: tuple[Output, ...]
     loss: float | None = None
     """Only with `test_compute_loss`."""
+    classes: tuple[Output, ...] = ()
+    """Average precision of each class, named `class1`; only with `show_per_class_result`."""
 
 
 @dataclass(frozen=True)

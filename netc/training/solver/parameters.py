@@ -44,6 +44,12 @@ class SolverParameters:
     test_compute_loss: bool = False
     test_initialization: bool = True
     """Whether to test before the first iteration too."""
+    eval_type: str = "classification"
+    """SSD: `detection` computes the mean average precision from outputs of DetectionEvaluate."""
+    ap_version: str = "Integral"
+    """SSD: how the average precision is computed: `11point`, `MaxIntegral` or `Integral`."""
+    show_per_class_result: bool = False
+    """SSD: whether the average precision of each class is logged."""
 
     base_lr: float = 0.0
     lr_policy: str = ""

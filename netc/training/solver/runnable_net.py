@@ -61,16 +61,26 @@ class RunnableNet:
 
         Raises NetcError E704 if batches return outputs of different sizes.
         """
-        loss, sums = torch.zeros(()), list[Tensor]()
+        sums = list[Tensor]()
+
+        def add(outputs: Sequence[Tensor]) -> None:
+            sums[:] = sums or [torch.zeros_like(output) for output in outputs]
+            if [output.shape for output in outputs] != [total.shape for total in sums]:
+                raise NetcError("batches of a test return outputs of different sizes, which have no mean", code="E704")
+            sums[:] = [total + output for total, output in zip(sums, outputs)]
+
+        loss = self.run_batches(batches, interrupted, add)
+        return None if loss is None else (loss, sums)
+
+    def run_batches(
+        self, batches: int, interrupted: Callable[[], bool], add: Callable[[Sequence[Tensor]], None]
+    ) -> Tensor | None:
+        """Run several batches, pass their outputs to `add`, and return the sum of the losses; None if interrupted."""
+        loss = torch.zeros(())
         for _ in range(batches):
             if interrupted():
                 return None
             for part in self.executor.forward():
                 loss = loss.to(part.device) + part
-            outputs = self.executor.outputs
-            if not sums:
-                sums = [torch.zeros_like(output) for output in outputs]
-            if [output.shape for output in outputs] != [total.shape for total in sums]:
-                raise NetcError("batches of a test return outputs of different sizes, which have no mean", code="E704")
-            sums = [total + output for total, output in zip(sums, outputs)]
-        return loss, sums
+            add(self.executor.outputs)
+        return loss

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, NetcError, Report, counted, did_you_mean
+from netc.training.average_precision import VERSIONS
 from netc.training.solver.lr_policy import POLICIES, jump_after_warm_up
 from netc.training.solver.netc_options import check_options
 from netc.training.solver.snapshot_prefix import prefix_problem
@@ -37,6 +38,7 @@ AT_LEAST = {
     "momentum_power": 0,
 }
 """The smallest valid values."""
+EVAL_TYPES = ("classification", "detection")
 FRACTIONS = ("momentum", "max_momentum", "momentum2", "rms_decay")
 """Decay factors: at least 0, and less than 1."""
 
@@ -49,7 +51,16 @@ def check(settings: SolverParameters, report: Report) -> None:
     _values(settings, report)
     _type(settings, report)
     _forks(settings, report)
+    _evaluation(settings, report)
     report.extend(check_options(settings.options, settings.netc_param, len(settings.test_iter)))
+
+
+def _evaluation(settings: SolverParameters, report: Report) -> None:
+    for name, valid in (("eval_type", EVAL_TYPES), ("ap_version", tuple(VERSIONS))):
+        value = getattr(settings, name)
+        if value not in valid:
+            found = f"unknown {name} `{value}`"
+            report.error("E603", found, settings.fields.span(name), help=f"use one of {', '.join(valid)}")
 
 
 def warnings_of(settings: SolverParameters) -> Iterator[Diagnostic]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from netc.training.average_precision import DetectionScores
 from netc.training.log.events import (
     LogNote,
     NewBest,
@@ -19,6 +21,8 @@ from netc.training.snapshots.recurrent_state import restore_state
 from netc.training.snapshots.sidecar import restore_random_state
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from torch import Tensor
 
     from netc.training.snapshots.checkpoints import Checkpoints
@@ -58,26 +62,69 @@ class Tester:
             return ()
         before = Positions.of(state)
         state.listener(TestStarted(state.iteration, index))
-        sums = self._sum_batches(state.tests[index], batches)
-        state.raise_device_errors()
-        if sums is None:
+        detects = state.settings.eval_type == "detection"
+        finished = (self._detect if detects else self._average)(index, batches)
+        if finished is None:
             self._rewind(before)
             state.listener(TestInterrupted(state.iteration, index))
             return ()
+        state.listener(finished)
+        return finished.outputs
+
+    def _average(self, index: int, batches: int) -> TestFinished | None:
+        """Test a net: the mean of each output over the batches; None if interrupted."""
+        state, test = self.state, self.state.tests[index]
+        with self._testing(test):
+            sums = test.sum_batches(batches, self._interrupted)
+        state.raise_device_errors()
+        if sums is None:
+            return None
         self._monitors[index].report(only_skipped=True)
         loss, *totals = state.world.average([sums[0], *sums[1]])
-        outputs = state.tests[index].outputs(totals, 1 / batches)
-        mean = float(loss) / batches if state.settings.test_compute_loss else None
-        state.listener(TestFinished(state.iteration, index, outputs, mean))
-        return outputs
+        outputs = test.outputs(totals, 1 / batches)
+        return TestFinished(state.iteration, index, outputs, self._mean(loss, batches))
 
-    def _sum_batches(self, test: RunnableNet, batches: int) -> tuple[Tensor, list[Tensor]] | None:
+    def _detect(self, index: int, batches: int) -> TestFinished | None:
+        """Test a net that detects: the mean average precision of each output; None if interrupted."""
+        state, test = self.state, self.state.tests[index]
+        names = [test.graph.values[name].blob for name in test.graph.outputs]
+        scores = [DetectionScores() for _ in names]
+
+        def add(outputs: Sequence[Tensor]) -> None:
+            for score, output in zip(scores, outputs):
+                score.add(output.detach().cpu().numpy())
+
+        with self._testing(test):
+            loss = test.run_batches(batches, self._interrupted, add)
+        state.raise_device_errors()
+        if loss is None:
+            return None
+        self._monitors[index].report(only_skipped=True)
+        (loss,), gathered = state.world.average([loss]), zip(*state.world.gather(scores))
+        merged, version = [first.merge(others) for first, *others in gathered], state.settings.ap_version
+        classes = [self._of_classes(score) for score in merged if state.settings.show_per_class_result]
+        outputs = tuple(Output(name, score.mean(version)) for name, score in zip(names, merged))
+        return TestFinished(state.iteration, index, outputs, self._mean(loss, batches), tuple(chain(*classes)))
+
+    def _of_classes(self, score: DetectionScores) -> tuple[Output, ...]:
+        """Return the average precision of each class of which something was detected; report the others."""
+        by_class = score.by_class(self.state.settings.ap_version)
+        for label in (label for label, value in by_class.items() if value is None):
+            self.state.listener(LogNote("solver.cpp:504", f"Missing true_pos for label: {label}", "W"))
+        return tuple(Output(f"class{label}", value) for label, value in by_class.items() if value is not None)
+
+    def _mean(self, loss: Tensor, batches: int) -> float | None:
+        return float(loss) / batches if self.state.settings.test_compute_loss else None
+
+    @contextlib.contextmanager
+    def _testing(self, test: RunnableNet) -> Iterator[None]:
+        """A context in which a net is tested with the weights that are to be tested."""
         state = self.state
         test.executor.debug_info = state.settings.debug_info
         test.net.eval()
         try:
             with state.weight_average.applied() if state.weight_average else contextlib.nullcontext():
-                return test.sum_batches(batches, self._interrupted)
+                yield
         finally:
             state.net.train()
 

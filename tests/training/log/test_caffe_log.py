@@ -62,6 +62,10 @@ def test_prefix():
             ],
         ),
         (
+            events.TestFinished(100, 0, OUTPUTS[:1], None, (events.Output("class1", 0.5),)),
+            [("solver.cpp:531", "class1: 0.5"), ("solver.cpp:414", "    Test net output #0: accuracy = 0.944444")],
+        ),
+        (
             events.SnapshotStarted(1, "a.caffemodel", "model", False),
             [("solver.cpp:464", "Snapshotting to binary proto file a.caffemodel")],
         ),

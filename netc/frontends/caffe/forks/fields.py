@@ -23,7 +23,6 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             default_conv_algos_override default_cudnn_math_override reduce_buckets""",
     },
     "SolverParameter": {
-        "SSD": "ap_version show_per_class_result",
         "Intel": "engine",
         "NVIDIA": """
             per_parameter_reduce solver_data_type store_blobs_in_old_format weight_decay_power larc_turn
@@ -132,6 +131,7 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
     "DataParameter": {"yjxiong": "shuffle"},
     "SolverParameter": {
         "PVANet": "plateau_winsize",
+        "SSD": "eval_type ap_version show_per_class_result",
         "YOLO ports": "stagelr stageiter",
         "Intel": "warmup_iter warmup_start_lr local_lr_auto local_gw_ratio",
         "NVIDIA": """
@@ -155,7 +155,6 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
 NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "NetParameter": {"Intel": "bn_stats_batch_size"},
     "SolverParameter": {
-        "SSD": "eval_type",
         "Intel": "disabled_update",
         "NVIDIA": """
             test_epoch_size test_interval_epoch max_epoch epoch_size weight_decay_policy
