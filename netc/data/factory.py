@@ -95,7 +95,7 @@ def _annotated_data(request: _Request) -> BatchSource:
     records = AnnotatedRecords(_store(request), color, transform.force_gray, typed)
     request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
     boxes = BoxTransform(transform) if records.annotated else None
-    augmenter = AnnotatedAugmenter(transform, layer.batch_sampler)
+    augmenter = AnnotatedAugmenter(transform, layer.batch_sampler, layer.jitter)
     return _image_source(request, records, layer.prefetch, augmenter, boxes)
 
 

@@ -2665,12 +2665,16 @@ class AnnotatedDataParameter(Message):
     def batch_sampler(self) -> Messages[BatchSampler]: ...
     label_map_file: str
     anno_type: int
+    yolo_data_type: int
+    yolo_data_jitter: float
     def __init__(
         self,
         *,
         batch_sampler: Iterable[BatchSampler | Mapping[str, Any]] | None = ...,
         label_map_file: str | None = ...,
         anno_type: int | str | None = ...,
+        yolo_data_type: int | None = ...,
+        yolo_data_jitter: float | None = ...,
     ) -> None: ...
 
 class PriorBoxParameter(Message):

@@ -72,13 +72,15 @@ def white_boxes(count: int, random: np.random.Generator):
         yield image, boxes_of((1, x / w, y / h, (x + width) / w, (y + height) / h))
 
 
-def annotated_layer(path, batch_size=4, samplers=(), anno_type="", **transform) -> AnnotatedData:
+def annotated_layer(path, batch_size=4, samplers=(), anno_type="", jitter=0.0, **transform) -> AnnotatedData:
     return AnnotatedData(
         source=str(path),
         batch_size=batch_size,
         backend="LMDB",
         batch_sampler=samplers,
         anno_type=anno_type,
+        yolo_data_type=int(jitter > 0),
+        yolo_data_jitter=jitter,
         transform=Transform(**transform),
     )
 
@@ -103,10 +105,11 @@ SAMPLERS = (
         {"mirror": True},
         {"expand_param": Expansion(0.5, 3.0)},
         {"samplers": SAMPLERS},
+        {"jitter": 0.4, "mirror": True},
         {"samplers": SAMPLERS, "expand_param": Expansion(0.5, 3.0), "mirror": True, "crop_size": 150},
         {"resize_param": Resize("FIT_LARGE_SIZE_AND_PAD", 180, 160), "samplers": SAMPLERS, "mirror": True},
     ],
-    ids=["resize", "mirror", "expand", "sample", "all", "pad"],
+    ids=["resize", "mirror", "expand", "sample", "jitter", "all", "pad"],
 )
 def test_boxes_move_with_their_pixels(white, transform):
     transform.setdefault("resize_param", Resize("WARP", 170, 180))

@@ -23,6 +23,7 @@ SOURCE = {"source": "a", "batch_size": 5}
 
 BASE = {
     "AnnotatedData": {"data_param": SOURCE},
+    "YoloAnnotatedData": {"data_param": SOURCE},
     "Clip": {"clip_param": {"min": 0.5, "max": 4.0}},
     "Convolution": {"convolution_param": {"num_output": 6}},
     "Data": {"data_param": SOURCE},

@@ -133,7 +133,7 @@ def head(made: Net, one: Head, step: int) -> str:
 def ending(made: Net) -> None:
     """The loss, and in test the detections and their evaluation."""
     parts = ["mbox_loc", "mbox_conf", "mbox_priorbox"]
-    test = {"include": {"phase": TEST}} if made.train else {}
+    test: dict[str, Any] = {"include": {"phase": TEST}} if made.train else {}
     if made.train:
         made.layer(
             *("mbox_loss", "MultiBoxLoss", [*parts, "label"], "mbox_loss"),

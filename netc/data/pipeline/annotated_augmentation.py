@@ -26,19 +26,19 @@ class AnnotatedAugmenter(Augmenter):
     """Augments images and moves their boxes: after the color distortion and the expansion one random part is cut out.
 
     The part is one of those that the samplers of the layer find, each with the same probability; if they find none,
-    the image stays whole.
+    the image stays whole. Without samplers, `jitter` is the largest fraction of each extent that is cut off.
     """
 
-    def __init__(self, transform: Transform, samplers: Sequence[BatchSampler]) -> None:
+    def __init__(self, transform: Transform, samplers: Sequence[BatchSampler], jitter: float = 0.0) -> None:
         super().__init__(transform)
-        self._emit, self._samplers = transform.emit_constraint, samplers
+        self._emit, self._samplers, self._jitter = transform.emit_constraint, samplers, jitter
         self._resizes = transform.resize_param is not None
         self._expansion, self._mean = transform.expand_param, transform.mean_value
 
     @property
     def active(self) -> bool:
         """Whether any step is set."""
-        return super().active or bool(self._samplers)
+        return super().active or bool(self._samplers) or self._jitter > 0
 
     def parts(self, image: CvImage, label: Any, random: np.random.Generator) -> tuple[CvImage, Any]:
         """The image, expanded, of which a part is cut out, and its boxes. A label that is a number stays."""
@@ -48,7 +48,7 @@ class AnnotatedAugmenter(Augmenter):
         if place is not None:
             boxes = projected(boxes, outer(image.shape[:2], place), self._emit)
             image = expanded(image, place, self._mean)
-        part = chosen_part(boxes, self._samplers, random) if self._samplers else None
+        part = chosen_part(boxes, self._samplers, random) if self._samplers else jittered(self._jitter, random)
         if part is not None:
             boxes = projected(boxes, part, self._emit)
             image = cut(image, part)
@@ -75,6 +75,15 @@ def chosen_part(boxes: Boxes, samplers: Sequence[BatchSampler], random: np.rando
     found = [parts_of(sampler, boxes, random) for sampler in samplers if sampler.use_original_image]
     parts = np.concatenate(found) if found else np.empty((0, 4), np.float32)
     return parts[int(random.integers(len(parts)))] if len(parts) else None
+
+
+def jittered(jitter: float, random: np.random.Generator) -> Array | None:
+    """A part without random margins, each side at least 1 - jitter (GenerateJitterSamples of YOLO's ports)."""
+    if not jitter:
+        return None
+    extents = random.uniform(1 - jitter, 1, 2)
+    low = random.uniform(0, 1, 2) * (1 - extents)
+    return np.concatenate([low, low + extents]).astype(np.float32)
 
 
 def parts_of(sampler: BatchSampler, boxes: Boxes, random: np.random.Generator) -> Array:

@@ -43,6 +43,11 @@ class AnnotatedData(Data):
     """Path of the names of the labels; read by programs that draw boxes, not by the layer."""
     anno_type: str = ""
     """`BBOX`: every record has boxes, also if the record does not say so."""
+    yolo_data_type: int = 0
+    """1: a random part, of `yolo_data_jitter`, replaces each image; without effect with `batch_sampler`
+    (MobileNet-YOLO)."""
+    yolo_data_jitter: float = 0.3
+    """Largest fraction of the image's width, and of its height, that is cut off."""
 
     message: ClassVar[str] = "data_param"
     fed_by: ClassVar[FedBy] = "annotated database"
@@ -52,12 +57,17 @@ class AnnotatedData(Data):
         """Reads `data_param`, `annotated_data_param` and `transform_param`. Raises NetcError E101, E103."""
         own = layer.message("annotated_data_param")
         result = super().from_caffe(layer)
-        given = {
-            "batch_sampler": tuple(BatchSampler.read(one) for one in own.get("batch_sampler", ())),
-            "label_map_file": own.get("label_map_file", ""),
-            "anno_type": own.get("anno_type", ""),
-        }
+        given = {name: own.get(name, getattr(result, name)) for name in ANNOTATED}
+        given["batch_sampler"] = tuple(BatchSampler.read(one) for one in own.get("batch_sampler", ()))
+        if not 0 <= given["yolo_data_jitter"] < 1:
+            what = f"`yolo_data_jitter` must be from 0 to 1, got {given['yolo_data_jitter']:g}"
+            fail(what, code="E103", field="annotated_data_param.yolo_data_jitter")
         return type(result)(**{**vars(result), **given})
+
+    @property
+    def jitter(self) -> float:
+        """The largest fraction that is cut off at random; 0 if the image stays whole."""
+        return self.yolo_data_jitter if self.yolo_data_type == 1 and not self.batch_sampler else 0.0
 
     @classmethod
     def fields_of(cls, parameter: str) -> tuple[str, ...]:
@@ -92,14 +102,30 @@ class AnnotatedData(Data):
         return (*images, labels, *(None,) * (tops - 2))[:tops]
 
     def _image_shape(self, record: Shape | None) -> Shape:
-        if record is not None and self.batch_sampler:
+        if record is not None and (self.batch_sampler or self.jitter):
             record = (record[0], UNKNOWN, UNKNOWN)
         return super()._image_shape(record)
 
     def random_fields(self, train: bool) -> tuple[str, ...]:
-        """`batch_sampler`, `shuffle` and those of the transformation."""
-        return (*("batch_sampler",) * bool(self.batch_sampler), *super().random_fields(train))
+        """`batch_sampler`, `yolo_data_jitter`, `shuffle` and those of the transformation."""
+        parts = (*("batch_sampler",) * bool(self.batch_sampler), *("yolo_data_jitter",) * bool(self.jitter))
+        return (*parts, *super().random_fields(train))
 
 
-ANNOTATED = ("batch_sampler", "label_map_file", "anno_type")
+@register("YoloAnnotatedData", dialect="mobilenet_yolo")
+@dataclass(frozen=True)
+class YoloAnnotatedData(AnnotatedData):
+    """Images and their boxes from a database of AnnotatedDatum records, as AnnotatedData reads them.
+
+    Shapes: to (batch_size, c, h, w), and (1, 1, ?, 8), or (batch_size) for a database without annotations.
+
+    >>> layer = YoloAnnotatedData(source="trainval_lmdb", batch_size=6, yolo_data_type=1)
+    >>> layer.batch(None, 2)[1], layer.jitter
+    ((1, 1, ?, 8), 0.3)
+
+    Reference: `annotated_data_layer.cpp`, `sampler.cpp` (GenerateJitterSamples) of MobileNet-YOLO and its copies.
+    """
+
+
+ANNOTATED = ("batch_sampler", "label_map_file", "anno_type", "yolo_data_type", "yolo_data_jitter")
 """Parameters in `annotated_data_param`."""

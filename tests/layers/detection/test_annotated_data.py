@@ -3,7 +3,7 @@ import pytest
 from netc.ir.box_sampling import BatchSampler, EmitConstraint, PartConstraint, PartShape
 from netc.ir.layer import Cost
 from netc.ir.transform import Transform
-from netc.layers.detection.annotated_data import AnnotatedData
+from netc.layers.detection.annotated_data import AnnotatedData, YoloAnnotatedData
 from tests.layers.contract import raises, round_trip
 from tests.layers.harness import layer_from
 
@@ -80,3 +80,18 @@ def test_parameters_that_do_not_fit():
         made(source="")
     with raises("E101", "cannot move boxes by `random_aspect_ratio_param`"):
         made(transform={"crop_size": 5, "random_aspect_ratio_param": {"min_area_ratio": 0.5}})
+
+
+def test_jitter_of_yolo_ports():
+    own = {"yolo_data_type": 1, "yolo_data_jitter": 0.25}
+    for kind in ("AnnotatedData", "YoloAnnotatedData"):
+        layer = round_trip(kind, data_param=SOURCE, annotated_data_param=own)
+        assert (layer.jitter, layer.random_fields(train=True)) == (0.25, ("yolo_data_jitter",))
+    assert YoloAnnotatedData(5, source="db").jitter == 0
+    assert repr(layer.batch(((3, 8, 9), (1, 8)), 1)) == "((5, 3, ?, ?),)"
+    with_sampler = layer_from(
+        "AnnotatedData", data_param=SOURCE, annotated_data_param={**own, "batch_sampler": [SAMPLER]}
+    )
+    assert with_sampler.jitter == 0
+    with raises("E103", "`yolo_data_jitter` must be from 0 to 1, got 1"):
+        layer_from("AnnotatedData", data_param=SOURCE, annotated_data_param={"yolo_data_jitter": 1.0})
