@@ -36,6 +36,8 @@ class Source:
     """Whether values decide how many rows the tops have."""
     own_gradient: str = ""
     """Where Backward computes something else than the derivative of the top: what it is."""
+    rounded: tuple[int, ...] = ()
+    """Bottoms in which changes of less than one have no effect in this case, although they are computed with."""
 
 
 @dataclass(frozen=True)

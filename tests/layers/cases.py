@@ -23,6 +23,11 @@ def modules_with(text: str) -> list[ModuleType]:
 CASES: list[Case] = [case for module in modules_with("\nCASES = [") for case in module.CASES]
 
 
+def whole() -> dict[str, dict[str, object]]:
+    """Messages with a field that cannot be set without others, by the field's path: the WHOLE of the test files."""
+    return {path: text for module in modules_with("\nWHOLE = {") for path, text in module.WHOLE.items()}
+
+
 def required() -> dict[str, str]:
     """Values of the parameters of each type that have no default: the REQUIRED of the test files."""
     return {name: text for module in modules_with("\nREQUIRED = {") for name, text in module.REQUIRED.items()}

@@ -39,6 +39,7 @@ class BoxAnnotatorOhem(Layer):
     bottom_count: ClassVar[Count] = Count(4)
     top_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+    indices: ClassVar[tuple[int, ...]] = (0,)
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 

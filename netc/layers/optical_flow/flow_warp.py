@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netc.ir.dims import differ, product, text
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.dtypes import is_floating
+from netc.ir.layer import Cost, Count, DTypes, Layer, Mode, Shapes, fail
 from netc.layers._registry import register
 from netc.layers.optical_flow._planes import one_batch, planes
 from netc.layers.optical_flow._sampling import bilinear
@@ -111,6 +112,10 @@ class Grid(Layer):
         """Raises NetcError E102 for a bottom without 4 axes."""
         n, _, h, w = planes("Grid", bottoms)[0]
         return ((n, 2, h, w),)
+
+    def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
+        """Real numbers, whatever the bottom holds."""
+        return (bottoms[0] if is_floating(bottoms[0]) else "float32",)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: nothing is computed."""

@@ -58,7 +58,11 @@ class Pooling3D(Layer):
     pad: Window = (0, 0, 0)
     """Padding on both sides along height and width, for `AVE`; none along time."""
 
-    caffe_fields: ClassVar[CaffeFields] = {**window_fields(NEW, OLD), "pool": (f"{NEW}.pool", f"{OLD}.pool")}
+    caffe_fields: ClassVar[CaffeFields] = {
+        **window_fields(NEW, OLD),
+        "pad": (f"{NEW}.pad", f"{OLD}.pad"),
+        "pool": (f"{NEW}.pool", f"{OLD}.pool"),
+    }
     fork_fields: ClassVar[frozenset[str]] = frozenset(
         f"PoolingParameter.{name}" for name in ("kernel_depth", "temporal_stride", "temporal_pad")
     )

@@ -22,6 +22,17 @@ CASES = [
     Case(PriorBoxClustered(width=(9.4, 3.0), height=(5.0, 7.5), clip=True), *PAIR, source=Facts()),
 ]
 REQUIRED = {"PriorBox": "min_size: 9", "PriorBoxClustered": "width: 9 height: 5"}
+IMAGE, STEP = {"img_h": 40, "img_w": 50}, {"step_h": 4.0, "step_w": 5.0}
+WHOLE = {
+    **{f"PriorBox prior_box_param.{name}": {"prior_box_param": {"min_size": [9.0], **IMAGE}} for name in IMAGE},
+    **{f"PriorBox prior_box_param.{name}": {"prior_box_param": {"min_size": [9.0], **STEP}} for name in STEP},
+    "PriorBox prior_box_param.max_size": {"prior_box_param": {"min_size": [9.0], "max_size": [20.0]}},
+    **{
+        f"PriorBoxClustered prior_box_param.{name}": {"prior_box_param": {"width": [9.0], "height": [5.0], **pair}}
+        for pair in (IMAGE, STEP)
+        for name in pair
+    },
+}
 single = np.float32
 
 

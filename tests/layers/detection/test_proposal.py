@@ -16,7 +16,7 @@ from tests.layers.contract import raises, round_trip
 from tests.layers.detection.frcnn import anchors, proposals
 from tests.layers.harness import run
 
-LOST = Source(places_lost=True, extents_of_data=True)
+LOST = Source(places_lost=True, extents_of_data=True, rounded=(0, 1))
 SHAPES = ((1, 8, 3, 2), (1, 16, 3, 2), (1, 6)), ((2, 8, 2, 3), (2, 16, 2, 3), (2, 4))
 CASES = [Case(Proposal(8, 8, 1, (0.5, 2.0), (1.0, 2.0)), *SHAPES, source=LOST)]
 

@@ -23,7 +23,7 @@ CASES = [
         ((3, 2, 4, 7), (2, 5)),
         integers=(1,),
         below=2,
-        source=Source(places_lost=True),
+        source=Source(places_lost=True, rounded=(1,)),
     )
 ]
 

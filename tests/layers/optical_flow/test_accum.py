@@ -18,7 +18,7 @@ CASES = [
         ((2, 3, 4, 5), (2, 1, 7, 3)),
         ((1, 3, 3, 6), (1, 1, 4, 2)),
         held=(1,),
-        source=Source(places_lost=True),
+        source=Source(places_lost=True, rounded=(1,)),
     ),
 ]
 

@@ -14,6 +14,7 @@ from tests.layers.case import Case, Source
 from tests.layers.contract import raises, resizes, round_trip, values
 from tests.layers.harness import layer_from, run
 
+REQUIRED = {"Mean": "operation: ADD value: 1"}
 CASES = [
     Case(Mean("SUBTRACT", value=(1.0, 2.0), mean_scale=0.5), ((2, 4, 3, 2),), ((3, 2, 2, 5),), source=Source()),
     Case(Mean("ADD", value=(3.0,), output_scale=0.1), ((2, 4, 3, 2),), ((3, 2, 2, 5),), source=Source()),

@@ -7,6 +7,7 @@ from tests.layers.case import Case, Source, made
 from tests.layers.contract import gradient, raises, resizes, round_trip, traces, values
 from tests.layers.harness import run
 
+WHOLE = {"transpose_param.dim": {"transpose_param": {"dim": [1, 0]}}}
 CASES = [
     Case(made("Transpose", (2, 0, 1)), ((2, 3, 5),), ((4, 3, 2),), source=Source()),
     Case(made("Transpose", (0, 2, 3, 1)), ((2, 3, 5, 4),), ((4, 3, 2, 3),), source=Source()),

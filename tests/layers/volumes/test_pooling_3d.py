@@ -17,6 +17,10 @@ CASES = [
     Case(Pooling3D((2, 3, 3), "AVE", (1, 2, 2), (0, 1, 1)), *VOLUMES, source=Source()),
 ]
 REQUIRED = {"Pooling3D": "kernel_size: 1 kernel_depth: 1"}
+WHOLE = {
+    f"Pooling3D {field}.pad": {field: {"kernel_size": 3, "kernel_depth": 3, "pool": "AVE", "pad": 1}}
+    for field in ("pooling3d_param", "pooling_param")
+}
 LAYERS = [
     Pooling3D((2, 3, 3), stride=(2, 2, 2)),
     Pooling3D((1, 2, 2), stride=(2, 3, 3)),
