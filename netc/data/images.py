@@ -98,8 +98,8 @@ def read(paths: Iterable[Path]) -> bytes:
     raise missing
 
 
-def resize(image: Image, size: tuple[int, int] | None) -> Image:
-    """Resize bilinearly to (height, width); None keeps the size (`io.cpp`, ReadImageToCVMat).
+def resize(image: Image, size: tuple[int, int] | None, cubic: bool = False) -> Image:
+    """Resize bilinearly, or bicubically, to (height, width); None keeps the size (`io.cpp`, ReadImageToCVMat).
 
     Raises ValueError for a size beyond the limit.
     """
@@ -108,7 +108,8 @@ def resize(image: Image, size: tuple[int, int] | None) -> Image:
     if size is None or image.shape[1:] == size:
         return image
     check_size(*size)
-    return planes(cv2.resize(image.transpose(1, 2, 0), (size[1], size[0])))
+    mode = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    return planes(cv2.resize(image.transpose(1, 2, 0), (size[1], size[0]), interpolation=mode))
 
 
 def planes(image: Image) -> Image:

@@ -84,6 +84,22 @@ class Transform:
     crop_height: int = 0
     """Height of the crop, with `crop_width`, in place of `crop_size` (DeepLab)."""
     crop_width: int = 0
+    fix_crop: bool = False
+    """In training, crop at a corner or the center, at random (yjxiong)."""
+    more_fix_crop: bool = False
+    """With `fix_crop`, also at edges and quarters (yjxiong)."""
+    multi_scale: bool = False
+    """In training, crop at one of several sizes, and resize to `crop_size` (yjxiong)."""
+    scale_ratios: tuple[float, ...] = ()
+    """Sizes of `multi_scale` in relation to the shorter side; by default 1, 0.875, 0.75 and 0.66 (yjxiong)."""
+    max_distort: int = 1
+    """How far the ratios of height and width may be apart in `scale_ratios` (yjxiong)."""
+    original_image: bool = False
+    """Crop a random part of images of any size, seven eighths in testing, and resize to `crop_size` (yjxiong)."""
+    is_flow: bool = False
+    """Mirroring inverts horizontal optical flow: the first half of raw channels, even channels of images (yjxiong)."""
+    flow: bool = False
+    """Mirroring inverts the third channel, which holds horizontal optical flow (LRCN, Intel)."""
     stretch: RandomStretch = UNSTRETCHED
     """Random size (NVIDIA); its fields are fields of TransformationParameter itself."""
 
@@ -99,7 +115,7 @@ class Transform:
         }
         for name, kind in AUGMENTATIONS.items():
             given[name] = kind.read(values.message(name)) if name in values else None
-        for name in ("mean_value", "scale_factors"):
+        for name in ("mean_value", "scale_factors", "scale_ratios"):
             given[name] = tuple(given[name])
         result = Transform(**given, stretch=RandomStretch.read(values))
         result._check()
@@ -139,6 +155,8 @@ class Transform:
             )
         h, w = self.augmented(h, w)
         height, width = self.crop
+        if self.original_image:
+            return (c, height, width)
         if not height:
             return (c, h, w)
         if h < height or w < width:
@@ -163,7 +181,8 @@ class Transform:
         (('mirror', 'crop_size'), ())
         """
         crop = tuple(name for name in ("crop_size", "crop_h", "crop_height") if train and getattr(self, name))
-        scale = ("scale_factors",) if self.scale_factors else ()
+        training = tuple(name for name in ("multi_scale", "original_image") if train and getattr(self, name))
+        scale = (*("scale_factors",) * bool(self.scale_factors), *training)
         changes = tuple(name for name in AUGMENTATIONS if name not in FIXED and getattr(self, name))
         stretch = ("img_rand_resize_lower",) if self.stretch != UNSTRETCHED else ()
         return (*("mirror",) * self.mirror, *crop, *scale, *changes, *stretch)
@@ -174,6 +193,7 @@ class Transform:
         if self.force_color and self.force_gray:
             raise _excluding("force_color", "force_gray")
         self._check_crop()
+        self._check_sizes_of_crops()
         if not all(0 < factor <= MOST_SCALE for factor in self.scale_factors):
             raise NetcError(
                 f"`scale_factors` must be positive and at most {MOST_SCALE}",
@@ -186,6 +206,25 @@ class Transform:
             raise _excluding("mean_file", "expand_param")
         if self.random_aspect_ratio_param and not self.crop_size:
             raise _lacking("random_aspect_ratio_param", "a `crop_size`")
+
+    def _check_sizes_of_crops(self) -> None:
+        """The fields of yjxiong's Caffe."""
+        for name in ("fix_crop", "multi_scale", "original_image"):
+            if getattr(self, name) and not self.crop_size:
+                raise _lacking(name, "a `crop_size`")
+            other = next((other for other in AUGMENTATIONS if getattr(self, other) is not None), None)
+            if getattr(self, name) and other:
+                raise _excluding(name, other)
+        if self.original_image and (self.multi_scale or self.fix_crop):
+            raise _excluding("original_image", "multi_scale" if self.multi_scale else "fix_crop")
+        if self.original_image and self.mean_file is not None:
+            raise _excluding("original_image", "mean_file")
+        if not all(0 < ratio <= 1 for ratio in self.scale_ratios):
+            raise NetcError(
+                "`scale_ratios` must be greater than 0 and at most 1", code="E103", field="transform_param.scale_ratios"
+            )
+        if self.max_distort < 0:
+            raise NetcError("`max_distort` must not be negative", code="E103", field="transform_param.max_distort")
 
     def _check_crop(self) -> None:
         for height, width in (("crop_h", "crop_w"), ("crop_height", "crop_width")):

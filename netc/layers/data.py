@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from netc.ir.dims import UNKNOWN, Shape
 from netc.ir.fields import Fields
+from netc.ir.image_size import ImageSize
 from netc.ir.layer import Cost, Count, DataLayer, Shapes, fail
 from netc.ir.traits import FedBy
 from netc.ir.transform import MAX_PIXELS, Transform
@@ -159,6 +160,16 @@ class ImageData(ImageLayer):
     """Three channels, blue first, or one."""
     root_folder: str = ""
     """Prefix of each path, without a separator."""
+    min_height: int = 0
+    """Enlarge images of fewer rows, with their aspect ratio, without `new_height` (LRCN, Intel)."""
+    min_width: int = 0
+    """Enlarge images of fewer columns, with their aspect ratio, without `new_width` (LRCN, Intel)."""
+    short_side: int = 0
+    """Resize the shorter side to this length, in place of `new_height` and `new_width` (NVIDIA)."""
+    new_dim: int = 0
+    """Resize the shorter side to this length (channel pruning)."""
+    bicubic: bool = False
+    """Whether `new_dim` resizes by bicubic interpolation (channel pruning)."""
 
     top_count: ClassVar[Count] = Count(2, None)
     message: ClassVar[str] = "image_data_param"
@@ -167,11 +178,25 @@ class ImageData(ImageLayer):
     def _check(self) -> None:
         super()._check()
         check_resize(self.new_height, self.new_width, self.message)
+        if self.new_dim and (self.new_height or self.short_side):
+            other = "short_side" if self.short_side else "new_height"
+            fail(f"`{other}` and `new_dim` exclude each other", code="E101", field="image_data_param.new_dim")
+        for name in ("min_height", "min_width", "short_side", "new_dim"):
+            if getattr(self, name) > MOST_EXTENT:
+                fail(f"`{name}` must be at most {MOST_EXTENT}", code="E104", field=f"image_data_param.{name}")
+
+    @property
+    def size(self) -> ImageSize:
+        """How images are resized."""
+        return ImageSize(**{f.name: getattr(self, f.name) for f in dataclasses.fields(ImageSize)})
 
     def _image_shape(self, record: Shape | None) -> Shape:
-        _, h, w = record or (UNKNOWN, UNKNOWN, UNKNOWN)
-        resized = (self.new_height, self.new_width) if self.new_height else (h, w)
-        return self.transform.shape((3 if self.is_color else 1, *resized))
+        _, *size = record or (UNKNOWN, UNKNOWN, UNKNOWN)
+        return self.transform.shape((3 if self.is_color else 1, *(self.size.fixed or size)))
+
+
+MOST_EXTENT = 1 << 14
+"""Limit of the height or width to which images are resized."""
 
 
 def check_resize(height: int, width: int, message: str) -> None:

@@ -82,7 +82,7 @@ class BatchChunk:
         builder, low = self.builder, self.low
         step = VALUES_TOGETHER // math.prod(builder.record_shapes[0])
         try:
-            if builder.augmenter is None:
+            if builder.augmenter is None and builder.crop.inverted is None:
                 while step > 1 and low < self.high and self._fill_together(low, min(low + step, self.high)):
                     low += step
             if low < self.high:
@@ -171,6 +171,9 @@ class BatchChunk:
         y, x = offset = builder.crop.offset(height - h, width - w, draw)
         image = image[:, y : y + h, x : x + w]
         mirror = self.pending.mirror is not None and bool(self.pending.mirror[slot])
+        if mirror and builder.crop.inverted is not None:
+            image = image.copy()
+            np.subtract(255, image[builder.crop.inverted], out=image[builder.crop.inverted])
         place = CropPlacement(offset, mirror, _visible(record.valid, offset, (h, w), mirror))
         if batch.boxes is None:
             builder.put_labels(batch, slot, record, place)

@@ -12,6 +12,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+FEW_PLACES, MANY_PLACES = 5, 13
+"""Numbers of fixed places of crops."""
+
+
+def fixed_places(rows: int, columns: int, more: bool) -> list[tuple[int, int]]:
+    """The corners and the center of what a crop leaves, in quarters rounded down; `more` adds edges and quarters.
+
+    >>> fixed_places(8, 17, more=False)
+    [(0, 0), (0, 16), (8, 0), (8, 16), (4, 8)]
+    """
+    y, x = rows // 4, columns // 4
+    places = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
+    if more:
+        places += [(0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (1, 3), (3, 1), (3, 3)]
+    return [(i * y, j * x) for i, j in places]
+
 
 @dataclass(frozen=True)
 class Cropping:
@@ -23,6 +39,10 @@ class Cropping:
     mirror: bool = False
     width: int = 0
     """The width of the crop, if it differs from the height."""
+    places: int = 0
+    """5 or 13: a random crop is at one of so many fixed places (yjxiong); 0 is any place."""
+    inverted: slice | None = None
+    """The channels of which mirrored images have the values 255 - x: horizontal optical flow (yjxiong, LRCN)."""
 
     def offset(self, rows: int, columns: int, draw: Any) -> tuple[Any, Any]:
         """Row and column of the crop's first pixel, if `rows` and `columns` are cut off in total.
@@ -32,6 +52,11 @@ class Cropping:
         >>> Cropping(4).offset(5, 2, [0, 0, 0, 0])
         (2, 1)
         """
+        if self.random and self.size and self.places:
+            # For several, rows and columns are of equal sizes: `read_many` reads records of one size.
+            table = np.array(fixed_places(rows, columns, more=self.places > FEW_PLACES))
+            y, x = table[np.asarray(draw[0], np.uint64) % np.uint64(self.places)].T
+            return (int(y), int(x)) if y.ndim == 0 else (y, x)
         if self.random and self.size:
             return draw[0] % (rows + 1), draw[1] % (columns + 1)
         return rows // 2, columns // 2

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from netc.data.batch import Shape
+    from netc.ir.image_size import ImageSize
     from netc.paths import ResolvePath
 
 FIELD = "image_data_param.source"
@@ -36,9 +37,7 @@ class ImageListParameters(Protocol):
     @property
     def root_folder(self) -> str: ...
     @property
-    def new_height(self) -> int: ...
-    @property
-    def new_width(self) -> int: ...
+    def size(self) -> ImageSize: ...
     @property
     def is_color(self) -> bool: ...
 
@@ -56,8 +55,7 @@ class ListedRecords(UnbatchedRecords):
         self.name, self._root, self.field = parameters.source, parameters.root_folder, field
         self._resolve, self._path = resolve, resolve(parameters.source)
         self._flag = images.flags(parameters.is_color, not parameters.is_color)
-        height, width = parameters.new_height, parameters.new_width
-        self._size = (height, width) if height and width else None
+        self._size = parameters.size
         self._source = Source(self.name, read_text(self._path, self.name, field))
         self._names: list[str] = []
         """The path of the image in each line."""
@@ -120,7 +118,8 @@ class ImageListRecords(ListedRecords):
         """An image, resized, and its labels. Raises NetcError E504 if it is missing or cannot be decoded."""
         try:
             data = self._bytes(self._names[index % len(self._names)])
-            image = images.resize(images.decode(memoryview(data), self._flag), self._size)
+            image = images.decode(memoryview(data), self._flag)
+            image = images.resize(image, self._size.of(image.shape[1:]), self._size.cubic)
         except (OSError, ValueError) as error:
             raise NetcError(f"{self.describe(index)}: {reason_of(error)}", code="E504", field=FIELD) from None
         return Record(image, self._labels[index % len(self._labels)])

@@ -77,7 +77,8 @@ class LabelMapRecords(ListedRecords):
     def __init__(self, parameters: LabelMapParameters, resolve: ResolvePath) -> None:
         super().__init__(parameters, resolve, f"{parameters.message}.source")
         self._parameters, factor = parameters, parameters.map_factor
-        self._map_size = (self._size[0] // factor, self._size[1] // factor) if self._size else None
+        self._fixed = self._size.fixed
+        self._map_size = (self._fixed[0] // factor, self._fixed[1] // factor) if self._fixed else None
         self._lines = _parse(self._source, parameters, self.field)
         self._names = [line.image for line in self._lines]
         self._check_length()
@@ -100,7 +101,7 @@ class LabelMapRecords(ListedRecords):
             self._check_sizes(line, image, label)
         if p.has_windows:
             image, label = cut(image, line.window, 0), cut(label, line.window, p.ignored)
-        image, label = images.resize(image, self._size), resized(label, self._map_size, nearest=not p.is_edge_map)
+        image, label = images.resize(image, self._fixed), resized(label, self._map_size, nearest=not p.is_edge_map)
         if p.map_factor == 1:
             self._check_sizes(line, image, label)
         if p.is_edge_map:
@@ -133,7 +134,7 @@ class LabelMapRecords(ListedRecords):
     def _limited(self, size: Shape) -> npt.NDArray[np.float32]:
         """Height and width of an image (1, 1, 2), at most those of the top."""
         crop = self._parameters.crop
-        limits = crop if crop[0] else self._size or size
+        limits = crop if crop[0] else self._fixed or size
         return np.array([[[min(*pair) for pair in zip(size, limits)]]], np.float32)
 
 

@@ -15,6 +15,7 @@ from netc.data.sources.opening import open_records
 from netc.data.tools.progress import Progress, no_progress
 from netc.diagnostics import NetcError
 from netc.files import open_regular
+from netc.ir.image_size import ImageSize
 from netc.weights import write_blob
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class ListedImages:
     """Three channels, or one."""
     source: str = ""
     """The list."""
+
+    @property
+    def size(self) -> ImageSize:
+        """How images are resized."""
+        return ImageSize(self.new_height, self.new_width)
 
 
 class MeanImage(NamedTuple):

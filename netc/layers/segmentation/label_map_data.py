@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from netc.ir.augmentation import RandomStretch
 from netc.ir.dims import UNKNOWN, Shape
+from netc.ir.image_size import ImageSize
 from netc.ir.layer import Count, Shapes, fail
 from netc.ir.traits import FedBy
 from netc.ir.transform import AUGMENTATIONS
@@ -53,6 +54,11 @@ class LabelMapLayer(ImageLayer):
     """Whether a line ends with the corners of a window of the image."""
     pads: ClassVar[bool] = False
     """Whether images smaller than the crop are padded, with the mean; otherwise they are errors."""
+
+    @property
+    def size(self) -> ImageSize:
+        """How images are resized."""
+        return ImageSize(self.new_height, self.new_width)
 
     @property
     def label_kind(self) -> LabelType:

@@ -96,7 +96,6 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "Caffe con Troll": "gpu_batch_proportion",
     },
     "TransformationParameter": {
-        "yjxiong": "scale_ratios max_distort",
         "NVIDIA": "use_gpu_transform",
         "Chenglong Chen": "debug_display angle_interval",
     },
@@ -129,6 +128,11 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
 AS_THE_FORK: dict[str, dict[str, str]] = {
     "BatchNormParameter": {"NVIDIA": "scale_filler bias_filler scale_bias"},
     "DataParameter": {"yjxiong": "shuffle"},
+    "ImageDataParameter": {
+        "Intel": "min_height min_width",
+        "NVIDIA": "short_side",
+        "channel pruning": "bicubic new_dim",
+    },
     "SolverParameter": {
         "PVANet": "plateau_winsize",
         "SSD": "eval_type ap_version show_per_class_result",
@@ -142,6 +146,8 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
     "LossParameter": {"SegNet": "weight_by_label_freqs class_weighting", "NVIDIA": "label_smoothing"},
     "TransformationParameter": {
         "DeepLab": "scale_factors crop_width crop_height",
+        "LRCN": "flow",
+        "yjxiong": "fix_crop more_fix_crop multi_scale scale_ratios max_distort is_flow original_image",
         "SSD": "resize_param crop_h crop_w distort_param noise_param expand_param emit_constraint",
         "Intel": "random_resize_param random_aspect_ratio_param",
         "NVIDIA": """
@@ -161,8 +167,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
             test_and_snapshot_start_epoch test_and_snapshot_last_epochs warmup_step""",
     },
     "TransformationParameter": {
-        "LRCN": "flow",
-        "yjxiong": "fix_crop more_fix_crop multi_scale is_flow original_image",
         "Chenglong Chen": """
             contrast_adjustment jpeg_compression multiscale smooth_filtering max_rotation_angle min_scaling_factor
             max_scaling_factor max_shearing_ratio max_perspective_ratio""",
@@ -192,10 +196,7 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
         "happynear": "alpha",
     },
     "ImageDataParameter": {
-        "Intel": "min_height min_width",
-        "NVIDIA": "short_side",
         "C3D": "new_length sampling_rate use_image use_temporal_jitter is_flow num_truth_channels",
-        "channel pruning": "bicubic new_dim",
     },
     "LRNParameter": {"BVLC's opencl branch": "fuse_type"},
     "PoolingParameter": {
