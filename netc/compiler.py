@@ -274,13 +274,15 @@ def loaded(
     from netc.runtime.fillers import generator_of
     from netc.runtime.net_weights import checked_copies
     from netc.weights import read_any
+    from netc.weights.blobs import blob_counts
 
     definition, prober = read_net(net, dialect=dialect), Prober()
     definition.report.raise_errors()
-    graph = keep_constants(graph_of(definition, state.of(definition), prober, shapes), shapes or ())
     if definition.weights_file and not files:
         files = [definition.weights_file]
     held = [(parsed or {}).get(str(file)) or read_any(file) for file in files]
+    definition.blob_counts = {**blob_counts(held), **definition.blob_counts}
+    graph = keep_constants(graph_of(definition, state.of(definition), prober, shapes), shapes or ())
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     found = (*definition.report.warnings, *prober.warnings, *idle_writers(graph), *crop_warnings(graph))
     module.report.extend(found)

@@ -49,6 +49,7 @@ BVLC = Target("", "BVLC Caffe", lambda message, field: is_bvlc(field))
 """The schema of BVLC's Caffe 1.0."""
 _OF_THE_NODE = ("name", "type", "bottom", "top", "param", "loss_weight", "propagate_down")
 """Fields of LayerParameter that a node says itself."""
+_INPUT = caffe.LayerParameter.DESCRIPTOR.fields_by_name["input_param"]
 _NOT_WRITTEN = ("include", "exclude", "phase", "blobs")
 """Fields that distinguish phases, and weights, which have a file of their own."""
 
@@ -66,8 +67,12 @@ def net_message(graph: Graph, target: Target = BVLC) -> caffe.NetParameter:
     for flag in ("force_backward", "debug_info"):
         if getattr(graph, flag):
             setattr(net, flag, True)
+    has_input = target.has_field(caffe.LayerParameter.DESCRIPTOR, _INPUT)
     for layer_name, tops in _input_layers(graph):
-        _input(net.layer.add(), graph, layer_name, tops)
+        if has_input:
+            _input(net.layer.add(), graph, layer_name, tops)
+        else:
+            _fields_of_net(net, graph, tops)
     current = {graph.values[name].blob: name for name in graph.inputs}
     for node in graph.nodes:
         _check_versions(graph, node, current)
@@ -107,6 +112,13 @@ def _input(layer: caffe.LayerParameter, graph: Graph, name: str, tops: list[Valu
         layer.top.append(value.blob)
         if value.shape is not None or value.origin.type != Input.type:
             layer.input_param.shape.add().dim.extend(known_shape(graph, value.name))
+
+
+def _fields_of_net(net: caffe.NetParameter, graph: Graph, tops: list[Value]) -> None:
+    """Write inputs as fields of the net, for a Caffe that is older than Input layers. Raises NetcError E802."""
+    for value in tops:
+        net.input.append(value.blob)
+        net.input_shape.add().dim.extend(known_shape(graph, value.name))
 
 
 def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node, target: Target) -> None:

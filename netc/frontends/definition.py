@@ -14,10 +14,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from netc.diagnostics import Diagnostic, Report, Source, Span
@@ -60,6 +61,8 @@ class NetDefinition(Definition):
     """The fork of Caffe that the file is for, if the user or the file specifies it."""
     weights_file: Path | None = None
     """The weights file that contains the net, if any."""
+    blob_counts: Mapping[str, int] = MappingProxyType({})
+    """The number of blobs that a weights file has for each layer, by name, as far as it is known."""
     layers: Sequence[Origin]
     """The layers in file order."""
 

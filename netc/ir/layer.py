@@ -92,6 +92,8 @@ class Weight:
 
 
 Weights = tuple[Weight, ...]
+Affine = tuple["NDArray[Any]", "NDArray[Any]"]
+"""A factor and an addend for each channel."""
 
 
 @dataclass(frozen=True)
@@ -277,12 +279,18 @@ class Layer(Traits):
         """Return which other layer of this type has that number of blobs, and how to use it; None if none is known."""
         return None
 
-    @classmethod
-    def param_specs(cls, specs: tuple[ParamSpec, ...]) -> tuple[ParamSpec, ...]:
+    def param_specs(self, specs: tuple[ParamSpec, ...]) -> tuple[ParamSpec, ...]:
         """Return the settings of blobs in a file in the order of `weights`; see `in_file_order`."""
         return specs
 
     # ------------------------------------------------------------------ computation
+
+    def channel_affine(self, blobs: Sequence[NDArray[Any]], axes: int) -> Affine | None:
+        """The factor and addend of each channel (axis 1) that the layer is in test; None if it is anything else.
+
+        `blobs` are the layer's blobs in Caffe's shapes and float64, `axes` is the number of axes of the only bottom.
+        """
+        return None
 
     def absorbs(self, reader: Layer) -> bool:
         """Whether `reader`, the only reader of this layer's top, can be fused with it.

@@ -148,8 +148,8 @@ def check_one_label_an_item(bottoms: Shapes, index: int = 1) -> None:
         )
 
 
-def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None) -> Tensor:
-    """Return the labels as integers, truncated towards 0 as in Caffe.
+def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None, what: str = "label") -> Tensor:
+    """Return the labels as integers, truncated towards 0 as in Caffe; `what` names them in the error.
 
     Raises NetcError E301 for a label outside 0 to `classes` - 1 that is not `ignore`. On a GPU the error is raised
     later; until then the label is clamped, because an index out of range would end the CUDA context first.
@@ -158,7 +158,7 @@ def indices(labels: Tensor, classes: int, mode: Mode, ignore: int | None = None)
 
     whole = labels.long()
     if mode.check is not None:  # not on integers, to which NaN is converted without an error
-        mode.check_range(labels.trunc() if labels.is_floating_point() else labels, 0, classes, "label", ignore)
+        mode.check_range(labels.trunc() if labels.is_floating_point() else labels, 0, classes, what, ignore)
     if mode.check is None or whole.device.type == "cpu":
         return whole
     inside = whole.clamp(0, classes - 1)

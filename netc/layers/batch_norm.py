@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.diagnostics import counted
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
-from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.layer import Affine, Cost, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.ir.traits import Role, Sees
+from netc.layers._batch_moments import normalized
 from netc.layers._registry import register
 from netc.layers.scale import Scale
 
@@ -105,6 +106,17 @@ class BatchNorm(Layer):
         share = 1 / count[0] if count[0] else 0.0
         return [mean * share, variance * share, *affine]
 
+    def channel_affine(self, blobs: Sequence[Any], axes: int) -> Affine | None:
+        """Normalization by the blobs, and a learned factor and addend after it; None if a test uses the batch."""
+        import numpy as np
+
+        if self.use_global_stats is False:
+            return None
+        mean, variance, *affine = self.moments(blobs)
+        scale = 1 / np.sqrt(variance + self.eps)
+        factor, addend = affine or (np.ones_like(scale), np.zeros_like(scale))
+        return scale * factor, addend - mean * scale * factor
+
     def other_layer(self, blobs: int) -> str | None:
         """NVIDIA's, which has a factor and an addend too."""
         if blobs != 5:
@@ -120,8 +132,6 @@ class BatchNorm(Layer):
         factor, addend, *_ = *bottoms[1:], None, None
         batch = mode.training if self.use_global_stats is None else not self.use_global_stats
         normalize = functools.partial(self._by_batch, mode) if batch else self._by_blobs
-        if batch and mode.training and mode.all_sum is not None:
-            normalize = functools.partial(self._by_all_batches, mode, mode.all_sum)
         if x.dim() > 1:
             return normalize(x, factor, addend, weights)
         return normalize(x.unsqueeze(1), factor, addend, weights).squeeze(1)
@@ -139,48 +149,10 @@ class BatchNorm(Layer):
     def _by_batch(
         self, mode: Mode, x: Tensor, factor: Tensor | None, addend: Tensor | None, blobs: Sequence[Tensor]
     ) -> Tensor:
-        """Normalize by the batch and accumulate its moments, which torch computes once for both.
-
-        With a momentum of 1 torch replaces its running statistics with the mean and unbiased variance of the batch.
-        """
-        import torch
-
-        mean, variance = torch.zeros_like(blobs[0]), torch.zeros_like(blobs[1])
-        top = torch.batch_norm(x, factor, addend, mean, variance, True, 1.0, self.eps, torch.backends.cudnn.enabled)
-        if x.numel() == x.shape[1]:
-            variance.zero_()  # one element per channel: torch divides 0 by 0, Caffe does not apply the correction
-        self._gather(mode, blobs, mean, variance, x.numel() / x.shape[1])
+        """Normalize by the batch and accumulate its moments."""
+        top, moments = normalized(x, factor, addend, blobs[0], self.eps, mode)
+        self._gather(mode, blobs, *moments)
         return top
-
-    def _by_all_batches(
-        self,
-        mode: Mode,
-        all_sum: Callable[[Tensor], Tensor],
-        x: Tensor,
-        factor: Tensor | None,
-        addend: Tensor | None,
-        blobs: Sequence[Tensor],
-    ) -> Tensor:
-        """Normalize by the batches of all processes together, of any sizes, and accumulate their moments.
-
-        Two sums are reduced: of the elements, then of squared differences from the mean, which lose less precision
-        than a sum of squares.
-        """
-        import torch
-
-        wide, axes = x.float(), [0, *range(2, x.dim())]
-        per_channel = (1, -1, *[1] * (x.dim() - 2))
-        sums = all_sum(torch.cat([wide.sum(axes), wide.new_full((1,), x.numel() / x.shape[1])]))
-        count = sums[-1].detach()
-        mean = sums[:-1] / count
-        difference = wide - mean.view(per_channel)
-        squares = all_sum((difference * difference).sum(axes))
-        scale = (squares / count + self.eps).rsqrt()
-        top = difference * (scale if factor is None else scale * factor).view(per_channel)
-        if addend is not None:
-            top = top + addend.view(per_channel)
-        self._gather(mode, blobs, mean.detach(), squares.detach() / (count - 1).clamp(min=1), count)
-        return top.to(x.dtype)
 
     def _gather(
         self, mode: Mode, blobs: Sequence[Tensor], mean: Tensor, variance: Tensor, count: float | Tensor

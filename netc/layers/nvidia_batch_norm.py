@@ -89,8 +89,7 @@ class NvidiaBatchNorm(BatchNorm):
         ordered = [arrays[i] for i in (2, 3, 4, 0, 1)] if is_old else list(arrays)
         return [array.reshape(array.size) for array in ordered]
 
-    @classmethod
-    def param_specs(cls, specs: tuple[ParamSpec, ...]) -> tuple[ParamSpec, ...]:
+    def param_specs(self, specs: tuple[ParamSpec, ...]) -> tuple[ParamSpec, ...]:
         """Return the settings of the blobs in the order of the layer: statistics are not learned.
 
         Settings that do not begin with those of statistics are in the order of old files: the factor and the addend

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from netc.diagnostics import counted
 from netc.ir.dims import Shape, canonical_axis, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.layer import Affine, Cost, Count, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
 
@@ -106,6 +106,12 @@ class Scale(Broadcast):
         shape = self.operand(bottoms)
         weight, bias = Weight("weight", shape, self.filler), Weight("bias", shape, self.bias_filler)
         return (weight,) * (len(bottoms) == 1) + (bias,) * self.bias_term
+
+    def channel_affine(self, blobs: Sequence[Any], axes: int) -> Affine | None:
+        """The factor and the bias, if there is one for each channel."""
+        if self.num_axes != 1 or self.axis not in (1, 1 - axes):
+            return None
+        return blobs[0], blobs[1] if self.bias_term else blobs[0] * 0
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One multiplication per element, and one addition with a bias."""

@@ -1,6 +1,6 @@
 """Folds BatchNorm, and the Scale after it, into the weights of the preceding layer, for inference.
 
-In test a BatchNorm is a factor and an addend per channel (`batch_norm_layer.cpp`, Forward_cpu), and so is a Scale. A
+In test a BatchNorm of any fork is a factor and an addend per channel (`Layer.channel_affine`), and so is a Scale. A
 convolution or inner product whose top has no other reader can include both: its rows are multiplied by the factors.
 """
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from netc.ir.parameter_table import ParameterTable
 from netc.ir.verify import verify
-from netc.layers.batch_norm import BatchNorm
 from netc.layers.convolution import Convolution, Deconvolution
 from netc.layers.inner_product import InnerProduct
 from netc.layers.scale import Scale
@@ -66,7 +65,7 @@ class _Folder:
         if affine and producer is not None and self._takes(producer, affine):
             folded, blobs = _folded(producer, self._arrays(producer), affine)
             self._put(replace(folded, tops=node.tops), blobs)
-        elif affine and isinstance(node.layer, BatchNorm):
+        elif affine and not isinstance(node.layer, Scale):
             scale = replace(node, layer=Scale(bias_term=True), param_specs=())
             dtype = self._arrays(node)[0].dtype
             self._put(scale, tuple(part.astype(dtype) for part in affine))
@@ -89,13 +88,10 @@ class _Folder:
         """The affine map of each channel, None for any other layer."""
         layer, blobs = node.layer, self._arrays(node)
         axes = len(self.graph.shape(node.bottoms[0]) or ()) if node.bottoms else 0
-        if not blobs or axes < 2 or len(node.tops) != 1 or not unshared(self.graph, node):
+        if not blobs or axes < 2 or len(node.tops) != 1 or len(node.bottoms) != 1 or not unshared(self.graph, node):
             return None
-        if isinstance(layer, BatchNorm) and layer.use_global_stats is not False:
-            return _of_batch_norm(layer, blobs)
-        if isinstance(layer, Scale) and len(node.bottoms) == 1 and layer.num_axes == 1 and layer.axis in (1, 1 - axes):
-            return Affine(blobs[0].astype(np.float64), blobs[1].astype(np.float64) if layer.bias_term else np.zeros(1))
-        return None
+        affine = layer.channel_affine([blob.astype(np.float64) for blob in blobs], axes)
+        return None if affine is None else Affine(*affine)
 
     def _producer(self, node: Node) -> Node | None:
         """The producer of the node's bottom, if nothing else reads it."""
@@ -111,13 +107,6 @@ class _Folder:
         if isinstance(layer, Scale):  # a BatchNorm that could not be folded, and the Scale after it
             return layer.bias_term and layer.num_axes == 1 and layer.axis == 1
         return isinstance(layer, (Convolution, Deconvolution, InnerProduct)) and layer.axis == 1
-
-
-def _of_batch_norm(layer: BatchNorm, blobs: tuple[Array, ...]) -> Affine:
-    mean, variance, *affine = layer.moments([blob.astype(np.float64) for blob in blobs])
-    factor = 1 / np.sqrt(variance + layer.eps)
-    normalized = Affine(factor, -mean * factor)
-    return normalized.then(Affine(*affine)) if affine else normalized
 
 
 def _folded(producer: Node, blobs: tuple[Array, ...], affine: Affine) -> tuple[Node, tuple[Array, ...]]:

@@ -3704,6 +3704,8 @@ class InterpParameter(Message):
 class SegAccuracyParameter(Message):
     AccuracyMetric: Enum
     PixelAccuracy: int
+    ClassAccuracy: int
+    PixelIOU: int
     metric: int
     @property
     def ignore_label(self) -> MutableSequence[int]: ...
@@ -3760,6 +3762,7 @@ class BiasChannelParameter(Message):
     @property
     def ignore_label(self) -> MutableSequence[int]: ...
     label_type: int
+    background_label: int
     def __init__(
         self,
         *,
@@ -3767,6 +3770,7 @@ class BiasChannelParameter(Message):
         fg_bias: float | None = ...,
         ignore_label: Iterable[int] | None = ...,
         label_type: int | str | None = ...,
+        background_label: int | None = ...,
     ) -> None: ...
 
 class AdaptiveBiasChannelParameter(Message):
@@ -3789,9 +3793,14 @@ class UniqueLabelParameter(Message):
     @property
     def ignore_label(self) -> MutableSequence[int]: ...
     max_labels: int
-    force_all: bool
+    @property
+    def force_label(self) -> MutableSequence[float]: ...
     def __init__(
-        self, *, ignore_label: Iterable[int] | None = ..., max_labels: int | None = ..., force_all: bool | None = ...
+        self,
+        *,
+        ignore_label: Iterable[int] | None = ...,
+        max_labels: int | None = ...,
+        force_label: Iterable[float] | None = ...,
     ) -> None: ...
 
 class MatWriteParameter(Message):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from netc.weights.statistics import BlobStatistics, statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Array = npt.NDArray[Any]
 
@@ -91,6 +91,12 @@ class StateDict:
 
     tensors: Mapping[str, Array]
     """By the names of `netc.load(...).state_dict()`, such as `conv1.weight`, in the order of the file."""
+
+
+def blob_counts(files: Iterable[Weights | StateDict]) -> dict[str, int]:
+    """The number of blobs of each layer in weights files, which may tell meanings of a layer type apart."""
+    layers = (layer for file in files if isinstance(file, Weights) for layer in file.layers if layer.blobs)
+    return {layer.name: len(layer.blobs) for layer in layers}
 
 
 @dataclass(frozen=True, eq=False)

@@ -247,11 +247,19 @@ class Behavior:
     @cached_property
     def mixes_items(self) -> bool:
         """Whether in training an item's top depends on other items of the batch, at places that stay."""
+        return self._mixes_items(training=True)
+
+    @cached_property
+    def mixes_items_in_test(self) -> bool:
+        """The same in test."""
+        return self._mixes_items(training=False)
+
+    def _mixes_items(self, training: bool) -> bool:
         if not self.keeps_shape or len(self.bottoms[0]) < 2:
             return False
         given = [bottom.clone() for bottom in self.bottoms]
         given[0][0] += torch.arange(given[0][0].numel()).reshape(given[0][0].shape)
-        return not torch.equal(self.run(training=True)[0][1:], self.run(given, training=True)[0][1:])
+        return not torch.equal(self.run(training=training)[0][1:], self.run(given, training)[0][1:])
 
     def buffers_after_training(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The blobs that no solver changes, before and after a training pass."""

@@ -1,4 +1,4 @@
-"""Layer types with several meanings, for tests: `Upsample` of three forks, and a replaced Python layer."""
+"""Layer types with several meanings, for tests: `Upsample` with meanings of its own, and a replaced Python layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def register_upsample(monkeypatch, likely: bool = False) -> tuple[type[Layer], .
     The first one may be `likely`.
     """
     registry()  # what a test imports first while the tables are replaced would be lost after it
-    monkeypatch.setattr(_registry, "_BY_TYPE", {**_registry._BY_TYPE})
+    others = {name: classes for name, classes in _registry._BY_TYPE.items() if name != "Upsample"}
+    monkeypatch.setattr(_registry, "_BY_TYPE", others)
     monkeypatch.setattr(_registry, "_PREDICATES", {**_registry._PREDICATES})
     monkeypatch.setattr(_registry, "_BY_PYTHON_CLASS", {**_registry._BY_PYTHON_CLASS})
     monkeypatch.setattr(_registry, "_LIKELY", {*_registry._LIKELY})
