@@ -864,6 +864,8 @@ class LayerParameter(Message):
     def filter_param(self) -> FilterParameter: ...
     @property
     def eltwise_accuracy_param(self) -> EltwiseAccuracyParameter: ...
+    @property
+    def expmax_param(self) -> ExpMaxParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1050,6 +1052,7 @@ class LayerParameter(Message):
         segmentation_evaluate_param: SegmentationEvaluateParameter | Mapping[str, Any] | None = ...,
         filter_param: FilterParameter | Mapping[str, Any] | None = ...,
         eltwise_accuracy_param: EltwiseAccuracyParameter | Mapping[str, Any] | None = ...,
+        expmax_param: ExpMaxParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -4272,6 +4275,7 @@ class L1LossParameter(Message):
     normalize_by_num_entries: bool
     epsilon: float
     plateau: float
+    power: float
     def __init__(
         self,
         *,
@@ -4280,7 +4284,14 @@ class L1LossParameter(Message):
         normalize_by_num_entries: bool | None = ...,
         epsilon: float | None = ...,
         plateau: float | None = ...,
+        power: float | None = ...,
     ) -> None: ...
+
+class ExpMaxParameter(Message):
+    base: float
+    scale: float
+    shift: float
+    def __init__(self, *, base: float | None = ..., scale: float | None = ..., shift: float | None = ...) -> None: ...
 
 class LpqLossParameter(Message):
     l2_prescale_by_channels: bool
