@@ -10,12 +10,12 @@ from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 
-TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear")
+TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear", "diagonal")
 
 
 @dataclass(frozen=True)
 class Filler:
-    """One of Caffe's seven fillers, with its parameters; the default fills with zeros."""
+    """One of Caffe's seven fillers or FlowNet2's `diagonal`, with its parameters; the default fills with zeros."""
 
     type: str = "constant"
     value: float = 0.0
@@ -30,6 +30,8 @@ class Filler:
     """`gaussian`: average number of nonzero inputs of each output; -1 means all."""
     variance_norm: Literal["FAN_IN", "FAN_OUT", "AVERAGE"] = "FAN_IN"
     """The divisor of `xavier` and `msra`."""
+    diag_val: tuple[float, ...] = ()
+    """`diagonal`: the sum of each kernel of an input and the output of the same number; 1 for those not listed."""
 
     @staticmethod
     def read(fields: Fields, name: str) -> Filler:
@@ -38,7 +40,8 @@ class Filler:
         Raises NetcError E103 for a type that Caffe does not have, and for numbers that its generators reject.
         """
         values = fields.message(name)
-        filler = Filler(**{key: values.get(key, getattr(_DEFAULT, key)) for key in Filler.__dataclass_fields__})
+        given = {key: values.get(key, getattr(_DEFAULT, key)) for key in Filler.__dataclass_fields__}
+        filler = Filler(**{**given, "diag_val": tuple(given["diag_val"])})
         if filler.type not in TYPES:
             raise NetcError(
                 f"unknown filler type `{filler.type}`",

@@ -1,7 +1,7 @@
 """Graph -> torch: modules, fillers, the straight-line net and the node-by-node executor.
 
 modules.py          one node's torch module: a stock one, or a LayerModule that calls the layer's function
-fillers.py          Caffe's seven fillers
+fillers.py          Caffe's seven fillers, and FlowNet2's
 lower.py            Graph -> Net, one module per node
 straight_line.py    generated code that runs the modules in order; a ReLU overwrites a bottom that nothing else reads
 input_check.py      checks the shapes of a net's inputs by the layers' rules

@@ -1,4 +1,4 @@
-"""Caffe's seven fillers (`filler.hpp`), with its fan rules on Caffe's blob shapes."""
+"""Caffe's seven fillers (`filler.hpp`), with its fan rules on Caffe's blob shapes, and FlowNet2's `diagonal`."""
 
 from __future__ import annotations
 
@@ -89,6 +89,15 @@ def _bilinear(values: Tensor, filler: Filler, generator: Generator | None) -> No
     values.copy_(ramp[:, None] * ramp[None, :])
 
 
+def _diagonal(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    values.zero_()
+    outputs, inputs = (*values.shape[:2], 1, 1)[:2]
+    kernels = values.reshape(outputs, inputs, -1)
+    for index in range(min(outputs, inputs)):
+        total = filler.diag_val[index] if index < len(filler.diag_val) else 1.0
+        kernels[index, index] = total / kernels.shape[2]
+
+
 _FILLERS: dict[str, Callable[[Tensor, Filler, Generator | None], None]] = {
     "constant": _constant,
     "uniform": _uniform,
@@ -97,4 +106,5 @@ _FILLERS: dict[str, Callable[[Tensor, Filler, Generator | None], None]] = {
     "xavier": _xavier,
     "msra": _msra,
     "bilinear": _bilinear,
+    "diagonal": _diagonal,
 }

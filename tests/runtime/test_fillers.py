@@ -71,6 +71,14 @@ def test_bilinear_interpolates():
         filled(Filler("bilinear"), (3, 1, 4, 5))
 
 
+def test_diagonal_scales_each_channel():
+    x = filled(Filler("diagonal", diag_val=(20.0, 5.0)), (4, 3, 1, 2))
+    kernels = torch.zeros(4, 3)
+    kernels[[0, 1, 2], [0, 1, 2]] = torch.tensor([20.0, 5.0, 1.0])
+    torch.testing.assert_close(x, (kernels / 2)[..., None, None].expand(4, 3, 1, 2))
+    assert filled(Filler("diagonal"), (3,)).tolist() == [1, 0, 0]
+
+
 def test_a_tensor_of_another_shape_is_filled_in_the_same_order():
     shape = (6, 4)
     tensor, flat = torch.empty(4, 6).T.contiguous(), torch.empty(24)

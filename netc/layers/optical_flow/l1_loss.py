@@ -35,10 +35,6 @@ class _FlowLoss(Layer):
         agreed(planes(self.type, bottoms))
         return ((),)
 
-    def label_shape(self, scores: Shape) -> Shape | None:
-        """One target per element."""
-        return scores
-
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Five operations per element."""
         return Cost(operations=5 * product(bottoms[0]))

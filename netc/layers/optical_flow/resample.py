@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from netc.ir.dims import agree, known, product
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.traits import Elements
 from netc.layers._registry import register
 from netc.layers.optical_flow._planes import planes
 
@@ -76,6 +77,11 @@ class Resample(_Sized):
     """Height and width are those of the bottom times this number if neither is set (OpenVINO)."""
 
     caffe_fields: ClassVar[CaffeFields] = {"method": ("resample_param.type",)}
+
+    @property
+    def elements(self) -> Elements:  # type: ignore[override]
+        """`NEAREST` repeats elements or leaves them out."""
+        return "moved" if self.method == "NEAREST" else "computed"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

@@ -50,7 +50,8 @@ _V2 = """
 155 resample_param: flownet2 liteflownet synopsys; mat_write_param: deeplab2; spatial_dropout_param: intel
 156 downsample_param: flownet2 liteflownet synopsys; mn_grad_compress_param: intel; focal_loss_param: jolibrain
 157 reshape_every_iter: flownet2 liteflownet synopsys; reorg_param: cambricon; ctc_loss_param: jolibrain
-158 lpq_loss_param: flownet2 synopsys; ring_pad_param: panoramic; upsample_param: cambricon; quantization_param: intel;
+158 lpq_loss_param: flownet2 synopsys; expmax_param: liteflownet; ring_pad_param: panoramic;
+    upsample_param: cambricon; quantization_param: intel;
     ctc_decoder_param: caffe_ocr; continuation_indicator_param: jolibrain
 159 flow_warp_param: flownet2 synopsys; unpooling_param: cambricon; reorg_param: intel; ctc_loss_param: caffe_ocr
 160 accum_param: flownet2 synopsys; scale_param: yjxiong; reverse_param: caffe_ocr; swish_param: jolibrain

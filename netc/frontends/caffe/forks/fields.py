@@ -52,7 +52,8 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "C3D": "convolution3d_param pooling3d_param",
         "FlowNet": """
             accum_param augmentation_param coeff_schedule_param correlation_param downsample_param flow_warp_param
-            l1_loss_param lpq_loss_param mean_param reader_param resample_param writer_param reshape_every_iter""",
+            l1_loss_param lpq_loss_param mean_param reader_param resample_param writer_param reshape_every_iter
+            expmax_param""",
         "YOLO ports": """
             detection_loss_param eval_detection_param region_loss_param reorg_param yolo_detection_output_param
             yolov3_detection_output_param yolov3_param""",
@@ -191,7 +192,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "FillerParameter": {
         "SpatialTransformerLayer": "file",
         "Chenglong Chen": "negative_slope",
-        "FlowNet": "diag_val",
         "Intel": "scale",
         "happynear": "alpha",
     },
@@ -213,6 +213,7 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
 _LISTS = dict.fromkeys(("kernel_size__list", "stride__list", "pad__list"), ("yjxiong", "one value per spatial axis"))
 
 READ: dict[tuple[str, str], tuple[str, str]] = {
+    ("FillerParameter", "diag_val"): ("FlowNet", "read by the filler `diagonal`"),
     ("PoolingParameter", "ceil_mode"): ("soeaver", "read as `round_mode`"),
     **{("PoolingParameter", name): meaning for name, meaning in _LISTS.items()},
     ("TransformationParameter", "resize_param__list"): ("YOLO ports", "every image is resized by the first"),

@@ -31,7 +31,7 @@ _BY_FORK = {
     "SENet": "Axpy",
     "FlowNet": """
         Accum BlackAugmentation ChannelNorm CoeffSchedule Correlation Correlation1D CustomData DataAugmentation
-        Downsample FLOReader FLOWriter FlowAugmentation FlowWarp FloatReader FloatWriter
+        Downsample ExpMax Grid FLOReader FLOWriter FlowAugmentation FlowWarp FloatReader FloatWriter
         GenerateAugmentationParameters ImgReader ImgWriter L1Loss L1LossHelper LpqLoss Mean NegReLU NegSquare Resample
         Warp""",
     "YOLO ports": """
