@@ -101,7 +101,7 @@ class PatchMatching(Layer):
         step = self.stride_1 if self.kernel_size == 1 else 1
         plane = [ceil_div(e + 2 * p - 2 * b, step) for e, p, b in zip((h, w), pads, borders)]
         match = products if self.correlation_type == "MULTIPLY" else differences
-        each = match(*bottoms, pads, borders, rows, columns, plane, step).reshape(n, -1, *plane)
+        each = match(bottoms[0], bottoms[1], pads, borders, rows, columns, plane, step).reshape(n, -1, *plane)
         return each if self.kernel_size == 1 else F.avg_pool2d(each, self.kernel_size, self.stride_1)
 
 
