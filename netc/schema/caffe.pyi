@@ -866,6 +866,24 @@ class LayerParameter(Message):
     def eltwise_accuracy_param(self) -> EltwiseAccuracyParameter: ...
     @property
     def expmax_param(self) -> ExpMaxParameter: ...
+    @property
+    def cosin_loss_param(self) -> CosinLossParameter: ...
+    @property
+    def flip_param(self) -> FlipParameter: ...
+    @property
+    def hotspot_param(self) -> HotspotParameter: ...
+    @property
+    def inner_distance_param(self) -> InnerDistanceParameter: ...
+    @property
+    def labelsequence_accuracy_param(self) -> LabelsequenceAccuracyParameter: ...
+    @property
+    def label_specific_margin_param(self) -> LabelSpecificMarginParameter: ...
+    @property
+    def label_specific_rescale_param(self) -> LabelSpecificRescaleParameter: ...
+    @property
+    def largemargin_inner_product_param(self) -> MarginInnerProductParameter: ...
+    @property
+    def sample_triplet_param(self) -> SampleTripletParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1053,6 +1071,15 @@ class LayerParameter(Message):
         filter_param: FilterParameter | Mapping[str, Any] | None = ...,
         eltwise_accuracy_param: EltwiseAccuracyParameter | Mapping[str, Any] | None = ...,
         expmax_param: ExpMaxParameter | Mapping[str, Any] | None = ...,
+        cosin_loss_param: CosinLossParameter | Mapping[str, Any] | None = ...,
+        flip_param: FlipParameter | Mapping[str, Any] | None = ...,
+        hotspot_param: HotspotParameter | Mapping[str, Any] | None = ...,
+        inner_distance_param: InnerDistanceParameter | Mapping[str, Any] | None = ...,
+        labelsequence_accuracy_param: LabelsequenceAccuracyParameter | Mapping[str, Any] | None = ...,
+        label_specific_margin_param: LabelSpecificMarginParameter | Mapping[str, Any] | None = ...,
+        label_specific_rescale_param: LabelSpecificRescaleParameter | Mapping[str, Any] | None = ...,
+        largemargin_inner_product_param: MarginInnerProductParameter | Mapping[str, Any] | None = ...,
+        sample_triplet_param: SampleTripletParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -4407,13 +4434,31 @@ class MarginInnerProductParameter(Message):
 class LabelSpecificAddParameter(Message):
     bias: float
     transform_test: bool
-    def __init__(self, *, bias: float | None = ..., transform_test: bool | None = ...) -> None: ...
+    bias_base: float
+    bias_gamma: float
+    bias_power: float
+    bias_min: float
+    bias_max: float
+    iteration: int
+    def __init__(
+        self,
+        *,
+        bias: float | None = ...,
+        transform_test: bool | None = ...,
+        bias_base: float | None = ...,
+        bias_gamma: float | None = ...,
+        bias_power: float | None = ...,
+        bias_min: float | None = ...,
+        bias_max: float | None = ...,
+        iteration: int | None = ...,
+    ) -> None: ...
 
 class TripletLossParameter(Message):
     margin: float
     mu: float
     num_triplets: int
     losstype: int
+    eps: float
     def __init__(
         self,
         *,
@@ -4421,7 +4466,149 @@ class TripletLossParameter(Message):
         mu: float | None = ...,
         num_triplets: int | None = ...,
         losstype: int | None = ...,
+        eps: float | None = ...,
     ) -> None: ...
+
+class SampleTripletParameter(Message):
+    label_num: int
+    sample_num: int
+    eps: float
+    alpha: float
+    def __init__(
+        self,
+        *,
+        label_num: int | None = ...,
+        sample_num: int | None = ...,
+        eps: float | None = ...,
+        alpha: float | None = ...,
+    ) -> None: ...
+
+class CosinLossParameter(Message):
+    num_output: int
+    @property
+    def cosin_filler(self) -> FillerParameter: ...
+    axis: int
+    margin: float
+    scale: float
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        cosin_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        axis: int | None = ...,
+        margin: float | None = ...,
+        scale: float | None = ...,
+    ) -> None: ...
+
+class LabelSpecificMarginParameter(Message):
+    MarginType: Enum
+    HARD: int
+    SOFT: int
+    margin_base: float
+    gamma: float
+    power: float
+    iteration: int
+    margin_max: float
+    margin_on_test: bool
+    auto_tune: bool
+    type: int
+    def __init__(
+        self,
+        *,
+        margin_base: float | None = ...,
+        gamma: float | None = ...,
+        power: float | None = ...,
+        iteration: int | None = ...,
+        margin_max: float | None = ...,
+        margin_on_test: bool | None = ...,
+        auto_tune: bool | None = ...,
+        type: int | str | None = ...,
+    ) -> None: ...
+
+class LabelSpecificRescaleParameter(Message):
+    positive_weight: float
+    negative_weight: float
+    rescale_test: bool
+    for_ip: bool
+    positive_weight_base: float
+    gamma: float
+    power: float
+    positive_weight_min: float
+    positive_weight_max: float
+    bias_fix: bool
+    power_on_positive: bool
+    iteration: int
+    positive_lower_bound: float
+    negative_upper_bound: float
+    def __init__(
+        self,
+        *,
+        positive_weight: float | None = ...,
+        negative_weight: float | None = ...,
+        rescale_test: bool | None = ...,
+        for_ip: bool | None = ...,
+        positive_weight_base: float | None = ...,
+        gamma: float | None = ...,
+        power: float | None = ...,
+        positive_weight_min: float | None = ...,
+        positive_weight_max: float | None = ...,
+        bias_fix: bool | None = ...,
+        power_on_positive: bool | None = ...,
+        iteration: int | None = ...,
+        positive_lower_bound: float | None = ...,
+        negative_upper_bound: float | None = ...,
+    ) -> None: ...
+
+class InnerDistanceParameter(Message):
+    num_output: int
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    axis: int
+    transpose: bool
+    distance_type: str
+    normalize: bool
+    update_center_only: bool
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        weight_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        axis: int | None = ...,
+        transpose: bool | None = ...,
+        distance_type: str | None = ...,
+        normalize: bool | None = ...,
+        update_center_only: bool | None = ...,
+    ) -> None: ...
+
+class FlipParameter(Message):
+    flip_width: bool
+    flip_height: bool
+    axis: int
+    def __init__(
+        self, *, flip_width: bool | None = ..., flip_height: bool | None = ..., axis: int | None = ...
+    ) -> None: ...
+
+class HotspotParameter(Message):
+    output_height: int
+    output_width: int
+    gaussian_std: float
+    data_height: int
+    data_width: int
+    mean_removed: bool
+    def __init__(
+        self,
+        *,
+        output_height: int | None = ...,
+        output_width: int | None = ...,
+        gaussian_std: float | None = ...,
+        data_height: int | None = ...,
+        data_width: int | None = ...,
+        mean_removed: bool | None = ...,
+    ) -> None: ...
+
+class LabelsequenceAccuracyParameter(Message):
+    blank_label: int
+    def __init__(self, *, blank_label: int | None = ...) -> None: ...
 
 class LSTMParameter(Message):
     num_output: int
@@ -4464,6 +4651,9 @@ class CTCLossParameter(Message):
     preprocess_collapse_repeated: bool
     ctc_merge_repeated: bool
     loss_calculation_t: int
+    alphabet_size: int
+    time_step: int
+    blank_label: int
     def __init__(
         self,
         *,
@@ -4472,6 +4662,9 @@ class CTCLossParameter(Message):
         preprocess_collapse_repeated: bool | None = ...,
         ctc_merge_repeated: bool | None = ...,
         loss_calculation_t: int | None = ...,
+        alphabet_size: int | None = ...,
+        time_step: int | None = ...,
+        blank_label: int | None = ...,
     ) -> None: ...
 
 class CTCDecoderParameter(Message):
@@ -4497,6 +4690,16 @@ class DenseBlockParameter(Message):
     use_dropout: bool
     dropout_amount: float
     gpuIdx: int
+    pad_h: int
+    pad_w: int
+    conv_verticalStride: int
+    conv_horizentalStride: int
+    filter_H: int
+    filter_W: int
+    use_BC: bool
+    BC_ultra_space_efficient: bool
+    workspace_MB: int
+    moving_average_fraction: float
     def __init__(
         self,
         *,
@@ -4509,6 +4712,16 @@ class DenseBlockParameter(Message):
         use_dropout: bool | None = ...,
         dropout_amount: float | None = ...,
         gpuIdx: int | None = ...,
+        pad_h: int | None = ...,
+        pad_w: int | None = ...,
+        conv_verticalStride: int | None = ...,
+        conv_horizentalStride: int | None = ...,
+        filter_H: int | None = ...,
+        filter_W: int | None = ...,
+        use_BC: bool | None = ...,
+        BC_ultra_space_efficient: bool | None = ...,
+        workspace_MB: int | None = ...,
+        moving_average_fraction: float | None = ...,
     ) -> None: ...
 
 class AxpyParameter(Message):
@@ -4721,7 +4934,20 @@ class MMDParameter(Message):
 class CosineSimilarityBatchParameter(Message):
     pos_label: float
     neg_label: float
-    def __init__(self, *, pos_label: float | None = ..., neg_label: float | None = ...) -> None: ...
+    eliminate_pos: bool
+    eliminate_neg: bool
+    eliminate_pos_same_camera: bool
+    eliminate_neg_same_camera: bool
+    def __init__(
+        self,
+        *,
+        pos_label: float | None = ...,
+        neg_label: float | None = ...,
+        eliminate_pos: bool | None = ...,
+        eliminate_neg: bool | None = ...,
+        eliminate_pos_same_camera: bool | None = ...,
+        eliminate_neg_same_camera: bool | None = ...,
+    ) -> None: ...
 
 class GRNParameter(Message):
     bias: float
@@ -4768,22 +4994,24 @@ class EltwiseAffineParameter(Message):
     ) -> None: ...
 
 class InsanityParameter(Message):
-    lb_alpha: float
-    ub_alpha: float
-    def __init__(self, *, lb_alpha: float | None = ..., ub_alpha: float | None = ...) -> None: ...
+    lb: float
+    ub: float
+    def __init__(self, *, lb: float | None = ..., ub: float | None = ...) -> None: ...
 
 class SubRegionParameter(Message):
-    height: int
-    width: int
+    region_height: int
+    region_width: int
     data_height: int
     data_width: int
+    as_dim: int
     def __init__(
         self,
         *,
-        height: int | None = ...,
-        width: int | None = ...,
+        region_height: int | None = ...,
+        region_width: int | None = ...,
         data_height: int | None = ...,
         data_width: int | None = ...,
+        as_dim: int | None = ...,
     ) -> None: ...
 
 class ImResizeParameter(Message):

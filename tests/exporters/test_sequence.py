@@ -31,3 +31,28 @@ def test_lstm_with_markers(tmp_path):
 @pytest.mark.slow
 def test_reverse_time(tmp_path):
     exports(tmp_path, [(4, 2, 3), (2,)], type="ReverseTime", below={1: 5})
+
+
+def test_continuation_indicator(tmp_path):
+    exports(
+        tmp_path,
+        [(2, 3)],
+        type="ContinuationIndicator",
+        text="continuation_indicator_param { time_step: 3 batch_size: 2 }",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "shapes", "below"),
+    [("CTCGreedyDecoder", [(6, 2, 4)], {}), ("LabelsequenceAccuracy", [(2, 6, 4), (2, 3)], {1: 4})],
+)
+def test_labels(tmp_path, kind, shapes, below):
+    exports(tmp_path, shapes, type=kind, below=below)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", ["", "use_BC: true"])
+def test_dense_block(tmp_path, more):
+    text = f"denseblock_param {{ numTransition: 2 growthRate: 3 Filter_Filler {{ type: 'xavier' }} {more} }}"
+    exports(tmp_path, [(2, 4, 5, 6)], type="DenseBlock", text=text)

@@ -255,7 +255,10 @@ class Behavior:
         return self._mixes_items(training=False)
 
     def _mixes_items(self, training: bool) -> bool:
-        if not self.keeps_shape or len(self.bottoms[0]) < 2:
+        if not self.bottoms or len(self.bottoms[0]) < 2:
+            return False
+        buffers = any(not weight.learnable for weight in self.case.layer.weights(self.case.first))
+        if not self.keeps_shape and not buffers:
             return False
         given = [bottom.clone() for bottom in self.bottoms]
         given[0][0] += torch.arange(given[0][0].numel()).reshape(given[0][0].shape)

@@ -13,7 +13,10 @@ from netc.ir.fields import Fields
 from netc.ir.layer import Layer
 from netc.layers import registry
 from netc.runtime.file_access import allow_files
-from netc.runtime.modules import LayerModule
+from netc.runtime.modules import LayerModule, register_constant
+
+IN_A_FILE = (0.5, -0.25, 0.75)
+"""What the file of a constant holds."""
 
 
 def layer_from(type_name: str, **parameters) -> Layer:
@@ -63,6 +66,8 @@ def module_of(layer: Layer, shapes, tops: int = 1, stock: bool = True) -> nn.Mod
     with torch.no_grad():
         for tensor in (*made.parameters(), *made.buffers()):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.1)
+    for constant in layer.constants(len(shapes)):
+        register_constant(made, constant.name, torch.tensor(constant.values or IN_A_FILE))
     return made
 
 

@@ -79,7 +79,7 @@ class ReverseTime(Layer):
     and of the gradient as they were; a new blob holds zeros.
     """
 
-    copy_remaining: bool = True
+    copy_remaining: bool = False
     """Whether to copy the steps after the end of a sequence."""
 
     bottom_count: ClassVar[Count] = Count(2)

@@ -11,7 +11,7 @@ LENGTHS = ((5, 2, 3), (2,)), ((4, 3, 2, 2), (3,))
 CASES = [
     Case(made("Reverse", 1), ((2, 3, 5),), ((4, 3, 2, 3),), source=Source()),
     Case(made("Reverse", 2), ((2, 3, 5),), ((4, 3, 2, 3),), source=Source()),
-    Case(made("ReverseTime"), *LENGTHS, integers=(1,), below=5, source=Source()),
+    Case(made("ReverseTime", True), *LENGTHS, integers=(1,), below=5, source=Source()),
     Case(made("ReverseTime", False), *LENGTHS, integers=(1,), below=5, source=Source()),
 ]
 
@@ -49,7 +49,7 @@ def test_reverse_time():
         module_of(layer, ((5, 4, 3), (4,)))(inputs, torch.from_numpy(lengths)).backward(weights)
         np.testing.assert_array_equal(inputs.grad, in_time(weights.numpy(), lengths, copies))
     traces(ReverseTime(), torch.from_numpy(x), torch.from_numpy(lengths))
-    assert round_trip("ReverseTime", copy_remaining=False) == ReverseTime(False)
+    assert round_trip("ReverseTime", copy_remaining=True) == ReverseTime(True)
 
 
 def test_mismatches():
