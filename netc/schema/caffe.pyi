@@ -2509,6 +2509,8 @@ class NoiseParameter(Message):
     gaussian_std: float
     uniform_range: float
     bias: float
+    mu: float
+    sigma: float
     def __init__(
         self,
         *,
@@ -2528,6 +2530,8 @@ class NoiseParameter(Message):
         gaussian_std: float | None = ...,
         uniform_range: float | None = ...,
         bias: float | None = ...,
+        mu: float | None = ...,
+        sigma: float | None = ...,
     ) -> None: ...
 
 class DistortionParameter(Message):

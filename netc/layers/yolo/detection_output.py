@@ -212,3 +212,18 @@ class Yolov3DetectionOutput(DetectionsOfYolo):
         image, row, column, box, label = (scores > self.confidence_threshold).nonzero(as_tuple=True)
         corners = _corners(boxes)[image, box, row, column]
         return corners, scores[image, row, column, box, label], label
+
+
+@register("Yolov3Detection", dialect="caffe_train", field="yolov3_detection_output_param")
+@dataclass(frozen=True)
+class Yolov3Detection(Yolov3DetectionOutput):
+    """Yolov3DetectionOutput under another name.
+
+    Shapes: (n, num_box (5 + num_classes), h, w) for each scale to (1, 1, ?, 7).
+
+    >>> layer = Yolov3Detection(20, biases=(10.0, 14.0) * 3, mask=(0, 1, 2), anchors_scale=(32,), mask_group_num=1)
+    >>> layer.infer(((1, 75, 13, 13),), 1)
+    ((1, 1, ?, 7),)
+
+    Reference: `Yolov3DetectionLayer.cpp` of yuqj1991's caffe_train.
+    """

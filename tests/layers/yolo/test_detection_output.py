@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from netc.layers.yolo.detection_output import YoloDetectionOutput, Yolov3DetectionOutput
+from netc.layers.yolo.detection_output import YoloDetectionOutput, Yolov3Detection, Yolov3DetectionOutput
 from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
 from tests.layers.harness import layer_from, module_of, run, shapes_of
@@ -19,8 +19,15 @@ CASES = [
         Yolov3DetectionOutput(3, 2, 0.0, 0.4, PIXELS, (32, 16), 2, (2, 3, 0, 1)),
         ((1, 16, 2, 1), (1, 16, 2, 2)), ((2, 16, 1, 2), (2, 16, 3, 2)), source=FOUND,
     ),
+    Case(
+        Yolov3Detection(3, 2, 0.0, 0.4, PIXELS, (16,), 1, (2, 3)), ((1, 16, 2, 1),), ((2, 16, 1, 2),), source=FOUND,
+    ),
 ]  # fmt: skip
-REQUIRED = {"YoloDetectionOutput": "num_classes: 2", "Yolov3DetectionOutput": "num_classes: 2"}
+REQUIRED = {
+    "YoloDetectionOutput": "num_classes: 2",
+    "Yolov3DetectionOutput": "num_classes: 2",
+    "Yolov3Detection": "num_classes: 2",
+}
 
 
 def candidates_of_v2(layer, x):

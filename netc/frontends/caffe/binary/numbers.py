@@ -37,9 +37,9 @@ _V2 = """
 150 unique_label_param: pspnet; correlation_param: flownet2 liteflownet synopsys; roi_pooling_param: yjxiong;
     bias_param: happynear; upsample_param: mobilenet_yolo; detection_accuracy_param: panoramic; multinode: intel;
     power_file_param: stn; st_param: openvino; cudnn_math_override: nvidia tensorrt
-151 mat_read_param: pspnet; l1_loss_param: flownet2 liteflownet synopsys; box_output_param: panoramic;
-    mn_activation_param: intel; recurrent_param: nvidia; axpy_param: caffe2onnx; loc_loss_param: stn;
-    st_loss_param: openvino
+151 noise_param: opencl; mat_read_param: pspnet; l1_loss_param: flownet2 liteflownet synopsys;
+    box_output_param: panoramic; mn_activation_param: intel; recurrent_param: nvidia; axpy_param: caffe2onnx;
+    loc_loss_param: stn; st_loss_param: openvino
 152 bn_param: pspnet; writer_param: flownet2 liteflownet synopsys; dense_crf_param: deeplab2; crop_param: happynear;
     proposal_target_param: panoramic; box_annotator_ohem_param: intel; power_file_param: openvino;
     upsample_param: jolibrain
