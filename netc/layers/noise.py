@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @register("Noise", dialect="happynear", field="noise_param")
 @dataclass(frozen=True)
-class Noise(Layer):
+class AddedNoise(Layer):
     """In training, adds random numbers; the identity in test.
 
     The numbers are normal with mean `bias` and a standard deviation of `gaussian_std` times the root mean square of the
@@ -25,7 +25,7 @@ class Noise(Layer):
 
     Shapes: any, kept.
 
-    >>> Noise(gaussian_std=0.1).infer(((2, 3),), 1)
+    >>> AddedNoise(gaussian_std=0.1).infer(((2, 3),), 1)
     ((2, 3),)
 
     Reference: `noise_layer.cpp` of happynear's Caffe.

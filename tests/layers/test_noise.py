@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from netc.layers.noise import Noise, NoiseOfItems
+from netc.layers.noise import AddedNoise, NoiseOfItems
 from tests.layers.case import Case, Source, alike
 from tests.layers.contract import raises, resizes, round_trip, traces, values
 from tests.layers.harness import layer_from, module_of, run
@@ -16,10 +16,10 @@ CASES = [
 @pytest.mark.parametrize(
     ("layer", "mean", "deviation"),
     [
-        (Noise(gaussian_std=0.5), 0, 0.5 * 3),
-        (Noise(gaussian_std=0.5, uniform_range=9.0, bias=2.0), 2, 0.5 * 3),
-        (Noise(uniform_range=2.0, bias=-1.0), -1, 2 / np.sqrt(3)),
-        (Noise(), 0, 0),
+        (AddedNoise(gaussian_std=0.5), 0, 0.5 * 3),
+        (AddedNoise(gaussian_std=0.5, uniform_range=9.0, bias=2.0), 2, 0.5 * 3),
+        (AddedNoise(uniform_range=2.0, bias=-1.0), -1, 2 / np.sqrt(3)),
+        (AddedNoise(), 0, 0),
     ],
 )
 def test_added_numbers(layer, mean, deviation):
@@ -35,7 +35,7 @@ def test_added_numbers(layer, mean, deviation):
 
 def test_gradient_of_added_numbers_is_that_of_the_identity():
     x = values(3, 4).requires_grad_()
-    module_of(Noise(gaussian_std=0.5), ((3, 4),)).train()(x).mul(2).sum().backward()
+    module_of(AddedNoise(gaussian_std=0.5), ((3, 4),)).train()(x).mul(2).sum().backward()
     assert torch.equal(x.grad, torch.full_like(x, 2))
 
 
@@ -52,11 +52,11 @@ def test_factors_of_items():
 
 
 def test_files_sizes_and_traces(graph_from):
-    assert round_trip("Noise", gaussian_std=0.5) == Noise(0.5)
+    assert round_trip("Noise", gaussian_std=0.5) == AddedNoise(0.5)
     text = 'layer { name: "n" type: "Noise" bottom: "x" top: "y" noise_param { mu: 1 sigma: 2 } }'
     inputs = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 } } }\n'
     assert graph_from(inputs + text).nodes[-1].layer == NoiseOfItems(1.0, 2.0)
-    for layer in (Noise(0.5), NoiseOfItems(1.0, 2.0)):
+    for layer in (AddedNoise(0.5), NoiseOfItems(1.0, 2.0)):
         resizes(layer, (values(2, 3),), (values(4, 2, 3),))
         traces(layer, values(2, 3))
     with raises("E101", "`sigma` is missing"):

@@ -26,7 +26,7 @@ def has_grid(use: LayerUse) -> bool:
     return any(name in use.parameters.message("detection_loss_param") for name in OWN)
 
 
-class Found(NamedTuple):
+class ScoredCells(NamedTuple):
     """A prediction: classes (n, c, s), objectness (n, k, s) and coordinates (n, k, 4, s) of s cells."""
 
     classes: Tensor
@@ -124,11 +124,11 @@ class DetectionLossOfYolo(Layer):
         gradient = torch.cat([delta.flatten(1) for delta in deltas], 1).reshape(x.shape) / len(x)
         return with_gradient(bottoms[0], self._loss(errors, responsible), gradient)
 
-    def _found(self, x: Tensor) -> Found:
+    def _found(self, x: Tensor) -> ScoredCells:
         cells, boxes = self.side**2, self.num_object
         parts = x.reshape(len(x), -1, cells)
         scores, coordinates = parts[:, self.num_class :][:, :boxes], parts[:, self.num_class + boxes :]
-        return Found(parts[:, : self.num_class], scores, coordinates.reshape(len(x), boxes, 4, cells))
+        return ScoredCells(parts[:, : self.num_class], scores, coordinates.reshape(len(x), boxes, 4, cells))
 
     def _objects(self, labels: Tensor, mode: Mode) -> Objects:
         rows = labels.reshape(len(labels), LABEL, -1)
