@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
-import torch
 
 from netc.layers.yolo.detection_output import YoloDetectionOutput, Yolov3Detection, Yolov3DetectionOutput
 from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
-from tests.layers.harness import layer_from, module_of, run, shapes_of
+from tests.layers.harness import layer_from, run
 from tests.layers.yolo.darknet import Cell, logistic, overlap
 
 ANCHORS = (0.5, 0.7, 1.9, 2.1, 3.0, 1.0)
@@ -117,17 +116,3 @@ def test_files():
 def test_mismatches(code, text, layer, bottoms):
     with raises(code, text):
         layer.infer(((1, 21, 2, 2),) * bottoms, 1)
-
-
-def test_thousands_of_boxes_are_fast():
-    """A YOLO v3 of 416 x 416 pixels with every box above the threshold."""
-    import time
-
-    layer = Yolov3DetectionOutput(2, 3, 0.2, 0.45, PIXELS, (32, 16, 8), 3, (0, 1, 2) * 3)
-    bottoms = [values(1, 21, side, side).float() for side in (13, 26, 52)]
-    module = module_of(layer, shapes_of(bottoms))
-    with torch.no_grad():
-        module(*bottoms)
-        start = time.perf_counter()
-        module(*bottoms)
-    assert time.perf_counter() - start < 2
