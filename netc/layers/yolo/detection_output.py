@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ROW = 7
 """Numbers of a detection: image, class, score, and the corners."""
+SAME = 0.99
+"""The overlap of a box with itself is at least this, whatever the rounding."""
 
 
 @dataclass(frozen=True)
@@ -203,13 +205,19 @@ class Yolov3DetectionOutput(DetectionsOfYolo):
         return index * (len(self.mask) // self.mask_group_num)
 
     def _found(self, x: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        import torch
+
         parts = split(x, self.num_box)
         mask = self.mask[self._first(index) :][: self.num_box]
         grid = CellGrid.of(x, self.biases, self.anchors_scale[index])
         boxes = grid.boxes(parts[:, :, 0].sigmoid(), parts[:, :, 1].sigmoid(), parts[:, :, 2], parts[:, :, 3], mask)
         objectness = parts[:, :, OBJECTNESS : OBJECTNESS + 1].sigmoid()
         scores = (parts[:, :, OBJECTNESS + 1 :].sigmoid() * objectness).permute(0, 3, 4, 1, 2)
-        image, row, column, box, label = (scores > self.confidence_threshold).nonzero(as_tuple=True)
+        found = scores > self.confidence_threshold
+        if self.nms_threshold <= SAME:  # the classes of a box suppress each other: the best one remains
+            best = scores.argmax(-1, keepdim=True)
+            found = found & (best == torch.arange(scores.shape[-1], device=best.device))
+        image, row, column, box, label = found.nonzero(as_tuple=True)
         corners = _corners(boxes)[image, box, row, column]
         return corners, scores[image, row, column, box, label], label
 
