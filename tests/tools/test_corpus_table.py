@@ -12,7 +12,7 @@ FILES = {
     "sound.prototxt": INPUT + 'layer { name: "relu" type: "ReLU" bottom: "data" top: "relu" }  # kept\n',
     "data/unknown.prototxt": 'layer { name: "d" type: "Data" top: "data" data_param { source: "no" batch_size: 2 } }\n',
     "faulty.prototxt": INPUT + 'layer { name: "relu" type: "ReLU" bottom: "date" top: "relu" }\n',
-    "foreign.prototxt": INPUT + 'layer { name: "box" type: "PriorBox" bottom: "data" bottom: "data" top: "box" }\n',
+    "foreign.prototxt": INPUT + 'layer { name: "box" type: "FromAFork" bottom: "data" top: "box" }\n',
     "template.prototxt": INPUT + 'layer { type: "InnerProduct" inner_product_param { num_output: cls6x } }\n',
     "broken.prototxt": "layer {\n",
     "solver.prototxt": 'base_lr: 0.01 lr_policy: "fixed" max_iter: 10\n',
