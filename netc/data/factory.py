@@ -246,6 +246,18 @@ def _hdf5_data(request: _Request) -> BatchSource:
     return Hdf5Source(files, request.sampler, request.layer.batch_size, accepted)
 
 
+def _flow_data(request: _Request) -> BatchSource:
+    from netc.data.sources.flow_database import FlowRecords, FlowSource
+
+    store = _store(request)
+    try:
+        records = FlowRecords(request.layer, store, request.resolve)
+        return FlowSource(records, request.sampler, len(request.tops), request.threads or 2, request.skip_bad)
+    except BaseException:
+        store.close()
+        raise
+
+
 _OPENERS = {
     "database": _data,
     "annotated database": _annotated_data,
@@ -255,4 +267,5 @@ _OPENERS = {
     "windows": _window_data,
     "regions": _regions,
     "hdf5": _hdf5_data,
+    "flow database": _flow_data,
 }

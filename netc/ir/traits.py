@@ -36,6 +36,7 @@ FedBy = Literal[
     "windows",
     "regions",
     "hdf5",
+    "flow database",
     "fillers",
     "memory",
     "python",

@@ -14,12 +14,25 @@ from tests.layers.harness import layer_from, module_of
 
 SHAPES = ((1, 2, 4, 5),) * 2, ((2, 3, 6, 4),) * 2
 LOST = Source(places_lost=True)
+REQUIRED = {
+    "Correlation": "kernel_size: 1 max_displacement: 1",
+    "Correlation1D": "kernel_size: 1 max_displacement: 1",
+}
 CASES = [
     Case(Correlation(1, 2, pad=2, stride_2=2), *SHAPES, source=LOST),
     Case(Correlation(3, 1, pad=2, stride_1=2, correlation_type="SUBTRACT"), *SHAPES, source=LOST),
     Case(Correlation1D(1, 2, pad=2), *SHAPES, source=LOST),
 ]
-REQUIRED = dict.fromkeys(("Correlation", "Correlation1D"), "kernel_size: 1 max_displacement: 1")
+REQUIRED = {
+    "Correlation": "kernel_size: 1 max_displacement: 1",
+    "Correlation1D": "kernel_size: 1 max_displacement: 1",
+}
+WHOLE = {
+    "correlation_param.kernel_size": {"correlation_param": {"kernel_size": 3, "max_displacement": 1}},
+    "correlation_param.single_direction": {
+        "correlation_param": {"kernel_size": 1, "max_displacement": 1, "single_direction": 1}
+    },
+}
 
 
 def correlated(layer, one, other, gradient=None):

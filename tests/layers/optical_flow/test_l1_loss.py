@@ -23,6 +23,11 @@ CASES = [
     Case(LpqLoss(True, True, 0.1, p=(1.5,), q=(0.7,)), *SHAPES, source=AT_ZERO),
 ]
 REQUIRED = {"LpqLoss": "p: 2 q: 1"}
+WHOLE = {
+    "lpq_loss_param.pq_episode_starts_at_iter": {
+        "lpq_loss_param": {"p": [2.0], "q": [1.0], "pq_episode_starts_at_iter": [0]}
+    }
+}
 
 
 def both(layer, one, other):
