@@ -8,6 +8,7 @@ import torch
 
 import netc
 from netc import diagnostics
+from netc.ir.layer import Mode
 from netc.layers.optical_flow.mean import Mean
 from netc.schema import caffe
 from tests.layers.case import Case, Source
@@ -55,7 +56,7 @@ def test_errors(tmp_path):
     with raises("E102", "the number of channels, 3, is not a multiple of the 2 values"):
         Mean("ADD", value=(1.0, 2.0)).infer(((1, 3, 2, 2),), 1)
     with raises("E206", "was not read"):
-        run(Mean("ADD", file="mean.binaryproto"), torch.ones(1, 3, 2, 2))
+        Mean("ADD", file="mean.binaryproto").forward((torch.ones(1, 3, 2, 2),), (), Mode(training=False, tops=1))
 
 
 def test_contract():
