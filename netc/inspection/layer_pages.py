@@ -109,7 +109,7 @@ def _parameters(parameters: tuple[ParameterDocumentation, ...]) -> Iterator[str]
     yield from ("", "Parameters:" if parameters else "Parameters: none")
     for one in parameters:
         yield ""
-        yield f"  {one}"
+        yield from textwrap.wrap(str(one), WIDTH, initial_indent="  ", subsequent_indent="    ")
         yield from textwrap.wrap(one.meaning, WIDTH, initial_indent="    ", subsequent_indent="    ")
         yield from textwrap.wrap(
             f"Read from {', '.join(one.fields)}.", WIDTH, initial_indent="    ", subsequent_indent="    "
