@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,30 @@ def _annotated_data(request: _Request) -> BatchSource:
     return _image_source(request, records, layer.prefetch, augmenter, boxes)
 
 
+def _video_file(request: _Request) -> BatchSource:
+    from netc.data.sources.video import VideoRecords
+
+    layer = request.layer
+    records = VideoRecords(request.resolve(layer.video_file), layer.video_file, layer.skip_frames)
+    return _image_source(replace(request, threads=1), records)
+
+
+def _clips(request: _Request) -> BatchSource:
+    from netc.data.sources.video import ClipSampler, FrameClips, SegmentClips
+
+    layer = request.layer
+    layer = replace(layer, transform=replace(layer.transform, mean_value=layer.plane_means()))
+    volumes = hasattr(layer, "use_temporal_jitter")
+    records = (FrameClips if volumes else SegmentClips)(layer, request.resolve)
+    random = request.train and getattr(layer, "use_temporal_jitter", True)
+    old = request.sampler
+    sampler = ClipSampler(
+        old.seed, layer.shuffle, old.rank, old.world_size, layer.rand_skip, count=len(records), random=random
+    )
+    request = replace(request, layer=layer, sampler=sampler)
+    return _image_source(request, records, frames=layer.new_length if volumes else 0)
+
+
 def _image_data(request: _Request) -> BatchSource:
     from netc.data.sources.image_list import ImageListRecords
 
@@ -131,6 +155,7 @@ def _image_source(
     prefetch: int = 4,
     augmenter: Augmenter | None = None,
     boxes: BoxTransform | None = None,
+    frames: int = 0,
 ) -> BatchSource:
     """A source of images with the layer's transform."""
     transform, sampler = request.layer.transform, request.sampler
@@ -144,7 +169,7 @@ def _image_source(
         if transform.multi_scale or transform.original_image:
             return _multi_scale_source(request, records, crop, mean, prefetch)
         augmenter = augmenter or Augmenter(transform)
-        return _record_source(request, records, sampler, crop, normalization, prefetch, augmenter, boxes)
+        return _record_source(request, records, sampler, crop, normalization, prefetch, augmenter, boxes, frames=frames)
     except BaseException:
         records.close()
         raise
@@ -185,6 +210,7 @@ def _record_source(
     augmenter: RecordAugmenter | None = None,
     boxes: BoxTransform | None = None,
     label_maps: bool = False,
+    frames: int = 0,
 ) -> RecordSource:
     return RecordSource(
         records,
@@ -196,6 +222,7 @@ def _record_source(
         threads=request.threads,
         augmenter=augmenter,
         boxes=boxes,
+        frames=frames,
         label_maps=label_maps,
         skip_bad=request.skip_bad,
         accepted=request.accepted,
@@ -266,6 +293,8 @@ _OPENERS = {
     "folders": _folders,
     "windows": _window_data,
     "regions": _regions,
+    "video file": _video_file,
+    "clips": _clips,
     "hdf5": _hdf5_data,
     "flow database": _flow_data,
 }

@@ -85,6 +85,9 @@ class BatchSource(Protocol):
     def next_batch(self) -> Batch:
         """The next batch. Raises NetcError, on every call, for a batch that cannot be read."""
 
+    def arranged(self, tops: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The tops of a batch, given as tensors, with the axes that the net expects."""
+
     def first_of(self, tops: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
         """The first `count` items of a batch, given as tensors."""
 

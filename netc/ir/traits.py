@@ -35,6 +35,8 @@ FedBy = Literal[
     "folders",
     "windows",
     "regions",
+    "video file",
+    "clips",
     "hdf5",
     "flow database",
     "fillers",

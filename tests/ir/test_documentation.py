@@ -26,6 +26,7 @@ RESIZED = {**SOURCE, "new_height": 6, "new_width": 7}
 
 BASE = {
     "AnnotatedData": {"data_param": SOURCE},
+    "VideoData": {"video_data_param": {"source": "a", "batch_size": 5, "new_height": 6, "new_width": 7}},
     "YoloAnnotatedData": {"data_param": SOURCE},
     "Clip": {"clip_param": {"min": 0.5, "max": 4.0}},
     "Convolution": {"convolution_param": {"num_output": 6}},

@@ -40,8 +40,8 @@ class DeviceFeed:
 
         batch = self.source.next_batch()
         if self._stream is None:
-            return tuple(torch.from_numpy(top).to(self.device) for top in batch.tops)
-        return self._on_cuda(batch)
+            return self.source.arranged(tuple(torch.from_numpy(top).to(self.device) for top in batch.tops))
+        return self.source.arranged(self._on_cuda(batch))
 
     def _on_cuda(self, batch: Batch) -> tuple[Tensor, ...]:
         import torch

@@ -82,6 +82,10 @@ class PrefetchingSource(Generic[P]):
         self._read_ahead(0)
         return batch
 
+    def arranged(self, tops: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """See BatchSource."""
+        return tops
+
     def first_of(self, tops: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
         """See BatchSource."""
         return tuple(top[:count] for top in tops)

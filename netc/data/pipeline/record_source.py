@@ -45,8 +45,9 @@ class RecordSource(PrefetchingSource[PendingBatch]):
 
     `records` are read by index, `sampler` determines which and when, `augmenter` changes each image, `crop` cuts it,
     `boxes` moves its boxes, with `label_maps` its label is cropped too, and `normalization` is applied last, on the
-    device or in the threads. `prefetch` batches are read ahead by `threads` threads. With `skip_bad` the next usable
-    record replaces one that cannot be used, or whose label is not `accepted`; `skipped` lists the latter.
+    device or in the threads. `frames` is the number of frames of an image that is a clip. `prefetch` batches are read
+    ahead by `threads` threads. With `skip_bad` the next usable record replaces one that cannot be used, or whose label
+    is not `accepted`; `skipped` lists the latter.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         threads: int | None = None,
         augmenter: RecordAugmenter | None = None,
         boxes: BoxTransform | None = None,
+        frames: int = 0,
         label_maps: bool = False,
         skip_bad: bool = False,
         accepted: AcceptedLabels | None = None,
@@ -83,6 +85,7 @@ class RecordSource(PrefetchingSource[PendingBatch]):
             closed=self.closed,
         )
         self._plans: Iterator[BatchPlan] | None = None
+        self._frames = frames
 
     @property
     def skipped(self) -> dict[str, NetcError]:
@@ -110,6 +113,13 @@ class RecordSource(PrefetchingSource[PendingBatch]):
         pending = PendingBatch(self.builder, self._next_plan(position))
         pending.submit(pool, self.threads)
         return pending
+
+    def arranged(self, tops: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """See BatchSource; the planes of several frames get an axis of their own."""
+        if not self._frames:
+            return tops
+        n, _, height, width = tops[0].shape
+        return tops[0].reshape(n, -1, self._frames, height, width), *tops[1:]
 
     def first_of(self, tops: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
         """See BatchSource."""

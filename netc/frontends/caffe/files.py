@@ -17,6 +17,7 @@ READ = {
     "dense_image_data_param": {"source": "list"},
     "hdf5_data_param": {"source": "list"},
     "window_data_param": {"source": "window file", "mean_file": "mean file"},
+    "video_data_param": {"source": "list", "video_file": "video"},
     "transform_param": {"mean_file": "mean file"},
     "infogain_loss_param": {"source": "infogain matrix"},
 }
