@@ -73,14 +73,7 @@ def data(made: Net) -> None:
     made.comment("The data, one database per phase; see README.md.")
     size = {"resize_mode": Word("WARP"), "height": SIDE, "width": SIDE}
     plain = {"mean_value": BLUE_GREEN_RED, "scale": SCALE, "resize_param": size}
-    colors: dict[str, Any] = {"brightness_prob": 0.5, "brightness_delta": 32}
-    colors |= {"contrast_prob": 0.5, "contrast_lower": 0.5, "contrast_upper": 1.5}
-    changes = {
-        "mirror": True,
-        "distort_param": colors,
-        "expand_param": {"prob": 0.5, "max_expand_ratio": 2},
-        "emit_constraint": {"emit_type": Word("CENTER")},
-    }
+    changes = {"mirror": True, "emit_constraint": {"emit_type": Word("CENTER")}}
     for phase, source, batch in ((TRAIN, "train_lmdb", 16), (TEST, "test_lmdb", 10)):
         samplers = {"batch_sampler": batch_samplers()} if phase == TRAIN else {}
         made.layer(
@@ -93,11 +86,10 @@ def data(made: Net) -> None:
 
 
 def batch_samplers() -> list[dict[str, Any]]:
-    """The whole image, or parts that overlap an object by different amounts."""
-    shape = {"min_scale": 0.3, "max_scale": 1, "min_aspect_ratio": 0.5, "max_aspect_ratio": 2}
-    overlaps = [{"min_jaccard_overlap": overlap} for overlap in (0.3, 0.5, 0.7)] + [{"max_jaccard_overlap": 1}]
-    parts = [{"sampler": shape, "sample_constraint": one, "max_sample": 1, "max_trials": 50} for one in overlaps]
-    return [{"max_sample": 1, "max_trials": 1}, *parts]
+    """The whole image, or a part that contains most of an object."""
+    shape = {"min_scale": 0.5, "max_scale": 1, "min_aspect_ratio": 0.5, "max_aspect_ratio": 2}
+    part = {"sampler": shape, "sample_constraint": {"min_object_coverage": 0.9}, "max_sample": 1, "max_trials": 50}
+    return [{"max_sample": 1, "max_trials": 1}, part]
 
 
 def convolution(made: Net, name: str, bottom: str, outputs: int, stride: int = 1) -> str:
@@ -185,21 +177,23 @@ def loss() -> dict[str, Any]:
 
 
 def solver() -> str:
-    """SGD with two steps."""
+    """Adam with two steps."""
     comment = "Trains in a few minutes on two cores: netc train models/ssd/shapes_solver.prototxt"
     fields = {
         "net": "models/ssd/shapes_train_test.prototxt",
         "test_iter": 15,
-        "test_interval": 500,
-        "base_lr": 0.02,
+        "test_interval": 400,
+        "type": "Adam",
+        "base_lr": 0.003,
         "momentum": 0.9,
-        "weight_decay": 0.0005,
+        "momentum2": 0.999,
+        "weight_decay": 0.0001,
         "lr_policy": "multistep",
-        "gamma": 0.1,
-        "stepvalue": [1100, 1400],
+        "gamma": 0.2,
+        "stepvalue": [800, 1050],
         "display": 100,
-        "max_iter": 1500,
-        "snapshot": 1500,
+        "max_iter": 1200,
+        "snapshot": 1200,
         "snapshot_prefix": "models/ssd/shapes",
         "eval_type": "detection",
         "ap_version": "11point",
