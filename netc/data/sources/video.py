@@ -15,7 +15,7 @@ from netc.data.pipeline.sampling import Numbers, Sampler, draws
 from netc.data.records import Record, UnbatchedRecords
 from netc.data.sources.image_list import read_text
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
-from netc.files import is_file, is_folder, reason_of
+from netc.files import exists, is_file, is_folder, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Video:
         # Only a file: OpenCV also opens addresses, devices and pipelines.
         self._capture: Any = cv2.VideoCapture(str(path)) if is_file(path) else None
         if self._capture is None or not self._capture.isOpened():
-            missing = self._capture is None and not path.exists()
+            missing = self._capture is None and not exists(path)
             what = "does not exist" if missing else "is not a video that OpenCV can read"
             raise NetcError(f"video `{name}` {what}", code="E501", field=field, missing=missing)
         self.frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
