@@ -30,7 +30,7 @@ from netc.runtime.node_executor import NodeExecutor
 from netc.training.solver.debug_executor import DebugInfoLogger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -128,10 +128,16 @@ class Net(NetNames):
         return {name: self._blob(name).diff for name in names}
 
     def run_forward(self, start: int = 0, end: int | None = None) -> float:
-        """Run the layers of these indices (default: all); returns the loss. Raises NetcError as the layers do."""
+        """Run the layers of these indices (default: all); returns the loss. Raises NetcError as the layers do.
+
+        After a change of the inputs' shapes, the blobs of these layers only get new shapes, as in Caffe's
+        `Layer::Forward`: a net may run up to a layer that does not accept the new ones.
+        """
         self._place()
         if self._ready != self._shapes():
-            self.reshape()
+            reshape(self._executor, start, end)
+            if not start and end in (None, len(self.layers) - 1):
+                self._ready = self._shapes()
         loss = self._executor.forward(start, end)
         for fault in self._executor.net.faults():
             raise fault
@@ -207,12 +213,18 @@ class Net(NetNames):
         """Send the lines of `debug_info` of each pass to `listener` while `enabled` returns True."""
         return DebugInfoLogger(self._executor, listener, enabled)
 
+    def _batch(self, blobs: Mapping[str, Any]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield the arrays in batches of the net's size; the last one is padded with zeros."""
+        return batches(blobs, self._batch_size)
+
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Set data (n, c, h, w) and n labels of the net's first layer, a MemoryData. Raises NetcError E305."""
         feed = self._feeds.get(self.graph.nodes[0].key) if self.graph.nodes else None
         if not isinstance(feed, MemoryFeed):
             raise NetcError("the net's first layer is not `MemoryData`: it does not accept arrays", code="E305")
         feed.set(np.ascontiguousarray(data, np.float32), np.ascontiguousarray(labels, np.float32))
+
+    _set_input_arrays = set_input_arrays
 
     # ------------------------------------------------------------------ weights
 

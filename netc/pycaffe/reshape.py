@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from netc.runtime.node_executor import NodeExecutor
 
 
-def reshape(executor: NodeExecutor) -> None:
-    """Set the shapes of blobs from those of the data layers' tops; shapes that depend on data are not changed.
+def reshape(executor: NodeExecutor, start: int = 0, end: int | None = None) -> None:
+    """Set the shapes of the tops of layers `start` to `end`, by index and both included, from those of their bottoms.
 
-    Raises NetcError, with the layer, for bottoms that the layer does not accept or that require weights of another
-    shape.
+    The default is the whole net, from the data layers' tops on. Shapes that depend on data are not changed. Raises
+    NetcError, with the layer, for bottoms that the layer does not accept or that require weights of another shape.
     """
-    for node in executor.graph.nodes:
+    for node in executor.graph.nodes[start : None if end is None else end + 1]:
         if node.layer.is_data:
             continue
         bottoms = tuple(_memory(executor, name).shape for name in node.bottoms)

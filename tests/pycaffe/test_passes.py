@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 import netc.pycaffe as caffe
+from netc.diagnostics import NetcError
 from tests.pycaffe.nets import CONV, MLP, error, fill
 
 
@@ -233,3 +235,40 @@ def test_a_silence_layer_that_reads_first_adds_a_gradient_of_zero(load):
     assert plain.blobs["data"].diff.any()
     for blob in ("data", "ip1"):
         np.testing.assert_array_equal(silenced.blobs[blob].diff, plain.blobs[blob].diff)
+
+
+class TestShapesOfAPart:
+    """After a change of the input's shape a part of the net runs, although the rest would not accept the new shapes."""
+
+    NET = """
+        force_backward: true
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 8 dim: 8 } } }
+        layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 3
+          kernel_size: 3 weight_filler { type: "xavier" } } }
+        layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
+        layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip" inner_product_param { num_output: 4 } }
+    """
+
+    @pytest.fixture
+    def net(self, tmp_path):
+        (tmp_path / "net.prototxt").write_text(self.NET)
+        return caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+
+    def test_forward_and_backward_at_other_sizes(self, net):
+        for height, width in ((12, 10), (7, 15)):
+            net.blobs["data"].reshape(1, 2, height, width)
+            net.blobs["data"].data[...] = 1
+            found = net.forward(end="pool")["pool"]
+            assert found.shape == (1, 3, (height - 1) // 2, (width - 1) // 2)
+            net.blobs["pool"].diff[...] = 1
+            assert net.backward(start="pool")["data"].shape == (1, 2, height, width)
+        assert net.blobs["ip"].shape == (1, 4)
+        with pytest.raises(NetcError, match="expected blob 0 of shape") as caught:
+            net.forward()
+        assert "in layer `ip`" in caught.value.render()
+
+    def test_the_whole_net_again(self, net):
+        net.blobs["data"].reshape(5, 2, 8, 8)
+        net.forward(end="conv")
+        assert net.blobs["pool"].shape == (1, 3, 3, 3)
+        assert net.forward()["ip"].shape == (5, 4)
