@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netc.compiler import Prober, StateChoice, graph_of, lowered, read_net
+from netc.compiler import Prober, StateChoice, copy_weights, graph_of, lowered, read_net
 from netc.pycaffe.import_caffe import bind_python_layers
 from netc.pycaffe.mode import TRAIN, device
 from netc.pycaffe.net_feeds import feeds_of
@@ -31,7 +31,10 @@ class NetParts:
 
 
 def build(path: str | os.PathLike[str], phase: int, level: int | None, stages: tuple[str, ...]) -> NetParts:
-    """Build the net of a file, with initialized weights. Raises NetcError with all errors of the file."""
+    """Build the net of a file, with its own weights if it is a .caffemodel, otherwise with initialized ones.
+
+    Raises NetcError with all errors of the file.
+    """
     definition = read_net(os.fspath(path))
     definition.report.raise_errors()
     choice = StateChoice("TRAIN" if phase == TRAIN else "TEST", level, stages)
@@ -39,6 +42,8 @@ def build(path: str | os.PathLike[str], phase: int, level: int | None, stages: t
     net = lowered(graph)
     check_pass_memory(net.graph, device())
     allow_files(net, "own")
+    if definition.weights_file:
+        copy_weights(net, definition.weights_file)
     return NetParts(graph, net, feeds_of(graph))
 
 

@@ -27,6 +27,7 @@ from netc.pycaffe.reshape import reshape
 from netc.runtime.array_blobs import Array, Blob, BlobVec, WeightStorage, write_back
 from netc.runtime.cpu_code import follow_cpu_code
 from netc.runtime.node_executor import NodeExecutor
+from netc.training.snapshots.snapshot_files import write_model
 from netc.training.solver.debug_executor import DebugInfoLogger
 
 if TYPE_CHECKING:
@@ -237,14 +238,17 @@ class Net(NetNames):
         files.copy_from(self._executor.net, path, stacklevel=2)
 
     def save(self, path: Path) -> None:
-        """Write the weights to a .caffemodel file. Raises NetcError E408 if it cannot be written."""
+        """Write the net with its weights, a NetParameter, as a .caffemodel file.
+
+        Raises NetcError E408 if it cannot be written.
+        """
         write_back()
-        files.save(self._executor.net, path)
+        write_model(os.fspath(path), self._executor.net, self.graph, hdf5=False)
 
     def save_hdf5(self, path: Path, write_diff: bool = False) -> None:
         """Write the weights, and their gradients if `write_diff` is set, to an HDF5 file."""
         write_back()
-        files.save_hdf5(self._executor.net, path, write_diff)
+        write_model(os.fspath(path), self._executor.net, self.graph, hdf5=True, diff=write_diff)
 
     load_hdf5 = copy_from
 

@@ -3,6 +3,7 @@ import pytest
 
 import netc.pycaffe as caffe
 from netc.diagnostics import NetcWarning
+from netc.pycaffe.proto import caffe_pb2
 from tests.pycaffe.nets import MLP, fill
 
 
@@ -91,3 +92,17 @@ def test_blobs_shared_by_name_are_one_memory(load):
     net.backward()
     np.testing.assert_array_equal(net.params["ip1"][0].diff, net.params["ip2"][0].diff)
     assert net.params["ip1"][0].diff.any()
+
+
+def test_a_saved_net_has_its_layers_whole(load, tmp_path):
+    net = load(MLP)
+    net.save("whole.caffemodel")
+    saved = caffe_pb2.NetParameter.FromString((tmp_path / "whole.caffemodel").read_bytes())
+    assert [layer.name for layer in saved.layer] == list(net._layer_names)
+    assert [list(layer.top) for layer in saved.layer] == list(net.top_names.values())
+    assert [list(layer.bottom) for layer in saved.layer] == list(net.bottom_names.values())
+    assert {layer.phase for layer in saved.layer} == {caffe.TEST}
+    products = [layer for layer in saved.layer if layer.type == "InnerProduct"]
+    assert all(layer.inner_product_param.num_output and len(layer.blobs) == 2 for layer in products)
+    again = caffe.Net("whole.caffemodel", caffe.TEST)
+    np.testing.assert_array_equal(again.params["ip1"][0].data, net.params["ip1"][0].data)
