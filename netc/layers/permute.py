@@ -43,9 +43,9 @@ class Permute(Layer):
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E101 for an axis that is named twice, E102 for one that the bottom does not have."""
-        return (tuple(bottoms[0][axis] for axis in self._axes(len(bottoms[0]))),)
+        return (tuple(bottoms[0][axis] for axis in self.axes(len(bottoms[0]))),)
 
-    def _axes(self, axes: int) -> tuple[int, ...]:
+    def axes(self, axes: int) -> tuple[int, ...]:
         """Return the complete order."""
         for index, axis in enumerate(self.order):
             if axis >= axes:
@@ -60,4 +60,4 @@ class Permute(Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """A view of the bottom."""
-        return bottoms[0].permute(self._axes(bottoms[0].dim()))
+        return bottoms[0].permute(self.axes(bottoms[0].dim()))

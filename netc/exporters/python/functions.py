@@ -101,3 +101,83 @@ def rnn(
         h = (step + F.linear(h * going_on.unsqueeze(1), weight)).tanh()
         hidden.append(h)
     return F.linear(torch.stack(hidden), out, bias).tanh(), h.unsqueeze(0)
+
+
+def prior_boxes(priors: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes and variances of SSD's priors, each (1, p, 1, 4)."""
+    boxes, variances = priors[:1].reshape(2, 1, -1, 1, 4).unbind()
+    return boxes, variances
+
+
+def decode_boxes(codes: Tensor, priors: tuple[Tensor, Tensor], code_type: str, scaled: bool) -> Tensor:
+    """The boxes that codes (n, p, k, 4) describe relative to priors."""
+    boxes, variances = priors
+    codes = codes * variances if scaled else codes
+    if code_type == "CORNER":
+        return boxes + codes
+    sizes = boxes[..., 2:] - boxes[..., :2]
+    if code_type == "CORNER_SIZE":
+        return boxes + codes * torch.cat((sizes, sizes), -1)
+    centers = codes[..., :2] * sizes + (boxes[..., :2] + boxes[..., 2:]) / 2
+    halves = codes[..., 2:].exp() * sizes / 2
+    return torch.cat((centers - halves, centers + halves), -1)
+
+
+def move_priors(codes: Tensor, priors: tuple[Tensor, Tensor], code_type: str, scaled: bool) -> tuple[Tensor, Tensor]:
+    """The priors moved by RefineDet's first stage."""
+    return decode_boxes(codes, priors, code_type, scaled), priors[1]
+
+
+def skip_priors(scores: Tensor, objectness: Tensor, least: float) -> Tensor:
+    """Scores (n, p, c) of which priors without an object have that of the first class only."""
+    empty = F.one_hot(torch.zeros((), dtype=torch.long, device=scores.device), scores.shape[2]).to(scores)
+    return torch.where(objectness[..., 1:] < least, empty, scores)
+
+
+def suppress(boxes: Tensor, threshold: float, eta: float) -> list[int]:
+    """Which of the boxes (n, 4), the best first, do not overlap a better one by more than the threshold."""
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    areas = (sizes[:, 0] * sizes[:, 1]).masked_fill((sizes < 0).any(1), 0)
+    low, high = torch.maximum(boxes[:, None, :2], boxes[:, :2]), torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    common = (high - low).clamp(min=0).prod(2)
+    overlaps = torch.where(common > 0, common / (areas[:, None] + areas - common), 0)
+    kept: list[int] = []
+    for i in range(len(boxes)):
+        if not kept or not bool((overlaps[i, kept] > threshold).any()):
+            kept.append(i)
+            threshold = threshold * eta if threshold > 0.5 else threshold
+    return kept
+
+
+def detect(
+    boxes: Tensor,
+    scores: Tensor,
+    background: int,
+    top: int,
+    keep: int,
+    threshold: float,
+    lowest: float,
+    eta: float,
+) -> Tensor:
+    """SSD's rows [image, label, score, x1, y1, x2, y2] of boxes (n, p, k, 4) and scores (n, p, c)."""
+    rows = [scores.new_zeros(0, 7)]
+    for image in range(len(scores)):
+        found = [scores.new_zeros(0, 7)]
+        for label in (c for c in range(scores.shape[2]) if c != background):
+            own, places = scores[image, :, label].sort(descending=True, stable=True)
+            places = places[own > lowest][: None if top < 0 else top]
+            chosen = boxes[image, places, label if boxes.shape[2] > 1 else 0]
+            kept = suppress(chosen, threshold, eta)
+            head = torch.tensor([image, label], device=scores.device).to(scores).expand(len(kept), 2)
+            score = scores[image, places[kept], label][:, None]
+            found.append(torch.cat((head, score, chosen[kept].to(scores)), 1))
+        of_image = torch.cat(found)
+        if 0 <= keep < len(of_image):
+            best = of_image[:, 2].sort(descending=True, stable=True)[1][:keep]
+            of_image = of_image[best.sort()[0]]
+        rows.append(of_image)
+    every = torch.cat(rows)
+    if not len(every):
+        every = scores.new_full((len(scores), 7), -1)
+        every[:, 0] = torch.arange(len(scores))
+    return every[None, None]

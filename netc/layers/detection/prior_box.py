@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from netc.diagnostics import counted
 from netc.ir.dims import Shape, product, text
@@ -97,12 +97,18 @@ class _Grid(Layer):
         return Cost(operations=product(tops[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Centers and sizes are single precision, coordinates are computed in double precision, as in Caffe."""
+        """See `priors`."""
         import torch
 
-        height, width = _extents(tuple(bottoms[0].shape))
-        image = self._image() or _extents(tuple(bottoms[1].shape))
-        device = bottoms[0].device
+        kept = bottoms[0].dtype if bottoms[0].is_floating_point() else torch.float32
+        return self.priors(tuple(tuple(bottom.shape) for bottom in bottoms), bottoms[0].device).to(kept)
+
+    def priors(self, bottoms: Shapes, device: Any = None) -> Tensor:
+        """Return the top in double precision: centers and sizes are rounded to single precision, as in Caffe."""
+        import torch
+
+        height, width = _extents(bottoms[0])
+        image = self._image() or _extents(bottoms[1])
         x, y = (
             (torch.arange(cells, dtype=torch.float32, device=device) + self.offset).mul_(step).double()
             for cells, step in zip((width, height), self._steps(image, height, width))
@@ -113,9 +119,7 @@ class _Grid(Layer):
         corners = corners / corners.new_tensor((image[1], image[0]) * 2)
         corners = (corners.clamp(0, 1) if self.clip else corners).reshape(-1)
         variance = torch.tensor((self.variance or (0.1,)), dtype=torch.float32, device=device).double()
-        spread = variance.repeat(corners.numel() // variance.numel())
-        kept = bottoms[0].dtype if bottoms[0].is_floating_point() else torch.float32
-        return torch.stack((corners, spread)).unsqueeze(0).to(kept)
+        return torch.stack((corners, variance.repeat(corners.numel() // variance.numel()))).unsqueeze(0)
 
     def _steps(self, image: tuple[int, int], height: int, width: int) -> tuple[float, float]:
         """Return the horizontal and the vertical distance of the centers."""

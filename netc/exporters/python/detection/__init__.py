@@ -1,0 +1,1 @@
+"""Layers of `netc/layers/detection/` in plain torch."""
