@@ -46,9 +46,9 @@ class Pair:
         self.label = torch.randint(0, 10, (batch,), generator=generator).to(self.device)
         self.full_graph = _graph(model, (batch, *self.size), train)
         self.net = lower(data_to_inputs(self.full_graph), generator_of(1)).train(train)
-        _randomize(self.net)
+        randomize(self.net)
         self.net.to(self.device)
-        _copy(self.net, self.by_hand)
+        copy_weights(self.net, self.by_hand)
         self._spread_scores()
 
     def _spread_scores(self) -> None:
@@ -125,7 +125,7 @@ def _graph(model: str, shape: tuple[int, ...], train: bool) -> Graph:
     return graph_of(net, State("TRAIN" if train else "TEST"), shapes={"data": shape})
 
 
-def _randomize(net: Net) -> None:
+def randomize(net: Net) -> None:
     """Fill weights by He initialization and BatchNorm statistics at random, so that outputs of nets differ."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -141,7 +141,7 @@ def _randomize(net: Net) -> None:
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * (2 / tensor[0].numel()) ** 0.5)
 
 
-def _copy(net: Net, by_hand: nn.Module) -> None:
+def copy_weights(net: Net, by_hand: nn.Module) -> None:
     """Copy netc's weights to the other net, in order. Raises ValueError if counts or shapes differ."""
     learned = [blob.tensor for blob in net.blobs if blob.weight.learnable]
     fixed = [blob.tensor for blob in net.blobs if not blob.weight.learnable and blob.weight.name != "scale_factor"]

@@ -11,15 +11,6 @@ CLASSES, SIDE = 4, 128
 BLUE_GREEN_RED = [104, 117, 123]
 SCALE = 0.0078125
 """1/128, since the net has no pretrained weights that expect other values."""
-DETECTIONS = {
-    "num_classes": CLASSES,
-    "share_location": True,
-    "background_label_id": 0,
-    "nms_param": {"nms_threshold": 0.45, "top_k": 400},
-    "code_type": Word("CENTER_SIZE"),
-    "keep_top_k": 100,
-    "confidence_threshold": 0.01,
-}
 
 
 class Head(NamedTuple):
@@ -60,7 +51,7 @@ def net(train: bool) -> Net:
         flat = "" if part == "priorbox" else "_flat"
         parts = [f"{name}_mbox_{part}{flat}" for name in names]
         made.layer(f"mbox_{part}", "Concat", parts, f"mbox_{part}", concat_param={"axis": axis})
-    ending(made)
+    detections(made, CLASSES, 100)
     return made
 
 
@@ -122,7 +113,7 @@ def head(made: Net, one: Head, step: int) -> str:
     return one.source
 
 
-def ending(made: Net) -> None:
+def detections(made: Net, classes: int, kept: int) -> None:
     """The loss, and in test the detections and their evaluation."""
     parts = ["mbox_loc", "mbox_conf", "mbox_priorbox"]
     test: dict[str, Any] = {"include": {"phase": TEST}} if made.train else {}
@@ -132,10 +123,10 @@ def ending(made: Net) -> None:
             include={"phase": TRAIN},
             propagate_down=[True, True, False, False],
             loss_param={"normalization": Word("VALID")},
-            multibox_loss_param=loss(),
+            multibox_loss_param=loss(classes),
         )
     made.comment("Scores, and objects without those that overlap a better one.")
-    shape = {"shape": {"dim": [0, -1, CLASSES]}}
+    shape = {"shape": {"dim": [0, -1, classes]}}
     made.layer("mbox_conf_reshape", "Reshape", "mbox_conf", "mbox_conf_reshape", **test, reshape_param=shape)
     made.layer(
         *("mbox_conf_softmax", "Softmax", "mbox_conf_reshape", "mbox_conf_softmax"), **test, softmax_param={"axis": 2}
@@ -145,10 +136,12 @@ def ending(made: Net) -> None:
     )
     bottoms = ["mbox_loc", "mbox_conf_flatten", "mbox_priorbox"]
     made.layer(
-        *("detection_out", "DetectionOutput", bottoms, "detection_out"), **test, detection_output_param=DETECTIONS
+        *("detection_out", "DetectionOutput", bottoms, "detection_out"),
+        **test,
+        detection_output_param=outputs(classes, kept),
     )
     if made.train:
-        values = {"num_classes": CLASSES, "background_label_id": 0, "overlap_threshold": 0.5}
+        values = {"num_classes": classes, "background_label_id": 0, "overlap_threshold": 0.5}
         made.layer(
             *("detection_eval", "DetectionEvaluate", ["detection_out", "label"], "detection_eval"),
             **test,
@@ -156,13 +149,26 @@ def ending(made: Net) -> None:
         )
 
 
-def loss() -> dict[str, Any]:
+def outputs(classes: int, kept: int) -> dict[str, Any]:
+    """The 400 best scores of a class are compared, and the best boxes of an image are kept."""
+    return {
+        "num_classes": classes,
+        "share_location": True,
+        "background_label_id": 0,
+        "nms_param": {"nms_threshold": 0.45, "top_k": 400},
+        "code_type": Word("CENTER_SIZE"),
+        "keep_top_k": kept,
+        "confidence_threshold": 0.01,
+    }
+
+
+def loss(classes: int) -> dict[str, Any]:
     """Matches with an overlap of one half, three negatives for each."""
     return {
         "loc_loss_type": Word("SMOOTH_L1"),
         "conf_loss_type": Word("SOFTMAX"),
         "loc_weight": 1,
-        "num_classes": CLASSES,
+        "num_classes": classes,
         "share_location": True,
         "match_type": Word("PER_PREDICTION"),
         "overlap_threshold": 0.5,
