@@ -62,7 +62,7 @@ def test_other_parameters_are_refused(pair):
     from benchmarks import pairs
 
     with pytest.raises(ValueError, match="netc has 431,080 elements in 8 blobs, the other 430,580"):
-        pairs._copy(pair.net, torch.nn.Sequential(*list(pair.by_hand.layers)[1:], torch.nn.Linear(1, 10)))
+        pairs.copy_weights(pair.net, torch.nn.Sequential(*list(pair.by_hand.layers)[1:], torch.nn.Linear(1, 10)))
 
 
 def test_other_losses_are_refused():
