@@ -136,8 +136,11 @@ def _bare(graph: Graph) -> Preprocess:
 
 def _candidates(path: str | Path | Source) -> list[Path | Source]:
     own = path if isinstance(path, Source) else Path(path)
-    folder = Path(own.name if isinstance(own, Source) else own).parent
-    return [own, *(folder / name for name in TRAINING_FILES)]
+    file = Path(own.name if isinstance(own, Source) else own)
+    # shapes_deploy.prototxt is next to shapes_train_test.prototxt.
+    alike = [file.name.replace("deploy.prototxt", name) for name in TRAINING_FILES]
+    names = [name for name in alike if name != file.name]
+    return [own, *(file.parent / name for name in dict.fromkeys((*names, *TRAINING_FILES)))]
 
 
 def _data_layer(path: Path | Source, state: StateChoice) -> Node | None:

@@ -108,6 +108,16 @@ def test_padding_is_taken_off_the_boxes(ssd):
     assert found.objects[1].box == pytest.approx((8, (4 - 2.5) / 15 * 40, 40, (12 - 2.5) / 15 * 40), rel=1e-5)
 
 
+def test_a_training_net_has_the_prefix_of_its_deployed_net(ssd):
+    Path("net.prototxt").rename("small_deploy.prototxt")
+    Path("small_train_test.prototxt").write_text(
+        'layer { name: "d" type: "AnnotatedData" top: "data" top: "label" data_param { source: "x" batch_size: 1 }'
+        "  transform_param { mean_value: 1000 } }"
+    )
+    (found,) = detect(["a.png"], "small_deploy.prototxt", "w.npz", threshold=-1)
+    assert found.objects[2].score < -0.8
+
+
 def test_regions_are_moved_and_suppressed(rcnn):
     settings = RegionSettings(short_side=60, long_side=100)
     (found,) = detect(["a.png"], "net.prototxt", "w.npz", regions=settings)
