@@ -19,19 +19,19 @@ def batch_norm(layer: BatchNorm, call: OnnxCall) -> None:
     factor = affine[0] if affine else np.ones_like(mean)
     addend = affine[1] if len(affine) > 1 else np.zeros_like(mean)
     if layer.use_global_stats is False:
-        _by_the_batch(layer, call, factor, addend)
+        by_the_batch(layer.eps, call, factor, addend)
         return
     words = {"weight": factor, "bias": addend, "mean": mean, "variance": variance}
     names = [call.constant(values, word) for word, values in words.items()]
     call.top("BatchNormalization", call.x, *names, epsilon=layer.eps)
 
 
-def _by_the_batch(layer: BatchNorm, call: OnnxCall, factor: Array, addend: Array) -> None:
-    """The same with the mean and the variance of the batch, which the operator has in training only."""
+def by_the_batch(eps: float, call: OnnxCall, factor: Array, addend: Array) -> None:
+    """Write BatchNormalization with the mean and the variance of the batch, which the operator has in training only."""
     axes = call.constant([axis for axis in range(call.axes) if axis != 1], "axes", np.int64)
     centered = call.op("Sub", call.x, call.op("ReduceMean", call.x, axes))
     variance = call.op("ReduceMean", call.op("Mul", centered, centered), axes)
-    deviation = call.op("Sqrt", call.op("Add", variance, call.constant(layer.eps, "eps")))
+    deviation = call.op("Sqrt", call.op("Add", variance, call.constant(eps, "eps")))
     channels = (-1, *[1] * (call.axes - 2))
     scaled = call.op("Mul", call.op("Div", centered, deviation), call.constant(factor.reshape(channels), "weight"))
     call.top("Add", scaled, call.constant(addend.reshape(channels), "bias"))

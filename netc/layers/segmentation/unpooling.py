@@ -132,7 +132,7 @@ class Unpooling(Layer):
         n, c, h, w = x.shape
         count = self.kernel[0] * self.kernel[1]
         columns = mean.reshape(n, c, 1, h * w).expand(n, c, count, h * w).reshape(n, c * count, h * w)
-        whole = [(e - 1) * s + k for e, s, k in zip((h, w), self.stride, self.kernel)]
+        whole = tuple((e - 1) * s + k for e, s, k in zip((h, w), self.stride, self.kernel))
         filled = F.fold(columns, whole, self.kernel, stride=self.stride)[:, :, : size[0], : size[1]]
         return F.pad(filled, (0, size[1] - filled.shape[3], 0, size[0] - filled.shape[2]))
 
