@@ -49,6 +49,7 @@ class RegionImages:
 
     def __init__(self, layer: Any, resolve: ResolvePath) -> None:
         self.layer, self.name = layer, layer.source
+        layer.check_names()
         self.folder = resolve(layer.source)
         if not is_folder(self.folder):
             help = "set `source` in `param_str` to a folder in the layout of PASCAL VOC"

@@ -96,15 +96,22 @@ class RoiDataLayer(PythonReplacement, DataLayer):
         found._check()
         return found
 
-    def _check(self) -> None:
+    def check_names(self) -> None:
+        """Raises NetcError E103 unless there is a name for each class."""
         if len(self.classes) + 1 != self.num_classes:
             fail(
-                f"`num_classes` is {self.num_classes}, but there are {counted(len(self.classes), 'name')} of classes "
-                "and the background",
+                f"`num_classes` is {self.num_classes}: expected {len(self.classes) + 1}, of the background and "
+                f"{counted(len(self.classes), 'name')} in `classes`",
                 code="E103",
                 field=FIELD,
                 help="name the classes in `param_str`: `'classes': [...]`",
             )
+
+    def _check(self) -> None:
+        if self.classes != VOC_CLASSES:  # data of other classes may be read where the names are set
+            self.check_names()
+        if self.num_classes < 1:
+            fail("`num_classes` is required and must be positive", code="E103", field=FIELD)
         numbers = (*self.scales, self.max_size, self.ims_per_batch, self.num_rois, *self.bbox_normalize_stds)
         fours = (self.bbox_normalize_means, self.bbox_normalize_stds)
         if not all(isinstance(one, (int, float)) and one > 0 for one in numbers) or not self.scales:

@@ -169,7 +169,11 @@ def test_the_tops_decide_what_is_read(graph_from, text, tops, shapes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_classes": 5}, "`num_classes` is 5, but there are 20 names of classes"),
+        (
+            {"num_classes": 5, "classes": ["a"]},
+            "`num_classes` is 5: expected 2, of the background and 1 name in `classes`",
+        ),
+        ({"num_classes": 0}, "`num_classes` is required and must be positive"),
         ({"scales": []}, "sizes and numbers in `param_str` must be positive"),
         ({"pixel_means": [1.0]}, "expected 3 `pixel_means`"),
     ],
@@ -179,6 +183,14 @@ def test_settings_out_of_range(graph_from, change, message):
     with raises("E103", message):
         graph_from(f"""layer {{ name: "input" type: "Python" top: "a" top: "b" top: "c"
             python_param {{ module: "roi_data_layer.layer" layer: "RoIDataLayer" param_str: "{text}" }} }}""")
+
+
+def test_names_are_needed_where_data_is_read(graph_from, folder):
+    text = str({"num_classes": 5, "source": str(folder)})
+    graph = graph_from(f"""layer {{ name: "input" type: "Python" top: "a" top: "b" top: "c"
+        python_param {{ module: "roi_data_layer.layer" layer: "RoIDataLayer" param_str: "{text}" }} }}""")
+    with raises("E103", "`num_classes` is 5: expected 21"):
+        batches(graph.nodes[0].layer, 1)
 
 
 def test_what_cannot_be_read(folder):
