@@ -115,8 +115,10 @@ class Constant:
 
     name: str
     file: str = ""
-    """Path of the .binaryproto file that holds it, as in the net file; empty if `values` holds it."""
+    """Path of the file that holds it, as in the net file; empty if `values` holds it."""
     values: tuple[float, ...] = ()
+    is_text: bool = False
+    """Whether the file holds numbers as text; otherwise it is a .binaryproto."""
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ class Behavior:
 
     def _same_sign(self, factor: float, training: bool) -> bool:
         torch.manual_seed(5)
-        given = [bottom * factor for bottom in self.bottoms]
+        given = [b if i in self.case.integers else b * factor for i, b in enumerate(self.bottoms)]
         given[0].requires_grad_()
         top = listed(self.module(training)(*given))[0]
         (gradient,) = torch.autograd.grad(top.sum(), given[0])
@@ -234,7 +234,7 @@ class Behavior:
         """Whether learned weights multiply or shift each element of the bottom."""
         if not self.is_elementwise or not list(self.module().parameters()):
             return False
-        return self._is_linear(training=False)
+        return self._is_linear(training=False) and listed(self.module()(*self.bottoms))[0].requires_grad
 
     def _is_linear(self, training: bool, alike: bool = False) -> bool:
         """Whether each top element is an affine function, not constant, of its bottom element; if `alike`, the same."""
