@@ -200,29 +200,13 @@ def _read_constant(net: Net, node: Node, constant: Constant) -> None:
     import torch
 
     from netc.runtime.modules import register_constant
-    from netc.weights import read_blob
+    from netc.weights.constant_files import read_constant
 
     try:
-        path = resolver(node)(constant.file)
-        array = _read_numbers(path) if constant.is_text else read_blob(path)
+        array = read_constant(resolver(node)(constant.file), constant.is_text)
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None
     register_constant(net.module(node.key), constant.name, torch.tensor(array, dtype=torch.float32))
-
-
-def _read_numbers(path: Path) -> Array:
-    """Return the numbers at the beginning of a text file. Raises NetcError E501 if it cannot be read."""
-    import numpy as np
-
-    numbers: list[float] = []
-    try:
-        for word in path.read_text().split():
-            numbers.append(float(word))
-    except OSError as error:
-        raise NetcError(f"cannot read `{path}`: {error.strerror}", code="E501") from None
-    except ValueError:  # as a stream does, reading stops there
-        pass
-    return np.array(numbers, np.float32)
 
 
 def load(
