@@ -267,6 +267,30 @@ def cifar10(folder: str, output_folder: str, kind: str | None, backend: str) -> 
         say(f"{Path(output_folder) / f'cifar10_{part}_{backend}'}: {counted(count, 'record')}")
 
 
+@command.command(name="class-weights", cls=SwitchCommand)
+@click.argument("list_file", metavar="LISTFILE")
+@option("--root", default="", help="Prefix of each path.")
+@option(
+    "--ignore", multiple=True, type=click.IntRange(0, 255), help="Label to ignore; may be repeated.  [default: 255]"
+)
+@_threads()
+def class_weights_(list_file: str, root: str, ignore: tuple[int, ...], threads: int | None) -> None:
+    """Print weights of classes for SegNet's `class_weighting`: the median of their frequencies over each frequency.
+
+    A line of LISTFILE has the paths of an image and its label map. The frequency of a class is that of its pixels in
+    the images that have it.
+    """
+    from netc.data.tools.class_weights import class_weights
+
+    with progress_bar("counting") as progress:
+        found = class_weights(list_file, root, ignore or (255,), threads=threads, progress=progress)
+    for one in found:
+        say(f"class_weighting: {one.weight:<10.4f} # class {one.label}: {one.frequency:.2%}, {one.pixels:,} pixels")
+    missing = sorted(set(range(found[-1].label)) - {one.label for one in found}) if found else []
+    if missing:
+        say(f"# without pixels: {', '.join(map(str, missing))}")
+
+
 @command.command(name="show")
 @click.argument("database")
 @option("--limit", type=click.IntRange(1), help="Read only this many records.")

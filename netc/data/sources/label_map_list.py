@@ -108,6 +108,10 @@ class LabelMapRecords(ListedRecords):
             label = (label > HALF).view(np.uint8)
         return Record(image, label, more=(self._limited(size if p.has_windows else image.shape[1:]),))
 
+    def label_map(self, index: int) -> Image:
+        """The label map (1, h, w) of a line, as it is stored. Raises NetcError E504 if it cannot be decoded."""
+        return self._label_map(self._lines[index % len(self._lines)], (1, 1))
+
     def _label_map(self, line: PairLine, size: Shape) -> Image:
         p = self._parameters
         if p.label_kind == "PIXEL":
