@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from netc.diagnostics import NetcError
 from netc.files import is_file, read_bytes, reason_of
 from netc.ir.augmentation import Resize
 from netc.ir.fields import Fields
@@ -82,6 +83,8 @@ class SavedResults:
                 done = done % total
                 self._append(by_image[by_image[:, 0] == image], listed[done], names)
                 done += 1
+        except NetcError:
+            raise
         except OSError as error:
             message = f"cannot write to `{self.output_directory}`: {reason_of(error)}"
             fail(message, code="E408", field=f"{_PARAMETER}.output_directory")
