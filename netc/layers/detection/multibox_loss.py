@@ -10,7 +10,7 @@ from netc.ir.dims import differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DTypes, Mode, Shapes, fail
 from netc.ir.traits import Sees
-from netc.layers._registry import register
+from netc.layers._registry import LayerUse, register
 from netc.layers.detection._multibox_parameters import MultiBoxParameters
 from netc.layers.detection._predictions import check_predictions
 
@@ -92,7 +92,12 @@ class MultiBoxLoss(MultiBoxParameters):
         return labels.nan_to_num().long()
 
 
-@register("MultiBoxLoss", dialect="refinedet", field="multibox_loss_param", when=lambda use: use.bottoms > 4)
+def of_two_stages(use: LayerUse) -> bool:
+    """Whether a layer has the predictions of RefineDet's first stage, as its fifth and sixth bottom."""
+    return use.bottoms > 4
+
+
+@register("MultiBoxLoss", dialect="refinedet", field="multibox_loss_param", when=of_two_stages)
 @dataclass(frozen=True)
 class RefineDetMultiBoxLoss(MultiBoxLoss):
     """SSD's loss of a second stage, whose priors were moved by the first.

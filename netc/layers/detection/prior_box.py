@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from netc.diagnostics import counted
 from netc.ir.dims import Shape, product, text
 from netc.ir.layer import Cost, Count, DTypes, Layer, Mode, Shapes, fail
-from netc.layers._registry import register
+from netc.layers._registry import LayerUse, register
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+WIDE = 7
+"""The least aspect ratio of TextBoxes's widest box."""
 SAME = 1e-6
 """Aspect ratios that differ by less are one ratio."""
 
@@ -42,6 +44,8 @@ class _Grid(Layer):
     offset: float = 0.5
     """Position of the first center, in units of the distance."""
 
+    twice: ClassVar[bool] = False
+    """Whether each box is repeated half a cell below."""
     bottom_count: ClassVar[Count] = Count(1, 2)
 
     no_gradient: ClassVar[tuple[int, ...]] = (0, -1)
@@ -81,7 +85,7 @@ class _Grid(Layer):
             if len(shape) > 4 or len(shape) < 2:
                 fail(f"expected a bottom with 2 to 4 axes, got {text(shape)}", field="bottom")
         height, width = _extents(bottoms[0])
-        return ((1, 2, height * width * (len(self.boxes()) * 4)),)
+        return ((1, 2, height * width * (len(self.boxes()) * (8 if self.twice else 4))),)
 
     def boxes(self) -> tuple[tuple[float, float], ...]:
         """Widths and heights of the boxes of a cell in pixels."""
@@ -116,6 +120,9 @@ class _Grid(Layer):
         halves = torch.tensor(self.boxes(), dtype=torch.float32, device=device).double() / 2
         centers = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1).unsqueeze(2)
         corners = torch.cat((centers - halves, centers + halves), -1)
+        if self.twice:
+            half = torch.tensor([0, self._steps(image, height, width)[1] / 2] * 2, device=device).double()
+            corners = torch.stack((corners, corners + half), 3).flatten(2, 3)
         corners = corners / corners.new_tensor((image[1], image[0]) * 2)
         corners = (corners.clamp(0, 1) if self.clip else corners).reshape(-1)
         variance = torch.tensor((self.variance or (0.1,)), dtype=torch.float32, device=device).double()
@@ -187,6 +194,34 @@ class PriorBox(_Grid):
             if all(abs(ratio - other) >= SAME for other in found):
                 found += [ratio, 1 / ratio] if self.flip else [ratio]
         return found
+
+
+def of_text(use: LayerUse) -> bool:
+    """Whether the boxes are those of TextBoxes: wide ones such as 7 to 1, and none that are high."""
+    p = use.parameters.message("prior_box_param")
+    return not p.get("flip", True) and max(p.get("aspect_ratio", ()), default=0) >= WIDE
+
+
+@register("PriorBox", dialect="textboxes", field="prior_box_param", when=of_text)
+@dataclass(frozen=True)
+class TextPriorBox(PriorBox):
+    """SSD's prior boxes of lines of text: each box is repeated half a cell below, as words are wide and low.
+
+    As SSD's layer, but boxes are clipped by default. A layer is of this meaning if it does not flip its boxes, and the
+    widest has an aspect ratio of 7 or more.
+
+    Shapes: a feature map (n, c, h, w) and the image to (1, 2, 8 h w k) for k different boxes per cell.
+
+    >>> TextPriorBox(min_size=(30.0,), aspect_ratio=(2.0, 7.0), flip=False).infer(((1, 9, 3, 4), (1, 3, 24, 32)), 1)
+    ((1, 2, 288),)
+
+    Reference: Liao et al., TextBoxes, 2017; `prior_box_layer.cpp` of TextBoxes (MhLiao/TextBoxes).
+    """
+
+    clip: bool = True
+    """Whether coordinates outside the image are moved to its edge."""
+
+    twice: ClassVar[bool] = True
 
 
 @register("PriorBoxClustered", dialect="openvino_training", field="prior_box_param")

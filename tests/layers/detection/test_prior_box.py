@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+import netc
+from netc.diagnostics import Source
 from netc.ir.dims import UNKNOWN
-from netc.layers.detection.prior_box import PriorBox, PriorBoxClustered
+from netc.layers.detection.prior_box import PriorBox, PriorBoxClustered, TextPriorBox
 from tests.layers.case import Case
 from tests.layers.case import Source as Facts
 from tests.layers.contract import raises, resizes, round_trip, values
@@ -19,6 +21,7 @@ PAIR = ((2, 3, 4, 5), (2, 3, 32, 40)), ((1, 2, 3, 2), (1, 3, 30, 24))
 CASES = [
     Case(PriorBox(min_size=(9.5,), max_size=(20.0,), aspect_ratio=(2.0,)), *PAIR, source=Facts()),
     Case(PriorBox(min_size=(9.5,), img_size=40), *(pair[:1] for pair in PAIR), source=Facts()),
+    Case(TextPriorBox(min_size=(9.5,), aspect_ratio=(7.0,), flip=False), *PAIR, source=Facts()),
     Case(PriorBoxClustered(width=(9.4, 3.0), height=(5.0, 7.5), clip=True), *PAIR, source=Facts()),
 ]
 REQUIRED = {"PriorBox": "min_size: 9", "PriorBoxClustered": "width: 9 height: 5"}
@@ -80,6 +83,21 @@ def test_variances_and_the_size_of_the_image_in_the_file():
     (found,) = run(layer, np.zeros((1, 1, 2, 3), np.float32))
     np.testing.assert_allclose(found[0, 0], expected(layer, (2, 3), (20, 30), [(9, 9)]), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(found[0, 1], [0.1, 0.2, 0.3, 0.4] * 6, rtol=1e-6)
+
+
+def test_boxes_of_text_are_repeated_half_a_cell_below():
+    layer = TextPriorBox(min_size=(9.0,), max_size=(20.0,), aspect_ratio=(7.0,), flip=False, clip=False)
+    (found,) = run(layer, np.zeros((1, 3, 4, 5), np.float32), np.zeros((1, 3, 32, 45), np.float32))
+    root = math.sqrt(7)
+    once = expected(layer, (4, 5), (32, 45), [(9, 9), (math.sqrt(180),) * 2, (9 * root, 9 / root)]).reshape(-1, 4)
+    below = [*once, 0, 4 / 32, 0, 4 / 32]
+    np.testing.assert_allclose(found[0, 0], np.stack((once, below), 1).ravel(), rtol=1e-6, atol=1e-7)
+    text = 'layer { name: "a" type: "Input" top: "a" input_param { shape { dim: [1, 2, 3, 3] } } }'
+    text += 'layer { name: "p" type: "PriorBox" bottom: "a" bottom: "a" top: "p" prior_box_param { min_size: 2 %s } }'
+    for fields, kind in (("flip: false aspect_ratio: 10", TextPriorBox), ("flip: false aspect_ratio: 2", PriorBox)):
+        net = netc.load(Source("net", text % fields))
+        assert type(net.graph.nodes[-1].layer) is kind
+        assert net.graph.nodes[-1].layer.clip == (kind is TextPriorBox)
 
 
 def test_the_numbers_of_bottoms_do_not_matter():

@@ -26,7 +26,7 @@ _OTHERS = (
     "caffe_ocr happynear mnc pvanet ssh crfasrnn lrcn c3d c3d_old deconvnet chenglong rtpose stn transfer "
     "gradient_reversal refinedet yolo9000 yolov2 liteflownet panoramic jolibrain caffe2onnx tensorrt openvino "
     "openvino_training ncnn mnn cambricon synopsys senet shufflenet depthwise self_normalizing opencl caffe_train hed "
-    "fcn"
+    "fcn textboxes"
 )
 DIALECTS: tuple[str, ...] = (BVLC, *_OTHERS.split())
 """Sorted by how common their files are: of dialects that match a file equally well, the first is chosen."""
