@@ -90,7 +90,7 @@ def test_boxes_of_text_are_repeated_half_a_cell_below():
     (found,) = run(layer, np.zeros((1, 3, 4, 5), np.float32), np.zeros((1, 3, 32, 45), np.float32))
     root = math.sqrt(7)
     once = expected(layer, (4, 5), (32, 45), [(9, 9), (math.sqrt(180),) * 2, (9 * root, 9 / root)]).reshape(-1, 4)
-    below = [*once, 0, 4 / 32, 0, 4 / 32]
+    below = once + np.array([0, 4 / 32, 0, 4 / 32])
     np.testing.assert_allclose(found[0, 0], np.stack((once, below), 1).ravel(), rtol=1e-6, atol=1e-7)
     text = 'layer { name: "a" type: "Input" top: "a" input_param { shape { dim: [1, 2, 3, 3] } } }'
     text += 'layer { name: "p" type: "PriorBox" bottom: "a" bottom: "a" top: "p" prior_box_param { min_size: 2 %s } }'
