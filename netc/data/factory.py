@@ -101,6 +101,16 @@ def _annotated_data(request: _Request) -> BatchSource:
     return _image_source(request, records, layer.prefetch, augmenter, boxes)
 
 
+def _boxes(request: _Request) -> BatchSource:
+    from netc.data.sources.box_datum import BoxAugmenter, BoxRecords
+
+    layer, transform = request.layer, request.layer.transform
+    color = transform.force_color or layer.force_encoded_color
+    records = BoxRecords(_store(request), color, transform.force_gray)
+    request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
+    return _image_source(request, records, layer.prefetch, BoxAugmenter() if request.train else None)
+
+
 def _video_file(request: _Request) -> BatchSource:
     from netc.data.sources.video import VideoRecords
 
@@ -153,7 +163,7 @@ def _image_source(
     request: _Request,
     records: Records,
     prefetch: int = 4,
-    augmenter: Augmenter | None = None,
+    augmenter: RecordAugmenter | None = None,
     boxes: BoxTransform | None = None,
     frames: int = 0,
 ) -> BatchSource:
@@ -288,6 +298,7 @@ def _flow_data(request: _Request) -> BatchSource:
 _OPENERS = {
     "database": _data,
     "annotated database": _annotated_data,
+    "boxes": _boxes,
     "image list": _image_data,
     "label maps": _label_maps,
     "folders": _folders,

@@ -30,6 +30,7 @@ FedBy = Literal[
     "",
     "database",
     "annotated database",
+    "boxes",
     "image list",
     "label maps",
     "folders",

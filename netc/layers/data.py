@@ -41,7 +41,8 @@ class ImageLayer(DataLayer):
     def from_caffe(cls, layer: Fields) -> Self:
         """Reads the layer's message and `transform_param`. Raises NetcError E101, E103."""
         own = layer.message(cls.message)
-        values: dict[str, Any] = {f.name: own.get(f.name, f.default) for f in dataclasses.fields(cls)}
+        given = {f.name: own.get(f.name, f.default) for f in dataclasses.fields(cls)}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         result = cls(**{**values, "transform": Transform.read(layer)})
         result._check()
         return result

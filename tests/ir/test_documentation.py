@@ -26,6 +26,7 @@ RESIZED = {**SOURCE, "new_height": 6, "new_width": 7}
 
 BASE = {
     "AnnotatedData": {"data_param": SOURCE},
+    "BoxData": {"data_param": SOURCE},
     "VideoData": {"video_data_param": {"source": "a", "batch_size": 5, "new_height": 6, "new_width": 7}},
     "YoloAnnotatedData": {"data_param": SOURCE},
     "Clip": {"clip_param": {"min": 0.5, "max": 4.0}},
@@ -68,6 +69,7 @@ WINDOW = {"num_output": 6, "kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_
 POOL = {"kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_w": 2, "pad_h": 2, "pad_w": 1}
 WEIGHTS = {"loss_param": {"class_weighting": [1.0, 2.0], "weight_by_label_freqs": True}}
 WHOLE = {
+    "BoxData transform_param": {"data_param": SOURCE, "transform_param": {"scale": 3.0}},
     "annotated_data_param.anno_type": {"data_param": SOURCE, "annotated_data_param": {"anno_type": "BBOX"}},
     "annotated_data_param.batch_sampler": {
         "data_param": SOURCE,
