@@ -181,3 +181,35 @@ def detect(
         every = scores.new_full((len(scores), 7), -1)
         every[:, 0] = torch.arange(len(scores))
     return every[None, None]
+
+
+def yolo_boxes(x: Tensor, anchors: Tensor, classes: int, threshold: float, softmax: bool) -> Tensor:
+    """Rows (class, score, corners) of the boxes whose best class scores more than a threshold; anchors in cells."""
+    h, w = x.shape[2:]
+    parts = x.reshape(x.shape[0], len(anchors), -1, h, w).permute(0, 3, 4, 1, 2)
+    cells = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy"), -1).to(x).unsqueeze(2)
+    sides = x.new_tensor([w, h])
+    center = (parts[..., :2].sigmoid() + cells) / sides
+    half = parts[..., 2:4].exp() * (anchors / sides) / 2
+    scores = parts[..., 5 : 5 + classes]
+    scores = scores.softmax(-1) if softmax else scores.sigmoid()
+    best, label = (scores if softmax else scores * parts[..., 4:5].sigmoid()).max(-1, keepdim=True)
+    best = best * parts[..., 4:5].sigmoid() if softmax else best
+    rows = torch.cat((label.to(x) + 1, best, center - half, center + half), -1)
+    return rows[best[..., 0] > threshold]
+
+
+def yolo_detections(rows: Tensor, threshold: float, images: int) -> Tensor:
+    """Rows (0, class, score, corners), best first, without those that overlap a better one; of -1 if there are none."""
+    rows = rows[rows[:, 1].sort(descending=True, stable=True)[1]]
+    areas = (rows[:, 4:] - rows[:, 2:4]).prod(1)
+    alive = rows.new_ones(len(rows), dtype=torch.bool)
+    for i in range(len(rows)):
+        if alive[i]:
+            low = torch.maximum(rows[i, 2:4], rows[i + 1 :, 2:4])
+            high = torch.minimum(rows[i, 4:], rows[i + 1 :, 4:])
+            common = (high - low).clamp_min(0).prod(1)
+            alive[i + 1 :] &= ~(common / (areas[i] + areas[i + 1 :] - common) >= threshold)
+    found = F.pad(rows[alive], (1, 0))
+    missing = F.pad(torch.arange(0 if len(found) else images).to(rows).unsqueeze(1), (0, 6), value=-1)
+    return torch.cat((found, missing)).reshape(1, 1, -1, 7)
