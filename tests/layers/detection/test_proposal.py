@@ -11,9 +11,11 @@ from netc.ir.layer import Mode
 from netc.layers import LayerUse, choose
 from netc.layers.detection._anchors import base_anchors, half_up
 from netc.layers.detection.proposal import Proposal, ProposalLayer
+from tests.exporters.test_layers import net
 from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip
 from tests.layers.detection.frcnn import anchors, proposals
+from tests.layers.detection.regions import exports_to
 from tests.layers.harness import run
 
 LOST = Source(places_lost=True, extents_of_data=True, rounded=(0, 1))
@@ -151,3 +153,23 @@ def test_other_python_layers_stay():
 
     other = Fields({"python_param": Fields({"module": "rpn.proposal_layer", "layer": "Proposals"})})
     assert choose("Python", LayerUse(other, 3, 1)).cls is Python
+
+
+SETTINGS = (
+    "'feat_stride': 8, 'base_size': 8, 'ratios': [0.5, 1], 'scales': [1, 2], "
+    "'pre_nms_topn': 40, 'post_nms_topn': 7, 'nms_thresh': 0.5, 'min_size': 5"
+)
+PYTHON = f'python_param {{ module: "rpn.proposal_layer" layer: "ProposalLayer" param_str: "{SETTINGS}" }}'
+MESSAGE = """proposal_param { feat_stride: 8 base_size: 8 min_size: 5 ratio: 0.5 ratio: 1 scale: 1 scale: 2
+  pre_nms_topn: 40 post_nms_topn: 7 nms_thresh: 0.5 }"""
+
+
+@pytest.mark.parametrize(("kind", "text"), [("Python", PYTHON), ("Proposal", MESSAGE)])
+def test_exports(tmp_path, kind, text):
+    feeds = []
+    for seed in (0, 1):
+        scores, codes, info = (one.astype(np.float32) for one in bottoms(1, 4, seed))
+        feeds.append({"a": scores, "b": codes, "c": info})
+    shapes = ((1, 8, 6, 7), (1, 16, 6, 7), (1, 4))
+    definition = net(*shapes, type=kind, text=text.replace("\n", " "), tops=["one", "two"])
+    exports_to("onnx", tmp_path, definition, feeds)
