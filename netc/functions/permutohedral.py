@@ -34,13 +34,14 @@ class PermutohedralLattice:
         weights = _barycentric(elevated - origin, rank)
         keys = _vertices(origin, rank)
         self.dimensions = dimensions
-        unique, place = _numbered(keys.reshape(-1, dimensions))
+        codes, steps = _coded(keys.reshape(-1, dimensions))
+        unique, place = torch.unique(codes, return_inverse=True)
         self.vertices = len(unique)
-        self.place = place.view(-1, dimensions + 1)[:points]
+        self.place = (place + 1).view(-1, dimensions + 1)[:points]
         """The number of each vertex of each point's simplex, starting from 1."""
         self.weight = weights[:points]
         """The barycentric coordinates."""
-        self.neighbors = _neighbors(unique)
+        self.neighbors = [(_place(unique, unique - step), _place(unique, unique + step)) for step in steps]
         """For each direction the numbers of both neighbors of each vertex; 0 if there is none."""
 
     def filter(self, values: Tensor) -> Tensor:
@@ -49,14 +50,17 @@ class PermutohedralLattice:
         return result
 
     def _filter(self, values: Tensor, reverse: bool) -> Tensor:
-        weight = self.weight.to(values.dtype)
-        channels, corners = values.shape[0], self.dimensions + 1
-        spread = (values.unsqueeze(2) * weight).reshape(channels, -1)
-        held = values.new_zeros(channels, self.vertices + 1).index_add(1, self.place.reshape(-1), spread)
+        """Rows of vertices and points are contiguous, one element per channel."""
+        weight, rows = self.weight.to(values.dtype), values.t().contiguous()
+        held = rows.new_zeros(self.vertices + 1, rows.shape[1])
+        for corner in range(self.dimensions + 1):
+            held.index_add_(0, self.place[:, corner], rows * weight[:, corner, None])
         for one, other in reversed(self.neighbors) if reverse else self.neighbors:
-            held[:, 1:] += (held.index_select(1, one) + held.index_select(1, other)) * 0.5
-        read = held.index_select(1, self.place.reshape(-1)).view(channels, -1, corners)
-        return (read * weight).sum(2) * (1 / (1 + 2.0**-self.dimensions))
+            held[1:] += (held.index_select(0, one) + held.index_select(0, other)) * 0.5
+        read = torch.zeros_like(rows)
+        for corner in range(self.dimensions + 1):
+            read += held.index_select(0, self.place[:, corner]) * weight[:, corner, None]
+        return read.t() * (1 / (1 + 2.0**-self.dimensions))
 
 
 class _Filter(torch.autograd.Function):
@@ -116,26 +120,14 @@ def _vertices(origin: Tensor, rank: Tensor) -> Tensor:
     return origin[:, None, :-1].long() + step
 
 
-def _numbered(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """The different keys, and the number of each key among them, starting from 1."""
-    unique, place = torch.unique(keys, dim=0, return_inverse=True)
-    return unique, place + 1
-
-
-def _neighbors(keys: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """For each direction the numbers of the vertices before and after each vertex."""
+def _coded(keys: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """One number for each vertex, and the difference of the numbers of neighbors in each direction."""
     dimensions = keys.shape[1]
     low = keys.amin(0) - dimensions
     span = keys.amax(0) + dimensions + 1 - low
     factors = torch.cat([span.flip(0).cumprod(0).flip(0)[1:], span.new_ones(1)])
-    codes = ((keys - low) * factors).sum(1)  # ascending, because the keys are sorted
-    found = []
-    for direction in range(dimensions + 1):
-        step = keys.new_ones(dimensions)
-        if direction < dimensions:
-            step[direction] = -dimensions
-        found.append((_place(codes, codes - (step * factors).sum()), _place(codes, codes + (step * factors).sum())))
-    return found
+    steps = [factors.sum() - (dimensions + 1) * factors[direction] for direction in range(dimensions)]
+    return ((keys - low) * factors).sum(1), [*steps, factors.sum()]
 
 
 def _place(codes: Tensor, wanted: Tensor) -> Tensor:
