@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from typing import TYPE_CHECKING
 
-from benchmarks import data, detection, nets, reading
+from benchmarks import data, detection, nets, pyramid, reading
 from benchmarks.report import Result, surroundings, table
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def cases(device: str, rounds: int, batch: int, threads: int = 2) -> dict[str, C
         found[f"{model}-step"] = partial(nets.step, model, batch, device, rounds)
     for model, way in itertools.product(BIG, nets.WAYS):
         found[f"inference-{model}-{way}"] = partial(nets.inference, model, way, batch, device, rounds)
+    found["pyramid-forward"] = partial(pyramid.forward, device, 3 * rounds)
     found["text"] = partial(reading.text, rounds)
     for verb in ("check", "summary"):
         found[verb] = partial(reading.whole_process, verb, rounds)
