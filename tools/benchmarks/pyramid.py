@@ -6,8 +6,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 import netc
 from benchmarks.report import Result
@@ -83,11 +83,11 @@ class ByHand(nn.Module):
         found = [x]
         for bins, part in zip(BINS, self.parts):
             window = -(-side // bins)
-            pooled = part(F.avg_pool2d(x, window, window, ceil_mode=True))
-            found.append(F.interpolate(pooled, (side, side), mode="bilinear", align_corners=True))
+            pooled = part(functional.avg_pool2d(x, window, window, ceil_mode=True))
+            found.append(functional.interpolate(pooled, (side, side), mode="bilinear", align_corners=True))
         scores = self.score(self.last(torch.cat(found, 1)))
         extent = (side - 1) * 8 + 1
-        return F.interpolate(scores, (extent, extent), mode="bilinear", align_corners=True)
+        return functional.interpolate(scores, (extent, extent), mode="bilinear", align_corners=True)
 
 
 def pair(device: str) -> tuple[Net, nn.Module]:
