@@ -7,6 +7,7 @@ usage: make_shapes.py FOLDER [--train 600] [--test 150] [--seed 0]
     FOLDER/Annotations/000001.xml         one to four objects: disk, square or triangle
     FOLDER/SegmentationClass/000001.png   the class of each pixel as a palette index; 255 along the outlines
     FOLDER/ImageSets/Main/{train,test}.txt and FOLDER/ImageSets/Segmentation/{train,test}.txt
+    FOLDER/{train,test}_pairs.txt         the paths of an image and its class map per line, for ImageSegData
     FOLDER/labelmap.prototxt              the classes and their numbers, as SSD's labelmap_voc.prototxt
     FOLDER/colors.txt                     the palette, a line per class
 
@@ -228,6 +229,8 @@ def main(folder: Path, train: int = 600, test: int = 150, seed: int = 0) -> None
             write_image(folder, name, image, shapes)
         for part in sets:
             (part / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        pairs = (f"JPEGImages/{name}.jpg SegmentationClass/{name}.png\n" for name in names)
+        (folder / f"{split}_pairs.txt").write_text("".join(pairs))
         number += count
     (folder / "labelmap.prototxt").write_text(label_map())
     colors = palette()[: len(CLASSES) + 1].tolist()

@@ -11,11 +11,13 @@ from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 
 TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear", "diagonal")
+OWN_TYPES = ("bilinear_diagonal",)
+"""netc's own: the bilinear kernel from each channel to itself, zeros to others (FCN sets such weights by a program)."""
 
 
 @dataclass(frozen=True)
 class Filler:
-    """One of Caffe's seven fillers or FlowNet2's `diagonal`, with its parameters; the default fills with zeros."""
+    """One of Caffe's seven fillers, FlowNet2's `diagonal` or netc's own; the default fills with zeros."""
 
     type: str = "constant"
     value: float = 0.0
@@ -42,7 +44,7 @@ class Filler:
         values = fields.message(name)
         given = {key: values.get(key, getattr(_DEFAULT, key)) for key in Filler.__dataclass_fields__}
         filler = Filler(**{**given, "diag_val": tuple(given["diag_val"])})
-        if filler.type not in TYPES:
+        if filler.type not in TYPES + OWN_TYPES:
             raise NetcError(
                 f"unknown filler type `{filler.type}`",
                 code="E103",
@@ -66,8 +68,8 @@ class Filler:
 
     def check_shape(self, shape: Shape, field: str | None = None) -> None:
         """Raises NetcError E105 for a blob that the filler cannot fill; `field` is the field of the filler."""
-        if self.type == "bilinear" and (len(shape) != 4 or differ(shape[2], shape[3])):
-            message = f"filler `bilinear` expects a blob of 4 axes with square kernels, got {text(shape)}"
+        if self.type.startswith("bilinear") and (len(shape) != 4 or differ(shape[2], shape[3])):
+            message = f"filler `{self.type}` expects a blob of 4 axes with square kernels, got {text(shape)}"
             raise NetcError(message, code="E105", field=field)
 
 

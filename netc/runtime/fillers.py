@@ -98,6 +98,11 @@ def _diagonal(values: Tensor, filler: Filler, generator: Generator | None) -> No
         kernels[index, index] = total / kernels.shape[2]
 
 
+def _bilinear_diagonal(values: Tensor, filler: Filler, generator: Generator | None) -> None:
+    _bilinear(values, filler, generator)
+    values *= torch.eye(values.shape[0], values.shape[1])[:, :, None, None]
+
+
 _FILLERS: dict[str, Callable[[Tensor, Filler, Generator | None], None]] = {
     "constant": _constant,
     "uniform": _uniform,
@@ -107,4 +112,5 @@ _FILLERS: dict[str, Callable[[Tensor, Filler, Generator | None], None]] = {
     "msra": _msra,
     "bilinear": _bilinear,
     "diagonal": _diagonal,
+    "bilinear_diagonal": _bilinear_diagonal,
 }

@@ -22,12 +22,16 @@ INPUTS = {
     "inception_v3": (3, 299, 299),
 }
 INPUTS.update(dict.fromkeys(("alexnet", "caffenet", "alexnet_gap"), (3, 227, 227)))
+PIXELWISE = {"fcn8s": (3, 500, 500), "segnet": (3, 352, 480)}
+"""Nets with a label per pixel."""
+INPUTS.update(PIXELWISE)
 
 
 @cache
 def summary(name: str, file: str = "deploy", phase: str = "test"):
     """Of one image for a train_val net, whose database is not there."""
-    shapes = {"data": (1, *INPUTS.get(name, (3, 224, 224))), "label": (1,)} if file != "deploy" else None
+    label = (1, 1, *PIXELWISE[name][1:]) if name in PIXELWISE else (1,)
+    shapes = {"data": (1, *INPUTS.get(name, (3, 224, 224))), "label": label} if file != "deploy" else None
     return netc.summary(MODELS / name / f"{file}.prototxt", phase=phase, shapes=shapes)
 
 
@@ -137,6 +141,22 @@ def test_alexnet_gap():
     """Zhou et al. 2016, deploy_alexnetplusCAM_places205.prototxt of their code: ten crops, 512 maps of 11x11."""
     assert tops("alexnet_gap")["conv7"] == (10, 512, 11, 11)
     assert tops("alexnet_gap")["fc9"] == (10, 205)
+
+
+def test_fcn8s():
+    """Long et al. 2015, section 4: VGG-16 as convolutions has 134M parameters; voc-fcn8s of their code: fc6 16x16."""
+    assert summary("fcn8s").parameters == 134_489_759
+    assert summary("fcn8s").macs == 181_529_034_048
+    assert tops("fcn8s")["fc6"] == (1, 4096, 16, 16)
+    assert tops("fcn8s")["score"] == (1, 21, 500, 500)
+
+
+def test_segnet():
+    """Badrinarayanan et al. 2017, table 6: a model size of 117 MB, with four bytes per parameter."""
+    assert summary("segnet").parameters == 29_449_355
+    assert 4 * summary("segnet").parameters // 10**6 == 117
+    assert summary("segnet").macs == 104_133_427_200
+    assert tops("segnet")["conv1_1_D"] == (1, 11, 352, 480)
 
 
 @pytest.mark.parametrize("path", sorted(MODELS.glob("*/*.prototxt")), ids=lambda p: f"{p.parent.name}/{p.stem}")

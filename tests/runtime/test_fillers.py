@@ -79,6 +79,16 @@ def test_diagonal_scales_each_channel():
     assert filled(Filler("diagonal"), (3,)).tolist() == [1, 0, 0]
 
 
+def test_bilinear_interpolation_of_each_channel_alone():
+    x = filled(Filler("bilinear_diagonal"), (3, 4, 4, 4))
+    kernel = filled(Filler("bilinear"), (1, 1, 4, 4))[0, 0]
+    for output in range(3):
+        for channel in range(4):
+            torch.testing.assert_close(x[output, channel], kernel * (output == channel))
+    with pytest.raises(NetcError, match="`bilinear_diagonal` expects a blob of 4 axes with square kernels"):
+        filled(Filler("bilinear_diagonal"), (3, 1, 4, 5))
+
+
 def test_a_tensor_of_another_shape_is_filled_in_the_same_order():
     shape = (6, 4)
     tensor, flat = torch.empty(4, 6).T.contiguous(), torch.empty(24)

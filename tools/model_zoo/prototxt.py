@@ -25,13 +25,13 @@ TRAIN, TEST, LMDB = Word("TRAIN"), Word("TEST"), Word("LMDB")
 def show(value: object) -> str:
     """A scalar as text.
 
-    >>> show("a"), show(Word("MAX")), show(True), show(1e-05), show(2)
-    ('"a"', 'MAX', 'true', '0.00001', '2')
+    >>> show("a"), show(Word("MAX")), show(True), show(1e-05), show(2), show(1e-14)
+    ('"a"', 'MAX', 'true', '0.00001', '2', '1e-14')
     """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:.10f}".rstrip("0").rstrip(".") if value < 1 else f"{value:g}"
+        return f"{value:.10f}".rstrip("0").rstrip(".") if 1e-9 < value < 1 else f"{value:g}"
     return f'"{value}"' if isinstance(value, str) and not isinstance(value, Word) else str(value)
 
 

@@ -71,7 +71,7 @@ def solver(comment: str, model: str, **settings: Any) -> str:
     fields = {
         "net": f"models/{model}/train_val.prototxt",
         **settings,
-        "snapshot_prefix": f"models/{model}/{model}",
+        "snapshot_prefix": f"models/{model}/{model.replace('/', '_')}",
     }
     text = [f"# {line}" for line in comment.split("\n")]
     return "\n".join(text + [line for key, value in fields.items() for line in lines(key, value)]) + "\n"
