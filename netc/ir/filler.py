@@ -32,6 +32,8 @@ class Filler:
     """`gaussian`: average number of nonzero inputs of each output; -1 means all."""
     variance_norm: Literal["FAN_IN", "FAN_OUT", "AVERAGE"] = "FAN_IN"
     """The divisor of `xavier` and `msra`."""
+    negative_slope: float = 0.0
+    """`msra`: the slope of the following ReLU; the variance is divided by 1 + its square (Chenglong Chen's Caffe)."""
     diag_val: tuple[float, ...] = ()
     """`diagonal`: the sum of each kernel of an input and the output of the same number; 1 for those not listed."""
 

@@ -78,7 +78,8 @@ def _xavier(values: Tensor, filler: Filler, generator: Generator | None) -> None
 
 
 def _msra(values: Tensor, filler: Filler, generator: Generator | None) -> None:
-    values.normal_(0, math.sqrt(2 / fan(filler, tuple(values.shape))), generator=generator)
+    gain = 2 / (1 + filler.negative_slope**2)
+    values.normal_(0, math.sqrt(gain / fan(filler, tuple(values.shape))), generator=generator)
 
 
 def _bilinear(values: Tensor, filler: Filler, generator: Generator | None) -> None:

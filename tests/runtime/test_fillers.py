@@ -71,6 +71,10 @@ def test_bilinear_interpolates():
         filled(Filler("bilinear"), (3, 1, 4, 5))
 
 
+def test_msra_with_a_slope():
+    assert filled(Filler("msra", negative_slope=3.0)).std().item() == pytest.approx((0.2 / 1050) ** 0.5, rel=0.02)
+
+
 def test_diagonal_scales_each_channel():
     x = filled(Filler("diagonal", diag_val=(20.0, 5.0)), (4, 3, 1, 2))
     kernels = torch.zeros(4, 3)

@@ -71,14 +71,17 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             transpose_param""",
         "caffe-face": "center_loss_param",
         "SphereFace": "margin_inner_product_param",
-        "NormFace": "label_specific_add_param",
-        "face recognition forks": "triplet_loss_param",
-        "happynear": "eltwise_affine_param insanity_param local_param noise_param sub_region_param",
+        "NormFace": """
+            flip_param inner_distance_param label_specific_add_param label_specific_margin_param
+            label_specific_rescale_param""",
+        "face recognition forks": """
+            cosin_loss_param largemargin_inner_product_param sample_triplet_param triplet_loss_param""",
+        "happynear": "eltwise_affine_param hotspot_param insanity_param local_param noise_param sub_region_param",
         "SpatialTransformerLayer": "loc_loss_param power_file_param st_loss_param st_param",
         "DAN": "mmd_param",
         "DANN": "gradient_scaler_param",
         "OpenVINO": "cosine_similarity_batch_param grn_param",
-        "jolibrain": "dice_coef_loss_param focal_loss_param selu_param",
+        "jolibrain": "dice_coef_loss_param focal_loss_param labelsequence_accuracy_param selu_param",
         "OpenPose": "imresize_param nms_param",
         "channel pruning": "filter_param",
         "Caffe con Troll": """
@@ -191,7 +194,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
     "EltwiseParameter": {"yjxiong": "STOCHASTIC_SUM"},
     "FillerParameter": {
         "SpatialTransformerLayer": "file",
-        "Chenglong Chen": "negative_slope",
         "Intel": "scale",
         "happynear": "alpha",
     },
@@ -214,6 +216,7 @@ _LISTS = dict.fromkeys(("kernel_size__list", "stride__list", "pad__list"), ("yjx
 
 READ: dict[tuple[str, str], tuple[str, str]] = {
     ("FillerParameter", "diag_val"): ("FlowNet", "read by the filler `diagonal`"),
+    ("FillerParameter", "negative_slope"): ("Chenglong Chen", "read by the filler `msra`"),
     ("PoolingParameter", "ceil_mode"): ("soeaver", "read as `round_mode`"),
     **{("PoolingParameter", name): meaning for name, meaning in _LISTS.items()},
     ("TransformationParameter", "resize_param__list"): ("YOLO ports", "every image is resized by the first"),
