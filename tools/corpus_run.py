@@ -38,6 +38,8 @@ BATCH = 2
 """Items of a made-up batch, where the net accepts another number than its file's."""
 RECORDS = ((3, 256, 256), (1, 28, 28), (3, 32, 32), (1, 256, 256))
 """Images that a training net may be for."""
+FRAMES = 16
+"""Frames of a video."""
 SECONDS, BYTES = 240, 14 << 30
 DEPLOY, TRAIN = "deploy", "train"
 
@@ -147,8 +149,11 @@ def _step_of(definition: NetDefinition, batch: int | None, record: Shape) -> boo
 
 
 def _record(record: Shape, node: Node) -> tuple[Shape, ...]:
-    """The shapes of a made-up record of a data layer: an image, and labels of one number."""
+    """The shapes of a made-up record of a data layer: an image, and labels of one number; or a video and its truth."""
     side = max(record[1], getattr(getattr(node.layer, "transform", None), "crop_size", 0) or 0)
+    if node.layer.fed_by == "voxel truth":
+        size = (FRAMES, side + 1, side + 1)
+        return (record[0], *size), (1, *size)
     return ((record[0], side, side), *((),) * (len(node.tops) - 1))
 
 

@@ -295,6 +295,16 @@ def _flow_data(request: _Request) -> BatchSource:
         raise
 
 
+def _voxel_truth(request: _Request) -> BatchSource:
+    from netc.data.sources.voxel_truth import VoxelTruthRecords, VoxelTruthSource
+
+    layer, sampler = request.layer, request.sampler
+    records = VoxelTruthRecords(layer, request.resolve)
+    sampler.skip, sampler.shuffle = layer.rand_skip, layer.shuffle
+    sampler.permute = lambda random: random.permutation(len(records))
+    return VoxelTruthSource(records, sampler, request.train, request.threads or 2, request.skip_bad)
+
+
 _OPENERS = {
     "database": _data,
     "annotated database": _annotated_data,
@@ -308,4 +318,5 @@ _OPENERS = {
     "clips": _clips,
     "hdf5": _hdf5_data,
     "flow database": _flow_data,
+    "voxel truth": _voxel_truth,
 }

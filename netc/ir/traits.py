@@ -40,6 +40,7 @@ FedBy = Literal[
     "clips",
     "hdf5",
     "flow database",
+    "voxel truth",
     "fillers",
     "memory",
     "python",

@@ -48,6 +48,8 @@ BASE = {
     "RNN": {"recurrent_param": {"num_output": 4}},
     "SPP": {"spp_param": {"pyramid_height": 3}},
     "Tile": {"tile_param": {"tiles": 3}},
+    "VideoSegmentationData": {"image_data_param": SOURCE},
+    "VideoWithVoxelTruthData": {"image_data_param": {**SOURCE, "num_truth_channels": 1}},
     "WindowData": {"window_data_param": SOURCE, "transform_param": {"crop_size": 9}},
     "WindowSegData": {"image_data_param": RESIZED},
 }

@@ -168,7 +168,7 @@ def _values(data: npt.NDArray[np.uint8], encoding: str, count: int) -> Array:
     return flow
 
 
-class FlowSource(PrefetchingSource["PendingFlow"]):
+class FlowSource(PrefetchingSource["PendingArrays"]):
     """Batches of the tops of a CustomData layer; see `BatchSource`."""
 
     normalization = None
@@ -196,12 +196,12 @@ class FlowSource(PrefetchingSource["PendingFlow"]):
             self._orders = {epoch: self.records.order(epoch, self.sampler.seed)}
         return self._orders[epoch]
 
-    def start_batch(self, pool: Executor, position: int) -> PendingFlow:
+    def start_batch(self, pool: Executor, position: int) -> PendingArrays:
         """Start to read a batch."""
         numbers = self.sampler.numbers(position, self.batch_size)
         every = self.records.layer.permute_every_iter
         order = self._order(position // self.batch_size // every if every else 0)
-        return PendingFlow(pool.submit(self._read, order[numbers % len(order)].tolist()))
+        return PendingArrays(pool.submit(self._read, order[numbers % len(order)].tolist()))
 
     def _read(self, indices: list[int]) -> tuple[Array, ...]:
         tops = [np.empty((len(indices), *shape), np.float32) for shape in self.record_shapes]
@@ -227,7 +227,7 @@ class FlowSource(PrefetchingSource["PendingFlow"]):
         raise AssertionError("the last attempt returns or raises")
 
 
-class PendingFlow:
+class PendingArrays:
     """A batch that is being read."""
 
     def __init__(self, future: Future[tuple[Array, ...]]) -> None:
