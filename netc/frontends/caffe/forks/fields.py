@@ -55,8 +55,8 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             l1_loss_param lpq_loss_param mean_param reader_param resample_param writer_param reshape_every_iter
             expmax_param""",
         "YOLO ports": """
-            detection_loss_param eval_detection_param region_loss_param reorg_param yolo_detection_output_param
-            yolov3_detection_output_param yolov3_param""",
+            detection_loss_param eval_detection_param region_loss_param reorg_param segmentation_evaluate_param
+            yolo_detection_output_param yolo_seg_param yolov3_detection_output_param yolov3_param""",
         "MobileNet ports": "relu6_param",
         "ShuffleNet": "shuffle_channel_param",
         "SENet": "axpy_param",
