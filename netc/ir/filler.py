@@ -52,7 +52,7 @@ class Filler:
                 code="E103",
                 span=values.span("type"),
                 field=name,
-                help=f"Caffe's fillers are {', '.join(f'`{known}`' for known in TYPES)}",
+                help=f"the types are {', '.join(f'`{known}`' for known in TYPES)}",
             )
         for key, problem in filler._problems():
             raise NetcError(problem, code="E103", span=values.span(key), field=name)

@@ -40,8 +40,12 @@ class AddedNoise(Layer):
 
     in_place = True
     is_identity_in_test: ClassVar[bool] = True
-    elements: ClassVar[Elements] = "computed"
     sees: ClassVar[Sees] = "place"
+
+    @property
+    def elements(self) -> Elements:  # type: ignore[override]
+        """Uniform noise is added whatever the bottom holds; that of a normal distribution depends on all of it."""
+        return "scaled" if self.gaussian_std is None else "computed"
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Computed as described in the class docstring."""

@@ -255,7 +255,7 @@ class Behavior:
         return self._mixes_items(training=False)
 
     def _mixes_items(self, training: bool) -> bool:
-        if not self.bottoms or len(self.bottoms[0]) < 2:
+        if not self.bottoms or len(self.bottoms[0]) < 2 or (self.case.source and self.case.source.time_first):
             return False
         buffers = any(not weight.learnable for weight in self.case.layer.weights(self.case.first))
         if not self.keeps_shape and not buffers:

@@ -36,6 +36,8 @@ class Source:
     """Whether values decide how many rows the tops have."""
     own_gradient: str = ""
     """Where Backward computes something else than the derivative of the top: what it is."""
+    time_first: bool = False
+    """Whether the first axis is that of time steps, not of items."""
     rounded: tuple[int, ...] = ()
     """Bottoms in which changes of less than one have no effect in this case, although they are computed with."""
 

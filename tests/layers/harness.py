@@ -67,6 +67,8 @@ def module_of(layer: Layer, shapes, tops: int = 1, stock: bool = True) -> nn.Mod
         for tensor in (*made.parameters(), *made.buffers()):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.1)
     for constant in layer.constants(len(shapes)):
+        if constant.file and not constant.is_text:
+            continue
         register_constant(made, constant.name, torch.tensor(constant.values or IN_A_FILE))
     return made
 

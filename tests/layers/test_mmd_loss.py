@@ -14,7 +14,7 @@ CASES = [
         MmdLoss(3, 1.5),
         ((4, 3, 2), (5, 6)),
         ((3, 2), (2, 2)),
-        source=Source(own_gradient="of an estimate from random pairs; the top is 0"),
+        source=Source(own_gradient="of an estimate from random pairs; the top is 0", rounded=(0, 1)),
     )
 ]
 

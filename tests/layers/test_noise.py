@@ -8,7 +8,7 @@ from tests.layers.contract import raises, resizes, round_trip, traces, values
 from tests.layers.harness import layer_from, module_of, run
 
 CASES = [
-    alike("Noise", uniform_range=0.1, source=Source(in_place=True)),
+    alike("Noise", uniform_range=0.7, source=Source(in_place=True)),
     Case(NoiseOfItems(1.0, 0.1), ((2, 3, 5),), ((4, 3, 2, 3),), source=Source()),
 ]
 

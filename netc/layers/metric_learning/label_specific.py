@@ -55,9 +55,9 @@ class LabelSpecific(Layer):
 
     def _passes(self, first: int, like: Tensor, mode: Mode) -> Tensor:
         """Return the number of passes before this one, and count it."""
-        kept = mode.kept("iteration")
+        kept = mode.kept("iteration", by_mode=False)
         passes = like.new_full((), float(first)) if kept is None else kept.to(like)
-        mode.keep("iteration", passes + 1)
+        mode.keep("iteration", passes + 1, by_mode=False)
         return passes
 
     def _column(self, bottoms: Sequence[Tensor], mode: Mode) -> Tensor:

@@ -109,8 +109,8 @@ class AveragingNorm(FactorAndAddend):
 
     @property
     def affine(self) -> bool:  # type: ignore[override]
-        """Whether a test uses the averages: otherwise the factor is not that of the bottom's elements."""
-        return self.is_frozen or self.form[4]
+        """Whether the factor is learned, and a test uses the averages: otherwise it is not that of the elements."""
+        return self.form[4] and not self.is_frozen
 
     @property
     def form(self) -> tuple[Filler, Filler, float, float, bool]:

@@ -150,8 +150,8 @@ class IndicatedDecoder(GreedyDecoder):
     Shapes: scores (t, n, c), indicators (t, n) and optional targets (t, n) to labels (n, t, 1, 1), each row padded with
     -1, (n, 1, 1, 1) and (1, 1, 1, 1).
 
-    >>> IndicatedDecoder().infer(((20, 4, 37), (20, 4)), 1)
-    ((4, 20, 1, 1),)
+    >>> IndicatedDecoder().infer(((20, 4, 37), (20, 4)), 1)[0]
+    (4, 20, 1, 1)
 
     Reference: `ctc_decoder_layer.cpp` of OpenVINO's Caffe, after C. Wick.
     """
@@ -162,7 +162,6 @@ class IndicatedDecoder(GreedyDecoder):
     bottom_count: ClassVar[Count] = Count(2, 3)
     top_count: ClassVar[Count] = Count(1, 3)
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
-    indices: ClassVar[tuple[int, ...]] = (1,)
     role: ClassVar[Role] = "score"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
