@@ -13,6 +13,7 @@ net has a process of its own with a limit of time and memory.
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import resource
 import sys
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 BATCH = 2
 """Items of a made-up batch, where the net accepts another number than its file's."""
-RECORDS = ((3, 256, 256), (1, 28, 28), (3, 32, 32), (1, 256, 256))
+RECORDS = ((3, 256, 256), (1, 28, 28), (3, 32, 32), (1, 256, 256), (2, 28, 28))
 """Images that a training net may be for."""
 FRAMES = 16
 """Frames of a video."""
@@ -242,11 +243,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=[DEPLOY, TRAIN])
     parser.add_argument("--match", default="", metavar="TEXT")
+    parser.add_argument("--verbose", action="store_true", help="also list the nets that run")
     given = parser.parse_args(arguments)
+    importlib.import_module("netc.runtime.lower")  # with torch, once for all processes
     counts: Counter[tuple[str, bool]] = Counter()
     paths = [p for p in given.folder.rglob("*") if p.suffix in (".prototxt", ".pbtxt", ".pt", ".txt")]
-    for path in sorted(p for p in paths if given.match in str(p)):
+    for index, path in enumerate(sorted(p for p in paths if given.match in str(p))):
         found = examined(path, given.only)
+        if given.verbose:
+            print(f"{index} {path.name} {found.kind}", file=sys.stderr, flush=True)
         if found.kind:
             counts[found.kind, not found.reason] += 1
         if found.reason:
