@@ -36,6 +36,7 @@ def test_both_nets_have_the_same_weights(train, test):
 
 
 @pytest.mark.slow
+@pytest.mark.training
 def test_a_small_net_learns_to_find_shapes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(MODEL, "models/faster_rcnn")

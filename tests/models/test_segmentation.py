@@ -54,6 +54,7 @@ def mean_iou(model: str, weights: Path) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.training
 @pytest.mark.parametrize("model", MODELS)
 def test_it_learns_shapes(folder, monkeypatch, model):
     monkeypatch.chdir(folder)

@@ -33,6 +33,7 @@ def test_definitions(folder, name):
 
 
 @pytest.mark.slow
+@pytest.mark.training
 def test_shapes_are_found(folder):
     """The commands of shapes.md; a few minutes."""
     subprocess.run([sys.executable, ROOT / "tools" / "make_shapes.py", "data/shapes", "--train", "1000"], check=True)
