@@ -40,6 +40,9 @@ GIVEN = {
     },
     "MemoryData": {"batch_size": 5, "channels": 3, "height": 11, "width": 13},
 }
+WHOLE = {
+    "ImageData image_data_param.new_dim": {"image_data_param": {"source": "a", "batch_size": 5, "new_dim": 9}},
+}
 MESSAGE = {
     "Data": "data_param",
     "ImageData": "image_data_param",

@@ -67,7 +67,8 @@ class CosinL2Normalize(Layer):
     >>> CosinL2Normalize(num_output=10).infer(((4, 8), (4,)), 1)
     ((4, 10),)
 
-    Reference: yuqj1991's Caffe; Wang et al., CosFace: Large Margin Cosine Loss, 2018.
+    Reference: `cosin_l2_normalize_innerproduct.cpp` of yuqj1991's Caffe; Wang et al., CosFace: Large Margin Cosine
+    Loss, 2018.
     """
 
     num_output: int

@@ -271,6 +271,8 @@ class DecayingBN(AveragingNorm):
     axis: int = 1
     """The axis of the channels: 1 or 2 (CTPN)."""
 
+    caffe_fields: ClassVar[CaffeFields] = {"is_frozen": ()}
+
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
         """Raises NetcError E103 for another axis."""

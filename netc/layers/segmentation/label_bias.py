@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from netc.ir.dims import differ, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import CaffeFields, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
 from netc.layers._registry import register
 
@@ -47,6 +47,9 @@ class BiasChannel(Layer):
     background_label: int | None = None
     """With PIXEL, the class of the background; None if there is none. Setting `bg_bias` in a file implies 0."""
 
+    caffe_fields: ClassVar[CaffeFields] = {
+        "background_label": tuple(f"bias_channel_param.{name}" for name in ("background_label", "bg_bias"))
+    }
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
     indices: ClassVar[tuple[int, ...]] = (1,)

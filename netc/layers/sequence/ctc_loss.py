@@ -234,7 +234,8 @@ class CtcLoss(TemporalLoss):
 class CTCLoss(TemporalLoss):
     """CTC loss of sequences that end where an indicator is 0, with labels in columns that end at a negative one.
 
-    The top is the mean over the sequences, the gradient that of their sum, as in OpenVINO's Caffe.
+    The top is the mean over the sequences, the gradient that of their sum, as in OpenVINO's Caffe. Only
+    `output_delay: 0` and `ctc_merge_repeated: true` are supported.
 
     Shapes: scores (t, n, c), indicators (t, n) and labels (t, n) to a scalar.
 
@@ -247,12 +248,8 @@ class CTCLoss(TemporalLoss):
 
     blank_index: int = -1
     """The class of the blank; a negative one is the last class."""
-    output_delay: int = 0
-    """Steps at the start that have no label; only 0 is supported."""
     preprocess_collapse_repeated: bool = False
     """Whether equal labels in a row count once."""
-    ctc_merge_repeated: bool = True
-    """Whether a label may extend over several steps; only true is supported."""
     loss_calculation_t: int = 0
     """The step at which the loss is computed; it is the same at each."""
 
@@ -264,11 +261,11 @@ class CTCLoss(TemporalLoss):
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
         """Raises NetcError E101 for what is not supported."""
-        result = super().from_caffe(layer)
+        p = layer.message("ctc_loss_param")
         for name, supported in (("output_delay", 0), ("ctc_merge_repeated", True)):
-            if getattr(result, name) != supported:
+            if p[name] != supported:
                 fail(f"`{name}` is supported as {str(supported).lower()} only", code="E101", field=name)
-        return result
+        return super().from_caffe(layer)
 
     def _check(self, scores: Shape, *others: Shape) -> None:
         _check_columns(scores, *others)

@@ -25,6 +25,11 @@ CASES = [
     )
 ]
 REQUIRED = {"DetectionEvaluate": "num_classes: 3"}
+WHOLE = {
+    "detection_evaluate_param.resize_param": {
+        "detection_evaluate_param": {"num_classes": 3, "resize_param": {"height": 30, "width": 40}}
+    },
+}
 
 
 def inputs(seed=0, found=30, objects=9, images=3, classes=4):

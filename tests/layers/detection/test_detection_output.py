@@ -28,6 +28,18 @@ CASES = [
     ),
 ]
 REQUIRED = {"DetectionOutput": "num_classes: 3"}
+FILES = {
+    **dict.fromkeys(("output_directory", "output_name_prefix", "label_map_file", "name_size_file"), "a"),
+    "output_format": "VOC",
+    "num_test_image": 2,
+    "resize_param": {"height": 30, "width": 40},
+}
+SUPPRESSION = {"nms_threshold": 0.45, "top_k": 9, "eta": 0.5}
+WHOLE = {
+    f"detection_output_param.{field}.{name}": {"detection_output_param": {"num_classes": 3, field: message}}
+    for field, message in {"nms_param": SUPPRESSION, "save_output_param": FILES}.items()
+    for name in message
+}
 
 
 def inputs(images=2, boxes=30, classes=4, shared=True, seed=0):

@@ -29,6 +29,28 @@ CASES = [  # labels are 0
     ),
 ]
 REQUIRED = {"MultiBoxLoss": "num_classes: 3"}
+WHOLE = {
+    **{
+        f"multibox_loss_param.nms_param.{name}": {
+            "multibox_loss_param": {"num_classes": 3, "nms_param": {"nms_threshold": 0.45, "top_k": 9}}
+        }
+        for name in ("nms_threshold", "top_k")
+    },
+    "multibox_loss_param.share_location": {
+        "multibox_loss_param": {"num_classes": 3, "share_location": False, "mining_type": "NONE"}
+    },
+    "multibox_loss_param.map_object_to_agnostic": {
+        "multibox_loss_param": {"num_classes": 2, "map_object_to_agnostic": True}
+    },
+    "MultiBoxLoss loss_param.normalize": {
+        "multibox_loss_param": {"num_classes": 3},
+        "loss_param": {"normalize": False},
+    },
+    "MultiBoxLoss propagate_down": {
+        "multibox_loss_param": {"num_classes": 3},
+        "propagate_down": [True, False],
+    },
+}
 
 
 def inputs(images=2, boxes=24, classes=4, objects=5, seed=0, shared=True):

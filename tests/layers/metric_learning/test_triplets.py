@@ -10,6 +10,9 @@ from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
 from tests.layers.harness import layer_of, run
 
+WHOLE = {
+    "sample_triplet_param.sample_num": {"sample_triplet_param": {"label_num": 2, "sample_num": 3}},
+}
 CASES = [
     Case(TripletLoss(3.0), ((3, 4),) * 3, ((2, 3, 2),) * 3, source=Source()),
     Case(IndexedTripletLoss(3.0), ((4, 3), (2, 3)), ((5, 3), (3, 3, 1, 1)), integers=(1,), below=4, source=Source()),

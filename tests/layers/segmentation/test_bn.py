@@ -20,6 +20,9 @@ KEPT = cases.Source(in_place=True, role="inner")
 OWN = cases.Source(
     in_place=True, role="inner", own_gradient="in a test, the averages are derived as the batch's moments"
 )
+WHOLE = {
+    "bn_param.axis": {"bn_param": {"var_eps": 0.01, "axis": 2}},
+}
 CASES = [
     Case(PyramidBN(eps=0.01, is_frozen=True), *PLANES, source=cases.Source(in_place=True, role="inner", own_gradient=
          "factor and addend of a frozen layer get none")),

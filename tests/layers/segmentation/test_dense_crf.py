@@ -17,6 +17,10 @@ from tests.layers.contract import raises, round_trip, values
 from tests.layers.harness import layer_from, run
 
 LAYER = DenseCRF(3, (3.0,), (2.0,), (10.0,), (5.0,), (3.0,))
+FILTERS = {"pos_xy_std": [3.0], "pos_w": [2.0], "bi_xy_std": [10.0], "bi_rgb_std": [5.0], "bi_w": [3.0]}
+WHOLE = {
+    **{f"dense_crf_param.{name}": {"dense_crf_param": FILTERS} for name in FILTERS},
+}
 CASES = [
     Case(LAYER, ((1, 3, 4, 5), (1, 2), (1, 3, 4, 5)), ((2, 3, 5, 3), (2, 2), (2, 3, 5, 3)), integers=(1,), below=5,
          source=Source(places_lost=True)),

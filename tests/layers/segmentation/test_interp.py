@@ -14,6 +14,10 @@ from tests.layers.harness import layer_from, run
 
 SOURCE = Source(places_lost=True)
 REQUIRED = {"Interp": "zoom_factor: 2"}
+WHOLE = {
+    f"interp_param.{name}": {"interp_param": {"zoom_factor": 2, name: value}}
+    for name, value in {"pad_beg": -1, "pad_end": -1, "interp_type": "nearest_neighbor"}.items()
+}
 CASES = [
     Case(Interp(zoom_factor=3, pad_beg=-1), ((1, 2, 5, 4),), ((2, 2, 6, 5),), source=SOURCE),
     Case(Interp(shrink_factor=2), ((1, 2, 6, 8),), ((2, 2, 4, 9),), source=SOURCE),

@@ -17,6 +17,10 @@ LAYER = MultiStageMeanfield(8.0, 0.5, 3.0, 2)
 FIELDS = {"theta_alpha": 8, "theta_beta": 0.5, "theta_gamma": 3, "num_iterations": 3}
 REQUIRED = {"MultiStageMeanfield": "theta_alpha: 8 theta_beta: 1 theta_gamma: 3 num_iterations: 2"}
 SHAPES = ((1, 2, 3, 4), (1, 2, 3, 4), (1, 3, 3, 4)), ((2, 2, 4, 2), (2, 2, 4, 2), (2, 3, 4, 2))
+WHOLE = {
+    f"multi_stage_meanfield_param.{name}": {"multi_stage_meanfield_param": {**FIELDS, name: "2 3"}}
+    for name in ("spatial_filter_weights_str", "bilateral_filter_weights_str")
+}
 CASES = [Case(LAYER, *SHAPES, held=(2,), source=Source(places_lost=True))]
 
 

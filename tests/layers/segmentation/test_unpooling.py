@@ -15,6 +15,10 @@ from tests.layers.harness import gradcheck, layer_from, run
 OWN = "of elements with one position, all get the top's gradient; TILE's is that of AVE"
 SOURCE = Source(places_lost=True, own_gradient=OWN)
 REQUIRED = {"Unpooling": "kernel_size: 2"}
+PAIRS = {"kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_w": 2, "unpool_h": 9, "unpool_w": 8}
+WHOLE = {
+    **{f"unpooling_param.{name}": {"unpooling_param": PAIRS} for name in PAIRS},
+}
 CASES = [
     Case(Unpooling("MAX", (2, 2), (2, 2)), ((1, 2, 2, 3),) * 2, ((2, 2, 3, 2),) * 2, integers=(1,), below=9,
          source=SOURCE),
