@@ -103,12 +103,12 @@ class Behavior:
 
     @property
     def shares_memory(self) -> bool:
-        """Whether the top is all of the bottom's memory, in another shape."""
+        """Whether the top is all of the bottom's memory, in another shape and the same order."""
         if self.top is None or not self.bottoms:
             return False
         top = self.run()[0]
         same = top.data_ptr() == self.bottoms[0].data_ptr() and top.numel() == self.bottoms[0].numel()
-        return same and top.shape != self.bottoms[0].shape
+        return same and top.shape != self.bottoms[0].shape and top.is_contiguous()
 
     @cached_property
     def is_overwritable(self) -> bool:

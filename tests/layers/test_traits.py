@@ -124,8 +124,11 @@ BACKWARD_READS_TOP: dict[str, Callable[[Layer], str]] = {
 KEEPS_WHAT_IT_STILL_READS = {
     "BN": "bn_layer.cpp of each fork: as BatchNorm",
     "BatchNorm": "batch_norm_layer.cpp: means and variances are computed before top_data is written",
+    "GRN": "grn_layer.cpp: norms are computed before top_data is written",
     "LRN": "lrn_layer.cpp: scale_ is computed before top_data is written",
     "MVN": "mvn_layer.cpp: mean_ and variance_ are computed first",
+    "Normalize": "normalize_layer.cpp: norms are computed before top_data is written",
+    "SimpleNormalize": "simplenormalize_layer.cpp: as Normalize",
     "Softmax": "softmax_layer.cpp: scale_ is computed from a copy in top_data",
     "SyncBN": "sync_bn_layer.cpp: as BatchNorm",
 }

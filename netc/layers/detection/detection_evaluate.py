@@ -60,6 +60,7 @@ class DetectionEvaluate(Layer):
     bottom_count: ClassVar[Count] = Count(2)
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
     role: ClassVar[Role] = "score"
+    rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
     @classmethod

@@ -71,6 +71,7 @@ class DetectionOutput(Layer):
     bottom_count: ClassVar[Count] = Count(3, 4)
     role: ClassVar[Role] = "score"
     sees: ClassVar[Sees] = "all"
+    rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
     no_gradient: ClassVar[tuple[int, ...]] = (0, 1, 2, -1)
 

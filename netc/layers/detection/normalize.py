@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from netc.ir.dims import product, text
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
-from netc.ir.traits import Role
+from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ class Normalize(Layer):
 
     role: ClassVar[Role] = "inner"
     overwritable: ClassVar[bool] = True
+
+    @property
+    def sees(self) -> Sees:  # type: ignore[override]
+        """All places, or one."""
+        return "all" if self.across_spatial else "place"
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """The bottom's shape. Raises NetcError E102 unless it has 2 to 4 axes."""

@@ -49,6 +49,7 @@ class _Grid(Layer):
     bottom_count: ClassVar[Count] = Count(1, 2)
 
     no_gradient: ClassVar[tuple[int, ...]] = (0, -1)
+    rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
     @property

@@ -12,6 +12,7 @@ from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import CaffeFields, Cost, Count, Layer, Mode, Shapes, StateEntry, Weight, Weights, fail
+from netc.ir.traits import Sees
 from netc.layers._axes import axis_of
 from netc.layers._labels import indices
 from netc.layers._registry import register
@@ -70,6 +71,7 @@ class MarginInnerProduct(Layer):
     indices: ClassVar[tuple[int, ...]] = (1,)
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:

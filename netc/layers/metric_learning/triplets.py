@@ -129,6 +129,7 @@ class SampleTriplet(Layer):
     """Margin of the random items."""
 
     bottom_count: ClassVar[Count] = Count(1, 2)
+    rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "all"
 

@@ -96,6 +96,7 @@ class DenseBlock(Layer):
     }
 
     batch_statistics: ClassVar[bool] = True
+    rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
     @classmethod
@@ -196,7 +197,9 @@ class DenseBlock(Layer):
             if second is not None:
                 y = self._normalized(F.conv2d(y, second.kernel), second, mode)
             y = F.conv2d(y, first.kernel, padding=1)
-            x = torch.cat((x, F.dropout(y, self.dropout_ratio, mode.training and self.dropout)), 1)
+            if mode.training and self.dropout:
+                y = F.dropout(y, self.dropout_ratio)
+            x = torch.cat((x, y), 1)
         return x
 
     def _normalized(self, x: Tensor, blobs: Blobs, mode: Mode) -> Tensor:

@@ -37,6 +37,7 @@ class DetectionsOfYolo(Layer):
     biases: tuple[float, ...] = ()
     """Widths and heights of the anchors."""
 
+    rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
     @classmethod

@@ -8,11 +8,12 @@ from tests.layers.contract import gradient, raises, resizes, round_trip, traces,
 from tests.layers.harness import module_of, run
 
 LENGTHS = ((5, 6, 3), (6,)), ((4, 5, 2, 2), (5,))
+TIMES = Source(time_first=True, places_lost=True)
 CASES = [
     Case(made("Reverse", 1), ((2, 3, 5),), ((4, 3, 2, 3),), source=Source()),
-    Case(made("Reverse", 2), ((2, 3, 5),), ((4, 3, 2, 3),), source=Source()),
-    Case(made("ReverseTime", True), *LENGTHS, integers=(1,), below=5, source=Source(time_first=True)),
-    Case(made("ReverseTime", False), *LENGTHS, integers=(1,), below=5, source=Source(time_first=True)),
+    Case(made("Reverse", 2), ((2, 3, 5),), ((4, 3, 2, 3),), source=Source(places_lost=True)),
+    Case(made("ReverseTime", True), *LENGTHS, integers=(1,), below=5, source=TIMES),
+    Case(made("ReverseTime", False), *LENGTHS, integers=(1,), below=5, source=TIMES),
 ]
 
 
