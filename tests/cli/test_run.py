@@ -96,6 +96,7 @@ class TestSite:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.syspath_prepend(str(tmp_path))
 
+    @pytest.mark.slow
     def test_it_is_written_and_removed(self, tmp_path):
         path = site.add(tmp_path)
         assert path == tmp_path / "caffe.py"
