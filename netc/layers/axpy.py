@@ -31,6 +31,7 @@ class Axpy(Layer):
     bottom_count: ClassVar[Count] = Count(3)
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "place"
+    rearranges: ClassVar[bool] = True
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 if the bottoms do not match."""

@@ -21,7 +21,7 @@ CASES = [
         DetectionEvaluate(3, -1),
         ((1, 1, 4, 7), (1, 1, 3, 8)),
         ((1, 1, 2, 7), (1, 1, 5, 8)),
-        source=Facts(role="score", extents_of_data=True),
+        source=Facts(role="score", extents_of_data=True, places_lost=True),
     )
 ]
 REQUIRED = {"DetectionEvaluate": "num_classes: 3"}

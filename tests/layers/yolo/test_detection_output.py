@@ -11,7 +11,7 @@ ANCHORS = (0.5, 0.7, 1.9, 2.1, 3.0, 1.0)
 PIXELS = (10.0, 14.0, 23.0, 27.0, 37.0, 58.0, 30.0, 20.0)
 FIRST = YoloDetectionOutput(2, 3, 0.3, 0.4, ANCHORS)
 THIRD = Yolov3DetectionOutput(3, 2, 0.4, 0.4, PIXELS, (32, 16), 2, (2, 3, 0, 1))
-FOUND = Source(extents_of_data=True, own_gradient="there is none")
+FOUND = Source(extents_of_data=True, places_lost=True, own_gradient="there is none")
 CASES = [
     Case(YoloDetectionOutput(2, 3, 0.0, 0.4, ANCHORS), ((1, 21, 2, 2),), ((2, 21, 3, 2),), source=FOUND),
     Case(

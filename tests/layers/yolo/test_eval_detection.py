@@ -14,7 +14,7 @@ SMALL = {"side": 4, "num_class": 2, "num_object": 3, "biases": ANCHORS}
 CASES = [
     Case(
         EvalDetection(**{**SMALL, "side": 2}, nms=0.4), ((1, 21, 2, 2), (1, 1, 1, 8)), ((2, 21, 2, 2), (1, 1, 2, 8)),
-        integers=(1,), below=1, source=Source(),
+        integers=(1,), below=1, source=Source(places_lost=True),
     ),
 ]  # fmt: skip
 
