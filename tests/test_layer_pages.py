@@ -10,7 +10,7 @@ import pytest
 import netc
 from netc.inspection import explain, layer_documentation
 from netc.inspection.layer_pages import layer_page, layer_types
-from netc.layers import registry
+from netc.layers import how_recognized, layer_classes, registry
 from tests.layers.meanings import register_upsample
 
 
@@ -99,3 +99,10 @@ def test_importing_a_layer_reads_no_source():
         "assert 'Parameters:' in cls.__doc__ and read"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_decides_between_meanings_is_a_sentence():
+    classes = [cls for name in registry() for cls in layer_classes(name)]
+    found = {cls: how_recognized(cls) for cls in classes if how_recognized(cls) is not None}
+    assert len(found) > 10
+    assert not [cls for cls, words in found.items() if not words.startswith("Whether ") or not words.endswith(".")]

@@ -1,4 +1,4 @@
-"""MMDLoss: how far the features of two domains are apart, of which only the gradient is computed."""
+"""MMDLoss: the distance between the features of two domains; only its gradient is computed."""
 
 from __future__ import annotations
 

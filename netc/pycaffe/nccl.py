@@ -44,7 +44,7 @@ class NCCL:
 
     Joins them as rank `solver_rank()` of `solver_count()` unless torch.distributed is initialized, as by torchrun: with
     NCCL in the mode `set_mode_gpu`, otherwise with Gloo. `uid` is that of the first process, from `new_uid`. Raises
-    NetcError E310 if they cannot join.
+    NetcError E621 if they cannot join.
     """
 
     def __init__(self, solver: Trainer, uid: str) -> None:
@@ -86,4 +86,4 @@ class NCCL:
             )
         except (RuntimeError, ValueError) as error:
             reason = (str(error).splitlines() or [""])[0]
-            raise NetcError(f"the processes that train together cannot be joined: {reason}", code="E310") from None
+            raise NetcError(f"the processes that train together cannot be joined: {reason}", code="E621") from None

@@ -41,7 +41,7 @@ class AnnotatedAugmenter(Augmenter):
         return super().active or bool(self._samplers) or self._jitter > 0
 
     def parts(self, image: CvImage, label: Any, random: np.random.Generator) -> tuple[CvImage, Any]:
-        """The image, expanded, of which a part is cut out, and its boxes. A label that is a number stays."""
+        """The expanded image, a part cut out of it, and its boxes. A label that is a number stays."""
         whole = not isinstance(label, Annotations)
         boxes = np.empty((0, 7), np.float32) if whole else label.boxes
         place = expansion(image.shape[:2], self._expansion, random) if self._expansion is not None else None

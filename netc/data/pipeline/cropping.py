@@ -42,7 +42,7 @@ class Cropping:
     places: int = 0
     """5 or 13: a random crop is at one of so many fixed places (yjxiong); 0 is any place."""
     inverted: slice | None = None
-    """The channels of which mirrored images have the values 255 - x: horizontal optical flow (yjxiong, LRCN)."""
+    """The channels whose values become 255 - x in a mirrored image: horizontal optical flow (yjxiong, LRCN)."""
 
     def offset(self, rows: int, columns: int, draw: Any) -> tuple[Any, Any]:
         """Row and column of the crop's first pixel, if `rows` and `columns` are cut off in total.

@@ -189,7 +189,7 @@ class Hdf5Source(PrefetchingSource["PendingRows"]):
         return PendingRows(pool.submit(self._accepted_rows, indices))
 
     def _accepted_rows(self, indices: Numbers) -> tuple[Array, ...]:
-        """Rows of which the next with accepted labels replace others. Raises NetcError E301 if there are none."""
+        """Rows; the next ones with accepted labels replace others. Raises NetcError E301 if there are none."""
         tops = self.files.rows(indices)
         if self.accepted is None:
             return tops

@@ -68,7 +68,7 @@ class Video:
 
 
 class VideoRecords(UnbatchedRecords):
-    """The frames of one video, of which some are skipped; see `Records`. Raises NetcError E501, E502."""
+    """The frames of one video; some may be skipped. See `Records`. Raises NetcError E501, E502."""
 
     def __init__(self, path: Path, name: str, skip: int) -> None:
         self.name, self._skip = name, skip

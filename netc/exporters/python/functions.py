@@ -129,7 +129,7 @@ def move_priors(codes: Tensor, priors: tuple[Tensor, Tensor], code_type: str, sc
 
 
 def skip_priors(scores: Tensor, objectness: Tensor, least: float) -> Tensor:
-    """Scores (n, p, c) of which priors without an object have that of the first class only."""
+    """Scores (n, p, c); those of priors without an object are 1 for the first class and 0 for others."""
     empty = F.one_hot(torch.zeros((), dtype=torch.long, device=scores.device), scores.shape[2]).to(scores)
     return torch.where(objectness[..., 1:] < least, empty, scores)
 

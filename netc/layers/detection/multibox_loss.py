@@ -88,7 +88,7 @@ class MultiBoxLoss(MultiBoxParameters):
                 used &= rows[:, 7] == 0
             limit = torch.inf if self.map_object_to_agnostic or self.conf_loss_type == "LOGISTIC" else self.num_classes
             outside = ~((labels >= 0) & (labels < limit)) | (labels == self.background_label_id)
-            mode.check(labels, outside & used, "label of an object is no class, or the background")
+            mode.check(labels, outside & used, "label of an object is the background or outside the classes")
         return labels.nan_to_num().long()
 
 

@@ -120,7 +120,7 @@ class LabelSpecificAdd(LabelSpecific):
 @register("LabelSpecificMargin", dialect="happynear", field="label_specific_margin_param")
 @dataclass(frozen=True)
 class LabelSpecificMargin(LabelSpecific):
-    """In training enlarges the angle of which the score of the label's class is the cosine by a margin in degrees.
+    """In training enlarges the angle whose cosine is the score of the label's class by a margin in degrees.
 
     With a `margin_base` other than 0 the margin, which a blob holds, becomes margin_base + (1 + gamma i)^power - 1 in
     training pass i, at most `margin_max` if that is not 0.

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def of_three(use: LayerUse) -> bool:
+    """Whether there are three bottoms: anchors, positives and negatives."""
+    return use.bottoms == 3
+
+
 def by_index(use: LayerUse) -> bool:
-    """Two bottoms: features, and triplets of their indices."""
+    """Whether there are two bottoms: features, and triplets of their indices."""
     return use.bottoms == 2
 
 
-@register("TripletLoss", dialect="happynear", field="triplet_loss_param", when=lambda use: use.bottoms == 3)
+@register("TripletLoss", dialect="happynear", field="triplet_loss_param", when=of_three)
 @dataclass(frozen=True)
 class TripletLoss(Layer):
     """Half of margin + |a - p|^2 - |a - n|^2 where it is positive, averaged over the items.

@@ -51,7 +51,7 @@ class _FlowLoss(Layer):
 
 
 def is_flownets(use: LayerUse) -> bool:
-    """The layer has `l1_loss_param`, or one bottom."""
+    """Whether the layer has `l1_loss_param`, or one bottom."""
     return "l1_loss_param" in use.parameters or use.bottoms == 1
 
 

@@ -49,17 +49,21 @@ def _forms(use: LayerUse) -> set[str]:
 
 
 def _is_pspnets(use: LayerUse) -> bool:
-    """`slope_filler`, `bias_filler`, `momentum`, `eps`, `frozen` or `engine`; or four blobs and no `scale_filler`."""
+    """Whether a BN layer has one of PSPNet's fields, or four blobs.
+
+    The fields are `slope_filler`, `bias_filler`, `momentum`, `eps`, `frozen` and `engine`; with four blobs, there is no
+    `scale_filler`.
+    """
     return "pspnet" in _forms(use)
 
 
 def _is_segnets(use: LayerUse) -> bool:
-    """`bn_mode`, two blobs, more than one top, or an `Upsample` or `Unpooling` layer in the net."""
+    """Whether a BN layer has `bn_mode`, two blobs or several tops, or its net an `Upsample` or `Unpooling` layer."""
     return "segnet" in _forms(use)
 
 
 def _is_happynears(use: LayerUse) -> bool:
-    """`var_eps`, `moving_average`, `decay` or `axis`; or four blobs with a `scale_filler`."""
+    """Whether a BN layer has `var_eps`, `moving_average`, `decay` or `axis`, or four blobs and a `scale_filler`."""
     return "happynear" in _forms(use)
 
 
@@ -218,7 +222,7 @@ class PyramidBN(AveragingNorm):
         return cls(*fillers, p["momentum"], p["eps"], is_frozen=p["frozen"])
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, with both fillers, which tell the form from others."""
+        """The parameter message, with both fillers, which distinguish the form from others."""
         values = super().to_caffe()
         frozen = {"frozen": True} if values.pop("is_frozen", False) else {}
         return {"slope_filler": self.slope_filler, "bias_filler": self.bias_filler, **values, **frozen}
@@ -283,7 +287,7 @@ class DecayingBN(AveragingNorm):
         return cls(*fillers, p["var_eps"], p["moving_average"], p["decay"], p["axis"])
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, with `var_eps`, which tells the form from others."""
+        """The parameter message, with `var_eps`, which distinguishes the form from others."""
         values = super().to_caffe()
         values.pop("is_frozen", None)
         return {"var_eps": self.var_eps, **values}
@@ -346,7 +350,7 @@ class SegNetBN(FactorAndAddend):
         return self.bn_mode == "LEARN"
 
     def to_caffe(self) -> dict[str, Any]:
-        """The parameter message, with `bn_mode`, which tells the form from others."""
+        """The parameter message, with `bn_mode`, which distinguishes the form from others."""
         return {**super().to_caffe(), "bn_mode": self.bn_mode}
 
     def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape, ...]:

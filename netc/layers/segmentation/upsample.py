@@ -22,12 +22,12 @@ Pair = tuple[int, int]
 
 
 def _has_mask(use: LayerUse) -> bool:
-    """Two bottoms, of which the second is the mask of a pooling layer."""
+    """Whether there are two bottoms, the second of them the mask of a pooling layer."""
     return use.bottoms == 2
 
 
 def _has_none(use: LayerUse) -> bool:
-    """One bottom."""
+    """Whether there is one bottom."""
     return use.bottoms == 1
 
 

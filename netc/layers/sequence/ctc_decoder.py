@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def of_caffe_ocr(use: LayerUse) -> bool:
-    """One bottom; or two, of which the second is not called an indicator, and one top."""
+    """Whether there is one bottom, or two and one top where the second one is not named as an indicator."""
     if use.bottoms != 2:
         return use.bottoms == 1
     second = str(use.parameters.get("bottom", ("", ""))[1]).lower()

@@ -209,7 +209,7 @@ class CtcLoss(TemporalLoss):
             if getattr(result, name) <= 0:
                 fail(f"`{name}` must be positive", code="E103", field=name)
         if not 0 <= result.blank_label < result.alphabet_size:
-            found = f"`blank_label` {result.blank_label} is no class of {counted(result.alphabet_size, 'class')}"
+            found = f"`blank_label` {result.blank_label} is outside the {counted(result.alphabet_size, 'class')}"
             fail(found, code="E103", field="blank_label")
         return result
 

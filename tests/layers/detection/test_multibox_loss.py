@@ -229,7 +229,7 @@ def test_of_two_stages():
 def test_labels_out_of_range(label):
     given = inputs()
     given[3][0, 0, 2, 1] = label
-    with raises("E301", "label of an object is no class"):
+    with raises("E301", "label of an object is the background or outside the classes"):
         run(MultiBoxLoss(4), *given)
     given[3][0, 0, 2, 0] = -1
     run(MultiBoxLoss(4), *given)

@@ -129,7 +129,7 @@ def test_files():
         ("E103", "`blank_index` is -1", "WarpCTCLoss", {"blank_index": -1}),
         ("E103", "`alphabet_size` must be positive", "CtcLoss", {"time_step": 4}),
         ("E103", "`time_step` must be positive", "CtcLoss", {"alphabet_size": 4}),
-        ("E103", "`blank_label` 4 is no class of 4 classes", "CtcLoss",
+        ("E103", "`blank_label` 4 is outside the 4 classes", "CtcLoss",
          {"alphabet_size": 4, "time_step": 2, "blank_label": 4}),
         ("E101", "`output_delay` is supported as 0 only", "CTCLoss", {"output_delay": 1}),
         ("E101", "`ctc_merge_repeated` is supported as true only", "CTCLoss", {"ctc_merge_repeated": False}),

@@ -22,7 +22,7 @@ MOST = 2**31 - 1
 
 @writes(YoloDetectionOutput, any_extents=True)
 def yolo_detection_output(layer: YoloDetectionOutput, call: OnnxCall) -> None:
-    """The table of all boxes, of which NonMaxSuppression chooses."""
+    """The table of all boxes, from which NonMaxSuppression chooses."""
     tables = []
     for index in range(len(call.bottoms)):
         anchors = np.asarray(layer.biases[: 2 * layer.num_box], np.float32).reshape(-1, 2)
@@ -35,7 +35,7 @@ def yolo_detection_output(layer: YoloDetectionOutput, call: OnnxCall) -> None:
 @writes(Yolov3DetectionOutput, any_extents=True)
 @writes(Yolov3Detection, any_extents=True)
 def yolov3_detection_output(layer: Yolov3DetectionOutput, call: OnnxCall) -> None:
-    """The table of all boxes, each with its best class, of which NonMaxSuppression chooses."""
+    """The table of all boxes, each with its best class, from which NonMaxSuppression chooses."""
     if layer.nms_threshold > SAME:
         unsupported("with an `nms_threshold` of about 1 a box may be found for several classes")
     tables = []

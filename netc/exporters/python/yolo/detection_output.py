@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @writes(YoloDetectionOutput, any_extents=True)
 def yolo_detection_output(layer: YoloDetectionOutput, call: PythonCall) -> Code:
-    """Boxes of which suppression chooses."""
+    """Boxes from which suppression chooses."""
     anchors = _anchors(call, layer.biases[: 2 * layer.num_box])
     threshold = float(np.nextafter(np.float32(layer.confidence_threshold), np.float32(-np.inf)))
     tables = [f"yolo_boxes({x}, {anchors}, {layer.num_classes}, {number(threshold)}, True)" for x in call.bottoms]
@@ -27,7 +27,7 @@ def yolo_detection_output(layer: YoloDetectionOutput, call: PythonCall) -> Code:
 @writes(Yolov3DetectionOutput, any_extents=True)
 @writes(Yolov3Detection, any_extents=True)
 def yolov3_detection_output(layer: Yolov3DetectionOutput, call: PythonCall) -> Code:
-    """Boxes at several scales, each with its best class, of which suppression chooses."""
+    """Boxes at several scales, each with its best class, from which suppression chooses."""
     if layer.nms_threshold > SAME:
         unsupported("with an `nms_threshold` of about 1 a box may be found for several classes")
     tables = []
