@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 import netc.pycaffe as caffe
 from netc.diagnostics import NetcError
@@ -230,3 +231,39 @@ def test_the_log_level_can_be_set(solver, capsys):
         assert capsys.readouterr().err == ""
     finally:
         caffe.init_log()
+
+
+def test_the_learning_rate_can_be_read_and_changed(solver):
+    made = feed(solver())
+    assert (made.lr, made.base_lr, made.param.base_lr) == (pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.1))
+    made.param.base_lr = 0.02
+    assert (made.lr, made.base_lr) == (pytest.approx(0.02), 0.02)
+    before = weight(made)
+    made.step(1)
+    np.testing.assert_allclose(before - weight(made), made.net.params["ip"][0].diff, rtol=1e-4, atol=1e-7)
+    with pytest.raises(AttributeError, match="`max_iter` cannot be set"):
+        made.param.max_iter = 3
+
+
+def test_an_update_by_hand_is_that_of_a_step(solver):
+    stepped, by_hand = feed(solver()), feed(solver())
+    stepped.step(1)
+    by_hand.net.clear_param_diffs()
+    by_hand.net.forward()
+    by_hand.net.backward()
+    by_hand.apply_update()
+    np.testing.assert_allclose(weight(by_hand), weight(stepped), rtol=1e-6)
+    assert by_hand.iter == stepped.iter == 1
+
+
+def test_a_group_of_one_process_trains_as_none(solver):
+    alone, joined = feed(solver()), feed(solver())
+    group = caffe.NCCL(joined, caffe.NCCL.new_uid())
+    try:
+        group.bcast()
+        joined.add_callback(group)
+        for made in (alone, joined):
+            made.step(2)
+    finally:
+        torch.distributed.destroy_process_group()
+    np.testing.assert_array_equal(weight(joined), weight(alone))
