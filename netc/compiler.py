@@ -25,6 +25,7 @@ from netc.ir.shapes import Probe, infer, no_probe
 from netc.ir.verify import verify
 from netc.passes.data_to_inputs import data_to_inputs
 from netc.passes.keep_constants import keep_constants
+from netc.passes.read_fillers import read_fillers
 
 if TYPE_CHECKING:
     import torch
@@ -167,16 +168,16 @@ def lowered(
     share: Net | None = None,
     unfilled: AbstractSet[str] = frozenset(),
 ) -> Net:
-    """Lower a graph to a net with data layers replaced by inputs, and with the constants that layers read from files.
+    """Lower a graph to a net with data layers replaced by inputs, and with the constants and fillers read from files.
 
-    See `runtime.lower.lower`. Raises NetcError for files that are missing or have another format, E203 for weights of
-    unknown shapes, and E201 where code that may not run determines these.
+    See `runtime.lower.lower`. Raises NetcError for files that are missing or have another format, E105 for too few
+    numbers, E203 for weights of unknown shapes, and E201 where code that may not run determines these.
     """
     from netc.runtime.lower import lower
     from netc.runtime.unknown_extents import UnknownWeightsError, explained
 
     try:
-        net = lower(data_to_inputs(graph), generator, share, unfilled)
+        net = lower(data_to_inputs(read_fillers(graph, _read_array, unfilled)), generator, share, unfilled)
     except UnknownWeightsError as error:
         raise explained(graph, error, _fault_of_source) from None
     for node in net.graph.nodes:
@@ -195,15 +196,20 @@ def _fault_of_source(node: Node) -> str | None:
     return None
 
 
+def _read_array(node: Node, file: str, is_text: bool = True) -> Array:
+    from netc.weights.constant_files import read_constant
+
+    return read_constant(resolver(node)(file), is_text)
+
+
 def _read_constant(net: Net, node: Node, constant: Constant) -> None:
     """Read a constant of a layer from its file and register it with the module."""
     import torch
 
     from netc.runtime.modules import register_constant
-    from netc.weights.constant_files import read_constant
 
     try:
-        array = read_constant(resolver(node)(constant.file), constant.is_text)
+        array = _read_array(node, constant.file, constant.is_text)
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None
     register_constant(net.module(node.key), constant.name, torch.tensor(array, dtype=torch.float32))
@@ -310,10 +316,8 @@ def _for_inference(net: Net, fold: bool, compiled: bool, channels_last: bool) ->
 
 
 def folded(net: Net) -> Net:
-    """Return a net for inference in eval mode: BatchNorm and Scale are folded into the preceding weights, and Dropout
-    and Split are removed.
-
-    It shares the modules of unchanged layers with `net`.
+    """Return a net for inference in eval mode that shares the modules of unchanged layers: BatchNorm and Scale are
+    folded into the preceding weights, and Dropout and Split are removed.
     """
     from netc.passes.drop_identities import drop_identities
     from netc.passes.fold_batch_norm import fold_batch_norm

@@ -6,8 +6,8 @@
 
 A deploy net has inputs whose shapes the file defines, and neither data nor loss layers; its weights are random. Any
 other net with a loss is a training net: its train net gets one batch of random images and plausible labels, of a few
-items, and one step of gradient descent is made. Images have the size that the file crops them to, or a usual one. Each
-net has a process of its own with a limit of time and memory.
+items, and one step of gradient descent is made. Images have the size that the file crops them to, or a usual one.
+Weights whose initial values are in a file are zeros. Each net has a process of its own with a limit of time and memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import resource
 import sys
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from netc.frontends import NetDefinition, read
 from netc.ir.dims import Shape, known
 from netc.ir.graph import Graph, Node, State
 from netc.layers import layer_classes
+from netc.layers.power_file import PowerFile
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -104,7 +105,7 @@ def _forward(definition: NetDefinition, kind: str) -> Outcome:
     from netc.compiler import graph_of, lowered
     from netc.runtime.fillers import generator_of
 
-    graph = graph_of(definition, State("TEST"))
+    graph = _without_files(graph_of(definition, State("TEST")))
     if not graph.nodes or any(_open(graph, name) for name in _inputs(graph)):
         return Outcome("")
     net = lowered(graph, generator_of(1)).eval()
@@ -139,7 +140,7 @@ def _step_of(definition: NetDefinition, batch: int | None, record: Shape) -> boo
     state, probe = State("TRAIN"), partial(_record, record)
     graph = graph_of(definition, state, probe)
     given = {graph.values[name].blob: _sized(graph, name, batch, record) for name in _inputs(graph)}
-    graph = graph_of(definition, state, probe, given)
+    graph = _without_files(graph_of(definition, state, probe, given))
     net = lowered(graph, generator_of(1)).train()
     weights = {graph.values[name].blob: weight for name, weight in graph.losses}
     losses = net.evaluate(_batch(graph), weights)
@@ -147,6 +148,18 @@ def _step_of(definition: NetDefinition, batch: int | None, record: Shape) -> boo
     torch.autograd.backward(total)
     torch.optim.SGD(net.parameters(), lr=1e-6).step()
     return True
+
+
+def _without_files(graph: Graph) -> Graph:
+    """The graph without files of numbers, which a definition alone lacks."""
+    import numpy as np
+
+    filled = {
+        name: replace(entry, array=np.zeros(entry.shape, np.float32)) if entry.filler.type == "file" else entry
+        for name, entry in graph.parameters.items()
+    }
+    nodes = (replace(n, layer=PowerFile()) if isinstance(n.layer, PowerFile) else n for n in graph.nodes)
+    return graph.replace(parameters=filled, nodes=tuple(nodes))
 
 
 def _record(record: Shape, node: Node) -> tuple[Shape, ...]:

@@ -10,14 +10,14 @@ from netc.diagnostics import NetcError
 from netc.ir.dims import Shape, differ, text
 from netc.ir.fields import Fields
 
-TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear", "diagonal")
+TYPES = ("constant", "uniform", "gaussian", "positive_unitball", "xavier", "msra", "bilinear", "diagonal", "file")
 OWN_TYPES = ("bilinear_diagonal",)
 """netc's own: the bilinear kernel from each channel to itself, zeros to others (FCN sets such weights by a program)."""
 
 
 @dataclass(frozen=True)
 class Filler:
-    """One of Caffe's seven fillers, FlowNet2's `diagonal` or netc's own; the default fills with zeros."""
+    """One of Caffe's seven fillers, a fork's `diagonal` or `file`, or netc's own; the default fills with zeros."""
 
     type: str = "constant"
     value: float = 0.0
@@ -36,6 +36,8 @@ class Filler:
     """`msra`: the slope of the following ReLU; the variance is divided by 1 + its square (Chenglong Chen's Caffe)."""
     diag_val: tuple[float, ...] = ()
     """`diagonal`: the sum of each kernel of an input and the output of the same number; 1 for those not listed."""
+    file: str = ""
+    """`file`: path of a text file with a number per element (SpatialTransformerLayer's Caffe)."""
 
     @staticmethod
     def read(fields: Fields, name: str) -> Filler:
@@ -67,6 +69,8 @@ class Filler:
         if self.sparse < -1 or (self.sparse >= 0 and self.type != "gaussian"):
             only = "only `gaussian` supports it" if self.sparse >= 0 else "it must be at least 0, or -1 for all"
             yield "sparse", f"`sparse` is {self.sparse}: {only}"
+        if self.type == "file" and not self.file:
+            yield "type", "filler `file` requires `file`, the path of a text file"
 
     def check_shape(self, shape: Shape, field: str | None = None) -> None:
         """Raises NetcError E105 for a blob that the filler cannot fill; `field` is the field of the filler."""

@@ -52,7 +52,10 @@ class DummyData(DataLayer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Reads `dummy_data_param`. Raises NetcError E101 if both spellings are used, E103 for an invalid filler."""
+        """Reads `dummy_data_param`.
+
+        Raises NetcError E101 if both spellings are used and for the filler `file`, E103 for an invalid filler.
+        """
         p = layer.message("dummy_data_param")
         result = cls(
             shape=tuple(tuple(shape.get("dim", ())) for shape in p.get("shape", ())),
@@ -64,6 +67,8 @@ class DummyData(DataLayer):
             height=tuple(p.get("height", ())),
             width=tuple(p.get("width", ())),
         )
+        if any(filler.type == "file" for filler in result.data_filler):
+            fail("filler `file` is supported for weights only", code="E101", field="data_filler")
         if result.shape and result._is_legacy:
             fail("`shape` and `num`, `channels`, `height`, `width` exclude each other", code="E101", field="shape")
         return result

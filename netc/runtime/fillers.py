@@ -1,4 +1,7 @@
-"""Caffe's seven fillers (`filler.hpp`), with its fan rules on Caffe's blob shapes, and FlowNet2's `diagonal`."""
+"""Caffe's seven fillers (`filler.hpp`), with its fan rules on Caffe's blob shapes, and FlowNet2's `diagonal`.
+
+The filler `file` is a parameter's array by the time a net is filled (`netc.compiler.lowered`): files are not read here.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
+
+from netc.diagnostics import NetcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +34,10 @@ def fill(tensor: Tensor, filler: Filler, shape: Shape, generator: Generator | No
     """Overwrite `tensor` (in place, without gradient) as Caffe fills a blob of `shape`.
 
     `shape` is Caffe's, whose first two extents determine the fans; the tensor has its elements in the same order.
-    Raises NetcError E105 for a shape that the filler does not support.
+    Raises NetcError E105 for a shape that the filler does not support, and for the filler `file`.
     """
+    if filler.type == "file":
+        raise NetcError(f"the numbers in `{filler.file}` are for the parameter as the net file defines it", code="E105")
     with torch.no_grad():
         values = torch.empty(shape, dtype=torch.float32)
         if values.numel():

@@ -1,4 +1,4 @@
-"""The constants of layers that files hold: .binaryproto, or numbers as text."""
+"""The constants and initial weights of layers that files hold: .binaryproto, or numbers as text."""
 
 from __future__ import annotations
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netc.ir.fields import Fields
 from netc.ir.origin import FileReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from netc.ir.fields import Fields
 
 READ = {
     "data_param": {"source": "database", "mean_file": "mean file"},
@@ -20,6 +19,7 @@ READ = {
     "video_data_param": {"source": "list", "video_file": "video"},
     "transform_param": {"mean_file": "mean file"},
     "infogain_loss_param": {"source": "infogain matrix"},
+    "power_file_param": {"shift_file": "file of numbers"},
 }
 """Fields with paths that a layer reads, by message, with a description of the file."""
 ALSO_NAMED = {
@@ -42,3 +42,13 @@ def files_of(layer: Fields) -> Iterator[FileReference]:
         for field in ALSO_NAMED.get(message, ()):
             if values.get(field, ""):
                 yield FileReference(values[field], "", values.span(field))
+    for value in layer.values.values():
+        if isinstance(value, Fields):
+            yield from _files_of_fillers(value)
+
+
+def _files_of_fillers(parameters: Fields) -> Iterator[FileReference]:
+    """Yield the paths of the fillers `file` of a layer's weights."""
+    for name, value in parameters.values.items():
+        if name.endswith("_filler") and isinstance(value, Fields) and "file" in value:
+            yield FileReference(value["file"], "file of numbers", value.span("file"))

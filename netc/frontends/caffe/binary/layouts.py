@@ -153,6 +153,7 @@ _BY_DIALECT: dict[str, dict[str, str]] = {
     "cambricon": {"PoolingParameter": "ceil_mode=14", "ReLUParameter": "upper_limit=2 engine=3"},
     "flownet2": _FLOWNET,
     "liteflownet": _FLOWNET,
+    "stn": {"FillerParameter": "file=9"},
     "opencl": {"NoiseParameter": "mu=1 sigma=2"},
     "self_normalizing": {"SeLUParameter": "lambda=1 alpha=2"},
     "lrcn": {"TransformationParameter": "flow=6", "ImageDataParameter": "min_height=13 min_width=14"},

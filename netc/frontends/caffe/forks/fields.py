@@ -132,6 +132,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
 AS_THE_FORK: dict[str, dict[str, str]] = {
     "BatchNormParameter": {"NVIDIA": "scale_filler bias_filler scale_bias"},
     "DataParameter": {"yjxiong": "shuffle"},
+    "FillerParameter": {"SpatialTransformerLayer": "file"},
     "ImageDataParameter": {
         "Intel": "min_height min_width",
         "NVIDIA": "short_side",
@@ -193,7 +194,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
     },
     "EltwiseParameter": {"yjxiong": "STOCHASTIC_SUM"},
     "FillerParameter": {
-        "SpatialTransformerLayer": "file",
         "Intel": "scale",
         "happynear": "alpha",
     },
