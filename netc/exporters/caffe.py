@@ -50,6 +50,8 @@ BVLC = Target("", "BVLC Caffe", lambda message, field: is_bvlc(field))
 _OF_THE_NODE = ("name", "type", "bottom", "top", "param", "loss_weight", "propagate_down")
 """Fields of LayerParameter that a node says itself."""
 _INPUT = caffe.LayerParameter.DESCRIPTOR.fields_by_name["input_param"]
+_SHARED = ("transform_param", "loss_param", "bbox_reg_param")
+"""Messages that layers of several types have beside their own."""
 _NOT_WRITTEN = ("include", "exclude", "phase", "blobs")
 """Fields that distinguish phases, and weights, which have a file of their own."""
 
@@ -236,7 +238,7 @@ def _as_read(node: Node) -> Mapping[str, Any]:
 def parameters(layer: Layer) -> dict[str, Any]:
     """What `to_caffe` returns, by field of LayerParameter: the values of a layer of one message are that message's."""
     values = layer.to_caffe()
-    if layer.param_field is None or (set(values) <= {layer.param_field, "transform_param", "loss_param"} and values):
+    if layer.param_field is None or (set(values) <= {layer.param_field, *_SHARED} and values):
         return values
     return {layer.param_field: values} if values else {}
 

@@ -4,6 +4,7 @@ Layers that belong to one kind of model, mostly of forks, have folders of their 
 
     detection/        boxes, priors, proposals, regions of interest
     segmentation/     pixelwise networks: upsampling with switches, dense CRFs, accuracy per pixel
+    mscnn/            MS-CNN and Cascade R-CNN: losses and metrics of maps, targets of proposals
     yolo/             the ports of darknet's detectors
     optical_flow/     FlowNet: correlation, warping, augmentation
     sequence/         text and speech: recurrent layers in Caffe's forks, CTC

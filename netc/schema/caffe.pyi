@@ -884,6 +884,10 @@ class LayerParameter(Message):
     def largemargin_inner_product_param(self) -> MarginInnerProductParameter: ...
     @property
     def sample_triplet_param(self) -> SampleTripletParameter: ...
+    @property
+    def decode_bbox_param(self) -> DecodeBBoxParameter: ...
+    @property
+    def box_group_output_param(self) -> BoxGroupOutputParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1080,6 +1084,8 @@ class LayerParameter(Message):
         label_specific_rescale_param: LabelSpecificRescaleParameter | Mapping[str, Any] | None = ...,
         largemargin_inner_product_param: MarginInnerProductParameter | Mapping[str, Any] | None = ...,
         sample_triplet_param: SampleTripletParameter | Mapping[str, Any] | None = ...,
+        decode_bbox_param: DecodeBBoxParameter | Mapping[str, Any] | None = ...,
+        box_group_output_param: BoxGroupOutputParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -3141,6 +3147,8 @@ class DetectionAccuracyParameter(Message):
     field_xyr: float
     downsample_rate: float
     bg_threshold: float
+    top_k: int
+    objectness: bool
     def __init__(
         self,
         *,
@@ -3152,6 +3160,8 @@ class DetectionAccuracyParameter(Message):
         field_xyr: float | None = ...,
         downsample_rate: float | None = ...,
         bg_threshold: float | None = ...,
+        top_k: int | None = ...,
+        objectness: bool | None = ...,
     ) -> None: ...
 
 class DetectionLossParameter(Message):
@@ -3173,11 +3183,12 @@ class DetectionLossParameter(Message):
     downsample_rate: float
     bb_smooth: bool
     bg_threshold: float
-    bg_multiple: float
+    bg_multiple: int
     sample_mode: str
     pos_neg_weighted: bool
     objectness: bool
     bb_weight: float
+    iou_weighted: bool
     def __init__(
         self,
         *,
@@ -3199,11 +3210,12 @@ class DetectionLossParameter(Message):
         downsample_rate: float | None = ...,
         bb_smooth: bool | None = ...,
         bg_threshold: float | None = ...,
-        bg_multiple: float | None = ...,
+        bg_multiple: int | None = ...,
         sample_mode: str | None = ...,
         pos_neg_weighted: bool | None = ...,
         objectness: bool | None = ...,
         bb_weight: float | None = ...,
+        iou_weighted: bool | None = ...,
     ) -> None: ...
 
 class ImageGtDataParameter(Message):
@@ -3232,6 +3244,13 @@ class ImageGtDataParameter(Message):
     append_3d_info: bool
     output_projection_matrix: bool
     use_panoramic: bool
+    scale: float
+    mean_file: str
+    mirror: bool
+    min_whaspect: float
+    max_whaspect: float
+    min_gt_width: float
+    fg_img_multiple: int
     def __init__(
         self,
         *,
@@ -3257,6 +3276,13 @@ class ImageGtDataParameter(Message):
         append_3d_info: bool | None = ...,
         output_projection_matrix: bool | None = ...,
         use_panoramic: bool | None = ...,
+        scale: float | None = ...,
+        mean_file: str | None = ...,
+        mirror: bool | None = ...,
+        min_whaspect: float | None = ...,
+        max_whaspect: float | None = ...,
+        min_gt_width: float | None = ...,
+        fg_img_multiple: int | None = ...,
     ) -> None: ...
 
 class ProposalTargetParameter(Message):
@@ -3267,13 +3293,15 @@ class ProposalTargetParameter(Message):
     fg_thr: float
     bg_thr_hg: float
     bg_thr_lw: float
-    img_width: float
-    img_height: float
+    img_width: int
+    img_height: int
     @property
     def bbox_reg_param(self) -> BBoxRegParameter: ...
     output_3d_boxes: bool
     has_3d_boxes_and_proj_mat_input: bool
     use_panoramic: bool
+    iou_weighted: bool
+    output_sample_weight: bool
     def __init__(
         self,
         *,
@@ -3284,12 +3312,53 @@ class ProposalTargetParameter(Message):
         fg_thr: float | None = ...,
         bg_thr_hg: float | None = ...,
         bg_thr_lw: float | None = ...,
-        img_width: float | None = ...,
-        img_height: float | None = ...,
+        img_width: int | None = ...,
+        img_height: int | None = ...,
         bbox_reg_param: BBoxRegParameter | Mapping[str, Any] | None = ...,
         output_3d_boxes: bool | None = ...,
         has_3d_boxes_and_proj_mat_input: bool | None = ...,
         use_panoramic: bool | None = ...,
+        iou_weighted: bool | None = ...,
+        output_sample_weight: bool | None = ...,
+    ) -> None: ...
+
+class DecodeBBoxParameter(Message):
+    gt_iou_thr: float
+    def __init__(self, *, gt_iou_thr: float | None = ...) -> None: ...
+
+class BoxGroupParameter(Message):
+    @property
+    def field_h(self) -> MutableSequence[int]: ...
+    @property
+    def field_w(self) -> MutableSequence[int]: ...
+    stride: int
+    def __init__(
+        self, *, field_h: Iterable[int] | None = ..., field_w: Iterable[int] | None = ..., stride: int | None = ...
+    ) -> None: ...
+
+class BoxGroupOutputParameter(Message):
+    fg_thr: float
+    iou_thr: float
+    nms_type: str
+    @property
+    def box_group_param(self) -> Messages[BoxGroupParameter]: ...
+    field_whr: float
+    field_xyr: float
+    max_nms_num: int
+    max_post_nms_num: int
+    min_size: float
+    def __init__(
+        self,
+        *,
+        fg_thr: float | None = ...,
+        iou_thr: float | None = ...,
+        nms_type: str | None = ...,
+        box_group_param: Iterable[BoxGroupParameter | Mapping[str, Any]] | None = ...,
+        field_whr: float | None = ...,
+        field_xyr: float | None = ...,
+        max_nms_num: int | None = ...,
+        max_post_nms_num: int | None = ...,
+        min_size: float | None = ...,
     ) -> None: ...
 
 class RingPadParameter(Message):

@@ -34,6 +34,8 @@ class Source:
     """Whether values, or a factor that depends on the extents, decide where an element comes from."""
     extents_of_data: bool = False
     """Whether values decide how many rows the tops have."""
+    is_loss: bool = False
+    """Whether the top is a loss although it has several numbers."""
     own_gradient: str = ""
     """Where Backward computes something else than the derivative of the top: what it is."""
     time_first: bool = False

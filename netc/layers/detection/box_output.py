@@ -55,15 +55,15 @@ class BoxOutput(Layer):
     """Height of the field of each map."""
     downsample_rate: tuple[int, ...] = ()
     """Distance between the positions of each map."""
-    field_whr: float = 0.0
+    field_whr: float = 2.0
     """Largest factor by which a box differs from its field."""
-    field_xyr: float = 0.0
+    field_xyr: float = 2.0
     """A box moves by at most one over this, in units of its field."""
     max_nms_num: int = 0
     """Number of boxes with the highest scores that take part in suppression; 0 means all."""
     max_post_nms_num: int = 0
     """Number of boxes that are kept; 0 means all."""
-    min_size: float = 0.0
+    min_size: float = 15.0
     """Smallest side of a box."""
     num_param_set: int = 0
     """Number of sets of codes of the panoramic port; 0 for MS-CNN's layer."""

@@ -40,7 +40,8 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "PVANet": "proposal_param",
         "FPN ports": "deformable_convolution_param roi_align_param",
         "MS-CNN": """
-            bbox_reg_param box_output_param detection_accuracy_param image_gt_data_param proposal_target_param""",
+            bbox_reg_param box_group_output_param box_output_param decode_bbox_param detection_accuracy_param
+            image_gt_data_param proposal_target_param""",
         "panoramic detection": "ring_pad_param",
         "DeepLab": """
             adaptive_bias_channel_param bias_channel_param dense_crf_param domain_transform_param interp_param

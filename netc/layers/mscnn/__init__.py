@@ -1,0 +1,1 @@
+"""Layers of MS-CNN, of its panoramic port and of Cascade R-CNN."""
