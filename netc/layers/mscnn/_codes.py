@@ -20,7 +20,7 @@ LABEL = 6
 REGRESSION: CaffeFields = {"bbox_mean": ("bbox_reg_param.bbox_mean",), "bbox_std": ("bbox_reg_param.bbox_std",)}
 
 
-class Field(Protocol):
+class MapField(Protocol):
     """Parameters of a map: its field in pixels, and the distance between its positions."""
 
     @property
@@ -35,7 +35,7 @@ class Field(Protocol):
     def field_xyr(self) -> float: ...
 
 
-class Limits(NamedTuple):
+class CodeLimits(NamedTuple):
     """The greatest absolute values of the codes of centers and of sizes."""
 
     center: float
@@ -59,7 +59,7 @@ def without_regression(values: dict[str, Any], message: str) -> dict[str, Any]:
     return {message: values, **({"bbox_reg_param": own} if own else {})}
 
 
-def check_field(layer: Field, message: str) -> None:
+def check_field(layer: MapField, message: str) -> None:
     """Raises NetcError E103 unless field, distance and limits are positive."""
     for name in ("field_w", "field_h", "downsample_rate", "field_xyr"):
         if not getattr(layer, name) > 0 or math.isinf(getattr(layer, name)):
@@ -68,9 +68,9 @@ def check_field(layer: Field, message: str) -> None:
         fail("`field_whr` must be at least 1", code="E103", field=f"{message}.field_whr")
 
 
-def limits(layer: Field) -> Limits:
+def limits(layer: MapField) -> CodeLimits:
     """The limits of the codes before they are normalized."""
-    return Limits(1 / layer.field_xyr, math.log(layer.field_whr))
+    return CodeLimits(1 / layer.field_xyr, math.log(layer.field_whr))
 
 
 def check_maps(prediction: Shape, label: Shape, classes: int) -> None:
@@ -82,7 +82,7 @@ def check_maps(prediction: Shape, label: Shape, classes: int) -> None:
         fail(f"expected labels of {LABEL} channels for {text(prediction)}, got {text(label)}", field="bottom")
 
 
-def centers(like: Tensor, layer: Field) -> Tensor:
+def centers(like: Tensor, layer: MapField) -> Tensor:
     """The pixels at the middle of each position of a map (2, h, w)."""
     import torch
 
