@@ -888,6 +888,12 @@ class LayerParameter(Message):
     def decode_bbox_param(self) -> DecodeBBoxParameter: ...
     @property
     def box_group_output_param(self) -> BoxGroupOutputParameter: ...
+    @property
+    def channel_scale_param(self) -> ChannelScaleParameter: ...
+    @property
+    def normalize_param(self) -> ChannelNormalizeParameter: ...
+    @property
+    def selu_dropout_param(self) -> SeLUDropoutParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1086,6 +1092,9 @@ class LayerParameter(Message):
         sample_triplet_param: SampleTripletParameter | Mapping[str, Any] | None = ...,
         decode_bbox_param: DecodeBBoxParameter | Mapping[str, Any] | None = ...,
         box_group_output_param: BoxGroupOutputParameter | Mapping[str, Any] | None = ...,
+        channel_scale_param: ChannelScaleParameter | Mapping[str, Any] | None = ...,
+        normalize_param: ChannelNormalizeParameter | Mapping[str, Any] | None = ...,
+        selu_dropout_param: SeLUDropoutParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -4641,6 +4650,7 @@ class InnerDistanceParameter(Message):
     distance_type: str
     normalize: bool
     update_center_only: bool
+    bias_term: bool
     def __init__(
         self,
         *,
@@ -4651,7 +4661,39 @@ class InnerDistanceParameter(Message):
         distance_type: str | None = ...,
         normalize: bool | None = ...,
         update_center_only: bool | None = ...,
+        bias_term: bool | None = ...,
     ) -> None: ...
+
+class ChannelScaleParameter(Message):
+    do_forward: bool
+    do_backward_feature: bool
+    do_backward_scale: bool
+    global_scale: bool
+    max_global_scale: float
+    min_global_scale: float
+    def __init__(
+        self,
+        *,
+        do_forward: bool | None = ...,
+        do_backward_feature: bool | None = ...,
+        do_backward_scale: bool | None = ...,
+        global_scale: bool | None = ...,
+        max_global_scale: float | None = ...,
+        min_global_scale: float | None = ...,
+    ) -> None: ...
+
+class ChannelNormalizeParameter(Message):
+    normalize_type: str
+    fix_gradient: bool
+    bp_norm: bool
+    def __init__(
+        self, *, normalize_type: str | None = ..., fix_gradient: bool | None = ..., bp_norm: bool | None = ...
+    ) -> None: ...
+
+class SeLUDropoutParameter(Message):
+    dropout_ratio: float
+    alpha: float
+    def __init__(self, *, dropout_ratio: float | None = ..., alpha: float | None = ...) -> None: ...
 
 class FlipParameter(Message):
     flip_width: bool

@@ -26,23 +26,9 @@ UNIT = 8
 MARGINS = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "QUADRUPLE": 4}
 
 
-@register("MarginInnerProduct", dialect="sphereface", field="margin_inner_product_param")
 @dataclass(frozen=True)
-class MarginInnerProduct(Layer):
-    """Inner products with vectors of length 1, smaller for the class of the label by an angular margin (A-Softmax).
-
-    For the label's class |x| cos(angle) is replaced by (|x| psi(angle) + lambda |x| cos(angle)) / (1 + lambda), where
-    psi continues cos(m angle) to a decreasing function. lambda = max(base (1 + gamma i)^-power, lambda_min) in pass i.
-
-    Shapes: (n, ...) and labels (n) to (n, num_output) and optionally lambda (1).
-
-    >>> MarginInnerProduct(num_output=4).infer(((7, 6), (7,)), 2)
-    ((7, 4), (1,))
-
-    Reference: `margin_inner_product_layer.cpp` of SphereFace; Liu et al., SphereFace: Deep Hypersphere Embedding for
-    Face Recognition, 2017. As there, each pass divides the rows of the blob by their length, and the gradients are
-    not the derivatives: see `netc.functions.margin_product`.
-    """
+class MarginProducts(Layer):
+    """Base of MarginInnerProduct and LargeMarginInnerProduct: their fields, shapes, and lambda."""
 
     num_output: int
     """Number of classes."""
@@ -63,8 +49,6 @@ class MarginInnerProduct(Layer):
     lambda_min: float = 0.0
     """Lower bound of lambda."""
 
-    caffe_fields: ClassVar[CaffeFields] = {"margin": ("margin_inner_product_param.type",)}
-
     bottom_count: ClassVar[Count] = Count(2)
     top_count: ClassVar[Count] = Count(1, 2)
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
@@ -75,11 +59,9 @@ class MarginInnerProduct(Layer):
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Raises NetcError E103 unless `num_output` is positive."""
-        p = layer.message("margin_inner_product_param")
-        result = dataclasses.replace(super().from_caffe(layer), margin=p.get("type", "SINGLE"))
-        positive((result.num_output,), "num_output")
-        return result
+        """Reads `type` into `margin`."""
+        p = layer.message(cls.param_field or "")
+        return dataclasses.replace(super().from_caffe(layer), margin=p.get("type", "SINGLE"))
 
     def to_caffe(self) -> dict[str, Any]:
         """The parameter message, with the margin as `type`."""
@@ -91,8 +73,8 @@ class MarginInnerProduct(Layer):
         return bool(self.gamma and self.power)
 
     def label_classes(self, scores: Shape) -> int | None:
-        """The number of outputs."""
-        return self.num_output
+        """The number of outputs, if it is a parameter."""
+        return self.num_output or None
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 unless there is one label for each vector."""
@@ -110,11 +92,49 @@ class MarginInnerProduct(Layer):
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """The matrix once for each vector, and twenty operations for each label."""
         axis = axis_of(self.axis, bottoms[0])
-        return Cost(macs=product(bottoms[0]) * self.num_output, operations=20 * product(bottoms[0][:axis]))
+        return Cost(macs=product(bottoms[0]) * tops[0][-1], operations=20 * product(bottoms[0][:axis]))
 
     def state_entries(self, bottoms: Shapes) -> tuple[StateEntry, ...]:
         """The number of passes."""
         return (StateEntry("iteration", ()),)
+
+    def _blend(self, like: Tensor, mode: Mode) -> Tensor:
+        """Return lambda of this pass, and count the pass."""
+        import torch
+
+        kept = mode.kept("iteration")
+        passes = (like.new_full((), float(self.iteration)) if kept is None else kept.to(like)) + 1
+        if not torch.compiler.is_exporting():
+            mode.keep("iteration", passes)
+        return (self.base * (1 + self.gamma * passes) ** -self.power).clamp(min=self.lambda_min)
+
+
+@register("MarginInnerProduct", dialect="sphereface", field="margin_inner_product_param")
+@dataclass(frozen=True)
+class MarginInnerProduct(MarginProducts):
+    """Inner products with vectors of length 1, smaller for the class of the label by an angular margin (A-Softmax).
+
+    For the label's class |x| cos(angle) is replaced by (|x| psi(angle) + lambda |x| cos(angle)) / (1 + lambda), where
+    psi continues cos(m angle) to a decreasing function. lambda = max(base (1 + gamma i)^-power, lambda_min) in pass i.
+
+    Shapes: (n, ...) and labels (n) to (n, num_output) and optionally lambda (1).
+
+    >>> MarginInnerProduct(num_output=4).infer(((7, 6), (7,)), 2)
+    ((7, 4), (1,))
+
+    Reference: `margin_inner_product_layer.cpp` of SphereFace; Liu et al., SphereFace: Deep Hypersphere Embedding for
+    Face Recognition, 2017. As there, each pass divides the rows of the blob by their length, and the gradients are
+    not the derivatives: see `netc.functions.margin_product`.
+    """
+
+    caffe_fields: ClassVar[CaffeFields] = {"margin": ("margin_inner_product_param.type",)}
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """Raises NetcError E103 unless `num_output` is positive."""
+        result = super().from_caffe(layer)
+        positive((result.num_output,), "num_output")
+        return result
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """The rows of the blob are divided by their lengths in place; an exported program leaves it as it is."""
@@ -127,16 +147,6 @@ class MarginInnerProduct(Layer):
         weight, margin = unit_rows(weights[0]), MARGINS[self.margin]
         products: Tensor = MarginProduct.apply(vectors, weight, labels, blend, margin)  # type: ignore[no-untyped-call]
         return products.reshape(*bottoms[0].shape[:axis], -1), blend.reshape(1)
-
-    def _blend(self, like: Tensor, mode: Mode) -> Tensor:
-        """Return lambda of this pass, and count the pass."""
-        import torch
-
-        kept = mode.kept("iteration")
-        passes = (like.new_full((), float(self.iteration)) if kept is None else kept.to(like)) + 1
-        if not torch.compiler.is_exporting():
-            mode.keep("iteration", passes)
-        return (self.base * (1 + self.gamma * passes) ** -self.power).clamp(min=self.lambda_min)
 
 
 def unit_rows(blob: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ _COMMON = {
         motion_blur_size=103 shadow_angle=104 shadow_distance=105 shadow_strength=106 noise=107""",
     "BNParameter": "scale_filler=1 shift_filler=2 bn_mode=3",
     "BoxAnnotatorOHEMParameter": "roi_per_img=1 ignore_label=2",
+    "ChannelNormalizeParameter": "normalize_type=1 fix_gradient=2 bp_norm=3",
+    "ChannelScaleParameter": """
+        do_forward=1 do_backward_feature=2 do_backward_scale=3 global_scale=4 max_global_scale=5 min_global_scale=6""",
     "CenterLossParameter": "num_output=1 center_filler=2 axis=3",
     "CoeffScheduleParameter": "half_life=1 initial_coeff=2 final_coeff=3",
     "Convolution3DParameter": """
@@ -33,17 +36,21 @@ _COMMON = {
         variance_encoded_in_target=8 confidence_threshold=9 visualize=10 visualize_threshold=11 save_file=12""",
     "DownsampleParameter": "top_height=1 top_width=2",
     "DropoutParameter": "scale_train=2",
+    "EltwiseAffineParameter": "slope_filler=1 bias_filler=2 channel_shared=3",
     "ExpMaxParameter": "base=1 scale=2 shift=3",
     "FlowWarpParameter": "fill_value=1",
     "GRNParameter": "bias=1",
     "GradientScalerParameter": "lower_bound=1 upper_bound=2 alpha=3 max_iter=4",
+    "HotspotParameter": "gaussian_std=1 output_height=2 output_width=3 data_height=4 data_width=5 mean_removed=6",
     "ImResizeParameter": "target_spatial_width=1 target_spatial_height=2 factor=3 start_scale=4 scale_gap=5",
+    "InsanityParameter": "lb=1 ub=2",
     "InterpParameter": "height=1 width=2 zoom_factor=3 shrink_factor=4 pad_beg=5 pad_end=6",
     "L1LossParameter": """
         l2_per_location=1 l2_prescale_by_channels=2 normalize_by_num_entries=3 epsilon=4 power=5 plateau=3001""",
     "LpqLossParameter": """
         pq_episode_starts_at_iter=4010 p=4011 q=4012 p_epsilon=4013 q_epsilon=4014 l2_prescale_by_channels=4016
         normalize_by_num_entries=4017""",
+    "LocalParameter": "num_output=1 bias_term=2 pad=3 kernel_size=4 stride=6 weight_filler=7 bias_filler=8",
     "LSTMParameter": "num_output=1 clipping_threshold=2 weight_filler=3 bias_filler=4 batch_size=5",
     "MMDParameter": "kernel_num=1 kernel_mul=2 fix_gamma=3",
     "MarginInnerProductParameter": """
@@ -74,10 +81,12 @@ _COMMON = {
     "ResampleParameter": "width=1 height=2 type=3 antialias=4",
     "ReverseParameter": "axis=1",
     "SeLUParameter": "alpha=1 lambda=2",
+    "SeLUDropoutParameter": "dropout_ratio=1 alpha=2",
     "SegAccuracyParameter": "metric=1 ignore_label=2 reset=3",
     "ShuffleChannelParameter": "group=1",
     "SmoothL1LossParameter": "sigma=1",
     "SpatialDropoutParameter": "dropout_ratio=1",
+    "SubRegionParameter": "region_height=1 region_width=2 data_height=3 data_width=4 as_dim=5",
     "TransposeParameter": "dim=1",
     "WriterParameter": "file=1 folder=2 prefix=3 suffix=4 normalize=5 scale=6",
     "UpsampleParameter": "scale=1 scale_h=2 scale_w=3 pad_out_h=4 pad_out_w=5 upsample_h=6 upsample_w=7",

@@ -77,12 +77,15 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             label_specific_rescale_param""",
         "face recognition forks": """
             cosin_loss_param largemargin_inner_product_param sample_triplet_param triplet_loss_param""",
-        "happynear": "eltwise_affine_param hotspot_param insanity_param local_param noise_param sub_region_param",
+        "happynear": """
+            channel_scale_param eltwise_affine_param hotspot_param insanity_param local_param noise_param
+            normalize_param sub_region_param""",
         "SpatialTransformerLayer": "loc_loss_param power_file_param st_loss_param st_param",
         "DAN": "mmd_param",
         "DANN": "gradient_scaler_param",
         "OpenVINO": "cosine_similarity_batch_param grn_param",
-        "jolibrain": "dice_coef_loss_param focal_loss_param labelsequence_accuracy_param selu_param",
+        "jolibrain": """
+            dice_coef_loss_param focal_loss_param labelsequence_accuracy_param selu_dropout_param selu_param""",
         "OpenPose": "imresize_param nms_param",
         "channel pruning": "filter_param",
         "Caffe con Troll": """
