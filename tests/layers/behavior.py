@@ -238,7 +238,9 @@ class Behavior:
 
     def _is_linear(self, training: bool, alike: bool = False) -> bool:
         """Whether each top element is an affine function, not constant, of its bottom element; if `alike`, the same."""
-        tops = {x: self.run([torch.full_like(self.bottoms[0], x), *self.bottoms[1:]], training)[0] for x in (0, 1, 2, -3)}
+        tops = {
+            x: self.run([torch.full_like(self.bottoms[0], x), *self.bottoms[1:]], training)[0] for x in (0, 1, 2, -3)
+        }
         slope = tops[1] - tops[0]
         if not slope.any() or (alike and not torch.allclose(slope, slope.flatten()[0])):
             return False

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from netc.diagnostics import NetcError
 from netc.layers.detection.normalize import Normalize
 from netc.layers.metric_learning.channel_normalize import ChannelNormalize
 from tests.layers.case import PLANES, Case, Source
@@ -84,10 +83,8 @@ def test_meanings(text, cls, graph_from):
     assert type(next(node.layer for node in graph.nodes if node.name == "n")) is cls
 
 
-def test_errors():
+def test_errors(graph_from):
     with raises("E102", r"expected a bottom with 2 to 4 axes, got \[3\]"):
         ChannelNormalize().infer(((3,),), 1)
-    with pytest.raises(NetcError, match="unknown `normalize_type` `L3`"):
-        from tests.layers.harness import _fields
-
-        ChannelNormalize.from_caffe(_fields("LayerParameter", {"normalize_param": {"normalize_type": "L3"}}))
+    with raises("E103", "unknown `normalize_type` `L3`"):
+        graph_from(INPUT + LAYER % "normalize_param { normalize_type: 'L3' }")

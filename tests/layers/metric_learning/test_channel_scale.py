@@ -27,7 +27,11 @@ CASES = [
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
 def test_values_and_gradients(forward, feature, scale, shared):
-    x, s, top = values(2, 3, 4, 5).requires_grad_(), values(2, 4, 5, seed=8).requires_grad_(), values(2, 3, 4, 5, seed=2)
+    x, s, top = (
+        values(2, 3, 4, 5).requires_grad_(),
+        values(2, 4, 5, seed=8).requires_grad_(),
+        values(2, 3, 4, 5, seed=2),
+    )
     module = module_of(ChannelScale(forward, feature, scale, shared), (x.shape, s.shape)).double().eval()
     y = module(x, s)
     y.backward(top)
@@ -46,7 +50,9 @@ def test_average():
     module = module_of(layer, ((2, 3), (2,)), 2).train()
     module.average.data.fill_(-1)
     x = torch.ones(2, 3)
-    found = [module(x, torch.tensor([a, -b]))[1].item() for a, b in ((2.0, 3.0), (2.0, 1.0), (100.0, 200.0), (0.0, 0.0))]
+    found = [
+        module(x, torch.tensor([a, -b]))[1].item() for a, b in ((2.0, 3.0), (2.0, 1.0), (100.0, 200.0), (0.0, 0.0))
+    ]
     assert found == pytest.approx([2.5, 0.99 * 2.5 + 0.015, 3, 0.99 * 3])
     top, average = module.eval()(x, torch.tensor([9.0, 9.0]))
     assert average.item() == pytest.approx(2.97)
