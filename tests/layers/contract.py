@@ -17,11 +17,11 @@ from netc.layers import registry
 from tests.layers.harness import all_fit, layer_from, module_of, shapes_of
 
 
-def round_trip(type_name: str, **parameters) -> Layer:
+def round_trip(kind: str | type[Layer], **parameters) -> Layer:
     """The layer of some parameters, after a check that writing and reading them again gives an equal one."""
-    layer = layer_from(type_name, **parameters)
+    layer = layer_from(kind, **parameters)
     written = {k: dataclasses.asdict(v) if isinstance(v, Filler) else v for k, v in layer.to_caffe().items()}
-    assert layer_from(type_name, **written) == layer
+    assert layer_from(kind, **written) == layer
     return layer
 
 

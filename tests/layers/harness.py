@@ -19,15 +19,22 @@ IN_A_FILE = (0.5, -0.25, 0.75)
 """What the file of a constant holds."""
 
 
-def layer_from(type_name: str, **parameters) -> Layer:
-    """The layer as the front end makes it, from its parameter message given as keyword arguments (nested dicts)."""
-    field = registry()[type_name].param_field
-    return layer_of(type_name, {field: parameters} if field else parameters)
+def layer_from(kind: str | type[Layer], **parameters) -> Layer:
+    """The layer as the front end makes it, from its parameter message given as keyword arguments (nested dicts).
+
+    `kind` is the type's name, or the class where a name has several meanings.
+    """
+    field = _class_of(kind).param_field
+    return layer_of(kind, {field: parameters} if field else parameters)
 
 
-def layer_of(type_name: str, message: dict) -> Layer:
+def layer_of(kind: str | type[Layer], message: dict) -> Layer:
     """The layer as the front end makes it, from a LayerParameter given as nested dicts."""
-    return registry()[type_name].from_caffe(_fields("LayerParameter", message))
+    return _class_of(kind).from_caffe(_fields("LayerParameter", message))
+
+
+def _class_of(kind: str | type[Layer]) -> type[Layer]:
+    return registry()[kind] if isinstance(kind, str) else kind
 
 
 def _fields(message: str, values: dict) -> Fields:

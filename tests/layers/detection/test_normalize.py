@@ -48,7 +48,7 @@ def test_an_image_of_zeros_stays_zero():
 def test_blobs_file_and_sizes():
     assert [w.shape for w in Normalize().weights(((2, 3, UNKNOWN, 4),))] == [()]
     assert [w.shape for w in Normalize(channel_shared=False).weights(((2, 3, 4, 4),))] == [(3,)]
-    round_trip("Normalize", across_spatial=False, channel_shared=False, scale_filler={"type": "constant", "value": 20})
+    round_trip(Normalize, across_spatial=False, channel_shared=False, scale_filler={"type": "constant", "value": 20})
     resizes(Normalize(False), (values(2, 3, 4, 5),), (values(1, 3, 2, 2),))
     with raises("E102", "2 to 4 axes"):
         Normalize().infer(((2, 3, 4, 5, 6),), 1)
