@@ -30,6 +30,24 @@ class LayerHost(Protocol):
     def run(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
         """Compute the tops, differentiable by autograd."""
 
+    def adopt(self, weights: Sequence[Any]) -> None:
+        """Let the blobs of the instance be those of a net, which `weights` stores; call `shapes` first."""
+
+    def forward(self, bottoms: Sequence[Any], tops: Sequence[Any]) -> None:
+        """Run the instance on blobs."""
+
+    def backward(self, tops: Sequence[Any], needed: Sequence[bool], bottoms: Sequence[Any]) -> None:
+        """Run the instance backward on blobs; `needed` are the bottoms whose gradients are used."""
+
+
+@runtime_checkable
+class HostedCode(Protocol):
+    """A layer that a host runs."""
+
+    @property
+    def host(self) -> LayerHost:
+        """The host."""
+
 
 @runtime_checkable
 class PythonCode(Protocol):

@@ -73,6 +73,8 @@ class Traits:
     """Caffe's backward pass is correct if the top overwrote the bottom: it does not need the bottom, or saves it."""
     shares_memory: ClassVar[bool] = False
     """In Caffe the top is the bottom's memory in another shape; Caffe rejects such a layer in place."""
+    shares_values: ClassVar[bool] = False
+    """Every top is the bottom's memory, with a gradient of its own (Split): the layer does not run forward."""
     rearranges: ClassVar[bool] = False
     """The forward pass writes elements to other positions than it reads from; in place, Caffe's values are wrong."""
     keeps_sign: ClassVar[bool] = False

@@ -168,6 +168,7 @@ class Split(Layer):
 
     top_count: ClassVar[Count] = Count(1, None)
     keeps_sign: ClassVar[bool] = True
+    shares_values: ClassVar[bool] = True
     elements: ClassVar[Elements] = "moved"
     sees: ClassVar[Sees] = "place"
     is_identity_in_test: ClassVar[bool] = True

@@ -16,6 +16,7 @@ from netc.diagnostics import NetcError
 from netc.ir.dims import text
 from netc.ir.graph import AUTOMATIC
 from netc.layers.python import HostedPython
+from netc.passes.insert_splits import insert_splits
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
 from netc.pycaffe.build import NetParts, build, net_arguments
@@ -80,15 +81,16 @@ class Net(NetNames):
         self._feeds = parts.feeds
         weakref.finalize(self, _close, list(parts.feeds.values()))
         sources = {key: source_of(feed) for key, feed in parts.feeds.items()}
-        self._executor = NodeExecutor(parts.net, parts.graph, sources)
-        self.graph = parts.graph
+        self._saved_graph = parts.graph
+        self.graph = insert_splits(parts.graph)
+        self._executor = NodeExecutor(parts.net, self.graph, sources)
         self.name = parts.graph.name
         memory = self._executor.memory
         self.blobs: OrderedDict[str, Blob] = OrderedDict(
             (AUTOMATIC if name.startswith(AUTOMATIC) else name, Blob(memory[name])) for name in memory
         )
-        self.layers: list[Layer] = [self._layer(index) for index in range(len(parts.graph.nodes))]
-        self._layer_names = [node.name for node in parts.graph.nodes]
+        self.layers: list[Layer] = [self._layer(index) for index in range(len(self.graph.nodes))]
+        self._layer_names = [node.name for node in self.graph.nodes]
         self.layer_dict: OrderedDict[str, Layer] = OrderedDict(zip(self._layer_names, self.layers))
         self.params: OrderedDict[str, BlobVec] = OrderedDict(
             (name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs
@@ -119,8 +121,8 @@ class Net(NetNames):
         """Run the layers `start` down to `end`, both included (default: all), for gradients.
 
         `tops` are written into the `diff` of the outputs first: all of them or none. Returns the diffs of the inputs
-        (of the bottoms of `end`, if given) and of `diffs`. Raises NetcError E302 as `forward`, and E303 for a layer
-        that has not run forward.
+        (of the bottoms of `end`, if given) and of `diffs`. Layers that have not run forward compute gradients on the
+        blobs as they are. Raises NetcError E302 as `forward`.
         """
         last, first = self._span(end, start)
         names = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
@@ -243,12 +245,12 @@ class Net(NetNames):
         Raises NetcError E408 if it cannot be written.
         """
         write_back()
-        write_model(os.fspath(path), self._executor.net, self.graph, hdf5=False)
+        write_model(os.fspath(path), self._executor.net, self._saved_graph, hdf5=False)
 
     def save_hdf5(self, path: Path, write_diff: bool = False) -> None:
         """Write the weights, and their gradients if `write_diff` is set, to an HDF5 file."""
         write_back()
-        write_model(os.fspath(path), self._executor.net, self.graph, hdf5=True, diff=write_diff)
+        write_model(os.fspath(path), self._executor.net, self._saved_graph, hdf5=True, diff=write_diff)
 
     load_hdf5 = copy_from
 
@@ -269,9 +271,10 @@ class Net(NetNames):
 
     def _layer(self, index: int) -> Layer:
         node = self.graph.nodes[index]
-        layer: Layer = Layer()
         if isinstance(node.layer, HostedPython):
-            layer = node.layer.host.layer
+            hosted: Layer = node.layer.host.layer
+            return hosted
+        layer = Layer()
         layer.type = node.layer.type
         layer.blobs = BlobVec(Blob(WeightStorage(blob)) for blob in self._executor.blobs(node))
         return layer

@@ -86,6 +86,12 @@ class Blob:
         self._data = HostArray(storage, "data")
         self._diff = HostArray(storage, "diff")
 
+    def connect(self, storage: BlobStorage) -> BlobStorage:
+        """Let the blob have another storage; returns that which it had."""
+        before = self._storage
+        Blob.__init__(self, storage)
+        return before
+
     @property
     def data(self) -> Array:
         """The values, float32, to read and to write into."""

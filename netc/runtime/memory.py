@@ -6,6 +6,7 @@ returns memory which stays the same, and later results are copied into it.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,9 +48,16 @@ class Buffer:
         self.tensor = self.tensor.to(device, dtype)
         self.lent = False
 
-    def reshape(self, shape: Shape) -> None:
-        """Change the shape; the number of elements stays the same."""
-        self.tensor = self.tensor.reshape(shape)
+    def resize(self, shape: Shape) -> None:
+        """Change the shape. The values are kept if their number stays the same, and lost otherwise."""
+        if self.tensor.numel() == torch.Size(shape).numel():
+            self.tensor = self.tensor.reshape(shape)
+        else:
+            self.tensor, self.lent = self.tensor.new_zeros(shape), False
+
+    def move(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move to a device, with elements of this type."""
+        self.tensor = self.tensor.to(device, dtype)
 
 
 class Memory:
@@ -94,6 +102,12 @@ class Memory:
         return self._gradient
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether the gradient was written or lent in this shape; otherwise all of it is `weight`."""
+        self._follow()
+        return self._gradient is not None
+
+    @property
     def shape(self) -> Shape:
         """Extents."""
         return tuple(self.values.tensor.shape)
@@ -102,10 +116,7 @@ class Memory:
         """Change the shape. The values are kept if their number stays the same, and lost otherwise."""
         if self.shape == tuple(shape):
             return
-        if self.values.tensor.numel() == torch.Size(shape).numel():
-            self.values.reshape(shape)
-        else:
-            self.values = Buffer(self.values.tensor.new_zeros(shape))
+        self.values.resize(shape)
         self._follow()
 
     def write(self, values: Tensor, own: bool = False, dtype: DType | None = None) -> None:
@@ -124,9 +135,9 @@ class Memory:
     def move(self, device: torch.device, reals: torch.dtype) -> None:
         """Move to a device, with floating-point values in this precision."""
         self.reals = reals
-        self.values.tensor = self.values.tensor.to(device, torch_dtype(self.dtype, reals))
+        self.values.move(device, torch_dtype(self.dtype, reals))
         if self._gradient is not None:
-            self._gradient.tensor = self._gradient.tensor.to(device, reals)
+            self._gradient.move(device, reals)
 
     def _follow(self) -> None:
         """Reshape the gradient to the shape of the values."""
@@ -134,9 +145,30 @@ class Memory:
         if buffer is None or tuple(buffer.tensor.shape) == self.shape:
             return
         if buffer.tensor.numel() == self.values.tensor.numel():
-            buffer.reshape(self.shape)
+            buffer.resize(self.shape)
         else:
             self._gradient = None
+
+
+class SharedMemory(Memory):
+    """The blob of a top that is its bottom's memory (`Layer.shares_values`), with a gradient of its own."""
+
+    def __init__(self, source: Memory) -> None:
+        self.reals, self.dtype, self.weight = source.reals, source.dtype, 0.0
+        self.values = source.values
+        self._gradient = None
+
+    @property
+    def gradient(self) -> Buffer:
+        """The buffer that `diff` lends, in the shape that the bottom has now."""
+        self._follow()
+        return super().gradient
+
+    def move(self, device: torch.device, reals: torch.dtype) -> None:
+        """Move the gradient; the bottom's blob moves the values."""
+        self.reals = reals
+        if self._gradient is not None:
+            self._gradient.move(device, reals)
 
 
 def memory_key(graph: Graph, value: str) -> str:
@@ -146,12 +178,22 @@ def memory_key(graph: Graph, value: str) -> str:
 
 
 def memories(graph: Graph, device: torch.device, reals: torch.dtype) -> dict[str, Memory]:
-    """The memory of each blob, in the order they first appear. Unknown extents are 0."""
+    """The memory of each blob, in the order they first appear. Unknown extents are 0.
+
+    A top that shares its bottom's values and is overwritten in place has memory of its own.
+    """
     weights = dict(graph.losses)
+    sources = {top: node.bottoms[0] for node in graph.nodes if node.layer.shares_values for top in node.tops}
+    versions = Counter(memory_key(graph, name) for name in graph.values)
     found: dict[str, Memory] = {}
     for name, value in graph.values.items():
+        key = memory_key(graph, name)
+        if name in sources and versions[key] == 1:
+            shared = found[key] = SharedMemory(found[memory_key(graph, sources[name])])
+            shared.weight = weights.get(name, 0.0)
+            continue
         shape = (0,) if value.shape is None else tuple(extent if known(extent) else 0 for extent in value.shape)
-        memory = found.setdefault(memory_key(graph, name), Memory(shape, 0.0, device, reals, value.dtype))
+        memory = found.setdefault(key, Memory(shape, 0.0, device, reals, value.dtype))
         memory.resize(shape)
         memory.weight = weights.get(name, memory.weight)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from netc.ir.layer import FileAccess, Layer, Mode, Shapes, Weights
 from netc.runtime.dtypes import torch_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Node
@@ -106,6 +107,20 @@ class LayerModule(nn.Module):
     def extra_repr(self) -> str:
         """The layer's parameters."""
         return repr(self.layer)
+
+
+@contextlib.contextmanager
+def keeping_state(module: nn.Module) -> Iterator[None]:
+    """Restore buffers and state of a module that change within the context."""
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    state = dict(module.state) if isinstance(module, LayerModule) else {}
+    try:
+        yield
+    finally:
+        for buffer, before in buffers:
+            buffer.copy_(before)
+        if isinstance(module, LayerModule):
+            module.state = state
 
 
 class InPlaceReLU(nn.ReLU):

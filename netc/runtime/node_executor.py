@@ -1,13 +1,19 @@
 """The node-by-node executor: Caffe's forward and backward over a net's own modules.
 
 Every node reads its bottoms from the memory of their blobs and writes its tops there, so that a program can stop
-between two nodes, change values, and continue. Gradients are computed one node at a time and summed over the nodes that
-read a value; those of weights accumulate in `.grad` until they are cleared.
+between two nodes, change values, and continue. Gradients are computed one node at a time; a Split layer sums those of a
+value that several nodes read. Gradients of weights accumulate in `.grad` until they are cleared.
+
+Layers written in Python run on the memory of their blobs itself: what they write into a bottom, or into the gradient of
+a weight, stays as they wrote it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,11 +22,14 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError
 from netc.ir.gradients import gradient_needs
-from netc.runtime.fan_out import FanOut
-from netc.runtime.memory import Memory, memories, memory_key
+from netc.ir.layer_host import HostedCode
+from netc.runtime.array_blobs import Blob, WeightStorage, write_back
+from netc.runtime.memory import Memory, SharedMemory, memories, memory_key
+from netc.runtime.modules import keeping_state
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
+    from netc.ir.layer_host import LayerHost
     from netc.runtime.blobs import LayerBlob
     from netc.runtime.lower import Net
 
@@ -36,16 +45,47 @@ class _Run:
     tops: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Hosted:
+    """A layer written in Python, with its bottoms and tops."""
+
+    node: Node
+    host: LayerHost
+    bottoms: list[Blob]
+    tops: list[Blob]
+
+    def forward(self) -> None:
+        """Run it; on a GPU, move what it wrote there."""
+        with self._at_layer():
+            self.host.forward(self.bottoms, self.tops)
+        write_back()
+
+    def backward(self, needed: Sequence[bool]) -> None:
+        """Run it backward, for the gradients of the bottoms in `needed`."""
+        with self._at_layer():
+            self.host.backward(self.tops, needed, self.bottoms)
+        write_back()
+
+    @contextlib.contextmanager
+    def _at_layer(self) -> Iterator[None]:
+        try:
+            yield
+        except NetcError as error:
+            raise error.at(self.node.span, f"in layer `{self.node.name}`") from None
+
+
 class NodeExecutor:
     """Runs a net node by node.
 
-    `graph` may have data layers in addition to the net's nodes. Their tops are read from `sources`, by node key; those
-    of a data layer without a source stay as they are.
+    `graph` has a Split layer after each value that is used more than once (`passes.insert_splits`); ValueError if one
+    is missing. It may have data layers in addition to the net's nodes. Their tops are read from `sources`, by node key;
+    those of a data layer without a source stay as they are.
     """
 
-    def __init__(self, net: Net, graph: Graph | None = None, sources: Mapping[str, Source] | None = None) -> None:
+    def __init__(self, net: Net, graph: Graph, sources: Mapping[str, Source] | None = None) -> None:
         self.net = net
-        self.graph = graph or net.graph
+        self.graph = graph
+        self._check_splits()
         self.sources = dict(sources or {})
         self.needs = gradient_needs(self.graph)
         self.place = _place(net, (torch.device("cpu"), torch.float32))
@@ -62,9 +102,14 @@ class NodeExecutor:
         """The mode of the modules in a pass; a net that shares the modules may have set another."""
         self._shared: list[tuple[NodeExecutor, LayerBlob, LayerBlob]] = []
         self._runs: dict[str, _Run] = {}
-        self._fan_out = FanOut(self.graph, self.needs)
         last = {memory_key(self.graph, name): name for name in self.graph.values}
         self._overwritten = set(self.graph.values) - set(last.values())
+        for node in self.graph.nodes:
+            if node.layer.shares_values and node.bottoms[0] in self._overwritten:
+                self._overwritten.update(node.tops)
+        self._hosted = {
+            node.key: self._hosting(node) for node in self.graph.nodes if isinstance(node.layer, HostedCode)
+        }
 
     # ------------------------------------------------------------------ passes
 
@@ -87,7 +132,7 @@ class NodeExecutor:
         """Run the nodes `start` (default: the last) down to `end`, both included, for gradients.
 
         Callbacks run for every node, as in Caffe, also for those without a gradient to compute. Each node starts from
-        the `diff` of its tops. Raises NetcError E303 for a node that has not run forward.
+        the `diff` of its tops. A node that has not run forward computes its gradient on the blobs as they are.
         """
         self._move()
         for index in reversed(self._range(end, start)):
@@ -100,7 +145,6 @@ class NodeExecutor:
     def to(self, device: torch.device) -> None:
         """Move net and blobs to another device; results of earlier forward passes are lost for backward."""
         self._runs.clear()
-        self._fan_out.clear()
         self.net.to(device)
         self.place = (device, self.place[1])
         self._move()
@@ -149,11 +193,22 @@ class NodeExecutor:
                 if top is not None:
                     self._write(name, top, own=False)
             return
-        bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
-        tops = self._run(node, bottoms)
-        others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
-        for name, top in zip(node.tops, tops):
-            self._write(name, top, own=_storage(top) not in others)
+        if node.layer.shares_values:
+            self._share(node)
+        elif node.key in self._hosted:
+            self._hosted[node.key].forward()
+        else:
+            bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
+            tops = self._run(node, bottoms)
+            others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
+            for name, top in zip(node.tops, tops):
+                self._write(name, top, own=_storage(top) not in others)
+
+    def _share(self, node: Node) -> None:
+        """Copy the bottom to the tops that do not share its memory, which are overwritten in place."""
+        for name in node.tops:
+            if not isinstance(self._of(name), SharedMemory):
+                self._write(name, self._of(node.bottoms[0]).values.tensor, own=False)
 
     def _run(self, node: Node, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         needs = self.needs[node.key]
@@ -173,11 +228,13 @@ class NodeExecutor:
         return values.tensor.detach().clone() if copied else values.tensor.detach()
 
     def _backward(self, node: Node) -> None:
-        run = self._runs.get(node.key)
-        if run is None:
-            raise NetcError(
-                f"layer `{node.name}` has not run forward, which backward requires", code="E303", span=node.span
-            )
+        if node.layer.shares_values:
+            self._sum(node)
+            return
+        if node.key in self._hosted:
+            self._hosted[node.key].backward(self.needs[node.key].bottoms)
+            return
+        run = self._runs.get(node.key) or self._run_as_is(node)
         needs = self.needs[node.key]
         weights = [blob.tensor for blob, need in zip(self._blobs[node.key], needs.weights) if need]
         weights = [weight for weight in weights if weight.requires_grad]
@@ -188,9 +245,25 @@ class NodeExecutor:
         given = iter(gradients[: len(bottoms)])
         for position, need in enumerate(needs.bottoms):
             if need:
-                total = self._fan_out.add(node, position, next(given))
-                if total is not None:
-                    self._of(node.bottoms[position]).write_diff(total, own=True)
+                self._of(node.bottoms[position]).write_diff(next(given), own=True)
+
+    def _run_as_is(self, node: Node) -> _Run:
+        """The forward pass of a node on the blobs as they are, without an effect on its tops or its state."""
+        module = self.net.module(node.key)
+        with keeping_state(module):
+            self._run(node, tuple(self._bottom(node, name) for name in node.bottoms))
+        return self._runs.pop(node.key)
+
+    def _sum(self, node: Node) -> None:
+        """Sum the gradients of the tops of a Split (`split_layer.cpp`); one that was never written is zero."""
+        tops = [memory for memory in map(self._of, node.tops) if memory.has_gradient or memory.weight]
+        bottom = self._of(node.bottoms[0])
+        if not tops:
+            bottom.write_diff(torch.zeros_like(bottom.gradient.tensor), own=True)
+        elif len(tops) == 1:
+            bottom.write_diff(tops[0].gradient.tensor, own=not tops[0].gradient.lent)
+        else:
+            bottom.write_diff(functools.reduce(torch.add, (memory.gradient.tensor for memory in tops)), own=True)
 
     def _gradients(self, node: Node, run: _Run, inputs: list[Tensor]) -> list[Tensor]:
         pairs = [(top, self._top_gradient(name)) for name, top in zip(node.tops, run.tops) if top.requires_grad]
@@ -204,6 +277,20 @@ class NodeExecutor:
         """The gradient of a top; a copy if it is lent, since layers may return it as the gradient of a bottom."""
         gradient = self._of(name).gradient
         return gradient.tensor.clone() if gradient.lent else gradient.tensor
+
+    def _hosting(self, node: Node) -> _Hosted:
+        """Connect the object of a layer written in Python to the memory of its blobs."""
+        assert isinstance(node.layer, HostedCode)
+        host = node.layer.host
+        host.adopt([WeightStorage(blob) for blob in self._blobs[node.key]])
+        return _Hosted(node, host, *([Blob(self._of(name)) for name in names] for names in (node.bottoms, node.tops)))
+
+    def _check_splits(self) -> None:
+        uses = Counter(name for node in self.graph.nodes for name in node.bottoms)
+        uses.update(name for name, _ in self.graph.losses)
+        shared = [name for name, count in uses.items() if count > 1]
+        if shared:
+            raise ValueError(f"no Split layer after {', '.join(shared)}")
 
     # ------------------------------------------------------------------ memory
 

@@ -21,7 +21,7 @@ from netc.diagnostics import NetcError
 from netc.files import is_file, is_folder
 from netc.ir.layer import Shapes, Weight, Weights
 from netc.ir.layer_host import PythonCode, ReplacedCode
-from netc.runtime.array_blobs import Blob, BlobVec
+from netc.runtime.array_blobs import Blob
 from netc.runtime.memory import Memory
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Graph, Node
+    from netc.runtime.array_blobs import BlobStorage
 
 _CPU = torch.device("cpu")
 _PHASES = {"TRAIN": 0, "TEST": 1}
@@ -119,7 +120,7 @@ class PythonHost:
         self._tops: list[Memory] = []
         self._weights: list[Memory] = []
         self._own_blobs: list[Blob] = []
-        """The blobs that `setup` added, which a net later replaces with its own."""
+        """The blobs that `setup` added."""
         self._ready = False
 
     def shapes(self, bottoms: Shapes, tops: int) -> Shapes:
@@ -136,7 +137,24 @@ class PythonHost:
         apply: Callable[..., tuple[Tensor, ...]] = _HostFunction.apply
         return apply(self, tops, len(bottoms), *bottoms, *weights)
 
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
+    def adopt(self, weights: Sequence[BlobStorage]) -> None:
+        """Let the blobs that `setup` added be those of a net; the object may have kept them."""
+        for blob, storage in zip(self._own_blobs, weights):
+            blob.connect(storage)
+
+    def forward(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
+        """Run `reshape` and `forward` on the blobs of a net."""
+        with self._user_code("reshape"):
+            self.layer.reshape(bottoms, tops)
+        with self._user_code("forward"):
+            self.layer.forward(bottoms, tops)
+
+    def backward(self, tops: Sequence[Blob], needed: Sequence[bool], bottoms: Sequence[Blob]) -> None:
+        """Run `backward` on the blobs of a net. A gradient of a weight stays as the object has left it."""
+        with self._user_code("backward"):
+            self.layer.backward(tops, list(needed), bottoms)
+
+    def compute(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], tops: int) -> tuple[Tensor, ...]:
         """The tops, on the device of the first bottom."""
         with self._placed(bottoms, weights):
             self._reshape(tops)
@@ -145,7 +163,7 @@ class PythonHost:
         device = bottoms[0].device if bottoms else _CPU
         return tuple(memory.values.tensor.clone().to(device) for memory in self._tops)
 
-    def backward(
+    def gradients(
         self,
         bottoms: Sequence[Tensor],
         weights: Sequence[Tensor],
@@ -168,14 +186,12 @@ class PythonHost:
         """Set up blobs of these tensors; while the object runs, its blobs are `weights`, with diffs of zero."""
         self._bottoms = [_memory_of(tensor) for tensor in bottoms]
         self._weights = [_memory_of(tensor) for tensor in weights]
-        kept = self.layer.blobs
-        if self._ready:
-            self.layer.blobs = BlobVec(_blobs(self._weights))
+        kept = [blob.connect(memory) for blob, memory in zip(self._own_blobs, self._weights)]
         try:
             yield
         finally:
-            if self._ready:
-                self.layer.blobs = kept
+            for blob, storage in zip(self._own_blobs, kept):
+                blob.connect(storage)
 
     def _reshape(self, tops: int) -> Shapes:
         if len(self._tops) != tops:
@@ -217,7 +233,7 @@ def _code_error(error: Exception, method: str, node: Node) -> NetcError:
 class _HostFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, host: PythonHost, tops: int, bottoms: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        results = host.forward(tensors[:bottoms], tensors[bottoms:], tops)
+        results = host.compute(tensors[:bottoms], tensors[bottoms:], tops)
         ctx.host, ctx.bottoms, ctx.inputs = host, bottoms, len(tensors)
         ctx.save_for_backward(*tensors, *results)
         return results
@@ -228,7 +244,7 @@ class _HostFunction(torch.autograd.Function):
         saved, cut = ctx.saved_tensors, ctx.bottoms
         inputs, tops = saved[: ctx.inputs], saved[ctx.inputs :]
         needed = ctx.needs_input_grad[3:]
-        gradients = ctx.host.backward(inputs[:cut], inputs[cut:], tops, diffs, needed[:cut])
+        gradients = ctx.host.gradients(inputs[:cut], inputs[cut:], tops, diffs, needed[:cut])
         return (None, None, None, *(g if want else None for g, want in zip(gradients, needed)))
 
 

@@ -16,6 +16,7 @@ from netc.data.feeds.random_feed import RandomFeed
 from netc.data.feeds.record_feed import RecordFeed
 from netc.diagnostics import NetcError, counted
 from netc.frontends import read_net
+from netc.passes.insert_splits import insert_splits
 from netc.runtime.file_access import allow_files, idle_writers
 from netc.runtime.fillers import generator_of
 from netc.runtime.input_check import check_fit
@@ -151,7 +152,7 @@ def time_layers(net: RunnableNet, iterations: int, listener: Listener = ignore) 
     The device is synchronized before and after each layer, so that the sum exceeds the time of a pass.
     """
     sources: dict[str, Source] = {key: feed.next for key, feed in net.feeds.items()}
-    executor = NodeExecutor(net.net, net.graph, sources)
+    executor = NodeExecutor(net.net, insert_splits(net.graph), sources)
     executor.training = True
     timer = _NodeTimer(executor)
     listener(LogNote("caffe.cpp:355", "Performing Forward"))
@@ -171,7 +172,7 @@ def time_layers(net: RunnableNet, iterations: int, listener: Listener = ignore) 
         listener(LogNote("caffe.cpp:398", f"Iteration: {iteration + 1} forward-backward time: {number(pace)} ms."))
     rows = [
         LayerTime(node.name, f * 1000 / iterations, b * 1000 / iterations)
-        for node, f, b in zip(net.graph.nodes, timer.spent["forward"], timer.spent["backward"])
+        for node, f, b in zip(executor.graph.nodes, timer.spent["forward"], timer.spent["backward"])
     ]
     _log_times(rows, forward * 1000, backward * 1000, iterations, listener)
     return rows

@@ -229,6 +229,15 @@ def test_carries_state(case):
 
 
 @RUN
+def test_shares_values(case):
+    if case.layer.shares_values:
+        found = behavior(case)
+        assert found.is_identity
+        assert {top.data_ptr() for top in found.run()} == {found.bottoms[0].data_ptr()}
+        assert len(case.layer.infer(((2, 3),), 3)) == 3
+
+
+@RUN
 def test_is_identity_in_test(case):
     assert case.layer.is_identity_in_test == behavior(case).is_identity
 

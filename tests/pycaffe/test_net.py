@@ -8,26 +8,78 @@ from tests.pycaffe.nets import CONV, MLP, error, fill
 
 
 def test_names_and_properties_of_a_net(load):
-    net = load(MLP)
+    net = load(MLP, caffe.TRAIN)
     assert net.inputs == ["data", "label"]
-    assert net.outputs == ["accuracy", "loss"]
-    assert list(net.blobs) == ["data", "label", "ip1", "ip2", "loss", "accuracy"]
+    assert net.outputs == ["loss"]
+    assert list(net.blobs) == ["data", "label", "ip1", "ip2", "loss"]
     assert list(net.params) == ["ip1", "ip2"]
-    assert net._layer_names == ["data", "label", "ip1", "relu1", "ip2", "loss", "accuracy"]
+    assert net._layer_names == ["data", "label", "ip1", "relu1", "ip2", "loss"]
     assert [layer.type for layer in net.layers][2:5] == ["InnerProduct", "ReLU", "InnerProduct"]
     assert [blob.shape for blob in net.layers[2].blobs] == [(6, 3), (6,)]
     assert net.layer_dict["ip2"] is net.layers[4]
     assert net.top_names["relu1"] == ["ip1"]
     assert net.bottom_names["loss"] == ["ip2", "label"]
     assert dict(net.blob_loss_weights) == {**dict.fromkeys(net.blobs, 0.0), "loss": 2.0}
-    assert net._blob_loss_weights == [0, 0, 0, 0, 2, 0]
+    assert net._blob_loss_weights == [0, 0, 0, 0, 2]
 
 
 def test_programs_that_access_a_net_by_index(load):
-    net = load(MLP)
-    assert (net._inputs, net._outputs) == ([0, 1], [5, 4])
+    net = load(MLP, caffe.TRAIN)
+    assert (net._inputs, net._outputs) == ([0, 1], [4])
     assert [net._bottom_ids(layer) for layer in (0, 3, 5)] == [[], [2], [3, 1]]
     assert [net._top_ids(layer) for layer in (0, 3, 5)] == [[0], [2], [4]]
+
+
+class TestSplits:
+    """The layers and blobs that Caffe inserts between a blob and its readers."""
+
+    LABELS = [f"label_label_0_split_{i}" for i in (0, 1)]
+    SCORES = [f"ip2_ip2_0_split_{i}" for i in (0, 1)]
+
+    def test_names_are_caffes(self, load):
+        net = load(MLP)
+        assert list(net.blobs) == ["data", "label", *self.LABELS, "ip1", "ip2", *self.SCORES, "loss", "accuracy"]
+        assert net._layer_names == [
+            *["data", "label", "label_label_0_split", "ip1", "relu1", "ip2", "ip2_ip2_0_split", "loss", "accuracy"]
+        ]
+        assert net.layer_dict["ip2_ip2_0_split"].type == "Split"
+        assert len(net.layer_dict["ip2_ip2_0_split"].blobs) == 0
+        assert net.bottom_names["loss"] == [self.SCORES[0], self.LABELS[0]]
+        assert net.bottom_names["accuracy"] == [self.SCORES[1], self.LABELS[1]]
+        assert net.top_names["ip2_ip2_0_split"] == self.SCORES
+        assert net.outputs == ["accuracy", "loss"]
+        assert (net._inputs, net._outputs) == ([0, 1], [9, 8])
+        assert list(net.params) == ["ip1", "ip2"]
+
+    def test_tops_are_the_memory_of_the_bottom_with_a_gradient_of_their_own(self, load):
+        net = fill(load(MLP))
+        net.forward()
+        for name in self.SCORES:
+            assert np.shares_memory(net.blobs[name].data, net.blobs["ip2"].data)
+        net.blobs[self.SCORES[1]].diff[...] = 7
+        assert not net.blobs[self.SCORES[0]].diff.any()
+        net.backward()
+        scores = [net.blobs[name].diff for name in (*self.SCORES, "ip2")]
+        np.testing.assert_allclose(scores[2], scores[0] + 7, rtol=1e-6)
+
+    def test_a_gradient_is_summed_when_the_split_runs(self, load):
+        net = fill(load(MLP))
+        net.forward()
+        assert list(net.backward(end="loss")) == [self.SCORES[0], self.LABELS[0]]
+        assert net.blobs[self.SCORES[0]].diff.any()
+        assert not net.blobs["ip2"].diff.any()
+        assert net.backward(start="ip2_ip2_0_split", end="ip2_ip2_0_split")["ip2"].any()
+
+    def test_shapes_follow_the_bottom(self, load):
+        net = load(MLP)
+        for batch in (7, 2):
+            net.blobs["data"].reshape(batch, 3)
+            net.blobs["label"].reshape(batch)
+            net.reshape()
+            assert net.blobs[self.SCORES[1]].shape == net.blobs[self.SCORES[1]].diff.shape == (batch, 5)
+            fill(net).forward()
+            net.backward()
+            assert net.blobs["ip2"].diff.shape == (batch, 5)
 
 
 def test_the_phase_chooses_layers(load):

@@ -108,6 +108,21 @@ def test_parameter_diffs_add_up_and_blob_diffs_do_not(load):
     assert not net.params["ip1"][0].diff.any()
 
 
+def test_backward_before_forward_runs_on_the_blobs_as_they_are(load):
+    ran, net = fill(load(MLP, caffe.TRAIN)), load(MLP, caffe.TRAIN)
+    net.share_with(ran)
+    ran.forward()
+    for name, blob in ran.blobs.items():
+        net.blobs[name].data[...] = blob.data
+    ran.backward()
+    values = {name: blob.data.copy() for name, blob in net.blobs.items()}
+    diffs = net.backward(end="ip2")
+    np.testing.assert_allclose(diffs["ip1"], ran.blobs["ip2"].diff @ ran.params["ip2"][0].data, rtol=1e-5)
+    np.testing.assert_allclose(net.params["ip2"][0].diff, ran.params["ip2"][0].diff, rtol=1e-5)
+    for name, blob in net.blobs.items():
+        np.testing.assert_array_equal(blob.data, values[name])
+
+
 def test_a_diff_that_was_set_before_the_pass_is_added_to(load):
     net = fill(load(MLP, caffe.TRAIN))
     net.forward()

@@ -74,6 +74,62 @@ class Squares(caffe.Layer):
                 bottom[index].diff[...] = sign * self.difference * top[0].diff[0]
 
 
+class Edits(caffe.Layer):
+    """Writes into its second bottom and keeps a blob that it added."""
+
+    def setup(self, bottom, top):
+        self.blobs.add_blob(2)
+        self.kept = self.blobs[0]
+        self.calls = []
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        self.calls.append("forward")
+        bottom[1].data[...] += self.kept.data.sum()
+        top[0].data[...] = bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        self.calls.append("backward")
+        self.kept.diff[...] = 5
+        bottom[0].diff[...] = 2 * top[0].diff
+
+
+class Lines(caffe.Layer):
+    """Data whose number of rows changes from pass to pass."""
+
+    def setup(self, bottom, top):
+        self.rows = 0
+
+    def reshape(self, bottom, top):
+        self.rows += 1
+        top[0].reshape(self.rows, 3)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.rows
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+
+class Constant(caffe.Layer):
+    """Learned values without a bottom; its gradient is 1, whatever it was."""
+
+    def setup(self, bottom, top):
+        self.blobs.add_blob(1)
+        self.blobs[0].data[0] = 0
+
+    def reshape(self, bottom, top):
+        top[0].reshape(1)
+
+    def forward(self, bottom, top):
+        pass
+
+    def backward(self, top, propagate_down, bottom):
+        self.blobs[0].diff[0] = 1
+
+
 class Broken(caffe.Layer):
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
@@ -128,6 +184,72 @@ def test_gradients_of_its_weights_add_up(load):
     net.backward(start="scaled")
     net.backward(start="scaled")
     np.testing.assert_array_equal(net.params["scaled"][0].diff, [5, 3, -3])
+
+
+EDITS = """
+force_backward: true
+layer { name: "x" type: "Input" top: "x" top: "t" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "edits" type: "Python" bottom: "x" bottom: "t" top: "y"
+        python_param { module: "my_layers" layer: "Edits" } }
+"""
+
+
+def test_gradients_that_it_assigns_are_not_added_up(load):
+    net = load(EDITS)
+    net.forward()
+    for _ in range(3):
+        net.backward()
+        assert (net.params["edits"][0].diff == 5).all()
+
+
+def test_a_bottom_that_it_writes_into_is_changed(load):
+    net = load(EDITS)
+    net.params["edits"][0].data[...] = [1, 2]
+    assert np.shares_memory(net.layer_dict["edits"].kept.data, net.params["edits"][0].data)
+    net.forward()
+    assert (net.blobs["t"].data == 3).all()
+
+
+def test_backward_before_forward_does_not_run_forward(load):
+    net = load(EDITS)
+    net.blobs["y"].diff[...] = 7
+    assert (net.backward()["x"] == 14).all()
+    assert net.layer_dict["edits"].calls == ["backward"]
+
+
+def test_shapes_that_change_from_pass_to_pass(load):
+    net = load(
+        """
+        layer { name: "lines" type: "Python" top: "x" python_param { module: "my_layers" layer: "Lines" } }
+        layer { name: "double" type: "Power" bottom: "x" top: "y" power_param { scale: 2 } }
+        layer { name: "a" type: "Power" bottom: "y" top: "a" }
+        layer { name: "b" type: "Power" bottom: "y" top: "b" }
+        """
+    )
+    first = net.forward()["a"].shape[0]
+    for rows in range(first + 1, first + 4):
+        found = net.forward()
+        assert found["a"].shape == found["b"].shape == (rows, 3)
+        assert (found["b"] == 2 * rows).all()
+
+
+def test_a_layer_without_bottoms_learns(load):
+    net = load(
+        """
+        force_backward: true
+        layer { name: "layer" type: "Python" top: "top" python_param { module: "my_layers" layer: "Constant" } }
+        """,
+        caffe.TRAIN,
+    )
+    net.forward()
+    net.backward()
+    layer = net.layers[net._layer_names.index("layer")]
+    assert (layer.blobs[0].data[0], layer.blobs[0].diff[0]) == (0, 1)
+    layer.blobs[0].data[0] += layer.blobs[0].diff[0]
+    net.save("learned.caffemodel")
+    layer.blobs[0].data[0] = -1
+    net.copy_from("learned.caffemodel")
+    assert layer.blobs[0].data[0] == 1
 
 
 def test_its_weights_are_the_nets(load):

@@ -20,10 +20,10 @@ from netc.ir.shapes import infer
 from netc.ir.verify import verify
 from netc.runtime.dtypes import torch_dtype
 from netc.runtime.lower import lower
-from netc.runtime.node_executor import NodeExecutor
 from tests.layers.case import bottoms, listed
 from tests.layers.cases import CASES
 from tests.layers.harness import module_of
+from tests.runtime.test_node_executor import executor_of
 
 BIG = 2**24 + 1
 """The first whole number that float32 does not have."""
@@ -106,7 +106,7 @@ def test_both_executors_hold_the_declared_types(double):
     net = lower(graph_with(*TYPED, x=X))
     # a net without weights computes in float32, whatever `.double()` finds
     given = torch.tensor([0.0, 1.0, 2.0, 3.0])
-    executor = NodeExecutor(net.double() if double else net)
+    executor = executor_of(net.double() if double else net)
     executor.memory["x"].write(given)
     executor.forward()
     found = net.evaluate({"x": given}, ["w", "e", "y"])
@@ -126,7 +126,7 @@ def test_integers_keep_their_type_when_a_net_changes_its_precision():
     fc = Node("fc", "fc", InnerProduct(3), ("y",), ("z",))
     graph = graph_with(*TYPED, fc, x=replace(X, shape=(2, 4)))
     net = lower(graph).double()
-    executor = NodeExecutor(net)
+    executor = executor_of(net)
     executor.memory["x"].write(torch.ones(2, 4))
     executor.forward()
     types = {name: executor.memory[name].values.tensor.dtype for name in ("x", "w", "e", "y", "z")}
@@ -145,7 +145,7 @@ def test_versions_of_one_blob_may_have_different_types():
         Node("even", "even", Even(), ("x.1",), ("x.2",)),
     )
     graph = graph_with(*nodes, blobs={"x.1": "x", "x.2": "x"}, x=X)
-    executor = NodeExecutor(lower(graph))
+    executor = executor_of(lower(graph))
     held = executor.memory["x"].data
     for _ in range(2):
         executor.memory["x"].write(torch.arange(4.0), dtype="float32")
@@ -158,7 +158,7 @@ def test_versions_of_one_blob_may_have_different_types():
 
 def test_integers_have_no_gradient():
     graph = graph_with(*TYPED, x=X).replace(force_backward=True)
-    executor = NodeExecutor(lower(graph))
+    executor = executor_of(lower(graph))
     executor.memory["x"].write(torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert executor.needs["times"].bottoms == (True, False)
     executor.forward()
@@ -249,7 +249,7 @@ def test_caffes_blobs_are_float32_in_both_executors(net_from):
     net = net_from(LABELS)
     assert {value.dtype for value in net.graph.values.values()} == {"float32"}
     given = {"x": torch.randn(4, 3, generator=torch.Generator().manual_seed(1)), "y": torch.tensor([0, 1, 2, 1])}
-    executor = NodeExecutor(net)
+    executor = executor_of(net)
     for name, tensor in given.items():
         executor.memory[name].write(tensor)
     executor.forward()

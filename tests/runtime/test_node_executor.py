@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from netc.diagnostics import NetcError
+from netc.passes.insert_splits import insert_splits
 from netc.runtime.node_executor import NodeExecutor
 
 FANOUT = """
@@ -62,9 +63,13 @@ def fill(executor, given):
         executor.memory[name].write(tensor)
 
 
+def executor_of(net):
+    return NodeExecutor(net, insert_splits(net.graph))
+
+
 def double(net_from, text, phase="TEST"):
     net = net_from(text, phase=phase).double()
-    return net, NodeExecutor(net)
+    return net, executor_of(net)
 
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
@@ -99,8 +104,8 @@ def test_the_gradient_of_a_value_with_several_readers_is_their_sum(net_from):
     given = inputs_of(net)
     fill(executor, given)
     executor.forward()
-    executor.backward(end=executor.index("d"))
-    # c is read by d, twice by s, and by n: its diff is complete when d, the first of them, went backward.
+    executor.backward(end=executor.index("c_r_0_split"))
+    # c is read by d, twice by s, and by n.
     after_relu = net.evaluate(given, ["c"])["c"].detach().requires_grad_()
     losses = net.program(("c.1", *given), ("l", "p", "n"))(net, after_relu, *given.values())
     loss = sum(weight * value for weight, value in zip((0.5, 3, 0.25), losses))
@@ -115,7 +120,7 @@ def test_stops_between_an_in_place_layer_and_the_one_before(net_from):
     assert (before < 0).any()
     executor.forward(start=executor.index("r"))
     torch.testing.assert_close(executor.memory["c"].data, torch.where(before < 0, before * 0.1, before))
-    executor.backward(end=executor.index("d"))
+    executor.backward(end=executor.index("c_r_0_split"))
     after = executor.memory["c"].diff.clone()
     executor.backward(start=executor.index("r"))
     torch.testing.assert_close(executor.memory["c"].diff, torch.where(before < 0, after * 0.1, after))
@@ -163,7 +168,7 @@ def test_losses_have_their_weight_as_diff_at_every_size(net_from):
     net, executor = double(net_from, FANOUT)
     assert executor.memory["n"].diff.item() == 0.25
     assert executor.memory["p"].diff.item() == 3
-    assert executor.memory["l"].weight == 0.5
+    assert executor.memory["l_l_0_split_0"].weight == 0.5
     fill(executor, inputs_of(net, scale=3))
     executor.forward()
     executor.backward()
@@ -183,11 +188,48 @@ def test_weights_that_do_not_learn_get_no_gradient(net_from):
     assert net.module("c").weight.grad.any()
 
 
-def test_backward_of_a_node_that_has_not_run_forward_is_an_error(net_from):
-    _, executor = double(net_from, FANOUT)
-    with pytest.raises(NetcError, match="`n` has not run forward, which backward requires") as caught:
-        executor.backward()
-    assert caught.value.diagnostics[0].code == "E303"
+def test_a_graph_without_splits_is_rejected(net_from):
+    net = net_from(FANOUT)
+    with pytest.raises(ValueError, match=r"no Split layer after c\.1, l"):
+        NodeExecutor(net, net.graph)
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+@pytest.mark.parametrize("text", [FANOUT, NORMALISED], ids=["fanout", "normalised"])
+def test_a_node_that_has_not_run_forward_runs_backward_on_the_blobs_as_they_are(net_from, text, phase):
+    net, executor = double(net_from, text, phase)
+    given = inputs_of(net)
+    fill(executor, given)
+    executor.forward()
+    executor.backward()
+    expected = {name: p.grad.clone() for name, p in net.named_parameters()}
+    fresh = executor_of(net)
+    for name, memory in executor.memory.items():
+        fresh.memory[name].data.copy_(memory.data)
+    executor.clear_gradients()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    if text is NORMALISED:  # what its in-place layers have read is overwritten: from the last of them on
+        fresh.backward(end=fresh.index("p"))
+        expected = {name: gradient for name, gradient in expected.items() if name.startswith("f.")}
+    else:
+        fresh.backward(end=fresh.index("c_r_0_split"))
+        expected = {name: gradient for name, gradient in expected.items() if not name.startswith("c.")}
+    for name, gradient in expected.items():
+        torch.testing.assert_close(dict(net.named_parameters())[name].grad, gradient)
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(tensor, before[name])
+    for name, memory in executor.memory.items():
+        torch.testing.assert_close(fresh.memory[name].data, memory.data)
+
+
+def test_statistics_do_not_change_in_a_backward_pass_before_forward(net_from):
+    net, executor = double(net_from, NORMALISED, "TRAIN")
+    fill(executor, inputs_of(net))
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    executor.backward()
+    assert net.module("c").weight.grad is not None
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(tensor, before[name])
 
 
 def test_an_unknown_layer_is_an_error(net_from):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from netc.diagnostics import NetcError, counted
 from netc.ir.graph import Graph, Node
+from netc.passes.insert_splits import insert_splits
 from netc.runtime.memory import memory_key
 from netc.runtime.node_executor import NodeExecutor, Source
 from netc.training.log.caffe_log import number
@@ -40,8 +41,9 @@ class DebugExecutor:
 
     def __init__(self, net: Net, graph: Graph, feeds: Mapping[str, LayerFeed], listener: Listener, check: bool) -> None:
         sources: dict[str, Source] = {node.key: feed.next for node, feed in with_feed(graph, feeds)}
-        self.executor = NodeExecutor(net, graph, sources)
+        self.executor = NodeExecutor(net, insert_splits(graph), sources)
         self.debug_info = False
+        self._graph = graph
         self.losses = tuple(graph.values[name].blob for name, _ in graph.losses)
         self.outputs: Sequence[Tensor] = ()
         if check:
@@ -58,9 +60,8 @@ class DebugExecutor:
     def forward(self) -> list[Tensor]:
         """See Executor."""
         self.executor.forward()
-        graph = self.executor.graph
-        self.outputs = [_value(self.executor, name).clone() for name in graph.outputs]
-        return [_value(self.executor, name).sum() * weight for name, weight in graph.losses]
+        self.outputs = [_value(self.executor, name).clone() for name in self._graph.outputs]
+        return [_value(self.executor, name).sum() * weight for name, weight in self._graph.losses]
 
     def forward_backward(self) -> list[Tensor]:
         """See Executor."""
@@ -94,6 +95,9 @@ class _FiniteChecks:
 
     def __init__(self, executor: NodeExecutor) -> None:
         self.executor = executor
+        nodes = (node for node in executor.graph.nodes if node.layer.shares_values)
+        self._sources = {top: node.bottoms[0] for node in nodes for top in node.tops}
+        """The values whose memory the tops of Split layers are, which no file names."""
 
     def weights(self, index: int) -> None:
         """Check a node's weights before it runs."""
@@ -109,11 +113,11 @@ class _FiniteChecks:
 
     def gradients(self, index: int) -> None:
         """Check a node's gradients after its backward pass."""
-        node, graph = self.executor.graph.nodes[index], self.executor.graph
+        node = self.executor.graph.nodes[index]
         needs = self.executor.needs[node.key]
         for name, need in zip(node.bottoms, needs.bottoms):
             if need:
-                what = f"the gradient of bottom `{graph.values[name].blob}` of layer `{node.name}`"
+                what = f"the gradient of bottom `{self._blob(name)}` of layer `{node.name}`"
                 self._check(_gradient(self.executor, name), node, what)
         for blob in self.executor.blobs(node):
             if blob.tensor.grad is not None:
@@ -131,14 +135,16 @@ class _FiniteChecks:
             )
 
     def _bottoms(self, node: Node) -> str:
-        graph = self.executor.graph
         ranges = (
-            f"`{graph.values[name].blob}` {number(float(values.amin()))} to {number(float(values.amax()))}"
+            f"`{self._blob(name)}` {number(float(values.amin()))} to {number(float(values.amax()))}"
             for name in node.bottoms
             for values in [_value(self.executor, name)]
             if values.numel()
         )
         return f"its bottoms: {', '.join(ranges)}"
+
+    def _blob(self, value: str) -> str:
+        return self.executor.graph.values[self._sources.get(value, value)].blob
 
 
 def _forward_lines(executor: NodeExecutor, node: Node) -> Iterator[tuple[str, str]]:
