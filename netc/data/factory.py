@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from netc.data.pipeline.record_source import RecordSource
 from netc.data.pipeline.sampling import Sampler
 from netc.data.records import Records, first_shapes
 from netc.data.sources.database import DatumRecords
+from netc.data.stores.joined import JoinedStore
 from netc.data.stores.leveldb import LevelDbStore
 from netc.data.stores.lmdb import LmdbStore
 
@@ -77,14 +79,26 @@ def _data(request: _Request) -> BatchSource:
     layer, transform = request.layer, request.layer.transform
     color = transform.force_color or layer.force_encoded_color
     records = DatumRecords(_store(request), color, transform.force_gray)
-    request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
+    _order(request)
     return _image_source(request, records, layer.prefetch)
 
 
 def _store(request: _Request) -> Store:
     layer = request.layer
     make: Callable[[Path, str], Store] = LmdbStore if layer.backend == "LMDB" else LevelDbStore
-    return make(request.resolve(layer.source), layer.source)
+    names = getattr(layer, "sources", ()) or (layer.source,)
+    with contextlib.ExitStack() as opened:
+        stores = [opened.enter_context(contextlib.closing(make(request.resolve(name), name))) for name in names]
+        opened.pop_all()
+    if len(stores) == 1:
+        return stores[0]
+    return JoinedStore(stores, [request.sampler.drawn_skip(layer.rand_skip, number) for number in range(len(stores))])
+
+
+def _order(request: _Request) -> None:
+    """Set where a database is begun, unless its stores begin at places of their own, and whether it is shuffled."""
+    layer = request.layer
+    request.sampler.skip, request.sampler.shuffle = 0 if layer.sources else layer.rand_skip, layer.shuffle
 
 
 def _annotated_data(request: _Request) -> BatchSource:
@@ -95,7 +109,7 @@ def _annotated_data(request: _Request) -> BatchSource:
     layer, transform = request.layer, request.layer.transform
     color, typed = transform.force_color or layer.force_encoded_color, bool(layer.anno_type)
     records = AnnotatedRecords(_store(request), color, transform.force_gray, typed)
-    request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
+    _order(request)
     boxes = BoxTransform(transform) if records.annotated else None
     augmenter = AnnotatedAugmenter(transform, layer.batch_sampler, layer.jitter)
     return _image_source(request, records, layer.prefetch, augmenter, boxes)
@@ -107,7 +121,7 @@ def _boxes(request: _Request) -> BatchSource:
     layer, transform = request.layer, request.layer.transform
     color = transform.force_color or layer.force_encoded_color
     records = BoxRecords(_store(request), color, transform.force_gray)
-    request.sampler.skip, request.sampler.shuffle = layer.rand_skip, layer.shuffle
+    _order(request)
     return _image_source(request, records, layer.prefetch, BoxAugmenter() if request.train else None)
 
 

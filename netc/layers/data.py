@@ -95,6 +95,10 @@ class ImageLayer(DataLayer):
         return Cost()
 
 
+_SOURCES = "source__list"
+"""The field with every `source` of a file that has several."""
+
+
 @register("Data", v1="DATA")
 @dataclass(frozen=True)
 class Data(ImageLayer):
@@ -121,10 +125,30 @@ class Data(ImageLayer):
     """Number of batches to prefetch."""
     shuffle: bool = False
     """Whether records are shuffled in each epoch (forks of yjxiong, Intel and NVIDIA)."""
+    sources: tuple[str, ...] = ()
+    """Paths of several databases, whose records alternate, each begun at its own `rand_skip` (BVLC's branch parallel,
+    which takes whichever record has been read); empty for one."""
 
     top_count: ClassVar[Count] = Count(1, None)
     message: ClassVar[str] = "data_param"
     fed_by: ClassVar[FedBy] = "database"
+
+    @classmethod
+    def from_caffe(cls, layer: Fields) -> Self:
+        """See ImageLayer."""
+        return replace(super().from_caffe(layer), sources=tuple(layer.message(cls.message).get(_SOURCES, ())))
+
+    @classmethod
+    def fields_of(cls, parameter: str) -> tuple[str, ...]:
+        """`source` for several databases too."""
+        return super().fields_of("source" if parameter == "sources" else parameter)
+
+    def to_caffe(self) -> dict[str, Any]:
+        """`data_param` and `transform_param`, by name."""
+        result = super().to_caffe()
+        if sources := result[self.message].pop("sources", None):
+            result[self.message][_SOURCES] = list(sources)
+        return result
 
     def _check(self) -> None:
         super()._check()

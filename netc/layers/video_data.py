@@ -1,7 +1,8 @@
 """VideoData: the frames of a video file (SSD), clips of a list of videos (C3D), segments of a list (yjxiong).
 
 Three forks have a layer of this name. SSD's names one video; the lists of the others differ in their second number:
-C3D's is the first frame of a clip, yjxiong's the number of frames of the video.
+C3D's is the first frame of a clip, yjxiong's the number of frames of the video. C3D 1.0 has its parameters in
+`image_data_param`, C3D 1.1 in a message of its own.
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ def _own(use: LayerUse) -> Fields:
     return use.parameters.message("video_data_param")
 
 
+def of_old_clips(use: LayerUse) -> bool:
+    """Whether a layer has `image_data_param`, and no `video_data_param`."""
+    return "image_data_param" in use.parameters and "video_data_param" not in use.parameters
+
+
 def of_a_file(use: LayerUse) -> bool:
     """Whether a layer reads one video, or a camera."""
-    return "source" not in _own(use)
+    return "source" not in _own(use) and not of_old_clips(use)
 
 
 def of_segments(use: LayerUse) -> bool:
@@ -160,12 +166,12 @@ class _VideoList(ImageLayer):
             fail(
                 f"`new_height` {self.new_height} and `new_width` {self.new_width} must be given together",
                 code="E101",
-                field="video_data_param.new_height" if self.new_height else "video_data_param.new_width",
+                field=f"{self.message}.new_height" if self.new_height else f"{self.message}.new_width",
             )
         if self.new_height * self.new_width * max(self.planes, 1) > 3 * MAX_PIXELS:
-            fail("the frames of a clip are larger than the limit", code="E104", field="video_data_param.new_height")
+            fail("the frames of a clip are larger than the limit", code="E104", field=f"{self.message}.new_height")
         if self.new_length < 1:
-            fail("`new_length` must be positive", code="E103", field="video_data_param.new_length")
+            fail("`new_length` must be positive", code="E103", field=f"{self.message}.new_length")
 
     def _image_shape(self, record: Shape | None) -> Shape:
         _, h, w = record or (UNKNOWN, UNKNOWN, UNKNOWN)
@@ -202,7 +208,7 @@ class VideoClips(_VideoList):
     def _check(self) -> None:
         super()._check()
         if self.sampling_rate < 1:
-            fail("`sampling_rate` must be positive", code="E103", field="video_data_param.sampling_rate")
+            fail("`sampling_rate` must be positive", code="E103", field=f"{self.message}.sampling_rate")
 
     def _repeated(self, means: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(mean for mean in means for _ in range(self.new_length))
@@ -218,6 +224,25 @@ class VideoClips(_VideoList):
         """`use_temporal_jitter` in training, and those of the transformation."""
         jitter = ("use_temporal_jitter",) * (self.use_temporal_jitter and train)
         return (*jitter, *super().random_fields(train))
+
+
+@register("VideoData", v1="VIDEO_DATA", dialect="c3d_old", when=of_old_clips)
+@dataclass(frozen=True)
+class OldVideoClips(VideoClips):
+    """Clips of C3D 1.0, with its parameters in `image_data_param`.
+
+    Shapes: to (batch_size, 3, new_length, h, w), resized, then cropped, and (batch_size).
+
+    >>> OldVideoClips(source="clips.txt", batch_size=8, new_length=16, new_height=128, new_width=171).batch(None, 2)
+    ((8, 3, 16, 128, 171), (8,))
+
+    Reference: `video_data_layer.cpp`, `image_io.cpp` of facebook/C3D, C3D-v1.0.
+    """
+
+    message: ClassVar[str] = "image_data_param"
+    fork_fields: ClassVar[frozenset[str]] = frozenset(
+        f"ImageDataParameter.{name}" for name in ("new_length", "sampling_rate", "use_image", "use_temporal_jitter")
+    )
 
 
 @register("VideoData", dialect="yjxiong", when=of_segments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -144,6 +145,39 @@ def test_ranks_divide_records_in_training_only(tmp_path, opened):
     layer = data_layer(database(tmp_path / "db", random_images(7)), 2)
     assert labels(opened(layer, "TRAIN", rank=1, world_size=3), 3) == [1, 4, 0, 3, 6, 2]
     assert labels(opened(layer, "TEST", rank=1, world_size=3), 2) == [0, 1, 2, 3]
+
+
+def several(tmp_path, *counts, **settings):
+    """A layer that reads databases of `counts` records; the labels of the database of index i begin at 100 i."""
+    paths = []
+    for i, count in enumerate(counts):
+        records = [record(image, 100 * i + j) for j, image in enumerate(random_images(count))]
+        paths.append(str(write(tmp_path / f"db{i}", records)))
+    return replace(data_layer(tmp_path / "db0", **settings), sources=tuple(paths))
+
+
+def test_records_of_several_databases_alternate(tmp_path, opened):
+    source = opened(several(tmp_path, 2, 4, batch_size=3), "TRAIN")
+    labels = [int(label) for _ in range(4) for label in source.next_batch().tops[1]]
+    assert labels == [0, 100, 1, 101, 102, 103] * 2
+    assert source.epoch_size() == 6
+
+
+def test_each_of_several_databases_is_begun_at_its_own_record(tmp_path, opened):
+    layer = several(tmp_path, 40, 40, batch_size=80, rand_skip=90)
+    labels = [opened(layer, "TRAIN", seed=seed).next_batch().tops[1].tolist() for seed in range(4)]
+    starts = {(one[0], one[1] - 100) for one in labels}
+    assert len(starts) == 4
+    assert all(first != second for first, second in starts)
+    for found in labels:
+        assert sorted(found) == [*range(40), *range(100, 140)]
+        assert [(a + 1) % 40 for a in found[:-2:2]] == found[2::2]
+
+
+def test_a_missing_one_of_several_databases(tmp_path):
+    layer = several(tmp_path, 2)
+    with fault("E501", "no database `gone`"):
+        open_source(replace(layer, sources=(*layer.sources, "gone")), "TEST")
 
 
 def test_rand_skip_starts_at_a_later_record(tmp_path, opened):

@@ -11,7 +11,8 @@ import pytest
 from netc.data import open_source
 from netc.data.pipeline.device_feed import DeviceFeed
 from netc.ir.transform import Transform
-from netc.layers.video_data import VideoClips, VideoFrames, VideoSegments
+from netc.layers.video_data import OldVideoClips, VideoClips, VideoFrames, VideoSegments
+from netc.weights import write_blob
 from tests.data.databases import fault
 
 FRAMES = 20
@@ -86,6 +87,20 @@ def test_clips_of_folders(folder):
             assert clip[channel].mean((1, 2)).tolist() == expected
     small = VideoClips(1, Transform(crop_size=2), path, new_length=2, new_height=3, new_width=4)
     assert tops(small)[0][0].shape == (1, 3, 2, 2, 2)
+
+
+def test_clips_of_c3d_1_0_and_a_mean_of_clips(folder):
+    path = listed(folder, "frames 3 7\n")
+    mean = np.random.default_rng(0).integers(0, 9, (1, 3, 2, 6, 8)).astype(np.float32)
+    write_blob(folder / "mean.binaryproto", mean)
+    transform = Transform(crop_size=4, mean_file=str(folder / "mean.binaryproto"))
+    ((data, labels),) = tops(OldVideoClips(1, transform, path, new_length=2))
+    frames = np.array([[c * 3, c * 4] for c in (1, 2, 3)], np.float32)[None, :, :, None, None]
+    np.testing.assert_array_equal(data, (frames - mean)[..., 1:5, 2:6])
+    assert labels.tolist() == [7]
+    with fault("E506", "line 1 is not a path, a number and a label") as caught:
+        open_source(OldVideoClips(1, Transform(), listed(folder, "frames\n")), "TEST")
+    assert caught.value.diagnostics[0].field == "image_data_param.source"
 
 
 def test_clips_begin_at_random_in_training_only(folder):

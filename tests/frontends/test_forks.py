@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import netc
 from netc.compiler import checked_graph
 from netc.diagnostics import NetcError, Source
 from netc.frontends.caffe.forks import (
@@ -332,13 +333,17 @@ def test_shapes_are_inferred_beyond_what_does_not_change_them():
     assert [node.name for node in built.nodes] == ["data"]
 
 
-def test_several_sources_are_named_by_what_they_are():
+def test_several_sources_of_a_data_layer():
     parameters = 'data_param { source: "a"\nsource: "b" batch_size: 2 backend: LMDB side: 7 }'
     text = f'layer {{ name: "under" type: "Data" top: "top" {parameters} }}\n'
-    assert [(d.code, d.message) for d in graph(text)[1].errors] == [
-        ("E106", "`side` is specific to YOLO ports and not supported"),
-        ("E106", "several values of `source` are specific to caffe-face's Caffe and not supported"),
-    ]
+    built, report = graph(text)
+    found = [(d.code, d.message) for d in report.errors]
+    assert found == [("E106", "`side` is specific to YOLO ports and not supported")]
+    (layer,) = (node.layer for node in built.nodes if node.name == "under")
+    assert layer.sources == ("a", "b")
+    assert layer.to_caffe()["data_param"]["source__list"] == ["a", "b"]
+    missing = [d.message for d in netc.check(Source("net", text.replace("side: 7", ""))) if d.code == "W020"]
+    assert missing == ["the database `a` does not exist", "the database `b` does not exist"]
 
 
 def test_settings_of_solvers_that_are_not_supported():

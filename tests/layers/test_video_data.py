@@ -1,9 +1,13 @@
 import pytest
 
+import netc
+from netc.compiler import graph_of, read_net
+from netc.diagnostics import Source
+from netc.ir.graph import State
 from netc.ir.layer import Cost
 from netc.ir.transform import Transform
 from netc.layers import LayerUse, choose
-from netc.layers.video_data import VideoClips, VideoFrames, VideoSegments
+from netc.layers.video_data import OldVideoClips, VideoClips, VideoFrames, VideoSegments
 from tests.layers.contract import raises
 from tests.layers.harness import _fields
 
@@ -31,12 +35,13 @@ def made(use_of, **changes):
     [
         (FILE, VideoFrames(3, video_type="VIDEO", video_file="a.avi")),
         ({"video_data_param": LIST}, VideoClips(2, source="list", new_length=4, new_height=30, new_width=40)),
+        ({"image_data_param": LIST}, OldVideoClips(2, source="list", new_length=4, new_height=30, new_width=40)),
         (
             {"video_data_param": SEGMENTS},
             VideoSegments(2, source="list", new_length=4, new_height=30, new_width=40, num_segments=3, modality="RGB"),
         ),
     ],
-    ids=["ssd", "c3d", "yjxiong"],
+    ids=["ssd", "c3d", "c3d_old", "yjxiong"],
 )
 def test_meanings_and_files(message, layer):
     found = of_message(message)
@@ -90,3 +95,28 @@ def test_what_is_random():
 def test_parameters_that_do_not_fit(use_of, changes, code, text):
     with raises(code, text):
         made(use_of, **changes)
+
+
+def test_a_net_of_c3d_1_0():
+    text = """
+    layers { name: "d" type: VIDEO_DATA top: "data" top: "label" image_data_param {
+        source: "list" batch_size: 5 crop_size: 11 mirror: true mean_file: "m" show_data: 0
+        new_height: 12 new_width: 17 new_length: 16 use_image: false use_temporal_jitter: true } }
+    layers { name: "p" type: POOLING3D bottom: "data" top: "p" pooling_param { pool: MAX kernel_size: 2 kernel_depth: 1
+        stride: 2 temporal_stride: 1 } }
+    """
+    found = netc.check(Source("net", text))
+    assert not [d for d in found if d.severity == "error"]
+    graph = graph_of(read_net(Source("net", text)), State("TRAIN"))
+    assert graph.nodes[0].layer == OldVideoClips(
+        5,
+        Transform(crop_size=11, mirror=True, mean_file="m"),
+        "list",
+        new_height=12,
+        new_width=17,
+        new_length=16,
+        use_image=False,
+        use_temporal_jitter=True,
+    )
+    assert graph.shape("p") == (5, 3, 16, 6, 6)
+    assert graph.nodes[0].layer.random_fields(train=True) == ("use_temporal_jitter", "mirror", "crop_size")

@@ -60,12 +60,16 @@ def load_mean(transform: TransformParameters, channels: int, resolve: ResolvePat
 
 
 def read_mean(path: Path, name: str) -> Mean:
-    """The mean image (c, h, w) of a .binaryproto file. Raises NetcError E505 if it holds anything else."""
+    """The mean image (c, h, w) of a .binaryproto file, or the mean clip (c, frames, h, w) with the axes of its planes
+    joined. Raises NetcError E505 if it holds anything else.
+    """
     try:
         blob = read_blob(path)
     except NetcError as error:
         raise NetcError(replace(d, field="transform_param.mean_file") for d in error.diagnostics) from None
-    shape = blob.shape[1:] if blob.ndim == 4 and len(blob) == 1 else blob.shape
+    shape = blob.shape[1:] if blob.ndim in (4, 5) and len(blob) == 1 else blob.shape
+    if blob.ndim == 5 and len(shape) == 4:
+        shape = (shape[0] * shape[1], *shape[2:])
     if len(shape) != 3:
         raise NetcError(
             f"mean file `{name}` holds an array of shape {'x'.join(map(str, blob.shape))}, not an image",

@@ -95,7 +95,7 @@ class Sampler:
 
         Without `shuffle`, indices past the end wrap around in the source.
         """
-        at = numbers + self._skipped()
+        at = numbers + self.drawn_skip(self.skip)
         if not self.shuffle:
             return at
         epochs, at = np.divmod(at, len(self._epoch(0)))
@@ -104,8 +104,9 @@ class Sampler:
             at[part] = self._epoch(epoch)[at[part]]
         return at
 
-    def _skipped(self) -> int:
-        return int(generator(self.seed, SKIP).random_raw()) % self.skip if self.skip else 0
+    def drawn_skip(self, limit: int, number: int = 0) -> int:
+        """A random number below `limit`, for the store of that number; 0 if the limit is 0."""
+        return int(generator(self.seed, SKIP, number).random_raw()) % limit if limit else 0
 
     def _epoch(self, number: int) -> Numbers:
         if number not in self._epochs:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -110,23 +110,6 @@ class VideoRecords(UnbatchedRecords):
         return index % self._count * (self._skip + 1) + self._skip
 
 
-class ClipLayer(Protocol):
-    """The parameters of a layer that describe its list."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def root_folder(self) -> str: ...
-    @property
-    def new_height(self) -> int: ...
-    @property
-    def new_width(self) -> int: ...
-    @property
-    def new_length(self) -> int: ...
-    @property
-    def planes(self) -> int: ...
-
-
 class ListedVideo(NamedTuple):
     """A line of a list."""
 
@@ -161,11 +144,11 @@ class ClipRecords(UnbatchedRecords):
 
     def __init__(self, layer: Any, resolve: ResolvePath, numbered: bool = True) -> None:
         self.name, self._layer, self._resolve = layer.source, layer, resolve
-        self._path = resolve(layer.source)
-        text = read_text(self._path, self.name, FIELD)
-        self.lines = _parsed(Source(self.name, text), numbered)
+        self._path, self.field = resolve(layer.source), f"{layer.message}.source"
+        text = read_text(self._path, self.name, self.field)
+        self.lines = _parsed(Source(self.name, text), numbered, self.field)
         if not self.lines:
-            raise NetcError(f"list `{self.name}` is empty", code="E502", field=FIELD)
+            raise NetcError(f"list `{self.name}` is empty", code="E502", field=self.field)
         self._size = (layer.new_height, layer.new_width) if layer.new_height else None
 
     def shapes(self, index: int = 0) -> tuple[Shape, ...]:
@@ -194,7 +177,7 @@ class ClipRecords(UnbatchedRecords):
         random = np.random.default_rng(draw) if draw else None
         frames = list(self.frames(line, random))
         if len({frame.shape for frame in frames}) > 1:
-            raise NetcError(f"{self.describe(index)} has frames of several sizes", code="E505", field=FIELD)
+            raise NetcError(f"{self.describe(index)} has frames of several sizes", code="E505", field=self.field)
         return Record(self.joined(frames), line.label)
 
     def frames(self, line: ListedVideo, random: np.random.Generator | None) -> Iterator[images.Image]:
@@ -220,7 +203,7 @@ class ClipRecords(UnbatchedRecords):
             flag = images.IMREAD_COLOR if color else images.IMREAD_GRAYSCALE
             return images.resize(images.decode(memoryview(images.read([path])), flag), self._size)
         except (OSError, ValueError) as error:
-            raise NetcError(f"frame `{path}`: {reason_of(error)}", code="E504", field=FIELD) from None
+            raise NetcError(f"frame `{path}`: {reason_of(error)}", code="E504", field=self.field) from None
 
     def sized(self, image: images.Image) -> images.Image:
         """A frame of a video, resized."""
@@ -238,13 +221,13 @@ class FrameClips(ClipRecords):
         layer, place = self._layer, self.place(line)
         span = layer.new_length * layer.sampling_rate
         if layer.use_image:
-            first = line.number if not layer.use_temporal_jitter else _start(line, span, random, base=1)
+            first = line.number if not layer.use_temporal_jitter else self._start(line, span, random, base=1)
             for number in range(first, first + span, layer.sampling_rate):
                 yield self.image(place / f"{number:06d}.jpg")
             return
-        with contextlib.closing(Video(place, f"{layer.root_folder}{line.path}")) as video:
+        with contextlib.closing(Video(place, f"{layer.root_folder}{line.path}", self.field)) as video:
             whole = line._replace(number=video.frames)
-            first = line.number if not layer.use_temporal_jitter else _start(whole, span, random, base=0)
+            first = line.number if not layer.use_temporal_jitter else self._start(whole, span, random, base=0)
             for number in range(first, first + span, layer.sampling_rate):
                 yield self.sized(video.frame(number))
 
@@ -253,13 +236,12 @@ class FrameClips(ClipRecords):
         stacked = np.stack(frames, 1)
         return stacked.reshape(-1, *stacked.shape[2:])
 
-
-def _start(line: ListedVideo, span: int, random: np.random.Generator | None, base: int) -> int:
-    """The first frame of a clip of `span` frames of a video with `line.number`; the first of all in testing."""
-    if line.number < span:
-        what = f"`{line.path}` has {line.number} frames, a clip needs {span}"
-        raise NetcError(what, code="E504", field=FIELD)
-    return base + (0 if random is None else int(random.integers(line.number - span + 1)))
+    def _start(self, line: ListedVideo, span: int, random: np.random.Generator | None, base: int) -> int:
+        """The first frame of a clip of `span` frames of a video with `line.number`; the first of all in testing."""
+        if line.number < span:
+            what = f"`{line.path}` has {line.number} frames, a clip needs {span}"
+            raise NetcError(what, code="E504", field=self.field)
+        return base + (0 if random is None else int(random.integers(line.number - span + 1)))
 
 
 class SegmentClips(ClipRecords):
@@ -280,7 +262,7 @@ class SegmentClips(ClipRecords):
                     yield from (self.image(place / (layer.pattern % (one, number)), color=False) for one in "xy")
 
 
-def _parsed(source: Source, numbered: bool) -> list[ListedVideo]:
+def _parsed(source: Source, numbered: bool, field: str) -> list[ListedVideo]:
     """The lines of a list: path, number if `numbered`, label. Raises NetcError E506 with the place of every bad one."""
     found, bad, at = list[ListedVideo](), list[Diagnostic](), 0
     for line in source.text.split("\n"):
@@ -292,7 +274,7 @@ def _parsed(source: Source, numbered: bool) -> list[ListedVideo]:
             else:
                 span = Span(source, at, at + len(line))
                 wanted = "a path, a number and a label" if numbered else "a path and a label"
-                bad.append(Diagnostic("E506", f"line {span.line} is not {wanted}", span, field=FIELD))
+                bad.append(Diagnostic("E506", f"line {span.line} is not {wanted}", span, field=field))
         at += len(line) + 1
     if bad:
         raise NetcError(bad)

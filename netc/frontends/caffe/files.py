@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from netc.ir.fields import Fields
 from netc.ir.origin import FileReference
+from netc.schema import LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +38,9 @@ def files_of(layer: Fields) -> Iterator[FileReference]:
     for message in layer.values.keys() & _MESSAGES:
         values = layer.message(message)
         for field, what in READ.get(message, {}).items():
-            if values.get(field, ""):
-                yield FileReference(values[field], what, values.span(field))
+            several = values.get(f"{field}{LISTED}", ())
+            for index, path in enumerate(several or filter(None, [values.get(field, "")])):
+                yield FileReference(path, what, values.span(field, index if several else 0))
         for field in ALSO_NAMED.get(message, ()):
             if values.get(field, ""):
                 yield FileReference(values[field], "", values.span(field))

@@ -135,7 +135,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
 
 AS_THE_FORK: dict[str, dict[str, str]] = {
     "BatchNormParameter": {"NVIDIA": "scale_filler bias_filler scale_bias"},
-    "DataParameter": {"yjxiong": "shuffle"},
+    "DataParameter": {"yjxiong": "shuffle", "caffe-face": "source__list"},
     "FillerParameter": {"SpatialTransformerLayer": "file"},
     "ImageDataParameter": {
         "Intel": "min_height min_width",
@@ -194,7 +194,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
         "FlowNet": """
             limit_samples preselection_file range_start range_end rand_permute slice_point encoding subtract
             permute_every_iter""",
-        "caffe-face": "source__list",
     },
     "EltwiseParameter": {"yjxiong": "STOCHASTIC_SUM"},
     "FillerParameter": {

@@ -94,12 +94,9 @@ def unsupported(message: Fields, name: str) -> Iterator[Diagnostic]:
 
 def _refused(message: Fields, message_name: str, field: str, member: str) -> Diagnostic:
     """E106; `field` of the diagnostic is the member's full name, `PoolingParameter.dilation`."""
-    base = field.removesuffix(LISTED)
-    shown = f"`{base}` is" if member == base else f"several values of `{base}` are"
-    if member not in (field, base):
-        shown = f"`{base}: {member}` is"
-    text = f"{shown} specific to {called(KNOWN[message_name, member].fork)} and not supported"
-    return Diagnostic("E106", text, message.span(base) or message.span(), field=f"{message_name}.{member}")
+    shown = f"`{field}`" if member == field else f"`{field}: {member}`"
+    text = f"{shown} is specific to {called(KNOWN[message_name, member].fork)} and not supported"
+    return Diagnostic("E106", text, message.span(field) or message.span(), field=f"{message_name}.{member}")
 
 
 class _Members(NamedTuple):

@@ -121,7 +121,7 @@ def _report(kind: str, name: str, message: Message, findings: Findings) -> None:
     """Report old fields in the parameters of a layer, which are not changed."""
     if name in deprecated.RENAMED:
         deprecated.find_deprecated(name, message, findings)
-    elif name in transforms.SOURCES and transforms.source_of(kind) == name:
+    elif name in transforms.sources_of(kind):
         transforms.find_unread(name, message, findings)
     elif name == "transform_param" and kind == "WindowData":
         transforms.find_unread_by_windows(message, findings)

@@ -33,28 +33,30 @@ READ_BY_WINDOWS = ("mean_file", "mean_value", "crop_size", "mirror")
 """The fields of `transform_param` that WindowData reads."""
 
 
-def source_of(kind: str) -> str | None:
-    """Return the parameter field of a layer type with its source and formerly its transforms; None for other types."""
-    messages = (getattr(cls, "message", None) for cls in layer_classes(kind))
-    return next((name for name in messages if name in SOURCES), None)
+def sources_of(kind: str) -> tuple[str, ...]:
+    """Return the parameter fields of a layer type's meanings with their source and formerly their transforms."""
+    messages = (getattr(cls, "message", "") for cls in layer_classes(kind))
+    return tuple(name for name in dict.fromkeys(messages) if name in SOURCES)
 
 
 def upgrade_layer(layer: Message, findings: Findings) -> None:
     """Move the transforms of a V1 layer whose type has already been upgraded."""
-    name = source_of(first_word(layer, "type") or "")
-    if name is None:
+    for name in sources_of(first_word(layer, "type") or ""):
+        for source in layer.messages(name):
+            _upgrade_source(layer, name, source, findings)
+
+
+def _upgrade_source(layer: Message, name: str, source: Message, findings: Findings) -> None:
+    old = [field for field in source.fields if field.name in FIELDS]
+    if not old:
         return
-    for source in layer.messages(name):
-        old = [field for field in source.fields if field.name in FIELDS]
-        if not old:
-            continue
-        transform = message_of(layer, "transform_param")
-        for field in old:
-            findings.note("W034", f"`{field.name}` in `{name}`: read as one of `transform_param`", field.name_span)
-            for present in transform.named(field.name):
-                transform.remove(present)
-        substitute(source, dict.fromkeys(old, ()))
-        transform.fields += old
+    transform = message_of(layer, "transform_param")
+    for field in old:
+        findings.note("W034", f"`{field.name}` in `{name}`: read as one of `transform_param`", field.name_span)
+        for present in transform.named(field.name):
+            transform.remove(present)
+    substitute(source, dict.fromkeys(old, ()))
+    transform.fields += old
 
 
 def find_unread(source_name: str, source: Message, findings: Findings) -> None:
