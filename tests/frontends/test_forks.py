@@ -367,7 +367,6 @@ def test_bvlcs_layers_are_unchanged():
     ("type", "parameters", "note"),
     [
         ("MnActivation", "", "`MnActivation` is a layer of Intel's Caffe; netc does not support it yet"),
-        ("BoxGroupOutput", "", "`BoxGroupOutput` is a layer of MS-CNN's Caffe; netc does not support it yet"),
         (
             "DeformablePSROIPooling",
             "",
