@@ -319,6 +319,14 @@ def _voxel_truth(request: _Request) -> BatchSource:
     return VoxelTruthSource(records, sampler, request.train, request.threads or 2, request.skip_bad)
 
 
+def _object_file(request: _Request) -> BatchSource:
+    from netc.data.sources.object_images import ObjectImages, ObjectSource
+
+    records, sampler = ObjectImages(request.layer, request.resolve), request.sampler
+    sampler.shuffle, sampler.permute = request.layer.shuffle, records.permute
+    return ObjectSource(records, sampler, len(request.tops), request.threads or 2, request.skip_bad)
+
+
 _OPENERS = {
     "database": _data,
     "annotated database": _annotated_data,
@@ -333,4 +341,5 @@ _OPENERS = {
     "hdf5": _hdf5_data,
     "flow database": _flow_data,
     "voxel truth": _voxel_truth,
+    "object file": _object_file,
 }

@@ -41,6 +41,7 @@ FedBy = Literal[
     "hdf5",
     "flow database",
     "voxel truth",
+    "object file",
     "fillers",
     "memory",
     "python",

@@ -17,6 +17,7 @@ READ = {
     "dense_image_data_param": {"source": "list"},
     "hdf5_data_param": {"source": "list"},
     "window_data_param": {"source": "window file", "mean_file": "mean file"},
+    "image_gt_data_param": {"source": "file of objects"},
     "video_data_param": {"source": "list", "video_file": "video"},
     "transform_param": {"mean_file": "mean file"},
     "infogain_loss_param": {"source": "infogain matrix"},
@@ -27,6 +28,7 @@ ALSO_NAMED = {
     "image_data_param": ("root_folder",),
     "dense_image_data_param": ("root_folder",),
     "window_data_param": ("root_folder",),
+    "image_gt_data_param": ("root_folder",),
     "hdf5_output_param": ("file_name",),
 }
 """Fields with other paths, which do not have to exist."""
