@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +14,9 @@ from netc.data.pipeline.prefetch import PrefetchingSource
 from netc.data.pipeline.sampling import AUGMENT, generator
 from netc.data.records import MAX_SKIPS
 from netc.data.sources.flow_database import PendingArrays
+from netc.data.sources.object_canvas import Canvas, Floats, Part, X, Y, half_away
 from netc.data.sources.object_file import FIELD, ObjectImage, read_objects
+from netc.data.sources.object_labels import LabelMaker
 from netc.diagnostics import NetcError
 from netc.files import reason_of
 
@@ -26,24 +27,14 @@ if TYPE_CHECKING:
     from netc.data.pipeline.sampling import Sampler
     from netc.paths import ResolvePath
 
-Floats = npt.NDArray[Any]
-X, Y = slice(2, 6, 2), slice(3, 6, 2)
-"""Columns of an object's corners along each axis."""
 OCTAVE = 2
 """Sizes per octave to which images are scaled."""
 STRETCH = 0.05
 """Distance between the ratios to which objects are stretched."""
 SLACK = (0.8, 1.2)
 """Factors of the least and the greatest size that a stretched side may have."""
-ENLARGED = 1.5
-"""Factor above which an image is cropped before it is enlarged, to `MARGIN` of its size."""
-MARGIN = 1.2
 SHIFT = 10
 """Pixels by which a crop is moved at random, to either side."""
-IN_REGION = 0.4
-"""Part of a field in regions to ignore from which it is ignored."""
-PICKED = 0.2
-"""Overlap from which an object without a position has the one at its center."""
 NO_OBJECTS = (0, 1, 1, 2, 2, 1, 1)
 """The row of objects of a batch without any."""
 
@@ -114,7 +105,7 @@ class ObjectImages:
             raise NetcError(what, code="E509", field=FIELD)
         place = self._part(canvas, random)
         self._ignore(canvas.objects)
-        labels = Labels(canvas.objects, canvas.regions, self.in_space).of(self.layer, self.size, place)
+        labels = LabelMaker(canvas.objects, canvas.regions, self.in_space).of(self.layer, self.size, place)
         return Sample(self._normalized(canvas.image, place), labels, canvas.objects, canvas.projection, canvas.model)
 
     def _part(self, canvas: Canvas, random: np.random.Generator) -> Part:
@@ -176,204 +167,11 @@ class ObjectImages:
         return found.transpose(2, 0, 1)
 
 
-class Part(NamedTuple):
-    """Where an image is in its crop, and where that part begins in the image."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    from_y: int
-    from_x: int
-
-
-class Canvas:
-    """An image and what moves with it."""
-
-    def __init__(self, image: Array, entry: ObjectImage) -> None:
-        self.image = image
-        """(h, w, 3)."""
-        self.objects, self.regions = entry.objects.copy(), entry.regions.copy()
-        self.projection, self.model = entry.projection.copy(), entry.model
-
-    @property
-    def height(self) -> int:
-        """Of the image."""
-        return int(self.image.shape[0])
-
-    @property
-    def width(self) -> int:
-        """Of the image."""
-        return int(self.image.shape[1])
-
-    def mirror(self) -> None:
-        """Flip horizontally; of the projection the fork also changes the sign of an element of the second row."""
-        self.image = self.image[:, ::-1]
-        for boxes in (self.objects[:, X], self.regions[:, ::2]):
-            boxes[:] = self.width - boxes[:, ::-1]
-        self.objects[:, 9] *= -1
-        self.objects[:, 12] = math.pi - self.objects[:, 12]
-        self.projection[0, 2] = self.width - self.projection[0, 2]
-        self.projection[1, 0] *= -1
-
-    def resize(self, height: int, width: int, factors: tuple[float, float] | None = None) -> None:
-        """Resize the image; the boxes are multiplied by `factors`, by default those of its extents."""
-        if factors is None and (height, width) == (self.height, self.width):
-            return
-        x, y = factors or (width / self.width, height / self.height)
-        self.image = _resized(self.image, height, width)
-        for boxes, first in ((self.objects, 2), (self.regions, 0)):
-            boxes[:, first : first + 4] *= (x, y, x, y)
-        self.projection *= [[x], [y]]
-
-    def move(self, x: float, y: float) -> None:
-        """Move the boxes."""
-        for boxes, first in ((self.objects, 2), (self.regions, 0)):
-            boxes[:, first : first + 4] += (x, y, x, y)
-        self.projection[:, 2] += (x, y)
-
-    def scale(self, factors: tuple[float, float], center: list[float]) -> list[float]:
-        """Scale the image, of which the part around a center is enough; returns where the center is then."""
-        if factors == (1.0, 1.0):
-            return center
-        if max(factors) > ENLARGED:
-            sizes = [
-                max(1, min(half_away(MARGIN * extent / factor), extent))
-                for extent, factor in zip((self.width, self.height), factors)
-            ]
-            x, y = (
-                min(max(half_away(middle - size * 0.5), 0), extent - size)
-                for middle, size, extent in zip(center, sizes, (self.width, self.height))
-            )
-            self.image = self.image[y : y + sizes[1], x : x + sizes[0]]
-            self.move(-x, -y)
-            center = [center[0] - x, center[1] - y]
-        width, height = (max(1, half_away(e * f)) for e, f in zip((self.width, self.height), factors))
-        self.resize(height, width, factors)
-        return [middle * factor for middle, factor in zip(center, factors)]
-
-
 def _placed(extent: int, size: int, center: int, noise: int) -> tuple[int, int, int]:
     """Where an image begins in the crop, where the crop begins in the image, and how much is copied, along an axis."""
     if extent < size:
         return min(max(half_away((size - extent) / 2) + noise, 0), size - extent), 0, extent
     return 0, min(max(center + noise - half_away(size / 2), 0), extent - size), size
-
-
-@dataclass
-class Labels:
-    """The labels of a crop."""
-
-    objects: Floats
-    regions: Floats
-    skips_ignored: bool
-    """Whether fields do not see ignored objects (panoramic port)."""
-
-    def of(self, layer: Any, size: tuple[int, int], part: Part) -> list[Array]:
-        """The labels (6, h, w) of all maps."""
-        count = len(self.objects)
-        matched = np.zeros(count, bool)
-        best, best_map = np.zeros(count), np.zeros(count, int)
-        found = []
-        for index in range(len(layer.field_w)):
-            label, own, most = self._of_map(layer, index, size, part)
-            matched |= own
-            better = most > best
-            best_map[better], best[better] = index, most[better]
-            found.append(label)
-        for i in np.flatnonzero(~matched & (self.objects[:, 1] == 0) & (best >= PICKED)):
-            label, rate = found[best_map[i]], layer.downsample_rate[best_map[i]]
-            box = _centered(self.objects[i])
-            x, y = (int(min(max(box[k] // rate, 0), label.shape[2 - k] - 1)) for k in (0, 1))
-            if label[0, y, x] <= 0:
-                label[:5, y, x] = self.objects[i, 0], *box
-        return found
-
-    def _of_map(self, layer: Any, index: int, size: tuple[int, int], part: Part) -> tuple[Array, Array, Floats]:
-        """The label of one map, which objects have a position in it, and the greatest overlap of each object."""
-        rate, shape = layer.downsample_rate[index], layer.label_size(index, *size)
-        fields = _fields(shape, rate, layer.field_w[index], layer.field_h[index])
-        used = _inside(shape, part, rate)
-        hidden = sum((_overlap(fields, *_box(row), of_field=True) for row in self.regions), np.zeros(shape))
-        used &= hidden < IN_REGION
-        label = np.zeros((6, *shape), np.float32)
-        most, nearest = np.zeros(shape), np.full(shape, -1)
-        greatest = np.zeros(len(self.objects))
-        for i, row in enumerate(self.objects):
-            if row[1] and self.skips_ignored:
-                continue
-            shared = np.where(used, _overlap(fields, *_box(row[2:6])), 0)
-            greatest[i] = shared.max(initial=0)
-            better = shared > most
-            most[better], nearest[better] = shared[better], i
-        label[5] = np.where(used, most, 1)
-        hit = (most > layer.fg_threshold) & (nearest >= 0)
-        owner = nearest[hit]
-        classes = np.where(self.objects[:, 1] == 0, self.objects[:, 0], 0)
-        boxes = np.array([_centered(row) for row in self.objects]).reshape(-1, 4)
-        label[0][hit], label[1:5, hit] = classes[owner], boxes[owner].T
-        own = np.isin(np.arange(len(self.objects)), owner)
-        return label, own, greatest
-
-
-def _fields(shape: tuple[int, int], rate: int, width: float, height: float) -> tuple[Floats, Floats, float, float]:
-    """The left and upper edges of the fields of a map, and their extents."""
-    x, y = ((np.arange(count) + 0.5) * rate for count in shape[::-1])
-    return x[None] - width / 2, y[:, None] - height / 2, width, height
-
-
-def _box(corners: Floats) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = corners.tolist()
-    return x1, y1, x2 - x1, y2 - y1
-
-
-def _centered(row: Floats) -> tuple[float, float, float, float]:
-    """Center and size of an object."""
-    x1, y1, x2, y2 = row[2:6].tolist()
-    return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
-
-
-def _overlap(
-    fields: tuple[Floats, Floats, float, float],
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    of_field: bool = False,
-) -> Floats:
-    """Intersection over union of each field with a box, or over the field (h, w)."""
-    left, top, own_width, own_height = fields
-    if width <= 0 or height <= 0:
-        return np.zeros((len(top), left.shape[1]))
-    w = (np.minimum(left + own_width, x + width) - np.maximum(left, x)).clip(min=0)
-    h = (np.minimum(top + own_height, y + height) - np.maximum(top, y)).clip(min=0)
-    common, own = w * h, own_width * own_height
-    shared: Floats = common / (own if of_field else own + width * height - common)
-    return shared
-
-
-def _inside(shape: tuple[int, int], part: Part, rate: int) -> Array:
-    """Which positions of a map are in the image (h, w)."""
-    found = np.zeros(shape, bool)
-    top, left, height, width = (half_away(value / rate) for value in part[:4])
-    found[top : top + height, left : left + width] = True
-    return found
-
-
-def _resized(image: Array, height: int, width: int) -> Array:
-    import cv2
-
-    result: Array = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
-    return result
-
-
-def half_away(value: float) -> int:
-    """The nearest integer, halves away from zero, as in C.
-
-    >>> half_away(2.5), half_away(-2.5), half_away(2.4)
-    (3, -3, 2)
-    """
-    return int(math.copysign(math.floor(abs(value) + 0.5), value))
 
 
 class ObjectSource(PrefetchingSource["PendingArrays"]):

@@ -12,8 +12,9 @@ import pytest
 
 import netc.pycaffe
 from netc.data import open_source
+from netc.data.sources.object_canvas import Canvas, Part
 from netc.data.sources.object_file import ObjectImage
-from netc.data.sources.object_images import Canvas, Labels, Part
+from netc.data.sources.object_labels import LabelMaker
 from netc.ir.dims import UNKNOWN
 from netc.ir.transform import Transform
 from netc.layers.mscnn.image_gt_data import ImageGtData
@@ -268,7 +269,7 @@ def test_labels_beyond_the_image(tmp_path, part):
     layer = layer_for(tmp_path)
     objects = np.pad(np.array(OBJECTS, float), ((0, 0), (0, 7)))
     for skips in (False, True):
-        found = Labels(objects, np.array(REGIONS, float), skips).of(layer, SIZE[::-1], part)
+        found = LabelMaker(objects, np.array(REGIONS, float), skips).of(layer, SIZE[::-1], part)
         for one, expected in zip(found, labels(layer, OBJECTS, REGIONS, part, SIZE[::-1], skips)):
             np.testing.assert_allclose(one, expected, rtol=1e-5)
             assert (expected[5] == 1).any()
