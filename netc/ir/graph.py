@@ -13,6 +13,7 @@ the last version. All of these are immutable: a pass returns a new Graph.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -234,7 +235,8 @@ class Graph:
 
 
 def _shaped(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
-    return array if array.shape == shape else array.reshape(shape)
+    """The array in a shape; one of another size, of a blob that a program has reshaped, keeps its own."""
+    return array if array.shape == shape or array.size != math.prod(shape) else array.reshape(shape)
 
 
 class ModuleKeys:

@@ -13,6 +13,7 @@ mode.py           device, seed, phases
 timer.py          Timer
 glog.py           Caffe's log lines, on stderr
 io.py             images and messages as arrays, Transformer
+resize.py         resizes images
 classifier.py     Classifier
 detector.py       Detector
 net_spec.py       nets written in Python

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from netc.data.feeds.feed import Feed
     from netc.ir.graph import Graph
+    from netc.pycaffe.files import Path
     from netc.runtime.lower import Net
 
 
@@ -30,12 +31,12 @@ class NetParts:
     feeds: Mapping[str, Feed]
 
 
-def build(path: str | os.PathLike[str], phase: int, level: int | None, stages: tuple[str, ...]) -> NetParts:
+def build(path: Path, phase: int, level: int | None, stages: tuple[str, ...]) -> NetParts:
     """Build the net of a file, with its own weights if it is a .caffemodel, otherwise with initialized ones.
 
     Raises NetcError with all errors of the file.
     """
-    definition = read_net(os.fspath(path))
+    definition = read_net(os.fsdecode(path))
     definition.report.raise_errors()
     choice = StateChoice("TRAIN" if phase == TRAIN else "TEST", level, stages)
     graph = graph_of(definition, choice.of(definition), Prober(), prepare=bind_python_layers)
@@ -52,7 +53,7 @@ def net_arguments(
 ) -> tuple[int, int | None, Any, Any]:
     """Return phase, level, stages and weights for any signature of Net. Raises TypeError for invalid arguments."""
     given = list(positional)
-    if given and isinstance(given[0], (str, os.PathLike)):
+    if given and isinstance(given[0], (str, bytes, os.PathLike)):
         weights = given.pop(0)
     names = ("phase", "level", "stages", "weights")
     values = dict(zip(names, (phase, level, stages, weights)))

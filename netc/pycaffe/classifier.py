@@ -9,16 +9,17 @@ import numpy as np
 from netc.pycaffe.io import oversample as ten_crops
 from netc.pycaffe.mode import TEST
 from netc.pycaffe.net import Net
-from netc.pycaffe.transformer import Transformer, resize_image
+from netc.pycaffe.resize import resize_image
+from netc.pycaffe.transformer import Transformer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from netc.pycaffe.files import Path
+
     Array = NDArray[Any]
-    Path = str | os.PathLike[str]
 
 
 class Classifier(Net):

@@ -11,16 +11,16 @@ from netc.pycaffe.classifier import transformer_of
 from netc.pycaffe.io import load_image
 from netc.pycaffe.mode import TEST
 from netc.pycaffe.net import Net
-from netc.pycaffe.transformer import resize_image
+from netc.pycaffe.resize import resize_image
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from netc.pycaffe.files import Path
+
     Array = NDArray[Any]
-    Path = str | os.PathLike[str]
     Windows = Sequence[Sequence[float]]
 
 

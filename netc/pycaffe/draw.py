@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -21,8 +22,9 @@ from netc.pycaffe.net_spec import param_field
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
+
+    from netc.pycaffe import files
 
 __all__ = ["choose_color_by_layertype", "draw_net", "draw_net_to_file", "get_layer_label", "get_pydot_graph"]
 
@@ -77,16 +79,14 @@ def draw_net(caffe_net: Any, rankdir: str = "LR", ext: str = "png", phase: int |
     return done.stdout
 
 
-def draw_net_to_file(
-    caffe_net: Any, filename: str | os.PathLike[str], rankdir: str = "LR", phase: int | None = None
-) -> None:
+def draw_net_to_file(caffe_net: Any, filename: files.Path, rankdir: str = "LR", phase: int | None = None) -> None:
     """Write the image of a net; the suffix of the file is the format.
 
     Raises NetcError E309 for an unknown format, E408 if the file cannot be written, E633 as `draw_net`.
     """
-    ext = Path(filename).suffix.lstrip(".").lower() or "png"
+    ext = Path(os.fsdecode(filename)).suffix.lstrip(".").lower() or "png"
     image = draw_net(caffe_net, rankdir, ext, phase)
-    with atomic_write(filename) as file:
+    with atomic_write(os.fsdecode(filename)) as file:
         file.write(image)
 
 

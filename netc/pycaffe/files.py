@@ -11,7 +11,8 @@ from netc.runtime.net_weights import unused
 if TYPE_CHECKING:
     from netc.runtime.lower import Net
 
-Path = str | os.PathLike[str]
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""The path of a file, as `os.fsdecode` takes it."""
 
 
 def copy_from(net: Net, path: Path, stacklevel: int) -> None:
@@ -20,5 +21,5 @@ def copy_from(net: Net, path: Path, stacklevel: int) -> None:
     A file that fits no layer causes a NetcWarning, W411; `stacklevel` is that of the caller. Raises NetcError E306 for
     blobs of other shapes, E401 to E406 for a file that is not a weights file.
     """
-    warning = unused(copy_weights(net, os.fspath(path)), os.fspath(path))
+    warning = unused(copy_weights(net, os.fsdecode(path)), os.fsdecode(path))
     issue_warnings([warning] if warning else [], stacklevel + 2)

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from netc.diagnostics import NetcError
 from netc.ir.dims import text
 from netc.pycaffe.proto import caffe_pb2
-from netc.pycaffe.transformer import Transformer, resize_image
+from netc.pycaffe.resize import resize_image
+from netc.pycaffe.transformer import Transformer
 from netc.schema import Message, caffe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from netc.pycaffe.files import Path
 
 Array = NDArray[Any]
 
@@ -38,14 +41,14 @@ _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
 """Weights of red, green and blue in gray (ITU-R BT.709)."""
 
 
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[np.float32]:
+def load_image(filename: Path, color: bool = True) -> NDArray[np.float32]:
     """An image file as float32 (h, w, 3), RGB from 0 to 1; with `color=False` as (h, w, 1), gray.
 
     The alpha channel is dropped. Raises NetcError E308 for a file that OpenCV cannot read.
     """
-    image: Array | None = cv2.imread(os.fspath(filename), cv2.IMREAD_UNCHANGED)
+    image: Array | None = cv2.imread(os.fsdecode(filename), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise NetcError(f"cannot read `{os.fspath(filename)}` as an image", code="E308")
+        raise NetcError(f"cannot read `{os.fsdecode(filename)}` as an image", code="E308")
     scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
     planes = np.atleast_3d(np.asarray(image, np.float32) / np.float32(scale))
     if planes.shape[2] == 1:

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netc.data.feeds.feed import Feed
+    from netc.pycaffe.files import Path
     from netc.runtime.memory import Memory
     from netc.training.log.events import Listener
 
-Path = str | os.PathLike[str]
 Arrays = dict[str, Array]
 
 
@@ -245,12 +245,12 @@ class Net(NetNames):
         Raises NetcError E408 if it cannot be written.
         """
         write_back()
-        write_model(os.fspath(path), self._executor.net, self._saved_graph, hdf5=False)
+        write_model(os.fsdecode(path), self._executor.net, self._saved_graph, hdf5=False)
 
     def save_hdf5(self, path: Path, write_diff: bool = False) -> None:
         """Write the weights, and their gradients if `write_diff` is set, to an HDF5 file."""
         write_back()
-        write_model(os.fspath(path), self._executor.net, self._saved_graph, hdf5=True, diff=write_diff)
+        write_model(os.fsdecode(path), self._executor.net, self._saved_graph, hdf5=True, diff=write_diff)
 
     load_hdf5 = copy_from
 

@@ -36,6 +36,11 @@ class Layer:
     def __init__(self, parameter: Any = None) -> None:
         """`parameter` is the LayerParameter that Caffe passes."""
 
+    @property
+    def param_str_(self) -> str:
+        """`param_str`, as layers written for Caffe before August 2015 call it."""
+        return self.param_str
+
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read `param_str`, check the bottoms, add weights. Nothing by default."""
 

@@ -41,7 +41,7 @@ def _memory(executor: NodeExecutor, value: str) -> Memory:
 
 def _same_weights(executor: NodeExecutor, node: Node, bottoms: Shapes) -> None:
     for blob, weight in zip(executor.blobs(node), node.layer.weights(bottoms)):
-        if tuple(weight.shape) != tuple(blob.shape):
+        if tuple(weight.shape) != tuple(blob.weight.shape if blob.fits else blob.shape):
             raise NetcError(
                 f"expected blob {blob.index} of shape {text(weight.shape)} for these bottoms, got {text(blob.shape)}",
                 code="E102",

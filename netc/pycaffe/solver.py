@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from netc.data.feeds.feed import LayerFeed
     from netc.ir.graph import Graph
+    from netc.pycaffe.files import Path
     from netc.runtime import lower
-
-Path = str | os.PathLike[str]
 
 
 class FacadeExecutor:
@@ -93,7 +92,7 @@ class Solver:
     """The solver's type; empty to use the type in the file."""
 
     def __init__(self, solver_file: Path) -> None:
-        settings = read_settings(os.fspath(solver_file))
+        settings = read_settings(os.fsdecode(solver_file))
         if self.type:
             settings = settings.with_values(type=self.type)
         self._solver = CaffeSolver(
@@ -154,7 +153,7 @@ class Solver:
 
     def restore(self, state_file: Path) -> None:
         """Continue from a snapshot; `state_file` is a .solverstate of netc or of Caffe."""
-        self._solver.restore(os.fspath(state_file))
+        self._solver.restore(os.fsdecode(state_file))
 
     def snapshot(self) -> None:
         """Write weights and solver state under `snapshot_prefix`."""
@@ -218,7 +217,7 @@ class AdamSolver(SGDSolver):
 
 def get_solver(solver_file: Path) -> Solver:
     """Return the solver that a file describes, of the class of its `type`. Raises NetcError."""
-    return solver_class(read_settings(os.fspath(solver_file)).type)(solver_file)
+    return solver_class(read_settings(os.fsdecode(solver_file)).type)(solver_file)
 
 
 def solver_class(name: str) -> type[Solver]:

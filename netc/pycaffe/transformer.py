@@ -4,36 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import text
+from netc.pycaffe.resize import resize_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Array = NDArray[Any]
-
-_INTERPOLATION = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
-_PLANES = 4
-"""Number of channels that OpenCV resizes at once."""
-
-
-def resize_image(image: Array, new_dims: Sequence[int], interp_order: int = 1) -> NDArray[np.float32]:
-    """An image (h, w, k) resized to (height, width), float32.
-
-    `interp_order` is 0 (nearest), 1 (linear) or 3 (cubic); raises NetcError E307 for any other.
-    """
-    if interp_order not in _INTERPOLATION:
-        raise NetcError(f"unknown interpolation order {interp_order}: expected 0, 1 or 3", code="E307")
-    height, width = (int(extent) for extent in new_dims)
-    source = np.ascontiguousarray(np.atleast_3d(image), np.float32)
-    parts = [source[:, :, first : first + _PLANES] for first in range(0, source.shape[2], _PLANES)]
-    sized = [cv2.resize(part, (width, height), interpolation=_INTERPOLATION[interp_order]) for part in parts]
-    resized = np.concatenate([part.reshape(height, width, -1) for part in sized], axis=2)
-    return resized if image.ndim == 3 else resized[:, :, 0]
 
 
 class Transformer:

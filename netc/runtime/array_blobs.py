@@ -64,14 +64,8 @@ class WeightStorage:
         return tuple(self._blob.shape)
 
     def resize(self, shape: tuple[int, ...]) -> None:
-        """Raises NetcError E304 for another shape: weights of a module cannot be reshaped."""
-        if shape != self.shape:
-            raise NetcError(
-                f"blob {self._blob.index} of layer `{self._blob.layer}` has shape {text(self._blob.shape)}, "
-                f"which cannot become {text(shape)}",
-                code="E304",
-                help="change the net file and load it again",
-            )
+        """Change the shape, see LayerBlob."""
+        self._blob.resize(shape)
 
 
 class Blob:
@@ -135,7 +129,8 @@ class Blob:
     def reshape(self, *shape: int) -> None:
         """Change the shape; the values are kept if their number stays the same, and lost otherwise.
 
-        Raises NetcError E304 for a blob of weights.
+        A layer whose weights no longer have the number of values that its definition requires does not run: it is saved
+        with them, and loaded into a net whose file describes it.
         """
         self._storage.resize(tuple(int(extent) for extent in shape))
 

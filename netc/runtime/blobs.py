@@ -6,6 +6,7 @@ order of parameters does not match.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from netc.ir.graph import Graph
     from netc.ir.layer import Weight
     from netc.ir.parameters import Parameter
+
+_RESIZED = "blob_shape"
+"""The attribute of a tensor with the shape of `LayerBlob.resize`."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,27 @@ class LayerBlob:
 
     @property
     def shape(self) -> Shape:
-        """Caffe's shape."""
-        return self.weight.shape
+        """Caffe's shape, or that of `resize`."""
+        tensor = self.tensor
+        resized: Shape | None = getattr(tensor, _RESIZED, None)
+        if resized is None and not self.fits:  # a buffer that moved to another device is a new tensor
+            return tuple(tensor.shape)
+        return self.weight.shape if resized is None else resized
+
+    def resize(self, shape: Shape) -> None:
+        """Change the shape. Values and gradient are kept if their number stays the same, and lost otherwise."""
+        if shape == self.shape:
+            return
+        tensor = self.tensor
+        if math.prod(shape) != tensor.numel():
+            tensor.data = tensor.new_zeros(shape)
+            tensor.grad = None
+        setattr(tensor, _RESIZED, shape)
+
+    @property
+    def fits(self) -> bool:
+        """Whether it has the number of values that the layer requires, which `resize` may have changed."""
+        return self.tensor.numel() == math.prod(self.weight.shape)
 
     @property
     def is_owner(self) -> bool:

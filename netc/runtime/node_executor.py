@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from netc.diagnostics import NetcError
+from netc.ir.dims import text
 from netc.ir.gradients import gradient_needs
 from netc.ir.layer_host import HostedCode
 from netc.runtime.array_blobs import Blob, WeightStorage, write_back
@@ -211,6 +212,7 @@ class NodeExecutor:
                 self._write(name, self._of(node.bottoms[0]).values.tensor, own=False)
 
     def _run(self, node: Node, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        self._check_weights(node)
         needs = self.needs[node.key]
         with torch.set_grad_enabled(needs.layer):
             for bottom, need in zip(bottoms, needs.bottoms):
@@ -220,6 +222,18 @@ class NodeExecutor:
         if needs.layer:
             self._runs[node.key] = _Run(bottoms, tops)
         return tops
+
+    def _check_weights(self, node: Node) -> None:
+        """Raises NetcError E304 for a blob that a program resized to a number of values the layer does not accept."""
+        for blob in self._blobs[node.key]:
+            if not blob.fits:
+                raise NetcError(
+                    f"blob {blob.index} of layer `{node.name}` was reshaped to {text(blob.shape)}: "
+                    f"the layer runs with {text(blob.weight.shape)}",
+                    code="E304",
+                    span=node.span,
+                    help="save the net, and load the weights with a net file that describes the layer in its new size",
+                )
 
     def _bottom(self, node: Node, name: str) -> Tensor:
         """A new tensor that shares the blob's memory; a copy if an in-place layer overwrites what backward needs."""

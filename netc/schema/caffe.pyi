@@ -819,7 +819,7 @@ class LayerParameter(Message):
     @property
     def seg_accuracy_param(self) -> SegAccuracyParameter: ...
     @property
-    def seg_data_param(self) -> ImageDataParameter: ...
+    def seg_data_param(self) -> SegDataParameter: ...
     @property
     def selu_param(self) -> SeLUParameter: ...
     @property
@@ -1057,7 +1057,7 @@ class LayerParameter(Message):
         roi_pooling_param: ROIPoolingParameter | Mapping[str, Any] | None = ...,
         roi_warping_param: ROIWarpingParameter | Mapping[str, Any] | None = ...,
         seg_accuracy_param: SegAccuracyParameter | Mapping[str, Any] | None = ...,
-        seg_data_param: ImageDataParameter | Mapping[str, Any] | None = ...,
+        seg_data_param: SegDataParameter | Mapping[str, Any] | None = ...,
         selu_param: SeLUParameter | Mapping[str, Any] | None = ...,
         shuffle_channel_param: ShuffleChannelParameter | Mapping[str, Any] | None = ...,
         smooth_l1_loss_param: SmoothL1LossParameter | Mapping[str, Any] | None = ...,
@@ -5067,6 +5067,36 @@ class CosineSimilarityBatchParameter(Message):
 class GRNParameter(Message):
     bias: float
     def __init__(self, *, bias: float | None = ...) -> None: ...
+
+class SegDataParameter(Message):
+    source: str
+    scale: float
+    mean_file: str
+    batch_size: int
+    crop_size: int
+    mirror: bool
+    rand_skip: int
+    shuffle: bool
+    new_height: int
+    new_width: int
+    is_color: bool
+    root_folder: str
+    def __init__(
+        self,
+        *,
+        source: str | None = ...,
+        scale: float | None = ...,
+        mean_file: str | None = ...,
+        batch_size: int | None = ...,
+        crop_size: int | None = ...,
+        mirror: bool | None = ...,
+        rand_skip: int | None = ...,
+        shuffle: bool | None = ...,
+        new_height: int | None = ...,
+        new_width: int | None = ...,
+        is_color: bool | None = ...,
+        root_folder: str | None = ...,
+    ) -> None: ...
 
 class SeLUParameter(Message):
     alpha: float

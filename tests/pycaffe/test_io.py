@@ -76,23 +76,93 @@ def test_a_file_that_is_not_an_image_is_an_error(tmp_path):
         caffe.io.load_image(tmp_path / "text.png")
 
 
-@pytest.mark.parametrize("channels", [1, 3, 6])
-def test_resizing_a_ramp_yields_a_ramp(channels):
-    y, x = np.mgrid[:6, :8].astype(np.float32)
-    image = np.stack([(1 + k) * y - x for k in range(channels)], axis=2)
-    sized = caffe.io.resize_image(image, (12, 16))
-    assert sized.shape == (12, 16, channels)
-    y, x = (np.mgrid[:12, :16] + 0.5) / 2 - 0.5
-    inner = (slice(1, -1), slice(1, -1))
-    for k in range(channels):
-        np.testing.assert_allclose(sized[..., k][inner], ((1 + k) * y - x)[inner], atol=1e-4)
+def interpolated(f, x, order):
+    """The value at `x` of a function of integers, by the formulas of scikit-image's Cython code."""
+    if order == 0:
+        return f(int(x + 0.5) if x > 0 else int(x - 0.5))
+    if order == 1:
+        low = int(np.floor(x))
+        return (1 - (x - low)) * f(low) + (x - low) * f(int(np.ceil(x)))
+    if order == 2:
+        low = (int(x + 0.5) if x > 0 else int(x - 0.5)) - 1
+        t, (a, b, c) = x - low, (f(low + k) for k in range(3))
+        return t * c * (t - 1) / 2 - t * b * (t - 2) + a * (t - 1) * (t - 2) / 2
+    low = int(np.floor(x))
+    t, (a, b, c, d) = x - low, (f(low + k) for k in (-1, 0, 1, 2))
+    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
 
 
-def test_nearest_neighbors_and_unknown_orders():
-    image = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
-    np.testing.assert_array_equal(caffe.io.resize_image(image, (4, 6), 0), image.repeat(2, 0).repeat(2, 1))
-    with pytest.raises(NetcError, match="order 2"):
-        caffe.io.resize_image(image, (4, 6), 2)
+def resized(image, size, order):
+    """Pixel by pixel, with the minimum outside the image, clipped to the image's range."""
+    low, high = float(image.min()), float(image.max())
+    scaled, result = (image.astype(float) - low) / (high - low), np.empty((*size, image.shape[2]))
+    rows, columns = image.shape[:2]
+
+    def pixel(y, x, k):
+        return scaled[y, x, k] if 0 <= y < rows and 0 <= x < columns else 0.0
+
+    def value(y, x, k):
+        at_y, at_x = (y + 0.5) * rows / size[0] - 0.5, (x + 0.5) * columns / size[1] - 0.5
+        return interpolated(lambda row: interpolated(lambda c: pixel(row, c, k), at_x, order), at_y, order)
+
+    for place in np.ndindex(*result.shape):
+        result[place] = np.clip(value(*place), 0, 1) * (high - low) + low
+    return result
+
+
+@pytest.mark.parametrize("size", [(12, 18), (7, 5), (3, 4), (6, 8), (1, 1)])
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_one_and_three_channels_are_resized_as_by_scikit_image(channels, order, size):
+    image = RANDOM.normal(size=(6, 8, channels)).astype(np.float32)
+    found = caffe.io.resize_image(image, size, order)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, resized(image, size, order), rtol=1e-5, atol=1e-5)
+
+
+def test_enlarging_darkens_the_border():
+    image = np.array([[0.5, 1.0], [1.0, 1.0]], np.float32)[:, :, np.newaxis]
+    corner = caffe.io.resize_image(image, (4, 4))[3, 3, 0]
+    assert corner == pytest.approx(0.5 + 0.5 * 0.75**2)
+
+
+@pytest.mark.parametrize("size", [(12, 18), (7, 5), (3, 4), (6, 8), (1, 1)])
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize("channels", [2, 4, 6])
+def test_images_of_other_channels_are_resized_as_by_scipy(channels, order, size):
+    from scipy.ndimage import zoom
+
+    image = RANDOM.normal(size=(6, 8, channels)).astype(np.float32)
+    found = caffe.io.resize_image(image, size, order)
+    expected = zoom(image.astype(float), (size[0] / 6, size[1] / 8, 1), order=order)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_constant_and_integer_images():
+    np.testing.assert_array_equal(caffe.io.resize_image(np.full((3, 4, 3), 7), (5, 6)), np.full((5, 6, 3), 7))
+    image = RANDOM.integers(0, 255, (6, 8, 3), np.uint8)
+    expected = caffe.io.resize_image(image.astype(np.float32), (9, 5))
+    np.testing.assert_allclose(caffe.io.resize_image(image, (9, 5)), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_an_image_without_channels_and_unknown_orders():
+    image = RANDOM.normal(size=(6, 8)).astype(np.float32)
+    np.testing.assert_array_equal(
+        caffe.io.resize_image(image, (4, 6)), caffe.io.resize_image(image[..., None], (4, 6))[..., 0]
+    )
+    with pytest.raises(NetcError, match="order 4"):
+        caffe.io.resize_image(image, (4, 6), 4)
+
+
+def test_splines_without_scipy_name_the_extra(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
+    image = RANDOM.normal(size=(6, 8, 5))
+    assert caffe.io.resize_image(image, (3, 3), 1).shape == (3, 3, 5)
+    with pytest.raises(NetcError, match="resizing an image of 5 channels by splines needs the package") as caught:
+        caffe.io.resize_image(image, (3, 3), 3)
+    assert "netc[resize]" in caught.value.render()
 
 
 def test_ten_crops():

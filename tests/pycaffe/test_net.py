@@ -153,10 +153,46 @@ def test_a_size_that_a_layer_rejects_is_an_error_with_its_name(load):
     assert found.line == 6
 
 
-def test_a_weight_keeps_its_shape(load):
+def test_a_weight_of_as_many_values_is_the_same_weight(load):
+    net = fill(load(MLP))
+    before, weight = net.forward()["loss"].copy(), net.params["ip1"][0]
+    values = weight.data.copy()
+    weight.reshape(1, 1, 6, 3)
+    assert weight.shape == weight.data.shape == weight.diff.shape == (1, 1, 6, 3)
+    np.testing.assert_array_equal(weight.data[0, 0], values)
+    assert net.forward()["loss"] == before
+
+
+def test_channels_are_pruned(load):
+    """Scripts keep some channels of a layer and save them for a smaller net."""
+    kept = [0, 2, 3, 5]
+    net = fill(load(MLP))
+    values = {name: [blob.data.copy() for blob in blobs] for name, blobs in net.params.items()}
+    net.params["ip1"][0].reshape(4, 3)
+    net.params["ip1"][1].reshape(4)
+    net.params["ip2"][0].reshape(5, 4)
+    assert net.params["ip1"][0].data.shape == net.params["ip1"][0].diff.shape == (4, 3)
+    assert not net.params["ip1"][0].data.any()
+    net.params["ip1"][0].data[...] = values["ip1"][0][kept]
+    net.params["ip1"][1].data[...] = values["ip1"][1][kept]
+    net.params["ip2"][0].data[...] = values["ip2"][0][:, kept]
+    found = error(net.forward)
+    assert found.code == "E304"
+    assert found.message == "blob 0 of layer `ip1` was reshaped to [4,3]: the layer runs with [6,3]"
+    net.save("pruned.caffemodel")
+    small = fill(load(MLP.replace("num_output: 6", "num_output: 4"), weights="pruned.caffemodel"))
+    small.forward()
+    hidden = np.maximum(small.blobs["data"].data @ values["ip1"][0][kept].T + values["ip1"][1][kept], 0)
+    scores = hidden @ values["ip2"][0][:, kept].T + values["ip2"][1]
+    np.testing.assert_allclose(small.blobs["ip2"].data, scores, rtol=1e-5, atol=1e-6)
+
+
+def test_paths_may_be_bytes(load, tmp_path):
     net = load(MLP)
-    net.params["ip1"][0].reshape(6, 3)
-    assert error(net.params["ip1"][0].reshape, 3, 6).code == "E304"
+    net.save(b"bytes.caffemodel")
+    other = caffe.Net(b"net1.prototxt", b"bytes.caffemodel", caffe.TEST)
+    net.copy_from(b"bytes.caffemodel")
+    np.testing.assert_array_equal(other.params["ip1"][0].data, net.params["ip1"][0].data)
 
 
 def test_a_label_out_of_range_names_layer_and_value(load):

@@ -155,3 +155,17 @@ def test_assign_proto_and_the_names_of_parameters():
         "convolution",
         "hdf5_output",
     )
+
+
+def test_the_field_of_a_type_is_found_as_by_bvlcs_net_spec():
+    """It reads the descriptor of `caffe_pb2`, in which a later field of the same message takes precedence."""
+    from netc.pycaffe.proto import caffe_pb2
+
+    fields = [field for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields if field.name.endswith("_param")]
+    found = {field.message_type.name.removesuffix("Parameter"): field for field in fields}
+    assert found["ImageData"].name == "image_data_param"
+    bvlc = {field.name for field in fields if field.number < 150}
+    assert {
+        found[field.message_type.name.removesuffix("Parameter")].name for field in fields if field.name in bvlc
+    } == bvlc
+    assert len(bvlc) > 45

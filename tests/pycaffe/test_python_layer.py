@@ -269,6 +269,10 @@ def test_the_layer_object_is_the_users(load):
     assert (layer.type, layer.param_str, layer.phase, layer.setups) == ("Python", "0.5", caffe.TEST, 1)
 
 
+def test_the_old_name_of_its_parameters(load):
+    assert scaled(load).layer_dict["scaled"].param_str_ == "0.5"
+
+
 def test_it_accepts_another_size(load):
     net = load(SCALED)
     net.blobs["x"].reshape(5, 3)
