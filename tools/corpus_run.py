@@ -1,96 +1,119 @@
 """Run all nets of a folder on made-up input: a forward pass of deploy nets, one training step of the others.
 
-    python tools/corpus_run.py FOLDER                    the counts, and the reason for each net that does not run
+    python tools/corpus_run.py FOLDER                    the shares, and the reason for each net that does not run
     python tools/corpus_run.py FOLDER --only deploy      or `train`
     python tools/corpus_run.py FOLDER --match ssd        only files with this text in their path
+    python tools/corpus_run.py FOLDER --json FILE        write the result of each file; FILE is updated
+    python tools/corpus_run.py FOLDER --json FILE --failed    run again what did not run according to FILE
 
-A deploy net has inputs whose shapes the file defines, and neither data nor loss layers; its weights are random. Any
-other net with a loss is a training net: its train net gets one batch of random images and plausible labels, of a few
-items, and one step of gradient descent is made. Images have the size that the file crops them to, or a usual one.
-Weights whose initial values are in a file are zeros. Each net has a process of its own with a limit of time and memory.
+The kind of a file is
+
+- `deploy`: a net with inputs and without data and loss layers. Its weights are random.
+- `train`: a net with a loss and data. Its train net gets one batch and makes one step of gradient descent.
+- `test`: a net with a loss whose data is for testing only. Its test net makes a forward pass.
+- `no data`: a net with a loss, but without data or labels for it; it is listed, and not counted.
+- `template`: a file with placeholders; it is listed, and not counted.
+
+Batches have two items where the net accepts another number than its file's. Images have the size that the file crops
+them to, or a usual one; `made_up_batch.py` has the rules of the labels. Numbers that a layer or a filler reads from a file
+are zeros. Each net has a process of its own with a limit of time and memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import multiprocessing
 import resource
 import sys
+import time
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import Diagnostic, NetcError
 from netc.frontends import NetDefinition, read
-from netc.ir.dims import Shape, known
-from netc.ir.graph import Graph, Node, State
-from netc.layers import layer_classes
+from netc.ir.graph import Graph, Phase, State
+from netc.layers import layer_classes, registry
 from netc.layers.power_file import PowerFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
     import torch
 
+    from netc.ir.dims import Shape
+
 BATCH = 2
 """Items of a made-up batch, where the net accepts another number than its file's."""
-RECORDS = ((3, 256, 256), (1, 28, 28), (3, 32, 32), (1, 256, 256), (2, 28, 28))
-"""Images that a training net may be for."""
-FRAMES = 16
-"""Frames of a video."""
-SECONDS, BYTES = 240, 14 << 30
-DEPLOY, TRAIN = "deploy", "train"
+RECORDS = ((3, 224, 224), (3, 256, 256), (1, 28, 28), (3, 32, 32), (1, 256, 256), (2, 28, 28), (1, 40, 32))
+"""Images that a net may be for; the first is the usual one."""
+SECONDS, BYTES = 240, 8 << 30
+"""Limits of each net."""
+DEPLOY, TRAIN, TEST, NO_DATA, TEMPLATE, OTHER = "deploy", "train", "test", "no data", "template", ""
+COUNTED = (DEPLOY, TRAIN, TEST)
+SUFFIXES = (".prototxt", ".pbtxt", ".pt", ".txt")
+PLACEHOLDER = "E033"
+ABSENT = ("E011", "E020", "E101")
+"""Errors of a net without data: a bottom that no layer produces, a loss without labels, a data layer without source."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one net."""
+    """What became of one file."""
 
-    kind: str
-    """`deploy`, `train`, or empty for a file that is neither."""
+    kind: str = OTHER
+    """The kind of the net; empty for a file that is no net."""
     reason: str = ""
     """Why it does not run; empty if it does."""
+    is_bug: bool = False
+    """Whether it ended in an exception other than a diagnostic."""
+    seconds: float = 0.0
 
 
 def kind_of(net: NetDefinition) -> str:
-    """Whether a net is a deploy net or a training net, by the layers of its file; empty if neither."""
-    types = {layer.type for layer in net.layers}
-    classes = {name: layer_classes(name) for name in types}
+    """Return whether a net is a deploy net or a training net, by the layers of its file; empty if neither."""
+    classes = {name: layer_classes(name) for name in {layer.type for layer in net.layers}}
     losses = any("Loss" in name or any(cls.is_loss for cls in found) for name, found in classes.items())
-    fed = any(_is_fed(name, found) for name, found in classes.items())
-    if not losses and not fed:
+    if not losses and not is_fed(net):
         return DEPLOY
-    return TRAIN if losses else ""
+    return TRAIN if losses else OTHER
 
 
-def _is_fed(name: str, classes: Any) -> bool:
-    """Whether a layer type reads data of its own; the type of an unknown layer is judged by its name."""
-    if not classes:
-        return name.endswith("Data") or "_DATA" in name
-    return any(cls.is_data and cls.fed_by != "input" for cls in classes)
+def is_fed(net: NetDefinition) -> bool:
+    """Return whether a net has a layer with data of its own; the type of an unknown layer is judged by its name."""
+
+    def reads(name: str) -> bool:
+        found = layer_classes(name)
+        if not found:
+            return name.endswith("Data") or "_DATA" in name
+        return any(cls.is_data and cls.fed_by != "input" for cls in found)
+
+    return any(reads(layer.type) for layer in net.layers)
 
 
-def run(path: Path, only: str | None) -> Outcome:
-    """Run a net; NetcError is a reason, other exceptions are bugs and pass."""
+def run(path: Path, only: str | None = None) -> Outcome:
+    """Run a net. A NetcError is a reason; other exceptions are bugs and pass."""
     try:
         definition = read(path)
     except NetcError:
-        return Outcome("")
+        return Outcome()
     if not isinstance(definition, NetDefinition):
-        return Outcome("")
+        return Outcome()
     kind = kind_of(definition)
     if not kind or (only and kind != only):
-        return Outcome("")
+        return Outcome()
     try:
         definition.report.raise_errors()
-        return Outcome(kind) if kind == TRAIN and _step(definition) else _forward(definition, kind)
+        if kind == TRAIN:
+            return _trained(definition)
+        return Outcome(DEPLOY) if _evaluated(definition, RECORDS[:1]) else Outcome()
     except NetcError as error:
-        first = next((d for d in error.diagnostics if d.severity == "error"), error.diagnostics[0])
-        return Outcome(kind, f"{first.code} {first.message}")
+        return _failed(kind, definition, error)
     except MemoryError:
         return Outcome(kind, "out of memory")
     except RuntimeError as error:
@@ -99,59 +122,64 @@ def run(path: Path, only: str | None) -> Outcome:
         raise
 
 
-def _forward(definition: NetDefinition, kind: str) -> Outcome:
-    import torch
-
-    from netc.compiler import graph_of, lowered
-    from netc.runtime.fillers import generator_of
-
-    graph = _without_files(graph_of(definition, State("TEST")))
-    if not graph.nodes or any(_open(graph, name) for name in _inputs(graph)):
-        return Outcome("")
-    net = lowered(graph, generator_of(1)).eval()
-    _randomize(net)
-    with torch.no_grad():
-        net(**_batch(graph))
-    return Outcome(kind)
+def _failed(kind: str, net: NetDefinition, error: NetcError) -> Outcome:
+    first = _first(error)
+    reason = f"{first.code} {first.message}"
+    if first.code == PLACEHOLDER:
+        return Outcome(TEMPLATE, reason)
+    lacks_source = first.code == "E101" and "`source` is missing" in first.message
+    if kind == TRAIN and (lacks_source or (first.code in ABSENT and not is_fed(net))):
+        return Outcome(NO_DATA, reason)
+    return Outcome(kind, reason)
 
 
-def _step(definition: NetDefinition) -> bool:
-    """Make one step of gradient descent on the first made-up records that the net accepts.
+def _first(error: NetcError) -> Diagnostic:
+    return next((d for d in error.diagnostics if d.severity == "error"), error.diagnostics[0])
 
-    The batch is that of the file only if the net accepts no other. Raises the first error if none is accepted.
+
+def _trained(net: NetDefinition) -> Outcome:
+    """Make one step; a forward pass where only the test net has data."""
+    try:
+        _step(_graph(net, "TRAIN", RECORDS))
+        return Outcome(TRAIN)
+    except NetcError as error:
+        if _first(error).code != "E011" or not _is_complete(net, "TEST"):
+            raise
+    try:
+        _evaluated(net, RECORDS)
+        return Outcome(TEST)
+    except NetcError as error:
+        return Outcome(TEST, f"{_first(error).code} {_first(error).message}")
+
+
+def _is_complete(net: NetDefinition, phase: Phase) -> bool:
+    """Return whether each bottom of a net is the top of an earlier layer."""
+    return not any(found.code == "E011" for found in net.graph(State(phase))[1].errors)
+
+
+def _graph(net: NetDefinition, phase: Phase, records: tuple[Shape, ...]) -> Graph:
+    """Return the graph for the first made-up records that the net accepts, of as few items as it accepts.
+
+    Raises the error for the first record and the file's number of items if none is accepted.
     """
-    first: NetcError | None = None
-    for record in RECORDS:
-        for batch in (BATCH, None):
+    from made_up_batch import given_shapes, record_probe
+
+    from netc.compiler import graph_of
+
+    failed: dict[tuple[Shape, int | None], NetcError] = {}
+    for record in records:
+        for items in (BATCH, None):
             try:
-                return _step_of(definition, batch, record)
+                probe = record_probe(record)
+                graph = graph_of(net, State(phase), probe)
+                return _without_files(graph_of(net, State(phase), probe, given_shapes(graph, items, record)))
             except NetcError as error:
-                first = first or error
-    assert first is not None
-    raise first
-
-
-def _step_of(definition: NetDefinition, batch: int | None, record: Shape) -> bool:
-    import torch
-
-    from netc.compiler import graph_of, lowered
-    from netc.runtime.fillers import generator_of
-
-    state, probe = State("TRAIN"), partial(_record, record)
-    graph = graph_of(definition, state, probe)
-    given = {graph.values[name].blob: _sized(graph, name, batch, record) for name in _inputs(graph)}
-    graph = _without_files(graph_of(definition, state, probe, given))
-    net = lowered(graph, generator_of(1)).train()
-    weights = {graph.values[name].blob: weight for name, weight in graph.losses}
-    losses = net.evaluate(_batch(graph), weights)
-    total = torch.stack([weight * losses[blob].sum() for blob, weight in weights.items()]).sum()
-    torch.autograd.backward(total)
-    torch.optim.SGD(net.parameters(), lr=1e-6).step()
-    return True
+                failed[record, items] = error
+    raise failed[records[0], None]
 
 
 def _without_files(graph: Graph) -> Graph:
-    """The graph without files of numbers, which a definition alone lacks."""
+    """Return the graph without files of numbers, which a definition alone lacks."""
     import numpy as np
 
     filled = {
@@ -162,58 +190,36 @@ def _without_files(graph: Graph) -> Graph:
     return graph.replace(parameters=filled, nodes=tuple(nodes))
 
 
-def _record(record: Shape, node: Node) -> tuple[Shape, ...]:
-    """The shapes of a made-up record of a data layer: an image, and labels of one number; or a video and its truth."""
-    side = max(record[1], getattr(getattr(node.layer, "transform", None), "crop_size", 0) or 0)
-    if node.layer.fed_by == "voxel truth":
-        size = (FRAMES, side + 1, side + 1)
-        return (record[0], *size), (1, *size)
-    return ((record[0], side, side), *((),) * (len(node.tops) - 1))
-
-
-def _inputs(graph: Graph) -> list[str]:
-    return [*graph.inputs, *(top for node in graph.nodes if node.layer.is_data for top in node.tops)]
-
-
-def _open(graph: Graph, name: str) -> bool:
-    shape = graph.shape(name)
-    return shape is None or not all(map(known, shape))
-
-
-def _sized(graph: Graph, name: str, batch: int | None, record: Shape) -> Shape:
-    """The shape of an input for a batch; images where the file leaves it open, labels where it is used as an index."""
-    shape = graph.shape(name)
-    if shape is None:
-        return (batch or BATCH,) if graph.is_index(name) else (batch or BATCH, *record)
-    extents = [extent if known(extent) else (batch or BATCH) if axis == 0 else 1 for axis, extent in enumerate(shape)]
-    return (batch, *extents[1:]) if batch and extents else tuple(extents)
-
-
-def _batch(graph: Graph) -> dict[str, torch.Tensor]:
+def _evaluated(net: NetDefinition, records: tuple[Shape, ...]) -> bool:
+    """Make a forward pass; False if there is nothing to run."""
     import torch
+    from made_up_batch import batch
 
-    from netc.data.feeds.random_feed import _is_index
+    from netc.compiler import lowered
+    from netc.runtime.fillers import generator_of
 
-    torch.manual_seed(1)
-    found = {}
-    for name in _inputs(graph):
-        shape, blob = graph.shape(name) or (), graph.values[name].blob
-        found[blob] = torch.zeros(shape) if _is_index(graph, name) else _values(blob, shape)
-    height, width = next((value.shape[2:] for value in found.values() if value.ndim == 4), RECORDS[0][1:])
-    for blob, value in found.items():
-        if blob == "im_info":
-            value[...] = torch.tensor([height, width, 1.0, *([1.0] * 3)])[: value.shape[-1]]
-    return found
+    graph = _graph(net, "TEST", records)
+    module = lowered(graph, generator_of(1)).eval()
+    _randomize(module)
+    with torch.no_grad():
+        module(**batch(graph))
+    return True
 
 
-def _values(blob: str, shape: Shape) -> torch.Tensor:
-    """Random numbers; boxes for inputs named after regions."""
+def _step(graph: Graph) -> None:
+    """Make one step of gradient descent."""
     import torch
+    from made_up_batch import batch
 
-    if blob.startswith("rois") and shape[1:2] == (5,):
-        corner, extent = torch.rand(shape[0], 2, *shape[2:]) * 100, torch.rand(shape[0], 2, *shape[2:]) * 100 + 16
-        return torch.cat([torch.zeros(shape[0], 1, *shape[2:]), corner, corner + extent], 1)
-    return torch.randn(shape)
+    from netc.compiler import lowered
+    from netc.runtime.fillers import generator_of
+
+    net = lowered(graph, generator_of(1)).train()
+    weights = {graph.values[name].blob: weight for name, weight in graph.losses}
+    losses = net.evaluate(batch(graph), weights)
+    total: torch.Tensor = torch.stack([weight * losses[blob].sum() for blob, weight in weights.items()]).sum()
+    torch.autograd.backward(total)
+    torch.optim.SGD(net.parameters(), lr=1e-6).step()
 
 
 def _randomize(net: Any) -> None:
@@ -231,49 +237,93 @@ def _child(path: Path, only: str | None, answer: Connection) -> None:
     try:
         answer.send(run(path, only))
     except Exception as error:
-        answer.send(Outcome("bug", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))
+        text = str(error).strip()
+        answer.send(Outcome("", f"{type(error).__name__}: {text.splitlines()[0] if text else ''}", is_bug=True))
 
 
-def examined(path: Path, only: str | None) -> Outcome:
+def examined(path: Path, only: str | None = None) -> Outcome:
     """Run a net in a process of its own."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(path, only, sender))
+    start = time.monotonic()
     process.start()
     sender.close()
     try:
-        return receiver.recv() if receiver.poll(SECONDS) else Outcome("slow", f"longer than {SECONDS} s")
+        found = receiver.recv() if receiver.poll(SECONDS) else Outcome(reason=f"longer than {SECONDS} s")
     except EOFError:
-        return Outcome("bug", "the process died")
+        found = Outcome(reason="the process ended without an answer", is_bug=True)
     finally:
         process.kill()
         process.join()
+    kind = found.kind or (_kind_of_file(path) if found.reason else OTHER)
+    return Outcome(kind, found.reason, found.is_bug, round(time.monotonic() - start, 1))
+
+
+def _kind_of_file(path: Path) -> str:
+    """Return the kind of a net whose process ended early."""
+    definition = read(path)
+    return kind_of(definition) if isinstance(definition, NetDefinition) else OTHER
+
+
+def files_of(folder: Path, match: str) -> list[Path]:
+    """Return the files that may be nets."""
+    return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and match in str(path))
+
+
+def report(found: dict[str, Outcome]) -> Iterator[str]:
+    """Yield the lines of the report: files that are not counted or did not run, by kind, and the shares."""
+    for kind in (TEMPLATE, NO_DATA, *COUNTED):
+        for name, outcome in found.items():
+            if outcome.kind == kind and outcome.reason:
+                yield f"{kind:9}{name}: {'BUG ' if outcome.is_bug else ''}{outcome.reason}"
+    yield ""
+    counts = Counter((outcome.kind, not outcome.reason) for outcome in found.values())
+    for kind in COUNTED:
+        ran, failed = counts[kind, True], counts[kind, False]
+        if ran + failed:
+            yield f"{kind:9}{ran:4} of {ran + failed:4} run  {ran / (ran + failed):.1%}"
+    for kind in (NO_DATA, TEMPLATE):
+        if counts[kind, False]:
+            yield f"{kind:9}{counts[kind, False]:4} not counted"
+
+
+def _warm_up() -> None:
+    """Import what each process needs, once."""
+    for name in ("netc.runtime.lower", "netc.compiler", "netc.data.factory", "torch._dynamo", "made_up_batch"):
+        importlib.import_module(name)
+    registry()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the counts and the reasons; the exit status is 1 if a net ends in an exception other than a diagnostic."""
+    """Print the report; the exit status is 1 if a net ends in an exception other than a diagnostic."""
     parser = argparse.ArgumentParser(description="Run all nets of a folder on made-up input.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=[DEPLOY, TRAIN])
     parser.add_argument("--match", default="", metavar="TEXT")
-    parser.add_argument("--verbose", action="store_true", help="also list the nets that run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file of the results, which is updated")
+    parser.add_argument("--failed", action="store_true", help="only nets that did not run according to --json")
+    parser.add_argument("--verbose", action="store_true", help="print the result of each file when it is there")
     given = parser.parse_args(arguments)
-    importlib.import_module("netc.runtime.lower")  # with torch, once for all processes
-    counts: Counter[tuple[str, bool]] = Counter()
-    paths = [p for p in given.folder.rglob("*") if p.suffix in (".prototxt", ".pbtxt", ".pt", ".txt")]
-    for index, path in enumerate(sorted(p for p in paths if given.match in str(p))):
-        found = examined(path, given.only)
-        if given.verbose:
-            print(f"{index} {path.name} {found.kind}", file=sys.stderr, flush=True)
-        if found.kind:
-            counts[found.kind, not found.reason] += 1
-        if found.reason:
-            print(f"{found.kind:7}{path.relative_to(given.folder)}: {found.reason}", flush=True)
-    print()
-    for kind in sorted({kind for kind, _ in counts}):
-        ran, failed = counts[kind, True], counts[kind, False]
-        print(f"{kind:8}{ran:5} of {ran + failed:5} run  {ran / (ran + failed):.1%}")
-    return int(any(kind == "bug" for kind, _ in counts))
+    if given.failed and not given.json:
+        parser.error("--failed requires --json")
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    _warm_up()
+    known = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
+    found = {name: Outcome(**entry) for name, entry in known.items()}
+    for path in files_of(given.folder, given.match):
+        name = str(path.relative_to(given.folder))
+        if given.failed and not (name in found and found[name].reason):
+            continue
+        outcome = examined(path, given.only)
+        if given.verbose and outcome.kind:
+            print(f"{outcome.kind:9}{outcome.seconds:6.1f} s {name}: {outcome.reason or 'ran'}", flush=True)
+        if outcome.kind or not given.only:
+            found[name] = outcome
+        if given.json:
+            given.json.write_text(json.dumps({name: asdict(one) for name, one in sorted(found.items())}, indent=1))
+    print("\n".join(report(found)))
+    return int(any(outcome.is_bug for outcome in found.values()))
 
 
 if __name__ == "__main__":
