@@ -15,8 +15,8 @@ The kind of a file is
 - `template`: a file with placeholders; it is listed, and not counted.
 
 Batches have two items where the net accepts another number than its file's. Images have the size that the file crops
-them to, or a usual one; `made_up_batch.py` has the rules of the labels. Numbers that a layer or a filler reads from a file
-are zeros. Each net has a process of its own with a limit of time and memory.
+them to, or a usual one; `made_up_batch.py` has the rules of the labels. Numbers that a layer or a filler reads from a
+file are zeros. Each net has a process of its own with a limit of time and memory.
 """
 
 from __future__ import annotations
