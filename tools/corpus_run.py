@@ -164,14 +164,14 @@ def _graph(net: NetDefinition, phase: Phase, records: tuple[Shape, ...]) -> Grap
     """
     from made_up_batch import given_shapes, record_probe
 
-    from netc.compiler import graph_of
+    from netc.compiler import checked_graph, graph_of
 
     failed: dict[tuple[Shape, int | None], NetcError] = {}
     for record in records:
         for items in (BATCH, None):
             try:
                 probe = record_probe(record)
-                graph = graph_of(net, State(phase), probe)
+                graph, _ = checked_graph(net, State(phase), probe)
                 return _without_files(graph_of(net, State(phase), probe, given_shapes(graph, items, record)))
             except NetcError as error:
                 failed[record, items] = error

@@ -71,7 +71,7 @@ class Resize(Augmentation):
     height: int = 0
     width: int = 0
     prob: float = 1.0
-    """SSD reads it and always resizes; values other than 1 are rejected."""
+    """Without effect: SSD resizes every image."""
     pad_mode: str = "CONSTANT"
     """`CONSTANT`, `MIRRORED` or `REPEAT_NEAREST`."""
     pad_value: tuple[float, ...] = ()
@@ -88,8 +88,6 @@ class Resize(Augmentation):
         """Raises NetcError E103."""
         if self.height < 1 or self.width < 1:
             self.fail("width" if self.height else "height", "is required and must be positive")
-        if self.prob != 1:
-            self.fail("prob", f"must be 1, got {self.prob:g}: SSD resizes every image")
 
     def size(self, image: Size) -> Size:
         """The size of an image after the resize; unknown extents if those of the image are unknown."""

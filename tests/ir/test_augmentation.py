@@ -78,7 +78,6 @@ def test_a_crop_must_fit_the_resized_image():
     [
         ("E103", "`height` is required and must be positive", {"resize_param": {"width": 3}}),
         ("E103", "`width` is required and must be positive", {"resize_param": {"height": 3}}),
-        ("E103", "`prob` must be 1, got 0.5", {"resize_param": {"height": 3, "width": 3, "prob": 0.5}}),
         (
             "E103",
             "`contrast_upper` must be at least `contrast_lower`",
@@ -110,3 +109,8 @@ def test_a_crop_must_fit_the_resized_image():
 def test_invalid_values(code, text, values):
     with raises(code, text):
         made("Data", values)
+
+
+def test_every_image_is_resized_whatever_the_probability():
+    resize = {"height": 30, "width": 40, "prob": 0.1}
+    assert made("Data", {"resize_param": resize}).transform.shape((3, 60, 60)) == (3, 30, 40)
