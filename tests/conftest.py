@@ -25,6 +25,15 @@ ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each
+    torch.set_num_threads(1)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """The whole suite has a process per core, up to 8; a selection of files runs faster in one process."""
+    return min(len(os.sched_getaffinity(0)), 8) if config.args_source is config.ArgsSource.TESTPATHS else 0
+
+
 def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
         for item in items:

@@ -20,31 +20,18 @@ V1_NAMES_OF_FORKS = {value.name for value in V1_VALUES} - V1_NAMES
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
-def test_a_layer_type_is_documented(cls):
+def test_a_layer_type_is_documented_tested_and_computes(cls):
     doc = inspect.getdoc(cls) or ""
     assert dataclasses.is_dataclass(cls)
     assert doc != (inspect.getdoc(Layer) or "")
-    assert "Reference:" in doc, f"{cls} does not say where its rule comes from"
-    assert "Shapes:" in doc, f"{cls} does not say what shapes it gives"
-
-
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
-def test_a_layer_type_is_tested(cls):
+    assert "Reference:" in doc, "it does not say where its rule comes from"
+    assert "Shapes:" in doc, "it does not state its shapes"
     named = not cls.dialect and f'"{cls.type}"' in TESTS
-    assert named or f"{cls.__name__}(" in TESTS, f"no test in tests/layers makes a {cls}"
-
-
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
-def test_a_layer_type_has_its_field(cls):
-    fields = descriptor("LayerParameter").fields_by_name
-    assert cls.param_field is None or cls.param_field in fields
+    assert named or f"{cls.__name__}(" in TESTS, "no test in tests/layers makes one"
+    assert cls.param_field is None or cls.param_field in descriptor("LayerParameter").fields_by_name
     assert cls.v1 is None or cls.v1 in (V1_NAMES_OF_FORKS if cls.dialect else V1_NAMES)
-
-
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.type}-{cls.dialect}")
-def test_a_layer_type_computes(cls):
     own = cls.forward is not Layer.forward or cls.module is not Layer.module
-    assert own or issubclass(cls, DataLayer), f"{cls} has neither module() nor forward()"
+    assert own or issubclass(cls, DataLayer), "it has neither module() nor forward()"
 
 
 def test_every_v1_type_is_registered():

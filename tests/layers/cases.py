@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ OWN = {"Python": "computes what its user's class says", "HDF5Output": "writes fi
 """Types whose own tests do what cannot be asked here, and why."""
 
 
+@cache
 def modules_with(text: str) -> list[ModuleType]:
     """Each test_<family>.py in this folder and those below it that has this text, in alphabetical order."""
     folder = Path(__file__).parent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -97,13 +97,15 @@ def counts(kind: str, field: str | None) -> Iterator[Use]:
             yield Use(f"use{index}.{tops}", kind, bottoms, tops, message(kind, field, ""))
 
 
-def settings(kind: str, field: str | None, bottoms: Iterable[tuple[str, ...]], tops: int) -> Iterator[Use]:
-    """Yield layers with one parameter at a bound, for each of these bottoms."""
+def settings(
+    kind: str, field: str | None, bottoms: Sequence[tuple[str, ...]], tops: int, few: int = 1
+) -> Iterator[Use]:
+    """Yield layers with one parameter at a bound, for each of these bottoms, or for every `few`-th one, in turn."""
     if field is None:
         return
     parameters = descriptor("caffe.LayerParameter").fields_by_name[field].message_type
     for index, text in enumerate(_settings(parameters)):
-        for case, names in enumerate(bottoms):
+        for case, names in list(enumerate(bottoms))[index % few :: few]:
             yield Use(f"set{index}.{case}", kind, names, tops, message(kind, field, text))
 
 

@@ -147,8 +147,7 @@ WITHOUT_TOPS = {"HDF5Output": (0, 1), "Silence": ()}
 # ---------------------------------------------------------------------- one trait each
 
 
-@RUN
-def test_no_gradient(case):
+def check_no_gradient(case):
     layer, count = case.layer, len(case.first)
     most = layer.bottom_count.most(count)
     assert all(-count <= index < most for index in layer.no_gradient)
@@ -160,15 +159,13 @@ def test_no_gradient(case):
     assert never == found - (set(case.held) if layer.type in ("LSTM", "RNN") else set())
 
 
-@RUN
-def test_indices(case):
+def check_indices(case):
     """tests/runtime/test_dtypes.py measures them; without bottoms or tops there is nothing to measure."""
     if not case.first or case.layer.top_count == Count(0):
         assert case.layer.indices == ()
 
 
-@RUN
-def test_loss_and_role(case):
+def check_loss_and_role(case):
     layer, found = case.layer, behavior(case)
     is_loss = found.is_scalar or (case.source is not None and case.source.is_loss)
     reached = is_loss and any(found.gradients)
@@ -196,8 +193,7 @@ def test_in_place(case):
     assert layer.rearranges == (layer.type not in KEEPS_WHAT_IT_STILL_READS if measured is None else measured)
 
 
-@RUN
-def test_reads_top(case):
+def check_reads_top(case):
     layer, source = case.layer, case.source
     if source is not None:
         assert layer.reads_top(in_place=False) == source.reads_top
@@ -210,26 +206,22 @@ def test_reads_top(case):
     assert layer.reads_top(in_place=True) == ("sign" if layer.type == "ReLU" else apart)
 
 
-@RUN
-def test_keeps_sign(case):
+def check_keeps_sign(case):
     assert case.layer.keeps_sign == behavior(case).keeps_sign
 
 
-@RUN
-def test_memory(case):
+def check_memory(case):
     layer, found = case.layer, behavior(case)
     assert layer.overwritable == found.is_overwritable
     assert layer.overwrites == found.overwrites
     assert layer.top_is_blob == found.top_is_blob
 
 
-@RUN
-def test_carries_state(case):
+def check_carries_state(case):
     assert case.layer.carries_state == behavior(case).carries_state
 
 
-@RUN
-def test_shares_values(case):
+def check_shares_values(case):
     if case.layer.shares_values:
         found = behavior(case)
         assert found.is_identity
@@ -237,23 +229,19 @@ def test_shares_values(case):
         assert len(case.layer.infer(((2, 3),), 3)) == 3
 
 
-@RUN
-def test_is_identity_in_test(case):
+def check_is_identity_in_test(case):
     assert case.layer.is_identity_in_test == behavior(case).is_identity
 
 
-@RUN
-def test_elements(case):
+def check_elements(case):
     assert case.layer.elements == behavior(case).elements
 
 
-@RUN
-def test_affine(case):
+def check_affine(case):
     assert case.layer.affine == behavior(case).is_affine
 
 
-@RUN
-def test_batch_statistics_and_frozen(case):
+def check_batch_statistics_and_frozen(case):
     layer, found = case.layer, behavior(case)
     if getattr(layer, "use_global_stats", None) is None:
         assert layer.batch_statistics == found.mixes_items
@@ -266,8 +254,7 @@ def test_batch_statistics_and_frozen(case):
     assert all(torch.equal(before, after) for before, after in behavior(frozen).buffers_after_training())
 
 
-@RUN
-def test_label_shape(case):
+def check_label_shape(case):
     layer, scores = case.layer, (4, 5, 3, 2)
     rest = case.first[2:]
     by_place, by_element = (4, 3, 2), scores
@@ -327,6 +314,29 @@ def test_receptive_field(case):
     assert [field.size for field in declared] == [size for size, _ in found.field]
     for field, (_, jump) in zip(declared, found.field):
         assert jump is None or field.jump / field.jump_divisor == pytest.approx(jump, rel=0.06)
+
+
+CHECKS = [
+    check_no_gradient,
+    check_indices,
+    check_loss_and_role,
+    check_reads_top,
+    check_keeps_sign,
+    check_memory,
+    check_carries_state,
+    check_shares_values,
+    check_is_identity_in_test,
+    check_elements,
+    check_affine,
+    check_batch_statistics_and_frozen,
+    check_label_shape,
+]
+
+
+@RUN
+def test_traits(case):
+    for check in CHECKS:
+        check(case)
 
 
 def test_every_type_is_covered():

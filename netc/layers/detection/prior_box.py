@@ -172,9 +172,9 @@ class PriorBox(_Grid):
         if self.max_size and len(self.max_size) != len(self.min_size):
             sizes = f"{counted(len(self.max_size), 'value')} of `max_size`, but {len(self.min_size)} of `min_size`"
             fail(sizes, code="E101", field="max_size")
-        for name in ("min_size", "aspect_ratio"):
-            if any(not value > 0 for value in getattr(self, name)):
-                fail(f"`{name}` must be positive", code="E103", field=name)
+        for name in ("min_size", "max_size", "aspect_ratio"):
+            if any(not 0 < value < math.inf for value in getattr(self, name)):
+                fail(f"`{name}` must be positive and finite", code="E103", field=name)
         if any(not high > low for low, high in zip(self.min_size, self.max_size)):
             fail("`max_size` must be greater than `min_size`", code="E103", field="max_size")
 

@@ -179,8 +179,8 @@ class Yolov3DetectionOutput(DetectionsOfYolo):
 
     @property
     def no_gradient(self) -> tuple[int, ...]:  # type: ignore[override]
-        """No bottom has one."""
-        return tuple(range(self.mask_group_num))
+        """No bottom has one, and there is a scale for each."""
+        return tuple(range(len(self.anchors_scale)))
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """The number of detections is unknown. Raises NetcError E101 or E102 if numbers do not match."""
