@@ -58,7 +58,7 @@ BASE = {
 def base_of(cls, field: str | None = None) -> dict:
     """The least that a layer of a type needs: in `field`, if it may be there, else in its own field."""
     text, base = required().get(cls.type), BASE.get(cls.type, {})
-    for name in (field, cls.param_field) if text else ():
+    for name in (field, cls.param_field, getattr(cls, "message", None)) if text else ():
         try:
             return {**base, name: as_dict(text_format.Parse(text, new(field_at(name).message_type.name)))}
         except (text_format.ParseError, AttributeError):  # a field of another kind
@@ -107,7 +107,7 @@ def sample(field, base: object = None) -> object:
     elif field.cpp_type == field.CPPTYPE_BOOL:
         one = not field.default_value
     elif field.cpp_type == field.CPPTYPE_STRING:
-        one = "other"
+        one = {"L2": "L1"}.get(field.default_value, "other")
     elif field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
         one = abs(field.default_value or 0) + 0.375
     else:
