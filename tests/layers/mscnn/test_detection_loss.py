@@ -33,7 +33,7 @@ CASES = [
 NUMBERS = "cls_num: 3 field_w: 30 field_h: 24 downsample_rate: 8"
 REQUIRED = {"DetectionAccuracy": NUMBERS}
 _REGRESSION = {"bbox_reg_param": {"bbox_mean": [0.1, 0.2, 0.3, 0.4], "bbox_std": [2.0, 2.0, 3.0, 3.0]}}
-WHOLE = {path: _REGRESSION for path in ("bbox_reg_param.bbox_mean", "bbox_reg_param.bbox_std")}
+WHOLE = {"bbox_reg_param.bbox_mean": _REGRESSION, "bbox_reg_param.bbox_std": _REGRESSION}
 
 
 def given(seed: int = 1, positive: float = 0.3):

@@ -26,6 +26,15 @@ MAPS = {"downsample_rate": (8, 16), "field_w": (24.0, 48.0), "field_h": (20.0, 4
 MEANS = (10.0, 20.0, 30.0)
 FIELDS = {"source": "a", "batch_size": 1, "downsample_rate": [8], "field_w": [24.0], "field_h": [24.0]}
 REQUIRED = {"ImageGtData": 'source: "a" batch_size: 1 downsample_rate: 8 field_w: 24 field_h: 24'}
+_PAIRS = {
+    "resize_width": 640,
+    "resize_height": 480,
+    "crop_width": 320,
+    "crop_height": 240,
+    "output_gt_boxes": True,
+    "output_projection_matrix": True,
+}
+WHOLE = {f"image_gt_data_param.{name}": {"image_gt_data_param": {**FIELDS, **_PAIRS}} for name in _PAIRS}
 SIZE = 96, 64
 """Width and height of the images."""
 OBJECTS = [(1, 0, 4, 6, 30, 28), (2, 0, 50, 20, 90, 58), (1, 1, 60, 2, 84, 22), (3, 0, 2, 50, 9, 60)]
