@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from netc.ir.dims import product
+from netc.ir.dims import product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
-from netc.ir.traits import Role, Sees
+from netc.ir.traits import Role, Sees, TopRead
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Insanity(Layer):
     """x where x is positive; elsewhere x divided by a number that is random in training, from `lb` to `ub`.
 
-    In tests it is (ub - lb) / ln(ub / lb), the reciprocal of the mean of the factor.
+    In tests it is (ub - lb) / (ln |ub| - ln |lb|), for bounds of one sign the reciprocal of the mean of the factor.
 
-    Shapes: any, kept.
+    Shapes: (n, c, ...), kept.
 
     >>> Insanity().infer(((2, 3),), 1)
     ((2, 3),)
@@ -39,17 +39,36 @@ class Insanity(Layer):
     """The greatest divisor."""
 
     role: ClassVar[Role] = "inner"
+    in_place: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
-    keeps_sign: ClassVar[bool] = True
     sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Raises NetcError E103 unless 0 < lb < ub."""
+        """Raises NetcError E103 unless lb < ub, and neither is 0."""
         result = super().from_caffe(layer)
-        if not 0 < result.lb < result.ub:
-            fail(f"`lb` is {result.lb:g} and `ub` {result.ub:g}: expected 0 < lb < ub", code="E103", field="lb")
+        if not result.lb < result.ub or not result.lb * result.ub:
+            fail(
+                f"`lb` is {result.lb:g} and `ub` {result.ub:g}: expected lb < ub, and neither 0",
+                code="E103",
+                field="lb",
+            )
         return result
+
+    @property
+    def keeps_sign(self) -> bool:  # type: ignore[override]
+        """Unless negative bounds reverse the sign."""
+        return self.lb > 0
+
+    def reads_top(self, in_place: bool) -> TopRead:
+        """Whether x was positive, if y overwrote x and has its sign; otherwise x is kept."""
+        return "sign" if in_place and self.lb > 0 else ""
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 for a bottom without a channel axis."""
+        if len(bottoms[0]) < 2:
+            fail(f"expected a bottom with at least 2 axes, got {text(bottoms[0])}", field="bottom")
+        return bottoms
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One comparison and one multiplication per element."""
@@ -62,6 +81,6 @@ class Insanity(Layer):
 
         x = bottoms[0]
         if not mode.training:
-            return F.leaky_relu(x, math.log(self.ub / self.lb) / (self.ub - self.lb))
+            return F.leaky_relu(x, math.log(abs(self.ub / self.lb)) / (self.ub - self.lb))
         divisor = torch.empty_like(x).uniform_(self.lb, self.ub)
         return x.where(x > 0, x / divisor)

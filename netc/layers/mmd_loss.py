@@ -12,6 +12,7 @@ from netc.ir.traits import Sees
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -102,9 +103,14 @@ class MmdLoss(Layer):
 
 
 def _pairs(items: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Random items, and for each another one; as in the fork the next one is drawn twice as often."""
+    """Random items, and for each another one."""
+    one, other = pair_indices(len(items), count, items.device)
+    return items[one], items[other]
+
+
+def pair_indices(items: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Random numbers of items, and for each another one; as in the fork the next one is drawn twice as often."""
     import torch
 
-    one, other = torch.randint(len(items), (2, count), device=items.device)
-    other = torch.where(one == other, (other + 1) % len(items), other)
-    return items[one], items[other]
+    one, other = torch.randint(items, (2, count), device=device)
+    return one, torch.where(one == other, (other + 1) % items, other)

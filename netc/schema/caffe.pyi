@@ -894,6 +894,10 @@ class LayerParameter(Message):
     def normalize_param(self) -> ChannelNormalizeParameter: ...
     @property
     def selu_dropout_param(self) -> SeLUDropoutParameter: ...
+    @property
+    def red_softmax_loss_param(self) -> RedSoftmaxLossParameter: ...
+    @property
+    def jmmd_param(self) -> JMMDParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1095,6 +1099,8 @@ class LayerParameter(Message):
         channel_scale_param: ChannelScaleParameter | Mapping[str, Any] | None = ...,
         normalize_param: ChannelNormalizeParameter | Mapping[str, Any] | None = ...,
         selu_dropout_param: SeLUDropoutParameter | Mapping[str, Any] | None = ...,
+        red_softmax_loss_param: RedSoftmaxLossParameter | Mapping[str, Any] | None = ...,
+        jmmd_param: JMMDParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -2277,6 +2283,8 @@ class V1LayerParameter(Message):
     @property
     def eltwise_accuracy_param(self) -> EltwiseAccuracyParameter: ...
     @property
+    def red_softmax_loss_param(self) -> RedSoftmaxLossParameter: ...
+    @property
     def multi_stage_meanfield_param(self) -> MultiStageMeanfieldParameter: ...
     @property
     def prelu_param(self) -> PReLUParameter: ...
@@ -2346,6 +2354,7 @@ class V1LayerParameter(Message):
         bn_param: BNParameter | Mapping[str, Any] | None = ...,
         unpooling_param: UnpoolingParameter | Mapping[str, Any] | None = ...,
         eltwise_accuracy_param: EltwiseAccuracyParameter | Mapping[str, Any] | None = ...,
+        red_softmax_loss_param: RedSoftmaxLossParameter | Mapping[str, Any] | None = ...,
         multi_stage_meanfield_param: MultiStageMeanfieldParameter | Mapping[str, Any] | None = ...,
         prelu_param: PReLUParameter | Mapping[str, Any] | None = ...,
         relu6_param: ReLU6Parameter | Mapping[str, Any] | None = ...,
@@ -3974,23 +3983,80 @@ class MultiStageMeanfieldParameter(Message):
     ) -> None: ...
 
 class DiceCoefLossParameter(Message):
-    smooth: float
+    GeneralizationMode: Enum
+    NONE: int
+    MULTICLASS: int
+    MULTICLASS_WEIGHTED: int
+    MULTICLASS_WEIGHTED_BATCH: int
+    MULTICLASS_WEIGHTED_ALL: int
+    WeightMode: Enum
+    INVERSE_VOLUME: int
+    EXTRA_SMALL_VOLUMES: int
+    EQUALIZE_CLASSES: int
+    ContourShape: Enum
+    NO: int
+    SIMPLE: int
+    SHARP: int
     ignore_label: int
-    generalization: bool
-    generalization_mode: str
+    generalization: int
+    weight_mode: int
+    contour_shape: int
+    contour_size: int
+    contour_amplitude: float
     def __init__(
         self,
         *,
-        smooth: float | None = ...,
         ignore_label: int | None = ...,
-        generalization: bool | None = ...,
-        generalization_mode: str | None = ...,
+        generalization: int | str | None = ...,
+        weight_mode: int | str | None = ...,
+        contour_shape: int | str | None = ...,
+        contour_size: int | None = ...,
+        contour_amplitude: float | None = ...,
+    ) -> None: ...
+
+class RedSoftmaxLossParameter(Message):
+    class_num: int
+    def __init__(self, *, class_num: int | None = ...) -> None: ...
+
+class JMMDParameter(Message):
+    kernel_num: int
+    kernel_mul: float
+    fix_gamma: bool
+    label_kernel_num: int
+    label_kernel_mul: float
+    sigma: float
+    auto_sigma: bool
+    def __init__(
+        self,
+        *,
+        kernel_num: int | None = ...,
+        kernel_mul: float | None = ...,
+        fix_gamma: bool | None = ...,
+        label_kernel_num: int | None = ...,
+        label_kernel_mul: float | None = ...,
+        sigma: float | None = ...,
+        auto_sigma: bool | None = ...,
     ) -> None: ...
 
 class FocalLossParameter(Message):
+    Type: Enum
+    ORIGIN: int
+    LINEAR: int
+    ONEADDP: int
     alpha: float
     gamma: float
-    def __init__(self, *, alpha: float | None = ..., gamma: float | None = ...) -> None: ...
+    axis: int
+    type: int
+    beta: float
+    def __init__(
+        self,
+        *,
+        alpha: float | None = ...,
+        gamma: float | None = ...,
+        axis: int | None = ...,
+        type: int | str | None = ...,
+        beta: float | None = ...,
+    ) -> None: ...
 
 class VideoDataParameter(Message):
     VideoType: Enum

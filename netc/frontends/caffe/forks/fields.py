@@ -47,7 +47,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             adaptive_bias_channel_param bias_channel_param dense_crf_param domain_transform_param interp_param
             mat_read_param mat_write_param seg_accuracy_param unique_label_param""",
         "SegNet": "bn_param dense_image_data_param upsample_param",
-        "DeconvNet": "eltwise_accuracy_param unpooling_param",
+        "DeconvNet": "eltwise_accuracy_param red_softmax_loss_param unpooling_param",
         "CRF-as-RNN": "multi_stage_meanfield_param",
         "yjxiong": "batch_reduction_param seg_data_param",
         "C3D": "convolution3d_param pooling3d_param",
@@ -81,7 +81,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             channel_scale_param eltwise_affine_param hotspot_param insanity_param local_param noise_param
             normalize_param sub_region_param""",
         "SpatialTransformerLayer": "loc_loss_param power_file_param st_loss_param st_param",
-        "DAN": "mmd_param",
+        "DAN": "jmmd_param mmd_param",
         "DANN": "gradient_scaler_param",
         "OpenVINO": "cosine_similarity_batch_param grn_param",
         "jolibrain": """
@@ -94,7 +94,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             gpu_3_depth_proportion""",
     },
     "V1LayerParameter": {
-        "DeconvNet": "bn_param unpooling_param eltwise_accuracy_param",
+        "DeconvNet": "bn_param unpooling_param eltwise_accuracy_param red_softmax_loss_param",
         "CRF-as-RNN": "multi_stage_meanfield_param",
         "Chenglong Chen": "prelu_param",
         "MobileNet ports": "relu6_param",
