@@ -8,6 +8,8 @@ from tests.layers.case import PLANES, Case, Source
 from tests.layers.contract import raises, values
 from tests.layers.harness import module_of, run
 
+WHOLE = {"normalize_param.normalize_type": {"normalize_param": {"normalize_type": "L1"}}}
+
 FACTS = Source(reads_top="values", role="inner")
 CASES = [
     Case(ChannelNormalize(), *PLANES, source=FACTS),

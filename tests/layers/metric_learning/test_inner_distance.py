@@ -8,6 +8,8 @@ from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
 from tests.layers.harness import layer_of, module_of, shapes_of
 
+WHOLE = {"inner_distance_param.distance_type": {"inner_distance_param": {"num_output": 4, "distance_type": "L1"}}}
+
 OF_OWN = "of the classes, from the vectors of the class only"
 TRIPLE = ((6, 5), (4, 5), (6,)), ((3, 5), (7, 5), (3,))
 CASES = [
