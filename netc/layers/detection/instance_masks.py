@@ -1,4 +1,4 @@
-"""Layers of multitask network cascades for instance masks: MaskPooling and MaskResize."""
+"""Layers of multitask network cascades for instance masks: MaskPooling, MaskResize and a loss with weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 from netc.ir.dims import differ, product, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
-from netc.layers._registry import register
+from netc.layers._labels import check_items
+from netc.layers._registry import LayerUse, register
+from netc.layers.activations import Sigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,6 +90,62 @@ class MaskResize(Layer):
         """One axis after the other."""
         rows = _interpolated(bottoms[0], 2, self.output_height)
         return _interpolated(rows, 3, self.output_width)
+
+
+def has_weights(use: LayerUse) -> bool:
+    """Whether a SigmoidCrossEntropyLoss layer has a third bottom, of weights, as in MNC's Caffe."""
+    return use.bottoms == 3
+
+
+@register("SigmoidCrossEntropyLoss", dialect="mnc", when=has_weights)
+@dataclass(frozen=True)
+class WeightedSigmoidCrossEntropyLoss(Layer):
+    """Cross entropy between the sigmoid of each score and its target, averaged with weights.
+
+    `loss_param` is not read. Without any weight the loss and its gradient are 0, where the fork leaves the previous
+    loss.
+
+    Shapes: scores (n, ...) and as many targets and weights to a scalar.
+
+    >>> WeightedSigmoidCrossEntropyLoss().infer(((64, 441), (64, 1, 21, 21), (64, 1, 21, 21)), 1)
+    ((),)
+
+    Reference: `sigmoid_cross_entropy_loss_layer.cpp` of MNC's Caffe.
+    """
+
+    bottom_count: ClassVar[Count] = Count(3)
+    is_loss: ClassVar[bool] = True
+    no_gradient: ClassVar[tuple[int, ...]] = (1, 2)
+    overwritable: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "all"
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 unless there are as many targets and weights as scores."""
+        check_items(bottoms)
+        counts = [product(shape) for shape in bottoms]
+        if any(differ(counts[0], count) for count in counts[1:]):
+            shapes = ", ".join(map(text, bottoms))
+            fail(f"expected as many targets and weights as scores, got {shapes}", field="bottom")
+        return ((),)
+
+    def score_layer(self) -> Layer:
+        """The sigmoid that the loss computes."""
+        return Sigmoid()
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """One exponential, logarithm, addition and two multiplications per score."""
+        return Cost(operations=5 * product(bottoms[0]))
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """Computed from the score itself, not from a sigmoid that may round to 0 or 1."""
+        import torch
+        import torch.nn.functional as F
+
+        scores = bottoms[0]
+        targets, factors = (bottom.detach().reshape(scores.shape) for bottom in bottoms[1:])
+        total = factors.sum()
+        loss = F.binary_cross_entropy_with_logits(scores, targets, weight=factors, reduction="sum")
+        return loss / torch.where(total > 0, total, 1)
 
 
 def _interpolated(x: Tensor, axis: int, size: int) -> Tensor:

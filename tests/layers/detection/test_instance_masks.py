@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from netc.ir.dims import UNKNOWN
-from netc.layers.detection.instance_masks import MaskPooling, MaskResize
+from netc.layers import LayerUse, choose
+from netc.layers.cross_entropy import SigmoidCrossEntropyLoss
+from netc.layers.detection.instance_masks import MaskPooling, MaskResize, WeightedSigmoidCrossEntropyLoss
 from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
-from tests.layers.harness import run
+from tests.layers.harness import _fields as fields_of
+from tests.layers.harness import module_of, run
 
 CASES = [
     Case(MaskPooling(), ((2, 3, 4, 5), (2, 1, 4, 5)), ((3, 2, 2, 3), (3, 1, 2, 3)), source=Source()),
     Case(MaskResize(3, 2), ((2, 1, 5, 4),), ((1, 2, 2, 6),), source=Source(places_lost=True)),
+    Case(
+        WeightedSigmoidCrossEntropyLoss(),
+        ((2, 3, 4), (2, 3, 4), (2, 3, 4)),
+        ((3, 2, 2), (3, 2, 2), (3, 4)),
+        held=(1, 2),
+        positive=True,
+        source=Source(),
+    ),
 ]
 
 
@@ -54,3 +66,32 @@ def test_files_and_shapes():
         MaskResize(3, 3).infer(((1, 2, 2),), 1)
     with raises("E102", "expected features and one mask of their size each"):
         MaskPooling().infer(((2, 8, 3, 4), (2, 2, 3, 4)), 1)
+
+
+def test_loss_with_weights():
+    random = np.random.default_rng(5)
+    x, target, weight = random.normal(size=(3, 4)) * 4, random.integers(0, 2, (3, 2, 2)), random.integers(0, 2, (3, 4))
+    layer = WeightedSigmoidCrossEntropyLoss()
+    scores = torch.tensor(x, requires_grad=True)
+    loss = module_of(layer, (x.shape, target.shape, weight.shape))(
+        scores, *(torch.tensor(one).double() for one in (target, weight))
+    )
+    loss.backward()
+    wanted, slope, total = 0.0, np.zeros(x.shape), weight.sum()
+    for place, value in np.ndenumerate(x):
+        t, w = target.reshape(x.shape)[place], weight[place]
+        wanted -= w * (value * (t - (value >= 0)) - np.log(1 + np.exp(value - 2 * value * (value >= 0))))
+        slope[place] = w * (1 / (1 + np.exp(-value)) - t) / total
+    np.testing.assert_allclose(loss.item(), wanted / total, rtol=1e-12)
+    np.testing.assert_allclose(scores.grad.numpy(), slope, rtol=1e-10)
+    assert run(layer, x, target.astype(float), weight * 0.0)[0] == 0
+
+
+def test_the_third_bottom_decides():
+    def chosen(bottoms):
+        return choose("SigmoidCrossEntropyLoss", LayerUse(fields_of("LayerParameter", {}), bottoms, 1)).cls
+
+    assert chosen(3) is WeightedSigmoidCrossEntropyLoss
+    assert chosen(2) is SigmoidCrossEntropyLoss
+    with raises("E102", "expected as many targets and weights as scores"):
+        WeightedSigmoidCrossEntropyLoss().infer(((3, 4), (3, 4), (3, 5)), 1)
