@@ -16,16 +16,16 @@ class Axis(NamedTuple):
     """(r): where regions begin, a whole number."""
     end: Tensor
     """(r): where they end, a whole number."""
-    count: int
-    """Number of samples k."""
+    samples: int
+    """Their number k."""
     extent: int
     """Extent of the image."""
 
     @property
     def places(self) -> Tensor:
         """(r, k): where the samples are."""
-        size = (self.end - self.start).clamp(min=0) / self.count
-        return self.start[:, None] + torch.arange(self.count, device=size.device) * size[:, None]
+        size = (self.end - self.start).clamp(min=0) / self.samples
+        return self.start[:, None] + torch.arange(self.samples, device=size.device) * size[:, None]
 
     @property
     def inside(self) -> Tensor:
@@ -53,9 +53,9 @@ class Axis(NamedTuple):
         rows.scatter_add_(2, low[..., None], (1 - part)[..., None]).scatter_add_(2, high[..., None], part[..., None])
         element = torch.arange(self.extent, device=part.device)
         from_start = element - self.start[:, None]
-        size = (self.end - self.start + 1).clamp(min=1)[:, None] / self.count
+        size = (self.end - self.start + 1).clamp(min=1)[:, None] / self.samples
         first, last = ((from_start - 1) / size - 1).floor(), ((from_start + 1) / size).ceil()
-        sample = torch.arange(self.count, device=part.device)[:, None]
+        sample = torch.arange(self.samples, device=part.device)[:, None]
         seen = (sample >= first[:, None]) & (sample < last[:, None])
         in_region = (element >= self.start[:, None]) & (element <= self.end[:, None])
         return rows * (seen & in_region[:, None]) * self.inside[..., None]
@@ -77,7 +77,7 @@ class RegionSamples(torch.autograd.Function):
         """The samples."""
         ctx.scale, ctx.rows, ctx.columns = scale, rows, columns
         ctx.save_for_backward(x, regions)
-        corners = Corners(x, _images(regions, x), rows, columns)
+        corners = SampleCorners(x, _images(regions, x), rows, columns)
         found = corners.at(0, 0) * corners.weight(0, 0)
         for i, j in ((0, 1), (1, 0), (1, 1)):
             found += corners.at(i, j) * corners.weight(i, j)
@@ -96,12 +96,12 @@ class RegionSamples(torch.autograd.Function):
                 [torch.einsum("rcly,rlx->cyx", each, columns * (image == i)[:, None, None]) for i in range(len(x))]
             )
         if ctx.needs_input_grad[1]:
-            of_regions = _of_regions(Corners(x, image, ctx.rows, ctx.columns), top_gradient) * ctx.scale
+            of_regions = _of_regions(SampleCorners(x, image, ctx.rows, ctx.columns), top_gradient) * ctx.scale
             of_regions = of_regions.to(regions).reshape(regions.shape)
         return of_x, of_regions, None, None, None
 
 
-class Corners:
+class SampleCorners:
     """The four elements around each sample, channels last."""
 
     def __init__(self, x: Tensor, image: Tensor, rows: Axis, columns: Axis) -> None:
@@ -126,7 +126,7 @@ class Corners:
         return self._places[0][2][:, :, None], self._places[1][2][:, None]
 
 
-def _of_regions(corners: Corners, top_gradient: Tensor) -> Tensor:
+def _of_regions(corners: SampleCorners, top_gradient: Tensor) -> Tensor:
     """(r, 5): the gradient of the corners of regions; 0 for samples at the last row or column."""
     rows, columns = corners.rows, corners.columns
     sent = top_gradient.permute(0, 2, 3, 1)
