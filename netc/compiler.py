@@ -340,10 +340,10 @@ def weighted(net: Net) -> Graph:
 
 def _filled(graph: Graph, files: Sequence[Weights | StateDict]) -> set[str]:
     """The layers for which a file has all blobs; layers that share a name are matched by order and excluded."""
-    counts = Counter(node.name for node in graph.nodes)
+    counts, blobs = Counter(node.name for node in graph.nodes), {n.name: len(n.parameters) for n in graph.nodes}
     layers = (layer for file in files for layer in layers_of(graph, file))
-    complete = {name for name, arrays in layers if arrays and all(array is not None for array in arrays)}
-    return {name for name in complete if counts[name] == 1}
+    held = {name: arrays for name, arrays in layers if arrays and len(arrays) == blobs.get(name)}
+    return {name for name, arrays in held.items() if counts[name] == 1 and all(a is not None for a in arrays)}
 
 
 def layers_of(

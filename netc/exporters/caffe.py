@@ -50,7 +50,7 @@ BVLC = Target("", "BVLC Caffe", lambda message, field: is_bvlc(field))
 _OF_THE_NODE = ("name", "type", "bottom", "top", "param", "loss_weight", "propagate_down")
 """Fields of LayerParameter that a node says itself."""
 _INPUT = caffe.LayerParameter.DESCRIPTOR.fields_by_name["input_param"]
-_SHARED = ("transform_param", "loss_param", "bbox_reg_param")
+_SHARED = ("transform_param", "loss_param", "bbox_reg_param", "coeff_schedule_param")
 """Messages that layers of several types have beside their own."""
 _NOT_WRITTEN = ("include", "exclude", "phase", "blobs")
 """Fields that distinguish phases, and weights, which have a file of their own."""

@@ -22,7 +22,8 @@ def lone_batch_norms(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnosti
     lone = [
         node
         for node in graph.nodes
-        if node.layer.batch_statistics and node.tops and not any(p.learnable for p in graph.parameters_of(node))
+        if node.layer.batch_statistics and node.layer.role == "inner"  # not a mean image
+        if node.tops and not any(p.learnable for p in graph.parameters_of(node))
         if graph.values[node.tops[0]].blob not in lost and not _has_scale_after(graph, node.tops[0])
     ]
     if lone:

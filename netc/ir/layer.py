@@ -277,6 +277,14 @@ class Layer(Traits):
         """Return the blobs of a weights file in the order of `weights`; a fork may have written them in another."""
         return arrays
 
+    def fitted(self, arrays: Sequence[Any], shapes: Shapes) -> Sequence[Any]:
+        """Return the blobs of a weights file, which `in_file_order` has sorted, for blobs of these shapes.
+
+        Arrays that do not fit are an error of the caller, unless the fork of the layer adapts them (a mean image of
+        another size); None leaves a blob as it is.
+        """
+        return arrays
+
     def other_layer(self, blobs: int) -> str | None:
         """Return which other layer of this type has that number of blobs, and how to use it; None if none is known."""
         return None

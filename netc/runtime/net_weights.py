@@ -119,7 +119,7 @@ def copy_weights(
         blobs = targets[name][min(seen[name], len(targets[name]) - 1)]
         seen[name] += 1
         layer = layer_of[blobs[0].key]
-        arrays = layer.in_file_order(arrays)
+        arrays = layer.fitted(layer.in_file_order(arrays), tuple(blob.shape for blob in blobs))
         if fits(blobs, arrays):
             copies += [(blob, array) for blob, array in zip(blobs, arrays) if array is not None]
             loaded[name] = None

@@ -865,6 +865,8 @@ class LayerParameter(Message):
     @property
     def eltwise_accuracy_param(self) -> EltwiseAccuracyParameter: ...
     @property
+    def black_augmentation_param(self) -> BlackAugmentationParameter: ...
+    @property
     def expmax_param(self) -> ExpMaxParameter: ...
     @property
     def cosin_loss_param(self) -> CosinLossParameter: ...
@@ -1084,6 +1086,7 @@ class LayerParameter(Message):
         segmentation_evaluate_param: SegmentationEvaluateParameter | Mapping[str, Any] | None = ...,
         filter_param: FilterParameter | Mapping[str, Any] | None = ...,
         eltwise_accuracy_param: EltwiseAccuracyParameter | Mapping[str, Any] | None = ...,
+        black_augmentation_param: BlackAugmentationParameter | Mapping[str, Any] | None = ...,
         expmax_param: ExpMaxParameter | Mapping[str, Any] | None = ...,
         cosin_loss_param: CosinLossParameter | Mapping[str, Any] | None = ...,
         flip_param: FlipParameter | Mapping[str, Any] | None = ...,
@@ -4362,6 +4365,18 @@ class AugmentationParameter(Message):
         shadow_distance: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
         shadow_strength: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
         noise: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+    ) -> None: ...
+
+class BlackAugmentationParameter(Message):
+    @property
+    def black(self) -> RandomGeneratorParameter: ...
+    @property
+    def border(self) -> RandomGeneratorParameter: ...
+    def __init__(
+        self,
+        *,
+        black: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
+        border: RandomGeneratorParameter | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class CoeffScheduleParameter(Message):

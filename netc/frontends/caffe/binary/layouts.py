@@ -15,6 +15,7 @@ _COMMON = {
         bottomwidth=80 bottomheight=81 num=82 chromatic_eigvec=83 fog_amount=100 fog_size=101 motion_blur_angle=102
         motion_blur_size=103 shadow_angle=104 shadow_distance=105 shadow_strength=106 noise=107""",
     "BNParameter": "scale_filler=1 shift_filler=2 bn_mode=3",
+    "BlackAugmentationParameter": "black=10 border=11",
     "BoxAnnotatorOHEMParameter": "roi_per_img=1 ignore_label=2",
     "ChannelNormalizeParameter": "normalize_type=1 fix_gradient=2 bp_norm=3",
     "ChannelScaleParameter": """

@@ -55,8 +55,8 @@ _V2 = """
     ctc_decoder_param: caffe_ocr; continuation_indicator_param: jolibrain
 159 flow_warp_param: flownet2 synopsys; unpooling_param: cambricon; reorg_param: intel; ctc_loss_param: caffe_ocr
 160 accum_param: flownet2 synopsys; scale_param: yjxiong; reverse_param: caffe_ocr; swish_param: jolibrain
-161 selu_param: self_normalizing; bias_param: yjxiong; roi_align_param: cambricon; reverse_time_param: caffe_ocr;
-    clip_param: jolibrain
+161 black_augmentation_param: flownet2 synopsys; selu_param: self_normalizing; bias_param: yjxiong;
+    roi_align_param: cambricon; reverse_time_param: caffe_ocr; clip_param: jolibrain
 162 batch_reduction_param: yjxiong; shuffle_channel_param: cambricon; interp_param: caffe_ocr
 163 interp_param: synopsys
 164 seg_accuracy_param: synopsys; shuffle_channel_param: shufflenet caffe2onnx

@@ -52,9 +52,9 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "yjxiong": "batch_reduction_param seg_data_param",
         "C3D": "convolution3d_param pooling3d_param",
         "FlowNet": """
-            accum_param augmentation_param coeff_schedule_param correlation_param downsample_param flow_warp_param
-            l1_loss_param lpq_loss_param mean_param reader_param resample_param writer_param reshape_every_iter
-            expmax_param""",
+            accum_param augmentation_param black_augmentation_param coeff_schedule_param correlation_param
+            downsample_param expmax_param flow_warp_param l1_loss_param lpq_loss_param mean_param reader_param
+            resample_param reshape_every_iter writer_param""",
         "YOLO ports": """
             detection_loss_param eval_detection_param region_loss_param reorg_param segmentation_evaluate_param
             yolo_detection_output_param yolo_seg_param yolov3_detection_output_param yolov3_param""",
