@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netc.compiler import checked_graph
-from netc.diagnostics import NetcError, Report, Source
+from netc.diagnostics import Diagnostic, NetcError, Report, Source
 from netc.frontends import read_net
 from netc.frontends.reading import read_tree, upgrade_tree
 from netc.ir.coordinates import crop_offsets, offset_fields
-from netc.text import Field, Message, Scalar, Tree, print_tree
+from netc.text import Field, Message, Scalar, Tree, print_tree, to_message
 from netc.text.canonical import canonical
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
 
@@ -39,6 +40,20 @@ def upgraded(source: Source, values: Mapping[str, str] | None = None, autocrop: 
     if autocrop:
         _write_offsets(Source(source.name, print_tree(tree)), tree)
     return print_tree(tree), report
+
+
+def net_message(path: str | os.PathLike[str]) -> tuple[Any, list[Diagnostic]]:
+    """Return the NetParameter of a net, a prototxt or a .caffemodel, in the format of Caffe 1.0, and warnings.
+
+    The layers need not be valid. Raises NetcError for invalid text, E100 for a solver.
+    """
+    source = read_net(path).source
+    tree, report = read_tree(source)
+    report.raise_errors()
+    upgrade_tree(tree).raise_errors()
+    message, found = to_message(tree, "caffe.NetParameter")
+    Report(found).raise_errors()
+    return message, found
 
 
 def _write_offsets(source: Source, tree: Tree) -> None:

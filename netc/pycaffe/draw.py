@@ -19,6 +19,7 @@ from netc.ir.layer import Layer
 from netc.layers import layer_classes
 from netc.pycaffe.mode import TEST, TRAIN
 from netc.pycaffe.net_spec import param_field
+from netc.schema import caffe
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
@@ -26,7 +27,16 @@ if TYPE_CHECKING:
 
     from netc.pycaffe import files
 
-__all__ = ["choose_color_by_layertype", "draw_net", "draw_net_to_file", "get_layer_label", "get_pydot_graph"]
+__all__ = [
+    "choose_color_by_layertype",
+    "draw_net",
+    "draw_net_to_file",
+    "get_edge_label",
+    "get_layer_label",
+    "get_layer_lr_mult",
+    "get_pooling_types_dict",
+    "get_pydot_graph",
+]
 
 LAYER_STYLE = {"shape": "box", "style": "filled"}
 BLOB_STYLE = {"shape": "octagon", "style": "filled", "fillcolor": "#E0E0E0"}
@@ -35,11 +45,18 @@ IN_PLACE, PLAIN, MATRIX, KERNEL, WINDOW = "#90EE90", "#6495ED", "#CC33FF", "#FF5
 and with a window without weights."""
 
 
-def get_pydot_graph(caffe_net: Any, rankdir: str = "LR", label_edges: bool = True, phase: int | None = None) -> Any:
+def get_pydot_graph(
+    caffe_net: Any,
+    rankdir: str = "LR",
+    label_edges: bool = True,
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> Any:
     """Return the graph of a NetParameter as a `pydot.Dot`.
 
-    `rankdir` is LR, TB or BT; `phase`, TRAIN or TEST, leaves out layers of the other one. Edges are labeled with the
-    number of channels that a layer computes. Raises NetcError E633 without pydot.
+    `rankdir` is LR, RL, TB or BT; `phase`, TRAIN or TEST, leaves out layers of the other one. Edges are labeled with
+    the number of channels that a layer computes, layers with their learning rate multipliers if `display_lrm` is set.
+    Raises NetcError E633 without pydot.
     """
     pydot = import_extra("pydot", "draw", "drawing a net")
     graph = pydot.Dot("net", graph_type="digraph", rankdir=rankdir)
@@ -47,22 +64,24 @@ def get_pydot_graph(caffe_net: Any, rankdir: str = "LR", label_edges: bool = Tru
     for index, layer in enumerate(_shown(caffe_net, phase)):
         own = f"layer_{index}"
         color = IN_PLACE if _is_in_place(layer) else choose_color_by_layertype(layer.type)
-        label = _quoted(get_layer_label(layer, rankdir))
+        label = _quoted(get_layer_label(layer, rankdir, display_lrm))
         graph.add_node(pydot.Node(own, label=label, fillcolor=color, **LAYER_STYLE))
         for name in layer.bottom:
             graph.add_edge(pydot.Edge(_blob(pydot, graph, blobs, name), own, label='""'))
-        label = _quoted(_edge_label(layer) if label_edges else "")
+        label = _quoted(get_edge_label(layer) if label_edges else "")
         for name in layer.top:
             graph.add_edge(pydot.Edge(own, _blob(pydot, graph, blobs, name), label=label))
     return graph
 
 
-def draw_net(caffe_net: Any, rankdir: str = "LR", ext: str = "png", phase: int | None = None) -> bytes:
+def draw_net(
+    caffe_net: Any, rankdir: str = "LR", ext: str = "png", phase: int | None = None, display_lrm: bool = False
+) -> bytes:
     """Return the image of a net in a format of Graphviz.
 
     Raises NetcError E633 without pydot or Graphviz, E309 for a format that Graphviz cannot write.
     """
-    text: str = get_pydot_graph(caffe_net, rankdir, phase=phase).to_string()
+    text: str = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).to_string()
     if ext == "dot":
         return text.encode()
     if not ext.isalnum():
@@ -79,21 +98,47 @@ def draw_net(caffe_net: Any, rankdir: str = "LR", ext: str = "png", phase: int |
     return done.stdout
 
 
-def draw_net_to_file(caffe_net: Any, filename: files.Path, rankdir: str = "LR", phase: int | None = None) -> None:
+def draw_net_to_file(
+    caffe_net: Any,
+    filename: files.Path,
+    rankdir: str = "LR",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> None:
     """Write the image of a net; the suffix of the file is the format.
 
     Raises NetcError E309 for an unknown format, E408 if the file cannot be written, E633 as `draw_net`.
     """
     ext = Path(os.fsdecode(filename)).suffix.lstrip(".").lower() or "png"
-    image = draw_net(caffe_net, rankdir, ext, phase)
+    image = draw_net(caffe_net, rankdir, ext, phase, display_lrm)
     with atomic_write(os.fsdecode(filename)) as file:
         file.write(image)
 
 
-def get_layer_label(layer: Any, rankdir: str = "LR") -> str:
-    """Return the text in the box of a layer: name, type, and its window if it has one."""
+def get_layer_label(layer: Any, rankdir: str = "LR", display_lrm: bool = False) -> str:
+    """Return the text in the box of a layer: name, type, and its window and learning rate multipliers if it has any."""
     separator = " " if rankdir in ("TB", "BT") else "\n"
-    return separator.join([layer.name, f"({layer.type})", *_window(layer)])
+    rates = display_lrm and _number_of_weights(layer) > 0
+    lines = [f"lr mult: {', '.join(f'{rate:.1f}' for rate in get_layer_lr_mult(layer))}"] if rates else []
+    return separator.join([layer.name, f"({layer.type})", *_window(layer), *lines])
+
+
+def get_layer_lr_mult(layer: Any) -> tuple[float, ...]:
+    """Return the learning rate multipliers of weight and bias. Raises ValueError for a layer without weights."""
+    if not _number_of_weights(layer):
+        raise ValueError(f"layers of type `{layer.type}` do not learn")
+    rates = [param.lr_mult for param in layer.param]
+    return (*rates, *[1.0] * (2 - len(rates)))
+
+
+def get_pooling_types_dict() -> dict[int, str]:
+    """Return the names of the kinds of pooling by number.
+
+    >>> get_pooling_types_dict()[0]
+    'MAX'
+    """
+    values = caffe.PoolingParameter.PoolMethod.DESCRIPTOR.values_by_number
+    return {number: value.name for number, value in values.items()}
 
 
 def choose_color_by_layertype(layertype: str) -> str:
@@ -107,10 +152,25 @@ def choose_color_by_layertype(layertype: str) -> str:
     return PLAIN
 
 
+def get_edge_label(layer: Any) -> str:
+    """Return the number of channels that a layer computes, or of items that it reads."""
+    parameters = _parameters(layer)
+    for field, text in (("num_output", "{}"), ("batch_size", "Batch {}")):
+        if parameters is not None and field in parameters.DESCRIPTOR.fields_by_name:
+            return text.format(getattr(parameters, field))
+    return ""
+
+
 def _parameters(layer: Any) -> Any:
     """The message with the parameters of a layer, None if its type has none."""
     name = param_field(layer.type)
     return getattr(layer, name) if name else None
+
+
+def _number_of_weights(layer: Any) -> int:
+    """The number of blobs that a layer type learns, as far as the type alone tells; 0 for an unknown type."""
+    classes = layer_classes(layer.type)[:1]
+    return max([len(layer.param), *(2 for cls in classes if cls.weights is not Layer.weights)])
 
 
 def _window(layer: Any) -> Iterator[str]:
@@ -141,15 +201,6 @@ def _is_included(layer: Any, phase: int) -> bool:
 
 def _is_in_place(layer: Any) -> bool:
     return len(layer.bottom) == 1 == len(layer.top) and layer.bottom[0] == layer.top[0]
-
-
-def _edge_label(layer: Any) -> str:
-    """The number of channels that a layer computes, or of items that it reads."""
-    parameters = _parameters(layer)
-    for field, text in (("num_output", "{}"), ("batch_size", "Batch {}")):
-        if parameters is not None and field in parameters.DESCRIPTOR.fields_by_name:
-            return text.format(getattr(parameters, field))
-    return ""
 
 
 def _blob(pydot: Any, graph: Any, blobs: dict[str, str], name: str) -> str:

@@ -90,3 +90,21 @@ def test_without_graphviz_or_pydot(net, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydot", None)
     with pytest.raises(NetcError, match="drawing a net needs the package `pydot`"):
         draw.draw_net(net)
+
+
+def test_learning_rate_multipliers(net):
+    conv, relu = net.layer[2], net.layer[3]
+    assert draw.get_layer_lr_mult(conv) == (1, 1)
+    conv.param.add(lr_mult=0.5)
+    assert draw.get_layer_lr_mult(conv) == (0.5, 1)
+    with pytest.raises(ValueError, match="`ReLU` do not learn"):
+        draw.get_layer_lr_mult(relu)
+    assert draw.get_layer_label(conv, "LR", True).endswith("pad: 1 x 2\nlr mult: 0.5, 1.0")
+    assert "lr mult" not in draw.get_layer_label(relu, "LR", True)
+    assert "lr mult" not in draw.get_pydot_graph(net).to_string()
+    assert draw.get_pydot_graph(net, display_lrm=True).to_string().count("lr mult") == 2
+
+
+def test_names_of_caffes_module(net):
+    assert draw.get_pooling_types_dict() == {0: "MAX", 1: "AVE", 2: "STOCHASTIC"}
+    assert [draw.get_edge_label(layer) for layer in net.layer[:3]] == ["Batch 7", "", "12"]
