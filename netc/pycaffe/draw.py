@@ -19,7 +19,7 @@ from netc.ir.layer import Layer
 from netc.layers import layer_classes
 from netc.pycaffe.mode import TEST, TRAIN
 from netc.pycaffe.net_spec import param_field
-from netc.schema import caffe
+from netc.schema import descriptor
 from netc.weights import atomic_write
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ def get_pooling_types_dict() -> dict[int, str]:
     >>> get_pooling_types_dict()[0]
     'MAX'
     """
-    values = caffe.PoolingParameter.PoolMethod.DESCRIPTOR.values_by_number
-    return {number: value.name for number, value in values.items()}
+    methods = descriptor("PoolingParameter").enum_types_by_name["PoolMethod"]
+    return {number: value.name for number, value in methods.values_by_number.items()}
 
 
 def choose_color_by_layertype(layertype: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, did_you_mean
@@ -20,24 +21,24 @@ class NetNames:
     blobs: OrderedDict[str, Blob]
     """Every blob by name, in the order of the file; `data` and `diff` are NumPy arrays."""
 
-    @property
+    @cached_property
     def inputs(self) -> list[str]:
         """Blobs of Input layers."""
         nodes = (node for node in self.graph.nodes if isinstance(node.layer, Input))
         return [self._blob_name(top) for node in nodes for top in node.tops]
 
-    @property
+    @cached_property
     def outputs(self) -> list[str]:
         """Blobs without readers, sorted."""
         names = (self.graph.values[name].blob for name in self.graph.outputs)
         return [name for name in names if name != AUTOMATIC]
 
-    @property
+    @cached_property
     def top_names(self) -> OrderedDict[str, list[str]]:
         """The tops of each layer, by its name."""
         return OrderedDict((node.name, list(map(self._blob_name, node.tops))) for node in self.graph.nodes)
 
-    @property
+    @cached_property
     def bottom_names(self) -> OrderedDict[str, list[str]]:
         """The bottoms of each layer, by its name."""
         return OrderedDict((node.name, list(map(self._blob_name, node.bottoms))) for node in self.graph.nodes)

@@ -24,6 +24,15 @@ _RESIZED = "blob_shape"
 """The attribute of a tensor with the shape of `LayerBlob.resize`."""
 
 
+class Resized:
+    """Whether a blob of any net was given another number of values, so that executors need to look for it."""
+
+    any = False
+
+
+resized = Resized()
+
+
 @dataclass(frozen=True)
 class LayerBlob:
     """One blob of one layer; blobs that share a name in the net share a tensor."""
@@ -44,8 +53,11 @@ class LayerBlob:
     @property
     def tensor(self) -> Tensor:
         """The module's tensor, in the module's shape. Not cached, because `.to()` may replace it."""
-        holder = getattr(self.module, "holder", None)  # a test net's layer whose parameters differ from the train net's
-        tensor: Tensor = getattr(self.module if holder is None else holder, self.weight.name)
+        # a test net's layer whose parameters differ from the train net's has a holder
+        module = self.module._modules.get("holder") or self.module
+        tensor = module._parameters.get(self.weight.name)  # what `getattr` finds, without its detours
+        if tensor is None:
+            tensor = getattr(module, self.weight.name)
         return tensor
 
     @property
@@ -70,6 +82,7 @@ class LayerBlob:
         if math.prod(shape) != tensor.numel():
             tensor.data = tensor.new_zeros(shape)
             tensor.grad = None
+            resized.any = True
         setattr(tensor, _RESIZED, shape)
 
     @property

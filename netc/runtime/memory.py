@@ -44,8 +44,11 @@ class Buffer:
         if self.lent and values.shape == self.tensor.shape and dtype == self.tensor.dtype:
             self.tensor.data.copy_(values)
             return
-        self.tensor = values.detach() if own else values.detach().clone()
-        self.tensor = self.tensor.to(device, dtype)
+        self.tensor = values.detach() if values.requires_grad else values
+        if not own:
+            self.tensor = self.tensor.clone()
+        if self.tensor.dtype != dtype or self.tensor.device != device:
+            self.tensor = self.tensor.to(device, dtype)
         self.lent = False
 
     def resize(self, shape: Shape) -> None:

@@ -25,8 +25,9 @@ from netc.ir.dims import text
 from netc.ir.gradients import gradient_needs
 from netc.ir.layer_host import HostedCode
 from netc.runtime.array_blobs import Blob, WeightStorage, write_back
+from netc.runtime.blobs import resized
 from netc.runtime.memory import Memory, SharedMemory, memories, memory_key
-from netc.runtime.modules import keeping_state
+from netc.runtime.modules import LayerModule, keeping_state
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
@@ -92,10 +93,18 @@ class NodeExecutor:
         self.place = _place(net, (torch.device("cpu"), torch.float32))
         """Device and precision of the blobs: those of the weights, if there are any."""
         self.memory = memories(self.graph, *self.place)
+        self._moved = self.place
+        self._no_loss = torch.zeros((), device=self.place[0], dtype=self.place[1])
+        self._memories = {name: self.memory[memory_key(graph, name)] for name in graph.values}
+        self._first_weight = next((blob for blob in net.blobs if blob.tensor.is_floating_point()), None)
         self.before: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
         """Called with a node's index before it runs."""
         self.after: dict[str, list[Callable[[int], None]]] = {"forward": [], "backward": []}
         """Called with a node's index after it has run."""
+        stock = ((node.key, net.module(node.key)) for node in net.graph.nodes)
+        self._stock = {key: module for key, module in stock if not isinstance(module, LayerModule)}
+        """torch's own modules: they return a new tensor or their input, never a part of it or a weight."""
+        self._with_loss = {node.key for node in graph.nodes if any(node.loss_weights)}
         self._blobs: dict[str, list[LayerBlob]] = {node.key: [] for node in self.graph.nodes}
         for blob in net.blobs:
             self._blobs[blob.key].append(blob)
@@ -117,16 +126,19 @@ class NodeExecutor:
     def forward(self, start: int = 0, end: int | None = None) -> Tensor:
         """Run the nodes `start` to `end`, both included (default: all); returns the sum of their losses."""
         self._move()
-        self.net.train(self.training)
-        loss = torch.zeros((), device=self.place[0], dtype=self.place[1])
-        for index in self._range(start, end):
-            self._call(self.before["forward"], index)
-            node = self.graph.nodes[index]
-            self._forward(node)
-            for top, weight in zip(node.tops, node.loss_weights):
-                if weight:
-                    loss = loss + weight * self._of(top).values.tensor.sum()
-            self._call(self.after["forward"], index)
+        self._set_mode()
+        loss, before, after = self._no_loss, self.before["forward"], self.after["forward"]
+        with torch.no_grad():
+            for index in self._range(start, end):
+                for callback in before:
+                    callback(index)
+                node = self.graph.nodes[index]
+                self._forward(node)
+                if node.key in self._with_loss:
+                    for top, weight in zip(node.tops, node.loss_weights):
+                        loss = loss + weight * self._of(top).values.tensor.sum() if weight else loss
+                for callback in after:
+                    callback(index)
         return loss
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
@@ -138,10 +150,12 @@ class NodeExecutor:
         self._move()
         for index in reversed(self._range(end, start)):
             node = self.graph.nodes[index]
-            self._call(self.before["backward"], index)
+            for callback in self.before["backward"]:
+                callback(index)
             if self.needs[node.key].layer:
                 self._backward(node)
-            self._call(self.after["backward"], index)
+            for callback in self.after["backward"]:
+                callback(index)
 
     def to(self, device: torch.device) -> None:
         """Move net and blobs to another device; results of earlier forward passes are lost for backward."""
@@ -201,6 +215,9 @@ class NodeExecutor:
         else:
             bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
             tops = self._run(node, bottoms)
+            if len(tops) == 1 and self._stock.get(node.key) is self.net.module(node.key):
+                self._write(node.tops[0], tops[0], own=tops[0].data_ptr() != bottoms[0].data_ptr())
+                return
             others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
             for name, top in zip(node.tops, tops):
                 self._write(name, top, own=_storage(top) not in others)
@@ -212,20 +229,23 @@ class NodeExecutor:
                 self._write(name, self._of(node.bottoms[0]).values.tensor, own=False)
 
     def _run(self, node: Node, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The tops of a node; gradients are recorded if its backward pass needs them. Called without recording."""
         self._check_weights(node)
-        needs = self.needs[node.key]
-        with torch.set_grad_enabled(needs.layer):
+        module, needs = self.net.module(node.key), self.needs[node.key]
+        if not needs.layer:
+            result = module(*bottoms)
+            return (result,) if isinstance(result, Tensor) else tuple(result)
+        with torch.enable_grad():
             for bottom, need in zip(bottoms, needs.bottoms):
                 bottom.requires_grad_(need)
-            result = self.net.module(node.key)(*bottoms)
+            result = module(*bottoms)
         tops = (result,) if isinstance(result, Tensor) else tuple(result)
-        if needs.layer:
-            self._runs[node.key] = _Run(bottoms, tops)
+        self._runs[node.key] = _Run(bottoms, tops)
         return tops
 
     def _check_weights(self, node: Node) -> None:
         """Raises NetcError E304 for a blob that a program resized to a number of values the layer does not accept."""
-        for blob in self._blobs[node.key]:
+        for blob in self._blobs[node.key] if resized.any else ():
             if not blob.fits:
                 raise NetcError(
                     f"blob {blob.index} of layer `{node.name}` was reshaped to {text(blob.shape)}: "
@@ -236,9 +256,14 @@ class NodeExecutor:
                 )
 
     def _bottom(self, node: Node, name: str) -> Tensor:
-        """A new tensor that shares the blob's memory; a copy if an in-place layer overwrites what backward needs."""
+        """The blob's tensor; if gradients are recorded, a new one that shares its memory.
+
+        It is a copy if an in-place layer overwrites what backward needs.
+        """
         values = self._of(name).values
-        copied = values.lent and name in self._overwritten and self.needs[node.key].layer
+        if not self.needs[node.key].layer:
+            return values.tensor
+        copied = values.lent and name in self._overwritten
         return values.tensor.detach().clone() if copied else values.tensor.detach()
 
     def _backward(self, node: Node) -> None:
@@ -264,7 +289,7 @@ class NodeExecutor:
     def _run_as_is(self, node: Node) -> _Run:
         """The forward pass of a node on the blobs as they are, without an effect on its tops or its state."""
         module = self.net.module(node.key)
-        with keeping_state(module):
+        with keeping_state(module), torch.no_grad():
             self._run(node, tuple(self._bottom(node, name) for name in node.bottoms))
         return self._runs.pop(node.key)
 
@@ -309,7 +334,7 @@ class NodeExecutor:
     # ------------------------------------------------------------------ memory
 
     def _of(self, value: str) -> Memory:
-        return self.memory[memory_key(self.graph, value)]
+        return self._memories[value]
 
     def _write(self, value: str, tensor: Tensor, own: bool) -> None:
         """Store what a layer or a source returned, converted to the type that the graph declares."""
@@ -317,10 +342,21 @@ class NodeExecutor:
 
     def _move(self) -> None:
         """Move the blobs to the net's device."""
-        self.place = _place(self.net, self.place)
-        for memory in self.memory.values():
-            memory.move(*self.place)
+        tensor = None if self._first_weight is None else self._first_weight.tensor
+        self.place = _place(self.net, self.place) if tensor is None else (tensor.device, tensor.dtype)
+        if self._moved != self.place:
+            for memory in self.memory.values():
+                memory.move(*self.place)
+            self._moved = self.place
+            self._no_loss = torch.zeros((), device=self.place[0], dtype=self.place[1])
         self._link()
+
+    def _set_mode(self) -> None:
+        """Set the mode of the modules, which another executor of the same modules may have changed."""
+        for module in self.net._modules.values():
+            if module is not None and module.training != self.training:
+                self.net.train(self.training)
+                return
 
     def _link(self) -> None:
         """Share the memory of shared weights, again after one of the nets moved to another device."""
@@ -332,11 +368,6 @@ class NodeExecutor:
 
     def _range(self, first: int, last: int | None) -> range:
         return range(first, len(self.graph.nodes) if last is None else last + 1)
-
-    @staticmethod
-    def _call(callbacks: list[Callable[[int], None]], index: int) -> None:
-        for callback in callbacks:
-            callback(index)
 
 
 def _place(net: Net, otherwise: tuple[torch.device, torch.dtype]) -> tuple[torch.device, torch.dtype]:
