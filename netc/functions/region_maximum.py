@@ -17,6 +17,9 @@ from torch.autograd.function import once_differentiable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+TABLE_BYTES = 1 << 29
+"""Memory of the tables of maxima; of more channels than fit into it, some are computed at a time."""
+
 
 @dataclass(frozen=True)
 class Rectangles:
@@ -75,9 +78,30 @@ class RegionMaximum(torch.autograd.Function):
 
 def _maxima(values: Tensor, places: Tensor | None, bins: Rectangles) -> tuple[Tensor, Tensor | None]:
     """Maxima (r, c, ph, pw) of (n, h, w, c), and their places if those are given."""
+    _, h, w, c = values.shape
+    heights, widths = (end - start for start, end in (bins.rows, bins.columns))
+    levels = _levels(heights, h), _levels(widths, w)
+    if torch.compiler.is_compiling():
+        return _maxima_at_once(values, places, bins=bins, levels=levels)
+    most = max(1, TABLE_BYTES // max(1, values[..., 0].numel() * levels[0] * levels[1] * values.element_size()))
+    parts = [values] if places is None else [values, places]
+    blocks = [
+        _maxima_at_once(*(part[..., first : first + most] for part in parts), bins=bins, levels=levels)
+        for first in range(0, max(c, 1), most)
+    ]
+    if len(blocks) == 1:
+        return blocks[0]
+    found = [where for _, where in blocks if where is not None]
+    return torch.cat([top for top, _ in blocks], 1), torch.cat(found, 1) if found else None
+
+
+def _maxima_at_once(
+    values: Tensor, places: Tensor | None = None, *, bins: Rectangles, levels: tuple[int, int]
+) -> tuple[Tensor, Tensor | None]:
+    """The same, with tables of all channels in memory at once."""
     n, h, w, c = values.shape
     heights, widths = (end - start for start, end in (bins.rows, bins.columns))
-    deep, wide = _levels(heights, h), _levels(widths, w)
+    deep, wide = levels
     tables = [_tables(values, places, deep, wide)]
     flat = [None if table is None else table.view(-1, c) for table in tables[0]]
     level = (_level(heights, deep)[:, :, None] * wide + _level(widths, wide)[:, None, :]) * n

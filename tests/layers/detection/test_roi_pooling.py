@@ -120,6 +120,16 @@ def test_nan_is_never_the_maximum():
     assert module(x, torch.tensor([[0.0, 0, 0, 1, 1]])).item() == 2
 
 
+def test_tables_of_some_channels_at_a_time(monkeypatch):
+    regions = np.array([[0, 0, 0, 6, 5], [1, 2, 1, 4, 4]])
+    x = values(2, 5, 6, 7)
+    wanted, _, wanted_gradient = tops_and_gradient(RoiPooling(2, 3), x, regions)
+    monkeypatch.setattr("netc.functions.region_maximum.TABLE_BYTES", 2 * 6 * 7 * 9 * 8 * 2)
+    top, _, gradient = tops_and_gradient(RoiPooling(2, 3), x, regions)
+    np.testing.assert_array_equal(top, wanted)
+    np.testing.assert_array_equal(gradient, wanted_gradient)
+
+
 def test_shapes_are_static():
     tops = RoiPooling(7, 7, 1 / 16).forward(
         (torch.empty(1, 8, 6, 5, device="meta"), torch.empty(300, 5, device="meta")), (), mode()
