@@ -196,10 +196,10 @@ def _fault_of_source(node: Node) -> str | None:
     return None
 
 
-def _read_array(node: Node, file: str, is_text: bool = True) -> Array:
+def _read_array(node: Node, file: str, is_text: bool = True, column: int | None = None) -> Array:
     from netc.weights.constant_files import read_constant
 
-    return read_constant(resolver(node)(file), is_text)
+    return read_constant(resolver(node)(file), is_text, column)
 
 
 def _read_constant(net: Net, node: Node, constant: Constant) -> None:
@@ -209,7 +209,7 @@ def _read_constant(net: Net, node: Node, constant: Constant) -> None:
     from netc.runtime.modules import register_constant
 
     try:
-        array = _read_array(node, constant.file, constant.is_text)
+        array = _read_array(node, constant.file, constant.is_text, constant.column)
     except NetcError as error:
         raise error.at(node.span, f"in layer `{node.name}`") from None
     register_constant(net.module(node.key), constant.name, torch.tensor(array, dtype=torch.float32))

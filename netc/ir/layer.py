@@ -119,6 +119,8 @@ class Constant:
     values: tuple[float, ...] = ()
     is_text: bool = False
     """Whether the file holds numbers as text; otherwise it is a .binaryproto."""
+    column: int | None = None
+    """Which word of each line of a text file is a number of the constant; None for all of them."""
 
 
 @dataclass(frozen=True)

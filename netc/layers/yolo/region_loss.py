@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from netc.ir.dims import agree, differ, product, text
-from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import Constant, Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
 from netc.layers._registry import LayerUse, register
 from netc.layers.yolo._grid import (
@@ -23,10 +23,17 @@ from netc.layers.yolo._grid import (
     size_overlaps,
     split,
 )
+from netc.layers.yolo._tree import ClassTree, tree_constant
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CLASSES = "classes"
+"""The constant with the class of each label."""
+FAR = 100000
+"""A truth whose center is beyond this has only a class."""
+LEAST_OBJECTNESS = 0.3
+"""What the objectness of a box for such a class is to be at least."""
 ROW = 8
 """Numbers of a row of SSD's labels: item, class, instance, the corners, difficult."""
 
@@ -101,11 +108,23 @@ class RegionLoss(Layer):
     def _grid(self, x: Tensor) -> CellGrid:
         return CellGrid.of(x, self.biases[: 2 * self.num])
 
-    def _activated(self, parts: Tensor, grid: CellGrid) -> Region:
+    def _activated(self, parts: Tensor, grid: CellGrid, mode: Mode) -> Region:
         position, size = parts[:, :, :2].sigmoid(), parts[:, :, 2:4]
         boxes = grid.boxes(position[:, :, 0], position[:, :, 1], size[:, :, 0], size[:, :, 1])
-        classes = parts[:, :, OBJECTNESS + 1 :][:, :, : self.num_class].softmax(2)
+        classes = self._probabilities(parts[:, :, OBJECTNESS + 1 :][:, :, : self.num_class], mode)
         return Region(position, size, parts[:, :, OBJECTNESS].sigmoid(), classes, boxes)
+
+    def _probabilities(self, scores: Tensor, mode: Mode) -> Tensor:
+        """The probabilities of the classes, axis 2."""
+        return scores.softmax(2)
+
+    def _wrong(self, classes: Tensor, labels: Tensor, mode: Mode) -> Tensor:
+        """The probabilities (k, classes) of assigned boxes, less what they are to be."""
+        return classes - _one_hot(labels, classes)
+
+    def _labels(self, mode: Mode) -> int:
+        """Number of labels that truths may have."""
+        return self.num_class
 
     def _without_object(self, region: Region, truths: Truths) -> Tensor:
         """The deltas of the objectness of boxes that no truth is assigned to."""
@@ -146,18 +165,18 @@ class RegionLoss(Layer):
         import torch
 
         grid = self._grid(parts)
-        region = self._activated(parts, grid)
-        truths = Truths.of(self._lists(labels, parts.shape[0], mode), self.num_class, mode)
+        region = self._activated(parts, grid, mode)
+        truths = Truths.of(self._lists(labels, parts.shape[0], mode), self._labels(mode), mode)
         delta = torch.zeros_like(parts)
         delta[:, :, OBJECTNESS] = self._without_object(region, truths)
-        self._assign(delta, region, truths, self._cells(region, truths, grid), grid)
+        self._assign(delta, region, truths, self._cells(region, truths, grid), grid, mode)
         return delta
 
     def _lists(self, labels: Tensor, images: int, mode: Mode) -> Tensor:
         """The labels as lists of truths."""
         return labels
 
-    def _assign(self, delta: Tensor, region: Region, truths: Truths, cells: Cells, grid: CellGrid) -> None:
+    def _assign(self, delta: Tensor, region: Region, truths: Truths, cells: Cells, grid: CellGrid, mode: Mode) -> None:
         """Set the deltas of the assigned boxes."""
         image, box, row, column = cells.places
         places, sizes = self._targets(cells, truths, grid)
@@ -169,7 +188,7 @@ class RegionLoss(Layer):
         delta[image, box, OBJECTNESS, row, column] = self._with_object(region, truths, cells)
         classes = region.classes[image, box, :, row, column]
         labels = truths.labels[cells.image, cells.truth]
-        wrong = self.class_scale * (classes - _one_hot(labels, classes))
+        wrong = self.class_scale * self._wrong(classes, labels, mode)
         delta[image, box, OBJECTNESS + 1 : OBJECTNESS + 1 + self.num_class, row, column] = wrong
 
     def _scale(self, truths: Truths, cells: Cells) -> float | Tensor:
@@ -258,6 +277,11 @@ class RegionLossOfYolo9000(RegionLoss):
     The gradient is the deltas divided by the number of images, not the derivative of the loss. Chosen if
     `softmax_tree` or `class_map` is set.
 
+    With `softmax_tree`, classes exclude those with the same parent, and a truth has deltas for the classes on the path
+    to it and for those that these exclude; labels begin at 0, else at 1. An image with a truth whose center is beyond
+    100000 has only a class: deltas for the box that is most probably of that class, whose objectness is to be at least
+    0.3. `class_map` changes labels into classes, except for such images.
+
     Shapes: (n, num (coords + 1 + num_class), side, side) and labels (1, 1, m, 8) to a scalar.
 
     >>> layer = RegionLossOfYolo9000(num_class=20, biases=(1.0, 2.0) * 5)
@@ -268,25 +292,81 @@ class RegionLossOfYolo9000(RegionLoss):
     """
 
     softmax_tree: str = ""
-    """File with a tree of the classes; not supported."""
+    """File with a tree of the classes: a line for each, with a name and the number of its parent, -1 for none."""
     class_map: str = ""
-    """File with the class of each label; not supported."""
+    """File with the class of each label, one per line."""
+
+    def constants(self, bottoms: int) -> tuple[Constant, ...]:
+        """The parents and the map."""
+        parents = (tree_constant(self.softmax_tree),) if self.softmax_tree else ()
+        classes = (Constant(CLASSES, self.class_map, is_text=True, column=0),) if self.class_map else ()
+        return (*parents, *classes)
 
     def _check_labels(self, bottoms: Shapes) -> None:
-        for name in ("softmax_tree", "class_map"):
-            if getattr(self, name):
-                fail(f"`{name}` is not supported", code="E106", field=name)
         if len(bottoms[1]) != 4 or differ((bottoms[1][0], bottoms[1][3]), (1, ROW)):
             fail(f"labels of shape {text(bottoms[1])}: expected SSD's rows [1,1,?,{ROW}]", field="bottom")
         for extent in bottoms[0][2:]:
             if differ(extent, self.side):
                 fail(f"a prediction of shape {text(bottoms[0])} for `side` {self.side}", field="side")
 
+    def _tree(self, mode: Mode) -> ClassTree:
+        return ClassTree.of(self.num_class, mode, "softmax_tree")
+
+    def _probabilities(self, scores: Tensor, mode: Mode) -> Tensor:
+        return self._tree(mode).softmax(scores, 2) if self.softmax_tree else super()._probabilities(scores, mode)
+
+    def _labels(self, mode: Mode) -> int:
+        return len(mode.constants[CLASSES]) if self.class_map else super()._labels(mode)
+
+    def _wrong(self, classes: Tensor, labels: Tensor, mode: Mode) -> Tensor:
+        if self.class_map:
+            listed = mode.constants[CLASSES]
+            mode.check_range(listed, 0, self.num_class, "class of `class_map`")
+            labels = listed.long().clamp(0, self.num_class - 1)[labels]
+        return self._tree(mode).wrong(classes, labels) if self.softmax_tree else super()._wrong(classes, labels, mode)
+
     def _loss(self, delta: Tensor) -> Tensor:
         return delta.square().sum()
 
     def _lists(self, labels: Tensor, images: int, mode: Mode) -> Tensor:
-        return lists_of_rows(labels, images, mode)
+        return lists_of_rows(labels, images, mode, first=0 if self.softmax_tree else 1)
+
+    def _deltas(self, parts: Tensor, labels: Tensor, mode: Mode) -> Tensor:
+        if not self.softmax_tree:
+            return super()._deltas(parts, labels, mode)
+        rows = labels.reshape(-1, ROW)
+        far = ((rows[:, 3:5] + rows[:, 5:7]) / 2 > FAR).all(1) & (rows[:, 0] != -1)
+        alone = far.new_zeros(len(parts)).index_put((rows[far, 0].long().clamp(0, len(parts) - 1),), far.new_ones(()))
+        of_alone = alone[rows[:, 0].long().clamp(0, len(parts) - 1)] & (rows[:, 0] != -1)
+        delta = super()._deltas(parts, rows.masked_fill(of_alone.unsqueeze(1), -1), mode)
+        found = lists_of_rows(rows[far], len(parts), mode, first=0)
+        image = alone.nonzero()[:, 0]
+        if len(image):
+            self._classify(delta, parts, image, found[image, 0, 0], mode)
+        return delta
+
+    def _classify(self, delta: Tensor, parts: Tensor, image: Tensor, label: Tensor, mode: Mode) -> None:
+        """Set the deltas of images of which only the class is known."""
+        import torch
+
+        mode.check_range(label, 0, self.num_class, "class")
+        label, tree = label.long().clamp(0, self.num_class - 1), self._tree(mode)
+        region = self._activated(parts[image], self._grid(parts), mode)
+        score = region.objectness
+        for one, present in tree.path(label):
+            of_class = region.classes[torch.arange(len(image), device=image.device), :, one]
+            score = torch.where(present.reshape(-1, 1, 1, 1), score * of_class, score)
+        boxes, width = score.shape[1], score.shape[3]
+        best = score.permute(0, 2, 3, 1).flatten(1).argmax(1)
+        box, place = best % boxes, best // boxes
+        row, column = place // width, place % width
+        at = (torch.arange(len(image), device=image.device), box, row, column)
+        objectness = region.objectness[at]
+        low = self.object_scale * (objectness - LEAST_OBJECTNESS) * objectness * (1 - objectness)
+        delta[image, box, OBJECTNESS, row, column] = torch.where(objectness < LEAST_OBJECTNESS, low, 0)
+        classes = region.classes[at[0], box, :, row, column]
+        wrong = self.class_scale * tree.wrong(classes, label)
+        delta[image, box, OBJECTNESS + 1 : OBJECTNESS + 1 + self.num_class, row, column] = wrong
 
     def _bounded(self, difference: Tensor) -> Tensor:
         return difference.clamp(-1, 1)
@@ -296,8 +376,8 @@ class RegionLossOfYolo9000(RegionLoss):
         return -2 * self.object_scale * (1 - objectness) ** 4 * objectness
 
 
-def lists_of_rows(labels: Tensor, images: int, mode: Mode) -> Tensor:
-    """Return SSD's rows as a list of truths (batch, t, 5) for each image; classes start at 0."""
+def lists_of_rows(labels: Tensor, images: int, mode: Mode, first: int = 1) -> Tensor:
+    """Return SSD's rows as a list of truths (batch, t, 5) for each image; class 0 has the label `first`."""
     import torch
 
     rows = labels.reshape(-1, ROW)
@@ -306,7 +386,7 @@ def lists_of_rows(labels: Tensor, images: int, mode: Mode) -> Tensor:
     rows = rows[(rows[:, 0] >= 0) & (rows[:, 0] < images)]
     image = rows[:, 0].long()
     low, high = rows[:, 3:5], rows[:, 5:7]
-    truths = torch.cat((rows[:, 1:2] - 1, (low + high) / 2, high - low), 1)
+    truths = torch.cat((rows[:, 1:2] - first, (low + high) / 2, high - low), 1)
     place = torch.nn.functional.one_hot(image, images).cumsum(0).gather(1, image[:, None])[:, 0] - 1
     most = int(place.max()) + 1 if len(place) else 0
     lists = rows.new_zeros(images, most, truths.shape[1])

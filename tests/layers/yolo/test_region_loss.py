@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+import netc
 from netc.diagnostics import NetcError
 from netc.ir.dims import UNKNOWN
 from netc.layers.yolo.region_loss import RegionLossOfMobileNetYolo, RegionLossOfYolo9000
@@ -167,7 +168,6 @@ def test_truths_out_of_range(truth, text):
         ("E102", r"labels of shape \[1,11\] do not hold 5 numbers", {}, ((1, 21, 2, 2), (1, 11))),
         ("E102", "for `side` 13", {}, ((1, 21, 2, 2), (1, 1, 3, 8))),
         ("E102", r"expected SSD's rows \[1,1,\?,8\]", {"class_map": ""}, ((1, 21, 13, 13), (1, 10))),
-        ("E106", "`softmax_tree` is not supported", {"softmax_tree": "a"}, ((1, 21, 2, 2), (1, 1, 3, 8))),
     ],
 )
 def test_mismatches(code, text, change, bottoms):
@@ -181,3 +181,134 @@ def test_file_and_unknown_extents():
     assert layer == RegionLossOfMobileNetYolo(3, num=1, biases=(1.0, 2.0), thresh=0.5)
     assert layer.infer(((UNKNOWN, 8, UNKNOWN, 4), (UNKNOWN, 1, UNKNOWN, 5)), 1) == ((),)
     assert layer.cost(((2, 8, 3, 3), (2, 5)), ((),)).operations == 20 * 144
+
+
+TREE = {"a": -1, "b": -1, "c": -1, "a1": 0, "a2": 0, "c1": 2}
+PARENTS = list(TREE.values())
+NET = """
+input: "x" input_shape {{ dim: 3 dim: 22 dim: 4 dim: 4 }}
+input: "labels" input_shape {{ dim: 1 dim: 1 dim: {rows} dim: 8 }}
+layer {{ name: "loss" type: "RegionLoss" bottom: "x" bottom: "labels" top: "loss"
+    region_loss_param {{ side: 4 num_class: 6 num: 2 biases: 0.5 biases: 0.75 biases: 2 biases: 2.25 {settings} }} }}
+"""
+ONLY_CLASS = 999999.0
+ROWS = [
+    [0, 3, 0, 0.1, 0.2, 0.4, 0.6, 0],
+    [0, 1, 0, 0.5, 0.1, 0.9, 0.35, 0],
+    [-1, 0, 0, 0, 0, 0, 0, 0],
+    [1, 2, 0, 0.1, 0.1, 0.3, 0.3, 0],
+    [1, 5, 0, *[ONLY_CLASS] * 4, 0],
+    [1, 4, 0, *[ONLY_CLASS] * 4, 0],
+]
+
+
+def group_of(label):
+    return [k for k, parent in enumerate(PARENTS) if parent == PARENTS[label]]
+
+
+def path_to(label):
+    while label >= 0:
+        yield label
+        label = PARENTS[label]
+
+
+def tree_deltas(probabilities, label):
+    delta = np.zeros(6)
+    for one in path_to(label):
+        delta[group_of(one)] = probabilities[group_of(one)]
+        delta[one] -= 1
+    return delta
+
+
+def tree_loss(x, rows, settings, classes=None):
+    """The loss and the gradient with a tree, by loops over images, cells, boxes and truths."""
+    object_scale, class_scale = settings["object_scale"], settings["class_scale"]
+    parts = x.reshape(3, 2, 11, 4, 4)
+    deltas, v = np.zeros_like(parts), parts.copy()
+    v[:, :, [0, 1, 4]] = logistic(v[:, :, [0, 1, 4]])
+    for group in ([0, 1, 2], [3, 4], [5]):
+        e = np.exp(v[:, :, [5 + k for k in group]])
+        v[:, :, [5 + k for k in group]] = e / e.sum(2, keepdims=True)
+    anchors = np.array([[0.5, 0.75], [2, 2.25]]) / 4
+    layer = RegionLossOfYolo9000(6, num=2, biases=tuple(4 * anchors.ravel()), **settings)
+    for image in range(3):
+        truths = [
+            (int(r[1]), ((r[3] + r[5]) / 2, (r[4] + r[6]) / 2, r[5] - r[3], r[6] - r[4])) for r in rows if r[0] == image
+        ]
+        alone = [label for label, box in truths if box[0] > 100000]
+        truths = [] if alone else truths
+        for k, row, column in np.ndindex(2, 4, 4):
+            cell = Cell(v[image, k, :, row, column], deltas[image, k, :, row, column], anchors[k], column, row, (4, 4))
+            if all(overlap(cell.box(0, 1, 2, 3), box) <= layer.thresh for _, box in truths):
+                cell.delta[4] = layer.noobject_scale * cell.values[4] ** 2 * (1 - cell.values[4])
+        if alone:
+            chance = v[image, :, 4] * np.prod([v[image, :, 5 + one] for one in path_to(alone[0])], axis=0)
+            k, row, column = np.unravel_index(chance.argmax(), chance.shape)
+            best, delta = v[image, k, :, row, column], deltas[image, k, :, row, column]
+            delta[5:] = class_scale * tree_deltas(best[5:], alone[0])
+            delta[4] = -object_scale * max(0.3 - best[4], 0) * best[4] * (1 - best[4])
+        for label, box in truths:
+            column, row = int(box[0] * 4), int(box[1] * 4)
+            k = int(np.argmax([overlap((0, 0, *size), (0, 0, *box[2:])) for size in anchors]))
+            cell = Cell(v[image, k, :, row, column], deltas[image, k, :, row, column], anchors[k], column, row, (4, 4))
+            assign(layer, cell, 0, box, old=True)
+            cell.delta[5:] = class_scale * tree_deltas(cell.values[5:], label if classes is None else classes[label])
+    return (deltas**2).sum(), deltas.reshape(x.shape) / 3
+
+
+@pytest.mark.parametrize("classes", [None, [5, 4, 3, 0, 2, 1]], ids=["labels", "classes of a map"])
+@pytest.mark.parametrize(
+    "settings", [{"object_scale": 5.0, "class_scale": 2.0}, {"object_scale": 0.5, "class_scale": 1.0}]
+)
+@pytest.mark.parametrize("shift", [-3.0, 1.0], ids=["low", "high"])
+def test_a_tree_of_classes(tmp_path, classes, settings, shift):
+    (tmp_path / "tree").write_text("".join(f"{name} {parent}\n" for name, parent in TREE.items()))
+    files = 'softmax_tree: "tree" '
+    if classes:
+        (tmp_path / "map").write_text("\n".join(map(str, classes)))
+        files += 'class_map: "map" '
+    (tmp_path / "net.prototxt").write_text(
+        NET.format(rows=len(ROWS), settings=files + " ".join(f"{k}: {v}" for k, v in settings.items()))
+    )
+    net = netc.load(tmp_path / "net.prototxt").double()
+    x = values(3, 22, 4, 4).numpy()
+    x.reshape(3, 2, 11, 4, 4)[:, :, 4] += shift
+    inputs = torch.tensor(x, requires_grad=True)
+    loss = net(x=inputs, labels=torch.tensor(ROWS, dtype=torch.float64).reshape(1, 1, -1, 8))["loss"]
+    loss.backward()
+    wanted, gradient = tree_loss(x, ROWS, settings, classes)
+    assert loss.item() == pytest.approx(wanted, rel=1e-10)
+    np.testing.assert_allclose(inputs.grad.numpy(), gradient, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "tree", "classes", "label"),
+    [
+        ("E501", "cannot read `gone`: no such file", "", "gone", 0),
+        ("E501", "line 2 of `.*tree` has no integer as its word 2", "a -1\nb\n", "", 0),
+        ("E102", "6 classes, but 2 in the file of `softmax_tree`", "a -1\nb 0\n", "", 0),
+        ("E301", "parent of a class that is not before it", "a -1\nb 2\nc 1\nd 3\ne -1\nf -1\n", "", 0),
+        ("E301", "class of `class_map` outside 0 to 5", "", "0\n6\n", 1),
+        ("E301", "class outside 0 to 1", "", "0\n1\n", 3),
+    ],
+)
+def test_files_that_do_not_fit(tmp_path, code, text, tree, classes, label):
+    settings = ""
+    if tree:
+        (tmp_path / "tree").write_text(tree)
+        settings += 'softmax_tree: "tree" '
+    if classes:
+        settings += f'class_map: "{"gone" if classes == "gone" else "map"}" '
+        (tmp_path / "map").write_text(classes)
+    (tmp_path / "net.prototxt").write_text(NET.format(rows=1, settings=settings))
+    row = [0, label + (0 if tree else 1), 0, 0.1, 0.1, 0.3, 0.4, 0]
+    with raises(code, text):
+        netc.load(tmp_path / "net.prototxt")(
+            x=values(3, 22, 4, 4).float(), labels=torch.tensor(row).reshape(1, 1, 1, 8)
+        )
+
+
+def test_settings_with_files():
+    layer = RegionLossOfYolo9000(num_class=6, softmax_tree="tree", class_map="map", num=1, biases=(1.0, 2.0))
+    assert [constant.file for constant in layer.constants(2)] == ["tree", "map"]
+    assert RegionLossOfYolo9000().constants(2) == ()
