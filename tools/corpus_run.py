@@ -57,6 +57,8 @@ SECONDS, BYTES = 240, 8 << 30
 DEPLOY, TRAIN, TEST, NO_DATA, TEMPLATE, OTHER = "deploy", "train", "test", "no data", "template", ""
 COUNTED = (DEPLOY, TRAIN, TEST)
 SUFFIXES = (".prototxt", ".pbtxt", ".pt", ".txt")
+STATISTICS = ("variance", "running_var", "scale_factor")
+"""Statistics of normalizing layers that are 1 for normalized values."""
 PLACEHOLDER = "E033"
 ABSENT = ("E011", "E020", "E101")
 """Errors of a net without data: a bottom that no layer produces, a loss without labels, a data layer without source."""
@@ -215,9 +217,12 @@ def _step(graph: Graph) -> None:
     from netc.runtime.fillers import generator_of
 
     net = lowered(graph, generator_of(1)).train()
+    _fill_statistics(net)
     weights = {graph.values[name].blob: weight for name, weight in graph.losses}
     losses = net.evaluate(batch(graph), weights)
     total: torch.Tensor = torch.stack([weight * losses[blob].sum() for blob, weight in weights.items()]).sum()
+    if not total.isfinite():
+        raise NetcError(f"the loss is {total.item()}", code="E203")
     torch.autograd.backward(total)
     torch.optim.SGD(net.parameters(), lr=1e-6).step()
 
@@ -229,6 +234,14 @@ def _randomize(net: Any) -> None:
     for parameter in net.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
+    _fill_statistics(net)
+
+
+def _fill_statistics(net: Any) -> None:
+    """Set moments that were never accumulated to those of normalized values."""
+    for name, buffer in net.named_buffers():
+        if name.rpartition(".")[2] in STATISTICS and not buffer.any():
+            buffer.fill_(1)
 
 
 def _child(path: Path, only: str | None, answer: Connection) -> None:

@@ -81,6 +81,13 @@ def test_files_and_shapes():
             missing.infer(((1, 18, 8, 8), (1, 5)), 1)
 
 
+def test_regions_that_are_not_finite():
+    regions = torch.tensor([[0, math.nan, math.nan, math.nan, math.nan], [0, -math.inf, -math.inf, math.inf, math.inf]])
+    top = PsRoiPooling(1.0, 1, 1).forward((torch.ones(1, 1, 4, 4), regions), (), Mode(False, 1))
+    assert torch.isfinite(top).all()
+    assert top[0].item() == 0
+
+
 def test_shapes_are_static():
     features, regions = torch.empty(1, 18, 38, 63, device="meta"), torch.empty(300, 5, device="meta")
     assert PsRoiPooling(1 / 16, 2, 3).forward((features, regions), (), Mode(True, 1)).shape == (300, 2, 3, 3)

@@ -130,6 +130,15 @@ def test_tables_of_some_channels_at_a_time(monkeypatch):
     np.testing.assert_array_equal(gradient, wanted_gradient)
 
 
+@pytest.mark.parametrize("ringpad", [False, True])
+def test_regions_that_are_not_finite(ringpad):
+    x = values(1, 1, 4, 4)
+    regions = torch.tensor([[0, math.nan, math.nan, math.nan, math.nan], [0, -math.inf, 0, math.inf, 3]])
+    top = RoiPooling(1, 1, ringpad=ringpad).forward((x, regions.to(x.dtype)), (), mode())
+    assert torch.isfinite(top).all()
+    assert top[0].item() == 0
+
+
 def test_shapes_are_static():
     tops = RoiPooling(7, 7, 1 / 16).forward(
         (torch.empty(1, 8, 6, 5, device="meta"), torch.empty(300, 5, device="meta")), (), mode()
