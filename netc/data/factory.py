@@ -309,6 +309,20 @@ def _flow_data(request: _Request) -> BatchSource:
         raise
 
 
+def _poses(request: _Request) -> BatchSource:
+    from netc.data.sources.pose_database import PoseRecords, PoseSource
+
+    store, sampler = _store(request), request.sampler
+    try:
+        records = PoseRecords(request.layer, store)
+        sampler.skip = request.layer.rand_skip
+        sampler.permute = lambda random: random.permutation(len(records))
+        return PoseSource(records, sampler, request.train, request.threads or 2, request.skip_bad)
+    except BaseException:
+        store.close()
+        raise
+
+
 def _voxel_truth(request: _Request) -> BatchSource:
     from netc.data.sources.voxel_truth import VoxelTruthRecords, VoxelTruthSource
 
@@ -342,4 +356,5 @@ _OPENERS = {
     "flow database": _flow_data,
     "voxel truth": _voxel_truth,
     "object file": _object_file,
+    "poses": _poses,
 }

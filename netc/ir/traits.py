@@ -42,6 +42,7 @@ FedBy = Literal[
     "flow database",
     "voxel truth",
     "object file",
+    "poses",
     "fillers",
     "memory",
     "python",

@@ -10,6 +10,7 @@ Layers that belong to one kind of model, mostly of forks, have folders of their 
     sequence/         text and speech: recurrent layers in Caffe's forks, CTC
     metric_learning/  faces: margins, centers, triplets
     volumes/          three-dimensional convolution and pooling
+    pose/             human pose: data with maps of joints and limbs, peaks of heat maps
 
 >>> from netc.layers import registry
 >>> registry()["ReLU"].__name__

@@ -891,6 +891,8 @@ class LayerParameter(Message):
     @property
     def box_group_output_param(self) -> BoxGroupOutputParameter: ...
     @property
+    def cpm_transform_param(self) -> CPMTransformationParameter: ...
+    @property
     def channel_scale_param(self) -> ChannelScaleParameter: ...
     @property
     def normalize_param(self) -> ChannelNormalizeParameter: ...
@@ -1099,6 +1101,7 @@ class LayerParameter(Message):
         sample_triplet_param: SampleTripletParameter | Mapping[str, Any] | None = ...,
         decode_bbox_param: DecodeBBoxParameter | Mapping[str, Any] | None = ...,
         box_group_output_param: BoxGroupOutputParameter | Mapping[str, Any] | None = ...,
+        cpm_transform_param: CPMTransformationParameter | Mapping[str, Any] | None = ...,
         channel_scale_param: ChannelScaleParameter | Mapping[str, Any] | None = ...,
         normalize_param: ChannelNormalizeParameter | Mapping[str, Any] | None = ...,
         selu_dropout_param: SeLUDropoutParameter | Mapping[str, Any] | None = ...,
@@ -5238,6 +5241,56 @@ class SubRegionParameter(Message):
         data_height: int | None = ...,
         data_width: int | None = ...,
         as_dim: int | None = ...,
+    ) -> None: ...
+
+class CPMTransformationParameter(Message):
+    stride: int
+    flip_prob: float
+    max_rotate_degree: float
+    visualize: bool
+    crop_size_x: int
+    crop_size_y: int
+    scale_prob: float
+    scale_min: float
+    scale_max: float
+    target_dist: float
+    center_perterb_max: float
+    sigma: float
+    clahe_tile_size: int
+    clahe_clip_limit: float
+    do_clahe: bool
+    num_parts: int
+    num_total_augs: int
+    aug_way: str
+    gray: int
+    transform_body_joint: bool
+    np_in_lmdb: int
+    sigma_center: float
+    def __init__(
+        self,
+        *,
+        stride: int | None = ...,
+        flip_prob: float | None = ...,
+        max_rotate_degree: float | None = ...,
+        visualize: bool | None = ...,
+        crop_size_x: int | None = ...,
+        crop_size_y: int | None = ...,
+        scale_prob: float | None = ...,
+        scale_min: float | None = ...,
+        scale_max: float | None = ...,
+        target_dist: float | None = ...,
+        center_perterb_max: float | None = ...,
+        sigma: float | None = ...,
+        clahe_tile_size: int | None = ...,
+        clahe_clip_limit: float | None = ...,
+        do_clahe: bool | None = ...,
+        num_parts: int | None = ...,
+        num_total_augs: int | None = ...,
+        aug_way: str | None = ...,
+        gray: int | None = ...,
+        transform_body_joint: bool | None = ...,
+        np_in_lmdb: int | None = ...,
+        sigma_center: float | None = ...,
     ) -> None: ...
 
 class ImResizeParameter(Message):

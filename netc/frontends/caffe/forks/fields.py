@@ -86,7 +86,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "OpenVINO": "cosine_similarity_batch_param grn_param",
         "jolibrain": """
             dice_coef_loss_param focal_loss_param labelsequence_accuracy_param selu_dropout_param selu_param""",
-        "OpenPose": "imresize_param nms_param",
+        "OpenPose": "cpm_transform_param imresize_param nms_param",
         "channel pruning": "filter_param",
         "Caffe con Troll": """
             gpu_batch_proportion gpu_0_batch_proportion gpu_1_batch_proportion gpu_2_batch_proportion
