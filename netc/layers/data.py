@@ -140,8 +140,8 @@ class Data(ImageLayer):
 
     @classmethod
     def fields_of(cls, parameter: str) -> tuple[str, ...]:
-        """`source` for several databases too."""
-        return super().fields_of("source" if parameter == "sources" else parameter)
+        """Every `source` of several databases."""
+        return super().fields_of(_SOURCES if parameter == "sources" else parameter)
 
     def to_caffe(self) -> dict[str, Any]:
         """`data_param` and `transform_param`, by name."""
