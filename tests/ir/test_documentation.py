@@ -29,6 +29,7 @@ BASE = {
     "BoxData": {"data_param": SOURCE},
     "VideoData": {"video_data_param": {"source": "a", "batch_size": 5, "new_height": 6, "new_width": 7}},
     "YoloAnnotatedData": {"data_param": SOURCE},
+    "CPMData": {"data_param": SOURCE, "cpm_transform_param": {"num_parts": 43}},
     "Clip": {"clip_param": {"min": 0.5, "max": 4.0}},
     "Convolution": {"convolution_param": {"num_output": 6}},
     "Data": {"data_param": SOURCE},
@@ -94,7 +95,7 @@ WHOLE = {
 WHOLE |= whole()
 """Whole messages, for fields that cannot be set without others; those of forks' layers are the WHOLE of their tests."""
 
-FIXED = {"image_gt_data_param.coord_num"}
+FIXED = {"image_gt_data_param.coord_num", "cpm_transform_param.aug_way"}
 """Fields with a single valid value."""
 
 
@@ -111,7 +112,7 @@ def sample(field, base: object = None) -> object:
     elif field.cpp_type == field.CPPTYPE_BOOL:
         one = not field.default_value
     elif field.cpp_type == field.CPPTYPE_STRING:
-        one = {"L2": "L1"}.get(field.default_value, "other")
+        one = "L1" if field.default_value == "L2" else "other"
     elif field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
         one = abs(field.default_value or 0) + 0.375
     else:

@@ -24,7 +24,12 @@ from tests.data.databases import write
 from tests.layers.contract import raises
 from tests.layers.harness import layer_of
 
-REQUIRED = {"CPMData": 'data_param { source: "a" batch_size: 1 } cpm_transform_param { num_parts: 43 }'}
+WHOLE = {
+    "cpm_transform_param.num_parts": {
+        "data_param": {"source": "a", "batch_size": 5},
+        "cpm_transform_param": {"num_parts": 56, "np_in_lmdb": 17},
+    }
+}
 H, W, JOINTS = 60, 96, 17
 RANDOM = np.random.default_rng(3)
 
