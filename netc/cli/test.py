@@ -13,7 +13,7 @@ from netc.cli.options import option
 @net_options("test")
 @option("--all", "all_", is_flag=True, help="Run each record once instead of --iterations batches.")
 @option("--skip-bad", is_flag=True, help="Skip records that cannot be read; the log counts them.")
-@option("--overwrite", is_flag=True, help="Let HDF5Output layers replace files that netc did not write.")
+@option("--overwrite", is_flag=True, help="Let layers that write files replace those of others.")
 def command(options: NetOptions, all_: bool, skip_bad: bool, overwrite: bool) -> None:
     """Run a net over batches of its own data and print the mean of each output.
 

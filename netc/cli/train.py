@@ -102,7 +102,7 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
     default=None,
     help="Run layer by layer; stop at the first NaN or infinite value.",
 )
-@option("--overwrite", is_flag=True, default=None, help="Let HDF5Output layers replace files that netc did not write.")
+@option("--overwrite", is_flag=True, default=None, help="Let layers that write files replace those of others.")
 @option("--lenient", is_flag=True, help="Ignore unknown fields of the solver that may be misspelled.")
 @python_layers
 @option("--log-json", metavar="FILE", help="Path of a log with one JSON object per line.")

@@ -50,8 +50,8 @@ def train(
     there is none. `gpu` is an index, one index for each process that torchrun started, or `"all"`; by default the
     solver's `solver_mode` decides. `iterations` is the number of updates of this run; by default it ends at the
     solver's `max_iter`. `listener` is called with each event (`netc.training.log.events`). `debug` checks every value
-    for NaN. With `overwrite`, HDF5Output layers replace files that netc did not write. `lenient` ignores fields of the
-    solver's file that may be misspelled (`weigth_decay`).
+    for NaN. With `overwrite`, layers like HDF5Output replace files that netc did not write. `lenient` ignores fields of
+    the solver's file that may be misspelled (`weigth_decay`).
 
     `sigint_effect`, `sighup_effect` and `sigterm_effect` are `"stop"`, `"snapshot"`, `"snapshot-and-stop"` or
     `"none"`; by default handlers are unchanged. `"stop"` writes a snapshot unless `snapshot_after_train` is false.

@@ -9,7 +9,11 @@ from types import ModuleType
 
 from tests.layers.case import Case
 
-OWN = {"Python": "computes what its user's class says", "HDF5Output": "writes files", "Parameter": "has no bottom"}
+OWN = {
+    "Python": "computes what its user's class says",
+    **dict.fromkeys(("HDF5Output", "FLOWriter", "FloatWriter", "ImgWriter", "PFMWriter"), "writes files"),
+    "Parameter": "has no bottom",
+}
 """Types whose own tests do what cannot be asked here, and why."""
 
 

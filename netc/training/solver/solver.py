@@ -61,8 +61,8 @@ class Solver:
 
     `net` and `test_nets` share weights; `step`, `solve`, `test`, `snapshot` and `restore` are Caffe's. `executor`
     creates the executor of each net, `prepare` changes each graph before shapes are inferred, `world` is the group of
-    processes that train together, `debug` checks every value for NaN, and with `overwrite` HDF5Output layers replace
-    files that netc did not write. Raises NetcError for invalid settings, nets, weights or data.
+    processes that train together, `debug` checks every value for NaN, and with `overwrite` layers like HDF5Output
+    replace files that netc did not write. Raises NetcError for invalid settings, nets, weights or data.
     """
 
     def __init__(

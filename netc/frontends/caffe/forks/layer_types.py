@@ -31,9 +31,9 @@ _BY_FORK = {
     "SENet": "Axpy",
     "FlowNet": """
         Accum BlackAugmentation ChannelNorm CoeffSchedule Correlation Correlation1D CustomData DataAugmentation
-        Downsample ExpMax Grid FLOReader FLOWriter FlowAugmentation FlowWarp FloatReader FloatWriter
-        GenerateAugmentationParameters ImgReader ImgWriter L1Loss L1LossHelper LpqLoss Mean NegReLU NegSquare Resample
-        Warp""",
+        DisparityData Downsample ExpMax Grid FLOReader FLOWriter FlowAugmentation FlowWarp FloatReader FloatWriter
+        GenerateAugmentationParameters ImgReader ImgWriter L1Loss L1LossHelper LpqLoss Mean NegReLU NegSquare PFMWriter
+        Resample Warp""",
     "YOLO ports": """
         BoxData DetectionLoss EvalDetection GaussianYolov3 RegionLoss RegionOutput Region Reorg YoloDetectionOutput
         YoloSeg Yolov3 Yolov3Detection Yolov3DetectionOutput YoloAnnotatedData""",
