@@ -302,7 +302,6 @@ def test_dropout_of_forks():
         ),
         ("Pooling", "pooling_param { kernel_size: 3 torch_pooling: true }", "`torch_pooling` is", "NVIDIA", "true"),
         ("ReLU", "relu_param { upper_limit: 6 }", "`upper_limit` is", "Cambricon", "6"),
-        ("BatchNorm", "batch_norm_param { use_weight_bias: false }", "`use_weight_bias` is", "Intel", "false"),
         ("Reduction", "reduction_param { operation: TOPK }", "`operation: TOPK` is", "yjxiong", "TOPK"),
         (
             "Convolution",

@@ -107,7 +107,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "NVIDIA": "use_gpu_transform",
         "Chenglong Chen": "debug_display angle_interval",
     },
-    "BatchNormParameter": {"Intel": "engine bias_term filler"},
+    "BatchNormParameter": {"Intel": "engine"},
     "ConcatParameter": {"Intel": "engine"},
     "ConvolutionParameter": {
         "Intel": "negative_slope conv_algorithm",
@@ -134,7 +134,11 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
 """By message and fork: fields that do not affect results, or only in combination with another field."""
 
 AS_THE_FORK: dict[str, dict[str, str]] = {
-    "BatchNormParameter": {"NVIDIA": "scale_filler bias_filler scale_bias"},
+    "BatchNormParameter": {
+        "NVIDIA": "scale_filler bias_filler scale_bias",
+        "PSPNet": "update_global_stats",
+        "Intel": "bias_term filler use_weight_bias stats_batch_size relu",
+    },
     "DataParameter": {"yjxiong": "shuffle", "caffe-face": "source__list"},
     "FillerParameter": {"SpatialTransformerLayer": "file"},
     "ImageDataParameter": {
@@ -179,10 +183,6 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
         "Chenglong Chen": """
             contrast_adjustment jpeg_compression multiscale smooth_filtering max_rotation_angle min_scaling_factor
             max_scaling_factor max_shearing_ratio max_perspective_ratio""",
-    },
-    "BatchNormParameter": {
-        "PSPNet": "update_global_stats",
-        "Intel": "use_weight_bias stats_batch_size relu",
     },
     "ConvolutionParameter": {
         "C3D": "kernel_depth temporal_stride temporal_pad filter_group",
@@ -246,7 +246,6 @@ SHAPING = frozenset(
         ),
         *("EltwiseParameter.STOCHASTIC_SUM", "ReductionParameter.TOPK"),
         *("ImageDataParameter.new_length", "DataParameter.slice_point", "PoolingParameter.torch_pooling"),
-        "BatchNormParameter.use_weight_bias",
     )
 )
 """Those that also change shapes of tops or blobs, or that the layer does not know: its shape rules would be wrong."""
