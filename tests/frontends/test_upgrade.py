@@ -1,6 +1,7 @@
 """Old formats, generation by generation: what becomes of them, what is said, and where."""
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -275,6 +276,105 @@ class TestBatchNorm:
         assert [(d.code, d.line, d.span.text) for d in found] == [("W035", 2, "2")]
 
 
+FUSED = """\
+layer {
+  name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } }
+}
+# conv1 has a ReLU
+layer {
+  name: "conv1" type: "Convolution" bottom: "data" top: "conv1"  # relu
+  convolution_param {
+    fuse_type: FUSED_CONV_RELU num_output: 3 kernel_size: 3 pad: 1 relu_param { negative_slope: 0.5 }
+    %s
+  }
+}
+layer {
+  name: "conv2" type: "Convolution" bottom: "conv1" bottom: "data" top: "conv2"
+  convolution_param { fuse_type: FUSED_CONV_ELTWISE_RELU num_output: 3 kernel_size: 1 %s }
+}
+layer {
+  name: "conv3" type: "Convolution" bottom: "conv2" bottom: "data" top: "conv3"
+  convolution_param {
+    fuse_type: FUSED_CONV_ELTWISE num_output: 3 kernel_size: 1 eltwise_param { coeff: 1 coeff: -1 }
+    %s
+  }
+}
+layer {
+  name: "conv4" type: "Convolution" bottom: "conv3" top: "conv4"
+  convolution_param {
+    fuse_type: FUSED_CONV_MAX_POOLING_RELU
+    num_output: 3
+    kernel_size: 1
+    pooling_param { kernel_size: 2 stride: 2 }
+    %s
+  }
+}
+layer {
+  name: "norm" type: "LRN" bottom: "conv4" top: "norm"
+  include { stage: "a" }
+  lrn_param { local_size: 3 fuse_type: FUSED_POOL_MAX pooling_param { kernel_size: 2 stride: 2 } }
+}
+""" % (('weight_filler { type: "gaussian" std: 1 }',) * 4)
+
+
+class TestFusedLayers:
+    def test_they_are_read_as_separate_layers(self):
+        printed, found = upgraded(FUSED)
+        layers = [(f["name"], f["type"]) for f in read_net(Source("net", printed))[0]["layer"]]
+        assert layers == [
+            ("data", "Input"),
+            ("conv1", "Convolution"),
+            ("conv1_relu", "ReLU"),
+            ("conv2", "Convolution"),
+            ("conv2_eltwise", "Eltwise"),
+            ("conv2_relu", "ReLU"),
+            ("conv3", "Convolution"),
+            ("conv3_eltwise", "Eltwise"),
+            ("conv4", "Convolution"),
+            ("conv4_pooling", "Pooling"),
+            ("conv4_relu", "ReLU"),
+            ("norm", "LRN"),
+            ("norm_pooling", "Pooling"),
+        ]
+        assert shown(found)[::4] == [
+            "W040 9:16 `fuse_type: FUSED_CONV_RELU`: read as separate layers",
+            "W040 37:40 `fuse_type: FUSED_POOL_MAX`: read as separate layers",
+        ]
+        assert "# conv1 has a ReLU" in printed
+        assert printed.count("stage") == 2
+        assert "fuse_type" not in printed
+
+    def test_they_compute_what_the_fused_layers_do(self):
+        net = netc.load(Source("net", FUSED), stages=("a",))
+        x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+        blobs = net.evaluate({"data": x}, ["conv1", "conv2", "conv3", "conv4", "norm"])
+        conv = [torch.nn.functional.conv2d] * 4
+        first = torch.nn.functional.leaky_relu(conv[0](x, net.conv1.weight, net.conv1.bias, padding=1), 0.5)
+        second = (conv[1](first, net.conv2.weight, net.conv2.bias) + x).relu()
+        third = conv[2](second, net.conv3.weight, net.conv3.bias) - x
+        fourth = torch.nn.functional.max_pool2d(conv[3](third, net.conv4.weight, net.conv4.bias), 2).relu()
+        normalized = torch.nn.functional.local_response_norm(fourth, 3, 1.0, 0.75)
+        for name, expected in zip(blobs, (first, second, third, fourth)):
+            torch.testing.assert_close(blobs[name], expected)
+        torch.testing.assert_close(blobs["norm"], torch.nn.functional.max_pool2d(normalized, 2))
+
+    def test_a_name_that_is_taken(self):
+        text = 'layer { name: "a_relu" type: "Convolution" top: "a_fused" convolution_param { } }\n' + (
+            'layer { name: "a" type: "Convolution" top: "a" convolution_param { fuse_type: FUSED_CONV_ELTWISE_RELU } }'
+        )
+        layers = read_net(Source("net", upgraded(text)[0]))[0]["layer"]
+        assert [layer["name"] for layer in layers] == ["a_relu", "a", "a_eltwise", "a_relu2"]
+        assert layers[1]["top"] == ("a_fused2",)
+
+    @pytest.mark.parametrize(
+        "fields", ["fuse_type: UNFUSED", "fuse_type: FUSED_CONV_PRELU", 'fuse_type: FUSED_CONV_RELU } top: "b" p {']
+    )
+    def test_what_is_not_split(self, fields):
+        text = f'layer {{ name: "a" type: "Convolution" top: "a" convolution_param {{ {fields} }} }}'
+        assert upgraded(text) == (text, [])
+
+
 class TestSolver:
     @pytest.mark.parametrize(("old", "new"), [("ADAGRAD", "AdaGrad"), ("1", "Nesterov"), ("SGD", "SGD"), ("5", "Adam")])
     def test_types(self, old, new):
@@ -311,7 +411,8 @@ class TestSolver:
 
 WORDS = ["layers", "layer", "type", "name", "bottom", "top", "param", "blobs_lr", "weight_decay", "blob_share_mode",
          "input", "input_dim", "input_shape", "dim", "data_param", "transform_param", "scale", "pad", "pool", "source",
-         "concat_param", "concat_dim", "solver_type", "base_lr", "net_param", "lr_mult"]  # fmt: skip
+         "concat_param", "concat_dim", "solver_type", "base_lr", "net_param", "lr_mult",
+         "convolution_param", "fuse_type", "pooling_param"]  # fmt: skip
 VALUES = [
     '"conv"',
     '"pool"',
@@ -325,6 +426,9 @@ VALUES = [
     '"a"',
     '"\\9"',
     "BN",
+    "FUSED_CONV_RELU",
+    "FUSED_CONV_ELTWISE",
+    "FUSED_POOL_MAX",
 ]
 GAPS = st.sampled_from([" ", "\n", "\n\n", " # c\n", "\n# c\n", "\r\n  "])
 

@@ -10,6 +10,7 @@ The steps and their order are those of Caffe's tools (`src/caffe/util/upgrade_pr
     v1.py          `layers` with types from an enum; files that mix them with `layer`
     transforms.py  `scale`, `mean_file`, `crop_size` and `mirror` next to a source
     inputs.py      `input`, `input_shape`, `input_dim`
+    fusion.py      layers that BVLC's opencl branch fused: `fuse_type`
     batch_norm.py  learning rates of BatchNorm's statistics
     solver.py      `solver_type`
     deprecated.py  old names that Caffe still reads: only reported
@@ -27,13 +28,14 @@ Codes, each reported once with the number of occurrences:
     W036  `solver_type`
     W037  an old name that is still read
     W038  a field that Caffe does not read here
+    W040  fused layers: read as separate ones
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netc.frontends.caffe.upgrade import batch_norm, deprecated, inputs, transforms, v0, v1
+from netc.frontends.caffe.upgrade import batch_norm, deprecated, fusion, inputs, transforms, v0, v1
 from netc.frontends.caffe.upgrade.edits import word
 from netc.frontends.caffe.upgrade.findings import Findings
 from netc.frontends.caffe.upgrade.solver import is_solver_tree, upgrade_settings
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_solver_tree", "upgrade_net", "upgrade_solver", "upgrade_tree"]
 
-_CHECKED = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES, "transform_param"))
+_CHECKED = frozenset(("type", *v1.SPEC, *deprecated.RENAMED, *transforms.SOURCES, *fusion.OWNERS, "transform_param"))
 _NETS = ("net_param", "train_net_param", "test_net_param")
 
 
@@ -75,27 +77,32 @@ def upgrade_solver(tree: Tree) -> Report:
 
 def _upgrade(root: Message, findings: Findings) -> None:
     names = {field.name for field in root.fields}
+    fused: list[Message] = []
     if "layer" in names:
-        for layer in root.messages("layer"):
-            _upgrade_layer(layer, findings)
+        fused += [layer for layer in root.messages("layer") if _upgrade_layer(layer, findings)]
     if "layers" in names:
-        _upgrade_layers(root, findings)
+        fused += _upgrade_layers(root, findings)
+    if fused:
+        fusion.split_layers(root, fused, findings)
     if "input" in names:
         inputs.upgrade_inputs(root, findings)
 
 
-def _upgrade_layers(root: Message, findings: Findings) -> None:
-    """Upgrade the `layers` of a net, V0 or V1."""
+def _upgrade_layers(root: Message, findings: Findings) -> list[Message]:
+    """Upgrade the `layers` of a net, V0 or V1; return those that others are fused into."""
     first = v0.upgrade_layers(root, findings) if v0.is_old(root) else frozenset()
     layers = root.messages("layers")
     v1.upgrade_layers(root, first, findings)
     for layer in layers:
         transforms.upgrade_layer(layer, findings)
-        _upgrade_layer(layer, findings)
+    return [layer for layer in layers if _upgrade_layer(layer, findings)]
 
 
-def _upgrade_layer(layer: Message, findings: Findings) -> None:
-    """Upgrade a `layer`. Nearly all files consist of these, so this iterates over the fields only once."""
+def _upgrade_layer(layer: Message, findings: Findings) -> bool:
+    """Upgrade a `layer`; return whether others are fused into it.
+
+    Nearly all files consist of these, so this iterates over the fields only once.
+    """
     kind, mixed = "", False
     parameters: list[tuple[str, Message]] = []
     for field in layer.fields:
@@ -115,6 +122,7 @@ def _upgrade_layer(layer: Message, findings: Findings) -> None:
         batch_norm.upgrade_layer(layer, findings)
     for name, message in parameters:
         _report(kind, name, message, findings)
+    return any(name in fusion.OWNERS and fusion.is_fused(message) for name, message in parameters)
 
 
 def _report(kind: str, name: str, message: Message, findings: Findings) -> None:
