@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from netc.diagnostics import NetcError, counted
@@ -154,6 +155,8 @@ class Mode:
     """Whether a layer that writes a file (`Traits.writes_file`) may do so."""
     cpu_code: bool = False
     """Whether to compute as a fork's CPU code where it differs from its GPU code (netc.pycaffe in CPU mode)."""
+    find: Callable[[str], Path] = Path
+    """Returns the path of a file that the layer names and reads in a pass: see `netc.paths`."""
 
     def kept(self, name: str, by_mode: bool = True) -> Tensor | None:
         """The tensor of an entry of the layer's state, None before the first `keep`; `by_mode` as in the entry."""

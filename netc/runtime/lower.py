@@ -282,7 +282,7 @@ def new_module(graph: Graph, node: Node) -> nn.Module:
         raise UnknownWeightsError(graph, node)
     unknown = any(graph.shape(name) is None for name in node.bottoms)
     if unknown or _reshapes(graph, node):
-        return LayerModule(node.layer, weights, len(node.tops), node.name, node.span)
+        return LayerModule.of_node(node, weights)
     return module_for(node, graph.shapes(node.bottoms), weights)
 
 
@@ -312,7 +312,7 @@ def _shared(graph: Graph, node: Node, share: Net | None) -> nn.Module | None:
     holder = share.module(node.key)
     if twin.layer == node.layer and len(twin.tops) == len(node.tops):
         return holder
-    return LayerModule(node.layer, weights, len(node.tops), node.name, node.span, holder)
+    return LayerModule.of_node(node, weights, holder)
 
 
 def _can_share(theirs: Weights, weights: Weights) -> bool:

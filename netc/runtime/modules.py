@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,12 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from netc.diagnostics import NetcError, Span
 from netc.ir.layer import FileAccess, Layer, Mode, Shapes, Weights
+from netc.paths import find
 from netc.runtime.dtypes import torch_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Node
@@ -46,6 +48,8 @@ class LayerModule(nn.Module):
         self.all_sum: Callable[[Tensor], Tensor] | None = None
         self.files: FileAccess = "none"
         self.cpu_code = False
+        self.file: str | Path | None = None
+        """The file that names the files of the layer, which are also searched for near it."""
         self.constant_names: tuple[str, ...] = ()
         self.weight_names = tuple(weight.name for weight in weights)
         self.views: dict[str, Shape] = {} if holder is None else getattr(holder, "views", {})
@@ -59,6 +63,13 @@ class LayerModule(nn.Module):
             else:
                 self.register_buffer(weight.name, tensor)
 
+    @classmethod
+    def of_node(cls, node: Node, weights: Weights, holder: nn.Module | None = None) -> Self:
+        """The module of a node."""
+        module = cls(node.layer, weights, len(node.tops), node.name, node.span, holder)
+        module.file = node.origin.file
+        return module
+
     def forward(self, *bottoms: Tensor) -> Any:
         """The tops: one tensor, or a tuple of `tops` tensors."""
         mode = Mode(
@@ -70,6 +81,7 @@ class LayerModule(nn.Module):
             self.all_sum,
             self.files,
             self.cpu_code and all(bottom.device.type == "cpu" for bottom in bottoms),
+            self._find,
         )
         try:
             tops = self.layer.forward(bottoms, self.weights(), mode)
@@ -78,6 +90,9 @@ class LayerModule(nn.Module):
         if isinstance(tops, Tensor):
             return tops
         return tops[0] if self.tops == 1 else tops[: self.tops]
+
+    def _find(self, name: str) -> Path:
+        return find(name, self.file)[0]
 
     def weights(self) -> list[Tensor]:
         """The layer's blobs in the shapes in which it reads them."""
@@ -180,4 +195,4 @@ def module_for(node: Node, bottoms: Shapes, weights: Weights) -> nn.Module:
         return InPlaceReLU()
     if type(stock) is nn.LeakyReLU:
         return InPlaceLeakyReLU(stock.negative_slope)
-    return stock or LayerModule(node.layer, weights, len(node.tops), node.name, node.span)
+    return stock or LayerModule.of_node(node, weights)

@@ -43,10 +43,10 @@ def _without_padding(boxes: Tensor, aspect: float, resize: Resize) -> Tensor:
     return torch.where(outside, boxes, moved)
 
 
-def names_and_sizes(path: str, field: str) -> tuple[tuple[str, int, int], ...]:
+def names_and_sizes(path: Path, field: str) -> tuple[tuple[str, int, int], ...]:
     """Read a file with a line `name height width` for each image. Raises NetcError E501, E506."""
     try:
-        words = _words(path, Path(path).stat().st_mtime_ns)
+        words = _words(path, path.stat().st_mtime_ns)
     except OSError as error:
         fail(f"cannot read `{path}`: {reason_of(error)}", code="E501", field=field)
     try:
@@ -56,5 +56,5 @@ def names_and_sizes(path: str, field: str) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(maxsize=16)
-def _words(path: str, changed: int) -> list[str]:  # noqa: ARG001 - a file that changed is read again
+def _words(path: Path, changed: int) -> list[str]:  # noqa: ARG001 - a file that changed is read again
     return read_bytes(path).decode("utf-8", "replace").split()

@@ -70,8 +70,8 @@ class SavedResults:
 
         if mode.files == "none":
             return
-        listed = names_and_sizes(self.name_size_file, f"{_PARAMETER}.name_size_file")
-        names = self._labels()
+        listed = names_and_sizes(mode.find(self.name_size_file), f"{_PARAMETER}.name_size_file")
+        names = self._labels(mode)
         total = min(self.num_test_image or len(listed), len(listed))
         before = mode.kept("images")
         done = 0 if before is None else int(before)
@@ -90,10 +90,10 @@ class SavedResults:
             fail(message, code="E408", field=f"{_PARAMETER}.output_directory")
         mode.keep("images", torch.tensor(done))
 
-    def _labels(self) -> dict[int, str]:
+    def _labels(self, mode: Mode) -> dict[int, str]:
         """Return the name of each label in the label map."""
         try:
-            text = read_bytes(self.label_map_file).decode("utf-8", "replace")
+            text = read_bytes(mode.find(self.label_map_file)).decode("utf-8", "replace")
         except OSError as error:
             message = f"cannot read `{self.label_map_file}`: {reason_of(error)}"
             fail(message, code="E501", field=f"{_PARAMETER}.label_map_file")

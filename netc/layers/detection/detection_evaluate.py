@@ -140,7 +140,7 @@ class DetectionEvaluate(Layer):
 
         from netc.functions.unstable_sort import descending_order
 
-        sizes = names_and_sizes(self.name_size_file, "name_size_file") if self.name_size_file else ()
+        sizes = names_and_sizes(mode.find(self.name_size_file), "name_size_file") if self.name_size_file else ()
         images, labels = found[:, 0].astype(int), found[:, 1].astype(int)
         own, kinds = truth[:, 0].astype(int), truth[:, 1].astype(int)
         number, rows = self._images(mode), []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+import netc
 from netc.diagnostics import NetcError
 from netc.ir.augmentation import Resize
 from netc.ir.dims import UNKNOWN
@@ -105,11 +107,24 @@ def test_sizes_of_images_are_those_of_images_with_detections(tmp_path):
     layer = DetectionEvaluate(4, name_size_file=str(path))
     detected, truth = inputs()
     module = module_of(layer, (detected.shape, truth.shape)).double()
-    import torch
-
     first, second = (module(torch.tensor(detected), torch.tensor(truth)) for _ in range(2))
     assert torch.equal(first, second)  # three images in each pass, and three sizes
     assert first.shape == (1, 1, 33, 5)
+
+
+def test_the_file_is_found_next_to_the_net(tmp_path):
+    (tmp_path / "sizes.txt").write_text("a 100 200\nb 50 80\nc 60 40\n")
+    detected, truth = inputs()
+    (tmp_path / "net.prototxt").write_text(
+        f"""input: "found" input_shape {{ {" ".join(f"dim: {n}" for n in detected.shape)} }}
+        input: "truth" input_shape {{ {" ".join(f"dim: {n}" for n in truth.shape)} }}
+        layer {{ name: "e" type: "DetectionEvaluate" bottom: "found" bottom: "truth" top: "e"
+            detection_evaluate_param {{ num_classes: 4 name_size_file: "data/sizes.txt" }} }}"""
+    )
+    net = netc.load(tmp_path / "net.prototxt")
+    found = net(found=torch.tensor(detected).float(), truth=torch.tensor(truth).float())["e"]
+    wanted = DetectionEvaluate(4, name_size_file=str(tmp_path / "sizes.txt"))
+    np.testing.assert_array_equal(found.numpy(), run(wanted, np.float32(detected), np.float32(truth))[0])
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,3 +102,13 @@ def test_the_layer_writes_where_it_may(saved, tmp_path):
     bottoms = torch.zeros(1, 4), torch.tensor([[0.0, 0.75, 0.25]]), priors
     module_of(layer, tuple(tuple(bottom.shape) for bottom in bottoms)).eval()(*bottoms)
     assert (tmp_path / "out" / "a.txt").read_text() == "first 1 0.75 20 20 100 60\nfirst 2 0.25 20 20 100 60\n"
+
+
+def test_files_are_found_next_to_the_net(tmp_path):
+    (tmp_path / "map.txt").write_text(MAP)
+    (tmp_path / "sizes.txt").write_text("first 100 200\nsecond 50 80\n")
+    message = {"output_directory": str(tmp_path / "out"), "output_name_prefix": "a", "output_format": "ILSVRC"}
+    message |= {"label_map_file": "map.txt", "name_size_file": "sizes.txt"}
+    layer = layer_of("DetectionOutput", {"detection_output_param": {"num_classes": 3, "save_output_param": message}})
+    layer.saved.write(torch.tensor(ROWS), 2, replace(mode(), find=lambda name: tmp_path / name))
+    assert (tmp_path / "out" / "a.txt").read_text().startswith("first 1 ")
