@@ -108,7 +108,9 @@ def _usual(role: str, is_index: bool, count: int, image: Shape) -> Shape:
 
 def role_of(graph: Graph, name: str) -> str:
     """Return the role of an input; empty for images, features and indices."""
-    blob = graph.values[name].blob
+    blob, shape = graph.values[name].blob, graph.shape(name)
+    if shape is not None and len(shape) == 4 and shape[3] == BOX:
+        return ROWS
     found = (ROLES[node.layer.type, index] for node, index in _uses(graph, name) if (node.layer.type, index) in ROLES)
     return next(found, NAMES.get(blob, ""))
 

@@ -62,6 +62,7 @@ FILES = {
     "train.prototxt": data() + CLASSES,
     "ssd.prototxt": data("AnnotatedData", more=SAMPLED) + SSD,
     "yolo.prototxt": data("BoxData").replace("crop_size: 20", "resize_param { height: 20 width: 20 }") + YOLO,
+    "yolo_rows.prototxt": data("AnnotatedData") + YOLO.replace("num: 1", "num: 1 side: 1"),
     "sub/regions.prototxt": REGIONS,
     "test.prototxt": data(phase="TEST") + CLASSES,
     "template.prototxt": CLASSES.replace("3", "cls6x"),
@@ -76,6 +77,7 @@ KINDS = {
     "train.prototxt": "train",
     "ssd.prototxt": "train",
     "yolo.prototxt": "train",
+    "yolo_rows.prototxt": "train",
     "sub/regions.prototxt": "train",
     "test.prototxt": "test",
     "template.prototxt": "template",
@@ -120,14 +122,14 @@ def test_the_shares_and_the_results_of_each_file(tool, folder, tmp_path, capsys)
     results = tmp_path / "results.json"
     assert tool.main([str(folder), "--only", "train", "--json", str(results)]) == 0
     out = capsys.readouterr().out
-    assert "train       4 of    6 run  66.7%" in out
+    assert "train       5 of    7 run  71.4%" in out
     assert "test        1 of    1 run  100.0%" in out
     assert "faulty.prototxt: E011" in out
     assert "deploy.prototxt" not in json.loads(results.read_text())
     (folder / "faulty.prototxt").write_text(FILES["train.prototxt"])
     (folder / "train.prototxt").write_text("")
     assert tool.main([str(folder), "--json", str(results), "--failed"]) == 0
-    assert "train       5 of    6 run" in capsys.readouterr().out
+    assert "train       6 of    7 run" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -138,7 +140,7 @@ def test_an_exception_and_a_process_that_ends_are_bugs(tool, folder, monkeypatch
         raise KeyError("gone")
 
     monkeypatch.setattr(tool, "run", fail)
-    assert tool.main([str(folder), "--match", "o.p"]) == 1
+    assert tool.main([str(folder), "--match", "yolo.p"]) == 1
     assert "yolo.prototxt: BUG the process ended without an answer" in capsys.readouterr().out
     assert tool.main([str(folder), "--match", "ssd"]) == 1
     assert "ssd.prototxt: BUG KeyError: 'gone'" in capsys.readouterr().out

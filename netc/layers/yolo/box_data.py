@@ -36,6 +36,7 @@ class BoxData(Data):
     """Cells of the grids of the net; without effect."""
 
     top_count: ClassVar[Count] = Count(1, 2)
+    fork_fields: ClassVar[frozenset[str]] = frozenset(("DataParameter.side",))
     fed_by: ClassVar[FedBy] = "boxes"
 
     def _check(self) -> None:
