@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from netc.data.pipeline.augmentation import Augmenter
 from netc.data.pipeline.cropping import FEW_PLACES, MANY_PLACES, Cropping
 from netc.data.pipeline.mean import load_mean, window_mean
@@ -323,6 +325,23 @@ def _poses(request: _Request) -> BatchSource:
         raise
 
 
+def _one_file(request: _Request) -> BatchSource:
+    from netc.data.sources.one_file import OneImage, RepeatedFile, numbers_of
+
+    layer, path = request.layer, request.resolve(request.layer.file)
+    if layer.format != "image":
+        return numbers_of(layer, path, request.sampler)
+    image = OneImage(layer.file, path)
+
+    def transformed() -> Any:
+        single = replace(request, layer=replace(layer, num=1), sampler=replace(request.sampler), threads=1)
+        with contextlib.closing(_image_source(single, image, prefetch=0)) as source:
+            source.configure(np.empty, normalize_on_host=True)
+            return np.asarray(source.next_batch().tops[0][0], np.float32)
+
+    return RepeatedFile(layer.file, request.sampler, layer.num, image.shapes()[0], transformed)
+
+
 def _voxel_truth(request: _Request) -> BatchSource:
     from netc.data.sources.voxel_truth import VoxelTruthRecords, VoxelTruthSource
 
@@ -354,6 +373,7 @@ _OPENERS = {
     "clips": _clips,
     "hdf5": _hdf5_data,
     "flow database": _flow_data,
+    "file": _one_file,
     "voxel truth": _voxel_truth,
     "object file": _object_file,
     "poses": _poses,

@@ -40,6 +40,7 @@ FedBy = Literal[
     "clips",
     "hdf5",
     "flow database",
+    "file",
     "voxel truth",
     "object file",
     "poses",

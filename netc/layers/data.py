@@ -64,13 +64,8 @@ class ImageLayer(DataLayer):
             fail("`source` is missing", code="E101", field=f"{self.message}.source")
         if self.batch_size < 1:
             fail("`batch_size` is required and must be positive", code="E103", field=f"{self.message}.batch_size")
-        for name in ("scale_factors", "crop_height", "crop_width"):
-            if getattr(self.transform, name) and not self.moves_label_maps:
-                fail(
-                    f"`{name}` is specific to layers with label maps of DeepLab's Caffe, and not supported here",
-                    code="E106",
-                    field=f"transform_param.{name}",
-                )
+        if not self.moves_label_maps:
+            check_image_fields(self.transform)
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
         """(batch_size, c, h, w) and (batch_size); unknown for further tops. Raises the errors of Transform.shape."""
@@ -93,6 +88,17 @@ class ImageLayer(DataLayer):
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: the images are produced outside the net."""
         return Cost()
+
+
+def check_image_fields(transform: Transform) -> None:
+    """Raises NetcError E106 for fields that change an image together with its label map."""
+    for name in ("scale_factors", "crop_height", "crop_width"):
+        if getattr(transform, name):
+            fail(
+                f"`{name}` is specific to layers with label maps of DeepLab's Caffe, and not supported here",
+                code="E106",
+                field=f"transform_param.{name}",
+            )
 
 
 _SOURCES = "source__list"

@@ -21,7 +21,9 @@ READ = {
     "video_data_param": {"source": "list", "video_file": "video"},
     "transform_param": {"mean_file": "mean file"},
     "infogain_loss_param": {"source": "infogain matrix"},
+    "mean_param": {"file": "mean file"},
     "power_file_param": {"shift_file": "file of numbers"},
+    "reader_param": {"file": "file to read"},
 }
 """Fields with paths that a layer reads, by message, with a description of the file."""
 ALSO_NAMED = {
@@ -30,6 +32,7 @@ ALSO_NAMED = {
     "window_data_param": ("root_folder",),
     "image_gt_data_param": ("root_folder",),
     "hdf5_output_param": ("file_name",),
+    "writer_param": ("file", "folder"),
 }
 """Fields with other paths, which do not have to exist."""
 _MESSAGES = READ.keys() | ALSO_NAMED.keys()
