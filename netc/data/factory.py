@@ -117,6 +117,15 @@ def _annotated_data(request: _Request) -> BatchSource:
     return _image_source(request, records, layer.prefetch, augmenter, boxes)
 
 
+def _compact_data(request: _Request) -> BatchSource:
+    from netc.data.sources.compact_record import CompactRecords
+
+    color = request.layer.is_color
+    records = CompactRecords(_store(request), color=color, gray=not color)
+    _order(request)
+    return _image_source(request, records, request.layer.prefetch)
+
+
 def _boxes(request: _Request) -> BatchSource:
     from netc.data.sources.box_datum import BoxAugmenter, BoxRecords
 
@@ -363,6 +372,7 @@ def _object_file(request: _Request) -> BatchSource:
 _OPENERS = {
     "database": _data,
     "annotated database": _annotated_data,
+    "compact database": _compact_data,
     "boxes": _boxes,
     "image list": _image_data,
     "label maps": _label_maps,

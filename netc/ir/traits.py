@@ -30,6 +30,7 @@ FedBy = Literal[
     "",
     "database",
     "annotated database",
+    "compact database",
     "boxes",
     "image list",
     "label maps",

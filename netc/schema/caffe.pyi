@@ -3737,6 +3737,9 @@ class UnpoolingParameter(Message):
     MAX: int
     AVE: int
     TILE: int
+    FIXED: int
+    DIV: int
+    REP: int
     unpool: int
     pad: int
     pad_h: int
@@ -3750,6 +3753,15 @@ class UnpoolingParameter(Message):
     unpool_size: int
     unpool_h: int
     unpool_w: int
+    out_kernel_size: int
+    out_kernel_h: int
+    out_kernel_w: int
+    out_pad: int
+    out_pad_h: int
+    out_pad_w: int
+    out_stride: int
+    out_stride_h: int
+    out_stride_w: int
     def __init__(
         self,
         *,
@@ -3766,6 +3778,15 @@ class UnpoolingParameter(Message):
         unpool_size: int | None = ...,
         unpool_h: int | None = ...,
         unpool_w: int | None = ...,
+        out_kernel_size: int | None = ...,
+        out_kernel_h: int | None = ...,
+        out_kernel_w: int | None = ...,
+        out_pad: int | None = ...,
+        out_pad_h: int | None = ...,
+        out_pad_w: int | None = ...,
+        out_stride: int | None = ...,
+        out_stride_h: int | None = ...,
+        out_stride_w: int | None = ...,
     ) -> None: ...
 
 class EltwiseAccuracyParameter(Message):

@@ -27,6 +27,7 @@ RESIZED = {**SOURCE, "new_height": 6, "new_width": 7}
 BASE = {
     "AnnotatedData": {"data_param": SOURCE},
     "BoxData": {"data_param": SOURCE},
+    "CompactData": {"data_param": SOURCE, "transform_param": {"crop_size": 9}},
     "VideoData": {"video_data_param": {"source": "a", "batch_size": 5, "new_height": 6, "new_width": 7}},
     "YoloAnnotatedData": {"data_param": SOURCE},
     "CPMData": {"data_param": SOURCE, "cpm_transform_param": {"num_parts": 43}},
@@ -73,6 +74,7 @@ POOL = {"kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_w": 2, "pad_h": 2, 
 WEIGHTS = {"loss_param": {"class_weighting": [1.0, 2.0], "weight_by_label_freqs": True}}
 WHOLE = {
     "BoxData transform_param": {"data_param": SOURCE, "transform_param": {"scale": 3.0}},
+    "CompactData transform_param": {"data_param": SOURCE, "transform_param": {"crop_size": 3}},
     "annotated_data_param.anno_type": {"data_param": SOURCE, "annotated_data_param": {"anno_type": "BBOX"}},
     "annotated_data_param.batch_sampler": {
         "data_param": SOURCE,

@@ -68,6 +68,10 @@ class Unpooling(Layer):
         for name in ("pad", "pad_h", "pad_w"):
             if p[name]:
                 fail(f"`{name}` is {p[name]}: only unpooling without padding is supported", code="E103", field=name)
+        if p["unpool"] not in ("MAX", "AVE", "TILE"):
+            fail(
+                f"`unpool` is {p['unpool']}, which only a layer of type `UnPooling` knows", code="E103", field="unpool"
+            )
         kernel, size = _pair(p, "kernel_size", "kernel"), _pair(p, "unpool_size", "unpool")
         if kernel is None:
             fail("`kernel_size` is missing", code="E101", help="set `kernel_size`, or `kernel_h` and `kernel_w`")

@@ -19,7 +19,7 @@ _BY_FORK = {
         AdaptiveBiasChannel BiasChannel DenseCRF DomainTransform ImageSegData Interp MatRead MatWrite SegAccuracy
         SpatialProduct UniqueLabel""",
     "SegNet": "DenseImageData Upsample",
-    "DeconvNet": "EltwiseAccuracy RedSoftmaxLoss Unpooling WindowSegData UnPooling",
+    "DeconvNet": "EltwiseAccuracy RedSoftmaxLoss Unpooling WindowSegData",
     "CRF-as-RNN": "MultiStageMeanfield",
     "SegNet, PSPNet and yjxiong forks": "BN",
     "yjxiong": "BatchReduction Gather Scatter SegmentConsensus SyncBN SegData",
@@ -51,6 +51,7 @@ _BY_FORK = {
     "SpatialTransformerLayer": "LocLoss PowerFile SpatialTransformer STLoss",
     "DAN": "JMMDLoss MMDLoss",
     "DANN": "GradientScaler",
+    "Cambricon": "UnPooling",
     "jolibrain": "DiceCoefLoss FocalLoss SeLU SeLUDropout",
     "OpenPose": "CPMData ImResize Nms OPData",
     "HED": "ImageLabelmapData",
