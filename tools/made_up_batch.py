@@ -33,6 +33,7 @@ LIST = 5
 """Numbers of a box of YOLO: class, and x, y of the center, width, height in fractions of the image."""
 
 ROWS, LISTS, SEQUENCES, REGIONS, TRUE_REGIONS, SIZES = "rows", "lists", "sequences", "regions", "true regions", "sizes"
+COUNTED = "counted boxes"
 ROLES = {
     ("MultiBoxLoss", 3): ROWS,
     ("DetectionEvaluate", 1): ROWS,
@@ -45,6 +46,7 @@ ROLES = {
     ("ROIPooling", 1): REGIONS,
     ("PSROIPooling", 1): REGIONS,
     ("ROIAlign", 1): REGIONS,
+    ("DetectNetTransformation", 1): COUNTED,
 }
 """The role of a bottom, by layer type and index, where its shape and values are not those of an image or of indices."""
 NAMES = {"rois": REGIONS, "gt_boxes": TRUE_REGIONS, "im_info": SIZES}
@@ -195,6 +197,14 @@ def _sizes(shape: Shape, size: Shape) -> torch.Tensor:
     return torch.tensor([*size, 1.0, *([1.0] * 3)])[: shape[-1]].expand(shape)
 
 
+def _counted(shape: Shape, _size: Shape) -> torch.Tensor:
+    """DetectNet's boxes: their number, the length of one, and one of class 1 in pixels."""
+    flat = torch.zeros(shape).flatten(1)
+    flat[:, 0], flat[:, 1] = 1, 16
+    flat[:, 16:22] = torch.tensor([40.0, 50.0, 90.0, 80.0, 0.0, 1.0])
+    return flat.reshape(shape)
+
+
 def _sequences(shape: Shape, _size: Shape) -> torch.Tensor:
     """Labels 1, 2, ... so that no two neighbors are equal."""
     return (torch.arange(shape[-1]) % 3 + 1).float().expand(shape)
@@ -207,5 +217,6 @@ MAKERS: dict[str, Callable[[Shape, Shape], torch.Tensor]] = {
     REGIONS: _regions,
     TRUE_REGIONS: _true_regions,
     SIZES: _sizes,
+    COUNTED: _counted,
 }
 """The values of each role."""

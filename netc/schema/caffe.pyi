@@ -3391,11 +3391,6 @@ class RingPadParameter(Message):
     def __init__(self, *, axis: int | None = ..., pad: int | None = ...) -> None: ...
 
 class DetectNetGroundTruthParameter(Message):
-    class ClassMapping(Message):
-        src: int
-        dst: int
-        def __init__(self, *, src: int | None = ..., dst: int | None = ...) -> None: ...
-
     GridboxType: Enum
     GRIDBOX_MAX: int
     GRIDBOX_MIN: int
@@ -3412,7 +3407,7 @@ class DetectNetGroundTruthParameter(Message):
     obj_norm: bool
     crop_bboxes: bool
     @property
-    def object_class(self) -> Messages[DetectNetGroundTruthParameter.ClassMapping]: ...
+    def object_class(self) -> Messages[DetectNetClassMapping]: ...
     def __init__(
         self,
         *,
@@ -3426,8 +3421,13 @@ class DetectNetGroundTruthParameter(Message):
         image_size_y: int | None = ...,
         obj_norm: bool | None = ...,
         crop_bboxes: bool | None = ...,
-        object_class: Iterable[DetectNetGroundTruthParameter.ClassMapping | Mapping[str, Any]] | None = ...,
+        object_class: Iterable[DetectNetClassMapping | Mapping[str, Any]] | None = ...,
     ) -> None: ...
+
+class DetectNetClassMapping(Message):
+    src: int
+    dst: int
+    def __init__(self, *, src: int | None = ..., dst: int | None = ...) -> None: ...
 
 class DetectNetAugmentationParameter(Message):
     crop_prob: float

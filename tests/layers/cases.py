@@ -13,6 +13,7 @@ OWN = {
     "Python": "computes what its user's class says",
     **dict.fromkeys(("HDF5Output", "FLOWriter", "FloatWriter", "ImgWriter", "PFMWriter"), "writes files"),
     "Parameter": "has no bottom",
+    "DetectNetTransformation": "reads boxes whose first numbers tell how many there are",
 }
 """Types whose own tests do what cannot be asked here, and why."""
 
