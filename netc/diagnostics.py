@@ -43,7 +43,7 @@ __all__ = [
 
 MAX_SHOWN = 20
 """Maximum number of kinds of errors that are rendered; the others are only counted."""
-FILE_CODES = frozenset(("E001", "E401", "E408", "E412", "E501", "E507", "E511", "E605", "E632"))
+FILE_CODES = frozenset(("E001", "E308", "E401", "E408", "E412", "E501", "E507", "E511", "E605", "E632"))
 """Codes of files that cannot be opened, read or written."""
 MAX_PLACES = 20
 """Maximum number of lines that are listed for a kind."""
@@ -208,7 +208,7 @@ class NetcError(ValueError, RuntimeError):
     >>> isinstance(NetcError("cannot read `net.prototxt`: permission denied", code="E001"), OSError)
     True
 
-    `str()` is the messages, each after its position: `net.prototxt:3:9: unknown layer type`.
+    `str()` is the messages, each after its position (`net.prototxt:3:9: unknown layer type`) and with its help.
     """
 
     diagnostics: tuple[Diagnostic, ...]
@@ -239,7 +239,7 @@ class NetcError(ValueError, RuntimeError):
         super().__init__("\n".join(d.message for d in self.diagnostics))
 
     def __str__(self) -> str:
-        return "\n".join(d.placed_message for d in self.diagnostics)
+        return "\n".join(d.placed_message + (f"\nhelp: {d.help}" if d.help else "") for d in self.diagnostics)
 
     def __reduce__(self) -> tuple[type[NetcError], tuple[tuple[Diagnostic, ...]]]:
         return NetcError, (self.diagnostics,)

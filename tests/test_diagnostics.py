@@ -99,6 +99,8 @@ def test_text_of_an_error_has_positions():
     raised = NetcError([error("unknown `A`", 3), error("no net")])
     assert str(raised) == "net.prototxt:3:1: unknown `A`\nno net"
     assert str(raised.at(None, "a note")) == str(raised)
+    helped = NetcError([replace(error("unknown `A`", 3), help="did you mean `B`?"), error("no net")])
+    assert str(helped) == "net.prototxt:3:1: unknown `A`\nhelp: did you mean `B`?\nno net"
 
 
 @pytest.mark.parametrize("code", ["E010", "E001"])

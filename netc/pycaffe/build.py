@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netc.compiler import Prober, StateChoice, copy_weights, graph_of, lowered, read_net
+from netc.pycaffe.glog import log_event
 from netc.pycaffe.import_caffe import bind_python_layers
 from netc.pycaffe.mode import TRAIN, device
 from netc.pycaffe.net_feeds import feeds_of
 from netc.runtime.file_access import allow_files
 from netc.runtime.memory_check import check_pass_memory
+from netc.training.log.events import LogNote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,3 +63,14 @@ def net_arguments(
     if len(given) > len(names) or values["phase"] not in (0, 1):
         raise TypeError("Net(network_file, phase), Net(network_file, weights, phase): phase is TRAIN or TEST")
     return values["phase"], values["level"], values["stages"], values["weights"]
+
+
+def warn_of_old_arguments(network_file: Path, weights: Path, phase: int) -> None:
+    """Log Caffe's lines about `Net(network_file, weights, phase)` (`_caffe.cpp`, Net_Init_Load)."""
+    call = f"Net('{os.fsdecode(network_file)}', {phase}, weights='{os.fsdecode(weights)}')"
+    for line, text in (
+        (139, "DEPRECATION WARNING - deprecated use of Python interface"),
+        (140, 'Use this instead (with the named "weights" parameter):'),
+        (142, call),
+    ):
+        log_event(LogNote(f"_caffe.cpp:{line}", text, "W"))

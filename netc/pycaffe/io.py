@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.diagnostics import NetcError
+from netc.files import read_bytes, reason_of
 from netc.ir.dims import text
 from netc.pycaffe.proto import caffe_pb2
 from netc.pycaffe.resize import resize_image
@@ -44,11 +45,18 @@ _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
 def load_image(filename: Path, color: bool = True) -> NDArray[np.float32]:
     """An image file as float32 (h, w, 3), RGB from 0 to 1; with `color=False` as (h, w, 1), gray.
 
-    The alpha channel is dropped. Raises NetcError E308 for a file that OpenCV cannot read.
+    The alpha channel is dropped. Raises NetcError E308, also an OSError, for a file that does not exist or that OpenCV
+    cannot read.
     """
-    image: Array | None = cv2.imread(os.fsdecode(filename), cv2.IMREAD_UNCHANGED)
+    name = os.fsdecode(filename)
+    try:
+        data = np.frombuffer(read_bytes(name), np.uint8)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise NetcError(f"cannot read `{name}`: {reason_of(error)}", code="E308", missing=missing) from None
+    image: Array | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     if image is None:
-        raise NetcError(f"cannot read `{os.fsdecode(filename)}` as an image", code="E308")
+        raise NetcError(f"cannot read `{name}` as an image", code="E308")
     scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
     planes = np.atleast_3d(np.asarray(image, np.float32) / np.float32(scale))
     if planes.shape[2] == 1:

@@ -10,6 +10,7 @@ solver.step(100)
 from __future__ import annotations
 
 import datetime
+import os
 import socket
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,17 +48,17 @@ class NCCL:
     NetcError E621 if they cannot join.
     """
 
-    def __init__(self, solver: Trainer, uid: str) -> None:
+    def __init__(self, solver: Trainer, uid: bytes | str) -> None:
         self.solver = solver
         if not dist.is_initialized():
-            self._join(uid)
+            self._join(os.fsdecode(uid))
 
     @staticmethod
-    def new_uid() -> str:
+    def new_uid() -> bytes:
         """Return an identifier of a group of processes: the address at which its first process will listen."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+            return f"tcp://127.0.0.1:{free.getsockname()[1]}".encode()
 
     def bcast(self) -> None:
         """Copy the weights of the first process to all others."""

@@ -19,7 +19,7 @@ from netc.layers.python import HostedPython
 from netc.passes.insert_splits import insert_splits
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
-from netc.pycaffe.build import NetParts, build, net_arguments
+from netc.pycaffe.build import NetParts, build, net_arguments, warn_of_old_arguments
 from netc.pycaffe.mode import device
 from netc.pycaffe.net_feeds import source_of
 from netc.pycaffe.net_names import NetNames
@@ -64,7 +64,10 @@ class Net(NetNames):
         stages: Sequence[str] | None = None,
         weights: Path | None = None,
     ) -> None:
+        old = len(arguments) == 2 and isinstance(arguments[0], (str, bytes, os.PathLike))
         phase, level, stages, weights = net_arguments(arguments, phase, level, stages, weights)
+        if old and weights is not None:
+            warn_of_old_arguments(network_file, weights, phase)
         self._set_up(build(network_file, phase, level, tuple(stages or ())))
         if weights is not None:
             files.copy_from(self._executor.net, weights, stacklevel=2)

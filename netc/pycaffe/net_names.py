@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from netc.runtime.array_blobs import Blob
 
 
+class UnknownBlobError(NetcError, KeyError):
+    """The name of a blob that the net does not have."""
+
+
 class NetNames:
     """The read-only part of Net: its layers and blobs, and how they are connected."""
 
@@ -80,5 +84,5 @@ class NetNames:
 
     def _blob(self, name: str) -> Blob:
         if name not in self.blobs:
-            raise NetcError(f"the net has no blob `{name}`", code="E302", help=did_you_mean(name, self.blobs))
+            raise UnknownBlobError(f"the net has no blob `{name}`", code="E302", help=did_you_mean(name, self.blobs))
         return self.blobs[name]

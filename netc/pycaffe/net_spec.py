@@ -65,7 +65,7 @@ class Function:
     def __init__(self, type_name: str, inputs: tuple[Any, ...], params: dict[str, Any]) -> None:
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
-                message = f"expected a top as input {index} of `{type_name}`, got {type(given).__name__}"
+                message = f"{type_name} input {index} is not a Top (type is {type(given)})"  # Caffe's words
                 raise NotATopError(message, code="E309")
         self.type_name, self.inputs, self.params = type_name, inputs, dict(params)
         self.ntop: int = self.params.pop("ntop", 1)

@@ -72,8 +72,11 @@ def test_images_of_sixteen_bits(tmp_path):
 
 def test_a_file_that_is_not_an_image_is_an_error(tmp_path):
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(NetcError, match=r"cannot read `.*` as an image"):
+    with pytest.raises(NetcError, match=r"cannot read `.*` as an image") as caught:
         caffe.io.load_image(tmp_path / "text.png")
+    assert isinstance(caught.value, OSError)
+    with pytest.raises(FileNotFoundError, match=r"cannot read `absent.png`: no such file"):
+        caffe.io.load_image("absent.png")
 
 
 def interpolated(f, x, order):

@@ -187,6 +187,30 @@ def test_channels_are_pruned(load):
     np.testing.assert_allclose(small.blobs["ip2"].data, scores, rtol=1e-5, atol=1e-6)
 
 
+def test_old_positional_arguments_warn_as_in_caffe(load, capsys):
+    net = load(MLP)
+    net.save("w.caffemodel")
+    capsys.readouterr()
+    caffe.Net("net1.prototxt", caffe.TEST, weights="w.caffemodel")
+    assert "DEPRECATION" not in capsys.readouterr().err
+    caffe.Net("net1.prototxt", "w.caffemodel", caffe.TEST)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [
+        "DEPRECATION WARNING - deprecated use of Python interface",
+        'Use this instead (with the named "weights" parameter):',
+        "Net('net1.prototxt', 1, weights='w.caffemodel')",
+    ]
+    assert all(line.startswith("W") for line in lines)
+
+
+def test_an_unknown_blob_is_a_key_error(load):
+    net = load(MLP)
+    with pytest.raises(KeyError, match="the net has no blob `ip3`"):
+        net.forward(blobs=["ip3"])
+    with pytest.raises(ValueError, match="no layer `ip3`"):
+        net.forward(end="ip3")
+
+
 def test_paths_may_be_bytes(load, tmp_path):
     net = load(MLP)
     net.save(b"bytes.caffemodel")

@@ -96,7 +96,7 @@ def test_a_misspelled_parameter_is_an_error(make, message, help):
 
 
 def test_a_bottom_that_is_not_a_top_is_an_error():
-    with pytest.raises(TypeError, match="expected a top as input 1 of `Concat`, got str"):
+    with pytest.raises(TypeError, match=r"^Concat input 1 is not a Top \(type is <class 'str'>\)$"):
         L.Concat(L.ReLU(), "data")
 
 
