@@ -334,6 +334,13 @@ def _poses(request: _Request) -> BatchSource:
         raise
 
 
+def _disparities(request: _Request) -> BatchSource:
+    from netc.data.sources.disparity_list import DisparityRecords
+
+    request.sampler.skip, request.sampler.shuffle = request.layer.rand_skip, request.layer.shuffle
+    return _image_source(request, DisparityRecords(request.layer, request.resolve))
+
+
 def _one_file(request: _Request) -> BatchSource:
     from netc.data.sources.one_file import OneImage, RepeatedFile, numbers_of
 
@@ -384,6 +391,7 @@ _OPENERS = {
     "hdf5": _hdf5_data,
     "flow database": _flow_data,
     "file": _one_file,
+    "disparities": _disparities,
     "voxel truth": _voxel_truth,
     "object file": _object_file,
     "poses": _poses,

@@ -1,4 +1,4 @@
-"""Files of floating point numbers: Middlebury's .flo and FlowNet2's .float3 (`output.cpp`).
+"""Files of floating point numbers: Middlebury's .flo, FlowNet2's .float3 (`output.cpp`), and .pfm.
 
 The header is read first, and its extents are compared with the size of the file before memory is allocated for them.
 """
@@ -28,6 +28,8 @@ LARGEST = 1 << 30
 _HEADER = 1 << 10
 """Bytes that hold the header of a valid file."""
 _LINES = re.compile(rb"float\n3\n *(\d{1,10})\n *(\d{1,10})\n *(\d{1,10})\n|float\n2\n *(\d{1,10})\n *(\d{1,10})\n")
+_PFM = re.compile(rb"(P[Ff])\s+(\d{1,10})\s+(\d{1,10})\s+(-?)[\d.]{1,32}(?:[eE][+-]?\d{1,3})?\s")
+"""A negative scale means little-endian numbers."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,23 @@ class FloatFile:
     """Bytes of the header."""
     interleaved: bool
     """Whether the channels of a pixel are next to each other."""
+    dtype: str = "<f4"
+    """The byte order."""
+    flipped: bool = False
+    """Whether the last row comes first."""
 
     def read(self) -> Planes:
         """Return the numbers (c, h, w). Raises OSError, and ValueError for a file that was cut since."""
         count = math.prod(self.shape)
         with open_regular(self.path) as file:
             file.seek(self.offset)
-            values = np.frombuffer(file.read(4 * count), "<f4")
+            values = np.frombuffer(file.read(4 * count), "u1")
+        values = values[: values.size // 4 * 4].view(self.dtype)
         if values.size != count:
             raise ValueError(f"it ends after {values.size} of {count} numbers")
         c, h, w = self.shape
         planes = values.reshape(h, w, c).transpose(2, 0, 1) if self.interleaved else values.reshape(self.shape)
-        return np.ascontiguousarray(planes, np.float32)
+        return np.ascontiguousarray(planes[:, ::-1] if self.flipped else planes, np.float32)
 
 
 def open_flo(path: Path) -> FloatFile:
@@ -76,6 +83,18 @@ def open_float3(path: Path) -> FloatFile:
     if found[1] is None:
         (width, height), channels = plane, 1
     return _checked(FloatFile(path, (channels, height, width), found.end(), interleaved=False), size)
+
+
+def open_pfm(path: Path) -> FloatFile:
+    """Read the header of a .pfm file: one or three planes. Raises OSError and ValueError as `open_flo` does."""
+    head, size = _head(path)
+    found = _PFM.match(head)
+    if found is None:
+        raise ValueError("it does not begin with `Pf` or `PF`, a width, a height and a scale, as a .pfm file does")
+    kind, width, height, sign = found.groups()
+    shape = (3 if kind == b"PF" else 1, int(height), int(width))
+    dtype = "<f4" if sign else ">f4"
+    return _checked(FloatFile(path, shape, found.end(), interleaved=True, dtype=dtype, flipped=True), size)
 
 
 def _head(path: Path) -> tuple[bytes, int]:

@@ -42,6 +42,7 @@ FedBy = Literal[
     "hdf5",
     "flow database",
     "file",
+    "disparities",
     "voxel truth",
     "object file",
     "poses",

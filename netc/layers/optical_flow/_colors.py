@@ -50,9 +50,9 @@ class EigenSpace:
         import torch
 
         matrix = image.new_tensor(vectors).reshape(3, 3)
-        extent = torch.einsum("ij,njhw->nihw", matrix, image).abs().amax((0, 2, 3))
+        extent = torch.stack([part.abs().amax() for part in _components(matrix, image)])
         mean_color = image.mean((0, 2, 3))
-        mean = matrix @ mean_color
+        mean = (matrix * mean_color).sum(1)
         return cls(matrix, mean_color, mean / _divisor(extent, extent), extent, extent.square().sum().sqrt())
 
 
@@ -109,11 +109,13 @@ def noisy(image: Tensor, values: Values) -> Tensor:
     return image + torch.randn_like(image) * values["noise"].unsqueeze(1).clamp_min(0)
 
 
-def _components(matrix: Tensor, colors: Tensor) -> tuple[Tensor, ...]:
-    """Return the products of a matrix with the colors (n, 3, h, w), as three planes (n, h, w)."""
-    import torch
+def _components(matrix: Tensor, colors: Tensor) -> list[Tensor]:
+    """Return the products of a matrix with the colors (n, 3, h, w), as three planes (n, h, w).
 
-    return torch.einsum("ij,njhw->nihw", matrix, colors).unbind(1)
+    Elementwise, since mixed precision and TF32 would round the products of a matrix product.
+    """
+    red, green, blue = colors.unbind(1)
+    return [row[0] * red + row[1] * green + row[2] * blue for row in matrix.unbind(0)]
 
 
 def _power(part: Tensor, exponent: Tensor) -> Tensor:

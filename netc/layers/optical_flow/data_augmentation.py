@@ -151,7 +151,7 @@ class DataAugmentation(RandomAugmentation):
         if len(arrays) != len(shapes) or any(array is None for array in arrays):
             return [None] * len(shapes) if len(arrays) == 1 else arrays
         passes, mean, channels = arrays
-        if mean.ndim != len(shapes[1]) or mean.shape[1] != shapes[1][1] or mean.shape == shapes[1]:
+        if mean.ndim != len(shapes[1]) or mean.shape[1] != shapes[1][1] or mean.shape == shapes[1] or not mean.size:
             return arrays
         if self.mean_per_pixel:
             channels = mean.mean((0, 2, 3), dtype=np.float64).astype(np.float32).reshape(shapes[2])

@@ -382,6 +382,8 @@ def test_weights_with_other_blobs():
     assert DataAugmentation(recompute_mean=1).fitted(arrays[:1], shapes) == [None] * 3
     wrong = [arrays[0], np.zeros((1, 4, 6, 7), np.float32), np.zeros((1, 4, 1, 1), np.float32)]
     assert DataAugmentation(recompute_mean=1).fitted(wrong, shapes) is wrong
+    empty = [arrays[0], np.zeros((1, 3, 0, 7), np.float32), arrays[2]]
+    assert DataAugmentation(recompute_mean=1).fitted(empty, shapes) is empty
 
 
 def test_sizes_and_devices():

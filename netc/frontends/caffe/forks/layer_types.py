@@ -30,8 +30,8 @@ _BY_FORK = {
     "ShuffleNet": "ShuffleChannel",
     "SENet": "Axpy",
     "FlowNet": """
-        Accum BlackAugmentation ChannelNorm CoeffSchedule Correlation Correlation1D CustomData DataAugmentation
-        DisparityData Downsample ExpMax Grid FLOReader FLOWriter FlowAugmentation FlowWarp FloatReader FloatWriter
+        Accum BlackAugmentation ChannelNorm Correlation Correlation1D CustomData DataAugmentation DisparityData
+        Downsample ExpMax Grid FLOReader FLOWriter FlowAugmentation FlowWarp FloatReader FloatWriter
         GenerateAugmentationParameters ImgReader ImgWriter L1Loss L1LossHelper LpqLoss Mean NegReLU NegSquare PFMWriter
         Resample Warp""",
     "YOLO ports": """
