@@ -15,6 +15,8 @@ from netc.layers._registry import register
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST = 10_000
+"""Limit of factors."""
 SLACK = 1e-5
 """Places that are nearer to the next pixel belong to it."""
 
@@ -54,6 +56,9 @@ class ImResize(Layer):
         shape = bottoms[0]
         if len(shape) != 4:
             fail(f"expected maps (n, c, h, w), got {text(shape)}", field="bottom")
+        for name in ("factor", "start_scale", "scale_gap"):
+            if not abs(getattr(self, name)) <= MOST:
+                fail(f"`{name}` must be at most {MOST}", code="E103", field=name)
         height, width = self._size(shape)
         if known(height) and known(width):
             if min(height, width) < 1:

@@ -112,8 +112,8 @@ def _mean_places(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
     height, width = maps.shape[2:]
     steps = torch.arange(-RADIUS, RADIUS + 1, device=maps.device)
-    rows, columns = y[..., None, None] + steps[:, None], x[..., None, None] + steps
-    rows, columns = torch.broadcast_tensors(rows, columns)
+    shape = (*x.shape, len(steps), len(steps))
+    rows, columns = (y[..., None, None] + steps[:, None]).expand(shape), (x[..., None, None] + steps).expand(shape)
     inside = (rows > 0) & (rows < height) & (columns > 0) & (columns < width)
     index = (rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)).flatten(2)
     values = maps.flatten(2).gather(2, index).reshape(rows.shape)

@@ -89,7 +89,8 @@ def test_shapes():
     assert layer_of("ImResize", {"imresize_param": {"factor": 2.0}}) == ImResize(factor=2.0)
     for made, shape, code, text in [
         (ImResize(), (1, 1, 4, 4), "E103", "`factor`, or both target sizes, must be positive"),
-        (ImResize(factor=1e5), (1, 1, 400, 400), "E104", "larger than the limit"),
+        (ImResize(factor=float("nan")), (1, 1, 4, 4), "E103", "`factor` must be at most"),
+        (ImResize(factor=1e3), (1, 1, 400, 400), "E104", "larger than the limit"),
         (ImResize(factor=2.0), (1, 4, 4), "E102", "expected maps"),
         (ImResize(factor=2.0, scale_gap=0.6), (3, 1, 8, 8), "E103", "leaves no part of 8 pixels"),
     ]:
