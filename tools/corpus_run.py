@@ -60,6 +60,8 @@ SUFFIXES = (".prototxt", ".pbtxt", ".pt", ".txt")
 STATISTICS = ("variance", "running_var", "scale_factor")
 """Statistics of normalizing layers that are 1 for normalized values."""
 PLACEHOLDER = "E033"
+OF_SHAPES = ("E102", "E104")
+"""Errors that another size of the batch or of its images may not have."""
 ABSENT = ("E011", "E020", "E101")
 """Errors of a net without data: a bottom that no layer produces, a loss without labels, a data layer without source."""
 
@@ -176,6 +178,8 @@ def _graph(net: NetDefinition, phase: Phase, records: tuple[Shape, ...]) -> Grap
                 graph, _ = checked_graph(net, State(phase), probe)
                 return _without_files(graph_of(net, State(phase), probe, given_shapes(graph, items, record)))
             except NetcError as error:
+                if _first(error).code not in OF_SHAPES:
+                    raise
                 failed[record, items] = error
     raise failed[records[0], None]
 

@@ -902,6 +902,12 @@ class LayerParameter(Message):
     def red_softmax_loss_param(self) -> RedSoftmaxLossParameter: ...
     @property
     def jmmd_param(self) -> JMMDParameter: ...
+    @property
+    def region_param(self) -> RegionParameter: ...
+    @property
+    def region_yolo_param(self) -> RegionYoloParameter: ...
+    @property
+    def reorg_yolo_param(self) -> ReorgYoloParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1107,6 +1113,9 @@ class LayerParameter(Message):
         selu_dropout_param: SeLUDropoutParameter | Mapping[str, Any] | None = ...,
         red_softmax_loss_param: RedSoftmaxLossParameter | Mapping[str, Any] | None = ...,
         jmmd_param: JMMDParameter | Mapping[str, Any] | None = ...,
+        region_param: RegionParameter | Mapping[str, Any] | None = ...,
+        region_yolo_param: RegionYoloParameter | Mapping[str, Any] | None = ...,
+        reorg_yolo_param: ReorgYoloParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -3540,6 +3549,36 @@ class EvalDetectionParameter(Message):
         biases: Iterable[float] | None = ...,
         save_output_param: SaveOutputParameter | Mapping[str, Any] | None = ...,
     ) -> None: ...
+
+class RegionParameter(Message):
+    coords: int
+    classes: int
+    num: int
+    def __init__(self, *, coords: int | None = ..., classes: int | None = ..., num: int | None = ...) -> None: ...
+
+class RegionYoloParameter(Message):
+    coords: int
+    classes: int
+    num: int
+    do_softmax: bool
+    @property
+    def anchors(self) -> MutableSequence[float]: ...
+    @property
+    def mask(self) -> MutableSequence[int]: ...
+    def __init__(
+        self,
+        *,
+        coords: int | None = ...,
+        classes: int | None = ...,
+        num: int | None = ...,
+        do_softmax: bool | None = ...,
+        anchors: Iterable[float] | None = ...,
+        mask: Iterable[int] | None = ...,
+    ) -> None: ...
+
+class ReorgYoloParameter(Message):
+    stride: int
+    def __init__(self, *, stride: int | None = ...) -> None: ...
 
 class ReorgParameter(Message):
     stride: int

@@ -102,3 +102,37 @@ class ReorgOfYolo9000(Reorg):
 
     stride: int = 2
     """Extent s of the squares."""
+
+
+@register("ReorgYolo", dialect="openvino", field="reorg_yolo_param")
+@dataclass(frozen=True)
+class ReorgYolo(Layer):
+    """Rearranges places into channels, as Reorg does.
+
+    Shapes: (n, c, h, w) to (n, c s^2, h / s, w / s).
+
+    >>> ReorgYolo(stride=2).infer(((1, 64, 26, 26),), 1)
+    ((1, 256, 13, 13),)
+
+    Reference: `reorg_yolo_layer.cpp` of OpenVINO's Caffe, which does not train it; the gradient here is the inverse
+    order.
+    """
+
+    stride: int = 1
+    """Extent s of the squares."""
+
+    overwritable: ClassVar[bool] = True
+    rearranges: ClassVar[bool] = True
+    elements: ClassVar[Elements] = "moved"
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 or E103 if the extents are not multiples of the stride."""
+        return Reorg(self.stride).infer(bottoms, tops)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Zero: elements are only copied."""
+        return Cost()
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
+        """Computed as by Reorg."""
+        return Reorg(self.stride).forward(bottoms, weights, mode)

@@ -3,9 +3,9 @@ import pytest
 
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
-from netc.layers.yolo.reorg import Reorg, ReorgOfYolo9000
+from netc.layers.yolo.reorg import Reorg, ReorgOfYolo9000, ReorgYolo
 from tests.layers.case import Case, Source, made
-from tests.layers.contract import raises, resizes, traces, values
+from tests.layers.contract import raises, resizes, round_trip, traces, values
 from tests.layers.harness import layer_from, run
 
 LOST = Source(places_lost=True)
@@ -13,6 +13,7 @@ CASES = [
     Case(made("Reorg", 2), ((2, 4, 4, 2),), ((1, 8, 6, 4),), source=LOST),
     Case(made("Reorg", 2, True), ((2, 8, 2, 3),), ((1, 12, 3, 2),), source=LOST),
     Case(ReorgOfYolo9000(), ((2, 4, 4, 2),), ((1, 8, 6, 4),), source=LOST),
+    Case(ReorgYolo(2), ((2, 4, 4, 2),), ((1, 8, 6, 4),), source=LOST),
 ]
 
 
@@ -39,6 +40,15 @@ def reorganized(x, s, reverse):
 def test_order(shape, stride, reverse):
     x = values(*shape).numpy()
     np.testing.assert_array_equal(run(Reorg(stride, reverse), x)[0], reorganized(x, stride, reverse))
+
+
+def test_openvinos():
+    x = values(2, 8, 4, 6).numpy()
+    np.testing.assert_array_equal(run(ReorgYolo(2), x)[0], reorganized(x, 2, reverse=False))
+    assert round_trip("ReorgYolo", stride=2) == ReorgYolo(2)
+    assert ReorgYolo(2).cost((), ()) == Cost()
+    with raises("E102", "6 channels are not a multiple of 4"):
+        ReorgYolo(2).infer(((1, 6, 4, 4),), 1)
 
 
 def test_it_is_undone_by_the_reverse():

@@ -77,8 +77,8 @@ _V2 = """
 212 proposal_param: synopsys; shuffle_channel_param: mnn; prior_box_param: openvino;
     smooth_l1_loss_param: openvino_training
 213 grn_param: openvino
-214 nms_param: synopsys
-215 reorg_param: openvino
+214 nms_param: synopsys; region_yolo_param: openvino
+215 reorg_yolo_param: openvino
 216 relu6_param: openvino
 217 interp_param: openvino
 218 augmentation_param: openvino
