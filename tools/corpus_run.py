@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 BATCH = 2
 """Items of a made-up batch, where the net accepts another number than its file's."""
-RECORDS = ((3, 224, 224), (3, 256, 256), (1, 28, 28), (3, 32, 32), (1, 256, 256), (2, 28, 28), (1, 40, 32))
+RECORDS = ((3, 224, 224), (3, 256, 256), (1, 28, 28), (3, 32, 32), (1, 256, 256), (2, 28, 28), (3, 416, 416))
 """Images that a net may be for; the first is the usual one."""
 SECONDS, BYTES = 240, 8 << 30
 """Limits of each net."""
@@ -132,7 +132,8 @@ def _failed(kind: str, net: NetDefinition, error: NetcError) -> Outcome:
     if first.code == PLACEHOLDER:
         return Outcome(TEMPLATE, reason)
     lacks_source = first.code == "E101" and "`source` is missing" in first.message
-    if kind == TRAIN and (lacks_source or (first.code in ABSENT and not is_fed(net))):
+    lacks_labels = first.code == "E020" and "Loss" in first.message and "got 1" in first.message
+    if kind == TRAIN and (lacks_source or lacks_labels or (first.code in ABSENT and not is_fed(net))):
         return Outcome(NO_DATA, reason)
     return Outcome(kind, reason)
 
@@ -176,7 +177,11 @@ def _graph(net: NetDefinition, phase: Phase, records: tuple[Shape, ...]) -> Grap
             try:
                 probe = record_probe(record)
                 graph, _ = checked_graph(net, State(phase), probe)
-                return _without_files(graph_of(net, State(phase), probe, given_shapes(graph, items, record)))
+                shapes, before = given_shapes(graph, items, record), None
+                while shapes != before:
+                    inferred, _ = checked_graph(net, State(phase), probe, shapes)
+                    shapes, before = given_shapes(graph, items, record, inferred), shapes
+                return _without_files(graph_of(net, State(phase), probe, shapes))
             except NetcError as error:
                 if _first(error).code not in OF_SHAPES:
                     raise

@@ -1,7 +1,7 @@
 """Batches of made-up numbers for a net: images, and labels that its layers accept.
 
     record_probe(record)              the shapes of a data layer's records
-    given_shapes(graph, items, image)   shapes for the inputs whose shapes are unknown, by blob
+    given_shapes(graph, items, image)   shapes for the inputs, of which those that the file leaves open are made up
     batch(graph)                      a tensor for each input, by blob
 
 An input's role is that of the layers that read it, directly or behind layers that only move elements. Random numbers
@@ -73,14 +73,38 @@ def inputs(graph: Graph) -> list[str]:
     return [*graph.inputs, *(top for node in graph.nodes if node.layer.is_data for top in node.tops)]
 
 
-def given_shapes(graph: Graph, items: int | None, image: Shape) -> dict[str, Shape]:
-    """Return shapes of the inputs: for `items` items, or as many as the file says, with an image where it is open."""
+def given_shapes(graph: Graph, items: int | None, image: Shape, inferred: Graph | None = None) -> dict[str, Shape]:
+    """Return shapes of the inputs: for `items` items, or as many as the file says, with an image where it is open.
+
+    `inferred` is the graph with the shapes of an earlier call: a target has the shape of what it is compared with.
+    """
     sizes = {top: getattr(node.layer, "batch_size", 0) for node in graph.nodes for top in node.tops}
-    return {graph.values[name].blob: _given(graph, name, sizes.get(name, 0), items, image) for name in inputs(graph)}
+    found = {}
+    for name in inputs(graph):
+        shape, count = graph.shape(name), items or sizes.get(name, 0) or 2
+        other = _compared(graph, inferred, name) if shape is None and inferred else None
+        found[graph.values[name].blob] = other or _given(graph, name, sizes.get(name, 0), count, image)
+    return found
 
 
-def _given(graph: Graph, name: str, own: int, items: int | None, image: Shape) -> Shape:
-    shape, role, count = graph.shape(name), role_of(graph, name), items or own or 2
+def _compared(graph: Graph, inferred: Graph, name: str) -> Shape | None:
+    """Return the shape that a target or a mask has to have, because of the first bottom of the layer that reads it."""
+    if graph.is_index(name):
+        return None
+    for node in graph.readers[name]:
+        shape, index = inferred.shape(node.bottoms[0]), node.bottoms.index(name)
+        if not index or shape is None or not all(map(known, shape)):
+            continue
+        if node.layer.is_loss:
+            return shape
+        if node.layer.type == "MaskPooling" and len(shape) == 4:
+            return (shape[0], 1, *shape[2:])
+    return None
+
+
+def _given(graph: Graph, name: str, own: int, count: int, image: Shape) -> Shape:
+    """Return the shape of an input of a layer whose batch has `own` items; the batch is to have `count`."""
+    shape, role = graph.shape(name), role_of(graph, name)
     if shape is None or (role == SEQUENCES and len(shape) == 1):
         return _usual(role, graph.is_index(name), count, image)
     extents = list(shape)
@@ -90,7 +114,7 @@ def _given(graph: Graph, name: str, own: int, items: int | None, image: Shape) -
         return (count, TRUTHS * LIST)
     if len(extents) == 4:
         extents[1:] = [extent if known(extent) else size for extent, size in zip(extents[1:], image)]
-    if extents and (not known(extents[0]) or (items and extents[0] == own)):
+    if extents and (not known(extents[0]) or extents[0] == own):
         extents[0] = count
     return tuple(extent if known(extent) else 1 for extent in extents)
 

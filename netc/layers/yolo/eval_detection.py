@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from netc.ir.dims import differ, text
 from netc.ir.layer import Cost, Count, Layer, Mode, Shapes, fail
 from netc.layers._registry import register
-from netc.layers.yolo._grid import OBJECTNESS, CellGrid, check_anchors, check_prediction, overlaps, split
-from netc.layers.yolo.region_loss import ROW, lists_of_rows
+from netc.layers.yolo._grid import (
+    OBJECTNESS,
+    TRUTH,
+    CellGrid,
+    check_anchors,
+    check_prediction,
+    check_truths,
+    overlaps,
+    split,
+)
+from netc.layers.yolo.region_loss import are_rows, lists_of_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +37,10 @@ class EvalDetection(Layer):
     at least `threshold`, and is the best box for it; further ones are wrong, and so are boxes of a class without a
     truth. Boxes that overlap no truth enough are neither, as in the fork. Unused rows are 0.
 
-    Shapes: (n, num_object (5 + num_class), side, side) and SSD's labels (1, 1, m, 8); further bottoms are not read; to
-    (n, num_class + 4 side^2 num_object).
+    Labels are SSD's rows, or lists of truths (class, x, y, width, height) from class 0, as older versions have them.
+
+    Shapes: (n, num_object (5 + num_class), side, side) and SSD's labels (1, 1, m, 8) or n lists; further bottoms are
+    not read; to (n, num_class + 4 side^2 num_object).
 
     >>> layer = EvalDetection(13, 20, 5, biases=(1.0, 2.0) * 5)
     >>> layer.infer(((2, 125, 13, 13), (1, 1, 7, 8)), 1)
@@ -69,8 +80,8 @@ class EvalDetection(Layer):
         check_prediction(scores, self.num_object, OBJECTNESS + 1 + self.num_class)
         if differ(scores[2:], (self.side, self.side)):
             fail(f"a prediction of shape {text(scores)} for `side` {self.side}", field="side")
-        if len(labels) != 4 or differ((labels[0], labels[3]), (1, ROW)):
-            fail(f"labels of shape {text(labels)}: expected SSD's rows [1,1,?,{ROW}]", field="bottom")
+        if not are_rows((scores, labels)):
+            check_truths((scores, labels))
         return ((scores[0], self.num_class + 4 * self.side**2 * self.num_object),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -84,7 +95,10 @@ class EvalDetection(Layer):
         import torch
 
         x = bottoms[0].detach()
-        lists = lists_of_rows(bottoms[1], len(x), mode).to(x.dtype)
+        labels = bottoms[1].detach()
+        is_list = not are_rows([tuple(bottom.shape) for bottom in bottoms])
+        lists = labels.reshape(len(x), -1, TRUTH) if is_list else lists_of_rows(labels, len(x), mode)
+        lists = lists.to(x.dtype)
         used = self.num_class + 4 * self.side**2 * self.num_object
         tops = x.new_zeros(len(x), used)
         for top, image, truths in zip(tops, self._candidates(x), lists):

@@ -63,7 +63,7 @@ class Region(Layer):
         import torch
 
         parts = split(bottoms[0], self._boxes)
-        position, size, objectness, classes = parts.split([2, self.coords - 2, 1, self.classes], 2)
+        position, size, objectness, classes = parts.split_with_sizes((2, self.coords - 2, 1, self.classes), 2)
         chances = self._probabilities(classes)
         return torch.cat((position.sigmoid(), size, objectness.sigmoid(), chances), 2).reshape(bottoms[0].shape)
 
@@ -107,9 +107,9 @@ class RegionYolo(Region):
     def from_caffe(cls, layer: Fields) -> Self:
         """Reads `region_yolo_param` and `flatten_param`."""
         own, merged = layer.message("region_yolo_param"), layer.message("flatten_param")
-        counts = {name: own[name] for name in ("coords", "classes", "num", "do_softmax")}
-        lists = {name: tuple(own[name]) for name in ("anchors", "mask")}
-        return cls(**counts, **lists, axis=merged["axis"], end_axis=merged["end_axis"])
+        values: dict[str, Any] = {name: own[name] for name in ("coords", "classes", "num", "do_softmax")}
+        values |= {name: tuple(own[name]) for name in ("anchors", "mask")}
+        return cls(**values, axis=merged["axis"], end_axis=merged["end_axis"])
 
     def to_caffe(self) -> dict[str, Any]:
         """The two messages by name, without defaults."""

@@ -13,6 +13,7 @@ from netc.ir.traits import Sees
 from netc.layers._registry import LayerUse, register
 from netc.layers.yolo._grid import (
     OBJECTNESS,
+    TRUTH,
     CellGrid,
     Cells,
     Truths,
@@ -226,7 +227,7 @@ class RegionLossOfMobileNetYolo(RegionLoss):
     """
 
     def _check_labels(self, bottoms: Shapes) -> None:
-        if _are_rows(bottoms):
+        if are_rows(bottoms):
             self._over_rows()._check_labels(bottoms)
         else:
             check_truths(bottoms)
@@ -237,7 +238,7 @@ class RegionLossOfMobileNetYolo(RegionLoss):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """That of yolo9000 for SSD's rows."""
-        if _are_rows([tuple(bottom.shape) for bottom in bottoms]):
+        if are_rows([tuple(bottom.shape) for bottom in bottoms]):
             return self._over_rows().forward(bottoms, weights, mode)
         return super().forward(bottoms, weights, mode)
 
@@ -257,7 +258,7 @@ def _one_hot(labels: Tensor, like: Tensor) -> Tensor:
     return F.one_hot(labels, like.shape[1]).to(like.dtype)
 
 
-def _are_rows(bottoms: Sequence[Sequence[int]]) -> bool:
+def are_rows(bottoms: Sequence[Sequence[int]]) -> bool:
     """Whether labels are SSD's: one row of 8 numbers per box of the batch."""
     labels = bottoms[1]
     return len(labels) == 4 and agree(labels[3], ROW) and not differ(labels[0], 1)
@@ -280,9 +281,10 @@ class RegionLossOfYolo9000(RegionLoss):
     With `softmax_tree`, classes exclude those with the same parent, and a truth has deltas for the classes on the path
     to it and for those that these exclude; labels begin at 0, else at 1. An image with a truth whose center is beyond
     100000 has only a class: deltas for the box that is most probably of that class, whose objectness is to be at least
-    0.3. `class_map` changes labels into classes, except for such images.
+    0.3. `class_map` changes labels into classes, except for such images. Lists of truths (class, x, y, width, height),
+    which older versions of the fork read, are rows of labels from 0.
 
-    Shapes: (n, num (coords + 1 + num_class), side, side) and labels (1, 1, m, 8) to a scalar.
+    Shapes: (n, num (coords + 1 + num_class), side, side) and labels (1, 1, m, 8), or n lists, to a scalar.
 
     >>> layer = RegionLossOfYolo9000(num_class=20, biases=(1.0, 2.0) * 5)
     >>> layer.infer(((4, 125, 13, 13), (1, 1, 7, 8)), 1)
@@ -303,8 +305,8 @@ class RegionLossOfYolo9000(RegionLoss):
         return (*parents, *classes)
 
     def _check_labels(self, bottoms: Shapes) -> None:
-        if len(bottoms[1]) != 4 or differ((bottoms[1][0], bottoms[1][3]), (1, ROW)):
-            fail(f"labels of shape {text(bottoms[1])}: expected SSD's rows [1,1,?,{ROW}]", field="bottom")
+        if not are_rows(bottoms):
+            check_truths(bottoms)
         for extent in bottoms[0][2:]:
             if differ(extent, self.side):
                 fail(f"a prediction of shape {text(bottoms[0])} for `side` {self.side}", field="side")
@@ -332,6 +334,8 @@ class RegionLossOfYolo9000(RegionLoss):
         return lists_of_rows(labels, images, mode, first=0 if self.softmax_tree else 1)
 
     def _deltas(self, parts: Tensor, labels: Tensor, mode: Mode) -> Tensor:
+        if not are_rows((tuple(parts.shape), tuple(labels.shape))):
+            labels = rows_of_lists(labels, first=0 if self.softmax_tree else 1)
         if not self.softmax_tree:
             return super()._deltas(parts, labels, mode)
         rows = labels.reshape(-1, ROW)
@@ -374,6 +378,18 @@ class RegionLossOfYolo9000(RegionLoss):
     def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
         objectness = region.objectness[cells.places]
         return -2 * self.object_scale * (1 - objectness) ** 4 * objectness
+
+
+def rows_of_lists(labels: Tensor, first: int) -> Tensor:
+    """Return lists of truths, one for each image, as SSD's rows (1, 1, m, 8); rows after the end of a list are -1."""
+    import torch
+
+    lists = labels.reshape(labels.shape[0], -1, TRUTH)
+    listed = (lists[..., 1] != 0).cumprod(1).bool()
+    item = torch.arange(len(lists), dtype=lists.dtype, device=lists.device)[:, None].expand(listed.shape)
+    none, center, half = torch.zeros_like(item), lists[..., 1:3], lists[..., 3:] / 2
+    parts = (item[..., None], lists[..., :1] + first, none[..., None], center - half, center + half, none[..., None])
+    return torch.where(listed[..., None], torch.cat(parts, -1), -1).reshape(1, 1, -1, ROW)
 
 
 def lists_of_rows(labels: Tensor, images: int, mode: Mode, first: int = 1) -> Tensor:

@@ -80,6 +80,19 @@ def test_loops(kind):
     assert found[:, :2].sum() == 3
 
 
+def test_lists_of_truths():
+    layer = EvalDetection(**SMALL, threshold=0.2, nms=0.45)
+    x = values(2, 21, 4, 4).numpy()
+    lists, rows = np.zeros((2, 3, 5)), []
+    lists[0, :2] = [[1, 0.3, 0.4, 0.4, 0.4], [0, 0.6, 0.5, 0.6, 0.4]]
+    lists[1, 0] = [0, 0.55, 0.25, 0.7, 0.3]
+    for image, (label, cx, cy, w, h) in ((b, row) for b in range(2) for row in lists[b] if row[3]):
+        rows.append([image, label + 1, 0, cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, 0])
+    found = run(layer, x, lists.reshape(2, 15))[0]
+    np.testing.assert_allclose(found, run(layer, x, np.array(rows).reshape(1, 1, -1, 8))[0], rtol=1e-12)
+    assert found[:, 4::4].any()
+
+
 def test_without_suppression_only_truths_are_counted():
     rows = np.array([[0, 2, 0, 0.1, 0.2, 0.5, 0.6, 0]])
     found = run(EvalDetection(**SMALL), values(1, 21, 4, 4).numpy(), rows.reshape(1, 1, -1, 8))[0]
@@ -98,7 +111,7 @@ def test_file_and_third_bottom():
     ("text", "bottoms"),
     [
         ("for `side` 4", ((1, 21, 3, 4), (1, 1, 3, 8))),
-        (r"expected SSD's rows \[1,1,\?,8\]", ((1, 21, 4, 4), (1, 150))),
+        (r"labels of shape \[1,151\] do not hold 5 numbers per truth", ((1, 21, 4, 4), (1, 151))),
         ("20 channels for 3 boxes", ((1, 20, 4, 4), (1, 1, 3, 8))),
     ],
 )
