@@ -19,7 +19,7 @@ from netc.layers.yolo._grid import (
     overlaps,
     split,
 )
-from netc.layers.yolo.region_loss import are_rows, lists_of_rows
+from netc.layers.yolo._rows import are_rows, lists_of_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from netc.ir.dims import agree, differ, product, text
+from netc.ir.dims import differ, product, text
 from netc.ir.layer import Constant, Cost, Count, Layer, Mode, Shapes, fail
 from netc.ir.traits import Sees
 from netc.layers._registry import LayerUse, register
 from netc.layers.yolo._grid import (
     OBJECTNESS,
-    TRUTH,
     CellGrid,
     Cells,
     Truths,
@@ -24,6 +23,7 @@ from netc.layers.yolo._grid import (
     size_overlaps,
     split,
 )
+from netc.layers.yolo._rows import ROW, are_rows, lists_of_rows, rows_of_lists
 from netc.layers.yolo._tree import ClassTree, tree_constant
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ FAR = 100000
 """A truth whose center is beyond this has only a class."""
 LEAST_OBJECTNESS = 0.3
 """What the objectness of a box for such a class is to be at least."""
-ROW = 8
-"""Numbers of a row of SSD's labels: item, class, instance, the corners, difficult."""
 
 
 class Region(NamedTuple):
@@ -258,12 +256,6 @@ def _one_hot(labels: Tensor, like: Tensor) -> Tensor:
     return F.one_hot(labels, like.shape[1]).to(like.dtype)
 
 
-def are_rows(bottoms: Sequence[Sequence[int]]) -> bool:
-    """Whether labels are SSD's: one row of 8 numbers per box of the batch."""
-    labels = bottoms[1]
-    return len(labels) == 4 and agree(labels[3], ROW) and not differ(labels[0], 1)
-
-
 def has_tree(use: LayerUse) -> bool:
     """Whether a RegionLoss layer has classes in a tree, as only yolo9000's can."""
     p = use.parameters.message("region_loss_param")
@@ -378,33 +370,3 @@ class RegionLossOfYolo9000(RegionLoss):
     def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
         objectness = region.objectness[cells.places]
         return -2 * self.object_scale * (1 - objectness) ** 4 * objectness
-
-
-def rows_of_lists(labels: Tensor, first: int) -> Tensor:
-    """Return lists of truths, one for each image, as SSD's rows (1, 1, m, 8); rows after the end of a list are -1."""
-    import torch
-
-    lists = labels.reshape(labels.shape[0], -1, TRUTH)
-    listed = (lists[..., 1] != 0).cumprod(1).bool()
-    item = torch.arange(len(lists), dtype=lists.dtype, device=lists.device)[:, None].expand(listed.shape)
-    none, center, half = torch.zeros_like(item), lists[..., 1:3], lists[..., 3:] / 2
-    parts = (item[..., None], lists[..., :1] + first, none[..., None], center - half, center + half, none[..., None])
-    return torch.where(listed[..., None], torch.cat(parts, -1), -1).reshape(1, 1, -1, ROW)
-
-
-def lists_of_rows(labels: Tensor, images: int, mode: Mode, first: int = 1) -> Tensor:
-    """Return SSD's rows as a list of truths (batch, t, 5) for each image; class 0 has the label `first`."""
-    import torch
-
-    rows = labels.reshape(-1, ROW)
-    rows = rows[rows[:, 0] != -1]
-    mode.check_range(rows[:, 0], 0, images, "item of a box")
-    rows = rows[(rows[:, 0] >= 0) & (rows[:, 0] < images)]
-    image = rows[:, 0].long()
-    low, high = rows[:, 3:5], rows[:, 5:7]
-    truths = torch.cat((rows[:, 1:2] - first, (low + high) / 2, high - low), 1)
-    place = torch.nn.functional.one_hot(image, images).cumsum(0).gather(1, image[:, None])[:, 0] - 1
-    most = int(place.max()) + 1 if len(place) else 0
-    lists = rows.new_zeros(images, most, truths.shape[1])
-    lists[image, place] = truths
-    return lists
