@@ -34,10 +34,16 @@ LIST = 5
 
 ROWS, LISTS, SEQUENCES, REGIONS, TRUE_REGIONS, SIZES = "rows", "lists", "sequences", "regions", "true regions", "sizes"
 COUNTED = "counted boxes"
+MAPS, OBJECTS, PROJECTIONS, MODELS = "maps", "objects", "projections", "models"
 ROLES = {
     ("MultiBoxLoss", 3): ROWS,
     ("DetectionEvaluate", 1): ROWS,
     ("EvalDetection", 1): ROWS,
+    ("DetectionLoss", 1): MAPS,
+    ("DetectionAccuracy", 1): MAPS,
+    ("ProposalTarget", 1): OBJECTS,
+    ("ProposalTarget", 2): PROJECTIONS,
+    ("ProposalTarget", 3): MODELS,
     ("RegionLoss", 1): LISTS,
     ("Yolov3", 1): LISTS,
     ("WarpCTCLoss", 1): SEQUENCES,
@@ -112,6 +118,8 @@ def _given(graph: Graph, name: str, own: int, count: int, image: Shape) -> Shape
         return (1, 1, TRUTHS * count, BOX)
     if role == LISTS and len(shape) == 1:
         return (count, TRUTHS * LIST)
+    if role == OBJECTS:
+        return (TRUTHS * count, *shape[1:])
     if len(extents) == 4:
         extents[1:] = [extent if known(extent) else size for extent, size in zip(extents[1:], image)]
     if extents and (not known(extents[0]) or extents[0] == own):
@@ -229,6 +237,38 @@ def _counted(shape: Shape, _size: Shape) -> torch.Tensor:
     return flat.reshape(shape)
 
 
+def _maps(shape: Shape, size: Shape) -> torch.Tensor:
+    """Labels of the positions of a map: class, center, width, height and overlap of an object at one position."""
+    if len(shape) != 4 or shape[1] != 6:
+        return torch.zeros(shape)
+    labels, (row, column) = torch.zeros(shape), (shape[2] // 2, shape[3] // 2)
+    y, x = (row + 0.5) * size[0] / shape[2], (column + 0.5) * size[1] / shape[3]
+    labels[:, :, row, column] = torch.tensor([1, x, y, 60.0, 60.0, 0.75])
+    return labels
+
+
+def _objects(shape: Shape, size: Shape) -> torch.Tensor:
+    """Rows of image, corners, class 1, not ignored; then length, height, width, location and rotation."""
+    rows = torch.zeros(shape)
+    rows[:, 0] = torch.arange(len(rows)).reshape(-1, *[1] * (len(shape) - 2)) // TRUTHS
+    rows[:, 1:5] = _corners(rows[:, 1:5], size)
+    rows[:, 5] = 1
+    if shape[1] > 7:
+        rows[:, 7:10], rows[:, 10:12], rows[:, 12] = 1.5, 0.5, 10
+    return rows
+
+
+def _projections(shape: Shape, size: Shape) -> torch.Tensor:
+    """Two rows of projections on the middle of the image."""
+    rows = torch.tensor([100.0, 0, size[1] / 2, 0, 100, size[0] / 2])
+    return rows.reshape(1, 6, *[1] * (len(shape) - 2)).expand(shape)
+
+
+def _models(shape: Shape, _size: Shape) -> torch.Tensor:
+    """Identities."""
+    return torch.eye(4).reshape(1, 16, *[1] * (len(shape) - 2)).expand(shape)
+
+
 def _sequences(shape: Shape, _size: Shape) -> torch.Tensor:
     """Labels 1, 2, ... so that no two neighbors are equal."""
     return (torch.arange(shape[-1]) % 3 + 1).float().expand(shape)
@@ -242,5 +282,9 @@ MAKERS: dict[str, Callable[[Shape, Shape], torch.Tensor]] = {
     TRUE_REGIONS: _true_regions,
     SIZES: _sizes,
     COUNTED: _counted,
+    MAPS: _maps,
+    OBJECTS: _objects,
+    PROJECTIONS: _projections,
+    MODELS: _models,
 }
 """The values of each role."""
