@@ -208,9 +208,10 @@ def _best(scores: Tensor, classes: Tensor, count: int) -> Tensor:
 
 
 def of_refinedet(use: LayerUse) -> bool:
-    """Whether a layer has the predictions of RefineDet's first stage; SSD's fourth bottom is an image to draw on."""
-    shown = use.parameters.message("detection_output_param").get("visualize", False)
-    return use.bottoms == 5 or (use.bottoms == 4 and not shown)
+    """Whether a layer has RefineDet's codes as its fifth bottom, or `objectness_score`; SSD does not read a fourth."""
+    return use.bottoms == 5 or (
+        use.bottoms == 4 and "objectness_score" in use.parameters.message("detection_output_param")
+    )
 
 
 @register("DetectionOutput", dialect="refinedet", field="detection_output_param", when=of_refinedet)

@@ -37,7 +37,7 @@ LEAST_OBJECTNESS = 0.3
 """What the objectness of a box for such a class is to be at least."""
 
 
-class Region(NamedTuple):
+class ActivatedPrediction(NamedTuple):
     """An activated prediction: position (batch, n, 2, h, w), log size, objectness, classes, and the boxes."""
 
     position: Tensor
@@ -107,11 +107,11 @@ class RegionLoss(Layer):
     def _grid(self, x: Tensor) -> CellGrid:
         return CellGrid.of(x, self.biases[: 2 * self.num])
 
-    def _activated(self, parts: Tensor, grid: CellGrid, mode: Mode) -> Region:
+    def _activated(self, parts: Tensor, grid: CellGrid, mode: Mode) -> ActivatedPrediction:
         position, size = parts[:, :, :2].sigmoid(), parts[:, :, 2:4]
         boxes = grid.boxes(position[:, :, 0], position[:, :, 1], size[:, :, 0], size[:, :, 1])
         classes = self._probabilities(parts[:, :, OBJECTNESS + 1 :][:, :, : self.num_class], mode)
-        return Region(position, size, parts[:, :, OBJECTNESS].sigmoid(), classes, boxes)
+        return ActivatedPrediction(position, size, parts[:, :, OBJECTNESS].sigmoid(), classes, boxes)
 
     def _probabilities(self, scores: Tensor, mode: Mode) -> Tensor:
         """The probabilities of the classes, axis 2."""
@@ -125,7 +125,7 @@ class RegionLoss(Layer):
         """Number of labels that truths may have."""
         return self.num_class
 
-    def _without_object(self, region: Region, truths: Truths) -> Tensor:
+    def _without_object(self, region: ActivatedPrediction, truths: Truths) -> Tensor:
         """The deltas of the objectness of boxes that no truth is assigned to."""
         import torch
 
@@ -133,7 +133,7 @@ class RegionLoss(Layer):
         delta = self.noobject_scale * objectness * objectness * (1 - objectness)
         return torch.where(truths.best_overlap(region.boxes) > self.thresh, 0, delta)
 
-    def _cells(self, region: Region, truths: Truths, grid: CellGrid) -> Cells:
+    def _cells(self, region: ActivatedPrediction, truths: Truths, grid: CellGrid) -> Cells:
         """The assigned cells; of several truths in one box the last counts."""
         image, truth = truths.assigned.nonzero(as_tuple=True)
         sizes = truths.boxes[image, truth, 2:]
@@ -175,7 +175,9 @@ class RegionLoss(Layer):
         """The labels as lists of truths."""
         return labels
 
-    def _assign(self, delta: Tensor, region: Region, truths: Truths, cells: Cells, grid: CellGrid, mode: Mode) -> None:
+    def _assign(
+        self, delta: Tensor, region: ActivatedPrediction, truths: Truths, cells: Cells, grid: CellGrid, mode: Mode
+    ) -> None:
         """Set the deltas of the assigned boxes."""
         image, box, row, column = cells.places
         places, sizes = self._targets(cells, truths, grid)
@@ -198,7 +200,7 @@ class RegionLoss(Layer):
         """A difference of coordinates, as it counts."""
         return difference
 
-    def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
+    def _with_object(self, region: ActivatedPrediction, truths: Truths, cells: Cells) -> Tensor:
         """The deltas of the objectness of assigned boxes."""
         raise NotImplementedError
 
@@ -244,7 +246,7 @@ class RegionLossOfMobileNetYolo(RegionLoss):
         truth = truths.boxes[cells.image, cells.truth]
         return self.coord_scale if self.rescore else self.coord_scale * (2 - truth[:, 2:].prod(1, keepdim=True))
 
-    def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
+    def _with_object(self, region: ActivatedPrediction, truths: Truths, cells: Cells) -> Tensor:
         objectness, boxes = region.objectness[cells.places], region.boxes[cells.places]
         target = overlaps(boxes, truths.boxes[cells.image, cells.truth]) if self.rescore else 1
         return self.object_scale * (objectness - target) * objectness * (1 - objectness)
@@ -367,6 +369,6 @@ class RegionLossOfYolo9000(RegionLoss):
     def _bounded(self, difference: Tensor) -> Tensor:
         return difference.clamp(-1, 1)
 
-    def _with_object(self, region: Region, truths: Truths, cells: Cells) -> Tensor:
+    def _with_object(self, region: ActivatedPrediction, truths: Truths, cells: Cells) -> Tensor:
         objectness = region.objectness[cells.places]
         return -2 * self.object_scale * (1 - objectness) ** 4 * objectness

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from netc.ir.dims import UNKNOWN
+from netc.layers import LayerUse, choose
 from netc.layers.detection.detection_output import DetectionOutput, RefineDetDetectionOutput
 from tests.layers.case import Case
 from tests.layers.case import Source as Facts
 from tests.layers.contract import raises, round_trip
-from tests.layers.harness import layer_from, layer_of, module_of, run
+from tests.layers.harness import _fields, layer_from, layer_of, module_of, run
 
 CODES, SCORES, PRIORS = (2, 24), (2, 18), (1, 2, 24)
 SECOND = (3, 16), (3, 12), (1, 2, 16)
@@ -214,3 +215,18 @@ def test_half_precision_scores():
     given = [torch.tensor(part).half() for part in inputs()]
     module = module_of(DetectionOutput(4, confidence_threshold=0.5), tuple(tuple(g.shape) for g in given))
     assert module(*given).dtype == torch.half
+
+
+@pytest.mark.parametrize(
+    ("bottoms", "message", "cls"),
+    [
+        (3, {}, DetectionOutput),
+        (4, {}, DetectionOutput),
+        (4, {"visualize": True}, DetectionOutput),
+        (4, {"objectness_score": 0.5}, RefineDetDetectionOutput),
+        (5, {}, RefineDetDetectionOutput),
+    ],
+)
+def test_which_fork_a_layer_is_of(bottoms, message, cls):
+    fields = _fields("LayerParameter", {"detection_output_param": {"num_classes": 3, **message}})
+    assert choose("DetectionOutput", LayerUse(fields, bottoms=bottoms, tops=1)).cls is cls
