@@ -367,6 +367,11 @@ def test_bvlcs_layers_are_unchanged():
     [
         ("MnActivation", "", "`MnActivation` is a layer of Intel's Caffe; netc does not support it yet"),
         (
+            "PoseHeatMapLoss",
+            "",
+            "`PoseHeatMapLoss` is a layer of pose_action_caffe's Caffe; netc does not support it yet",
+        ),
+        (
             "DeformablePSROIPooling",
             "",
             "`DeformablePSROIPooling` is a layer of FPN ports; netc does not support it yet",

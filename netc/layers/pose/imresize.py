@@ -110,7 +110,7 @@ def _weights(extent: int, border: int, size: int, like: Tensor) -> Tensor:
     import torch.nn.functional as F
 
     middle = extent - 2 * border
-    at = (torch.arange(size, dtype=torch.float64) - (size / middle / 2 - 0.5)) * (middle / size)
+    at = (torch.arange(size, dtype=torch.float64, device=like.device) - (size / middle / 2 - 0.5)) * (middle / size)
     first = (at + SLACK).trunc().clamp(min=0)
     d = at - first
     factors = (
@@ -119,7 +119,7 @@ def _weights(extent: int, border: int, size: int, like: Tensor) -> Tensor:
         ((-1.5 * d + 2) * d + 0.5) * d,
         (0.5 * d - 0.5) * d * d,
     )
-    found = torch.zeros(size, middle, dtype=torch.float64)
+    found = at.new_zeros(size, middle)
     for shift, factor in zip((-1, 0, 1, 2), factors):
         found.scatter_add_(1, (first + shift).clamp(0, middle - 1).long()[:, None], factor[:, None])
     return F.pad(found, (border, border)).to(like)

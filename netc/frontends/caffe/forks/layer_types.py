@@ -55,6 +55,10 @@ _BY_FORK = {
     "jolibrain": "DiceCoefLoss FocalLoss SeLU SeLUDropout",
     "OpenPose": "CPMData ImResize Nms OPData",
     "HED": "ImageLabelmapData",
+    "pose_action_caffe": """
+        CoordsFromHeatMaps CoordsToBboxesMasks HeatMapsFromCoordsOrigin MultiSourcesImagesData PoseEuDistAccuracy
+        PoseHeatMapLoss PosePDJAccuracy RandomImageData2 RescaledPoseCoords Resize VisualizedHeatMaps
+        VisualizedHeatMaps2 VisualizedPoseCoords""",
 }
 
 _FORK = {name: fork for fork, names in _BY_FORK.items() for name in names.split()}
