@@ -27,7 +27,7 @@ from netc.ir.layer_host import HostedCode
 from netc.runtime.array_blobs import Blob, WeightStorage, write_back
 from netc.runtime.blobs import resized
 from netc.runtime.memory import Memory, SharedMemory, memories, memory_key
-from netc.runtime.modules import LayerModule, keeping_state
+from netc.runtime.modules import InPlaceLeakyReLU, InPlaceReLU, LayerModule, has_hooks, keeping_state, overwrite
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
@@ -104,6 +104,7 @@ class NodeExecutor:
         stock = ((node.key, net.module(node.key)) for node in net.graph.nodes)
         self._stock = {key: module for key, module in stock if not isinstance(module, LayerModule)}
         """torch's own modules: they return a new tensor or their input, never a part of it or a weight."""
+        self._overwriting = dict(self._in_place_nodes())
         self._with_loss = {node.key for node in graph.nodes if any(node.loss_weights)}
         self._blobs: dict[str, list[LayerBlob]] = {node.key: [] for node in self.graph.nodes}
         for blob in net.blobs:
@@ -214,6 +215,8 @@ class NodeExecutor:
             self._hosted[node.key].forward()
         else:
             bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
+            if node.key in self._overwriting and self._run_in_place(node, bottoms[0]):
+                return
             tops = self._run(node, bottoms)
             if len(tops) == 1 and self._stock.get(node.key) is self.net.module(node.key):
                 self._write(node.tops[0], tops[0], own=tops[0].data_ptr() != bottoms[0].data_ptr())
@@ -221,6 +224,14 @@ class NodeExecutor:
             others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
             for name, top in zip(node.tops, tops):
                 self._write(name, top, own=_storage(top) not in others)
+
+    def _run_in_place(self, node: Node, bottom: Tensor) -> bool:
+        """Run a layer that a file declares in place in the memory of its blob, unless a hook would see it."""
+        module, producer = self.net.module(node.key), self.net.module(self._overwriting[node.key])
+        if module is not self._stock.get(node.key) or has_hooks(module) or has_hooks(producer):
+            return False
+        overwrite(module, bottom, producer)
+        return True
 
     def _share(self, node: Node) -> None:
         """Copy the bottom to the tops that do not share its memory, which are overwritten in place."""
@@ -316,6 +327,19 @@ class NodeExecutor:
         """The gradient of a top; a copy if it is lent, since layers may return it as the gradient of a bottom."""
         gradient = self._of(name).gradient
         return gradient.tensor.clone() if gradient.lent else gradient.tensor
+
+    def _in_place_nodes(self) -> Iterator[tuple[str, str]]:
+        """Yield the nodes that run in the memory of their blob, with the node that wrote it.
+
+        They are declared in place, no gradient is recorded, and the other node keeps no reference to its top.
+        """
+        writers = {top: node for node in self.graph.nodes for top in node.tops if node.layer.overwritable}
+        for node in self.graph.nodes:
+            if not isinstance(self._stock.get(node.key), (InPlaceReLU, InPlaceLeakyReLU)):
+                continue
+            bottom, top = node.bottoms[0], node.tops[0]
+            if self._of(bottom) is self._of(top) and bottom in writers and not self.needs[node.key].layer:
+                yield node.key, writers[bottom].key
 
     def _hosting(self, node: Node) -> _Hosted:
         """Connect the object of a layer written in Python to the memory of its blobs."""

@@ -328,3 +328,26 @@ def test_reading_blobs_does_not_change_results(net_from, held):
         torch.testing.assert_close(executor.memory[name].diff, looking.memory[name].diff)
     for mine, theirs in zip(net.parameters(), looked.parameters()):
         torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+def test_layers_in_place_run_in_the_memory_of_their_blob_unless_a_hook_sees_it(net_from):
+    text = NORMALISED.replace('layer { name: "b" type: "BatchNorm" bottom: "c" top: "c" }\n', "")
+    text = (
+        text[: text.index('layer { name: "s"')]
+        + text[text.index('layer { name: "r"') : text.index('layer { name: "l"')]
+    )
+    net, executor = double(net_from, text)
+    given = inputs_of(net)
+    fill(executor, given)
+    executor.forward(end=executor.index("c"))
+    before = executor.memory["c"].values.tensor
+    copy = before.clone()
+    assert (before < 0).any()
+    executor.forward(start=executor.index("r"))
+    assert executor.memory["c"].values.tensor is before
+    torch.testing.assert_close(before, copy.clamp(min=0))
+    seen = []
+    net.module("c").register_forward_hook(lambda module, bottoms, top: seen.append(top))
+    executor.forward()
+    torch.testing.assert_close(seen[0], copy)
+    torch.testing.assert_close(executor.memory["c"].data, copy.clamp(min=0))
