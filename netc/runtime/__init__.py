@@ -7,6 +7,7 @@ straight_line.py    generated code that runs the modules in order; a ReLU overwr
 input_check.py      checks the shapes of a net's inputs by the layers' rules
 inference.py        faster nets for inference: folded, channels-last, compiled
 node_executor.py    runs the same modules one node at a time, forward and backward
+hosted_node.py      a layer written in Python in that executor
 memory.py           `data` and `diff` of each blob
 python_host.py      runs layers written in Python
 array_blobs.py      blobs as NumPy arrays

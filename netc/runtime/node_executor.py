@@ -10,7 +10,6 @@ a weight, stays as they wrote it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,14 +23,14 @@ from netc.diagnostics import NetcError
 from netc.ir.dims import text
 from netc.ir.gradients import gradient_needs
 from netc.ir.layer_host import HostedCode
-from netc.runtime.array_blobs import Blob, WeightStorage, write_back
+from netc.runtime.array_blobs import Blob, WeightStorage
 from netc.runtime.blobs import resized
+from netc.runtime.hosted_node import HostedNode
 from netc.runtime.memory import Memory, SharedMemory, memories, memory_key
 from netc.runtime.modules import InPlaceLeakyReLU, InPlaceReLU, LayerModule, has_hooks, keeping_state, overwrite
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
-    from netc.ir.layer_host import LayerHost
     from netc.runtime.blobs import LayerBlob
     from netc.runtime.lower import Net
 
@@ -45,35 +44,6 @@ class _Run:
 
     bottoms: tuple[Tensor, ...]
     tops: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Hosted:
-    """A layer written in Python, with its bottoms and tops."""
-
-    node: Node
-    host: LayerHost
-    bottoms: list[Blob]
-    tops: list[Blob]
-
-    def forward(self) -> None:
-        """Run it; on a GPU, move what it wrote there."""
-        with self._at_layer():
-            self.host.forward(self.bottoms, self.tops)
-        write_back()
-
-    def backward(self, needed: Sequence[bool]) -> None:
-        """Run it backward, for the gradients of the bottoms in `needed`."""
-        with self._at_layer():
-            self.host.backward(self.tops, needed, self.bottoms)
-        write_back()
-
-    @contextlib.contextmanager
-    def _at_layer(self) -> Iterator[None]:
-        try:
-            yield
-        except NetcError as error:
-            raise error.at(self.node.span, f"in layer `{self.node.name}`") from None
 
 
 class NodeExecutor:
@@ -341,12 +311,14 @@ class NodeExecutor:
             if self._of(bottom) is self._of(top) and bottom in writers and not self.needs[node.key].layer:
                 yield node.key, writers[bottom].key
 
-    def _hosting(self, node: Node) -> _Hosted:
+    def _hosting(self, node: Node) -> HostedNode:
         """Connect the object of a layer written in Python to the memory of its blobs."""
         assert isinstance(node.layer, HostedCode)
         host = node.layer.host
         host.adopt([WeightStorage(blob) for blob in self._blobs[node.key]])
-        return _Hosted(node, host, *([Blob(self._of(name)) for name in names] for names in (node.bottoms, node.tops)))
+        return HostedNode(
+            node, host, *([Blob(self._of(name)) for name in names] for names in (node.bottoms, node.tops))
+        )
 
     def _check_splits(self) -> None:
         uses = Counter(name for node in self.graph.nodes for name in node.bottoms)
