@@ -45,8 +45,8 @@ class Limits:
 
 def propose(
     anchors: Tensor, codes: Tensor, scores: Tensor, size: Tensor, smallest: Tensor, limits: Limits
-) -> tuple[Tensor, Tensor]:
-    """Return boxes (k, 4) and scores (k) of one image.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return boxes (k, 4), scores (k) and the index of the anchor (k) of each box of one image.
 
     `size` and `smallest` are the height and width of the image, and of the smallest box. Boxes with a score of NaN are
     dropped.
@@ -54,12 +54,14 @@ def propose(
     boxes = clip(apply_deltas(anchors, codes), size[1] - 1, size[0] - 1)
     sides = boxes[:, 2:] - boxes[:, :2] + 1
     large = (sides >= smallest.flip(0)).all(1)
+    rows = None
     if limits.drop_small:
-        keep = (large & ~scores.isnan()).nonzero()[:, 0]
-        boxes, scores = boxes[keep], scores[keep]
+        rows = (large & ~scores.isnan()).nonzero()[:, 0]
+        boxes, scores = boxes[rows], scores[rows]
     else:
         scores = (scores * large).nan_to_num(-torch.inf)
     order = scores.argsort(descending=True, stable=True)[: limits.before or None]
     boxes, scores = boxes[order], scores[order]
     kept = nms(boxes, scores, limits.overlap, limit=limits.after or None, inclusive=True)
-    return boxes[kept], scores[kept]
+    order = order[kept]
+    return boxes[kept], scores[kept], order if rows is None else rows[order]

@@ -101,7 +101,7 @@ class AnchorTargetLayer(PythonReplacement):
         border = self.allowed_border
         inside = (anchors[:, :2] >= -border).all(1) & (anchors[:, 2:] < info[[1, 0]] + border).all(1)
         labels, nearest = self._matched(anchors, objects[:, :4], inside)
-        labels = self._sampled(labels)
+        labels = self.relabelled(self._sampled(labels), inside, bottoms[3:])
         maps = (labels, *self._codes(anchors, objects, nearest, labels, inside))
         rows = [one.reshape(height, width, len(base), -1).permute(2, 3, 0, 1) for one in maps]
         shapes = ((1, 1, len(base) * height, width), *((1, len(base) * 4, height, width),) * 3)
@@ -132,6 +132,10 @@ class AnchorTargetLayer(PythonReplacement):
         positive = random_subset(labels == 1, int(self.fg_fraction * self.batch_size))
         negative = random_subset(labels == 0, self.batch_size - positive.sum())
         return labels.new_full((), -1).where(~(positive | negative), labels)
+
+    def relabelled(self, labels: Tensor, inside: Tensor, given: Sequence[Tensor]) -> Tensor:
+        """The labels after those of further bottoms; `inside` tells which anchors have one."""
+        return labels
 
     def _codes(
         self, anchors: Tensor, objects: Tensor, nearest: Tensor | None, labels: Tensor, inside: Tensor

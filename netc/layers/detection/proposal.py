@@ -70,7 +70,7 @@ class ProposalBase(Layer):
         regions, kept = [], []
         for image in range(scores.shape[0]):
             row = info.reshape(scores.shape[0], -1)[image]
-            boxes, best = propose(
+            boxes, best, _ = propose(
                 anchors,
                 by_position(codes[image], 4),
                 by_position(scores[image, len(base) :], 1)[:, 0],

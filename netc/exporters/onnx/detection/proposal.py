@@ -1,4 +1,4 @@
-"""Layers of `netc/layers/detection/proposal.py` in ONNX."""
+"""Layers of `netc/layers/detection/proposal.py` and `netc/layers/mnc/proposal.py` in ONNX."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import numpy as np
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.exporters.symbolic_shapes import FixedExtentError
 from netc.layers.detection.proposal import Proposal, ProposalBase, ProposalLayer
+from netc.layers.mnc.proposal import MncProposalLayer
 
 LEAST = float(np.finfo(np.float32).min)
 """The score of a box that is dropped."""
 
 
-@writes(Proposal, ProposalLayer)
+@writes(Proposal, ProposalLayer, MncProposalLayer)
 def proposal(layer: ProposalBase, call: OnnxCall) -> None:
-    """NonMaxSuppression of one image; its boxes end a pixel later, so that the last pixel is inside."""
+    """NonMaxSuppression of one image; its boxes end a pixel later, so that the last pixel is inside.
+
+    MNC's has one top: the second, of training, has an unknown extent beyond the first axis.
+    """
     if any(call.free):
         raise FixedExtentError
     low, high, info = _boxes(layer, call)
