@@ -125,7 +125,7 @@ def apply_deltas(anchors: Tensor, codes: Tensor) -> Tensor:
     >>> apply_deltas(torch.tensor([[0.0, 0.0, 1.0, 3.0]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
     tensor([[2., 0., 4., 4.]])
     """
-    groups = codes.unflatten(-1, (codes.shape[-1] // 4, 4))  # -1 is ambiguous without boxes
+    groups = codes.reshape(*codes.shape[:-1], codes.shape[-1] // 4, 4)  # -1 is ambiguous without boxes
     return decode(groups, _exclusive(anchors).unsqueeze(-2), None, CENTER_SIZE).reshape(codes.shape)
 
 
