@@ -17,7 +17,7 @@ OF_INFO = 12
 """Numbers of a region's match: its object, height and width of that one's mask, its class, and the corners of both."""
 
 
-class Matched(NamedTuple):
+class MatchedRegions(NamedTuple):
     """Regions, and the object that each overlaps most."""
 
     corners: Tensor
@@ -68,7 +68,7 @@ class CascadeTargets(PythonReplacement):
             if len(getattr(self, name)) != 4:
                 fail(f"expected 4 values of `{name}`", code="E103", field="python_param.param_str")
 
-    def codes(self, matched: Matched) -> tuple[Tensor, Tensor, Tensor]:
+    def codes(self, matched: MatchedRegions) -> tuple[Tensor, Tensor, Tensor]:
         """Codes, inside weights and outside weights (k, 4 classes), in the columns of each region's class."""
         from netc.functions.boxes import deltas
 
@@ -81,7 +81,7 @@ class CascadeTargets(PythonReplacement):
         inside = (own * regions.new_tensor(self.bbox_inside_weights)).flatten(1)
         return targets.flatten(1), inside, (inside > 0).to(regions)
 
-    def masks(self, matched: Matched, given: GivenMasks, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def masks(self, matched: MatchedRegions, given: GivenMasks, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Masks and their weights (k, 1, s, s), and what is known of the matches (k, 12); -1 for background."""
         import torch
 

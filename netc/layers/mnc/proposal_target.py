@@ -15,7 +15,7 @@ from netc.layers._registry import register
 from netc.layers.detection._regions import check_rows
 from netc.layers.detection.anchor_target import check_objects
 from netc.layers.detection.proposal import check_info, check_settings
-from netc.layers.mnc._targets import OF_INFO, CascadeTargets, GivenMasks, Matched, check_masks, matched_with
+from netc.layers.mnc._targets import OF_INFO, CascadeTargets, GivenMasks, MatchedRegions, check_masks, matched_with
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +137,7 @@ class MncProposalTargetLayer(CascadeTargets):
         chosen = torch.cat((positive, negative))
         row, is_object = nearest[chosen], torch.arange(len(chosen), device=chosen.device) < len(positive)
         regions = regions[chosen]
-        matched = Matched(regions[:, 1:].detach(), row, objects[row], is_object)
+        matched = MatchedRegions(regions[:, 1:].detach(), row, objects[row], is_object)
         if not self.bp_all:
             regions = torch.where(is_object[:, None], regions, regions.detach())
         tops: tuple[Tensor, ...] = (regions, matched.labels, *self.codes(matched))

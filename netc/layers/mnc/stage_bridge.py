@@ -12,7 +12,7 @@ from netc.layers._registry import register
 from netc.layers.detection._regions import check_rows
 from netc.layers.detection.anchor_target import check_objects
 from netc.layers.detection.proposal import check_info
-from netc.layers.mnc._targets import OF_INFO, CascadeTargets, GivenMasks, Matched, check_masks, matched_with
+from netc.layers.mnc._targets import OF_INFO, CascadeTargets, GivenMasks, MatchedRegions, check_masks, matched_with
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +124,7 @@ class StageBridge(CascadeTargets):
         most, nearest, objects, known = matched_with(boxes.detach(), objects, given)
         order = (most < self.bbox_thresh).to(torch.int8).argsort(stable=True)
         boxes, row, is_object = boxes[order], nearest[order], (most >= self.bbox_thresh)[order]
-        matched = Matched(boxes.detach(), row, objects[row], is_object)
+        matched = MatchedRegions(boxes.detach(), row, objects[row], is_object)
         found = (torch.nn.functional.pad(boxes, (1, 0)), matched.labels, *self.masks(matched, known or given, info[2]))
         return (*found, *self.codes(matched))[: mode.tops]
 
