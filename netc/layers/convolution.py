@@ -49,6 +49,8 @@ class SlidingKernel(Layer):
     bias_filler: Filler = field(default_factory=Filler)
     """How the bias is initialized."""
 
+    message: ClassVar[str] = "convolution_param"
+    """The parameter message."""
     caffe_fields: ClassVar[CaffeFields] = window_fields("convolution_param")
     bottom_count: ClassVar[Count] = Count(1, None)
     top_count: ClassVar[Count] = Count(1, None)
@@ -59,7 +61,7 @@ class SlidingKernel(Layer):
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
         """Resolves the two spellings of the window. Raises NetcError E101, E103."""
-        p = layer.message("convolution_param")
+        p = layer.message(cls.message)
         result = cls(
             num_output=p["num_output"],
             kernel=spatial(p, ("kernel_size", "kernel_h", "kernel_w"), ()),
@@ -175,6 +177,16 @@ class SlidingKernel(Layer):
         raise NotImplementedError
 
 
+def windows_that_fit(bottom: Shape, w: Windows) -> Shape:
+    """Return the number of windows along each spatial axis. Raises NetcError E102 unless there is one."""
+    top = tuple(map(convolved, bottom, w.kernel, w.stride, w.pad, w.dilation))
+    for extent, count, k, p, d in zip(bottom, top, w.kernel, w.pad, w.dilation):
+        if count < 1:
+            reach = d * (k - 1) + 1
+            fail(f"kernel of {reach} does not fit an input of {extent} with padding {p}", field="kernel_size")
+    return top
+
+
 @register("Convolution", field="convolution_param", v1="CONVOLUTION")
 @dataclass(frozen=True)
 class Convolution(SlidingKernel):
@@ -207,13 +219,7 @@ class Convolution(SlidingKernel):
         return tuple(map(ReceptiveField.window, fields[0], w.kernel, w.stride, w.dilation))
 
     def _extents(self, bottom: Shape) -> Shape:
-        w = self.windows(len(bottom))
-        top = tuple(map(convolved, bottom, w.kernel, w.stride, w.pad, w.dilation))
-        for extent, count, k, p, d in zip(bottom, top, w.kernel, w.pad, w.dilation):
-            if count < 1:
-                reach = d * (k - 1) + 1
-                fail(f"kernel of {reach} does not fit an input of {extent} with padding {p}", field="kernel_size")
-        return top
+        return windows_that_fit(bottom, self.windows(len(bottom)))
 
     def _channels(self, channels: int) -> Shape:
         return (self.outputs(channels), channels // self.groups(channels))

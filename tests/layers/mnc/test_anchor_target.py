@@ -16,9 +16,12 @@ OBJECTS = np.array([[5.0, 6, 20, 15, 3], [30, 10, 55, 40, 1]])
 COMMON = (np.zeros((1, 8, 6, 7)), OBJECTS, np.array([[46.0, 58.0, 1.0]]))
 
 
-def targets(cls, *more):
+LAYER, PLAIN = MncAnchorTargetLayer(8, **SETTINGS), AnchorTargetLayer(8, **SETTINGS)
+
+
+def targets(layer, *more):
     torch.manual_seed(3)
-    return run(cls(8, **SETTINGS), *COMMON, *more, tops=4, training=True)
+    return run(layer, *COMMON, *more, tops=4, training=True)
 
 
 def is_inside(row: int) -> bool:
@@ -30,8 +33,8 @@ def test_labels_of_given_proposals():
     within = [row for row in range(168) if is_inside(row)]
     beyond = [row for row in range(168) if not is_inside(row)]
     of_objects, background = [*within[:9], *beyond[:4], -1, 168, 9e9], [*within[5:30:2], *beyond[3:9]]
-    found = targets(MncAnchorTargetLayer, np.array(of_objects), np.array(background))
-    plain = targets(AnchorTargetLayer)
+    found = targets(LAYER, np.array(of_objects), np.array(background))
+    plain = targets(PLAIN)
 
     labels = plain[0].reshape(4, 6, 7).transpose(1, 2, 0).flatten()
     labels[within[5:30:2]] = 0
@@ -46,11 +49,11 @@ def test_labels_of_given_proposals():
 
 @pytest.mark.parametrize("more", [(), (np.zeros((1, 3, 4, 4)),)])
 def test_without_proposals_it_is_that_of_py_faster_rcnn(more):
-    for found, plain in zip(targets(MncAnchorTargetLayer, *more), targets(AnchorTargetLayer)):
+    for found, plain in zip(targets(LAYER, *more), targets(PLAIN)):
         np.testing.assert_array_equal(found, plain)
 
 
 def test_no_proposals():
     empty = np.zeros(0)
-    for found, plain in zip(targets(MncAnchorTargetLayer, empty, empty), targets(AnchorTargetLayer)):
+    for found, plain in zip(targets(LAYER, empty, empty), targets(PLAIN)):
         np.testing.assert_array_equal(found, plain)
