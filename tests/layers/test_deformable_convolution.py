@@ -30,7 +30,10 @@ CASES = [
         source=Source(places_lost=True),
     ),
 ]
-REQUIRED = {"DeformableConvolution": "num_output: 4 kernel_size: 1"}
+REQUIRED = {"DeformableConvolution": "num_output: 6 kernel_size: 1 group: 1"}
+PAIRS = {"kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_w": 2, "pad_h": 2, "pad_w": 1}
+MESSAGE = {"deformable_convolution_param": {"num_output": 6, "group": 1, **PAIRS}}
+WHOLE = {f"deformable_convolution_param.{name}": MESSAGE for name in PAIRS}
 
 
 def sample(plane: np.ndarray, y: float, x: float) -> float:
