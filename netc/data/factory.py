@@ -297,6 +297,14 @@ def _regions(request: _Request) -> BatchSource:
     return RegionSource(RegionImages(request.layer, request.resolve), request.sampler)
 
 
+def _instance_masks(request: _Request) -> BatchSource:
+    from netc.data.sources.instance_masks import InstanceMaskImages, InstanceMaskSource
+
+    if not request.layer.with_masks:
+        return _regions(request)
+    return InstanceMaskSource(InstanceMaskImages(request.layer, request.resolve), request.sampler)
+
+
 def _hdf5_data(request: _Request) -> BatchSource:
     from netc.data.sources.hdf5 import Hdf5Files, Hdf5Source
 
@@ -386,6 +394,7 @@ _OPENERS = {
     "folders": _folders,
     "windows": _window_data,
     "regions": _regions,
+    "instance masks": _instance_masks,
     "video file": _video_file,
     "clips": _clips,
     "hdf5": _hdf5_data,

@@ -37,6 +37,7 @@ FedBy = Literal[
     "folders",
     "windows",
     "regions",
+    "instance masks",
     "video file",
     "clips",
     "hdf5",

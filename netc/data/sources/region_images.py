@@ -39,6 +39,10 @@ class RegionImage(NamedTuple):
     """(g)."""
     proposals: Array
     """Further boxes (p, 4)."""
+    masks: tuple[Array, ...] = ()
+    """The masks of objects, from the first row and column of each box."""
+    extents: tuple[int, ...] = ()
+    """Height and width of the maps that masks are from."""
 
 
 class RegionImages:
@@ -47,15 +51,16 @@ class RegionImages:
     Raises NetcError E501, E502, E506 and E513 for a folder, a list or an annotation that cannot be read.
     """
 
+    layout = "PASCAL VOC"
+
     def __init__(self, layer: Any, resolve: ResolvePath) -> None:
         self.layer, self.name = layer, layer.source
         layer.check_names()
         self.folder = resolve(layer.source)
         if not is_folder(self.folder):
-            help = "set `source` in `param_str` to a folder in the layout of PASCAL VOC"
+            help = f"set `source` in `param_str` to a folder in the layout of {self.layout}"
             raise NetcError(f"there is no folder `{self.name}`", code="E501", field=FIELD, help=help, missing=True)
-        proposals = _proposals(layer.proposals, resolve) if layer.proposals else {}
-        self.entries = self._entries(proposals)
+        self.entries = self.listed(_proposals(layer.proposals, resolve) if layer.proposals else {})
         if not self.entries:
             raise NetcError(f"`{self.name}` has no image with an object", code="E502", field=FIELD)
 
@@ -66,7 +71,8 @@ class RegionImages:
         """A random order."""
         return random.permutation(len(self))
 
-    def _entries(self, proposals: dict[str, Array]) -> list[RegionImage]:
+    def listed(self, proposals: dict[str, Array]) -> list[RegionImage]:
+        """The images with objects, and the proposals of each."""
         found, bad = list[RegionImage](), list[Diagnostic]()
         for name, annotation in data_set(self.folder, split=self.layer.image_set).entries:
             try:
@@ -95,21 +101,30 @@ class RegionImages:
             classes.append(names.index(one.name) + 1)
         return np.array(boxes, np.float64).reshape(-1, 4), np.array(classes, np.float64)
 
+    def opened(self, number: int) -> RegionImage:
+        """An image with its objects."""
+        return self.entries[number]
+
     def read(self, index: int, target: int) -> tuple[Array, float, RegionImage]:
         """An image scaled to a shorter side of `target` (3, h, w), its scale, and its boxes, scaled.
 
         Raises NetcError E504 for an image that cannot be read.
         """
         mirrored, number = divmod(index, len(self.entries))
-        entry = self.entries[number]
+        entry = self.opened(number)
         try:
             planes = images.decode(memoryview(images.read([entry.path])), images.IMREAD_COLOR)
         except (OSError, ValueError) as error:
             raise NetcError(f"`{entry.path}`: {reason_of(error)}", code="E504", field=FIELD) from None
+        if entry.extents and entry.extents != planes.shape[1:]:
+            (height, width), (own, wide) = planes.shape[1:], entry.extents
+            what = f"`{entry.path}` is {height} x {width}, its maps of objects and classes {own} x {wide}"
+            raise NetcError(what, code="E504", field=FIELD)
         boxes, proposals = (_mirrored(b, planes.shape[2]) if mirrored else b for b in (entry.boxes, entry.proposals))
         planes = planes[:, :, ::-1] if mirrored else planes
+        masks = tuple(mask[:, ::-1] for mask in entry.masks) if mirrored else entry.masks
         scaled, scale = self._scaled(planes, target)
-        return scaled, scale, RegionImage(entry.path, boxes * scale, entry.classes, proposals * scale)
+        return scaled, scale, RegionImage(entry.path, boxes * scale, entry.classes, proposals * scale, masks)
 
     def _scaled(self, planes: Array, target: int) -> tuple[Array, float]:
         """The mean is subtracted before the image is scaled, in float32."""
@@ -129,12 +144,13 @@ class RegionSource(PrefetchingSource["PendingTops"]):
 
     normalization = None
 
-    def __init__(self, records: RegionImages, sampler: Sampler) -> None:
+    def __init__(self, records: RegionImages, sampler: Sampler, further: tuple[Shape, ...] = ()) -> None:
+        """`further` are the shapes of tops after the objects."""
         self.records, self.layer = records, records.layer
         self.skipped: dict[str, NetcError] = {}
         """None: an image that cannot be read is an error."""
         sampler.shuffle, sampler.permute = True, records.permute
-        shapes: tuple[Shape, ...] = ((3, self.layer.max_size, self.layer.max_size), (3,), (1, 5))
+        shapes: tuple[Shape, ...] = ((3, self.layer.max_size, self.layer.max_size), (3,), (1, 5), *further)
         super().__init__(records.name, sampler, self.layer.batch_size, shapes, prefetch=4, threads=min(4, cores()))
 
     def configure(self, allocate: Any, normalize_on_host: bool) -> None:
@@ -153,10 +169,11 @@ class RegionSource(PrefetchingSource["PendingTops"]):
         random = np.random.Generator(generator(self.sampler.seed, AUGMENT, number << 16))
         found = [self.records.read(index, int(random.choice(self.layer.scales))) for index in indices]
         data = _joined([image for image, _, _ in found])
-        tops = self._objects(found[0]) if self.layer.has_rpn else self._regions(found, random)
+        tops = self.objects_of(found[0]) if self.layer.has_rpn else self._regions(found, random)
         return (data, *(np.ascontiguousarray(top, np.float32) for top in tops))
 
-    def _objects(self, found: tuple[Array, float, RegionImage]) -> tuple[Array, ...]:
+    def objects_of(self, found: tuple[Array, float, RegionImage]) -> tuple[Array, ...]:
+        """The image's height, width and scale, and its objects."""
         image, scale, objects = found
         info = np.array([[*image.shape[1:], scale]])
         return info, np.concatenate([objects.boxes, objects.classes[:, None]], 1)
