@@ -57,7 +57,7 @@ def layer_of(folder: Path, **more) -> MncDataLayer:
         "pixel_means": MEANS,
         **more,
     }
-    return MncDataLayer(3, str(folder), with_masks=True, pixel_means=MEANS, **settings)
+    return MncDataLayer(3, str(folder), with_masks=True, **settings)
 
 
 def batches(layer: MncDataLayer, count: int):
