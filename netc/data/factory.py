@@ -292,17 +292,9 @@ def _folders(request: _Request) -> BatchSource:
 
 
 def _regions(request: _Request) -> BatchSource:
-    from netc.data.sources.region_images import RegionImages, RegionSource
+    from netc.data.sources.instance_masks import region_source
 
-    return RegionSource(RegionImages(request.layer, request.resolve), request.sampler)
-
-
-def _instance_masks(request: _Request) -> BatchSource:
-    from netc.data.sources.instance_masks import InstanceMaskImages, InstanceMaskSource
-
-    if not request.layer.with_masks:
-        return _regions(request)
-    return InstanceMaskSource(InstanceMaskImages(request.layer, request.resolve), request.sampler)
+    return region_source(request.layer, request.resolve, request.sampler)
 
 
 def _hdf5_data(request: _Request) -> BatchSource:
@@ -394,7 +386,7 @@ _OPENERS = {
     "folders": _folders,
     "windows": _window_data,
     "regions": _regions,
-    "instance masks": _instance_masks,
+    "instance masks": _regions,
     "video file": _video_file,
     "clips": _clips,
     "hdf5": _hdf5_data,

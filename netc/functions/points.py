@@ -35,3 +35,27 @@ def _sides(place: Tensor, inside: Tensor, extent: int) -> tuple[Tensor, Tensor, 
     place = torch.where(inside, place, 0).clamp(max=extent - 1)
     low = place.detach().floor()
     return low.long(), (low + 1).clamp(max=extent - 1).long(), place - low
+
+
+def sampled_grids(images: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Samples (r, c, k, l) of images (n, c, h, w) at grids: of `image` (r), at rows y (r, k) and columns x (r, l).
+
+    Points more than half an element outside an image give 0; those closer are as on its edge.
+    """
+    height, width = images.shape[2:]
+    channels_last = images.permute(0, 2, 3, 1)
+    (rows, vertical), (columns, horizontal) = _of_axis(y, height), _of_axis(x, width)
+    index = image[:, None, None]
+    parts = [
+        channels_last[index, row[:, :, None], column[:, None]] * (down[:, :, None] * across[:, None]).unsqueeze(-1)
+        for row, down in zip(rows, vertical)
+        for column, across in zip(columns, horizontal)
+    ]
+    return sum(parts[1:], parts[0]).permute(0, 3, 1, 2)
+
+
+def _of_axis(place: Tensor, extent: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The elements on both sides of each point, and the part of each, 0 outside."""
+    inside = (place >= -0.5) & (place <= extent - 0.5)
+    low, high, part = _sides(place.clamp(min=0), inside, extent)
+    return (low, high), ((1 - part) * inside, part * inside)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from netc.files import reason_of
 if TYPE_CHECKING:
     from netc.data.batch import Array
     from netc.data.pipeline.sampling import Sampler
+    from netc.paths import ResolvePath
 
 MOST_OBJECTS = 1000
 """Largest number of objects in an image."""
@@ -101,3 +102,10 @@ class InstanceMaskSource(RegionSource):
         for target, mask in zip(joined, masks):
             target[: mask.shape[0], : mask.shape[1]] = mask
         return (*super().objects_of(found), joined, sizes)
+
+
+def region_source(layer: Any, resolve: ResolvePath, sampler: Sampler) -> RegionSource:
+    """The batches of a layer with objects or regions, and with masks where it has them."""
+    if getattr(layer, "with_masks", False):
+        return InstanceMaskSource(InstanceMaskImages(layer, resolve), sampler)
+    return RegionSource(RegionImages(layer, resolve), sampler)
