@@ -126,6 +126,13 @@ def _compact_data(request: _Request) -> BatchSource:
     return _image_source(request, records, request.layer.prefetch)
 
 
+def _mat_files(request: _Request) -> BatchSource:
+    from netc.data.sources.mat_files import MatRecords, MatSource
+
+    records = MatRecords(request.layer, len(request.tops) or 1, request.resolve)
+    return MatSource(records, request.sampler, request.threads or 2, request.skip_bad)
+
+
 def _boxes(request: _Request) -> BatchSource:
     from netc.data.sources.box_datum import BoxAugmenter, BoxRecords
 
@@ -380,6 +387,7 @@ _OPENERS = {
     "database": _data,
     "annotated database": _annotated_data,
     "compact database": _compact_data,
+    "mat files": _mat_files,
     "boxes": _boxes,
     "image list": _image_data,
     "label maps": _label_maps,

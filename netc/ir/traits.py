@@ -31,6 +31,7 @@ FedBy = Literal[
     "database",
     "annotated database",
     "compact database",
+    "mat files",
     "boxes",
     "image list",
     "label maps",

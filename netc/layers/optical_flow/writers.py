@@ -70,7 +70,7 @@ class ItemWriter(Layer):
         """Writes each item. Raises NetcError E408 if a file cannot be written, E412 for one of another program."""
         import torch
 
-        from netc.layers.optical_flow._written_files import write_file
+        from netc.layers._written_files import write_file
 
         if mode.files == "none":
             return ()

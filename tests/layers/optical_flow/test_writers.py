@@ -16,8 +16,7 @@ from netc.cli import main
 from netc.diagnostics import NetcError
 from netc.ir.dims import UNKNOWN
 from netc.ir.layer import Cost
-from netc.layers import registry
-from netc.layers.optical_flow import _written_files
+from netc.layers import _written_files, registry
 from netc.layers.optical_flow.writers import FloatWriter, FloWriter, ImgWriter, PfmWriter
 from netc.runtime.file_access import allow_files
 from tests.layers.contract import raises, round_trip, values

@@ -1,4 +1,4 @@
-"""Files that the writers of FlowNet2 write: complete or absent, and never in place of a file of another program."""
+"""Files that layers write: complete or absent, and never in place of a file of another program."""
 
 from __future__ import annotations
 
