@@ -9,6 +9,7 @@ import scipy.io
 import torch
 
 import netc
+import netc.pycaffe as caffe
 from netc.cli import main
 from netc.data.factory import open_source
 from netc.diagnostics import NetcWarning, Source
@@ -81,7 +82,8 @@ def test_who_may_write(capsys):
     assert not list(Path().glob("*.mat"))
     Path("net.prototxt").write_text(NET)
     Path("w_iter_0_blob_0.mat").write_text("another program's")
-    command = ["test", "net.prototxt", "--iterations", "2"]
+    caffe.Net("net.prototxt", caffe.TEST).save("net.caffemodel")
+    command = ["test", "net.prototxt", "--weights", "net.caffemodel", "--iterations", "2"]
     assert main(command) == 1
     assert "E412" in capsys.readouterr().err
     assert Path("w_iter_0_blob_0.mat").read_text() == "another program's"
