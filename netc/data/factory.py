@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netc.data.pipeline.augmentation import Augmenter
-from netc.data.pipeline.cropping import FEW_PLACES, MANY_PLACES, Cropping
+from netc.data.pipeline.cropping import Cropping, cropping_of
 from netc.data.pipeline.mean import load_mean, window_mean
 from netc.data.pipeline.normalization import Normalization
 from netc.data.pipeline.record_source import RecordSource
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from netc.data.pipeline.mean import Mean
     from netc.data.source import BatchSource
     from netc.data.stores.store import Store
-    from netc.ir.transform import Transform
     from netc.paths import ResolvePath
 
 
@@ -205,7 +204,7 @@ def _image_source(
     try:
         first = first_shapes(records, request.skip_bad)[0]
         mean = load_mean(transform, first[0], request.resolve)
-        crop = _cropping(transform, request.train, first[0], records)
+        crop = cropping_of(transform, request.train, first[0], records)
         normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
         normalization.check((first[0], *transform.augmented(*first[1:])), lambda: records.describe(0))
         if transform.multi_scale or transform.original_image:
@@ -228,18 +227,6 @@ def _multi_scale_source(
     normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
     augmenter = MultiScaleCrop(transform, request.train)
     return _record_source(request, records, request.sampler, crop, normalization, prefetch, augmenter)
-
-
-def _cropping(transform: Transform, train: bool, channels: int, records: Records) -> Cropping:
-    """How records are cropped and mirrored."""
-    height, width = transform.crop
-    places = (MANY_PLACES if transform.more_fix_crop else FEW_PLACES) if transform.fix_crop else 0
-    inverted = None
-    if transform.flow:
-        inverted = slice(2, 3)
-    elif transform.is_flow:
-        inverted = slice(None, channels // 2) if records.read_many([0]) is not None else slice(None, None, 2)
-    return Cropping(height, train, transform.mirror, width if width != height else 0, places, inverted)
 
 
 def _record_source(

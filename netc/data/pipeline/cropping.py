@@ -7,10 +7,14 @@ flips every other image, at random, in both phases.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from netc.data.records import Records
+    from netc.ir.transform import Transform
 
 FEW_PLACES, MANY_PLACES = 5, 13
 """Numbers of fixed places of crops."""
@@ -68,3 +72,15 @@ class Cropping:
     def mirrored(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_] | None:
         """Which images of a batch are flipped; None without `mirror`."""
         return (draws[:, 2] & np.uint64(1)).astype(bool) if self.mirror else None
+
+
+def cropping_of(transform: Transform, train: bool, channels: int, records: Records) -> Cropping:
+    """How records are cropped and mirrored."""
+    height, width = transform.crop
+    places = (MANY_PLACES if transform.more_fix_crop else FEW_PLACES) if transform.fix_crop else 0
+    inverted = None
+    if transform.flow:
+        inverted = slice(2, 3)
+    elif transform.is_flow:
+        inverted = slice(None, channels // 2) if records.read_many([0]) is not None else slice(None, None, 2)
+    return Cropping(height, train, transform.mirror, width if width != height else 0, places, inverted)

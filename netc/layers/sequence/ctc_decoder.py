@@ -1,4 +1,4 @@
-"""CTCGreedyDecoder and LabelsequenceAccuracy: the best label of each step, without blanks and repetitions."""
+"""CTCGreedyDecoder, CTCDecoder, LabelsequenceAccuracy: the best label of each step, without blanks and repetitions."""
 
 from __future__ import annotations
 
@@ -186,11 +186,47 @@ class IndicatedDecoder(GreedyDecoder):
         if mode.tops == 1:
             return (labels,)
         inside = torch.arange(len(scores), device=scores.device).unsqueeze(1) < steps
-        total = -scores.flatten(2).amax(2).where(inside, 0).sum(0).reshape(-1, 1, 1, 1)
+        total = self._score(scores.flatten(2).amax(2), inside).reshape(-1, 1, 1, 1)
         if len(bottoms) == 2:
             return labels, total
-        accuracy = _begins_with(labels.flatten(1), bottoms[2].detach().flatten(1).t()).to(scores.dtype).mean()
+        accuracy = self._accuracy(found, lengths, bottoms[2].detach().to(scores.dtype).flatten(1).t())
         return (labels, total, accuracy.reshape(1, 1, 1, 1))[:: 4 - mode.tops][: mode.tops]
+
+    def _score(self, best: Tensor, inside: Tensor) -> Tensor:
+        """The second top of each sequence, of the highest score of each step (t, n), where it is inside."""
+        return -best.where(inside, 0).sum(0)
+
+    def _accuracy(self, found: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """The last top, of labels and targets (n, t)."""
+        return _begins_with(_padded(found, lengths).flatten(1), targets).to(targets.dtype).mean()
+
+
+@register("CTCDecoder", dialect="wick", field="ctc_decoder_param")
+@dataclass(frozen=True)
+class CTCDecoder(IndicatedDecoder):
+    """The most likely class of each step up to the end of the sequence, without blanks and repetitions.
+
+    A sequence ends before the first step after its start whose indicator is 0. Tops: the labels; with three tops, or
+    two and no targets, the product of the highest probabilities of each sequence; with targets 1 minus the mean edit
+    distance from them, divided by the length of the longer sequence.
+
+    Shapes: probabilities (t, n, c), indicators (t, n) and optional targets (t, n), each column ending before its first
+    negative number, to labels (n, t, 1, 1), each row padded with -1, (n, 1, 1, 1) and (1, 1, 1, 1).
+
+    >>> CTCDecoder().infer(((20, 4, 37), (20, 4)), 1)[0]
+    (4, 20, 1, 1)
+
+    Reference: `ctc_decoder_layer.cpp` of C. Wick's Caffe, whose search by prefixes (`decoding`) is not supported.
+    """
+
+    def _score(self, best: Tensor, inside: Tensor) -> Tensor:
+        return best.where(inside, 1).prod(0)
+
+    def _accuracy(self, found: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        wanted, wanted_lengths = packed(rounded(targets), up_to_end(targets))
+        distance = edit_distance(found, lengths, wanted, wanted_lengths)
+        longer = lengths.maximum(wanted_lengths).clamp(min=1)
+        return 1 - (distance.to(targets.dtype) / longer).mean()
 
 
 @register("LabelsequenceAccuracy", dialect="jolibrain", field="labelsequence_accuracy_param")

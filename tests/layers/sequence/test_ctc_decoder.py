@@ -7,6 +7,7 @@ import torch
 from netc.ir.dims import UNKNOWN
 from netc.layers import layer_classes
 from netc.layers.sequence.ctc_decoder import (
+    CTCDecoder,
     CTCGreedyDecoder,
     EditDistanceAccuracy,
     IndicatedDecoder,
@@ -21,6 +22,7 @@ SCORE, METRIC = (Source(role=role, own_gradient="none") for role in ("score", "m
 CASES = [
     Case(CTCGreedyDecoder(), ((5, 2, 4),), ((6, 3, 4),), source=SCORE),
     Case(IndicatedDecoder(), ((5, 2, 4), (5, 2)), ((6, 3, 4), (6, 3)), integers=(1,), source=SCORE),
+    Case(CTCDecoder(), ((5, 2, 4), (5, 2)), ((6, 3, 4), (6, 3)), integers=(1,), source=SCORE),
     Case(
         made("LabelsequenceAccuracy"), ((2, 5, 4), (2, 3)), ((3, 6, 4), (3, 2)), integers=(1,), below=4, source=METRIC
     ),
@@ -103,6 +105,31 @@ def test_indicators():
     assert accuracy.item() == pytest.approx(3 / 4)
 
 
+@pytest.mark.parametrize("blank", [0, -1])
+@pytest.mark.parametrize("merges", [True, False])
+def test_product_and_edit_distance(blank, merges):
+    scores, steps = scores_of(PATHS, 4), [5, 3, 1, 4]
+    indicators = np.ones((5, 4))
+    for n, step in enumerate(steps):
+        indicators[0, n] = 0
+        if step < 5:
+            indicators[step, n] = 0
+    decoded = [best(path[:step], 3 if blank < 0 else blank, merges) for path, step in zip(PATHS, steps)]
+    wanted = [[1, 1, 2], [3, 0, 2, 1], [], [2]]
+    targets = np.full((5, 4), -1)
+    for n, row in enumerate(wanted):
+        targets[: len(row), n] = row
+    errors = [distance(a, b) / max(len(a), len(b), 1) for a, b in zip(decoded, wanted)]
+    layer = CTCDecoder(blank, merges)
+    labels, product, accuracy = run(layer, scores, indicators, targets, tops=3)
+    for n, row in enumerate(labels.reshape(4, 5)):
+        assert row.tolist() == decoded[n] + [-1] * (5 - len(decoded[n]))
+        assert product[n, 0, 0, 0] == pytest.approx(scores[: steps[n], n].max(1).prod())
+    assert accuracy.item() == pytest.approx(1 - np.mean(errors))
+    assert run(layer, scores, indicators, targets, tops=2)[1] == pytest.approx(accuracy)
+    np.testing.assert_allclose(run(layer, scores, indicators, tops=2)[1], product)
+
+
 def test_labelsequence_accuracy():
     labels = np.array([[1, 1, 2, 0], [0, 3, 0, 0], [3, 2, 0, 0], [0, 0, 0, 0]])
     scores = scores_of(PATHS, 4).transpose(1, 0, 2)
@@ -132,6 +159,7 @@ def test_meanings(graph_from):
 
 def test_files_and_shapes():
     assert round_trip("CTCGreedyDecoder", blank_index=3) == CTCGreedyDecoder(3)
+    assert round_trip("CTCDecoder", blank_index=3, ctc_merge_repeated=False) == CTCDecoder(3, False)
     assert round_trip("LabelsequenceAccuracy", blank_label=3) == LabelsequenceAccuracy(3)
     assert layer_of("CTCGreedyDecoder", {"bottom": ["x", "y"]}) == EditDistanceAccuracy()
     assert repr(CTCGreedyDecoder().infer(((UNKNOWN, 2, 4),), 1)) == "((2, ?, 1, 1),)"
