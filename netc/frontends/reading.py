@@ -93,7 +93,7 @@ def embedded_net(fields: Fields, dialect: str | None = None) -> NetDefinition:
 
 
 def empty_solver() -> Fields:
-    """Return solver settings of which none is set."""
+    """Return solver settings without any value."""
     return empty_fields("caffe.SolverParameter")
 
 

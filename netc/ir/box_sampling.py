@@ -19,7 +19,7 @@ class EmitConstraint(Augmentation):
     """Which boxes stay when a part of the image is cut out; without it, those that overlap the part."""
 
     emit_type: str = "CENTER"
-    """`CENTER`: boxes whose center is in the part; `MIN_OVERLAP`: those of which more than `emit_overlap` is."""
+    """`CENTER`: boxes whose center is in the part; `MIN_OVERLAP`: more than `emit_overlap` of them is."""
     emit_overlap: float = 0.0
     """Fraction of a box's area."""
 

@@ -23,7 +23,7 @@ def layers_of_state(
     """The tensors of a state_dict as layers with their blobs in Caffe's order and shapes.
 
     `renamed` maps layer names of the graph to those in the file. A layer without a tensor has no blobs; tensors that no
-    layer has follow under their own names. Raises NetcError E306 for a layer of which only a part is there.
+    layer has follow under their own names. Raises NetcError E306 for an incomplete layer.
     """
     layers: list[tuple[str, list[NDArray[Any] | None]]] = []
     used: set[str] = set()

@@ -67,7 +67,7 @@ def looks_like_windows_path(text: str) -> bool:
 
 
 def with_slashes(raw: str) -> str:
-    r"""The literal of a path with slashes in place of backslashes, of which two may stand for one.
+    r"""The literal of a path with slashes in place of backslashes; two backslashes may stand for one.
 
     >>> print(with_slashes(r'"D:\data\\net"'))
     "D:/data/net"

@@ -48,7 +48,7 @@ VERSIONS: dict[str, Callable[[Array, Array], float]] = {
 
 
 def average_precision(scores: Array, hits: Array, objects: int, version: str) -> float:
-    """Return the average precision of detections with these scores, of which `hits` are true.
+    """Return the average precision of detections with these scores; `hits` marks the true ones.
 
     >>> average_precision(np.array([0.9, 0.8]), np.array([True, False]), 2, "Integral")
     0.5
@@ -105,6 +105,6 @@ class DetectionScores:
         return result
 
     def mean(self, version: str) -> float:
-        """Return the mean average precision, 0 for a class of which nothing was detected."""
+        """Return the mean average precision, 0 for a class without detections."""
         values = [value or 0.0 for value in self.by_class(version).values()]
         return sum(values) / len(values) if values else 0.0

@@ -1,4 +1,4 @@
-""".caffemodel: a NetParameter, of which only names, types and blobs are read.
+""".caffemodel: a NetParameter; only names, types and blobs are read.
 
 Forks of Caffe use other numbers of LayerParameter for different fields, so parsing whole messages misreads or rejects
 their files. These fields are the same in all forks:

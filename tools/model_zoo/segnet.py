@@ -1,9 +1,10 @@
-"""SegNet of Badrinarayanan, Kendall and Cipolla."""
+"""SegNet of Badrinarayanan, Kendall and Cipolla, and a small one for the data of tools/make_shapes.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from model_zoo import fcn
 from model_zoo.prototxt import TEST, TRAIN, Net, Word
 from model_zoo.recipes import WEIGHT_AND_BIAS, constant, solver
 from model_zoo.vgg import CHANNELS, KERNELS
@@ -26,10 +27,15 @@ def normalized(net: Net, name: str, bottom: str, channels: int) -> str:
 
 
 def encoder(net: Net, stage: int, top: str, channels: int, count: int) -> str:
-    """Convolutions, and a pooling that also returns where it found its values."""
+    """Convolutions and a pooling."""
     net.comment(f"Encoder {stage}: {channels} channels")
     for number in range(1, count + 1):
         top = normalized(net, f"conv{stage}_{number}", top, channels)
+    return pool(net, stage, top)
+
+
+def pool(net: Net, stage: int, top: str) -> str:
+    """A pooling that also returns where it found its values."""
     pooling = {"pool": Word("MAX"), "kernel_size": 2, "stride": 2}
     return net.layer(f"pool{stage}", "Pooling", top, [f"pool{stage}", f"pool{stage}_mask"], pooling_param=pooling)
 
@@ -70,6 +76,31 @@ def segnet(train: bool) -> Net:
         net.layer("loss", "SoftmaxWithLoss", ["score", "label"], "loss", loss_param=loss)
         void = {"ignore_label": CLASSES}
         net.layer("accuracy", "Accuracy", ["score", "label"], "accuracy", accuracy_param=void, include={"phase": TEST})
+    return net
+
+
+SHAPES = {1: (16, 1), 2: (32, 1), 3: (64, 2), 4: (96, 2), 5: (128, 2)}
+"""Channels and convolutions of each stage of the small net."""
+
+
+def shapes(train: bool) -> Net:
+    """A small net of the same form, with the batch normalization of BVLC Caffe."""
+    title = "A small SegNet for shapes on photographs: background, disks, squares and triangles."
+    net = Net(title, "SegNet_shapes", train)
+    top = fcn.pairs(net)
+    for stage, (channels, count) in SHAPES.items():
+        net.comment(f"Encoder {stage}: {channels} channels")
+        for number in range(1, count + 1):
+            top = fcn.normalized(net, f"conv{stage}_{number}", top, channels)
+        top = pool(net, stage, top)
+    for stage, (channels, count) in reversed(SHAPES.items()):
+        net.comment(f"Decoder {stage}")
+        top = upsample(net, stage, top)
+        for number in range(count, 0, -1):
+            below = channels if number > 1 or stage == 1 else SHAPES[stage - 1][0]
+            top = fcn.normalized(net, f"conv{stage}_{number}_D", top, below)
+    fcn.score(net, "score", top, 4, fcn.MSRA)
+    fcn.pixel_losses(net)
     return net
 
 
@@ -114,4 +145,7 @@ def files() -> dict[str, str]:
             weight_decay=0.0005,
             snapshot=1000,
         ),
+        "segnet/shapes_deploy.prototxt": str(shapes(False)),
+        "segnet/shapes_train_val.prototxt": str(shapes(True)),
+        "segnet/shapes_solver.prototxt": fcn.shapes_solver("segnet", 1200, 0.004),
     }

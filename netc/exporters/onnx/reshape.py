@@ -11,7 +11,7 @@ from netc.layers.reshape import KEEP, Flatten, Reshape, Tile
 
 @writes(Flatten)
 def flatten(layer: Flatten, call: OnnxCall) -> None:
-    """Reshape to the extents of the top, of which the first axis that is kept stays free."""
+    """Reshape to the extents of the top; the first axis that is kept stays free."""
     start, end = layer.axis % call.axes, layer.end_axis % call.axes + 1
     if start == end:
         call.top("Unsqueeze", call.x, call.constant([start], "axes", np.int64))

@@ -24,7 +24,7 @@ IMAGE, FLOW = 3, 2
 @register("BlackAugmentation", dialect="flownet2", field="black_augmentation_param")
 @dataclass(frozen=True)
 class BlackAugmentation(Layer):
-    """Images and flows, one top each, of which random items show nothing that moves, or have a black border.
+    """Images and flows, one top each; random items show nothing that moves, or have a black border.
 
     Where `black` is not 0, flows become 0, and images become the last image (that image itself keeps its values;
     FlowNet2 leaves its top as it was, unless it is computed in place). Elsewhere a share `border` of the width, of the

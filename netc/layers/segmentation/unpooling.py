@@ -28,7 +28,7 @@ class Unpooling(Layer):
     element divided by the size of its window to the whole window, TILE the element itself; the gradient is the mean
     over the window for both.
 
-    Shapes: (n, c, h, w) to (n, c, `unpool_size`); without it, the extents of which a pooling makes h and w.
+    Shapes: (n, c, h, w) to (n, c, `unpool_size`); without it, the extents that a pooling turns into h and w.
 
     >>> Unpooling(kernel=(2, 2), stride=(2, 2), unpool_size=(14, 14)).infer(((1, 512, 7, 7), (1, 512, 7, 7)), 1)
     ((1, 512, 14, 14),)

@@ -111,7 +111,7 @@ class CellGrid:
 
 
 def size_overlaps(first: Tensor, second: Tensor) -> Tensor:
-    """Return the intersection over union of boxes with one center, of which only the sizes (..., 2) are given."""
+    """Return the intersection over union of boxes with one center, from their sizes (..., 2)."""
     import torch
 
     common = torch.minimum(first, second).prod(-1)

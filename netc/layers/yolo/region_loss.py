@@ -344,7 +344,7 @@ class RegionLossOfYolo9000(RegionLoss):
         return delta
 
     def _classify(self, delta: Tensor, parts: Tensor, image: Tensor, label: Tensor, mode: Mode) -> None:
-        """Set the deltas of images of which only the class is known."""
+        """Set the deltas of images whose objects have a class but no box."""
         import torch
 
         mode.check_range(label, 0, self.num_class, "class")

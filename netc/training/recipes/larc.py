@@ -16,7 +16,7 @@ from torch import Tensor
 class Larc:
     """A blob's learning rate is `eta` |w| / |g| times the solver's (`scale`), or the smaller of the two (`clip`).
 
-    It replaces `lr_mult`, of which only 0 has an effect. If the norm of a blob or of its gradient is 0, the local rate
+    It replaces `lr_mult`, where only 0 has an effect. If the norm of a blob or of its gradient is 0, the local rate
     is 1.
     """
 

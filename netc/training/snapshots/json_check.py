@@ -120,7 +120,7 @@ def entries(check: Check) -> Check:
 
 
 def record(fields: Mapping[str, Check], optional_fields: Mapping[str, Check] | None = None) -> Check:
-    """An object with these fields, of which the optional ones may be missing; further fields are ignored."""
+    """An object with these fields; optional ones may be missing, and further fields are ignored."""
 
     def check_record(value: Any, field: str) -> None:
         entries(_anything)(value, field)

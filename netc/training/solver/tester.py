@@ -107,7 +107,7 @@ class Tester:
         return TestFinished(state.iteration, index, outputs, self._mean(loss, batches), tuple(chain(*classes)))
 
     def _of_classes(self, score: DetectionScores) -> tuple[Output, ...]:
-        """Return the average precision of each class of which something was detected; report the others."""
+        """Return the average precision of each class with detections; report the others."""
         by_class = score.by_class(self.state.settings.ap_version)
         for label in (label for label, value in by_class.items() if value is None):
             self.state.listener(LogNote("solver.cpp:504", f"Missing true_pos for label: {label}", "W"))

@@ -169,7 +169,7 @@ def _loss(loss: Fields) -> Iterator[Fields]:
 
 
 def _transform(transform: Fields) -> Iterator[Fields]:
-    """Translate several `resize_param`, of which a fork selects one by its `prob`, to the first."""
+    """Translate several `resize_param`, where a fork selects one by its `prob`, to the first."""
     if f"resize_param{LISTED}" in transform:
         first = _changed(transform.message("resize_param"), {"prob": 1.0}, {})
         yield _changed(transform, {"resize_param": first}, {})
