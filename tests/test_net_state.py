@@ -96,7 +96,7 @@ def test_verbs_use_the_state_of_the_file(folder, capsys):
 
 def test_a_verb_with_a_net_takes_phase_level_and_stage():
     context = click.Context(verbs)
-    without = {"caffe", "data", "device_query", "explain", "fmt", "log", "plot", "run", "train", "upgrade"}
+    without = {"caffe", "data", "device_query", "draw", "explain", "fmt", "log", "plot", "run", "train", "upgrade"}
     found = {name: verbs.get_command(context, name) for name in verbs.list_commands(context)}
     nets = {name: command for name, command in found.items() if name not in without}
     nets |= {f"surgery {name}": command for name, command in nets.pop("surgery").commands.items()}

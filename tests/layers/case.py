@@ -41,7 +41,7 @@ class Source:
     time_first: bool = False
     """Whether the first axis is that of time steps, not of items."""
     rounded: tuple[int, ...] = ()
-    """Bottoms in which changes of less than one have no effect in this case, although they are computed with."""
+    """Bottoms in which small changes have no effect on the tops of this case, although they are computed with."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def checked(uses: list[Use]) -> dict[str, str]:
     """Check all uses in one net; returns the code of the error of each use that has one, by name."""
     text = INPUTS + UNKNOWN + "".join(use.text for use in uses)
     net = read_net(Source("net.prototxt", text))
-    lines = {layer.place.line: layer.name for layer in net.layers if layer.place}
+    lines = {layer.place.line: layer.name for layer in reversed(net.layers) if layer.place}  # a fused layer is several
     found = check(Source("net.prototxt", text))
     assert all(d.line for d in found)
     errors = {lines[d.line]: d.code for d in found if d.severity == "error" and d.line}

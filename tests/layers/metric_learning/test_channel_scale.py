@@ -12,12 +12,16 @@ CASES = [
     Case(ChannelScale(), *BOTH, source=Source()),
     Case(ChannelScale(do_backward_scale=False), *BOTH, held=(1,), source=Source()),
     Case(ChannelScale(do_backward_feature=False), *BOTH, source=Source(own_gradient="of the bottom, not multiplied")),
-    Case(ChannelScale(do_forward=False), *BOTH, source=Source(own_gradient="of the product, whose factor is left out")),
+    Case(
+        ChannelScale(do_forward=False),
+        *BOTH,
+        source=Source(own_gradient="of the product, whose factor is left out", rounded=(1,)),
+    ),
     Case(
         ChannelScale(global_scale=True, max_global_scale=-0.5, min_global_scale=-2.0),
         *BOTH,
         tops=2,
-        source=Source(own_gradient="by each position's own number"),
+        source=Source(own_gradient="by each position's own number", rounded=(1,)),
     ),
 ]
 

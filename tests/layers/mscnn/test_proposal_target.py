@@ -18,7 +18,7 @@ from tests.layers.mscnn.mscnn import share
 LAYER = ProposalTarget(4, 24, num_img_per_batch=2, fg_thr=0.5, bg_thr_hg=0.4, img_width=200, img_height=160)
 MOMENTS = {"bbox_mean": (0.1, -0.1, 0.2, 0.0), "bbox_std": (0.1, 0.2, 0.3, 0.4)}
 SPACE = replace(LAYER, has_3d_boxes_and_proj_mat_input=True, output_3d_boxes=True, **MOMENTS)
-SOURCE = Source(places_lost=True, own_gradient="none: targets are constants")
+SOURCE = Source(places_lost=True, own_gradient="none: targets are constants", rounded=(1,))
 SHAPES = ((6, 5, 1, 1), (3, 7, 1, 1)), ((4, 5), (2, 7))
 ALWAYS_ALIKE = replace(LAYER, batch_size=4, fg_thr=2.0, bg_thr_lw=1.0)
 """No region is of an object or background, and so the first ones are taken."""
