@@ -6,7 +6,7 @@ from typing import Any
 
 from model_zoo import fcn
 from model_zoo.prototxt import TEST, TRAIN, Net, Word
-from model_zoo.recipes import WEIGHT_AND_BIAS, constant, solver
+from model_zoo.recipes import WEIGHT_AND_BIAS, constant, gaussian, solver
 from model_zoo.vgg import CHANNELS, KERNELS
 
 MSRA = {"weight_filler": {"type": "msra"}, "bias_filler": constant(0)}
@@ -81,6 +81,8 @@ def segnet(train: bool) -> Net:
 
 SHAPES = {1: (16, 1), 2: (32, 1), 3: (64, 2), 4: (96, 2), 5: (128, 2)}
 """Channels and convolutions of each stage of the small net."""
+SCORES = {"weight_filler": gaussian(0.01), "bias_filler": constant(0)}
+"""Small scores at first: large ones make training slow to start."""
 
 
 def shapes(train: bool) -> Net:
@@ -99,7 +101,7 @@ def shapes(train: bool) -> Net:
         for number in range(count, 0, -1):
             below = channels if number > 1 or stage == 1 else SHAPES[stage - 1][0]
             top = fcn.normalized(net, f"conv{stage}_{number}_D", top, below)
-    fcn.score(net, "score", top, 4, fcn.MSRA)
+    fcn.score(net, "score", top, 4, SCORES)
     fcn.pixel_losses(net)
     return net
 
@@ -147,5 +149,5 @@ def files() -> dict[str, str]:
         ),
         "segnet/shapes_deploy.prototxt": str(shapes(False)),
         "segnet/shapes_train_val.prototxt": str(shapes(True)),
-        "segnet/shapes_solver.prototxt": fcn.shapes_solver("segnet", 1200, 0.004),
+        "segnet/shapes_solver.prototxt": fcn.shapes_solver("segnet", 1200, 0.003),
     }
