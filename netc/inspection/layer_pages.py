@@ -111,9 +111,8 @@ def _parameters(parameters: tuple[ParameterDocumentation, ...]) -> Iterator[str]
         yield ""
         yield from textwrap.wrap(str(one), WIDTH, initial_indent="  ", subsequent_indent="    ")
         yield from textwrap.wrap(one.meaning, WIDTH, initial_indent="    ", subsequent_indent="    ")
-        yield from textwrap.wrap(
-            f"Read from {', '.join(one.fields)}.", WIDTH, initial_indent="    ", subsequent_indent="    "
-        )
+        read = f"Read from {', '.join(one.fields)}." if one.fields else "No file sets it."
+        yield from textwrap.wrap(read, WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 
 def _paragraph(text: str) -> Iterator[str]:

@@ -133,7 +133,16 @@ def type_text(hint: Any) -> str:
         return " or ".join([", ".join(words[:-1]), words[-1]])
     if get_origin(hint) is tuple:
         return f"{'list' if arguments[-1] is Ellipsis else 'pair'} of {type_text(arguments[0])}"
-    return TYPE_NAMES.get(hint) or str(hint.__name__).lower()
+    return TYPE_NAMES.get(hint) or _words(hint.__name__)
+
+
+def _words(name: str) -> str:
+    """The name of a class in words.
+
+    >>> _words("RandomNumber"), _words("Filler"), _words("int")
+    ('random number', 'filler', 'int')
+    """
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
 
 
 def _default(field: dataclasses.Field[Any]) -> str | None:

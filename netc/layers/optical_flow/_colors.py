@@ -50,7 +50,7 @@ class EigenSpace:
         import torch
 
         matrix = image.new_tensor(vectors).reshape(3, 3)
-        extent = torch.stack([part.abs().amax() for part in _components(matrix, image)])
+        extent = torch.stack([part.abs().amax((0, 1, 2)) for part in _components(matrix, image)])
         mean_color = image.mean((0, 2, 3))
         mean = (matrix * mean_color).sum(1)
         return cls(matrix, mean_color, mean / _divisor(extent, extent), extent, extent.square().sum().sqrt())

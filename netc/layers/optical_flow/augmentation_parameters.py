@@ -37,7 +37,8 @@ class GenerateAugmentationParameters(RandomAugmentation):
     Bottoms are coefficients, the image before its augmentation and after it, whose sizes decide which transformations
     fit; or one bottom: an image, or coefficients, whose sizes are then parameters. In training, and in tests with
     `augment_during_test`, a transformation is drawn until the crop lies within the image, 49 times at most, after which
-    there is none. Outside training the coefficients of the bottom are passed on.
+    there is none. Outside training the coefficients of the bottom are passed on. DataAugmentation describes the numbers
+    and what they change.
 
     Shapes: (n, ...), or (n, 42, 1, 1), (n, c, h, w) and (n, c, oh, ow), to (n, 42, 1, 1).
 

@@ -12,7 +12,7 @@ from netc.ir.dims import Shape, differ, product, text
 from netc.ir.layer import CaffeFields, Cost, Count, Mode, Shapes, Weight, Weights, fail
 from netc.layers._registry import register
 from netc.layers.optical_flow import _coefficients as coefficients
-from netc.layers.optical_flow._augmentation import RandomAugmentation
+from netc.layers.optical_flow._augmentation import NUMBERS, RandomAugmentation
 from netc.layers.optical_flow._coefficients import (
     CHROMATIC,
     CHROMATIC_NUMBERS,
@@ -47,6 +47,11 @@ class DataAugmentation(RandomAugmentation):
     image; half a pixel of a border is interpolated too. Without `crop_width` and `crop_height` only the mean is
     subtracted.
 
+    A random number has the distribution `rand_type`, uniform up to `spread` from `mean` or normal with that standard
+    deviation, or is 1 with probability `prob` (`bernoulli`); in `uniform_bernoulli` and `gaussian_bernoulli` it is the
+    default, without effect, except with that probability. Then `exp`, `discretize` and `multiplier` are applied. A
+    schedule multiplies `spread`, unless `apply_schedule` is false.
+
     With `recompute_mean` the mean is that of the tops of so many training passes, held in blobs with the number of
     passes; FlowNet2 counts passes of tests too, and adds noise in tests where the coefficients of a bottom ask for it,
     which needs `augment_during_test` here. Where the coefficients of a bottom ask for other colors of an image
@@ -72,7 +77,7 @@ class DataAugmentation(RandomAugmentation):
     chromatic_eigvec: tuple[float, ...] = ()
     """Three vectors of three colors each, required by `lmult_pow` and what follows it up to `col_rotate`."""
     is_frozen: bool = False
-    """Whether training leaves the blobs as they are (netc's own; no file sets it)."""
+    """Whether training leaves the blobs as they are: netc's own, for a layer that a user freezes."""
 
     caffe_fields: ClassVar[CaffeFields] = {**RandomAugmentation.caffe_fields, "is_frozen": ()}
     bottom_count: ClassVar[Count] = Count(1, 2)
@@ -205,6 +210,8 @@ class DataAugmentation(RandomAugmentation):
         """Return the image transformed and recolored."""
         if self.crop is None:
             return image.clone()
+        if not given and not self.draws(mode.training, tuple(NUMBERS)):
+            return self._center(image, self.crop)
         values, changed = coefficients.tidied(array)
         top = self._cropped(image, values, self.crop)
         if given or self.draws(mode.training, EIGEN_NUMBERS):
@@ -217,6 +224,11 @@ class DataAugmentation(RandomAugmentation):
                 top, values, _has_effects(values, changed), self._noisy if is_random else self._shaded
             )
         return top
+
+    def _center(self, image: Tensor, crop: tuple[int, int]) -> Tensor:
+        """The crop without a transformation."""
+        columns = _interpolated(image, 3, crop[1])
+        return _interpolated(columns, 2, crop[0]).to(image.dtype)
 
     def _cropped(self, image: Tensor, values: Values, crop: tuple[int, int]) -> Tensor:
         from netc.layers.optical_flow._sampling import bilinear
@@ -282,6 +294,19 @@ class DataAugmentation(RandomAugmentation):
         counts = passes <= self.recompute_mean
         weights[1].copy_(torch.where(counts, mean, weights[1]))
         weights[2].copy_(torch.where(counts, mean.mean((2, 3), keepdim=True), weights[2]))
+
+
+def _interpolated(image: Tensor, axis: int, count: int) -> Tensor:
+    """Return elements around the center of an axis, between those of the image if their number is odd."""
+    import torch
+
+    extent, real = image.shape[axis], torch.promote_types(image.dtype, torch.float32)
+    place = torch.arange(count, dtype=real, device=image.device) + (extent - count) / 2
+    place = place.clamp_max(extent - MARGIN).clamp_min(0)
+    share = (place - place.floor()).reshape(-1, *[1] * (3 - axis))
+    first = place.long()
+    after = (first + 1).clamp_max(extent - 1)
+    return image.index_select(axis, first) * (1 - share) + image.index_select(axis, after) * share
 
 
 def _any(changed: Values, names: tuple[str, ...]) -> Tensor:
