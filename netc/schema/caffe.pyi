@@ -893,6 +893,8 @@ class LayerParameter(Message):
     @property
     def cpm_transform_param(self) -> CPMTransformationParameter: ...
     @property
+    def scale_filter_param(self) -> ScaleFilterParameter: ...
+    @property
     def channel_scale_param(self) -> ChannelScaleParameter: ...
     @property
     def normalize_param(self) -> ChannelNormalizeParameter: ...
@@ -1108,6 +1110,7 @@ class LayerParameter(Message):
         decode_bbox_param: DecodeBBoxParameter | Mapping[str, Any] | None = ...,
         box_group_output_param: BoxGroupOutputParameter | Mapping[str, Any] | None = ...,
         cpm_transform_param: CPMTransformationParameter | Mapping[str, Any] | None = ...,
+        scale_filter_param: ScaleFilterParameter | Mapping[str, Any] | None = ...,
         channel_scale_param: ChannelScaleParameter | Mapping[str, Any] | None = ...,
         normalize_param: ChannelNormalizeParameter | Mapping[str, Any] | None = ...,
         selu_dropout_param: SeLUDropoutParameter | Mapping[str, Any] | None = ...,
@@ -5001,6 +5004,11 @@ class ReLU6Parameter(Message):
     def __init__(
         self, *, negative_slope: float | None = ..., n: float | None = ..., engine: int | str | None = ...
     ) -> None: ...
+
+class ScaleFilterParameter(Message):
+    min_scale: float
+    max_scale: float
+    def __init__(self, *, min_scale: float | None = ..., max_scale: float | None = ...) -> None: ...
 
 class SpatialDropoutParameter(Message):
     dropout_ratio: float

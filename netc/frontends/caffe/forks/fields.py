@@ -83,7 +83,9 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "SpatialTransformerLayer": "loc_loss_param power_file_param st_loss_param st_param",
         "DAN": "jmmd_param mmd_param",
         "DANN": "gradient_scaler_param",
-        "OpenVINO": "cosine_similarity_batch_param grn_param region_param region_yolo_param reorg_yolo_param",
+        "OpenVINO": """
+            cosine_similarity_batch_param grn_param region_param region_yolo_param reorg_yolo_param
+            scale_filter_param""",
         "jolibrain": """
             dice_coef_loss_param focal_loss_param labelsequence_accuracy_param selu_dropout_param selu_param""",
         "OpenPose": "cpm_transform_param imresize_param nms_param",
