@@ -12,7 +12,7 @@ CASES = [
         made("ScaleFilter", 0.5, 2.0), ((2, 3, 4, 5),), ((3, 4, 2, 2),), source=Source(in_place=True, role="inner"),
     ),
 ]  # fmt: skip
-REQUIRED = {"ScaleFilter": "min_scale: 0.5 max_scale: 2"}
+REQUIRED = {"ScaleFilter": "min_scale: 0.25 max_scale: 2"}
 
 
 def test_training_scales_whole_channels():
