@@ -70,9 +70,9 @@ def test_a_longer_name_is_another_layer(name, help):
 
 
 def test_a_layer_of_a_fork_in_another_case():
-    (found,) = check(INPUT % "" + relu("").replace("ReLU", "rOIAlign"))
-    assert (found.message, found.help) == ("unsupported layer type `rOIAlign`", None)
-    assert found.notes[0].startswith("`ROIAlign` is a layer of")
+    (found,) = check(INPUT % "" + relu("").replace("ReLU", "refinedetOutput"))
+    assert (found.message, found.help) == ("unsupported layer type `refinedetOutput`", None)
+    assert found.notes[0].startswith("`RefineDetOutput` is a layer of RefineDet")
 
 
 def test_paths_with_backslashes():

@@ -11,7 +11,7 @@ from tests.layers.case import Case
 
 OWN = {
     "Python": "computes what its user's class says",
-    **dict.fromkeys(("HDF5Output", "FLOWriter", "FloatWriter", "ImgWriter", "PFMWriter"), "writes files"),
+    **dict.fromkeys(("HDF5Output", "FLOWriter", "FloatWriter", "ImgWriter", "MatWrite", "PFMWriter"), "writes files"),
     "Parameter": "has no bottom",
     "DetectNetTransformation": "reads boxes whose first numbers tell how many there are",
 }

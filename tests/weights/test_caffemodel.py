@@ -236,5 +236,5 @@ def test_a_packed_payload_of_invalid_size(tmp_path):
 def test_a_length_beyond_the_end(tmp_path):
     whole = (REFERENCE / "adam.caffemodel").read_bytes()
     error = error_of(read, saved(tmp_path, whole[:500]))
-    assert str(error) == "field 100 at byte 390 has 200 bytes, of which only 106 are present"
+    assert error.diagnostics[0].message == "field 100 at byte 390 has 200 bytes, of which only 106 are present"
     assert error.diagnostics[0].help == "the file is truncated: download or copy it again"

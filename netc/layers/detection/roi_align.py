@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _in_roi_pooling(use: LayerUse) -> bool:
-    """`roi_pooling_param` is set, where other forks have `roi_align_param`."""
+    """Whether `roi_pooling_param` is set; other forks have `roi_align_param`."""
     return "roi_pooling_param" in use.parameters
 
 
