@@ -161,5 +161,7 @@ def _is_first(values: Tensor) -> Tensor:
     """Whether a value does not occur before."""
     import torch
 
-    earlier = torch.ones(len(values), len(values), dtype=torch.bool, device=values.device).tril(-1)
-    return ~((values[:, None] == values) & earlier).any(1)
+    ordered, place = values.sort(stable=True)
+    first = torch.ones_like(values, dtype=torch.bool)
+    first[place[1:]] = ordered[1:] != ordered[:-1]
+    return first

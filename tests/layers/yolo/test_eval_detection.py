@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from netc.ir.dims import UNKNOWN
-from netc.layers.yolo.eval_detection import EvalDetection
+from netc.layers.yolo.eval_detection import EvalDetection, _is_first
 from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip, values
 from tests.layers.harness import run
@@ -123,3 +123,10 @@ def test_mismatches(text, bottoms):
 def test_nothing_that_is_not_a_number_is_found():
     x = torch.full((1, 21, 4, 4), torch.nan).numpy()
     assert not run(EvalDetection(**SMALL, nms=0.5), x, np.full((1, 1, 1, 8), -1.0, np.float32))[0].any()
+
+
+def test_first_occurrences():
+    values = torch.tensor([3, -1, 3, 2, -1, 2, 5])
+    assert _is_first(values).tolist() == [True, True, False, True, False, False, True]
+    assert _is_first(values[:0]).tolist() == []
+    assert _is_first(torch.arange(200000) // 2).sum() == 100000
