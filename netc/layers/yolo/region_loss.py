@@ -23,7 +23,7 @@ from netc.layers.yolo._grid import (
     size_overlaps,
     split,
 )
-from netc.layers.yolo._rows import ROW, are_rows, lists_of_rows, rows_of_lists
+from netc.layers.yolo._rows import ROW, are_rows, lists_of_rows, may_be_rows, rows_of_lists
 from netc.layers.yolo._tree import ClassTree, tree_constant
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ class RegionLossOfYolo9000(RegionLoss):
         return (*parents, *classes)
 
     def _check_labels(self, bottoms: Shapes) -> None:
-        if not are_rows(bottoms):
+        if not may_be_rows(bottoms):
             check_truths(bottoms)
         for extent in bottoms[0][2:]:
             if differ(extent, self.side):
