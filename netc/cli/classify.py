@@ -16,8 +16,13 @@ from netc.cli.terminal import say, show
 
 @click.command(name="classify")
 @click.argument("images", nargs=-1, required=True)
-@option("--model", required=True, metavar="FILE", help="The net: a prototxt, or a .caffemodel written by Caffe.")
-@weights_option()
+@option(
+    *("--model", "--model-def"),
+    required=True,
+    metavar="FILE",
+    help="The net: a prototxt, or a .caffemodel written by Caffe.",
+)
+@weights_option("--pretrained-model")
 @option("--labels", metavar="FILE", help="File with the class names, one per line.")
 @option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to print.")
 @option("--blob", metavar="NAME", help="Output blob with the scores; required if the net has several outputs.")
@@ -39,7 +44,9 @@ def command(
 ) -> None:
     """Print the most likely classes of images.
 
-    Images are preprocessed as described by the files next to the net, unless options override it.
+    Images are preprocessed as described by the files next to the net, unless options override it. Some options may be
+    spelled as in Caffe's classify.py: `--model_def`, `--pretrained_model`, `--mean_file`, `--images_dim`,
+    `--input_scale`.
     """
     shapes, flags = parse_shapes(shape), parse_preprocessing(**preprocessing)
     from netc.conversion.classify import classify

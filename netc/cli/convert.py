@@ -15,7 +15,7 @@ from netc.conversion.formats import FORMATS
 
 @click.command(name="convert")
 @click.argument("net")
-@weights_option("A .caffemodel, .h5, .safetensors or .pt file; may be repeated.")
+@weights_option(help="A .caffemodel, .h5, .safetensors or .pt file; may be repeated.")
 @option(
     "--to",
     type=click.Choice(list(FORMATS)),

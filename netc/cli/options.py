@@ -87,9 +87,9 @@ def shape_option() -> Callable[[F], F]:
     return option("--shape", multiple=True, metavar="BLOB=N,C,H,W", help=help)
 
 
-def weights_option(help: str = "Trained weights; may be repeated.") -> Callable[[F], F]:
-    """The option `--weights FILE`."""
-    return option("--weights", multiple=True, metavar="FILE", help=help)
+def weights_option(*spellings: str, help: str = "Trained weights; may be repeated.") -> Callable[[F], F]:
+    """The option `--weights FILE`, also under other spellings."""
+    return option("--weights", *spellings, multiple=True, metavar="FILE", help=help)
 
 
 def format_option(*formats: str) -> Callable[[F], F]:

@@ -20,13 +20,18 @@ def preprocess_options(command: F) -> F:
     """Decorator that adds `--mean`, `--scale`, `--order` and `--resize`."""
     options = (
         option(
-            "--mean",
+            *("--mean", "--mean-file"),
             metavar="B,G,R|FILE",
             help="Mean to subtract: one value per channel, or a .binaryproto or .npy file.",
         ),
-        option("--scale", type=float, help="Factor to multiply by after subtracting the mean."),
+        option("--scale", "--input-scale", type=float, help="Factor to multiply by after subtracting the mean."),
         option("--order", type=click.Choice(["bgr", "rgb"]), help="Channel order of the net's input."),
-        option("--resize", metavar="H,W", help="Size of images before the center crop; one number is a square."),
+        option(
+            "--resize",
+            "--images-dim",
+            metavar="H,W",
+            help="Size of images before the center crop; one number is a square.",
+        ),
     )
     for add in reversed(options):
         command = add(command)

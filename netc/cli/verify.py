@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(name="verify")
 @click.argument("one")
 @click.argument("other")
-@weights_option("Weights of a prototxt; may be repeated.")
+@weights_option(help="Weights of a prototxt; may be repeated.")
 @option("--other-weights", multiple=True, metavar="FILE", help="Weights of OTHER, if they differ; may be repeated.")
 @option("--input", "input_", metavar="FILE", help="Inputs: a .npz with arrays by name, or a .npy of the only input.")
 @option(

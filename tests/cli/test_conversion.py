@@ -74,6 +74,16 @@ def test_classify_prints_a_table_and_json(mixed, capsys):
     assert [len(one["classes"]) for one in json.loads(out)] == [5, 5]
 
 
+def test_classify_accepts_the_options_of_classify_py(mixed, capsys):
+    cv2.imwrite("a.png", np.random.default_rng(2).integers(0, 256, (40, 36, 3), np.uint8))
+    own = ("--model", "net.prototxt", "--weights", "w.caffemodel", "--mean", "1,2,3", "--scale", "0.5")
+    status, out, _ = run(capsys, "classify", "a.png", *own, "--resize", "64,48")
+    assert status == 0
+    of_caffe = ("--model_def", "net.prototxt", "--pretrained_model", "w.caffemodel", "--mean_file", "1,2,3")
+    again = run(capsys, "classify", "a.png", *of_caffe, "--input_scale", "0.5", "--images_dim", "64,48")
+    assert again[:2] == (0, out)
+
+
 def test_a_mismatch_is_an_error_and_a_wrong_option_is_a_usage_error(mixed, capsys):
     write(mixed, MIXED.replace("num_output: 5", "num_output: 4"), "other.prototxt")
     status, _, err = run(
