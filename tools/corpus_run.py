@@ -38,6 +38,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.frontends import NetDefinition, read
 from netc.ir.graph import Graph, Phase, State
 from netc.layers import layer_classes, registry
+from netc.layers.detection.detection_evaluate import DetectionEvaluate
 from netc.layers.power_file import PowerFile
 
 if TYPE_CHECKING:
@@ -190,15 +191,20 @@ def _graph(net: NetDefinition, phase: Phase, records: tuple[Shape, ...]) -> Grap
 
 
 def _without_files(graph: Graph) -> Graph:
-    """Return the graph without files of numbers, which a definition alone lacks."""
+    """Return the graph without files of numbers and sizes, which a definition alone lacks."""
     import numpy as np
 
     filled = {
         name: replace(entry, array=np.zeros(entry.shape, np.float32)) if entry.filler.type == "file" else entry
         for name, entry in graph.parameters.items()
     }
-    nodes = (replace(n, layer=PowerFile()) if isinstance(n.layer, PowerFile) else n for n in graph.nodes)
-    return graph.replace(parameters=filled, nodes=tuple(nodes))
+    layers = {
+        node.key: PowerFile() if isinstance(node.layer, PowerFile) else replace(node.layer, name_size_file=None)
+        for node in graph.nodes
+        if isinstance(node.layer, (PowerFile, DetectionEvaluate))
+    }
+    nodes = tuple(replace(node, layer=layers.get(node.key, node.layer)) for node in graph.nodes)
+    return graph.replace(parameters=filled, nodes=nodes)
 
 
 def _evaluated(net: NetDefinition, records: tuple[Shape, ...]) -> bool:
