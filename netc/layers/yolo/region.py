@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from netc.ir.dims import product
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Layer, Mode, Shapes, fail
+from netc.ir.traits import Sees
 from netc.layers._registry import register
 from netc.layers.reshape import Flatten
 from netc.layers.yolo._grid import check_prediction, split
@@ -41,6 +42,8 @@ class Region(Layer):
     """Number of boxes of a place."""
 
     overwritable: ClassVar[bool] = True
+    rearranges: ClassVar[bool] = True
+    sees: ClassVar[Sees] = "place"
 
     @property
     def _boxes(self) -> int:
@@ -116,6 +119,16 @@ class RegionYolo(Region):
         values = super().to_caffe()
         merged = {name: values.pop(name) for name in ("axis", "end_axis") if name in values}
         return {"region_yolo_param": values, **({"flatten_param": merged} if merged else {})}
+
+    @property
+    def sees(self) -> Sees:  # type: ignore[override]
+        """All places where they are merged."""
+        return "all" if self.do_softmax else "place"
+
+    @property
+    def rearranges(self) -> bool:  # type: ignore[override]
+        """Where classes compete."""
+        return self.do_softmax
 
     @property
     def _boxes(self) -> int:
