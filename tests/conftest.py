@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does, for the same reason
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker and what it starts, which must compute the same
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -23,10 +25,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job that a shell h
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
-
-
-if "PYTEST_XDIST_WORKER" in os.environ:  # one core each
-    torch.set_num_threads(1)
 
 
 def pytest_xdist_auto_num_workers(config):
