@@ -21,7 +21,7 @@ from netc.ir.graph import State
 ROOT = Path(__file__).parents[2]
 IMAGES, CLASSES = 150, 4
 LEAST = 0.8
-MODELS = ("fcn8s",)
+MODELS = ("fcn8s", "segnet")
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def segnet(train: bool) -> Net:
     return net
 
 
-SHAPES = {1: (16, 1), 2: (32, 1), 3: (64, 2), 4: (96, 2), 5: (128, 2)}
+SHAPES = {1: (16, 1), 2: (32, 2), 3: (64, 2), 4: (128, 2)}
 """Channels and convolutions of each stage of the small net."""
 SCORES = {"weight_filler": gaussian(0.01), "bias_filler": constant(0)}
 """Small scores at first: large ones make training slow to start."""
@@ -149,5 +149,5 @@ def files() -> dict[str, str]:
         ),
         "segnet/shapes_deploy.prototxt": str(shapes(False)),
         "segnet/shapes_train_val.prototxt": str(shapes(True)),
-        "segnet/shapes_solver.prototxt": fcn.shapes_solver("segnet", 1200, 0.003),
+        "segnet/shapes_solver.prototxt": fcn.shapes_solver("segnet", 2000, 0.003),
     }
