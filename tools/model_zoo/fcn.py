@@ -196,7 +196,7 @@ def shapes_solver(model: str, iterations: int, rate: float) -> str:
         "snapshot_prefix": f"models/{model}/shapes",
         "random_seed": 1,
     }
-    text = [f"# Trains in a few minutes on two cores: netc train models/{model}/shapes_solver.prototxt"]
+    text = [f"# Trains in minutes on two cores: netc train models/{model}/shapes_solver.prototxt"]
     return "\n".join(text + [line for key, value in fields.items() for line in lines(key, value)]) + "\n"
 
 
