@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from netc.ir.dims import UNKNOWN, differ, known, product, text
 from netc.ir.fields import Fields
-from netc.ir.layer import Constant, Cost, Count, Layer, Mode, Shapes, fail
+from netc.ir.layer import Constant, Cost, Count, Mode, Shapes, fail
 from netc.ir.transform import MAX_PIXELS
 from netc.layers._registry import register
+from netc.layers._several_messages import SeveralMessages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,7 @@ MEAN = ("mean_value", "mean_file")
 
 @register("DetectNetTransformation", dialect="nvidia")
 @dataclass(frozen=True)
-class DetectNetTransformation(Layer):
+class DetectNetTransformation(SeveralMessages):
     """Augments images in training, resizes them in testing, and makes the maps of their objects.
 
     The second bottom has the number of boxes of an image, 16, 14 numbers without use, and 16 numbers per box. Training
@@ -114,32 +115,29 @@ class DetectNetTransformation(Layer):
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
-    @classmethod
-    def from_caffe(cls, layer: Fields) -> Self:
-        """Reads the two messages of DetectNet, and the mean in `transform_param`. Raises NetcError E101, E103, E104."""
-        values: dict[str, Any] = {f.name: layer.message(_message(f.name)).get(f.name, f.default) for f in fields(cls)}
-        values["object_class"] = tuple((one.get("src", 0), one.get("dst", 0)) for one in values["object_class"])
-        values["mean_value"] = tuple(values["mean_value"])
-        result = cls(**values)
-        result._check()
-        return result
+    @staticmethod
+    def message_of(parameter: str) -> str:
+        """The two messages of DetectNet; `transform_param` for the mean."""
+        if parameter in MEAN:
+            return "transform_param"
+        return "detectnet_groundtruth_param" if parameter in GROUND_TRUTH else "detectnet_augmentation_param"
 
     @classmethod
-    def fields_of(cls, parameter: str) -> tuple[str, ...]:
-        """The messages of DetectNet, and `transform_param`."""
-        return (f"{_message(parameter)}.{parameter}",)
+    def _value(cls, layer: Fields, name: str, default: Any) -> Any:
+        value = super()._value(layer, name, default)
+        return tuple((one.get("src", 0), one.get("dst", 0)) for one in value) if name == "object_class" else value
 
     def to_caffe(self) -> dict[str, Any]:
         """The three messages, by name, without defaults."""
-        result: dict[str, Any] = {}
-        for name, value in super().to_caffe().items():
-            given = [{"src": src, "dst": dst} for src, dst in value] if name == "object_class" else value
-            result.setdefault(_message(name), {})[name] = given
+        result = super().to_caffe()
+        if self.object_class:
+            classes = [{"src": src, "dst": dst} for src, dst in self.object_class]
+            result[self.message_of("object_class")]["object_class"] = classes
         return result
 
     def _check(self) -> None:
         def refuse(message: str, name: str, code: str = "E103") -> None:
-            fail(message, code=code, field=f"{_message(name)}.{name}")
+            fail(message, code=code, field=f"{self.message_of(name)}.{name}")
 
         if self.stride < 1:
             refuse("`stride` must be positive", "stride")
@@ -340,12 +338,6 @@ class DetectNetTransformation(Layer):
         for index, place in enumerate((x[None], y[:, None], x[None], y[:, None]), 1):
             found[:, index] -= place * inside
         return found
-
-
-def _message(parameter: str) -> str:
-    if parameter in MEAN:
-        return "transform_param"
-    return "detectnet_groundtruth_param" if parameter in GROUND_TRUTH else "detectnet_augmentation_param"
 
 
 def _resized(image: Tensor, boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

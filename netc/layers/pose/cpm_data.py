@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from netc.ir.dims import Shape
-from netc.ir.fields import Fields
 from netc.ir.layer import Cost, Count, DataLayer, Shapes, fail
 from netc.ir.skeleton import SKELETONS, Skeleton
 from netc.ir.traits import FedBy
 from netc.ir.transform import MAX_PIXELS
 from netc.layers._registry import register
+from netc.layers._several_messages import SeveralMessages
 
 PLANES = 6
 """Planes of a record, and of the first top."""
@@ -21,7 +21,7 @@ OWN = ("source", "batch_size", "backend", "rand_skip", "prefetch")
 
 @register("CPMData", dialect="rtpose")
 @dataclass(frozen=True)
-class CPMData(DataLayer):
+class CPMData(SeveralMessages, DataLayer):
     """Images around a person, and maps of the joints and limbs of all people in them.
 
     A record of the database is a Datum of six planes of bytes: blue, green, red, the annotation, the mask of pixels
@@ -99,27 +99,10 @@ class CPMData(DataLayer):
     top_count: ClassVar[Count] = Count(2)
     fed_by: ClassVar[FedBy] = "poses"
 
-    @classmethod
-    def from_caffe(cls, layer: Fields) -> Self:
-        """Reads `data_param` and `cpm_transform_param`. Raises NetcError E101, E103, E104."""
-        values: dict[str, Any] = {}
-        for f in fields(cls):
-            values[f.name] = layer.message(_message(f.name)).get(f.name, f.default)
-        result = cls(**values)
-        result._check()
-        return result
-
-    @classmethod
-    def fields_of(cls, parameter: str) -> tuple[str, ...]:
+    @staticmethod
+    def message_of(parameter: str) -> str:
         """`data_param` or `cpm_transform_param`."""
-        return (f"{_message(parameter)}.{parameter}",)
-
-    def to_caffe(self) -> dict[str, Any]:
-        """The two messages, by name, without defaults."""
-        result: dict[str, Any] = {}
-        for name, value in super().to_caffe().items():
-            result.setdefault(_message(name), {})[name] = value
-        return result
+        return "data_param" if parameter in OWN else "cpm_transform_param"
 
     def _check(self) -> None:
         for name in ("source", "batch_size"):
@@ -127,7 +110,7 @@ class CPMData(DataLayer):
                 fail(f"`{name}` is missing", code="E101", field=f"data_param.{name}")
         for name in ("stride", "crop_size_x", "crop_size_y", "clahe_tile_size", "prefetch"):
             if getattr(self, name) < 1:
-                fail(f"`{name}` must be positive", code="E103", field=f"{_message(name)}.{name}")
+                fail(f"`{name}` must be positive", code="E103", field=f"{self.message_of(name)}.{name}")
         for name in ("target_dist", "sigma", "sigma_center", "scale_min"):
             if not getattr(self, name) > 0:
                 fail(f"`{name}` must be positive", code="E103", field=f"cpm_transform_param.{name}")
@@ -174,7 +157,3 @@ class CPMData(DataLayer):
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: the images are produced outside the net."""
         return Cost()
-
-
-def _message(parameter: str) -> str:
-    return "data_param" if parameter in OWN else "cpm_transform_param"
