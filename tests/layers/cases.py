@@ -13,7 +13,7 @@ OWN = {
     "Python": "computes what its user's class says",
     **dict.fromkeys(("HDF5Output", "FLOWriter", "FloatWriter", "ImgWriter", "MatWrite", "PFMWriter"), "writes files"),
     "Parameter": "has no bottom",
-    "DetectNetTransformation": "reads boxes whose first numbers tell how many there are",
+    "DetectNetTransformation": "reads boxes that are preceded by their number",
 }
 """Types whose own tests do what cannot be asked here, and why."""
 

@@ -134,7 +134,7 @@ class AnchorTargetLayer(PythonReplacement):
         return labels.new_full((), -1).where(~(positive | negative), labels)
 
     def relabelled(self, labels: Tensor, inside: Tensor, given: Sequence[Tensor]) -> Tensor:
-        """The labels after those of further bottoms; `inside` tells which anchors have one."""
+        """The labels after those of further bottoms; `inside` marks the anchors that have one."""
         return labels
 
     def _codes(

@@ -217,7 +217,7 @@ def of_refinedet(use: LayerUse) -> bool:
 @register("DetectionOutput", dialect="refinedet", field="detection_output_param", when=of_refinedet)
 @dataclass(frozen=True)
 class RefineDetDetectionOutput(DetectionOutput):
-    """Detected objects of two stages: the first refines the priors, and tells which of them contain no object.
+    """Detected objects of two stages: the first refines the priors, and marks those that contain no object.
 
     As SSD's layer, but priors whose objectness in the fourth bottom is less than `objectness_score` have a score of 0
     for each class, and the fifth bottom holds codes that move the priors before the boxes are decoded.

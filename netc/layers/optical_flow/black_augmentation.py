@@ -67,7 +67,7 @@ class BlackAugmentation(Layer):
         return cls(*(RandomNumber.read(p, name, "black_augmentation_param") for name in ("black", "border")))
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 for bottoms of different sizes, and for one that is no image and no flow."""
+        """Raises NetcError E102 for bottoms of different sizes, and for one that is neither an image nor a flow."""
         n, _, h, w = planes(self.type, bottoms)[0]
         for bottom in bottoms:
             if differ(bottom[1], IMAGE) and differ(bottom[1], FLOW):
