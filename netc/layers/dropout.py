@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+def check_ratio(ratio: float) -> None:
+    """Raise NetcError E103 unless a `dropout_ratio` is at least 0 and less than 1."""
+    if not 0 <= ratio < 1:
+        fail(f"`dropout_ratio` is {ratio:g}: it must be at least 0 and below 1", code="E103", field="dropout_ratio")
+
+
 @register("Dropout", field="dropout_param", v1="DROPOUT")
 @dataclass(frozen=True)
 class Dropout(Layer):
@@ -54,12 +60,7 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 unless the ratio is at least 0 and less than 1; 0 drops nothing."""
-        if not 0 <= self.dropout_ratio < 1:
-            fail(
-                f"`dropout_ratio` is {self.dropout_ratio:g}: it must be at least 0 and below 1",
-                code="E103",
-                field="dropout_ratio",
-            )
+        check_ratio(self.dropout_ratio)
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
         """torch.nn.Dropout for BVLC's layer."""

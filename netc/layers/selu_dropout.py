@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.dims import product
-from netc.ir.layer import Cost, Layer, Mode, Shapes, fail
+from netc.ir.layer import Cost, Layer, Mode, Shapes
 from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
+from netc.layers.dropout import check_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,12 +44,7 @@ class SeLuDropout(Layer):
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 unless the ratio is at least 0 and less than 1; 0 replaces nothing."""
-        if not 0 <= self.dropout_ratio < 1:
-            fail(
-                f"`dropout_ratio` is {self.dropout_ratio:g}: it must be at least 0 and below 1",
-                code="E103",
-                field="dropout_ratio",
-            )
+        check_ratio(self.dropout_ratio)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One comparison, multiplication and addition per element, in training."""

@@ -10,6 +10,7 @@ from netc.ir.dims import text
 from netc.ir.layer import Layer, Mode, Shapes, fail
 from netc.ir.traits import Role, Sees
 from netc.layers._registry import register
+from netc.layers.dropout import check_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +41,7 @@ class SpatialDropout(Layer):
 
     def __post_init__(self) -> None:
         """Raises NetcError E103 unless the ratio is at least 0 and less than 1; 0 drops nothing."""
-        if not 0 <= self.dropout_ratio < 1:
-            fail(
-                f"`dropout_ratio` is {self.dropout_ratio:g}: it must be at least 0 and below 1",
-                code="E103",
-                field="dropout_ratio",
-            )
+        check_ratio(self.dropout_ratio)
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 for a bottom without a channel axis."""

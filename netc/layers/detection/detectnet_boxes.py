@@ -86,8 +86,8 @@ class _Clusters(_Numbers):
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
-        raise NotImplementedError
+        """Number of classes, the last number in `param_str`."""
+        return int(self.num_classes)  # type: ignore[attr-defined]
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -95,7 +95,7 @@ class _Clusters(_Numbers):
         down, across = self.image_size_y // self.stride, self.image_size_x // self.stride
         return self.image_size_y // down, self.image_size_x // across
 
-    def _infer(self, bottoms: Shapes, tops: int) -> Shapes:
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 for bottoms or tops that do not match the classes, E103 for sizes out of range."""
         if not 0 < self.stride <= min(self.image_size_x, self.image_size_y):
             fail("the stride must be positive, and at most the size of images", code="E103", field=FIELD)
@@ -173,15 +173,6 @@ class ClusterDetections(_Clusters):
     num_classes: int = dataclasses.field(default=1, metadata={"optional": True})
     """Number of classes."""
 
-    @property
-    def classes(self) -> int:
-        """See `num_classes`."""
-        return self.num_classes
-
-    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 for bottoms or tops that do not match the classes, E103 for sizes out of range."""
-        return self._infer(bottoms, tops)
-
     def covered(self, coverage: Tensor) -> Tensor:
         """See the base class."""
         return coverage >= self.gridbox_cvg_threshold
@@ -219,15 +210,6 @@ class ClusterGroundtruth(_Clusters):
 
     num_classes: int = dataclasses.field(default=1, metadata={"optional": True})
     """Number of classes."""
-
-    @property
-    def classes(self) -> int:
-        """See `num_classes`."""
-        return self.num_classes
-
-    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 for bottoms or tops that do not match the classes, E103 for sizes out of range."""
-        return self._infer(bottoms, tops)
 
     def covered(self, coverage: Tensor) -> Tensor:
         """See the base class."""
