@@ -98,7 +98,7 @@ class Traits:
     top_is_blob: ClassVar[bool] = False
     """The top is the layer's own blob, in Caffe the same memory: each pass overwrites the previous gradient."""
     is_identity_in_test: ClassVar[bool] = False
-    """Outside training every top equals the bottom."""
+    """Outside training every top equals the bottom, or of several bottoms its own."""
 
     elements: ClassVar[Elements] = "computed"
     sees: ClassVar[Sees] = "unknown"

@@ -21,14 +21,19 @@ def drop_identities(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.layer.is_identity_in_test and _may_go(graph, node):
-            renamed.update(dict.fromkeys(node.tops, node.bottoms[0]))
+            renamed.update(_sources(node))
         else:
             nodes.append(node)
     return verify(rewired(graph, nodes, renamed))
 
 
+def _sources(node: Node) -> dict[str, str]:
+    """Return the bottom that each top equals: the only one, or that with its index."""
+    bottoms = node.bottoms * len(node.tops) if len(node.bottoms) == 1 else node.bottoms
+    return dict(zip(node.tops, bottoms, strict=True))
+
+
 def _may_go(graph: Graph, node: Node) -> bool:
-    (bottom,) = node.bottoms
-    in_place = all(graph.values[top].blob == graph.values[bottom].blob for top in node.tops)
-    only = len(graph.readers[bottom]) == 1 and bottom not in graph.inputs
+    in_place = all(graph.values[top].blob == graph.values[bottom].blob for top, bottom in _sources(node).items())
+    only = all(len(graph.readers[bottom]) == 1 and bottom not in graph.inputs for bottom in node.bottoms)
     return not set(node.tops) & set(graph.outputs) or (in_place and only)

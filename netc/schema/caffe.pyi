@@ -910,6 +910,8 @@ class LayerParameter(Message):
     def region_yolo_param(self) -> RegionYoloParameter: ...
     @property
     def reorg_yolo_param(self) -> ReorgYoloParameter: ...
+    @property
+    def gather_param(self) -> GatherParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1119,6 +1121,7 @@ class LayerParameter(Message):
         region_param: RegionParameter | Mapping[str, Any] | None = ...,
         region_yolo_param: RegionYoloParameter | Mapping[str, Any] | None = ...,
         reorg_yolo_param: ReorgYoloParameter | Mapping[str, Any] | None = ...,
+        gather_param: GatherParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -5394,3 +5397,13 @@ class NmsParameter(Message):
 class FilterParameter(Message):
     num_output: int
     def __init__(self, *, num_output: int | None = ...) -> None: ...
+
+class GatherParameter(Message):
+    @property
+    def indices(self) -> MutableSequence[int]: ...
+    @property
+    def shape(self) -> MutableSequence[int]: ...
+    axis: int
+    def __init__(
+        self, *, indices: Iterable[int] | None = ..., shape: Iterable[int] | None = ..., axis: int | None = ...
+    ) -> None: ...

@@ -178,10 +178,12 @@ class Behavior:
 
     @property
     def is_identity(self) -> bool:
-        """Whether every top equals the only bottom, outside training."""
-        return len(self.bottoms) == 1 == len(self.case.first) and self.top is not None and all(
-            torch.equal(top, self.bottoms[0]) for top in self.run()
-        )  # fmt: skip
+        """Whether every top equals the only bottom, or its own of several, outside training."""
+        count = len(self.bottoms)
+        if self.top is None or count not in (1, self.tops):
+            return False
+        sources = self.bottoms * self.tops if count == 1 else self.bottoms
+        return all(map(torch.equal, self.run(), sources))
 
     # ------------------------------------------------------------------ arithmetic
 

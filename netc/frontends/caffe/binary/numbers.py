@@ -73,7 +73,8 @@ _V2 = """
 209 region_loss_param: intel; smooth_l1_loss_param: openvino; label_specific_add_param: openvino_training;
     reverse_param: jolibrain
 210 lstm_param: mnn; box_annotator_ohem_param: openvino
-211 relu6_param: mobilenet_yolo; pooling3d_param: cambricon; center_loss_param: mnn; detection_output_param: openvino
+211 gather_param: synopsys; relu6_param: mobilenet_yolo; pooling3d_param: cambricon; center_loss_param: mnn;
+    detection_output_param: openvino
 212 proposal_param: synopsys; shuffle_channel_param: mnn; prior_box_param: openvino;
     smooth_l1_loss_param: openvino_training
 213 grn_param: openvino

@@ -90,6 +90,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
             dice_coef_loss_param focal_loss_param labelsequence_accuracy_param selu_dropout_param selu_param""",
         "OpenPose": "cpm_transform_param imresize_param nms_param",
         "channel pruning": "filter_param",
+        "synopsys": "gather_param",
         "Caffe con Troll": """
             gpu_batch_proportion gpu_0_batch_proportion gpu_1_batch_proportion gpu_2_batch_proportion
             gpu_3_batch_proportion gpu_0_depth_proportion gpu_1_depth_proportion gpu_2_depth_proportion
