@@ -276,18 +276,17 @@ def loaded(
 
     `parsed` maps paths to weights that have already been parsed. Raises NetcError.
     """
+    from netc.init_net import read_weights
     from netc.runtime.file_access import idle_writers
     from netc.runtime.fillers import generator_of
     from netc.runtime.net_weights import checked_copies
-    from netc.weights import read_any
-    from netc.weights.blobs import blob_counts
 
     definition, prober = read_net(net, dialect=dialect), Prober()
     definition.report.raise_errors()
     if definition.weights_file and not files:
         files = [definition.weights_file]
-    held = [(parsed or {}).get(str(file)) or read_any(file) for file in files]
-    definition.blob_counts = {**blob_counts(held), **definition.blob_counts}
+    held = [(parsed or {}).get(str(file)) or read_weights(file, seed) for file in files]
+    definition.describe_weights(held)
     graph = keep_constants(graph_of(definition, state.of(definition), prober, shapes), shapes or ())
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
     found = (*definition.report.warnings, *prober.warnings, *idle_writers(graph), *crop_warnings(graph))
@@ -365,9 +364,9 @@ def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> Co
 
     Raises NetcError for a file in another format, and for blobs whose shapes do not match.
     """
-    from netc.weights import read_any
+    from netc.init_net import read_weights
 
-    return _copy(net, read_any(path), str(path), allow_mismatch)
+    return _copy(net, read_weights(path), str(path), allow_mismatch)
 
 
 def _copy(net: Net, weights: Weights | StateDict, source: str, allow_mismatch: bool = False) -> CopyReport:

@@ -17,6 +17,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
+from netc.weights.blobs import blob_counts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from netc.ir.fields import Fields
     from netc.ir.graph import Graph, Phase, State
     from netc.ir.origin import FileReference, Origin
-    from netc.weights import Weights
+    from netc.weights import StateDict, Weights
 
 PHASES: tuple[Phase, ...] = ("TRAIN", "TEST")
 
@@ -59,6 +61,8 @@ class NetDefinition(Definition):
     kind = "net"
     dialect: str | None = None
     """The fork of Caffe that the file is for, if the user or the file specifies it."""
+    fills_weights: ClassVar[bool] = False
+    """Whether nets of this format fill weights of others when they run (Caffe2's init nets)."""
     weights_file: Path | None = None
     """The weights file that contains the net, if any."""
     blob_counts: Mapping[str, int] = MappingProxyType({})
@@ -88,6 +92,10 @@ class NetDefinition(Definition):
     @abstractmethod
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
         """Yield each occurrence of a `stage` or a `phase` in a rule, or of a shared `parameter`."""
+
+    def describe_weights(self, files: Sequence[Weights | StateDict]) -> None:
+        """Take from weights files what tells meanings of layers apart, before the graph is built."""
+        self.blob_counts = {**blob_counts(files), **self.blob_counts}
 
     @cached_property
     def weights(self) -> Weights | None:

@@ -39,6 +39,10 @@ class FrontEnd(ABC):
         """Whether a file of this content (a key of `weights.file_type.NAMES`) is in this format."""
 
     @abstractmethod
+    def recognizes_text(self, source: Source) -> bool:
+        """Whether a text is in this format; asked in the order of `FRONT_ENDS`."""
+
+    @abstractmethod
     def read_text(self, source: Source, request: ReadRequest) -> NetDefinition | SolverDefinition:
         """Read the definition in a text.
 

@@ -26,8 +26,8 @@ class GraphReport(Report):
     def _shaped(self, note: str, graph: Graph) -> str:
         if note not in self.bottoms:
             return note
-        shown = (
+        shown = [
             blob + (text(graph.shape(value)) if value and value in graph.values else "")
             for blob, value in self.bottoms[note]
-        )
-        return note[: note.rindex(", bottoms: ")] + ", bottoms: " + ", ".join(shown)
+        ]
+        return note[: note.rindex(": ")] + ": " + ", ".join(shown)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, Report, Source
 from netc.files import open_regular
 from netc.frontends.caffe.definition import CaffeNet
-from netc.frontends.caffe.file_kind import caffe2_error
 from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.front_end import CaffeFrontEnd
 from netc.frontends.caffe.read import empty_fields
+from netc.frontends.caffe2.front_end import Caffe2FrontEnd
 from netc.frontends.definition import NetDefinition, SolverDefinition
 from netc.frontends.front_end import FrontEnd, ReadRequest
 from netc.text import Tree, read_source
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from netc.ir.fields import Fields
 
-FRONT_ENDS: tuple[FrontEnd, ...] = (CaffeFrontEnd(),)
+FRONT_ENDS: tuple[FrontEnd, ...] = (Caffe2FrontEnd(), CaffeFrontEnd())
 """Every front end; the first that recognizes a file reads it."""
 
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\b\x1b")
@@ -66,13 +66,13 @@ def read_solver(path: str | os.PathLike[str] | Source, values: Mapping[str, str]
 
 def _read(path: str | os.PathLike[str] | Source, request: ReadRequest) -> NetDefinition | SolverDefinition:
     if isinstance(path, Source):
-        return _front_end("text").read_text(path, request)
+        return _text_front_end(path).read_text(path, request)
     binary = None if request.kind == "solver" else _binary_content(path)
     if binary is not None:
         return _front_end(binary).read_binary(Path(path), request)
     source = read_source(path)
     _refuse_stand_in(source)
-    return _front_end("text").read_text(source, request)
+    return _text_front_end(source).read_text(source, request)
 
 
 def _refuse_stand_in(source: Source) -> None:
@@ -104,12 +104,16 @@ def unsupported_settings(solver: Fields) -> Iterator[Diagnostic]:
 
 def read_tree(source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
     """Return the tree of a text before any upgrade, with the diagnostics of filling and parsing it."""
-    return _front_end("text").tree(source, values)
+    return _text_front_end(source).tree(source, values)
 
 
 def upgrade_tree(tree: Tree) -> Report:
     """Upgrade a tree to the newest format in place; the report lists the changes."""
-    return _front_end("text").upgrade(tree)
+    return _text_front_end(tree.source).upgrade(tree)
+
+
+def _text_front_end(source: Source) -> FrontEnd:
+    return next(front_end for front_end in FRONT_ENDS if front_end.recognizes_text(source))
 
 
 def _front_end(content: str) -> FrontEnd:
@@ -128,6 +132,4 @@ def _binary_content(path: str | os.PathLike[str]) -> str | None:
     from netc.weights.file_type import content, map_file
 
     found = content(map_file(path))
-    if found == "caffe2":
-        raise caffe2_error(os.fspath(path))
     return found if any(front_end.recognizes(found) for front_end in FRONT_ENDS) and found != "text" else None

@@ -93,6 +93,12 @@ class Node:
         """The span of the layer's type, else of the layer."""
         return self.origin.place
 
+    def note(self, bottoms: str = "") -> str:
+        """The note of a diagnostic that names the node and its formatted bottoms."""
+        if self.origin is not NO_FILE:
+            return self.origin.note(bottoms)
+        return f"in layer `{self.name}`" + (f", bottoms: {bottoms}" if bottoms else "")
+
     def param_spec(self, index: int) -> ParamSpec:
         """The file's settings for the index-th blob."""
         return self.param_specs[index] if index < len(self.param_specs) else ParamSpec()
@@ -111,6 +117,8 @@ class Graph:
     state: State = field(default_factory=State)
     force_backward: bool = False
     debug_info: bool = False
+    declared_outputs: tuple[str, ...] = ()
+    """The values that the file declares as outputs (Caffe2's `external_output`); empty if it declares none."""
 
     @cached_property
     def blobs(self) -> dict[str, str]:
@@ -128,10 +136,13 @@ class Graph:
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
-        """Values that no layer reads, sorted by blob name as in Caffe (`net.cpp`, available_blobs).
+        """The declared outputs, else the values that no layer reads, sorted by blob name as in Caffe (`net.cpp`,
+        available_blobs).
 
         Tops without a name in the file are not outputs in Caffe.
         """
+        if self.declared_outputs:
+            return self.declared_outputs
         unread = [v for v in self.values.values() if not self.readers[v.name] and v.blob != AUTOMATIC]
         return tuple(value.name for value in sorted(unread, key=lambda v: v.blob))
 

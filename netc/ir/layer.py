@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 from netc.diagnostics import NetcError, counted
 from netc.ir.dims import Shape
 from netc.ir.dtypes import DType
+from netc.ir.field_values import argument, default, plain
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.traits import Traits
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from netc.ir.operator import Operator
     from netc.ir.parameters import ParamSpec
 
 FileAccess = Literal["none", "own", "any"]
@@ -210,6 +212,12 @@ class Layer(Traits):
 
     bottom_count: ClassVar[Count] = Count(1)
     top_count: ClassVar[Count] = Count(1)
+    empty_blobs: ClassVar[bool] = False
+    """Whether blobs without elements are accepted, as Caffe2 does and Caffe does not."""
+    accepts: ClassVar[tuple[frozenset[DType], ...]] = ()
+    """The types that each bottom accepts, an empty set for all; the last one is that of all further bottoms."""
+    in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ()
+    """The pairs of an input and an output that may be the same blob in Caffe2 (`AllowInplace` of its schema)."""
     same_count: ClassVar[bool] = False
     """Whether the layer has one top per bottom (layers that apply the same weights to each bottom)."""
 
@@ -223,17 +231,26 @@ class Layer(Traits):
         Raises NetcError; pass the invalid field as `field=`, and the front end adds its position.
         """
         parameters = layer.message(cls.param_field) if cls.param_field else layer
-        return cls(**{f.name: _plain(parameters, f) for f in dataclasses.fields(cls)})
+        return cls(**{f.name: plain(parameters, f) for f in dataclasses.fields(cls)})
 
     def to_caffe(self) -> dict[str, Any]:
         """The layer's parameter message as plain values, the inverse of `from_caffe`; without defaults."""
         changed = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))
-        return {f.name: value for f, value in changed if value != _default(f)}
+        return {f.name: value for f, value in changed if value != default(f)}
 
     @classmethod
     def fields_of(cls, parameter: str) -> tuple[str, ...]:
         """The prototxt fields that a parameter is read from, as paths within a `layer` message."""
         return cls.caffe_fields.get(parameter, (f"{cls.param_field}.{parameter}",))
+
+    @classmethod
+    def from_caffe2(cls, operator: Operator) -> Self:
+        """Create the layer from an operator of Caffe2.
+
+        By default each dataclass field is the argument of the same name, by the type of the field: a number, a flag,
+        text, or a list of numbers. Raises NetcError; pass the invalid argument as `field=`.
+        """
+        return cls(**{f.name: argument(operator, f) for f in dataclasses.fields(cls) if f.name in operator})
 
     # ------------------------------------------------------------------ shapes, weights and cost
 
@@ -250,8 +267,18 @@ class Layer(Traits):
         """Types of the tops; by default that of the first bottom, or `float32` without bottoms.
 
         Caffe's blobs are float32: where torch returns integer indices, `forward` converts them to floating point.
+        Raises NetcError E107 for a bottom of a type that is not among those that the layer `accepts`.
         """
+        self.check_dtypes(bottoms)
         return (bottoms[0] if bottoms else "float32",) * tops
+
+    def check_dtypes(self, bottoms: DTypes) -> None:
+        """Raise NetcError E107 for a bottom of a type that the layer does not accept; `unknown` is always accepted."""
+        for index, dtype in enumerate(bottoms if self.accepts else ()):
+            accepted = self.accepts[min(index, len(self.accepts) - 1)]
+            if accepted and dtype not in accepted and dtype != "unknown":
+                expected = " or ".join(sorted(accepted))
+                fail(f"input {index} of `{self.type}` has type {dtype}, expected {expected}", code="E107")
 
     def weights(self, bottoms: Shapes) -> Weights:
         """The layer's blobs in .caffemodel order; none by default."""
@@ -266,6 +293,10 @@ class Layer(Traits):
     def constants(self, bottoms: int) -> tuple[Constant, ...]:
         """The constants that `forward` reads from `mode.constants`; `bottoms` is the number of bottoms."""
         return ()
+
+    def given(self) -> NDArray[Any] | None:
+        """The values of the only top if the file gives them, perhaps as a view of it; None if they are computed."""
+        return None
 
     def score_layer(self) -> Layer | None:
         """The layer that computes the score of which this loss is a function, from the same first bottom; None if the
@@ -349,19 +380,7 @@ class DataLayer(Layer):
 def fail(message: str, *notes: str, code: str = "E102", field: str | None = None, help: str | None = None) -> NoReturn:
     """Raise NetcError for a rule that a layer's parameters or bottoms violate.
 
-    Codes: E101 a parameter is missing or contradicts another, E102 shapes do not match, E103 a value is out of range.
+    Codes: E101 a parameter is missing or contradicts another, E102 shapes do not match, E103 a value is out of range,
+    E107 an element type is not accepted.
     """
     raise NetcError(message, code=code, notes=notes, field=field, help=help)
-
-
-def _plain(parameters: Fields, f: dataclasses.Field[Any]) -> Any:
-    if f.name not in parameters and _default(f) is not dataclasses.MISSING:
-        return _default(f)
-    value = Filler.read(parameters, f.name) if f.type in ("Filler", Filler) else parameters[f.name]
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _default(f: dataclasses.Field[Any]) -> Any:
-    if f.default_factory is not dataclasses.MISSING:
-        return f.default_factory()
-    return f.default

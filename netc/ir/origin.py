@@ -32,6 +32,8 @@ class Origin:
 
     dialect: str = ""
     """The front end whose vocabulary `entries` uses."""
+    nouns: tuple[str, str] = ("bottom", "top")
+    """What the format calls a blob that a node reads, and one that it produces."""
 
     @property
     def name(self) -> str:

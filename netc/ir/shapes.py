@@ -120,10 +120,8 @@ class _Driver:
 
     def _count(self, node: Node) -> None:
         layer = node.layer
-        for noun, names, rule in (
-            ("bottom", node.bottoms, layer.bottom_count),
-            ("top", node.tops, layer.top_count),
-        ):
+        bottom, top = node.origin.nouns
+        for noun, names, rule in ((bottom, node.bottoms, layer.bottom_count), (top, node.tops, layer.top_count)):
             if len(names) not in rule:
                 raise NetcError(
                     f"`{layer.type}` expects {rule.text(noun)}, got {len(names)}",
@@ -182,7 +180,7 @@ def _bounded(shape: Shape, node: Node) -> None:
         _refuse(f"a blob of {len(shape)} axes has more than Caffe's limit of {MAX_AXES}", shape, node)
     if any(extent < 0 for extent in shape):
         _refuse(f"a blob of shape {text(shape)} has a negative extent", shape, node)
-    if 0 in shape:
+    if 0 in shape and not node.layer.empty_blobs:
         _refuse(f"a blob of shape {text(shape)} has no elements", shape, node)
     count = 1
     for extent in shape:

@@ -10,6 +10,7 @@ Layers that belong to one kind of model, mostly of forks, have folders of their 
     sequence/         text and speech: recurrent layers in Caffe's forks, CTC
     metric_learning/  faces: margins, centers, triplets
     volumes/          three-dimensional convolution and pooling
+    operators/        what only Caffe2 has: one file per family
     pose/             human pose: data with maps of joints and limbs, peaks of heat maps
 
 >>> from netc.layers import registry
@@ -17,6 +18,19 @@ Layers that belong to one kind of model, mostly of forks, have folders of their 
 'ReLU'
 """
 
+from netc.layers._operators import operator, operator_class, operator_types, operators
 from netc.layers._registry import Choice, LayerUse, choose, how_recognized, layer_classes, register, registry
 
-__all__ = ["Choice", "LayerUse", "choose", "how_recognized", "layer_classes", "register", "registry"]
+__all__ = [
+    "Choice",
+    "LayerUse",
+    "choose",
+    "how_recognized",
+    "layer_classes",
+    "operator",
+    "operator_class",
+    "operator_types",
+    "operators",
+    "register",
+    "registry",
+]

@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from netc.ir.dims import product
+from netc.ir.dtypes import FLOATS, DType
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
 from netc.ir.traits import Role, Sees, TopRead
+from netc.layers._operators import operator
 from netc.layers._registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+@operator("Relu")
 @register("ReLU", field="relu_param", v1="RELU")
 @dataclass(frozen=True)
 class ReLU(Layer):
@@ -35,6 +38,9 @@ class ReLU(Layer):
 
     role: ClassVar[Role] = "inner"
     sees: ClassVar[Sees] = "place"
+    empty_blobs: ClassVar[bool] = True
+    accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOATS,)
+    in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
 
     @property
     def overwritable(self) -> bool:  # type: ignore[override]

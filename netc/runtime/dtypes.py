@@ -21,6 +21,7 @@ _TORCH: dict[DType, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "int64": torch.int64,
     "int32": torch.int32,
+    "uint16": torch.uint16,
     "int16": torch.int16,
     "int8": torch.int8,
     "uint8": torch.uint8,
@@ -48,9 +49,14 @@ def fed_tensor(
 
     An array for an integer blob must hold integers in its range. For a floating-point blob it is converted to the
     precision of the net, which rounds integers beyond 2**24 in float32, as Caffe's blobs do; but if all readers use it
-    as indices (`indices`), an integer array is not converted, so that no label or id is rounded. Raises NetcError E302.
+    as indices (`indices`), an integer array is not converted, so that no label or id is rounded. For a blob of unknown
+    type the array keeps its own. Raises NetcError E302.
     """
     given = np.asarray(array)
+    if dtype == "unknown":
+        if given.dtype.kind not in "fiub":
+            raise NetcError(f"input `{name}` holds values of type {given.dtype}, not numbers", code="E302")
+        return torch.from_numpy(given.copy()).to(device)
     if not is_floating(dtype):
         return _exact(name, given, torch_dtype(dtype)).to(device)
     if indices and given.dtype.kind in "iu":
@@ -68,3 +74,17 @@ def _exact(name: str, array: NDArray[Any], target_dtype: torch.dtype) -> Tensor:
         found = np.asarray(array)[~same].flat[0]
         raise NetcError(f"input `{name}` holds {found}, which is not a value of type `{target}`", code="E302")
     return torch.from_numpy(np.ascontiguousarray(converted).reshape(array.shape))
+
+
+def name_of(dtype: torch.dtype) -> DType:
+    """Return the IR's name of a type of tensors; `unknown` for one that it does not have."""
+    return _NAMES.get(dtype, "unknown")
+
+
+_NAMES: dict[torch.dtype, DType] = {dtype: name for name, dtype in _TORCH.items()}
+
+
+def array_from(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor as an array: floating-point numbers as float32, others in their own type."""
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()

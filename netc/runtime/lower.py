@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
@@ -12,7 +13,7 @@ from netc.diagnostics import NetcError, Report, counted, did_you_mean
 from netc.ir.dims import differ, text
 from netc.ir.verify import verify
 from netc.runtime.blobs import LayerBlob, blobs_of, write_array
-from netc.runtime.dtypes import fed_tensor
+from netc.runtime.dtypes import array_from, fed_tensor, name_of
 from netc.runtime.fillers import fill
 from netc.runtime.input_check import check_fit
 from netc.runtime.memory_check import check_weights_memory
@@ -103,7 +104,28 @@ class Net(nn.Module):
         tensors = {name: self._tensor(name, version, array, *place) for name, array in given.items()}
         with torch.no_grad():
             results = self.evaluate(tensors, outputs, version=version)
-        return {name: (t.float() if t.is_floating_point() else t).cpu().numpy() for name, t in results.items()}
+        return {name: array_from(tensor) for name, tensor in results.items()}
+
+    def gradients(
+        self,
+        inputs: Mapping[str, ArrayLike],
+        upstream: Mapping[str, ArrayLike],
+        wrt: Iterable[str],
+        *,
+        version: Version = "first",
+    ) -> dict[str, NDArray[Any]]:
+        """The gradients of the sum of `upstream` times the blobs that it names, with respect to the blobs in `wrt`.
+
+        Arrays in and out, by blob name, in the shapes of the blobs. `inputs` are fed as `run` feeds them; a blob in
+        `wrt` that is not fed is one that the net computes or holds, in its last version. A blob that `upstream` does
+        not depend on has a gradient of zeros. Raises NetcError E302 as `run` does, for an upstream array of another
+        shape than its blob, and for a blob in `wrt` that is not of floating-point numbers.
+        """
+        from netc.runtime.input_gradients import gradients
+
+        place = self._place()
+        tensors = {name: self._tensor(name, version, array, *place) for name, array in inputs.items()}
+        return gradients(partial(self.evaluate, version=version), tensors, upstream, tuple(wrt))
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -162,10 +184,11 @@ class Net(nn.Module):
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return program(self, *tensors)
         shapes = tuple(tensor.shape for tensor in tensors)
-        key = (feeds, fetches, shapes)
+        key = (feeds, fetches, shapes, tuple(tensor.dtype for tensor in tensors))
         own = key in self._valid_shapes or self._modules == self._original_modules
         if own and key not in self._valid_shapes:
-            check_fit(self.graph, dict(zip(feeds, map(tuple, shapes))), fetches)
+            types = {name: name_of(tensor.dtype) for name, tensor in zip(feeds, tensors)}
+            check_fit(self.graph, dict(zip(feeds, map(tuple, shapes))), fetches, types=types)
             self._valid_shapes = {key, *(self._valid_shapes if len(self._valid_shapes) < KEPT_SHAPES else ())}
         try:
             return program(self, *tensors)

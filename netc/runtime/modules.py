@@ -43,6 +43,8 @@ class LayerModule(nn.Module):
     ) -> None:
         super().__init__()
         self.layer, self.tops, self.layer_name, self.span = layer, tops, name, span
+        self.note = f"in layer `{name}`" if name else ""
+        """The note of a diagnostic that names the layer."""
         self.state: dict[str, Tensor] = {}
         """State that the layer keeps from pass to pass; see `runtime.pass_state`."""
         self.all_sum: Callable[[Tensor], Tensor] | None = None
@@ -68,6 +70,7 @@ class LayerModule(nn.Module):
         """The module of a node."""
         module = cls(node.layer, weights, len(node.tops), node.name, node.span, holder)
         module.file = node.origin.file
+        module.note = node.note()
         return module
 
     def forward(self, *bottoms: Tensor) -> Any:
@@ -86,7 +89,7 @@ class LayerModule(nn.Module):
         try:
             tops = self.layer.forward(bottoms, self.weights(), mode)
         except NetcError as error:
-            raise error.at(self.span, *[f"in layer `{self.layer_name}`"] * bool(self.layer_name)) from None
+            raise error.at(self.span, *filter(None, (self.note,))) from None
         if isinstance(tops, Tensor):
             return tops
         return tops[0] if self.tops == 1 else tops[: self.tops]
@@ -117,7 +120,7 @@ class LayerModule(nn.Module):
         if worst is None or worst.item() == -torch.inf:
             return None
         error = NetcError(f"{self.fault_name}: {worst.item():g}", code="E301")
-        return error.at(self.span, f"in layer `{self.layer_name}`")
+        return error.at(self.span, self.note)
 
     def extra_repr(self) -> str:
         """The layer's parameters."""

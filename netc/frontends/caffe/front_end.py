@@ -27,6 +27,10 @@ class CaffeFrontEnd(FrontEnd):
         """Whether the content is text or a binary NetParameter."""
         return content in ("text", "caffemodel", "hdf5")
 
+    def recognizes_text(self, source: Source) -> bool:
+        """Every text that no other front end recognizes."""
+        return True
+
     def read_text(self, source: Source, request: ReadRequest) -> CaffeNet | CaffeSolver:
         """Read the net or solver in a text."""
         if request.dialect is not None:

@@ -1,0 +1,15 @@
+"""Caffe2's front end: NetDefs, as text and binary.
+
+    reading.py      a file -> operators, each with its place
+    definition.py   a NetDef as a NetDefinition
+    build.py        operators -> Graph: blob names are storage, resolved in order
+    origin.py       the origin of a node that an operator describes
+
+Codes:
+
+    E010  an unknown operator type
+    E011  an input that nothing produces
+    E023  an operator that cannot compute in place
+    E101  a missing argument, or one that is set twice with different values
+    E107  an element type that an operator does not accept
+"""

@@ -1,0 +1,99 @@
+"""A NetDef as a definition of a net."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from netc.frontends.caffe2.build import build
+from netc.frontends.definition import NetDefinition
+from netc.ir.dims import product
+from netc.ir.graph import State
+from netc.weights.blobs import StateDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from netc.diagnostics import Source, Span
+    from netc.frontends.caffe2.origin import OperatorOrigin
+    from netc.frontends.caffe2.reading import NetContent
+    from netc.frontends.graph_report import GraphReport
+    from netc.ir.dims import Shape
+    from netc.ir.dtypes import DType
+    from netc.ir.fields import Fields
+    from netc.ir.graph import Graph, Phase
+    from netc.ir.origin import Origin
+    from netc.weights.blobs import Weights
+
+
+class Caffe2Net(NetDefinition):
+    """A NetDef: the same operators in every phase."""
+
+    fills_weights = True
+
+    def __init__(self, content: NetContent, source: Source, weights_file: Path | None = None) -> None:
+        self.content, self.source, self.report = content, source, content.report
+        self.weights_file = weights_file
+        self.stored: dict[str, tuple[Shape, DType]] = {}
+        """The blobs that the init net fills."""
+
+    @property
+    def span(self) -> Span | None:
+        """The whole text; None for a binary file."""
+        return self.content.tree.root.span if self.content.tree else None
+
+    @cached_property
+    def layers(self) -> tuple[OperatorOrigin, ...]:  # type: ignore[override]
+        """The operators in file order."""
+        return tuple(self.content.operators)
+
+    def describe_weights(self, files: Sequence[Weights | StateDict]) -> None:
+        """Take the shapes and types of the blobs that an init net fills, without placeholders of inputs."""
+        for file in files:
+            arrays = file.tensors.items() if isinstance(file, StateDict) else _only_blobs(file)
+            shapes = {name: (array.shape, cast("DType", array.dtype.name)) for name, array in arrays}
+            self.stored.update((name, found) for name, found in shapes.items() if not self._is_placeholder(name, found))
+
+    def _is_placeholder(self, name: str, found: tuple[Shape, DType]) -> bool:
+        """Whether a blob of the init net only creates an input, which the caller overwrites.
+
+        Exporters write such a blob with at most one element (`caffe_translator`: shape [1]; `mobile_exporter`: [1,1]),
+        and the net reads it as the first input of an operator, and never writes it.
+        """
+        if product(found[0]) > 1 or self._is_written(name):
+            return False
+        reader = next((origin for origin in self.layers if name in origin.bottoms), None)
+        return reader is not None and reader.bottoms[0] == name
+
+    def _is_written(self, name: str) -> bool:
+        return any(name in origin.tops for origin in self.layers)
+
+    def state(self, phase: Phase, *changes: Fields) -> State:
+        """The state of a phase; a NetDef has no states of its own."""
+        return State(phase)
+
+    def states(self, base: State) -> Iterator[State]:
+        """Yield the only state."""
+        yield base
+
+    def included(self, layer: Origin, state: State) -> bool:
+        """Whether an operator belongs to the net: always."""
+        return True
+
+    def graph(self, state: State) -> tuple[Graph, GraphReport]:
+        """Build the graph, without shapes."""
+        return build(self.content, state, self.stored)
+
+    def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
+        """Yield nothing: a NetDef has no rules."""
+        return iter(())
+
+
+def _only_blobs(file: Weights) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The blobs of layers that have exactly one, by the name of the layer."""
+    for layer in file.layers:
+        if len(layer.blobs) == 1 and layer.blobs[0] is not None:
+            yield layer.name, layer.blobs[0].data

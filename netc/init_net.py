@@ -1,0 +1,79 @@
+"""Runs the init net of a Caffe2 model: the blobs that it fills are the weights of the predict net."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from netc.diagnostics import NetcError, Report
+from netc.frontends import NetDefinition, read
+from netc.ir.graph import State
+from netc.ir.shapes import infer
+from netc.weights import BlobArray, LayerBlobs, StateDict, Weights, read_any
+from netc.weights.file_type import content, map_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def read_weights(path: str | Path, seed: int | None = None) -> Weights | StateDict:
+    """The weights in a file of any format: `weights.read_any`, or the blobs that an init net fills.
+
+    An init net's random fillers are drawn with `seed`. Raises NetcError as `weights.read_any` does, and for an init net
+    with errors.
+    """
+    definition = _init_net(path)
+    return read_any(path) if definition is None else filled(definition, seed)
+
+
+def _init_net(path: str | Path) -> NetDefinition | None:
+    """The definition in a file if it is one of a net that fills weights, else None."""
+    kind = content(map_file(path))
+    if kind not in ("text", "caffe2"):
+        return None
+    with contextlib.suppress(NetcError):
+        found = read(path)
+        if isinstance(found, NetDefinition) and found.fills_weights:
+            return found
+    return None
+
+
+def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
+    """The blobs that an init net fills, each as a layer of its name with one blob.
+
+    Given tensors are not copied. Raises NetcError for a net with errors, and E302 for one that needs inputs.
+    """
+    from netc.passes.data_to_inputs import data_to_inputs
+    from netc.runtime.lower import lower
+
+    definition.report.raise_errors()
+    graph, report = definition.graph(State("TRAIN"))
+    graph, found = infer(graph)
+    Report([*report.with_shapes(graph), *found.diagnostics]).raise_errors()
+    makers = {top: node for node in graph.nodes for top in node.tops}
+    given = {name: array for name, node in makers.items() if (array := node.layer.given()) is not None}
+    rest = [name for name in graph.blobs.values() if name not in given and graph.values[name].dtype != "string"]
+    results: dict[str, NDArray[Any]] = {}
+    if rest:
+        net = lower(data_to_inputs(graph)).eval()
+        with _seeded(seed):
+            tensors = net.evaluate({}, [graph.values[name].blob for name in rest])
+        results = {blob: tensor.detach().cpu().numpy() for blob, tensor in tensors.items()}
+    arrays = ((blob, makers[name], given.get(name, results.get(blob))) for blob, name in graph.blobs.items())
+    layers = (LayerBlobs(blob, node.layer.type, (BlobArray(a),)) for blob, node, a in arrays if a is not None)
+    return Weights(tuple(layers), graph.name)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    import torch
+
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
