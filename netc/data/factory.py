@@ -207,7 +207,7 @@ def _image_source(
         crop = cropping_of(transform, request.train, first[0], records)
         normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
         normalization.check((first[0], *transform.augmented(*first[1:])), lambda: records.describe(0))
-        if transform.multi_scale or transform.original_image:
+        if transform.multi_scale or transform.original_image or transform.warp.multiscale:
             return _multi_scale_source(request, records, crop, mean, prefetch)
         augmenter = augmenter or Augmenter(transform)
         return _record_source(request, records, sampler, crop, normalization, prefetch, augmenter, boxes, frames=frames)
@@ -220,12 +220,15 @@ def _multi_scale_source(
     request: _Request, records: Records, crop: Cropping, mean: Mean | None, prefetch: int
 ) -> BatchSource:
     from netc.data.pipeline.multi_scale import MultiScaleCrop
+    from netc.data.pipeline.random_warp import RandomWarper
 
     transform = request.layer.transform
     if mean is not None and transform.mean_file:  # at a fixed position, whatever the crop
         mean = mean[:, : transform.crop_size, : transform.crop_size]
     normalization = Normalization(request.layer.factor, mean, per_pixel=bool(transform.mean_file))
-    augmenter = MultiScaleCrop(transform, request.train)
+    augmenter: RecordAugmenter = MultiScaleCrop(transform, request.train)
+    if transform.warp.multiscale:
+        crop, augmenter = Cropping(transform.crop_size), RandomWarper(transform.warp, transform.crop_size)
     return _record_source(request, records, request.sampler, crop, normalization, prefetch, augmenter)
 
 

@@ -271,6 +271,51 @@ class RandomStretch(Augmentation):
         raise NetcError(f"`{name}` {problem}", code="E103", field=f"transform_param.{name}")
 
 
+@dataclass(frozen=True)
+class RandomWarp(Augmentation):
+    """Random warping of Chenglong Chen's fork, whose fields are fields of TransformationParameter itself."""
+
+    multiscale: bool = False
+    """Flip, crop or pad, shear, rotate and distort images at random, in training and in testing."""
+    min_scaling_factor: float = 0.75
+    """Smallest factor of the height and of the width: below 1 the image is padded, above 1 cropped."""
+    max_scaling_factor: float = 1.5
+    angle_interval: float = 1.0
+    """The angle of rotation is a multiple, in degrees."""
+    max_shearing_ratio: float = 0.125
+    """How far a side may be sheared, in relation to the other one."""
+    max_perspective_ratio: float = 0.125
+    """How far each corner may be moved, in relation to the sides."""
+    warp_fillval: float = 255.0
+    """The value of pixels beyond the image."""
+    smooth_filtering: bool = False
+    """Blur half of the images with a filter of 3x3 pixels: the sum, the mean, a Gaussian or the median."""
+    contrast_adjustment: bool = False
+    """Multiply half of the images by 0.8 to 1.2, and add -5 to 5."""
+    jpeg_compression: bool = False
+    """Compress half of the images as JPEG of a quality from 95 to 100."""
+
+    message: ClassVar[str] = ""
+
+    def check(self) -> None:
+        """Raises NetcError E103, and E106 for steps that other forks have without `multiscale`."""
+        if not 0 < self.min_scaling_factor <= self.max_scaling_factor:
+            self.fail("min_scaling_factor", "must be positive, and at most `max_scaling_factor`")
+        if not self.angle_interval > 0:
+            self.fail("angle_interval", "must be positive")
+        for name in ("max_shearing_ratio", "max_perspective_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                self.fail(name, "must be from 0 to 1")
+        for name in ("smooth_filtering", "contrast_adjustment", "jpeg_compression"):
+            if getattr(self, name) and not self.multiscale:
+                message = f"`{name}` is supported only with `multiscale`, as in Chenglong Chen's Caffe"
+                raise NetcError(message, code="E106", field=f"transform_param.{name}")
+
+    def fail(self, name: str, problem: str) -> None:
+        """See Augmentation."""
+        raise NetcError(f"`{name}` {problem}", code="E103", field=f"transform_param.{name}")
+
+
 def single(value: float) -> float:
     """A value rounded to float32, the precision in which forks compute sizes.
 

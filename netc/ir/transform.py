@@ -18,6 +18,7 @@ from netc.ir.augmentation import (
     RandomAspectRatio,
     RandomResize,
     RandomStretch,
+    RandomWarp,
     Resize,
 )
 from netc.ir.box_sampling import EmitConstraint
@@ -38,6 +39,9 @@ MAX_PIXELS = 1 << 28
 MOST_SCALE = 100
 """Limit of the random scales of images."""
 UNSTRETCHED = RandomStretch()
+UNWARPED = RandomWarp()
+OWN_FIELDS = ("stretch", "warp")
+"""Augmentations whose fields are fields of TransformationParameter itself."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Transform:
     """Mirroring inverts the third channel, which holds horizontal optical flow (LRCN, Intel)."""
     stretch: RandomStretch = UNSTRETCHED
     """Random size (NVIDIA); its fields are fields of TransformationParameter itself."""
+    warp: RandomWarp = UNWARPED
+    """Random warping (Chenglong Chen); its fields are fields of TransformationParameter itself."""
 
     @staticmethod
     def read(layer: Fields) -> Transform:
@@ -111,22 +117,23 @@ class Transform:
         """
         values = layer.message("transform_param")
         given: dict[str, Any] = {
-            f.name: values.get(f.name, f.default) for f in dataclasses.fields(Transform) if f.name != "stretch"
+            f.name: values.get(f.name, f.default) for f in dataclasses.fields(Transform) if f.name not in OWN_FIELDS
         }
         for name, kind in AUGMENTATIONS.items():
             given[name] = kind.read(values.message(name)) if name in values else None
         for name in ("mean_value", "scale_factors", "scale_ratios"):
             given[name] = tuple(given[name])
-        result = Transform(**given, stretch=RandomStretch.read(values))
+        result = Transform(**given, stretch=RandomStretch.read(values), warp=RandomWarp.read(values))
         result._check()
         return result
 
     def to_caffe(self) -> dict[str, Any]:
         """The TransformationParameter as plain values, without defaults."""
-        changed = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self) if f.name != "stretch")
+        fields = (f for f in dataclasses.fields(self) if f.name not in OWN_FIELDS)
+        changed = ((f.name, getattr(self, f.name), f.default) for f in fields)
         plain = {name: value for name, value, default in changed if value != default}
         nested = {name: value.to_caffe() for name, value in plain.items() if isinstance(value, Augmentation)}
-        return {**plain, **nested, **self.stretch.to_caffe()}
+        return {**plain, **nested, **self.stretch.to_caffe(), **self.warp.to_caffe()}
 
     @property
     def crop(self) -> tuple[int, int]:
@@ -167,6 +174,8 @@ class Transform:
 
     def augmented(self, h: int, w: int) -> tuple[int, int]:
         """Height and width before the crop, unknown if they are random."""
+        if self.warp.multiscale:
+            return self.crop
         grows = self.expand_param is not None and self.expand_param.active
         if self.random_resize_param or self.random_aspect_ratio_param or grows:
             h, w = UNKNOWN, UNKNOWN
@@ -185,6 +194,8 @@ class Transform:
         scale = (*("scale_factors",) * bool(self.scale_factors), *training)
         changes = tuple(name for name in AUGMENTATIONS if name not in FIXED and getattr(self, name))
         stretch = ("img_rand_resize_lower",) if self.stretch != UNSTRETCHED else ()
+        if self.warp.multiscale:
+            return ("multiscale",)
         return (*("mirror",) * self.mirror, *crop, *scale, *changes, *stretch)
 
     def _check(self) -> None:
@@ -208,13 +219,17 @@ class Transform:
             raise _lacking("random_aspect_ratio_param", "a `crop_size`")
 
     def _check_sizes_of_crops(self) -> None:
-        """The fields of yjxiong's Caffe."""
-        for name in ("fix_crop", "multi_scale", "original_image"):
-            if getattr(self, name) and not self.crop_size:
+        """The fields of yjxiong's Caffe, and `multiscale`."""
+        given = {name: getattr(self, name) for name in ("fix_crop", "multi_scale", "original_image")}
+        given["multiscale"] = self.warp.multiscale
+        for name in (name for name, is_set in given.items() if is_set):
+            if not self.crop_size:
                 raise _lacking(name, "a `crop_size`")
             other = next((other for other in AUGMENTATIONS if getattr(self, other) is not None), None)
-            if getattr(self, name) and other:
+            if other:
                 raise _excluding(name, other)
+        if self.warp.multiscale and (self.fix_crop or self.multi_scale or self.original_image):
+            raise _excluding("multiscale", next(name for name, is_set in given.items() if is_set))
         if self.original_image and (self.multi_scale or self.fix_crop):
             raise _excluding("original_image", "multi_scale" if self.multi_scale else "fix_crop")
         if self.original_image and self.mean_file is not None:

@@ -17,7 +17,8 @@ from netc.layers.data import Data
 class CompactData(Data):
     """Images and labels from a database whose records are a label, four bytes, and an encoded image.
 
-    Images have one channel, or three with `force_color`.
+    Images have one channel, or three with `force_color`. With `multiscale` in `transform_param` each image is flipped,
+    cropped or padded, sheared, rotated and distorted at random, and has the extents of the crop; `mirror` is not read.
 
     Shapes: to (batch_size, c, crop_size, crop_size) and (batch_size).
 
@@ -25,11 +26,12 @@ class CompactData(Data):
     >>> CompactData(source="train_leveldb", batch_size=50, transform=Transform(crop_size=48)).batch(None, 2)
     ((50, 1, 48, 48), (50,))
 
-    Reference: `compact_data_layer.cpp` of ChenglongChen's caffe-windows.
+    Reference: `compact_data_layer.cpp` and `data_transformer.cpp` of ChenglongChen's caffe-windows.
     """
 
     top_count: ClassVar[Count] = Count(1, 2)
     fed_by: ClassVar[FedBy] = "compact database"
+    warps: ClassVar[bool] = True
 
     def _check(self) -> None:
         super()._check()

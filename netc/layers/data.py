@@ -36,6 +36,8 @@ class ImageLayer(DataLayer):
     """The layer's own field of LayerParameter, in addition to `transform_param`."""
     moves_label_maps: ClassVar[bool] = False
     """Whether the transformation has DeepLab's fields, which change an image and its label map together."""
+    warps: ClassVar[bool] = False
+    """Whether the transformation has Chenglong Chen's fields, which warp an image at random."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
@@ -66,6 +68,12 @@ class ImageLayer(DataLayer):
             fail("`batch_size` is required and must be positive", code="E103", field=f"{self.message}.batch_size")
         if not self.moves_label_maps:
             check_image_fields(self.transform)
+        if self.transform.warp.multiscale and not self.warps:
+            fail(
+                "`multiscale` is specific to `CompactData` of Chenglong Chen's Caffe, and not supported here",
+                code="E106",
+                field="transform_param.multiscale",
+            )
 
     def batch(self, record: Shapes | None, tops: int) -> tuple[Shape | None, ...]:
         """(batch_size, c, h, w) and (batch_size); unknown for further tops. Raises the errors of Transform.shape."""

@@ -1205,6 +1205,7 @@ class TransformationParameter(Message):
     max_scaling_factor: float
     max_shearing_ratio: float
     max_perspective_ratio: float
+    warp_fillval: float
     horizontal_stretch_lower: float
     horizontal_stretch_upper: float
     @property
@@ -1260,6 +1261,7 @@ class TransformationParameter(Message):
         max_scaling_factor: float | None = ...,
         max_shearing_ratio: float | None = ...,
         max_perspective_ratio: float | None = ...,
+        warp_fillval: float | None = ...,
         horizontal_stretch_lower: float | None = ...,
         horizontal_stretch_upper: float | None = ...,
         resize_param__list: Iterable[ResizeParameter | Mapping[str, Any]] | None = ...,

@@ -108,7 +108,7 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     },
     "TransformationParameter": {
         "NVIDIA": "use_gpu_transform",
-        "Chenglong Chen": "debug_display angle_interval",
+        "Chenglong Chen": "debug_display",
     },
     "BatchNormParameter": {"Intel": "engine"},
     "ConcatParameter": {"Intel": "engine"},
@@ -166,6 +166,9 @@ AS_THE_FORK: dict[str, dict[str, str]] = {
         "yjxiong": "fix_crop more_fix_crop multi_scale scale_ratios max_distort is_flow original_image",
         "SSD": "resize_param crop_h crop_w distort_param noise_param expand_param emit_constraint",
         "Intel": "random_resize_param random_aspect_ratio_param",
+        "Chenglong Chen": """
+            multiscale contrast_adjustment jpeg_compression smooth_filtering angle_interval min_scaling_factor
+            max_scaling_factor max_shearing_ratio max_perspective_ratio warp_fillval""",
         "NVIDIA": """
             img_rand_resize_lower img_rand_resize_upper rand_resize_ratio_lower rand_resize_ratio_upper
             vertical_stretch_lower vertical_stretch_upper horizontal_stretch_lower horizontal_stretch_upper
@@ -183,9 +186,7 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
             test_and_snapshot_start_epoch test_and_snapshot_last_epochs warmup_step""",
     },
     "TransformationParameter": {
-        "Chenglong Chen": """
-            contrast_adjustment jpeg_compression multiscale smooth_filtering max_rotation_angle min_scaling_factor
-            max_scaling_factor max_shearing_ratio max_perspective_ratio""",
+        "Chenglong Chen": "max_rotation_angle",
     },
     "ConvolutionParameter": {
         "C3D": "kernel_depth temporal_stride temporal_pad filter_group",
