@@ -37,9 +37,12 @@ def set_device(number: int) -> None:
     _Mode.device = number
 
 
+CPU = torch.device("cpu")
+
+
 def device() -> torch.device:
     """The device of the mode."""
-    return torch.device("cuda", _Mode.device) if _Mode.gpu else torch.device("cpu")
+    return torch.device("cuda", _Mode.device) if _Mode.gpu else CPU
 
 
 def set_random_seed(seed: int) -> None:

@@ -20,7 +20,7 @@ from netc.passes.insert_splits import insert_splits
 from netc.pycaffe import files
 from netc.pycaffe.batches import batches, trimmed
 from netc.pycaffe.build import NetParts, build, net_arguments, warn_of_old_arguments
-from netc.pycaffe.mode import device
+from netc.pycaffe.mode import CPU, device
 from netc.pycaffe.net_feeds import source_of
 from netc.pycaffe.net_names import NetNames
 from netc.pycaffe.python_layer import Layer
@@ -34,6 +34,7 @@ from netc.training.solver.debug_executor import DebugInfoLogger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import torch
     from numpy.typing import NDArray
     from torch import nn
 
@@ -99,6 +100,7 @@ class Net(NetNames):
             (name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs
         )
         self._write_constants()
+        self._input_blobs = [self.blobs[name] for name in self.inputs]
         self._ready: tuple[tuple[int, ...], ...] = self._shapes()
 
     # ------------------------------------------------------------------ passes
@@ -114,7 +116,8 @@ class Net(NetNames):
         """
         first, last = self._span(start, end)
         names = [*(self.top_names[end] if end is not None else self.outputs), *(blobs or ())]
-        self._fill(inputs, self.inputs, "inputs", lambda blob: blob.data)
+        if inputs:
+            self._fill(inputs, self.inputs, "inputs", lambda blob: blob.data)
         self.run_forward(first, last)
         return {name: self._blob(name).data for name in names}
 
@@ -129,7 +132,8 @@ class Net(NetNames):
         """
         last, first = self._span(end, start)
         names = [*(self.bottom_names[end] if end is not None else self.inputs), *(diffs or ())]
-        self._fill(tops, self.outputs, "outputs", lambda blob: blob.diff)
+        if tops:
+            self._fill(tops, self.outputs, "outputs", lambda blob: blob.diff)
         self.run_backward(first, last)
         return {name: self._blob(name).diff for name in names}
 
@@ -139,16 +143,16 @@ class Net(NetNames):
         After a change of the inputs' shapes, the blobs of these layers only get new shapes, as in Caffe's
         `Layer::Forward`: a net may run up to a layer that does not accept the new ones.
         """
-        self._place()
+        place = self._place()
         if self._ready != self._shapes():
             reshape(self._executor, start, end)
             if not start and end in (None, len(self.layers) - 1):
                 self._ready = self._shapes()
         loss = self._executor.forward(start, end)
-        if self._executor.place[0].type != "cpu":  # where a range check raises at once
+        if place is not CPU:  # where a range check raises at once
             for fault in self._executor.net.faults():
                 raise fault
-        return loss.item()
+        return loss.item() if self._executor.has_losses else 0.0
 
     def run_backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers `start` (default: the last) down to `end`, by their indices, for gradients."""
@@ -288,7 +292,7 @@ class Net(NetNames):
         return start, len(self.layers) - 1 if last is None else self._executor.index(last)
 
     def _fill(self, given: Mapping[str, Any], names: Sequence[str], what: str, array: Callable[[Blob], Array]) -> None:
-        if given and set(given) != set(names):
+        if set(given) != set(names):
             raise NetcError(
                 f"expected {what} {_listed(names)}, got {_listed(sorted(given))}",
                 code="E302",
@@ -304,14 +308,16 @@ class Net(NetNames):
                     help=f"`net.blobs[{name!r}].reshape(...)` changes the net's batch or image size",
                 ) from None
 
-    def _place(self) -> None:
-        """Move the net, and values written into arrays, to the mode's device."""
+    def _place(self) -> torch.device:
+        """Move the net, and values written into arrays, to the mode's device, which is returned."""
         write_back()
-        if self._executor.place[0] != device():
-            self._executor.to(device())
+        wanted = device()
+        if self._executor.place[0] != wanted:
+            self._executor.to(wanted)
+        return wanted
 
     def _shapes(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(self.blobs[name].shape for name in self.inputs)
+        return tuple([blob.shape for blob in self._input_blobs])
 
     @property
     def _batch_size(self) -> int:

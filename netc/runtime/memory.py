@@ -127,9 +127,14 @@ class Memory:
 
         `own` as in Buffer.
         """
-        self.dtype = dtype or self.dtype
-        self.values.write(values, own, torch_dtype(self.dtype, self.reals))
-        self._follow()
+        buffer = self.values
+        if dtype is None or dtype == self.dtype:
+            exact = buffer.tensor.dtype
+        else:
+            self.dtype, exact = dtype, torch_dtype(dtype, self.reals)
+        buffer.write(values, own, exact)
+        if self._gradient is not None:
+            self._follow()
 
     def write_diff(self, values: Tensor, own: bool = False) -> None:
         """Overwrite `diff`; `own` as in Buffer."""

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from netc.diagnostics import NetcError
-from netc.ir.dims import text
 from netc.ir.gradients import gradient_needs
 from netc.ir.layer_host import HostedCode
 from netc.runtime.array_blobs import Blob, WeightStorage
 from netc.runtime.blobs import resized
 from netc.runtime.hosted_node import HostedNode
 from netc.runtime.memory import Memory, SharedMemory, memories, memory_key
-from netc.runtime.modules import InPlaceLeakyReLU, InPlaceReLU, LayerModule, has_hooks, keeping_state, overwrite
+from netc.runtime.modules import InPlaceLeakyReLU, InPlaceReLU, LayerModule, keeping_state
+from netc.runtime.plain_node import PlainNode, check_weights, is_new
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
@@ -75,7 +75,7 @@ class NodeExecutor:
         self._stock = {key: module for key, module in stock if not isinstance(module, LayerModule)}
         """torch's own modules: they return a new tensor or their input, never a part of it or a weight."""
         self._overwriting = dict(self._in_place_nodes())
-        self._with_loss = {node.key for node in graph.nodes if any(node.loss_weights)}
+        self._with_loss = {index for index, node in enumerate(graph.nodes) if any(node.loss_weights)}
         self._blobs: dict[str, list[LayerBlob]] = {node.key: [] for node in self.graph.nodes}
         for blob in net.blobs:
             self._blobs[blob.key].append(blob)
@@ -91,6 +91,7 @@ class NodeExecutor:
         self._hosted = {
             node.key: self._hosting(node) for node in self.graph.nodes if isinstance(node.layer, HostedCode)
         }
+        self._steps = [self._step(node) for node in self.graph.nodes]
 
     # ------------------------------------------------------------------ passes
 
@@ -98,14 +99,14 @@ class NodeExecutor:
         """Run the nodes `start` to `end`, both included (default: all); returns the sum of their losses."""
         self._move()
         self._set_mode()
-        loss, before, after = self._no_loss, self.before["forward"], self.after["forward"]
+        loss, steps, before, after = self._no_loss, self._steps, self.before["forward"], self.after["forward"]
         with torch.no_grad():
             for index in self._range(start, end):
                 for callback in before:
                     callback(index)
-                node = self.graph.nodes[index]
-                self._forward(node)
-                if node.key in self._with_loss:
+                steps[index]()
+                if index in self._with_loss:
+                    node = self.graph.nodes[index]
                     for top, weight in zip(node.tops, node.loss_weights):
                         loss = loss + weight * self._of(top).values.tensor.sum() if weight else loss
                 for callback in after:
@@ -127,6 +128,11 @@ class NodeExecutor:
                 self._backward(node)
             for callback in self.after["backward"]:
                 callback(index)
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether `forward` returns anything but zero."""
+        return bool(self._with_loss)
 
     def to(self, device: torch.device) -> None:
         """Move net and blobs to another device; results of earlier forward passes are lost for backward."""
@@ -185,23 +191,21 @@ class NodeExecutor:
             self._hosted[node.key].forward()
         else:
             bottoms = tuple(self._bottom(node, name) for name in node.bottoms)
-            if node.key in self._overwriting and self._run_in_place(node, bottoms[0]):
-                return
-            tops = self._run(node, bottoms)
-            if len(tops) == 1 and self._stock.get(node.key) is self.net.module(node.key):
-                self._write(node.tops[0], tops[0], own=tops[0].data_ptr() != bottoms[0].data_ptr())
-                return
-            others = {_storage(tensor) for tensor in (*bottoms, *(blob.tensor for blob in self._blobs[node.key]))}
-            for name, top in zip(node.tops, tops):
-                self._write(name, top, own=_storage(top) not in others)
+            for name, top in zip(node.tops, self._run(node, bottoms)):
+                self._write(name, top, own=is_new(top, bottoms, self._blobs[node.key]))
 
-    def _run_in_place(self, node: Node, bottom: Tensor) -> bool:
-        """Run a layer that a file declares in place in the memory of its blob, unless a hook would see it."""
-        module, producer = self.net.module(node.key), self.net.module(self._overwriting[node.key])
-        if module is not self._stock.get(node.key) or has_hooks(module) or has_hooks(producer):
-            return False
-        overwrite(module, bottom, producer)
-        return True
+    def _step(self, node: Node) -> Callable[[], None]:
+        """The function that runs a node forward."""
+        key, layer = node.key, node.layer
+        special = layer.is_data or layer.shares_values or key in self._hosted
+        if special or self.needs[key].layer or len(node.tops) != 1:
+            return functools.partial(self._forward, node)
+        (name,) = node.tops
+        dtype, bottoms = self.graph.values[name].dtype, tuple(map(self._of, node.bottoms))
+        stock, producer = self._stock.get(key), self._overwriting.get(key)
+        return PlainNode(
+            node, key, self.net._modules, bottoms, self._of(name), dtype, self._blobs[key], stock, producer
+        ).forward
 
     def _share(self, node: Node) -> None:
         """Copy the bottom to the tops that do not share its memory, which are overwritten in place."""
@@ -211,7 +215,8 @@ class NodeExecutor:
 
     def _run(self, node: Node, bottoms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The tops of a node; gradients are recorded if its backward pass needs them. Called without recording."""
-        self._check_weights(node)
+        if resized.any:
+            check_weights(node, self._blobs[node.key])
         module, needs = self.net.module(node.key), self.needs[node.key]
         if not needs.layer:
             result = module(*bottoms)
@@ -223,18 +228,6 @@ class NodeExecutor:
         tops = (result,) if isinstance(result, Tensor) else tuple(result)
         self._runs[node.key] = _Run(bottoms, tops)
         return tops
-
-    def _check_weights(self, node: Node) -> None:
-        """Raises NetcError E304 for a blob that a program resized to a number of values the layer does not accept."""
-        for blob in self._blobs[node.key] if resized.any else ():
-            if not blob.fits:
-                raise NetcError(
-                    f"blob {blob.index} of layer `{node.name}` was reshaped to {text(blob.shape)}: "
-                    f"the layer runs with {text(blob.weight.shape)}",
-                    code="E304",
-                    span=node.span,
-                    help="save the net, and load the weights with a net file that describes the layer in its new size",
-                )
 
     def _bottom(self, node: Node, name: str) -> Tensor:
         """The blob's tensor; if gradients are recorded, a new one that shares its memory.
@@ -370,10 +363,6 @@ def _place(net: Net, otherwise: tuple[torch.device, torch.dtype]) -> tuple[torch
     tensors = (tensor for tensor in (*net.parameters(), *net.buffers()) if tensor.is_floating_point())
     first = next(tensors, None)
     return otherwise if first is None else (first.device, first.dtype)
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
 
 
 def _accumulate(weight: Tensor, gradient: Tensor, replace: bool) -> None:
