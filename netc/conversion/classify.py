@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import torch
+
     from netc.conversion.preprocess import PreprocessOptions
     from netc.ir.dims import Shape
     from netc.ir.graph import Graph
@@ -53,12 +55,13 @@ def classify(
     level: int | None = None,
     stages: Sequence[str] = (),
     autocrop: bool = False,
+    device: str | torch.device = "cpu",
     warn: Callable[[Diagnostic], object] = lambda found: None,
 ) -> list[list[Guess]]:
     """Return the `top` classes of each image, best first, by the scores in `blob` (default: the only output).
 
-    `autocrop` is that of `load`. `warn` receives W807 if the scores are not probabilities. Raises NetcError for files
-    that cannot be read, and for a net with several outputs where none is named.
+    `autocrop` is that of `load`; the net runs on `device`. `warn` receives W807 if the scores are not probabilities.
+    Raises NetcError for files that cannot be read, and for a net with several outputs where none is named.
     """
     state = state_choice(phase, level, stages, autocrop)
     found = net_source(model, state=state)
@@ -73,6 +76,7 @@ def classify(
     output = blob or _only(net.outputs)
     for warning in _raw_scores(net.graph, output):
         warn(warning)
+    net.to(device)
     guesses = []
     for start in range(0, len(images), BATCH):
         batch = batch_of(images[start : start + BATCH], steps)

@@ -112,7 +112,7 @@ def find_preprocess(
     fields = next((found for file in _candidates(path) if (found := _data_layer(file, state))), None)
     if fields is not None:
         made = _from_layer(made, fields, use_mean=options.mean is None)
-    mean = made.mean if options.mean is None else _given_mean(options.mean)
+    mean = made.mean if options.mean is None else read_mean(options.mean)
     made = replace(
         made, mean=mean, order=made.order if options.order is None or made.order == "gray" else options.order
     )
@@ -191,7 +191,8 @@ def _mean_file(name: str, node: Node) -> Array:
     return _read_mean(found)
 
 
-def _given_mean(mean: str | Sequence[float]) -> Array:
+def read_mean(mean: str | Sequence[float]) -> Array:
+    """The mean of a setting, (c, h, w) or (c, 1, 1). Raises NetcError for a file that does not contain one."""
     if isinstance(mean, str):
         return _read_mean(Path(mean))
     return np.reshape(np.array(mean, np.float32), (-1, 1, 1))

@@ -15,6 +15,7 @@ glog.py           Caffe's log lines, on stderr
 io.py             images and messages as arrays, Transformer
 resize.py         resizes images
 classifier.py     Classifier
+classify_files.py  what Caffe's classify.py computes
 detector.py       Detector
 net_spec.py       nets written in Python
 coord_map.py      coordinates between the tops of such nets

@@ -60,10 +60,7 @@ class PlainNode:
                 return
         if not isinstance(top, Tensor):
             (top,) = top
-        if module is self.stock:
-            own = top.data_ptr() != bottoms[0].data_ptr()
-        else:
-            own = is_new(top, bottoms, self.blobs)
+        own = top.data_ptr() != bottoms[0].data_ptr() if module is self.stock else is_new(top, bottoms, self.blobs)
         self.top.write(top, own, self.dtype)
 
 
@@ -73,10 +70,7 @@ def is_new(top: Tensor, bottoms: Sequence[Tensor], blobs: Sequence[LayerBlob]) -
     for tensor in bottoms:
         if storage == _storage(tensor):
             return False
-    for blob in blobs:
-        if storage == _storage(blob.tensor):
-            return False
-    return True
+    return all(storage != _storage(blob.tensor) for blob in blobs)
 
 
 def check_weights(node: Node, blobs: Sequence[LayerBlob]) -> None:
