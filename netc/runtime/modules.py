@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -15,11 +16,14 @@ from netc.paths import find
 from netc.runtime.dtypes import torch_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from netc.ir.dims import Shape
     from netc.ir.graph import Node
+
+
+_NO_CONSTANTS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class LayerModule(nn.Module):
@@ -80,7 +84,7 @@ class LayerModule(nn.Module):
             self.tops,
             self.state,
             None if torch.compiler.is_compiling() else self._check,
-            {name: getattr(self, name) for name in self.constant_names},
+            {name: getattr(self, name) for name in self.constant_names} if self.constant_names else _NO_CONSTANTS,
             self.all_sum,
             self.files,
             self.cpu_code and all(bottom.device.type == "cpu" for bottom in bottoms),
@@ -100,7 +104,12 @@ class LayerModule(nn.Module):
     def weights(self) -> list[Tensor]:
         """The layer's blobs in the shapes in which it reads them."""
         holder = self if self.holder is None else self.holder
-        found = [getattr(holder, name) for name in self.weight_names]
+        parameters, buffers = holder._parameters, holder._buffers
+        found = []
+        for name in self.weight_names:  # not getattr alone, which searches a module's class first
+            tensor = parameters.get(name)
+            tensor = buffers.get(name) if tensor is None else tensor
+            found.append(getattr(holder, name) if tensor is None else tensor)
         if self.views:
             found = [w.reshape(self.views.get(name, w.shape)) for name, w in zip(self.weight_names, found)]
         return found

@@ -156,11 +156,13 @@ class AveragingNorm(FactorAndAddend):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """The gradient in a test is computed as if the averages were the batch's moments, as in the forks."""
-        self.infer((tuple(bottoms[0].shape),), 1)
-        x = bottoms[0].movedim(self.channel_axis, 1)
-        if x.shape[1] != weights[0].shape[0]:
-            fail(f"expected {counted(weights[0].shape[0], 'channel')}, got {x.shape[1]}", field="bottom")
-        return self._normalized(x, weights, mode).movedim(1, self.channel_axis)
+        x, axis = bottoms[0], self.channel_axis
+        self.infer((tuple(x.shape),), 1)
+        if x.shape[axis] != weights[0].shape[0]:
+            fail(f"expected {counted(weights[0].shape[0], 'channel')}, got {x.shape[axis]}", field="bottom")
+        if axis == 1:
+            return self._normalized(x, weights, mode)
+        return self._normalized(x.movedim(axis, 1), weights, mode).movedim(1, axis)
 
     def _normalized(self, x: Tensor, weights: Sequence[Tensor], mode: Mode) -> Tensor:
         import torch

@@ -122,16 +122,20 @@ class Interp(Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Elements are copied if the size stays."""
-        import torch.nn.functional as F
+        import torch
 
-        shapes = tuple(tuple(bottom.shape) for bottom in bottoms)
-        size = list(self.infer(shapes, 1)[0][2:])
-        h, w = bottoms[0].shape[2:]
-        x = bottoms[0][:, :, -self.pad_beg : h + self.pad_end, -self.pad_beg : w + self.pad_end]
-        if list(x.shape[2:]) == size:
+        x = bottoms[0]
+        if x.dim() != 4 or self.pad_beg or self.pad_end:
+            self.infer((tuple(x.shape), *(tuple(bottom.shape) for bottom in bottoms[1:])), 1)
+            h, w = x.shape[2:]
+            x = x[:, :, -self.pad_beg : h + self.pad_end, -self.pad_beg : w + self.pad_end]
+        left = x.shape[2:]
+        size = self.size(left, tuple(tuple(bottom.shape) for bottom in bottoms))
+        if tuple(left) == size:
             return x.clone()
         if self.interp_type == "bilinear":
-            return F.interpolate(x, size, mode="bilinear", align_corners=True)
+            top: Tensor = torch.ops.aten.upsample_bilinear2d(x, size, True)  # less than half the overhead of F.interpolate
+            return top
         return _nearest(_nearest(x, 2, size[0]), 3, size[1])
 
 
