@@ -107,7 +107,7 @@ class LayerModule(nn.Module):
         parameters, buffers = holder._parameters, holder._buffers
         found = []
         for name in self.weight_names:  # not getattr alone, which searches a module's class first
-            tensor = parameters.get(name)
+            tensor: Tensor | None = parameters.get(name)
             tensor = buffers.get(name) if tensor is None else tensor
             found.append(getattr(holder, name) if tensor is None else tensor)
         if self.views:

@@ -134,7 +134,9 @@ class Interp(Layer):
         if tuple(left) == size:
             return x.clone()
         if self.interp_type == "bilinear":
-            top: Tensor = torch.ops.aten.upsample_bilinear2d(x, size, True)  # less than half the overhead of F.interpolate
+            top: Tensor = torch.ops.aten.upsample_bilinear2d(
+                x, size, True
+            )  # less than half the overhead of F.interpolate
             return top
         return _nearest(_nearest(x, 2, size[0]), 3, size[1])
 
