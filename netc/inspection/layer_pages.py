@@ -77,7 +77,7 @@ def _choice(cls: type[Layer]) -> str:
     'Chosen when no other meaning fits.'
     """
     predicate = how_recognized(cls)
-    if cls.python_classes:
+    if cls.python_classes and predicate is None:
         return ""
     return "Chosen when no other meaning fits." if predicate is None else f"Chosen when {_WHETHER.sub('', predicate)}"
 

@@ -11,6 +11,7 @@ Layers that belong to one kind of model, mostly of forks, have folders of their 
     metric_learning/  faces: margins, centers, triplets
     volumes/          three-dimensional convolution and pooling
     operators/        what only Caffe2 has: one file per family
+    fpn/              feature pyramids in py-faster-rcnn: the layers in place of its Python layers
     pose/             human pose: data with maps of joints and limbs, peaks of heat maps
 
 >>> from netc.layers import registry

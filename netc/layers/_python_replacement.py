@@ -77,7 +77,11 @@ class PythonReplacement(Layer):
         same = {key: value for key, value in kept.items() if value != type(self).__dataclass_fields__[key].default}
         if self.param_str and same == values:
             return self.param_str
-        return "\n".join(f"{key!r}: {_plain(value)!r}" for key, value in values.items())
+        return "\n".join(f"{key!r}: {self.written(key, value)}" for key, value in values.items())
+
+    def written(self, name: str, value: Any) -> str:
+        """A value in the text of `param_str`, as the original class reads it."""
+        return repr(_plain(value))
 
     def original(self) -> Python:
         """The Python layer that the file describes."""

@@ -6,7 +6,8 @@ bottoms and blobs:
 
     @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2)
 
-A well-known class of Python layers is replaced by a layer of ours, whatever the module's code would be:
+A well-known class of Python layers is replaced by a layer of ours, whatever the module's code would be; where forks
+gave the same name to different classes, predicates choose here too:
 
     @register("Python", dialect="fast_rcnn", field="python_param", python=("rpn.proposal_layer.ProposalLayer",))
 
@@ -54,8 +55,8 @@ BVLC = "bvlc"
 _BY_TYPE: dict[str, dict[str, type[Layer]]] = {}
 """The classes of each name, by dialect."""
 _PREDICATES: dict[type[Layer], Predicate] = {}
-_BY_PYTHON_CLASS: dict[str, type[Layer]] = {}
-"""The layers that replace Python layers, by `module.Class`."""
+_BY_PYTHON_CLASS: dict[str, dict[str, type[Layer]]] = {}
+"""The layers that replace Python layers, by `module.Class` and dialect."""
 _LIKELY: set[type[Layer]] = set()
 """The classes that are chosen, with a warning, if others fit as well."""
 
@@ -81,11 +82,12 @@ def register(
     """
 
     def add(cls: L) -> L:
-        meanings: dict[str, type[Layer]] = _BY_PYTHON_CLASS if python else _BY_TYPE.setdefault(name, {})
-        for key in python or (dialect,):
-            if key in meanings:
-                raise ValueError(f"layer type {_shown(name, key)} is registered twice: {meanings[key]} and {cls}")
-            meanings[key] = cls
+        tables = [_BY_PYTHON_CLASS.setdefault(one, {}) for one in python] or [_BY_TYPE.setdefault(name, {})]
+        for meanings in tables:
+            if dialect in meanings:
+                shown = _shown(name, dialect)
+                raise ValueError(f"layer type {shown} is registered twice: {meanings[dialect]} and {cls}")
+            meanings[dialect] = cls
         cls.type, cls.param_field, cls.v1, cls.dialect, cls.python_classes = name, field, v1, dialect, python
         cls.__doc__ = LayerDocstring(cls.__doc__ or "")  # type: ignore[assignment]
         if when is not None:
@@ -112,7 +114,7 @@ def layer_classes(name: str) -> tuple[type[Layer], ...]:
         _import_all()
     for module in modules.get(name, ()):
         importlib.import_module(f"netc.layers.{module}")
-    replacements = (cls for cls in _BY_PYTHON_CLASS.values() if cls.type == name)
+    replacements = (cls for meanings in _BY_PYTHON_CLASS.values() for cls in meanings.values() if cls.type == name)
     return tuple(dict.fromkeys((*_meanings(name), *replacements)))
 
 
@@ -159,8 +161,10 @@ def choose(name: str, use: LayerUse, dialect: str | None = None) -> Choice:
 def _replacement(name: str, use: LayerUse) -> type[Layer] | None:
     """Return the class that replaces the Python layer, None if its class is not a well-known one."""
     p = use.parameters.message("python_param")
-    found = _BY_PYTHON_CLASS.get(f"{p.get('module', '')}.{p.get('layer', '')}")
-    return found if found is not None and found.type == name else None
+    meanings = _BY_PYTHON_CLASS.get(f"{p.get('module', '')}.{p.get('layer', '')}", {}).values()
+    classes = [cls for cls in meanings if cls.type == name]
+    holding = [cls for cls in classes if cls in _PREDICATES and _PREDICATES[cls](use)]
+    return next(iter(holding or [cls for cls in classes if cls not in _PREDICATES]), None)
 
 
 def how_recognized(cls: type[Layer]) -> str | None:

@@ -22,7 +22,9 @@ def register_upsample(monkeypatch, likely: bool = False) -> tuple[type[Layer], .
     others = {name: classes for name, classes in _registry._BY_TYPE.items() if name != "Upsample"}
     monkeypatch.setattr(_registry, "_BY_TYPE", others)
     monkeypatch.setattr(_registry, "_PREDICATES", {**_registry._PREDICATES})
-    monkeypatch.setattr(_registry, "_BY_PYTHON_CLASS", {**_registry._BY_PYTHON_CLASS})
+    monkeypatch.setattr(
+        _registry, "_BY_PYTHON_CLASS", {key: {**one} for key, one in _registry._BY_PYTHON_CLASS.items()}
+    )
     monkeypatch.setattr(_registry, "_LIKELY", {*_registry._LIKELY})
 
     @register("Upsample", dialect="segnet", field="upsample_param", when=lambda use: use.bottoms == 2, likely=likely)
@@ -48,7 +50,9 @@ def register_upsample(monkeypatch, likely: bool = False) -> tuple[type[Layer], .
 def register_shift(monkeypatch) -> type[Layer]:
     """Register a layer in place of class `Shift` of a Python module, for one test."""
     registry()
-    monkeypatch.setattr(_registry, "_BY_PYTHON_CLASS", {**_registry._BY_PYTHON_CLASS})
+    monkeypatch.setattr(
+        _registry, "_BY_PYTHON_CLASS", {key: {**one} for key, one in _registry._BY_PYTHON_CLASS.items()}
+    )
 
     @register("Python", dialect="mnc", field="python_param", python=("shifts.layer.Shift", "old.Shift"))
     @dataclass(frozen=True)

@@ -20,33 +20,14 @@ OF_BOX = 5
 """Numbers of an object: its corners and its class."""
 
 
-@register("Python", dialect="fast_rcnn", field="python_param", python=("rpn.anchor_target_layer.AnchorTargetLayer",))
 @dataclass(frozen=True)
-class AnchorTargetLayer(PythonReplacement):
-    """Labels anchors as object or background, with the codes that move them to their objects.
+class AnchorTargets(PythonReplacement):
+    """Base of the layers that label anchors."""
 
-    Anchors inside the image are 1 if they overlap an object by `positive_overlap` or more than any other anchor, 0 if
-    they overlap no object by `negative_overlap`, and -1 otherwise. Of those, `batch_size` are drawn at random, at most
-    `fg_fraction` of them objects; the others become -1. The settings are those of py-faster-rcnn's configuration and
-    may be set in `param_str`. In an image without objects all anchors are background.
-
-    Shapes: scores (1, 2 a, h, w), of which only the extents are used, objects (g, 5), of corners and class, and image
-    information (1, 3 or more) to labels (1, 1, a h, w), codes, inside weights and outside weights (1, 4 a, h, w).
-
-    >>> AnchorTargetLayer().infer(((1, 18, 38, 63), (4, 5), (1, 3), (1, 3, 600, 1000)), 4)
-    ((1, 1, 342, 63), (1, 36, 38, 63), (1, 36, 38, 63), (1, 36, 38, 63))
-
-    Reference: `rpn/anchor_target_layer.py` of py-faster-rcnn; Ren et al., Faster R-CNN, 2015.
-    """
-
-    feat_stride: int = 16
-    """Distance between positions, in pixels."""
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Ratios of height to width of the anchors."""
     scales: tuple[float, ...] = (8.0, 16.0, 32.0)
     """Factors of the sides of the anchors."""
-    base_size: int = 16
-    """Side of an anchor of scale and ratio 1, in pixels."""
     allowed_border: float = 0.0
     """How many pixels an anchor may reach beyond the image."""
     positive_overlap: float = 0.7
@@ -65,17 +46,102 @@ class AnchorTargetLayer(PythonReplacement):
     """Sum of the outside weights of objects, that of background being 1 less this; negative for equal weights
     (`RPN_POSITIVE_WEIGHT`)."""
 
-    bottom_count: ClassVar[Count] = Count(3, 4)
     top_count: ClassVar[Count] = Count(1, 4)
-    no_gradient: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     rearranges: ClassVar[bool] = True
     overwritable: ClassVar[bool] = True
 
-    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 if the bottoms do not match, E103 for settings out of range."""
-        check_settings(self, "ratios", "scales", "feat_stride", "base_size", "batch_size")
+    def check_targets(self) -> None:
+        """Raises NetcError E103 for settings out of range."""
+        check_settings(self, "ratios", "scales", "batch_size")
         if len(self.bbox_inside_weights) != 4 or self.positive_weight >= 1:
             fail("expected 4 inside weights and a `positive_weight` below 1", code="E103", field="param_str")
+
+    def inside(self, anchors: Tensor, info: Tensor) -> Tensor:
+        """Whether each anchor is inside an image of this height and width, but for the border."""
+        border = self.allowed_border
+        return (anchors[:, :2] >= -border).all(1) & (anchors[:, 2:] < info[[1, 0]] + border).all(1)
+
+    def matched(self, anchors: Tensor, objects: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The label of each anchor before sampling, and its nearest object; None without objects."""
+        import torch
+
+        from netc.functions.boxes import iou
+
+        background = anchors.new_zeros(anchors.shape[0])
+        if not objects.shape[0]:
+            return torch.where(inside, background, -1), None
+        overlaps = iou(anchors, objects, inclusive=True)
+        most, nearest = overlaps.max(1)
+        best = overlaps.masked_fill(~inside[:, None], -1).amax(0)
+        positive = (overlaps == best).any(1) | (most >= self.positive_overlap)
+        negative = most < self.negative_overlap
+        positive = positive & ~negative if self.clobber_positives else positive
+        labels = torch.where(positive, 1.0, torch.where(negative, 0.0, -1.0)).to(anchors)
+        return torch.where(inside, labels, -1), nearest
+
+    def sampled(self, labels: Tensor) -> Tensor:
+        """The labels with those that are not drawn set to -1."""
+        from netc.functions.sampling import random_subset
+
+        positive = random_subset(labels == 1, int(self.fg_fraction * self.batch_size))
+        negative = random_subset(labels == 0, self.batch_size - positive.sum())
+        return labels.new_full((), -1).where(~(positive | negative), labels)
+
+    def relabelled(self, labels: Tensor, inside: Tensor, given: Sequence[Tensor]) -> Tensor:
+        """The labels after those of further bottoms; `inside` marks the anchors that have one."""
+        return labels
+
+    def codes(
+        self, anchors: Tensor, objects: Tensor, nearest: Tensor | None, labels: Tensor, inside: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The codes, inside weights and outside weights of each anchor."""
+        from netc.functions.boxes import deltas
+
+        codes = anchors.new_zeros(anchors.shape)
+        if nearest is not None:
+            codes = deltas(objects[nearest, :4], anchors).masked_fill(~inside[:, None], 0)
+        positive, negative = (labels == 1)[:, None], (labels == 0)[:, None]
+        weights = positive * anchors.new_tensor(self.bbox_inside_weights)
+        of_object, of_background = positive.to(anchors), negative.to(anchors)
+        if self.positive_weight < 0:
+            each = (of_object + of_background) / (of_object + of_background).sum().clamp(min=1)
+        else:
+            each = of_object / of_object.sum() * self.positive_weight
+            each = each.nan_to_num() + of_background / of_background.sum() * (1 - self.positive_weight)
+        return codes, weights, each.nan_to_num().expand(-1, 4)
+
+
+@register("Python", dialect="fast_rcnn", field="python_param", python=("rpn.anchor_target_layer.AnchorTargetLayer",))
+@dataclass(frozen=True)
+class AnchorTargetLayer(AnchorTargets):
+    """Labels anchors as object or background, with the codes that move them to their objects.
+
+    Anchors inside the image are 1 if they overlap an object by `positive_overlap` or more than any other anchor, 0 if
+    they overlap no object by `negative_overlap`, and -1 otherwise. Of those, `batch_size` are drawn at random, at most
+    `fg_fraction` of them objects; the others become -1. The settings are those of py-faster-rcnn's configuration and
+    may be set in `param_str`. In an image without objects all anchors are background.
+
+    Shapes: scores (1, 2 a, h, w), of which only the extents are used, objects (g, 5), of corners and class, and image
+    information (1, 3 or more) to labels (1, 1, a h, w), codes, inside weights and outside weights (1, 4 a, h, w).
+
+    >>> AnchorTargetLayer().infer(((1, 18, 38, 63), (4, 5), (1, 3), (1, 3, 600, 1000)), 4)
+    ((1, 1, 342, 63), (1, 36, 38, 63), (1, 36, 38, 63), (1, 36, 38, 63))
+
+    Reference: `rpn/anchor_target_layer.py` of py-faster-rcnn; Ren et al., Faster R-CNN, 2015.
+    """
+
+    feat_stride: int = 16
+    """Distance between positions, in pixels."""
+    base_size: int = 16
+    """Side of an anchor of scale and ratio 1, in pixels."""
+
+    bottom_count: ClassVar[Count] = Count(3, 4)
+    no_gradient: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E102 if the bottoms do not match, E103 for settings out of range."""
+        self.check_targets()
+        check_settings(self, "feat_stride", "base_size")
         scores, count = bottoms[0], len(self.ratios) * len(self.scales)
         if len(scores) != 4 or differ(scores[0], 1):
             fail(f"expected scores of a batch of 1 image, got {text(scores)}", field="bottom")
@@ -98,63 +164,13 @@ class AnchorTargetLayer(PythonReplacement):
         objects, info = bottoms[1].detach().double(), bottoms[2].detach().reshape(-1)
         base = base_anchors(self.base_size, self.ratios, self.scales)
         anchors = anchors_at(base, self.feat_stride, height, width, objects)
-        border = self.allowed_border
-        inside = (anchors[:, :2] >= -border).all(1) & (anchors[:, 2:] < info[[1, 0]] + border).all(1)
-        labels, nearest = self._matched(anchors, objects[:, :4], inside)
-        labels = self.relabelled(self._sampled(labels), inside, bottoms[3:])
-        maps = (labels, *self._codes(anchors, objects, nearest, labels, inside))
+        inside = self.inside(anchors, info)
+        labels, nearest = self.matched(anchors, objects[:, :4], inside)
+        labels = self.relabelled(self.sampled(labels), inside, bottoms[3:])
+        maps = (labels, *self.codes(anchors, objects, nearest, labels, inside))
         rows = [one.reshape(height, width, len(base), -1).permute(2, 3, 0, 1) for one in maps]
         shapes = ((1, 1, len(base) * height, width), *((1, len(base) * 4, height, width),) * 3)
         return tuple(torch.reshape(one, shape).to(bottoms[0].dtype) for one, shape in zip(rows, shapes))[: mode.tops]
-
-    def _matched(self, anchors: Tensor, objects: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The label of each anchor before sampling, and its nearest object; None without objects."""
-        import torch
-
-        from netc.functions.boxes import iou
-
-        background = anchors.new_zeros(anchors.shape[0])
-        if not objects.shape[0]:
-            return torch.where(inside, background, -1), None
-        overlaps = iou(anchors, objects, inclusive=True)
-        most, nearest = overlaps.max(1)
-        best = overlaps.masked_fill(~inside[:, None], -1).amax(0)
-        positive = (overlaps == best).any(1) | (most >= self.positive_overlap)
-        negative = most < self.negative_overlap
-        positive = positive & ~negative if self.clobber_positives else positive
-        labels = torch.where(positive, 1.0, torch.where(negative, 0.0, -1.0)).to(anchors)
-        return torch.where(inside, labels, -1), nearest
-
-    def _sampled(self, labels: Tensor) -> Tensor:
-        """The labels with those that are not drawn set to -1."""
-        from netc.functions.sampling import random_subset
-
-        positive = random_subset(labels == 1, int(self.fg_fraction * self.batch_size))
-        negative = random_subset(labels == 0, self.batch_size - positive.sum())
-        return labels.new_full((), -1).where(~(positive | negative), labels)
-
-    def relabelled(self, labels: Tensor, inside: Tensor, given: Sequence[Tensor]) -> Tensor:
-        """The labels after those of further bottoms; `inside` marks the anchors that have one."""
-        return labels
-
-    def _codes(
-        self, anchors: Tensor, objects: Tensor, nearest: Tensor | None, labels: Tensor, inside: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The codes, inside weights and outside weights of each anchor."""
-        from netc.functions.boxes import deltas
-
-        codes = anchors.new_zeros(anchors.shape)
-        if nearest is not None:
-            codes = deltas(objects[nearest, :4], anchors).masked_fill(~inside[:, None], 0)
-        positive, negative = (labels == 1)[:, None], (labels == 0)[:, None]
-        weights = positive * anchors.new_tensor(self.bbox_inside_weights)
-        of_object, of_background = positive.to(anchors), negative.to(anchors)
-        if self.positive_weight < 0:
-            each = (of_object + of_background) / (of_object + of_background).sum().clamp(min=1)
-        else:
-            each = of_object / of_object.sum() * self.positive_weight
-            each = each.nan_to_num() + of_background / of_background.sum() * (1 - self.positive_weight)
-        return codes, weights, each.nan_to_num().expand(-1, 4)
 
 
 def check_objects(objects: Shape) -> None:

@@ -168,9 +168,40 @@ class Proposal(ProposalBase):
         return regions, scores
 
 
+@dataclass(frozen=True)
+class ProposalSettings(PythonReplacement):
+    """The settings of py-faster-rcnn's proposals."""
+
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """Ratios of height to width of the anchors."""
+    scales: tuple[float, ...] = (8.0, 16.0, 32.0)
+    """Factors of the sides of the anchors."""
+    pre_nms_topn: tuple[int, ...] = (12000, 6000)
+    """Number of boxes with the highest scores that take part in suppression (`RPN_PRE_NMS_TOP_N`); 0 means all."""
+    post_nms_topn: tuple[int, ...] = (2000, 300)
+    """Number of boxes that are kept (`RPN_POST_NMS_TOP_N`); 0 means all."""
+    nms_thresh: tuple[float, ...] = (0.7,)
+    """Boxes that overlap a better one by more are dropped (`RPN_NMS_THRESH`)."""
+    min_size: tuple[float, ...] = (16.0,)
+    """Smallest side of a box, in pixels of the image before it was scaled (`RPN_MIN_SIZE`)."""
+
+    ignored_keys: ClassVar[frozenset[str]] = frozenset({"num_classes"})
+
+    def limits(self, training: bool) -> Limits:
+        """How many proposals are kept."""
+        from netc.functions.proposals import Limits
+
+        at = 0 if training else -1
+        return Limits(self.pre_nms_topn[at], self.post_nms_topn[at], self.nms_thresh[at], drop_small=True)
+
+    def smallest(self, info: Tensor, training: bool) -> Tensor:
+        """The smallest height and width of a box."""
+        return info[2].expand(2) * self.min_size[0 if training else -1]
+
+
 @register("Python", dialect="fast_rcnn", field="python_param", python=("rpn.proposal_layer.ProposalLayer",))
 @dataclass(frozen=True)
-class ProposalLayer(ProposalBase, PythonReplacement):
+class ProposalLayer(ProposalSettings, ProposalBase):
     """Moves anchors by predicted codes, and keeps the best after non-maximum suppression.
 
     The settings are those of py-faster-rcnn's configuration; where there are two, the first is for training. They may
@@ -186,22 +217,8 @@ class ProposalLayer(ProposalBase, PythonReplacement):
     Reference: `rpn/proposal_layer.py` of py-faster-rcnn; Ren et al., Faster R-CNN, 2015.
     """
 
-    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Ratios of height to width of the anchors."""
-    scales: tuple[float, ...] = (8.0, 16.0, 32.0)
-    """Factors of the sides of the anchors."""
     base_size: int = 16
     """Side of an anchor of scale and ratio 1, in pixels."""
-    pre_nms_topn: tuple[int, ...] = (12000, 6000)
-    """Number of boxes with the highest scores that take part in suppression (`RPN_PRE_NMS_TOP_N`); 0 means all."""
-    post_nms_topn: tuple[int, ...] = (2000, 300)
-    """Number of boxes that are kept (`RPN_POST_NMS_TOP_N`); 0 means all."""
-    nms_thresh: tuple[float, ...] = (0.7,)
-    """Boxes that overlap a better one by more are dropped (`RPN_NMS_THRESH`)."""
-    min_size: tuple[float, ...] = (16.0,)
-    """Smallest side of a box, in pixels of the image before it was scaled (`RPN_MIN_SIZE`)."""
-
-    ignored_keys: ClassVar[frozenset[str]] = frozenset({"num_classes"})
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 if the bottoms do not match the anchors, E103 for settings out of range."""
@@ -213,17 +230,6 @@ class ProposalLayer(ProposalBase, PythonReplacement):
     def anchors(self) -> tuple[Anchor, ...]:
         """See ProposalBase."""
         return base_anchors(self.base_size, self.ratios, self.scales)
-
-    def limits(self, training: bool) -> Limits:
-        """See ProposalBase."""
-        from netc.functions.proposals import Limits
-
-        at = 0 if training else -1
-        return Limits(self.pre_nms_topn[at], self.post_nms_topn[at], self.nms_thresh[at], drop_small=True)
-
-    def smallest(self, info: Tensor, training: bool) -> Tensor:
-        """See ProposalBase."""
-        return info[2].expand(2) * self.min_size[0 if training else -1]
 
 
 def check_settings(layer: Layer, *names: str) -> None:

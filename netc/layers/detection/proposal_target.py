@@ -82,6 +82,10 @@ class ProposalTargetLayer(PythonReplacement):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """The number of proposals depends on the data."""
+        return self.rows(bottoms, mode)[: mode.tops]
+
+    def rows(self, bottoms: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
+        """The tops, a row for each proposal that is drawn."""
         import torch
 
         from netc.functions.boxes import deltas, iou
@@ -98,7 +102,7 @@ class ProposalTargetLayer(PythonReplacement):
         labels = of[:, 4].clone()
         labels[positives:] = 0
         codes = deltas(of[:positives, :4].double(), regions[:positives, 1:].double())
-        return (regions, labels, *self._expanded(codes, labels, regions))[: mode.tops]
+        return (regions, labels, *self._expanded(codes, labels, regions))
 
     def _drawn(self, overlaps: Tensor) -> tuple[Tensor, int]:
         """The proposals that are drawn, those of objects first, and their number."""

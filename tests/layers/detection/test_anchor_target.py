@@ -16,7 +16,7 @@ from tests.layers.detection.frcnn import anchor_targets
 from tests.layers.harness import run
 
 LAYER = AnchorTargetLayer(
-    8,
+    feat_stride=8,
     ratios=(0.5, 1.0),
     scales=(1.0, 3.0),
     base_size=8,

@@ -16,7 +16,7 @@ OBJECTS = np.array([[5.0, 6, 20, 15, 3], [30, 10, 55, 40, 1]])
 COMMON = (np.zeros((1, 8, 6, 7)), OBJECTS, np.array([[46.0, 58.0, 1.0]]))
 
 
-LAYER, PLAIN = MncAnchorTargetLayer(8, **SETTINGS), AnchorTargetLayer(8, **SETTINGS)
+LAYER, PLAIN = MncAnchorTargetLayer(feat_stride=8, **SETTINGS), AnchorTargetLayer(feat_stride=8, **SETTINGS)
 
 
 def targets(layer, *more):
