@@ -41,6 +41,8 @@ class Limits:
     """Proposals that overlap a better one by more are dropped."""
     drop_small: bool
     """Whether boxes below the smallest size are dropped; otherwise their score becomes 0."""
+    clipped: bool = True
+    """Whether boxes are clipped to the image."""
 
 
 def propose(
@@ -51,7 +53,8 @@ def propose(
     `size` and `smallest` are the height and width of the image, and of the smallest box. Boxes with a score of NaN are
     dropped.
     """
-    boxes = clip(apply_deltas(anchors, codes), size[1] - 1, size[0] - 1)
+    boxes = apply_deltas(anchors, codes)
+    boxes = clip(boxes, size[1] - 1, size[0] - 1) if limits.clipped else boxes
     sides = boxes[:, 2:] - boxes[:, :2] + 1
     large = (sides >= smallest.flip(0)).all(1)
     rows = None

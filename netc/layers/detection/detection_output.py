@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EVERY_SCORE = -3.4028234663852886e38
 """The threshold of a layer that sets none: the least float32, which scores must exceed."""
 _NMS = ("nms_threshold", "top_k", "eta")
+_CLIP = ("clip_before_nms", "clip_after_nms")
 
 
 @register("DetectionOutput", dialect="ssd", field="detection_output_param")
@@ -30,7 +31,7 @@ class DetectionOutput(Layer):
 
     Each row is [image, label, score, x1, y1, x2, y2], with coordinates in fractions of the image. Rows are in the order
     of the images, then labels, then descending scores. If nothing is found in the whole batch, there is one row
-    [image, -1, ...] per image. Boxes are not clipped to the image. `visualize` is ignored.
+    [image, -1, ...] per image. Boxes are clipped to the image only as OpenVINO's fields say. `visualize` is ignored.
 
     Shapes: codes (n, 4 p) or, if not `share_location`, (n, 4 p c), scores (n, p c), priors (1, 2, 4 p) to (1, 1, ?, 7).
 
@@ -61,6 +62,10 @@ class DetectionOutput(Layer):
     """Whether the codes are not to be multiplied by the variances."""
     confidence_threshold: float | None = None
     """Only boxes whose score exceeds it are considered; none for all."""
+    clip_before_nms: bool = False
+    """Whether boxes are clipped to the image before suppression."""
+    clip_after_nms: bool = False
+    """Whether boxes are clipped to the image after suppression."""
     saved: SavedResults | None = None
     """Files that the results are written to (`save_output_param`), in tests and training only."""
 
@@ -82,7 +87,7 @@ class DetectionOutput(Layer):
         if "num_classes" not in p:
             fail("`num_classes` is missing", code="E101")
         _refuse(p)
-        nms, further = p.message("nms_param"), ("code_type", "keep_top_k", "variance_encoded_in_target")
+        nms, further = p.message("nms_param"), ("code_type", "keep_top_k", "variance_encoded_in_target", *_CLIP)
         plain = ("num_classes", "share_location", "background_label_id", *further)
         return cls(
             **{name: p[name] for name in plain},
@@ -144,6 +149,7 @@ class DetectionOutput(Layer):
 
         with torch.no_grad():
             boxes, scores = self._boxes(bottoms, mode), self._scores(bottoms)
+            boxes = boxes.clamp(0, 1) if self.clip_before_nms else boxes
             rows = [self._rows(image, *parts) for image, parts in enumerate(zip(boxes, scores))]
             found = torch.cat(rows)
             if self.saved is not None:
@@ -189,6 +195,7 @@ class DetectionOutput(Layer):
             best = _best(found, classes, self.keep_top_k)
             classes, kept, found = classes[best], kept[best], found[best]
         corners = per_class[kept] if self.share_location else per_class[classes, kept]
+        corners = corners.clamp(0, 1) if self.clip_after_nms else corners
         head = torch.stack((torch.full_like(found, image), labels[classes].to(found.dtype), found), 1)
         return torch.cat((head, corners.to(found.dtype)), 1)
 
@@ -266,9 +273,8 @@ class RefineDetDetectionOutput(DetectionOutput):
 
 def _refuse(parameters: Fields) -> None:
     """Raises NetcError E101 for fields of other programs that would change the result."""
-    for name, default in (("normalized", True), ("clip_before_nms", False), ("clip_after_nms", False)):
-        if parameters.get(name, default) != default:
-            fail(f"`{name}` of OpenVINO's Model Optimizer is not supported", code="E101", field=name)
+    if not parameters.get("normalized", True):
+        fail("`normalized` of OpenVINO's Model Optimizer is not supported", code="E101", field="normalized")
     for name in ("soft_nms", "theta"):
         if parameters.message("nms_param").get(name, 0):
             fail(f"`{name}` of jolibrain's Caffe is not supported", code="E101", field=f"nms_param.{name}")

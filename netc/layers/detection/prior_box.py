@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,11 +87,16 @@ class _Grid(Layer):
             if len(shape) > 4 or len(shape) < 2:
                 fail(f"expected a bottom with 2 to 4 axes, got {text(shape)}", field="bottom")
         height, width = _extents(bottoms[0])
-        return ((1, 2, height * width * (len(self.boxes()) * (8 if self.twice else 4))),)
+        count = len(self.dense_boxes()) + len(self.boxes()) * (2 if self.twice else 1)
+        return ((1, 2, height * width * count * 4),)
 
     def boxes(self) -> tuple[tuple[float, float], ...]:
         """Widths and heights of the boxes of a cell in pixels."""
         raise NotImplementedError
+
+    def dense_boxes(self) -> tuple[tuple[float, float, float, float], ...]:
+        """Boxes that precede the others of a cell: left, top, right and bottom relative to its center, in pixels."""
+        return ()
 
     def _image(self) -> tuple[int, int] | None:
         if self.img_size is not None:
@@ -118,13 +124,18 @@ class _Grid(Layer):
             (torch.arange(cells, dtype=torch.float32, device=device) + self.offset).mul_(step).double()
             for cells, step in zip((width, height), self._steps(image, height, width))
         )
-        halves = torch.tensor(self.boxes(), dtype=torch.float32, device=device).double() / 2
+        halves = torch.tensor(self.boxes(), dtype=torch.float32, device=device).double().reshape(-1, 2) / 2
         centers = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1).unsqueeze(2)
         corners = torch.cat((centers - halves, centers + halves), -1)
         if self.twice:
             half = torch.tensor([0, self._steps(image, height, width)[1] / 2] * 2, device=device).double()
             corners = torch.stack((corners, corners + half), 3).flatten(2, 3)
-        corners = corners / corners.new_tensor((image[1], image[0]) * 2)
+        extents = corners.new_tensor((image[1], image[0]) * 2)
+        corners = corners / extents
+        if dense := self.dense_boxes():
+            first = (centers.repeat(1, 1, 1, 2) + corners.new_tensor(dense)) / extents
+            first = torch.cat((first[..., :2].clamp_min(0), first[..., 2:].clamp_max(1)), -1)
+            corners = torch.cat((first, corners), 2)
         corners = (corners.clamp(0, 1) if self.clip else corners).reshape(-1)
         variance = torch.tensor((self.variance or (0.1,)), dtype=torch.float32, device=device).double()
         return torch.stack((corners, variance.repeat(corners.numel() // variance.numel()))).unsqueeze(0)
@@ -147,32 +158,50 @@ class PriorBox(_Grid):
     height min_size / sqrt(r) for each aspect ratio r other than 1. Sizes are truncated to integers. Coordinates
     x1, y1, x2, y2 are fractions of the image.
 
+    Densified boxes precede them: for each `fixed_size` s of density d, and each `fixed_ratio` r, a raster of d by d
+    boxes of width s sqrt(r) and height s / sqrt(r), whose centers are s / d apart, truncated. Without `fixed_ratio`
+    they are squares, followed by the other aspect ratios. Corners beyond the image are moved to its edge.
+
     Shapes: a feature map (n, c, h, w) and the image to (1, 2, 4 h w k) for k boxes per cell: boxes, then variances.
 
     >>> PriorBox(min_size=(30.0,), max_size=(60.0,), aspect_ratio=(2.0,)).infer(((1, 512, 38, 38), (1, 3, 300, 300)), 1)
     ((1, 2, 23104),)
 
-    Reference: Liu et al., SSD, 2016; `prior_box_layer.cpp` of SSD (weiliu89/caffe, branch ssd).
+    Reference: Liu et al., SSD, 2016; `prior_box_layer.cpp` of SSD (weiliu89/caffe, branch ssd); for densified boxes
+    Zhang et al., FaceBoxes, 2017, and OpenVINO's `prior_box.hpp`.
     """
 
     min_size: tuple[float, ...] = ()
-    """Side of the squares in pixels; at least one."""
+    """Side of the squares in pixels; at least one, unless there is a `fixed_size`."""
     max_size: tuple[float, ...] = ()
     """One for each `min_size`, or none."""
     aspect_ratio: tuple[float, ...] = ()
     """Width divided by height of further boxes; repeated ratios count once."""
     flip: bool = True
     """Whether each aspect ratio is followed by its inverse."""
+    fixed_size: tuple[float, ...] = ()
+    """Sizes of densified boxes, in pixels."""
+    fixed_ratio: tuple[float, ...] = ()
+    """Width divided by height of densified boxes; by default squares and `aspect_ratio`."""
+    density: tuple[float, ...] = ()
+    """Densified boxes along a side of their raster, an integer for each `fixed_size`."""
 
     def __post_init__(self) -> None:
         """Raises NetcError E101 for sizes that do not match, E103 for values out of range."""
         super().__post_init__()
-        if not self.min_size:
+        if not (self.min_size or self.fixed_size):
             fail("`min_size` is missing", code="E101")
+        if len(self.density) != len(self.fixed_size):
+            found = f"{counted(len(self.density), 'value')} of `density`, but {len(self.fixed_size)} of `fixed_size`"
+            fail(found, code="E101", field="density")
+        if self.fixed_ratio and not self.fixed_size:
+            fail("`fixed_ratio` is set, but `fixed_size` is not", code="E101", field="fixed_ratio")
+        if any(value < 1 for value in self.density):
+            fail("`density` must be at least 1", code="E103", field="density")
         if self.max_size and len(self.max_size) != len(self.min_size):
             sizes = f"{counted(len(self.max_size), 'value')} of `max_size`, but {len(self.min_size)} of `min_size`"
             fail(sizes, code="E101", field="max_size")
-        for name in ("min_size", "max_size", "aspect_ratio"):
+        for name in ("min_size", "max_size", "aspect_ratio", "fixed_size", "fixed_ratio", "density"):
             if any(not 0 < value < math.inf for value in getattr(self, name)):
                 fail(f"`{name}` must be positive and finite", code="E103", field=name)
         if any(not high > low for low, high in zip(self.min_size, self.max_size)):
@@ -186,6 +215,22 @@ class PriorBox(_Grid):
             if self.max_size:
                 found.append((math.sqrt(side * math.trunc(self.max_size[index])),) * 2)
             found.extend((side * math.sqrt(ratio), side / math.sqrt(ratio)) for ratio in self._ratios()[1:])
+        return tuple(found)
+
+    def dense_boxes(self) -> tuple[tuple[float, float, float, float], ...]:
+        """See _Grid: the rows of a raster follow each other."""
+        found = []
+        for size, density in zip(self.fixed_size, map(math.trunc, self.density)):
+            whole, shift = math.trunc(size), math.trunc(size / density)
+            first = shift / 2 - whole // 2
+            shapes = [(size * math.sqrt(ratio), size / math.sqrt(ratio)) for ratio in self.fixed_ratio]
+            if not shapes:
+                others = [(size * math.sqrt(ratio), size / math.sqrt(ratio)) for ratio in self._ratios()[1:]]
+                shapes = [(whole, whole), *others]
+            for width, height in shapes:
+                for row, column in itertools.product(range(density), repeat=2):
+                    x, y = first + column * shift, first + row * shift
+                    found.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
         return tuple(found)
 
     def _ratios(self) -> list[float]:

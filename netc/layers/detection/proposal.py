@@ -72,15 +72,24 @@ class ProposalBase(Layer):
             row = info.reshape(scores.shape[0], -1)[image]
             boxes, best, _ = propose(
                 anchors,
-                by_position(codes[image], 4),
+                self.unscaled(by_position(codes[image], 4)),
                 by_position(scores[image, len(base) :], 1)[:, 0],
                 row[:2],
                 self.smallest(row, mode.training),
                 self.limits(mode.training),
             )
+            boxes = self.placed(boxes, row)
             regions.append(torch.cat((boxes.new_full((boxes.shape[0], 1), image), boxes), 1))
             kept.append(best)
         return self.scored(torch.cat(regions), torch.cat(kept))[: mode.tops]
+
+    def unscaled(self, codes: Tensor) -> Tensor:
+        """The codes (k, 4) as numbers of anchors."""
+        return codes
+
+    def placed(self, boxes: Tensor, info: Tensor) -> Tensor:
+        """The boxes (k, 4) of an image as they are returned."""
+        return boxes
 
     def scored(self, regions: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """The regions, and their scores in the shape of the second top."""
@@ -104,8 +113,8 @@ class Proposal(ProposalBase):
     >>> layer.infer(((1, 12, 40, 60), (1, 24, 40, 60), (1, 6)), 2)
     ((?, 5), (?,))
 
-    Reference: `proposal_layer.cpp` and `.cu` of PVANet's Caffe and of OpenVINO's training toolbox; Ren et al., Faster
-    R-CNN, 2015.
+    Reference: `proposal_layer.cpp` and `.cu` of PVANet's Caffe and of OpenVINO's training toolbox; OpenVINO's
+    `proposal.hpp`; Ren et al., Faster R-CNN, 2015.
     """
 
     base_size: int = 16
@@ -122,23 +131,22 @@ class Proposal(ProposalBase):
     """Number of boxes that are kept."""
     nms_thresh: float = 0.7
     """Boxes that overlap a better one by more are dropped."""
-
-    UNSUPPORTED: ClassVar[dict[str, Any]] = {
-        "box_coordinate_scale": 1.0,
-        "box_size_scale": 1.0,
-        "framework": "",
-        "normalize": False,
-        "clip_before_nms": True,
-        "clip_after_nms": False,
-    }
+    box_coordinate_scale: float = 1.0
+    """Divisor of the codes of the center."""
+    box_size_scale: float = 1.0
+    """Divisor of the codes of the width and height."""
+    clip_before_nms: bool = True
+    """Whether boxes are clipped to the image before suppression, to its last pixels."""
+    clip_after_nms: bool = False
+    """Whether boxes are clipped to the image after suppression, to its height and width."""
+    normalize: bool = False
+    """Whether coordinates are divided by the height and width of the image."""
 
     @classmethod
     def from_caffe(cls, layer: Fields) -> Self:
-        """Reads `proposal_param`. Raises NetcError E106 for OpenVINO's fields that change the result."""
-        p = layer.message("proposal_param")
-        for name, default in cls.UNSUPPORTED.items():
-            if p.get(name, default) != default:
-                fail(f"`{name}` of OpenVINO's Proposal is not supported", code="E106", field=name)
+        """Reads `proposal_param`. Raises NetcError E106 for OpenVINO's boxes in TensorFlow's order of coordinates."""
+        if layer.message("proposal_param").get("framework", ""):
+            fail("`framework` of OpenVINO's Proposal is not supported", code="E106", field="framework")
         return super().from_caffe(layer)
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
@@ -146,6 +154,8 @@ class Proposal(ProposalBase):
         for name in ("ratio", "scale"):
             check_positive(getattr(self, name), name)
         check_positive((self.feat_stride, self.base_size), "feat_stride")
+        for name in ("box_coordinate_scale", "box_size_scale"):
+            check_positive((getattr(self, name),), name)
         super().infer(bottoms, tops)
         return ((UNKNOWN, 5), (UNKNOWN,))
 
@@ -157,7 +167,18 @@ class Proposal(ProposalBase):
         """See ProposalBase."""
         from netc.functions.proposals import Limits
 
-        return Limits(self.pre_nms_topn, self.post_nms_topn, self.nms_thresh, drop_small=False)
+        return Limits(self.pre_nms_topn, self.post_nms_topn, self.nms_thresh, False, self.clip_before_nms)
+
+    def unscaled(self, codes: Tensor) -> Tensor:
+        """See ProposalBase."""
+        return codes / codes.new_tensor((self.box_coordinate_scale,) * 2 + (self.box_size_scale,) * 2)
+
+    def placed(self, boxes: Tensor, info: Tensor) -> Tensor:
+        """See ProposalBase."""
+        from netc.functions.boxes import clip
+
+        boxes = clip(boxes, info[1], info[0]) if self.clip_after_nms else boxes
+        return boxes / info[[1, 0, 1, 0]] if self.normalize else boxes
 
     def smallest(self, info: Tensor, training: bool) -> Tensor:
         """See ProposalBase."""

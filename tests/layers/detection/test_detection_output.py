@@ -65,6 +65,10 @@ def decoded(code, prior, variance, kind):
     return [x - w, y - h, x + w, y + h]
 
 
+def limited(boxes, clip):
+    return np.clip(boxes, 0, 1).tolist() if clip else boxes
+
+
 def overlap(p, q):
     w, h = min(p[2], q[2]) - max(p[0], q[0]), min(p[3], q[3]) - max(p[1], q[1])
     if w <= 0 or h <= 0:
@@ -88,6 +92,7 @@ def expected(layer, codes, scores, priors):
                 continue
             column = 0 if layer.share_location else c
             box = [decoded(codes[i, p, column], prior[p], variance[p], layer.code_type) for p in range(boxes)]
+            box = limited(box, layer.clip_before_nms)
             least = -math.inf if layer.confidence_threshold is None else layer.confidence_threshold
             order = [p for p in range(boxes) if scores[i, p, c] > least]
             order.sort(key=lambda p: -scores[i, p, c])
@@ -101,7 +106,7 @@ def expected(layer, codes, scores, priors):
         if -1 < layer.keep_top_k < len(found):
             found = sorted(found, key=lambda row: -row[0])[: layer.keep_top_k]
             found.sort(key=lambda row: row[1])
-        rows += [[i, c, score, *box] for score, c, box in found]
+        rows += [[i, c, score, *limited(box, layer.clip_after_nms)] for score, c, box in found]
     return np.array(rows or [[i, *[-1] * 6] for i in range(images)])
 
 
@@ -117,6 +122,8 @@ def expected(layer, codes, scores, priors):
         {"variance_encoded_in_target": True, "keep_top_k": 0},
         {"top_k": 0},
         {"confidence_threshold": 1.0},
+        {"code_type": "CENTER_SIZE", "clip_before_nms": True, "nms_threshold": 0.2},
+        {"code_type": "CENTER_SIZE", "clip_after_nms": True, "share_location": False, "background_label_id": -1},
     ],
 )
 def test_rows_are_those_of_the_loops(parameters):
@@ -202,7 +209,7 @@ def test_file():
         ("E101", "requires `share_location: false`", {"num_classes": 3, "background_label_id": -1}),
         ("E103", "`nms_threshold` is -1", {"num_classes": 3, "nms_param": {"nms_threshold": -1.0}}),
         ("E103", "`eta` is 0", {"num_classes": 3, "nms_param": {"eta": 0.0}}),
-        ("E101", "`clip_before_nms`", {"num_classes": 3, "clip_before_nms": True}),
+        ("E101", "`normalized`", {"num_classes": 3, "normalized": False}),
         ("E101", "`soft_nms`", {"num_classes": 3, "nms_param": {"soft_nms": 0.5}}),
     ],
 )

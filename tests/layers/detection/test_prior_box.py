@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ CASES = [
     Case(PriorBox(min_size=(9.5,), max_size=(20.0,), aspect_ratio=(2.0,)), *PAIR, source=Facts()),
     Case(PriorBox(min_size=(9.5,), img_size=40), *(pair[:1] for pair in PAIR), source=Facts()),
     Case(TextPriorBox(min_size=(9.5,), aspect_ratio=(7.0,), flip=False), *PAIR, source=Facts()),
+    Case(PriorBox(fixed_size=(9.5, 4.0), density=(2.0, 1.0), aspect_ratio=(2.0,)), *PAIR, source=Facts()),
     Case(PriorBoxClustered(width=(9.4, 3.0), height=(5.0, 7.5), clip=True), *PAIR, source=Facts()),
 ]
 REQUIRED = {"PriorBox": "min_size: 9", "PriorBoxClustered": "width: 9 height: 5"}
@@ -29,6 +31,12 @@ IMAGE, STEP = {"img_h": 40, "img_w": 50}, {"step_h": 4.0, "step_w": 5.0}
 WHOLE = {
     **{f"PriorBox prior_box_param.{name}": {"prior_box_param": {"min_size": [9.0], **IMAGE}} for name in IMAGE},
     **{f"PriorBox prior_box_param.{name}": {"prior_box_param": {"min_size": [9.0], **STEP}} for name in STEP},
+    **{
+        f"PriorBox prior_box_param.{name}": {
+            "prior_box_param": {"min_size": [9.0], "fixed_size": [8.0], "density": [2.0], "fixed_ratio": [2.0]}
+        }
+        for name in ("fixed_size", "fixed_ratio", "density")
+    },
     "PriorBox prior_box_param.max_size": {"prior_box_param": {"min_size": [9.0], "max_size": [20.0]}},
     **{
         f"PriorBoxClustered prior_box_param.{name}": {"prior_box_param": {"width": [9.0], "height": [5.0], **pair}}
@@ -155,3 +163,66 @@ def test_errors_of_shapes():
         PriorBoxClustered(width=(1.0, 2.0), height=(1.0,))
     with raises("E101", "`width` is missing"):
         PriorBoxClustered()
+
+
+def densified(layer: PriorBox, size, image) -> np.ndarray:
+    """The densified boxes of each cell by the original's loops, (cells, boxes, 4)."""
+    (height, width), (image_h, image_w) = size, image
+    ratios = [1.0]
+    for ratio in layer.aspect_ratio:
+        ratios += [ratio, 1 / ratio] if layer.flip else [ratio]
+    cells = []
+    for h in range(height):
+        for w in range(width):
+            x, y = (w + layer.offset) * image_w / width, (h + layer.offset) * image_h / height
+            rows = []
+            for fixed, density in zip(layer.fixed_size, map(int, layer.density)):
+                whole, shift = int(fixed), int(fixed / density)
+                for ratio in layer.fixed_ratio or ratios:
+                    side = whole if ratio == 1 and not layer.fixed_ratio else fixed
+                    half_w, half_h = side * 0.5 * math.sqrt(ratio), side * 0.5 / math.sqrt(ratio)
+                    for r in range(density):
+                        for c in range(density):
+                            at_x = x - whole // 2 + shift / 2 + c * shift
+                            at_y = y - whole // 2 + shift / 2 + r * shift
+                            low = max((at_x - half_w) / image_w, 0), max((at_y - half_h) / image_h, 0)
+                            rows.append([*low, min((at_x + half_w) / image_w, 1), min((at_y + half_h) / image_h, 1)])
+            cells.append(rows)
+    return np.array(cells)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        PriorBox(fixed_size=(33.5, 64.0), density=(4.0, 2.0)),
+        PriorBox(fixed_size=(33.5, 17.0), density=(3.0, 1.0), fixed_ratio=(1.0, 2.0)),
+        PriorBox(fixed_size=(21.0,), density=(2.0,), aspect_ratio=(2.0, 3.0)),
+    ],
+    ids=["squares", "fixed ratios", "aspect ratios"],
+)
+@pytest.mark.parametrize("min_size", [(), (9.5, 20.0)])
+def test_densified_boxes(layer, min_size):
+    own = replace(layer, min_size=min_size)
+    bottoms = np.zeros((1, 3, 3, 4)), np.zeros((1, 3, 60, 96))
+    (found,) = run(own, *bottoms)
+    boxes = found[0, 0].reshape(12, -1, 4)
+    wanted = densified(layer, (3, 4), (60, 96))
+    np.testing.assert_allclose(boxes[:, : wanted.shape[1]], wanted, rtol=1e-6, atol=1e-7)
+    assert (wanted == 0).any()
+    if min_size:
+        (plain,) = run(replace(own, fixed_size=(), density=(), fixed_ratio=()), *bottoms)
+        np.testing.assert_array_equal(boxes[:, wanted.shape[1] :], plain[0, 0].reshape(12, -1, 4))
+    else:
+        assert boxes.shape == wanted.shape
+    assert found.shape == own.infer(((1, 3, 3, 4), (1, 3, 60, 96)), 1)[0]
+
+
+def test_densified_boxes_of_a_file():
+    given = {"fixed_size": [32.0], "density": [4.0], "fixed_ratio": [1.0]}
+    assert round_trip("PriorBox", **given) == PriorBox(fixed_size=(32.0,), density=(4.0,), fixed_ratio=(1.0,))
+    with raises("E101", "1 value of `density`, but 2 of `fixed_size`"):
+        PriorBox(fixed_size=(32.0, 64.0), density=(4.0,))
+    with raises("E101", "`fixed_ratio` is set, but `fixed_size` is not"):
+        PriorBox(min_size=(32.0,), fixed_ratio=(4.0,))
+    with raises("E103", "`density` must be at least 1"):
+        PriorBox(fixed_size=(32.0,), density=(0.5,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from netc.layers.detection.proposal import Proposal, ProposalLayer
 from tests.exporters.test_layers import net
 from tests.layers.case import Case, Source
 from tests.layers.contract import raises, round_trip
-from tests.layers.detection.frcnn import anchors, proposals
+from tests.layers.detection.frcnn import anchors, moved, placed, proposals, suppressed
 from tests.layers.detection.regions import exports_to
 from tests.layers.harness import run
 
@@ -139,12 +141,40 @@ def test_the_gradient_ends_here():
     assert not regions.requires_grad
 
 
-def test_openvinos_fields_are_errors():
+FIELDS = {"box_coordinate_scale": 2.0, "box_size_scale": 4.0, "normalize": True}
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, True), (False, True), (False, False)])
+def test_openvinos_fields(before, after):
+    layer = replace(PVANET, **FIELDS, clip_before_nms=before, clip_after_nms=after)
+    scores, codes, info = bottoms(1, 4)
+    codes *= 3
+    found = []
+    divisors = np.tile([2.0, 2.0, 4.0, 4.0], 4)[:, None, None]
+    for (a, y, x), box in placed(anchors(8, (0.5, 1.0), (1.0, 2.0), lambda x: int(x + 0.5)), 8, 6, 7):
+        predicted = moved(box, (codes[0] / divisors)[4 * a : 4 * a + 4, y, x])
+        if before:
+            predicted = np.maximum(np.minimum(predicted, [59, 49, 59, 49]), 0)
+        sides = predicted[2:] - predicted[:2] + 1
+        found.append((scores[0, 4 + a, y, x] * (sides[0] >= 15 and sides[1] >= 10), predicted))
+    found.sort(key=lambda one: -one[0])
+    boxes = [box for _, box in found[:40]]
+    kept = np.array([boxes[i] for i in suppressed(boxes, 0.5)[:7]])
+    if after:
+        kept = np.clip(kept, 0, [60, 50, 60, 50])
+    regions, _ = run(layer, scores, codes, info, tops=2)
+    np.testing.assert_allclose(regions[:, 1:], kept / [60, 50, 60, 50], rtol=1e-9, atol=1e-9)
+
+
+def test_openvinos_fields_of_a_file():
     from tests.layers.harness import layer_from
 
+    assert round_trip("Proposal", **FIELDS, clip_before_nms=False) == Proposal(**FIELDS, clip_before_nms=False)
+    assert layer_from("Proposal", clip_before_nms=True) == Proposal()
     with raises("E106", "`framework` of OpenVINO's Proposal is not supported"):
         layer_from("Proposal", framework="tensorflow")
-    assert layer_from("Proposal", box_size_scale=1.0) == Proposal()
+    with raises("E103", "`box_size_scale` must be one or more positive numbers"):
+        replace(PVANET, box_size_scale=0.0).infer(((1, 8, 3, 4), (1, 16, 3, 4), (1, 3)), 1)
 
 
 def test_other_python_layers_stay():

@@ -18,12 +18,17 @@ def detection_output(layer: DetectionOutput, call: OnnxCall) -> None:
     if layer.eta < 1:
         unsupported("NonMaxSuppression has a constant threshold", "eta")
     boxes, scores = _boxes(layer, call), _scores(layer, call)
+    limits = [call.constant(one, "limit") for one in (0.0, 1.0)]
+    if layer.clip_before_nms:
+        boxes = call.op("Clip", boxes, *limits)
     images, labels, places = _selected(layer, call, boxes, scores)
     # The first extent of boxes and scores is images, or images times labels; `places` are rows of them.
     found = call.op("GatherND", scores, call.op("Concat", images, labels, places, axis=1))
     column = images if layer.share_location else labels
     index = [images, places] if layer.share_location else [images, column, places]
     corners = call.op("GatherND", boxes, call.op("Concat", *index, axis=1))
+    if layer.clip_after_nms:
+        corners = call.op("Clip", corners, *limits)
     names = [c for c in range(layer.num_classes) if c != layer.background_label_id]
     label = call.op("Gather", call.constant(names, "labels", np.int64), labels, axis=0)
     head = [call.op("Cast", part, to_type="net") for part in (images, label)]

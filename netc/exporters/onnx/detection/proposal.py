@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from netc.exporters.errors import unsupported
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.exporters.symbolic_shapes import FixedExtentError
 from netc.layers.detection.proposal import Proposal, ProposalBase, ProposalLayer
 from netc.layers.mnc.proposal import MncProposalLayer
 
+OF_OPENVINO = ("box_coordinate_scale", "box_size_scale", "clip_before_nms", "clip_after_nms", "normalize")
 LEAST = float(np.finfo(np.float32).min)
 """The score of a box that is dropped."""
 
@@ -21,6 +23,10 @@ def proposal(layer: ProposalBase, call: OnnxCall) -> None:
     """
     if any(call.free):
         raise FixedExtentError
+    if isinstance(layer, Proposal):
+        for name in OF_OPENVINO:
+            if getattr(layer, name) != getattr(Proposal, name):
+                unsupported(f"has `{name}` of OpenVINO", name)
     low, high, info = _boxes(layer, call)
     scores = _scores(layer, call, low, high, info)
     limits = layer.limits(training=False)
