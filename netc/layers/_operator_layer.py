@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from netc.diagnostics import visible
 from netc.ir.dims import Shape, differ, known, text
 from netc.ir.dtypes import DType
-from netc.ir.layer import Layer, Shapes, fail
+from netc.ir.field_values import argument
+from netc.ir.layer import DTypes, Layer, Shapes, fail
+from netc.ir.operator import Operator
 
 FLOAT: frozenset[DType] = frozenset(("float32",))
 """What the CPU version of most operators accepts."""
@@ -26,6 +30,46 @@ class OperatorLayer(Layer):
 
     empty_blobs: ClassVar[bool] = True
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOAT,)
+
+
+@dataclass(frozen=True)
+class TypedOperator(OperatorLayer):
+    """An operator whose class serves several types."""
+
+    type: str = ""  # type: ignore[misc]
+    """The type of the operator."""
+
+    @classmethod
+    def from_caffe2(cls, operator: Operator) -> Self:
+        """Each other field is the argument of the same name."""
+        own = [f for f in dataclasses.fields(cls) if f.name != "type" and f.name in operator]
+        return cls(operator.type, **{f.name: argument(operator, f) for f in own})
+
+
+def channel_axis(order: str, axes: int) -> int:
+    """Return the axis of the channels in a storage order.
+
+    >>> channel_axis("NCHW", 4), channel_axis("NHWC", 4)
+    (1, 3)
+    """
+    return 1 if order.upper() == "NCHW" else axes - 1
+
+
+def check_order(order: str) -> None:
+    """Raise NetcError E103 for an `order` other than NCHW and NHWC, in capital or small letters."""
+    if order not in ("NCHW", "NHWC", "nchw", "nhwc"):
+        fail(f"`order` is `{visible(order)}`: it must be NCHW or NHWC", code="E103", field="order")
+
+
+def check_same_types(name: str, dtypes: DTypes, first: int = 0) -> None:
+    """Raise NetcError E107 for an input of another type than the input `first`, from there on."""
+    for index in range(first + 1, len(dtypes)):
+        if "unknown" not in (dtypes[index], dtypes[first]) and dtypes[index] != dtypes[first]:
+            fail(
+                f"input {index} of `{name}` has type {dtypes[index]}, but input {first} has {dtypes[first]}",
+                code="E107",
+                field="input",
+            )
 
 
 def check_axes(name: str, shape: Shape, count: int, index: int = 0) -> None:

@@ -11,6 +11,7 @@ from netc.ir.dtypes import FLOATS, DType
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
 from netc.ir.layer import Cost, Layer, Mode, Shapes, Weight, Weights, fail
+from netc.ir.operator import Operator
 from netc.ir.traits import Role, Sees, TopRead
 from netc.layers._operators import operator
 from netc.layers._registry import register
@@ -41,6 +42,11 @@ class ReLU(Layer):
     empty_blobs: ClassVar[bool] = True
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOATS,)
     in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
+
+    @classmethod
+    def from_caffe2(cls, operator: Operator) -> Self:  # noqa: ARG003
+        """Caffe2's operator has no slope."""
+        return cls()
 
     @property
     def overwritable(self) -> bool:  # type: ignore[override]
@@ -193,6 +199,7 @@ class ELU(Layer):
         return F.elu(bottoms[0], self.alpha)
 
 
+@operator("Sigmoid")
 @register("Sigmoid", field="sigmoid_param", v1="SIGMOID")
 @dataclass(frozen=True)
 class Sigmoid(Layer):
@@ -203,12 +210,15 @@ class Sigmoid(Layer):
     >>> Sigmoid().infer(((2, 3),), 1)
     ((2, 3),)
 
-    Reference: `sigmoid_layer.cpp`.
+    Reference: `sigmoid_layer.cpp`; Caffe2: `sigmoid_op.cc`.
     """
 
     in_place = True
     role: ClassVar[Role] = "score"
     sees: ClassVar[Sees] = "place"
+    empty_blobs: ClassVar[bool] = True
+    accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOATS,)
+    in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
 
     def reads_top(self, in_place: bool) -> TopRead:
         """The gradient is y (1 - y) (`sigmoid_layer.cpp`, Backward_cpu)."""
@@ -225,6 +235,7 @@ class Sigmoid(Layer):
         return bottoms[0].sigmoid()
 
 
+@operator("Tanh")
 @register("TanH", field="tanh_param", v1="TANH")
 @dataclass(frozen=True)
 class TanH(Layer):
@@ -235,13 +246,16 @@ class TanH(Layer):
     >>> TanH().infer(((2, 3),), 1)
     ((2, 3),)
 
-    Reference: `tanh_layer.cpp`.
+    Reference: `tanh_layer.cpp`; Caffe2: `tanh_op.cc`.
     """
 
     in_place = True
     role: ClassVar[Role] = "inner"
     keeps_sign: ClassVar[bool] = True
     sees: ClassVar[Sees] = "place"
+    empty_blobs: ClassVar[bool] = True
+    accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOATS,)
+    in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
 
     def reads_top(self, in_place: bool) -> TopRead:
         """The gradient is 1 - y^2 (`tanh_layer.cpp`, Backward_cpu)."""

@@ -55,8 +55,13 @@ def gradients(
 
 
 def _upstream(name: str, blob: Tensor, array: ArrayLike) -> Tensor:
-    """The upstream gradient as a tensor. Raises NetcError E302 if its shape is not that of the blob."""
+    """The upstream gradient as a tensor. Raises NetcError E302 if its shape is not that of the blob.
+
+    One number is accepted in any shape for a blob of one element: Caffe2's gradients of scalars have shape [1].
+    """
     found = torch.as_tensor(array, dtype=blob.dtype, device=blob.device)
+    if found.numel() == blob.numel() == 1:
+        return found.reshape(blob.shape)
     if found.shape != blob.shape:
         shapes = f"{text(tuple(found.shape))}, expected {text(tuple(blob.shape))}"
         raise NetcError(f"the upstream gradient of `{name}` has shape {shapes}", code="E302")

@@ -299,14 +299,17 @@ def _empty(graph: Graph, node: Node) -> nn.Module:
 
 
 def new_module(graph: Graph, node: Node) -> nn.Module:
-    """A node's module, its weights not yet filled. Raises NetcError E203 if their shapes are unknown."""
+    """A node's module, its weights not yet filled. Raises NetcError E203 if their shapes are unknown.
+
+    A layer that overwrites its bottom (ReLU) has the same module for all shapes.
+    """
     weights = graph.weights(node)
     if weights_are_unknown(graph, node):
         raise UnknownWeightsError(graph, node)
     unknown = any(graph.shape(name) is None for name in node.bottoms)
-    if unknown or _reshapes(graph, node):
+    if (unknown and not node.layer.overwrites) or _reshapes(graph, node):
         return LayerModule.of_node(node, weights)
-    return module_for(node, graph.shapes(node.bottoms), weights)
+    return module_for(node, () if unknown else graph.shapes(node.bottoms), weights)
 
 
 def _reshapes(graph: Graph, node: Node) -> bool:

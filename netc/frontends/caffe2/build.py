@@ -105,9 +105,10 @@ class _Builder:
     def _in_place(self, origin: OperatorOrigin, layer: Layer) -> None:
         for index, name in enumerate(origin.tops):
             sources = [i for i, bottom in enumerate(origin.bottoms) if bottom == name]
-            if sources and not any((i, index) in layer.in_place_pairs for i in sources):
+            wrong = [i for i in sources if (i, index) not in layer.in_place_pairs]
+            if wrong:
                 raise NetcError(
-                    f"`{origin.type}` cannot write output {index} to the blob of input {sources[0]}",
+                    f"`{origin.type}` cannot write output {index} to the blob of input {wrong[0]}",
                     code="E023",
                     span=origin.span("output", index),
                     help="use a different name for the output",
