@@ -1438,6 +1438,12 @@ class ConvolutionParameter(Message):
     cudnn_convolution_algo_seeker: int
     conv_algos_override: str
     fuse_type: int
+    @property
+    def kernel_shape(self) -> BlobShape: ...
+    @property
+    def stride_shape(self) -> BlobShape: ...
+    @property
+    def pad_shape(self) -> BlobShape: ...
     def __init__(
         self,
         *,
@@ -1474,6 +1480,9 @@ class ConvolutionParameter(Message):
         cudnn_convolution_algo_seeker: int | str | None = ...,
         conv_algos_override: str | None = ...,
         fuse_type: int | str | None = ...,
+        kernel_shape: BlobShape | Mapping[str, Any] | None = ...,
+        stride_shape: BlobShape | Mapping[str, Any] | None = ...,
+        pad_shape: BlobShape | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class CropParameter(Message):
@@ -1903,6 +1912,12 @@ class PoolingParameter(Message):
     def stride__list(self) -> MutableSequence[int]: ...
     @property
     def pad__list(self) -> MutableSequence[int]: ...
+    @property
+    def kernel_shape(self) -> BlobShape: ...
+    @property
+    def stride_shape(self) -> BlobShape: ...
+    @property
+    def pad_shape(self) -> BlobShape: ...
     def __init__(
         self,
         *,
@@ -1930,6 +1945,9 @@ class PoolingParameter(Message):
         kernel_size__list: Iterable[int] | None = ...,
         stride__list: Iterable[int] | None = ...,
         pad__list: Iterable[int] | None = ...,
+        kernel_shape: BlobShape | Mapping[str, Any] | None = ...,
+        stride_shape: BlobShape | Mapping[str, Any] | None = ...,
+        pad_shape: BlobShape | Mapping[str, Any] | None = ...,
     ) -> None: ...
 
 class PowerParameter(Message):

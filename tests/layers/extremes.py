@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -75,9 +76,8 @@ def message(kind: str, field: str | None, text: str) -> str:
     """The parameter message of a layer type with `text`, and with what it requires unless `text` sets it."""
     if field is None:
         return ""
-    required = (REQUIRED | _of_forks()).get(kind, "").split(": ")
-    pairs = zip(" ".join(required).split()[::2], " ".join(required).split()[1::2])
-    rest = " ".join(f"{name}: {value}" for name, value in pairs if not text.startswith(f"{name}:"))
+    pairs = re.findall(r"(\w+):? (\{.*?\}|\S+)", (REQUIRED | _of_forks()).get(kind, ""))
+    rest = " ".join(f"{name}: {value}" for name, value in pairs if not re.match(rf"{name}\b", text))
     return f"{field} {{ {rest} {text} }}"
 
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from netc.ir.coordinate_map import CoordinateMap
 from netc.ir.dims import Shape
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
-from netc.ir.layer import CaffeFields, Cost, Layer, Mode, Shapes, Weights, fail
-from netc.ir.receptive_field import ReceptiveFields
+from netc.ir.layer import CaffeFields, Shapes, Weights, fail
 from netc.layers._registry import register
 from netc.layers._windows import positive
 from netc.layers.convolution import Convolution, Deconvolution, SlidingKernel
+from netc.layers.volumes._plain import AsPlain
 from netc.layers.volumes._windows import Window, check_volume, message, window, window_fields, written
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 NEW, OLD = "convolution3d_param", "convolution_param"
 SAME = ("num_output", "bias_term", "weight_filler", "bias_filler")
 
 
 @dataclass(frozen=True)
-class VolumeKernel(Layer):
+class VolumeKernel(AsPlain):
     """Base of both: a layer over three spatial axes with C3D's parameters and blobs."""
 
     num_output: int
@@ -95,6 +90,11 @@ class VolumeKernel(Layer):
         fillers = {"weight_filler": self.weight_filler, "bias_filler": self.bias_filler}
         return self.plain_type(self.num_output, **windows, **fillers)  # type: ignore[arg-type]
 
+    @property
+    def spatial_axes(self) -> int:
+        """Three."""
+        return len(self.kernel)
+
     def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
         """Raises NetcError E102 if windows and the bottom do not match."""
         check_volume(self.type, bottoms)
@@ -104,28 +104,6 @@ class VolumeKernel(Layer):
         """`weight`, whose kernel axes follow its two channel axes, and `bias` (1, 1, 1, 1, num_output)."""
         weight, *bias = self.plain.weights(bottoms)
         return (weight, *(replace(b, shape=(1, 1, 1, 1, self.num_output), torch_shape=b.shape) for b in bias))
-
-    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """As BVLC's layer."""
-        return self.plain.cost(bottoms, tops)
-
-    def coordinate_map(self, axes: int) -> CoordinateMap | None:
-        """As BVLC's layer; None for another number of axes."""
-        return self.plain.coordinate_map(axes) if axes == len(self.kernel) else None
-
-    def receptive_field(
-        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
-    ) -> ReceptiveFields | None:
-        """As BVLC's layer."""
-        return self.plain.receptive_field(fields, bottoms, top)
-
-    def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
-        """torch.nn.Conv3d or ConvTranspose3d."""
-        return self.plain.module(bottoms, tops)
-
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
-        """As BVLC's layer."""
-        return self.plain.forward(bottoms, weights, mode)
 
 
 @register("Convolution3D", dialect="c3d", field=NEW, v1="CONVOLUTION3D")

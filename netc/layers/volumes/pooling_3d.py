@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from netc.ir.coordinate_map import CoordinateMap
 from netc.ir.dims import Shape, product
 from netc.ir.fields import Fields
-from netc.ir.layer import CaffeFields, Cost, Layer, Mode, Shapes, fail
-from netc.ir.receptive_field import ReceptiveFields
+from netc.ir.layer import CaffeFields, Cost, Shapes, fail
 from netc.layers._registry import register
 from netc.layers._windows import positive
 from netc.layers.pooling import Pooling
+from netc.layers.volumes._plain import AsPlain
 from netc.layers.volumes._windows import Window, check_volume, message, window, window_fields, written
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 NEW, OLD = "pooling3d_param", "pooling_param"
 
@@ -34,7 +32,7 @@ class UnclippedPooling(Pooling):
 
 @register("Pooling3D", dialect="c3d", field=NEW, v1="POOLING3D")
 @dataclass(frozen=True)
-class Pooling3D(Layer):
+class Pooling3D(AsPlain):
     """Reduces each window of a volume to its maximum or mean; windows are clipped to the volume.
 
     `MAX` passes the gradient to the first of equal maxima; C3D passes it to each of them. `AVE` divides by the extent
@@ -108,15 +106,10 @@ class Pooling3D(Layer):
         """One comparison or addition per element of each window."""
         return Cost(operations=product(tops[0]) * product(self.kernel))
 
-    def coordinate_map(self, axes: int) -> CoordinateMap | None:
-        """As BVLC's layer; None for another number of axes."""
-        return self.plain.coordinate_map(axes) if axes == len(self.kernel) else None
-
-    def receptive_field(
-        self, fields: Sequence[ReceptiveFields], bottoms: Sequence[Shape], top: Shape
-    ) -> ReceptiveFields | None:
-        """The window."""
-        return self.plain.receptive_field(fields, bottoms, top) if len(fields[0]) == len(self.kernel) else None
+    @property
+    def spatial_axes(self) -> int:
+        """Three."""
+        return len(self.kernel)
 
     def module(self, bottoms: Shapes, tops: int) -> nn.Module | None:
         """torch.nn.MaxPool3d or AvgPool3d if they have the same windows for every input size."""
@@ -127,7 +120,3 @@ class Pooling3D(Layer):
         pooling: Any = nn.MaxPool3d if self.pool == "MAX" else nn.AvgPool3d
         result: nn.Module = pooling(self.kernel, self.stride, ceil_mode=True)
         return result
-
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor | tuple[Tensor, ...]:
-        """As BVLC's layer."""
-        return self.plain.forward(bottoms, weights, mode)

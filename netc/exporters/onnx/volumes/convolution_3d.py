@@ -1,4 +1,4 @@
-"""Layers of `netc/layers/volumes/convolution_3d.py` in ONNX."""
+"""Convolutions of `netc/layers/volumes` in ONNX."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import replace
 from netc.exporters.onnx.convolution import convolution
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.volumes.convolution_3d import Convolution3D, Deconvolution3D
+from netc.layers.volumes.nd_layers import NdConvolution
 
 
-@writes(Convolution3D, Deconvolution3D, any_extents=True)
-def volume_convolution(layer: Convolution3D | Deconvolution3D, call: OnnxCall) -> None:
+@writes(Convolution3D, Deconvolution3D, NdConvolution, any_extents=True)
+def volume_convolution(layer: Convolution3D | Deconvolution3D | NdConvolution, call: OnnxCall) -> None:
     """As BVLC's layer; the bias has one axis."""
     weight, *bias = call.blobs
     convolution(layer.plain, replace(call, blobs=(weight, *(blob.reshape(-1) for blob in bias))))

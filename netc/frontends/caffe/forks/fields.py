@@ -192,6 +192,7 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
         "C3D": "kernel_depth temporal_stride temporal_pad filter_group",
         "Intel": "relu",
         "BVLC's opencl branch": "fuse_type",
+        "video-caffe": "kernel_shape stride_shape pad_shape",
     },
     "DataParameter": {
         "YOLO ports": "side",
@@ -213,6 +214,7 @@ NOT_SUPPORTED: dict[str, dict[str, str]] = {
         "NVIDIA": "torch_pooling",
         "C3D": "kernel_depth temporal_stride temporal_pad",
         "BVLC's opencl branch": "dilation",
+        "video-caffe": "kernel_shape stride_shape pad_shape",
     },
     "ReductionParameter": {"yjxiong": "TOPK"},
     "ReLUParameter": {"Cambricon": "upper_limit"},
@@ -247,6 +249,11 @@ SHAPING = frozenset(
         *(
             f"PoolingParameter.{name}"
             for name in ("kernel_depth", "temporal_stride", "temporal_pad", "dilation", "axis")
+        ),
+        *(
+            f"{message}.{name}_shape"
+            for message in ("ConvolutionParameter", "PoolingParameter")
+            for name in ("kernel", "stride", "pad")
         ),
         *("EltwiseParameter.STOCHASTIC_SUM", "ReductionParameter.TOPK"),
         *("ImageDataParameter.new_length", "DataParameter.slice_point", "PoolingParameter.torch_pooling"),
