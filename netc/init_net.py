@@ -32,12 +32,12 @@ def read_weights(path: str | Path, seed: int | None = None) -> Weights | StateDi
 def _init_net(path: str | Path) -> NetDefinition | None:
     """The definition in a file if it is one of a net that fills weights, else None."""
     kind = content(map_file(path))
-    if kind not in ("text", "caffe2"):
+    if kind not in ("text", "caffe2", "meta_net"):
         return None
     with contextlib.suppress(NetcError):
         found = read(path)
         if isinstance(found, NetDefinition) and found.fills_weights:
-            return found
+            return found.init_net if kind == "meta_net" else found
     return None
 
 

@@ -65,6 +65,8 @@ class NetDefinition(Definition):
     """Whether nets of this format fill weights of others when they run (Caffe2's init nets)."""
     weights_file: Path | None = None
     """The weights file that contains the net, if any."""
+    init_net: NetDefinition | None = None
+    """The net in the same file that fills the weights of this one (Caffe2's MetaNetDef), if any."""
     blob_counts: Mapping[str, int] = MappingProxyType({})
     """The number of blobs that a weights file has for each layer, by name, as far as it is known."""
     layers: Sequence[Origin]

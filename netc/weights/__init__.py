@@ -1,6 +1,7 @@
 """Reads and writes weight files: named blobs or tensors, as NumPy arrays.
 
-    read_any(path)                  Weights or StateDict: .caffemodel, .h5, .safetensors, .pt, .npz, whatever its name
+    read_any(path)                  Weights or StateDict: .caffemodel, .h5, .safetensors, .pt, .npz, Caffe2's files of
+                                    tensors (minidb, TensorProtos, BlobProto), whatever its name
     read(path)                      Weights of a .caffemodel or .caffemodel.h5, whatever its name
     read_caffemodel, write_caffemodel             binary
     read_caffemodel_hdf5, write_caffemodel_hdf5   HDF5
@@ -32,8 +33,9 @@ from typing import TYPE_CHECKING
 from netc.weights.atomic import atomic_path, atomic_write, check_output, library_write
 from netc.weights.binaryproto import read_blob, write_blob
 from netc.weights.blobs import BlobArray, LayerBlobs, SolverState, StateDict, Weights
+from netc.weights.caffe2_blobs import read_caffe2_blobs
 from netc.weights.caffemodel import read_caffemodel, write_caffemodel
-from netc.weights.file_type import STATE_DICTS, content, expect, map_file
+from netc.weights.file_type import CAFFE2_BLOBS, STATE_DICTS, content, expect, map_file
 from netc.weights.solverstate import read_solverstate, write_solverstate
 from netc.weights.statistics import BlobStatistics
 
@@ -75,10 +77,13 @@ def read_any(path: str | os.PathLike[str]) -> Weights | StateDict:
     """The weights in a file of any format, determined by content: what every function that takes weights reads.
 
     A .caffemodel, binary or HDF5, has blobs by layer; safetensors, PyTorch's and NumPy's files have the tensors of a
-    state_dict by name. Raises NetcError E401 to E406.
+    state_dict by name; each tensor of a Caffe2 file is a layer of its name with one blob.
+    Raises NetcError E401 to E406.
     """
     data = map_file(path)
     found = content(data)
+    if found in CAFFE2_BLOBS:
+        return read_caffe2_blobs(path, found)
     if found in STATE_DICTS:
         from netc.weights.state_dict import read_state_dict  # torch is imported for these files only
 

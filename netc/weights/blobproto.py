@@ -104,13 +104,13 @@ def decode_blob(wire: Wire, start: int, end: int) -> BlobArray:
     return BlobArray(data.reshape(shape), None if diff is None else diff.reshape(shape), legacy)
 
 
-def check_shape(wire: Wire, shape: Sequence[int], count: int, what: str) -> None:
-    """Raises NetcError E404 if the shape is not that of `count` values."""
+def check_shape(wire: Wire, shape: Sequence[int], count: int, what: str, most: int = MAX_COUNT) -> None:
+    """Raises NetcError E404 if the shape is not that of `count` values, or has more than `most`."""
     shown = "x".join(map(str, shape)) or "()"
     if any(extent < 0 for extent in shape):
         wire.fail("E404", f"{what} has the shape {shown}: an extent is negative")
-    if math.prod(extent for extent in shape if extent) > MAX_COUNT:
-        wire.fail("E404", f"{what} has the shape {shown}: more than {MAX_COUNT} values")
+    if math.prod(extent for extent in shape if extent) > most:
+        wire.fail("E404", f"{what} has the shape {shown}: more than {most} values")
     if math.prod(shape) != count:
         wire.fail("E404", f"{what} has the shape {shown}, {math.prod(shape)} values, but holds {count}")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import mmap
 import os
-import re
 
 from netc.diagnostics import NetcError
 from netc.files import open_regular, reason_of
-from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire, WireField
+from netc.weights.caffe2_type import caffe2_message
+from netc.weights.minidb import is_minidb
+from netc.weights.wire import FIXED32, LENGTH, VARINT, Wire
 
 MAGIC = {
     b"\x89HDF\r\n\x1a\n": "hdf5",
@@ -46,6 +46,12 @@ NAMES = {
     "solverstate": "a Caffe solver state",
     "blob": "a single blob, such as a mean file",
     "caffe2": "a Caffe2 net",
+    "caffe2_plan": "a Caffe2 plan",
+    "meta_net": "a Caffe2 MetaNetDef",
+    "minidb": "a Caffe2 minidb database",
+    "tensor_blob": "a Caffe2 blob",
+    "tensors": "a file of Caffe2 tensors",
+    "tensor": "a Caffe2 tensor",
 }
 HELP = {
     "zip": "unpack it, or convert it with the program that wrote it",
@@ -56,6 +62,8 @@ HELP = {
     "text": "a prototxt contains no weights: pass the .caffemodel",
     "solverstate": "the weights are in the .caffemodel of the same snapshot",
 }
+CAFFE2_BLOBS = ("minidb", "tensor_blob", "tensors", "tensor")
+"""Files of Caffe2's named tensors; a minidb may contain nets too."""
 STATE_DICTS = ("safetensors", "torch", "npz", "pickle")
 """Files of named tensors."""
 _PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
@@ -91,6 +99,8 @@ def content(data: memoryview) -> str:
         return "html"
     if _is_safetensors(data):
         return "safetensors"
+    if is_minidb(data):
+        return "minidb"
     seen, whole = _top_level(data)
     if not (whole and seen <= _NET) and _is_text(data):
         return "text"
@@ -143,8 +153,8 @@ def _message(data: memoryview, seen: set[tuple[int, int]]) -> str | None:
         return "caffemodel"
     if {(1, VARINT), (7, LENGTH), (8, LENGTH)} <= seen:
         return "onnx"
-    if (2, LENGTH) in seen and _has_operators(data):
-        return "caffe2"
+    if found := caffe2_message(data, seen):
+        return found
     if (1, VARINT) in seen and seen & {(2, LENGTH), (3, LENGTH)}:
         return "solverstate"
     if (5, LENGTH) in seen or (5, FIXED32) in seen or {(1, VARINT), (2, VARINT)} <= seen:
@@ -154,28 +164,6 @@ def _message(data: memoryview, seen: set[tuple[int, int]]) -> str | None:
     if (2, LENGTH) in seen:
         return "caffemodel"
     return None
-
-
-def _has_operators(data: memoryview) -> bool:
-    """Whether the messages in field 2 are Caffe2 operators and not Caffe's old layers."""
-    wire = Wire(data, "")
-    try:
-        entries = [f for f in itertools.islice(wire.fields(0, len(data)), _EXAMINED) if f[:2] == (2, LENGTH)]
-        return bool(entries) and all(_is_operator(data, list(wire.fields(f.at, f.end))) for f in entries)
-    except NetcError:
-        return False
-
-
-def _is_operator(data: memoryview, fields: list[WireField]) -> bool:
-    """Whether a message is an operator, whose field 4 is its type and 5 its arguments, and not a layer.
-
-    Field 4 of a layer is its name and 5 the number of its type; the first format has its name and type in field 1.
-    """
-    kinds = {field[:2] for field in fields}
-    if (5, VARINT) in kinds or (4, LENGTH) not in kinds:
-        return False
-    types = [bytes(data[f.at : f.end]) for f in fields if f.number == 4]
-    return (5, LENGTH) in kinds or all(re.fullmatch(rb"[A-Za-z_]\w*", name) for name in types)
 
 
 def _is_text(data: memoryview) -> bool:

@@ -27,6 +27,8 @@ BUDGET = 1 << 20
 """Limit of the work for one file: 1 for each field read, and KEPT for each item kept in memory."""
 KEPT = 8
 _MASK = (1 << 64) - 1
+_BLOCK = 1 << 16
+"""Bytes of packed numbers that are decoded at once."""
 
 
 class WireField(NamedTuple):
@@ -72,7 +74,7 @@ class Wire:
                 return value & _MASK, position + 1
             shift += 7
         if end - at < 10:
-            self._short(f"the number at byte {at} does not end", end)
+            self.short(f"the number at byte {at} does not end", end)
         return self.fail("E403", f"the number at byte {at} is longer than ten bytes")
 
     def text(self, field: WireField) -> str:
@@ -97,6 +99,42 @@ class Wire:
             )
         run: npt.NDArray[Any] = np.ndarray((field.value,), kind, self.data, field.at, (kind.itemsize + 1,))
         return run
+
+    def varints(self, field: WireField, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """The numbers of a packed field, or the number of a single one, converted to a type as C converts them.
+
+        Raises NetcError E403 for a number that does not end or is longer than ten bytes.
+        """
+        if field.wire == VARINT:
+            return np.array([field.value], np.uint64).astype(np.int64).astype(dtype)
+        if field.wire != LENGTH:
+            self.fail("E403", f"field {field.number} at byte {field.start} has wire type {field.wire}, not a number's")
+        data: npt.NDArray[np.uint8] = np.ndarray((field.value,), np.uint8, self.data, field.at)
+        if len(data) and data[-1] >= 0x80:
+            self.short(f"the number before byte {field.end} does not end", field.end)
+        blocks = range(0, len(data), _BLOCK)
+        found = np.empty(sum(int(np.count_nonzero(data[at : at + _BLOCK] < 0x80)) for at in blocks), dtype)
+        count = at = 0
+        while at < len(data):
+            block = data[at : at + _BLOCK]
+            ends = np.flatnonzero(block < 0x80)
+            values = self._decoded(block, ends, field.at + at)
+            found[count : count + len(values)] = values.view(np.int64).astype(dtype)
+            count, at = count + len(values), at + int(ends[-1]) + 1
+        return found
+
+    def _decoded(self, data: npt.NDArray[np.uint8], ends: npt.NDArray[np.intp], at: int) -> npt.NDArray[np.uint64]:
+        """The numbers whose last bytes are at `ends` of `data`, which begins at byte `at` of the file."""
+        starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+        lengths = ends - starts + 1
+        longest = int(lengths.max()) if len(ends) else len(data)
+        if longest > 10:
+            self.fail("E403", f"a number after byte {at} is longer than ten bytes")
+        values = np.zeros(len(ends), np.uint64)
+        for place in range(longest):
+            has = lengths > place
+            values[has] |= (data[starts[has] + place] & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * place)
+        return values
 
     def keep(self) -> None:
         """Count an item that is kept in memory toward the limit."""
@@ -124,7 +162,7 @@ class Wire:
             return WireField(number, wire, at, after, self._group_end(number, after, end), 0)
         size, after = self.varint(after, end) if wire == LENGTH else (WIDTHS[wire], after)
         if size > end - after:
-            self._short(f"field {number} at byte {at} has {size} bytes, of which only {end - after} are present", end)
+            self.short(f"field {number} at byte {at} has {size} bytes, of which only {end - after} are present", end)
         return WireField(number, wire, at, after, after + size, size if wire == LENGTH else 1)
 
     def _group_end(self, number: int, at: int, end: int) -> int:
@@ -162,7 +200,7 @@ class Wire:
             count, block = min(count + block, most), block * 4
         return first._replace(end=first.start + count * step, value=count)
 
-    def _short(self, message: str, end: int) -> NoReturn:
+    def short(self, message: str, end: int) -> NoReturn:
         cut = end == len(self.data)
         self.fail("E403", message, "the file is truncated: download or copy it again" if cut else None)
 

@@ -33,6 +33,18 @@ def test_a_binary_caffe2_net_is_recognized(tmp_path, net):
     assert [layer.type for layer in read_net(path).layers] == [operator.type for operator in net.op]
 
 
+PLAN = 'name: "p" network { name: "n" op { output: "a" type: "Iter" } } execution_step { network: "n" num_iter: 3 }'
+
+
+def test_a_plan_is_not_a_net(tmp_path):
+    path = tmp_path / "plan.pb"
+    plan = caffe2.PlanDef(name="p", network=[NETS[0]], execution_step=[caffe2.ExecutionStep(network=["one"])])
+    path.write_bytes(plan.SerializeToString())
+    for net in (path, Source("plan.pbtxt", PLAN)):
+        with pytest.raises(NetcError, match="is a Caffe2 plan, expected a net"):
+            read_net(net)
+
+
 def test_a_net_of_caffe_is_no_caffe2_net():
     old = caffe.NetParameter(layers=[caffe.V1LayerParameter(name="ip", type=14, bottom=["a"], top=["b"])])
     oldest = caffe.NetParameter()

@@ -1,6 +1,7 @@
 """Caffe2's front end: NetDefs, as text and binary.
 
     reading.py      a file -> operators, each with its place
+    predictor.py    the nets of a MetaNetDef, alone or in a minidb with the parameters
     definition.py   a NetDef as a NetDefinition
     build.py        operators -> Graph: blob names are storage, resolved in order
     origin.py       the origin of a node that an operator describes

@@ -34,9 +34,15 @@ class Caffe2Net(NetDefinition):
 
     fills_weights = True
 
-    def __init__(self, content: NetContent, source: Source, weights_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        content: NetContent,
+        source: Source,
+        weights_file: Path | None = None,
+        init_net: Caffe2Net | None = None,
+    ) -> None:
         self.content, self.source, self.report = content, source, content.report
-        self.weights_file = weights_file
+        self.weights_file, self.init_net = weights_file, init_net
         self.stored: dict[str, tuple[Shape, DType]] = {}
         """The blobs that the init net fills."""
 

@@ -58,12 +58,12 @@ def content_of(tree: Tree) -> NetContent:
     )
 
 
-def read_binary(data: memoryview, name: str) -> NetContent:
-    """Read a binary NetDef. Raises NetcError E403 or E405 for a damaged file."""
-    wire, report = Wire(data, name), Report()
+def read_binary(wire: Wire, start: int, end: int) -> NetContent:
+    """Read the binary NetDef in bytes `start` to `end`. Raises NetcError E403 or E405 for a damaged one."""
+    data, report = wire.data, Report()
     operators: list[OperatorOrigin] = []
     rest = bytearray()
-    for part in wire.fields(0, len(data)):
+    for part in wire.fields(start, end):
         if (part.number, part.wire) == (2, LENGTH):
             wire.keep()
             operators.append(_binary_operator(wire, part, len(operators), report))
