@@ -23,7 +23,7 @@ _FIRST_TAGS = (0x0A, 0x12)
 """What a BlobProto begins with: its name or its type."""
 
 
-class Record(NamedTuple):
+class DatabaseRecord(NamedTuple):
     """One record: its key, and where its value is."""
 
     key: str
@@ -31,7 +31,7 @@ class Record(NamedTuple):
     end: int
 
 
-def records(wire: Wire) -> Iterator[Record]:
+def records(wire: Wire) -> Iterator[DatabaseRecord]:
     """The records of a database in order. Raises NetcError E403 for a damaged or truncated one, E405 for too many."""
     at, size = 0, len(wire.data)
     while at < size:
@@ -46,7 +46,7 @@ def records(wire: Wire) -> Iterator[Record]:
             left = size - at - HEAD
             wire.short(f"the record at byte {at} has {key + value} bytes, of which only {left} are present", size)
         name = bytes(wire.data[at + HEAD : start]).decode("utf-8", "surrogateescape")
-        yield Record(name, start, start + value)
+        yield DatabaseRecord(name, start, start + value)
         at = start + value
 
 

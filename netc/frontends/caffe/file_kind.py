@@ -1,33 +1,18 @@
-"""What a text file is if it is not a net or a solver in Caffe's format: a Caffe2 net, a single layer, or neither."""
+"""What a text file is if it is not a net or a solver in Caffe's format: a layer, or a file of another program."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.diagnostics import Diagnostic
 from netc.schema import descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from netc.text import Message, Tree
+    from netc.text import Message
 
-_CAFFE2 = frozenset(("op", "external_input", "external_output", "network", "execution_step"))
-"""Fields of Caffe2's NetDef and PlanDef that Caffe's NetParameter and SolverParameter do not have."""
 _OF_A_LAYER = frozenset(("type", "bottom", "top", "loss_weight", "include", "exclude", "propagate_down", "blobs_lr"))
-
-
-def check_is_caffe(tree: Tree) -> None:
-    """Raise NetcError E100 for a Caffe2 net in text format."""
-    names = {field.name for field in tree.root.fields}
-    found = [field for field in tree.root.fields if field.name in _CAFFE2]
-    if found and names.isdisjoint(("layer", "layers", "input")):
-        raise caffe2_error(tree.source.name, found[0].name_span)
-
-
-def caffe2_error(name: str, span: Span | None = None) -> NetcError:
-    """The error for a Caffe2 net, in text or binary format."""
-    return NetcError(f"`{name}` is a Caffe2 net, which netc does not read yet", span=span)
 
 
 def misplaced(root: Message) -> Iterator[Diagnostic]:

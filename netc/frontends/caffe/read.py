@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, NetcError, Report, Source, Span
-from netc.frontends.caffe.file_kind import check_is_caffe, misplaced
+from netc.frontends.caffe.file_kind import misplaced
 from netc.frontends.caffe.forks import explained, with_unknown_enums
 from netc.frontends.caffe.upgrade import is_solver_tree, upgrade_net, upgrade_solver
 from netc.ir.fields import Fields, nowhere
@@ -95,7 +95,7 @@ def without_collector() -> Iterator[None]:
 def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None) -> tuple[Tree, TextReport]:
     """Return the tree of a file before any upgrade, with the diagnostics of filling and parsing it.
 
-    Raises NetcError for a file that cannot be read, and E100 for a Caffe2 net.
+    Raises NetcError for a file that cannot be read.
     """
     source = path if isinstance(path, Source) else read_source(path)
     report = TextReport()
@@ -108,8 +108,6 @@ def read_tree(path: str | Path | Source, values: Mapping[str, str] | None = None
         errors = [template, *parse_with_errors(blanked(source))[1]]  # errors that are not due to placeholders
     report.extend(errors)
     report.is_broken = bool(errors)
-    if not errors:
-        check_is_caffe(tree)
     return tree, report
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_OWN = re.compile(r"\b(?:op|execution_step)\s*:?\s*[{<]|\b(?:external_(?:in|out)put|network)\s*:")
+_OWN = re.compile(r"\b(?:op|network|execution_step)\s*:?\s*[{<]|\bexternal_(?:in|out)put\s*:")
 """Fields of a NetDef or a PlanDef that no message of Caffe has at any depth."""
 _NET, _PLAN = frozenset(("op", "external_input", "external_output")), frozenset(("network", "execution_step"))
 
