@@ -1,4 +1,4 @@
-"""DeformableConvolution: a convolution whose samples are moved by predicted offsets."""
+"""DeformableConvolution, whose samples are moved by predicted offsets, and its second version, which weights them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.fields import Fields
 from netc.ir.layer import CaffeFields, Cost, Count, Mode, Shapes, fail
-from netc.layers._nd_convolution import Windows
 from netc.layers._registry import register
 from netc.layers._windows import positive, window_fields
 from netc.layers.convolution import SlidingKernel, windows_that_fit
@@ -99,26 +98,83 @@ class DeformableConvolution(SlidingKernel):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Computed as described in the class docstring, without waiting for a GPU."""
-        image, offsets = bottoms
+        image, offsets = bottoms[:2]
         n, (oh, ow) = image.shape[0], offsets.shape[2:]
-        windows = self.windows(2)
-        columns = self._columns(image, offsets, windows)
+        columns = self._columns(image.reshape(n, self.deformable_group, -1, *image.shape[2:]), bottoms)
         kernels = weights[0].reshape(self.group, -1, product(weights[0].shape[1:]))
         top = kernels @ columns.reshape(n, self.group, kernels.shape[2], oh * ow)
         top = top.reshape(n, self.num_output, oh, ow)
         return (top + weights[1][:, None, None] if self.bias_term else top,)
 
-    def _columns(self, image: Tensor, offsets: Tensor, windows: Windows) -> Tensor:
-        """The samples (n, groups, c / groups, kh kw oh ow)."""
-        import torch
-
+    def _columns(self, images: Tensor, bottoms: Sequence[Tensor]) -> Tensor:
+        """The samples (n, groups, c / groups, kh kw oh ow) of images (n, groups, c / groups, h, w)."""
         from netc.functions.points import sampled
 
-        n, groups = image.shape[0], self.deformable_group
-        moves = offsets.reshape(n, groups, *windows.kernel, 2, *offsets.shape[2:]).unbind(4)
+        return sampled(images, *self._places(bottoms[1]))
+
+    def _places(self, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows and the columns of the samples, each (n, groups, kh kw oh ow)."""
+        import torch
+
+        windows = self.windows(2)
+        moves = offsets.reshape(offsets.shape[0], self.deformable_group, *windows.kernel, 2, *offsets.shape[2:])
         places = []
-        for axis, (move, kernel, stride, pad, dilation) in enumerate(zip(moves, *vars(windows).values())):
+        for axis, (move, kernel, stride, pad, dilation) in enumerate(zip(moves.unbind(4), *vars(windows).values())):
             start = torch.arange(offsets.shape[2 + axis], device=offsets.device) * stride - pad
             grid = torch.arange(kernel, device=offsets.device)[:, None] * dilation + start
             places.append((move + (grid[:, None, :, None] if axis == 0 else grid[:, None])).flatten(2))
-        return sampled(image.reshape(n, groups, -1, *image.shape[2:]), *places)
+        return places[0], places[1]
+
+
+@register("ModulatedDeformableConvolution", dialect="deformable", field="modulated_deformable_convolution_param")
+@dataclass(frozen=True)
+class ModulatedDeformableConvolution(DeformableConvolution):
+    """As DeformableConvolution; each sample is multiplied by a predicted factor, and fades out beyond the image.
+
+    Beyond the image are zeros, so that a bilinear sample less than one element outside is a part of one at the border.
+
+    Shapes: (n, c, h, w), offsets (n, 2 deformable_group kh kw, oh, ow) and factors (n, deformable_group kh kw, oh, ow)
+    to (n, num_output, oh, ow), oh = (h + 2 pad - dilation (kernel - 1) - 1) / stride + 1.
+
+    >>> layer = ModulatedDeformableConvolution(96, (3,), pad=(1,))
+    >>> layer.infer(((1, 64, 38, 63), (1, 18, 38, 63), (1, 9, 38, 63)), 1)
+    ((1, 96, 38, 63),)
+
+    Reference: `modulated_deformable_conv_layer.cu` and `modulated_deformable_im2col.cu` of zhanglonghao1992's
+    Deformable-ConvNets-v1-v2-caffe; Zhu et al., Deformable ConvNets v2, 2019. It wants offsets and factors of the
+    image's extents, which is the same with a stride of 1 and kernels that fit the padding. There the gradients of all
+    images but the first are added at other places of the image.
+    """
+
+    group: int = 1
+    """Number of groups that the channels are divided into, each with its own kernels."""
+    deformable_group: int = 1
+    """Number of groups of channels with offsets and factors of their own."""
+
+    message: ClassVar[str] = "modulated_deformable_convolution_param"
+    caffe_fields: ClassVar[CaffeFields] = window_fields("modulated_deformable_convolution_param")
+    bottom_count: ClassVar[Count] = Count(3)
+
+    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
+        """Raises NetcError E101 or E102 if windows, groups and bottoms do not match."""
+        (top,) = super().infer(bottoms[:2], tops)
+        factors = bottoms[2]
+        expected = (top[0], self.deformable_group * product(self.windows(2).kernel), *top[2:])
+        if len(factors) != IMAGE or any(map(differ, factors, expected)):
+            fail(
+                f"expected factors {text(expected)}, one for each element of a kernel in "
+                f"{self.deformable_group} groups at each position, got {text(factors)}",
+                field="bottom",
+            )
+        return (top,)
+
+    def _columns(self, images: Tensor, bottoms: Sequence[Tensor]) -> Tensor:
+        import torch.nn.functional as F
+
+        from netc.functions.points import sampled
+
+        rows, columns = self._places(bottoms[1])
+        inside = (rows > -1) & (columns > -1)
+        samples = sampled(F.pad(images, (1, 1, 1, 1)), rows + 1, columns + 1)
+        factors = bottoms[2].reshape(rows.shape) * inside
+        return samples * factors[:, :, None]

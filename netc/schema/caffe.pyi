@@ -912,6 +912,10 @@ class LayerParameter(Message):
     def reorg_yolo_param(self) -> ReorgYoloParameter: ...
     @property
     def gather_param(self) -> GatherParameter: ...
+    @property
+    def deformable_psroi_pooling_param(self) -> DeformablePSROIPoolingParameter: ...
+    @property
+    def modulated_deformable_convolution_param(self) -> ModulatedDeformableConvolutionParameter: ...
     engine: str
     forward_type: int
     backward_type: int
@@ -1122,6 +1126,8 @@ class LayerParameter(Message):
         region_yolo_param: RegionYoloParameter | Mapping[str, Any] | None = ...,
         reorg_yolo_param: ReorgYoloParameter | Mapping[str, Any] | None = ...,
         gather_param: GatherParameter | Mapping[str, Any] | None = ...,
+        deformable_psroi_pooling_param: DeformablePSROIPoolingParameter | Mapping[str, Any] | None = ...,
+        modulated_deformable_convolution_param: ModulatedDeformableConvolutionParameter | Mapping[str, Any] | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,
@@ -5426,4 +5432,74 @@ class GatherParameter(Message):
     axis: int
     def __init__(
         self, *, indices: Iterable[int] | None = ..., shape: Iterable[int] | None = ..., axis: int | None = ...
+    ) -> None: ...
+
+class DeformablePSROIPoolingParameter(Message):
+    spatial_scale: float
+    output_dim: int
+    group_size: int
+    part_size: int
+    sample_per_part: int
+    trans_std: float
+    no_trans: bool
+    def __init__(
+        self,
+        *,
+        spatial_scale: float | None = ...,
+        output_dim: int | None = ...,
+        group_size: int | None = ...,
+        part_size: int | None = ...,
+        sample_per_part: int | None = ...,
+        trans_std: float | None = ...,
+        no_trans: bool | None = ...,
+    ) -> None: ...
+
+class ModulatedDeformableConvolutionParameter(Message):
+    num_output: int
+    bias_term: bool
+    @property
+    def pad(self) -> MutableSequence[int]: ...
+    @property
+    def kernel_size(self) -> MutableSequence[int]: ...
+    @property
+    def stride(self) -> MutableSequence[int]: ...
+    @property
+    def dilation(self) -> MutableSequence[int]: ...
+    pad_h: int
+    pad_w: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    group: int
+    deformable_group: int
+    @property
+    def weight_filler(self) -> FillerParameter: ...
+    @property
+    def bias_filler(self) -> FillerParameter: ...
+    engine: int
+    axis: int
+    force_nd_im2col: bool
+    def __init__(
+        self,
+        *,
+        num_output: int | None = ...,
+        bias_term: bool | None = ...,
+        pad: Iterable[int] | None = ...,
+        kernel_size: Iterable[int] | None = ...,
+        stride: Iterable[int] | None = ...,
+        dilation: Iterable[int] | None = ...,
+        pad_h: int | None = ...,
+        pad_w: int | None = ...,
+        kernel_h: int | None = ...,
+        kernel_w: int | None = ...,
+        stride_h: int | None = ...,
+        stride_w: int | None = ...,
+        group: int | None = ...,
+        deformable_group: int | None = ...,
+        weight_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        bias_filler: FillerParameter | Mapping[str, Any] | None = ...,
+        engine: int | None = ...,
+        axis: int | None = ...,
+        force_nd_im2col: bool | None = ...,
     ) -> None: ...

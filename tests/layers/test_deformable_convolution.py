@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from netc.functions.points import sampled
 from netc.ir.dims import UNKNOWN
 from netc.ir.filler import Filler
-from netc.ir.layer import Cost
-from netc.layers.deformable_convolution import DeformableConvolution
+from netc.ir.layer import Cost, Mode
+from netc.layers.deformable_convolution import DeformableConvolution, ModulatedDeformableConvolution
+from tests.exporters.test_layers import net
 from tests.layers.case import Case, Source, made
 from tests.layers.contract import raises, resizes, round_trip, traces, values
+from tests.layers.detection.regions import exports_to
 from tests.layers.harness import run
 
 CASES = [
@@ -29,11 +31,23 @@ CASES = [
         ((2, 2, 5, 2), (2, 4, 3, 2)),
         source=Source(places_lost=True),
     ),
+    Case(
+        ModulatedDeformableConvolution(4, (3,), (2,), (1,), group=2, deformable_group=2),
+        ((2, 4, 5, 4), (2, 36, 3, 2), (2, 18, 3, 2)),
+        ((1, 4, 6, 3), (1, 36, 3, 2), (1, 18, 3, 2)),
+        source=Source(places_lost=True),
+    ),
 ]
-REQUIRED = {"DeformableConvolution": "num_output: 6 kernel_size: 1 group: 1"}
+REQUIRED = {
+    "DeformableConvolution": "num_output: 6 kernel_size: 1 group: 1",
+    "ModulatedDeformableConvolution": "num_output: 6 kernel_size: 1",
+}
 PAIRS = {"kernel_h": 3, "kernel_w": 2, "stride_h": 3, "stride_w": 2, "pad_h": 2, "pad_w": 1}
-MESSAGE = {"deformable_convolution_param": {"num_output": 6, "group": 1, **PAIRS}}
-WHOLE = {f"deformable_convolution_param.{name}": MESSAGE for name in PAIRS}
+WHOLE = {
+    f"{message}.{name}": {message: {"num_output": 6, "group": 1, **PAIRS}}
+    for message in ("deformable_convolution_param", "modulated_deformable_convolution_param")
+    for name in PAIRS
+}
 
 
 def sample(plane: np.ndarray, y: float, x: float) -> float:
@@ -51,7 +65,20 @@ def sample(plane: np.ndarray, y: float, x: float) -> float:
     return (1 - down) * above + down * below
 
 
-def expected(layer: DeformableConvolution, image, offsets, weight, bias) -> np.ndarray:
+def faded(plane: np.ndarray, y: float, x: float) -> float:
+    """A bilinear sample of a plane with zeros around it, by the rule of the second version."""
+    height, width = plane.shape
+    if not (-1 < y < height and -1 < x < width):
+        return 0.0
+    top, left, total = int(np.floor(y)), int(np.floor(x)), 0.0
+    for row, down in ((top, top + 1 - y), (top + 1, y - top)):
+        for column, across in ((left, left + 1 - x), (left + 1, x - left)):
+            if 0 <= row < height and 0 <= column < width:
+                total += down * across * plane[row, column]
+    return total
+
+
+def expected(layer: DeformableConvolution, image, offsets, weight, bias, factors=None) -> np.ndarray:
     w = layer.windows(2)
     (n, channels), (oh, ow) = image.shape[:2], offsets.shape[2:]
     moves = offsets.reshape(n, layer.deformable_group, *w.kernel, 2, oh, ow)
@@ -66,7 +93,11 @@ def expected(layer: DeformableConvolution, image, offsets, weight, bias) -> np.n
                 y * w.stride[0] - w.pad[0] + k * w.dilation[0] + dy,
                 x * w.stride[1] - w.pad[1] + m * w.dilation[1] + dx,
             )
-            top[i, o, y, x] += weight[o, c, k, m] * sample(image[i, channel], *place)
+            if factors is None:
+                top[i, o, y, x] += weight[o, c, k, m] * sample(image[i, channel], *place)
+            else:
+                factor = factors[i, (group * w.kernel[0] + k) * w.kernel[1] + m, y, x]
+                top[i, o, y, x] += weight[o, c, k, m] * factor * faded(image[i, channel], *place)
     return top
 
 
@@ -142,3 +173,72 @@ def test_one_module_for_other_sizes():
     layer = DeformableConvolution(8, (3,), pad=(1,), deformable_group=1)
     resizes(layer, (values(2, 4, 5, 6), values(2, 18, 5, 6)), (values(1, 4, 3, 4), values(1, 18, 3, 4)))
     traces(layer, values(2, 4, 5, 6), values(2, 18, 5, 6))
+
+
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (ModulatedDeformableConvolution(4, (3,), pad=(1,), group=2, deformable_group=2), (5, 6)),
+        (ModulatedDeformableConvolution(2, (2, 3), (2, 1), (0, 2), (1, 2), deformable_group=4), (6, 5)),
+        (ModulatedDeformableConvolution(4, (1,)), (3, 4)),
+    ],
+    ids=str,
+)
+def test_samples_are_multiplied(layer, size):
+    random = np.random.default_rng(3)
+    image, kernel = random.normal(size=(2, 4, *size)), int(np.prod(layer.windows(2).kernel))
+    offset_channels, channels = 2 * layer.deformable_group * kernel, layer.deformable_group * kernel
+    extents = (UNKNOWN, UNKNOWN)
+    probe = layer.infer((image.shape, (2, offset_channels, *extents), (2, channels, *extents)), 1)[0]
+    offsets = random.normal(scale=1.5, size=(2, offset_channels, *probe[2:]))
+    offsets[:, ::3] = offsets[:, ::3].round()
+    factors = random.normal(size=(2, channels, *probe[2:]))
+    weight, bias = (random.normal(size=w.shape) for w in layer.weights((image.shape,)))
+    (found,) = run(layer, image, offsets, factors, weights=(weight, bias))
+    wanted = expected(layer, image, offsets, weight, bias, factors)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_sample_one_element_outside_has_no_gradient():
+    layer = ModulatedDeformableConvolution(1, (1,), pad=(1,), bias_term=False)
+    image, factors = values(1, 1, 3, 4), torch.ones(1, 1, 5, 6, dtype=torch.float64, requires_grad=True)
+    offsets = torch.zeros(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    (top,) = layer.forward((image, offsets, factors), (torch.ones(1, 1, 1, 1, dtype=torch.float64),), Mode(True, 1))
+    torch.testing.assert_close(top, F.pad(image, (1, 1, 1, 1)))
+    top.sum().backward()
+    at_border = F.pad(torch.zeros(3, 4, dtype=torch.bool), (1, 1, 1, 1), value=True)
+    assert not offsets.grad[0, :, at_border].any()
+    assert not factors.grad[0, :, at_border].any()
+    torch.testing.assert_close(factors.grad[0, 0, 1:-1, 1:-1], image[0, 0])
+
+
+def test_shapes_and_files_of_the_second_version():
+    layer = ModulatedDeformableConvolution(8, (3,), pad=(1,), deformable_group=2)
+    shapes = ((UNKNOWN, 16, UNKNOWN, 7), (UNKNOWN, 36, 9, UNKNOWN), (2, 18, UNKNOWN, 7))
+    assert layer.infer(shapes, 1) == ((UNKNOWN, 8, UNKNOWN, 7),)
+    with raises("E102", r"expected factors \[2,18,9,7\], one for each element of a kernel in 2 groups"):
+        layer.infer(((2, 16, 9, 7), (2, 36, 9, 7), (2, 9, 9, 7)), 1)
+    with raises("E102", "expected offsets"):
+        layer.infer(((2, 16, 9, 7), (2, 18, 9, 7), (2, 18, 9, 7)), 1)
+    given = {
+        "num_output": 8,
+        "kernel_size": [3],
+        "pad": [1],
+        "deformable_group": 2,
+        "weight_filler": {"type": "xavier"},
+    }
+    found = round_trip("ModulatedDeformableConvolution", **given)
+    assert found == ModulatedDeformableConvolution(
+        8, (3,), pad=(1,), deformable_group=2, weight_filler=Filler("xavier")
+    )
+    bottoms = values(2, 4, 5, 6), values(2, 18, 5, 6), values(2, 9, 5, 6)
+    traces(ModulatedDeformableConvolution(8, (3,), pad=(1,)), *bottoms)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "python"])
+def test_exports_of_the_second_version(form, tmp_path):
+    text = "modulated_deformable_convolution_param { num_output: 4 kernel_size: 3 pad: 1 deformable_group: 2 }"
+    shapes = ((2, 4, 5, 6), (2, 36, 5, 6), (2, 18, 5, 6))
+    feed = {name: values(*shape).float().numpy() for name, shape in zip("abc", shapes)}
+    exports_to(form, tmp_path, net(*shapes, type="ModulatedDeformableConvolution", text=text), [feed])

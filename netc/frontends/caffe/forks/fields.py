@@ -39,6 +39,8 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "MNC": "mask_resize_param roi_warping_param",
         "PVANet": "proposal_param",
         "FPN ports": "deformable_convolution_param roi_align_param",
+        "Deformable R-FCN": "deformable_psroi_pooling_param",
+        "Deformable ConvNets v2": "modulated_deformable_convolution_param",
         "MS-CNN": """
             bbox_reg_param box_group_output_param box_output_param decode_bbox_param detection_accuracy_param
             image_gt_data_param proposal_target_param""",
