@@ -55,7 +55,11 @@ def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
     Report([*report.with_shapes(graph), *found.diagnostics]).raise_errors()
     makers = {top: node for node in graph.nodes for top in node.tops}
     given = {name: array for name, node in makers.items() if (array := node.layer.given()) is not None}
-    rest = [name for name in graph.blobs.values() if name not in given and graph.values[name].dtype != "string"]
+    rest = [
+        name
+        for name in graph.blobs.values()
+        if name not in given and graph.values[name].dtype not in ("string", "mutex")
+    ]
     results: dict[str, NDArray[Any]] = {}
     if rest:
         net = lower(data_to_inputs(graph)).eval()

@@ -18,10 +18,11 @@ DType = Literal[
     "uint8",
     "bool",
     "string",
+    "mutex",
     "unknown",
 ]
 """The type of a value's elements. Caffe's blobs are `float32`; the others come with Caffe2's operators. Inputs of a
-Caffe2 net are `unknown` until the caller feeds them."""
+Caffe2 net are `unknown` until the caller feeds them. A `mutex` has no elements."""
 
 ITEM_BYTES: Mapping[DType, int | None] = {
     "float32": 4,
@@ -36,6 +37,7 @@ ITEM_BYTES: Mapping[DType, int | None] = {
     "uint8": 1,
     "bool": 1,
     "string": None,
+    "mutex": None,
     "unknown": None,
 }
 """Bytes of one element; None if elements differ in size, or are unknown."""

@@ -15,6 +15,7 @@ from netc.ir.graph import Graph, ModuleKeys, Node, State, Value
 from netc.ir.names import UniqueNames
 from netc.layers import operator_class, operator_types
 from netc.layers.operators.blobs import ExternalInput, StoredBlob
+from netc.layers.operators.iteration import MUTEX, CreateMutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,6 +69,8 @@ class _Builder:
         layer: Layer = ExternalInput()
         if name in self.stored:
             layer = StoredBlob(*self.stored[name])
+        elif self._is_mutex(name):
+            layer = CreateMutex()
         self.nodes.append(Node(name, self.keys.add(name), layer, (), (self._fresh(name),), described=layer))
 
     def add(self, origin: OperatorOrigin) -> None:
@@ -93,6 +96,16 @@ class _Builder:
             if name not in self.current and name not in self.broken:
                 help = did_you_mean(name, self.current)
                 self.report.add(Diagnostic("E011", f"nothing produces the external output `{name}`", help=help))
+
+    def _is_mutex(self, name: str) -> bool:
+        """Whether operators read a blob as a mutex only: nobody can feed one, so that the net creates it."""
+        reads = (
+            (origin, index) for origin in self.content.operators for index, b in enumerate(origin.bottoms) if b == name
+        )
+        types = [(operator_class(origin.type), index) for origin, index in reads]
+        return bool(types) and all(
+            cls is not None and cls.accepts[index : index + 1] == (MUTEX,) for cls, index in types
+        )
 
     def _layer(self, origin: OperatorOrigin) -> Layer:
         cls = operator_class(origin.type)
