@@ -11,7 +11,8 @@ import pytest
 import netc
 from netc.diagnostics import NetcError, Source
 from netc.ir.operator import Operator
-from netc.layers.operators._learning_rate_policies import POLICIES, read_policy
+from netc.layers.operators._learning_rate_policies import POLICIES
+from netc.layers.operators.learning_rate import read_policy
 
 
 def load(text: str) -> netc.Net:
