@@ -27,17 +27,31 @@ if TYPE_CHECKING:
     from netc.inspection import check, summary
     from netc.rewriting import upgrade
     from netc.runtime.lower import Net
+    from netc.training.caffe2.trainer import load_trainer
     from netc.training.run import train
 
 __version__ = "0.1.0"
 
-__all__ = ["Diagnostic", "Net", "NetcError", "__version__", "check", "convert", "load", "summary", "train", "upgrade"]
+__all__ = [
+    "Diagnostic",
+    "Net",
+    "NetcError",
+    "__version__",
+    "check",
+    "convert",
+    "load",
+    "load_trainer",
+    "summary",
+    "train",
+    "upgrade",
+]
 
 _HOME = {
     "Net": "netc.runtime.lower",
     "check": "netc.inspection",
     "convert": "netc.conversion.convert",
     "load": "netc.compiler",
+    "load_trainer": "netc.training.caffe2.trainer",
     "summary": "netc.inspection",
     "train": "netc.training.run",
     "upgrade": "netc.rewriting",

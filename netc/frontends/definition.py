@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
@@ -31,6 +32,18 @@ if TYPE_CHECKING:
     from netc.weights import StateDict, Weights
 
 PHASES: tuple[Phase, ...] = ("TRAIN", "TEST")
+
+
+@dataclass(frozen=True)
+class OwnGradients:
+    """The gradients that a net computes itself, and that autograd computes instead (Caffe2's training nets)."""
+
+    starts: Mapping[str, float]
+    """The losses: the blobs where the gradients start, with the gradient of each of their elements."""
+    blobs: Mapping[str, str]
+    """The names of the gradients, and of which blob each is."""
+    read: tuple[str, ...]
+    """The gradients that the rest of the net reads, as inputs."""
 
 
 class Definition(ABC):
@@ -90,6 +103,11 @@ class NetDefinition(Definition):
 
         There are no diagnostics for layers with an error in `report` and for layers that depend on them.
         """
+
+    @property
+    def own_gradients(self) -> OwnGradients | None:
+        """The gradients that the net computes itself; None for a net that computes none."""
+        return None
 
     @abstractmethod
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:

@@ -84,6 +84,15 @@ class Net(nn.Module):
         fetches = tuple(self._value(name) for name in names)
         return dict(zip(names, self._run_program(self.program(feeds, fetches), feeds, fetches, tuple(inputs.values()))))
 
+    def compute(self, given: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+        """Values of the graph, by their names, from others that are given: `evaluate` for any version of a blob.
+
+        Raises NetcError E302 and E102 as `evaluate` does.
+        """
+        feeds, fetches = tuple(given), tuple(wanted)
+        results = self._run_program(self.program(feeds, fetches), feeds, fetches, tuple(given.values()))
+        return dict(zip(fetches, results))
+
     def run(
         self,
         inputs: Mapping[str, ArrayLike] | ArrayLike | None = None,

@@ -4,6 +4,7 @@
     predictor.py    the nets of a MetaNetDef, alone or in a minidb with the parameters
     definition.py   a NetDef as a NetDefinition
     build.py        operators -> Graph: blob names are storage, resolved in order
+    training_net.py a training net -> its forward operators and updates; autograd computes the gradients
     origin.py       the origin of a node that an operator describes
 
 Codes:

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from netc.frontends.caffe2.build import build
-from netc.frontends.definition import NetDefinition
+from netc.frontends.caffe2.training_net import TrainingNet, split
+from netc.frontends.definition import NetDefinition, OwnGradients
 from netc.ir.dims import product
 from netc.ir.graph import State
 from netc.weights.blobs import StateDict
@@ -90,8 +91,20 @@ class Caffe2Net(NetDefinition):
         return True
 
     def graph(self, state: State) -> tuple[Graph, GraphReport]:
-        """Build the graph, without shapes."""
-        return build(self.content, state, self.stored)
+        """Build the graph, without shapes; that of a training net without its gradient operators."""
+        graph, report = build(self._training.content, state, self.stored)
+        report.extend(self._training.diagnostics())
+        return graph, report
+
+    @property
+    def own_gradients(self) -> OwnGradients | None:
+        """Those of the gradient operators."""
+        return self._training.gradients
+
+    @cached_property
+    def _training(self) -> TrainingNet:
+        """The net without its gradient operators, if it has any."""
+        return split(self.content)
 
     def mentions(self, kind: str) -> Iterator[tuple[str, Span | None]]:
         """Yield nothing: a NetDef has no rules."""

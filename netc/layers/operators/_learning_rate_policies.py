@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 if TYPE_CHECKING:
     from netc.ir.operator import Operator
 
-P = TypeVar("P", bound="type[Policy]")
+P = TypeVar("P", bound="type[RatePolicy]")
 
-POLICIES: dict[str, type[Policy]] = {}
+POLICIES: dict[str, type[RatePolicy]] = {}
 """The policies by the name in the argument `policy`."""
 
 
@@ -33,7 +33,7 @@ def policy(name: str) -> Callable[[P], P]:
 
 
 @dataclass(frozen=True)
-class Policy(ABC):
+class RatePolicy(ABC):
     """A learning rate policy."""
 
     @classmethod
@@ -62,7 +62,7 @@ class Policy(ABC):
 
 @policy("fixed")
 @dataclass(frozen=True)
-class Fixed(Policy):
+class FixedRate(RatePolicy):
     """1."""
 
     def factor(self, iteration: int, base: float) -> float:
@@ -72,7 +72,7 @@ class Fixed(Policy):
 
 @policy("alter")
 @dataclass(frozen=True)
-class Alter(Policy):
+class AlterRate(RatePolicy):
     """1 and 0 in turn, for the numbers of iterations given."""
 
     active_first: bool = True
@@ -92,7 +92,7 @@ class Alter(Policy):
 
 @policy("step")
 @dataclass(frozen=True)
-class Step(Policy):
+class StepRate(RatePolicy):
     """gamma^floor(iteration / stepsize)."""
 
     stepsize: int = 0
@@ -109,7 +109,7 @@ class Step(Policy):
 
 @policy("exp")
 @dataclass(frozen=True)
-class Exp(Policy):
+class ExpRate(RatePolicy):
     """gamma^iteration."""
 
     gamma: float = 0.0
@@ -121,7 +121,7 @@ class Exp(Policy):
 
 @policy("inv")
 @dataclass(frozen=True)
-class Inv(Policy):
+class InvRate(RatePolicy):
     """(1 + gamma iteration)^-power."""
 
     gamma: float = 0.0
@@ -134,7 +134,7 @@ class Inv(Policy):
 
 @policy("poly")
 @dataclass(frozen=True)
-class Poly(Policy):
+class PolyRate(RatePolicy):
     """(1 - iteration / max_iter)^power; NaN past `max_iter`, unless the power is an integer."""
 
     max_iter: int = -1
@@ -149,7 +149,7 @@ class Poly(Policy):
 
 @policy("linearWarmup")
 @dataclass(frozen=True)
-class LinearWarmup(Policy):
+class LinearWarmupRate(RatePolicy):
     """From `start_multiplier` to 1 in `num_iter` iterations, in equal steps."""
 
     start_multiplier: float = 0.0
@@ -164,7 +164,7 @@ class LinearWarmup(Policy):
 
 @policy("constantWarmup")
 @dataclass(frozen=True)
-class ConstantWarmup(Policy):
+class ConstantWarmupRate(RatePolicy):
     """`multiplier` for `num_iter` iterations, then 1."""
 
     multiplier: float = 0.5
@@ -177,7 +177,7 @@ class ConstantWarmup(Policy):
 
 @policy("gate")
 @dataclass(frozen=True)
-class Gate(Policy):
+class GateRate(RatePolicy):
     """`multiplier_1` for `num_iter` iterations, then `multiplier_2`."""
 
     multiplier_1: float = 1.0
@@ -191,7 +191,7 @@ class Gate(Policy):
 
 @policy("pieceWarmup")
 @dataclass(frozen=True)
-class PieceWarmup(Policy):
+class PieceWarmupRate(RatePolicy):
     """`m1` before iteration `n1`, `m2` before `n2`, then `m3`."""
 
     m1: float = 0.5
@@ -207,8 +207,8 @@ class PieceWarmup(Policy):
 
 @policy("hill")
 @dataclass(frozen=True)
-class Hill(Policy):
-    """LinearWarmup for `num_iter` iterations, then Inv of the iterations since, at least `end_multiplier`."""
+class HillRate(RatePolicy):
+    """LinearWarmupRate for `num_iter` iterations, then InvRate of the iterations since, at least `end_multiplier`."""
 
     num_iter: int = 0
     start_multiplier: float = 0.0
@@ -219,13 +219,13 @@ class Hill(Policy):
     def factor(self, iteration: int, base: float) -> float:
         """Computed as described in the class docstring."""
         if iteration < self.num_iter:
-            return LinearWarmup(self.start_multiplier, self.num_iter).factor(iteration, base)
-        return max(self.end_multiplier, Inv(self.gamma, self.power).factor(iteration - self.num_iter, base))
+            return LinearWarmupRate(self.start_multiplier, self.num_iter).factor(iteration, base)
+        return max(self.end_multiplier, InvRate(self.gamma, self.power).factor(iteration - self.num_iter, base))
 
 
 @policy("cyclical")
 @dataclass(frozen=True)
-class Cyclical(Policy):
+class CyclicalRate(RatePolicy):
     """From 1 to max_lr / base and back in 2 `stepsize` iterations; the peaks are multiplied by `decay` each time."""
 
     max_lr: float = 0.005
@@ -253,7 +253,7 @@ class Cyclical(Policy):
 
 @policy("cosine")
 @dataclass(frozen=True)
-class Cosine(Policy):
+class CosineRate(RatePolicy):
     """Half a cosine from `max_lr` to `min_lr` in each period, which is `t_mult` times as long as the one before.
 
     Both bounds are multiplied by `lr_shrink` each period. The operator multiplies the result by the base rate.
@@ -287,7 +287,7 @@ class Cosine(Policy):
 
 @policy("constantThenLinearWarmup")
 @dataclass(frozen=True)
-class ConstantThenLinearWarmup(Policy):
+class ConstantThenLinearWarmupRate(RatePolicy):
     """`start_warmup_multiplier` for the first number of iterations, then a linear warm-up from it in the second."""
 
     start_warmup_multiplier: float = 0.1
@@ -303,14 +303,14 @@ class ConstantThenLinearWarmup(Policy):
         """Computed as described in the class docstring."""
         if iteration < self.constant_warmup_num_iter:
             return self.start_warmup_multiplier
-        linear = LinearWarmup(self.start_warmup_multiplier, self.linear_warmup_num_iter)
+        linear = LinearWarmupRate(self.start_warmup_multiplier, self.linear_warmup_num_iter)
         return linear.factor(iteration - self.constant_warmup_num_iter, base)
 
 
 @policy("compositeCyclical")
 @dataclass(frozen=True)
-class CompositeCyclical(ConstantThenLinearWarmup):
-    """ConstantThenLinearWarmup, then Cyclical of the iterations since."""
+class CompositeCyclicalRate(ConstantThenLinearWarmupRate):
+    """ConstantThenLinearWarmupRate, then CyclicalRate of the iterations since."""
 
     cyclical_max_lr: float = 0.05
     cyclical_step_size: int = 1_000_000
@@ -324,14 +324,14 @@ class CompositeCyclical(ConstantThenLinearWarmup):
         """Computed as described in the class docstring."""
         if iteration < self.warmup:
             return super().factor(iteration, base)
-        cyclical = Cyclical(self.cyclical_max_lr, self.cyclical_step_size, self.cyclical_decay)
+        cyclical = CyclicalRate(self.cyclical_max_lr, self.cyclical_step_size, self.cyclical_decay)
         return cyclical.factor(iteration - self.warmup, base)
 
 
 @policy("compositeCosine")
 @dataclass(frozen=True)
-class CompositeCosine(ConstantThenLinearWarmup):
-    """ConstantThenLinearWarmup, then Cosine of the iterations since."""
+class CompositeCosineRate(ConstantThenLinearWarmupRate):
+    """ConstantThenLinearWarmupRate, then CosineRate of the iterations since."""
 
     cosine_max_lr: float = 0.5
     cosine_min_lr: float = 0.1
@@ -347,7 +347,7 @@ class CompositeCosine(ConstantThenLinearWarmup):
         """Computed as described in the class docstring."""
         if iteration < self.warmup:
             return super().factor(iteration, base)
-        cosine = Cosine(
+        cosine = CosineRate(
             self.cosine_max_lr, self.cosine_min_lr, self.cosine_period, self.cosine_t_mult, self.cosine_lr_shrink
         )
         return cosine.factor(iteration - self.warmup, base)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @operator("Adam")
 @dataclass(frozen=True)
-class Adam(Update):
+class AdamUpdate(Update):
     """m' = beta1 m + (1 - beta1) g, v' = beta2 v + (1 - beta2) g^2, and the parameter plus lr u: lr is negative.
 
     u = c m' / (sqrt(v') + epsilon) with c = sqrt(1 - beta2^t) / (1 - beta1^t) and t = iteration + 1. Nets increment

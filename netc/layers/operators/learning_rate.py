@@ -13,7 +13,7 @@ from netc.ir.layer import DTypes, Mode, Shapes, fail
 from netc.ir.operator import Operator
 from netc.layers._operator_layer import OperatorLayer
 from netc.layers._operators import operator
-from netc.layers.operators._learning_rate_policies import POLICIES, Fixed, Policy, policy
+from netc.layers.operators._learning_rate_policies import POLICIES, FixedRate, RatePolicy, policy
 from netc.layers.operators._updates import ITERATION
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @policy("composite")
 @dataclass(frozen=True)
-class Composite(Policy):
+class CompositeRate(RatePolicy):
     """Several policies one after the other, each of the iteration of the whole, the first from iteration 1."""
 
-    parts: tuple[tuple[int, float, Policy], ...] = ()
+    parts: tuple[tuple[int, float, RatePolicy], ...] = ()
     """Of each policy its number of iterations, the factor of its rate, and the policy."""
 
     @classmethod
@@ -52,7 +52,7 @@ class Composite(Policy):
         raise AssertionError("a composite policy has parts")
 
 
-def read_policy(operator: Operator, prefix: str = "") -> Policy:
+def read_policy(operator: Operator, prefix: str = "") -> RatePolicy:
     """The policy that the arguments describe. Raises NetcError E101 without a policy, E103 for an unknown one."""
     name = operator.text(f"{prefix}policy")
     if not name:
@@ -74,7 +74,7 @@ class LearningRate(OperatorLayer):
     """
 
     base_lr: float = 0.0
-    policy: Policy = field(default_factory=Fixed)
+    policy: RatePolicy = field(default_factory=FixedRate)
 
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ITERATION,)
 
