@@ -11,6 +11,7 @@ from netc.ir.layer import Cost, Count, Mode, Shapes, fail
 from netc.ir.operator import Operator
 from netc.layers._operator_layer import OperatorLayer, axis_of
 from netc.layers._operators import operator
+from netc.layers.operators.matmul import as_matrix, matrix_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,14 +25,21 @@ class FullyConnected(OperatorLayer):
     Shapes: X (before `axis`: m, from it: k), W (n, k) before and from `axis_w`, or (k, n) transposed, b (n) to
     (X's extents before `axis`, n).
 
+    >>> FullyConnected().infer(((2, 256, 6, 6), (10, 9216), (10,)), 1)
+    ((2, 10),)
+
     Reference: `fully_connected_op.h`.
     """
 
     axis: int = 1
+    """The first axis of X that becomes columns."""
     axis_w: int = 1
+    """The first axis of W that becomes columns."""
     transposed: bool = False
+    """Whether W's rows are inputs (FCTransposed)."""
 
     bottom_count: ClassVar[Count] = Count(3)
+    overwritable: ClassVar[bool] = True
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:
@@ -42,15 +50,14 @@ class FullyConnected(OperatorLayer):
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """Raises NetcError E102 for extents that do not match, E103 for an axis that is out of range."""
         x, w, b = bottoms
-        axis = self.axis if self.axis == len(x) else axis_of(self.type, self.axis, len(x))
-        axis_w = axis_of(self.type, self.axis_w, len(w), "axis_w")
-        k, rows, columns = product(x[axis:]), product(w[:axis_w]), product(w[axis_w:])
+        _, k = matrix_of(self.type, x, self.axis, "axis")
+        rows, columns = matrix_of(self.type, w, self.axis_w, "axis_w")
         n, inner = (columns, rows) if self.transposed else (rows, columns)
         if differ(k, inner):
             fail(f"X{text(x)} has {k} values per item, but W{text(w)} expects {inner}", field="input")
         if len(b) != 1 or differ(b[0], n):
             fail(f"b has shape {text(b)}, expected {text((n,))}", field="input")
-        return ((*x[:axis], n),)
+        return ((*x[: axis_of(self.type, self.axis, len(x))], n),)
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """One multiply-add per input value and output value."""
@@ -61,9 +68,7 @@ class FullyConnected(OperatorLayer):
         import torch.nn.functional as F
 
         x, w, b = bottoms
-        axis = self.axis % x.dim() if self.axis != x.dim() else self.axis
-        matrix = w.flatten(0, self.axis_w - 1) if self.axis_w > 1 else w
-        matrix = matrix.flatten(1)
-        flat = x.reshape(-1 if axis else 1, product(tuple(x.shape[axis:])))
-        y = F.linear(flat, matrix.t() if self.transposed else matrix, b)
-        return y.reshape(*x.shape[:axis], y.shape[-1])
+        matrix = as_matrix(w, self.axis_w)
+        y = F.linear(as_matrix(x, self.axis), matrix.t() if self.transposed else matrix, b)
+        at = self.axis % x.dim()
+        return y if at == 1 else y.reshape(*x.shape[:at], y.shape[-1])
