@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from netc.diagnostics import visible
+from netc.diagnostics import NetcError, visible
 from netc.ir.dims import Shape, differ, known, text
 from netc.ir.dtypes import DType
 from netc.ir.field_values import argument
@@ -100,6 +100,29 @@ def all_known(shapes: Sequence[Shape]) -> bool:
     return all(known(extent) for shape in shapes for extent in shape)
 
 
+def common_dtype(name: str, dtypes: DTypes) -> DType:
+    """The type of inputs that have to be of one. Raises NetcError E107 for several.
+
+    >>> common_dtype("Concat", ("unknown", "int32"))
+    'int32'
+    """
+    known = tuple(dict.fromkeys(dtype for dtype in dtypes if dtype != "unknown"))
+    if len(known) > 1:
+        fail(f"inputs of `{name}` have types {' and '.join(known)}, expected one type", code="E107", field="input")
+    return known[0] if known else "unknown"
+
+
 def elementwise(shapes: Shapes) -> Shapes:
     """The shape of one input, kept."""
     return shapes[:1]
+
+
+def require_in_place(operator: Operator, index: int, output: int = 0) -> None:
+    """Raise NetcError E023 unless an operator that updates an input writes the output to that input's blob."""
+    if len(operator.inputs) > index and operator.outputs[output : output + 1] != operator.inputs[index : index + 1]:
+        raise NetcError(
+            f"`{operator.type}` updates input {index}: output {output} must be the same blob",
+            code="E023",
+            field="output",
+            help=f'write `output: "{visible(operator.inputs[index])}"`',
+        )

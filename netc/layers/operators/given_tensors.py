@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from netc.diagnostics import NetcError, counted
-from netc.ir.dims import Shape, product, text
-from netc.ir.dtypes import DType
-from netc.ir.layer import Count, DTypes, Mode, Shapes
+from netc.diagnostics import counted
+from netc.ir.dims import Shape, differ, product, text
+from netc.ir.dtypes import DType, is_floating
+from netc.ir.layer import Cost, Mode, Shapes, fail
 from netc.ir.operator import Kind, Operator
-from netc.layers._operator_layer import OperatorLayer
 from netc.layers._operators import operator
+from netc.layers.operators._data_types import data_type
+from netc.layers.operators._filler import Filler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-_TYPES: dict[str, tuple[DType, Kind]] = {
-    "GivenTensorFill": ("float32", "floats"),
-    "GivenTensorDoubleFill": ("float64", "floats"),
-    "GivenTensorIntFill": ("int32", "ints"),
-    "GivenTensorInt64Fill": ("int64", "ints"),
-    "GivenTensorInt16Fill": ("int16", "ints"),
-    "GivenTensorBoolFill": ("bool", "ints"),
+_TYPES: dict[str, DType] = {
+    "GivenTensorFill": "float32",
+    "GivenTensorDoubleFill": "float64",
+    "GivenTensorIntFill": "int32",
+    "GivenTensorInt64Fill": "int64",
+    "GivenTensorInt16Fill": "int16",
+    "GivenTensorBoolFill": "bool",
+    "GivenTensorStringFill": "string",
+    "GivenTensorByteStringToUInt8Fill": "uint8",
 }
+_CHOSEN: frozenset[DType] = frozenset(("float32", "float64", "bool", "uint16", "int16", "int32", "int64", "string"))
+"""The types that `dtype` of GivenTensorFill may name."""
 
 
 @operator(
@@ -35,56 +40,92 @@ _TYPES: dict[str, tuple[DType, Kind]] = {
     "GivenTensorInt64Fill",
     "GivenTensorInt16Fill",
     "GivenTensorBoolFill",
+    "GivenTensorStringFill",
+    "GivenTensorByteStringToUInt8Fill",
 )
 @dataclass(frozen=True)
-class GivenTensor(OperatorLayer):
+class GivenTensor(Filler):
     """The values that the file lists, in row-major order.
 
-    Shapes: as declared.
+    GivenTensorFill has the type that its argument `dtype` names, if it is set. The numbers of
+    GivenTensorByteStringToUInt8Fill are the bytes of one string. Tensors do not hold strings: a net's `run` returns
+    those that the file gives, but no operator can read them.
 
-    Reference: `given_tensor_fill_op.h`.
+    Shapes: `shape`, or an input's shape or the one it holds, with `extra_shape` appended.
+
+    Reference: `given_tensor_fill_op.h`, `given_tensor_byte_string_to_uint8_fill_op.h`.
     """
 
-    shape: Shape = ()
     dtype: DType = "float32"
+    """The type of the elements."""
     values: Any = field(default=(), compare=False, repr=False)
-    """The numbers, as they were read."""
-
-    bottom_count: ClassVar[Count] = Count(0)
+    """The numbers, as they were read, or strings as bytes."""
+    shaped_by_input: bool = False
+    """Whether the shape is that of an input, or the one it holds."""
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:
         """Raises NetcError E105 unless there are as many values as the shape has elements."""
-        dtype, kind = _TYPES[operator.type]
-        shape, values = operator.integers("shape"), operator.array("values", kind)
-        if any(extent < 0 for extent in shape):
-            operator.fail(f"`shape` {text(shape)} has a negative extent", "shape")
-        if product(shape) != len(values):
-            raise NetcError(
-                f"{counted(len(values), 'value')} for a blob of shape {text(shape)}, expected {product(shape)}",
-                code="E105",
-                field="values",
-            )
-        return cls(shape, dtype, values)
+        shape = cls.read_shape(operator)
+        dtype = _TYPES[operator.type]
+        if operator.type == "GivenTensorFill":
+            dtype = data_type(operator, "dtype", _CHOSEN)
+        layer = cls(*shape, dtype, _values(operator, dtype), bool(operator.inputs))
+        if not layer.shaped_by_input:
+            layer.check_count(layer.shape)
+        return layer
 
-    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """The declared shape."""
-        return (self.shape,)
+    @property
+    def dtype_of_top(self) -> DType:
+        """`dtype`."""
+        return self.dtype
 
-    def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
-        """The type of the variant."""
-        return (self.dtype,)
+    def check_count(self, shape: Shape) -> None:
+        """Raise NetcError E105 unless there are as many values as a shape has elements."""
+        if differ(product(shape), len(self.values)):
+            values = counted(len(self.values), "value")
+            fail(f"{values} for a blob of shape {text(shape)}, expected {product(shape)}", code="E105", field="values")
+
+    def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
+        """Raises NetcError E105 for an input with another number of elements."""
+        (shape,) = super().infer(bottoms, tops)
+        if bottoms and shape is not None:
+            self.check_count(shape)
+        return (shape,)
+
+    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
+        """Zero: values are copied."""
+        return Cost()
 
     def given(self) -> NDArray[Any] | None:
-        """The values in the declared shape; floats are a view of what was read."""
+        """The values in the declared shape; floats are a view of what was read. None if an input sets the shape."""
+        return None if self.shaped_by_input else self._array(self.shape)
+
+    def _array(self, shape: Shape) -> NDArray[Any]:
         import numpy as np
 
-        return np.asarray(self.values, dtype=self.dtype).reshape(self.shape)
+        return np.asarray(self.values, object if self.dtype == "string" else self.dtype).reshape(shape)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Computed as described in the class docstring."""
+        """Raises NetcError E302 for strings, which tensors do not hold, E105 for another number of values."""
         import torch
 
-        array = self.given()
-        assert array is not None
-        return torch.from_numpy(array.copy())
+        if self.dtype == "string":
+            fail("tensors do not hold strings; `run` returns them as an array", code="E302")
+        shape = self.extents(bottoms)
+        self.check_count(shape)
+        return torch.from_numpy(self._array(shape).copy()).to(self.device(bottoms))
+
+
+def _values(operator: Operator, dtype: DType) -> Any:
+    """The values in the field of their type."""
+    if operator.type == "GivenTensorByteStringToUInt8Fill":
+        data_type(operator, "dtype", frozenset(("string",)))
+        strings = operator.strings("values")
+        if len(strings) != 1:
+            operator.fail(f"`values` has {counted(len(strings), 'string')}, expected one", "values", code="E105")
+        return tuple(strings[0])
+    if dtype == "string":
+        return operator.strings("values")
+    kind: Kind = "floats" if is_floating(dtype) else "ints"
+    return operator.array("values", kind)
