@@ -42,7 +42,7 @@ def _init_net(path: str | Path) -> NetDefinition | None:
 
 
 def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
-    """The blobs that an init net fills, each as a layer of its name with one blob.
+    """The blobs of numbers that an init net fills, each as a layer of its name with one blob.
 
     Given tensors are not copied. Raises NetcError for a net with errors, and E302 for one that needs inputs.
     """
@@ -54,12 +54,9 @@ def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
     graph, found = infer(graph)
     Report([*report.with_shapes(graph), *found.diagnostics]).raise_errors()
     makers = {top: node for node in graph.nodes for top in node.tops}
-    given = {name: array for name, node in makers.items() if (array := node.layer.given()) is not None}
-    rest = [
-        name
-        for name in graph.blobs.values()
-        if name not in given and graph.values[name].dtype not in ("string", "mutex")
-    ]
+    numbers = [name for name in graph.blobs.values() if graph.values[name].dtype not in ("string", "mutex")]
+    given = {name: array for name in numbers if (array := makers[name].layer.given()) is not None}
+    rest = [name for name in numbers if name not in given]
     results: dict[str, NDArray[Any]] = {}
     if rest:
         net = lower(data_to_inputs(graph)).eval()

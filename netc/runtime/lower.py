@@ -19,6 +19,7 @@ from netc.runtime.input_check import check_fit
 from netc.runtime.memory_check import check_weights_memory
 from netc.runtime.modules import LayerModule, module_for, register_constant
 from netc.runtime.straight_line import Program, compile_program
+from netc.runtime.strings import given_strings
 from netc.runtime.unknown_extents import UnknownWeightsError, weights_are_unknown
 
 if TYPE_CHECKING:
@@ -105,15 +106,18 @@ class Net(nn.Module):
 
         `inputs` may be the array of the net's first input alone. Arrays take the types of their blobs; integer labels
         and ids stay integers (see `runtime.dtypes.fed_tensor`). Real numbers are returned as float32, others in their
-        own type. Raises NetcError E302, E102 as `evaluate` does, and E302 for a value that its blob cannot hold.
+        own type; strings that the file gives, which tensors do not hold, as an array of bytes. Raises NetcError E302,
+        E102 as `evaluate` does, and E302 for a value that its blob cannot hold.
         """
         blobs = inputs if isinstance(inputs, Mapping) else {} if inputs is None else {self.inputs[0]: inputs}
         given = {**blobs, **arrays}
         place = self._place()
         tensors = {name: self._tensor(name, version, array, *place) for name, array in given.items()}
+        names = self.outputs if outputs is None else tuple(outputs)
+        strings = given_strings(self.graph, (self._value(name) for name in names))
         with torch.no_grad():
-            results = self.evaluate(tensors, outputs, version=version)
-        return {name: array_from(tensor) for name, tensor in results.items()}
+            results = self.evaluate(tensors, [name for name in names if name not in strings], version=version)
+        return {name: strings[name] if name in strings else array_from(results[name]) for name in names}
 
     def gradients(
         self,

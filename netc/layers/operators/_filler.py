@@ -21,7 +21,7 @@ FillShape = tuple[Shape, Shape, bool]
 
 
 @dataclass(frozen=True)
-class Filler(OperatorLayer):
+class FillOperator(OperatorLayer):
     """An operator whose output has the shape `shape`, that of its first input, or the shape that this input holds.
 
     Reference: `filler_op.h`.

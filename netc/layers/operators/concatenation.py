@@ -40,7 +40,7 @@ def _add_axis(operator: Operator) -> bool:
 
 @operator("Concat", "DepthConcat")
 @dataclass(frozen=True)
-class Concat(OperatorLayer):
+class ConcatOperator(OperatorLayer):
     """The inputs joined along an axis, and the extent of each input along it.
 
     Shapes: (..., c_1, ...), ..., (..., c_n, ...) to (..., c_1 + ... + c_n, ...) and (n); with `add_axis` n inputs
@@ -98,7 +98,7 @@ class Concat(OperatorLayer):
 
 @operator("Split", "DepthSplit")
 @dataclass(frozen=True)
-class Split(OperatorLayer):
+class SplitOperator(OperatorLayer):
     """Consecutive regions of the first input along an axis, one per output.
 
     Their extents are those of `split`, or of the second input, or equal. With `add_axis` each output is one position

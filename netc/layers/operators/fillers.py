@@ -12,7 +12,7 @@ from netc.ir.layer import Count, Mode, Shapes, fail
 from netc.ir.operator import Operator
 from netc.layers._operators import operator
 from netc.layers.operators._data_types import RANGES, data_type, torch_type
-from netc.layers.operators._filler import Filler
+from netc.layers.operators._filler import FillOperator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def _value(operator: Operator, dtype: DType) -> float | int:
 
 @operator("ConstantFill")
 @dataclass(frozen=True)
-class ConstantFill(Filler):
+class ConstantFill(FillOperator):
     """A blob of equal elements.
 
     Without `dtype` an integer `value` makes an int64 blob, any other a float32 one.
@@ -92,7 +92,7 @@ class ConstantFill(Filler):
 
 @operator("Float16ConstantFill")
 @dataclass(frozen=True)
-class Float16ConstantFill(Filler):
+class Float16ConstantFill(FillOperator):
     """A float16 blob of equal elements.
 
     Shapes: `shape`.
@@ -124,7 +124,7 @@ class Float16ConstantFill(Filler):
 
 @operator("RangeFill")
 @dataclass(frozen=True)
-class RangeFill(Filler):
+class RangeFill(FillOperator):
     """The numbers 0, 1, 2, ... in row-major order.
 
     Shapes: `shape`, or an input's shape or the one it holds, with `extra_shape` appended.
@@ -149,7 +149,7 @@ class RangeFill(Filler):
 
 @operator("DiagonalFill")
 @dataclass(frozen=True)
-class DiagonalFill(Filler):
+class DiagonalFill(FillOperator):
     """A blob of zeros with `value` on its diagonal, which continues below the square of a tall matrix.
 
     Shapes: `shape`, or an input's shape or the one it holds, with `extra_shape` appended: 2 axes, or more equal ones.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @operator("Gather", "BatchGather")
 @dataclass(frozen=True)
-class Gather(OperatorLayer):
+class GatherOperator(OperatorLayer):
     """The slices of the first input along an axis whose indices the second holds; BatchGather along axis 1.
 
     With `match_outer` the indices have the axes before `axis` in common with the first input, and select within each of

@@ -13,7 +13,7 @@ from netc.ir.layer import Cost, Mode, Shapes, fail
 from netc.ir.operator import Kind, Operator
 from netc.layers._operators import operator
 from netc.layers.operators._data_types import data_type
-from netc.layers.operators._filler import Filler
+from netc.layers.operators._filler import FillOperator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ _CHOSEN: frozenset[DType] = frozenset(("float32", "float64", "bool", "uint16", "
     "GivenTensorByteStringToUInt8Fill",
 )
 @dataclass(frozen=True)
-class GivenTensor(Filler):
+class GivenTensor(FillOperator):
     """The values that the file lists, in row-major order.
 
     GivenTensorFill has the type that its argument `dtype` names, if it is set. The numbers of

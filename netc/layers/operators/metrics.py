@@ -27,7 +27,7 @@ def _check(name: str, bottoms: Shapes) -> None:
 
 @operator("Accuracy")
 @dataclass(frozen=True)
-class Accuracy(OperatorLayer):
+class AccuracyOperator(OperatorLayer):
     """The share of rows whose label is among the `top_k` classes with the highest scores; the lower class wins ties.
 
     Shapes: scores (n, classes), labels (n) of type int32, to ().

@@ -14,7 +14,7 @@ from netc.ir.operator import Operator
 from netc.layers._operator_layer import INTEGERS
 from netc.layers._operators import operator
 from netc.layers.operators._data_types import data_type, torch_type
-from netc.layers.operators._filler import Filler
+from netc.layers.operators._filler import FillOperator
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @operator("UniformFill", "UniformIntFill")
 @dataclass(frozen=True)
-class UniformFill(Filler):
+class UniformFill(FillOperator):
     """Numbers from `min` to `max`, equally distributed: real ones below `max`, or integers up to it.
 
     Instead of the arguments the second and third input may hold the bounds; if the first is then larger than the
@@ -97,7 +97,7 @@ class UniformFill(Filler):
 
 @operator("Float16UniformFill")
 @dataclass(frozen=True)
-class Float16UniformFill(Filler):
+class Float16UniformFill(FillOperator):
     """Numbers from `min` to `max`, equally distributed, as float16.
 
     Shapes: `shape`.
@@ -134,7 +134,7 @@ class Float16UniformFill(Filler):
 
 @operator("GaussianFill")
 @dataclass(frozen=True)
-class GaussianFill(Filler):
+class GaussianFill(FillOperator):
     """Normally distributed numbers.
 
     Shapes: `shape`, or an input's shape or the one it holds, with `extra_shape` appended.
@@ -164,7 +164,7 @@ class GaussianFill(Filler):
 
 @operator("XavierFill", "MSRAFill")
 @dataclass(frozen=True)
-class FanFill(Filler):
+class FanFill(FillOperator):
     """Numbers whose spread follows from the shape.
 
     XavierFill: equally distributed from -sqrt(3 / fan_in) to sqrt(3 / fan_in), where fan_in is the number of elements
@@ -207,7 +207,7 @@ class FanFill(Filler):
 
 @operator("UniqueUniformFill")
 @dataclass(frozen=True)
-class UniqueUniformFill(Filler):
+class UniqueUniformFill(FillOperator):
     """Different integers from `min` to `max`, inclusive, in random order, without those in the second input.
 
     Shapes: `shape`, or an input's shape or the one it holds, with `extra_shape` appended; optionally any number of

@@ -41,7 +41,7 @@ class _Rearranged(OperatorLayer):
 
 @operator("Reshape")
 @dataclass(frozen=True)
-class Reshape(OperatorLayer):
+class ReshapeOperator(OperatorLayer):
     """The input in the shape of the argument `shape` or of the second input, and the shape that it had.
 
     An extent of 0 is that of the input's axis with the same index; one extent may be -1, which follows from the others.
@@ -129,7 +129,7 @@ def resolved(x: Shape, shape: Shape) -> Shape:
 
 @operator("Flatten")
 @dataclass(frozen=True)
-class Flatten(_Rearranged):
+class FlattenOperator(_Rearranged):
     """The input as a matrix: the axes before `axis` as rows, the others as columns.
 
     Shapes: (n_1, ..., n_k) to (product of those before `axis`, product of the others).

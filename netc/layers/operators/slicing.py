@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @operator("Slice")
 @dataclass(frozen=True)
-class Slice(OperatorLayer):
+class SliceOperator(OperatorLayer):
     """The elements from `starts` (inclusive) to `ends` (exclusive) along each axis.
 
     Both are arguments, or the second and third input. A negative position counts from behind the last element, so that

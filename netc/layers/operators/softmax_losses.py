@@ -38,7 +38,7 @@ def _valued(value: Tensor, gradient_of: Tensor) -> Tensor:
 
 @operator("SoftmaxWithLoss")
 @dataclass(frozen=True)
-class SoftmaxWithLoss(OperatorLayer):
+class SoftmaxWithLossOperator(OperatorLayer):
     """Softmax over all axes from `axis`, and the mean cross entropy with the labels, weighted if there are weights.
 
     The loss is `scale` times the sum of each row's weight times its cross entropy, divided by the sum of the weights

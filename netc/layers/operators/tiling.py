@@ -21,7 +21,7 @@ _INT64: frozenset[DType] = frozenset(("int64",))
 
 @operator("Tile")
 @dataclass(frozen=True)
-class Tile(OperatorLayer):
+class TileOperator(OperatorLayer):
     """The input repeated `tiles` times along an axis.
 
     The second input replaces `tiles`, the third `axis`. As in Caffe2, tiles of type int64 without a third input are

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @operator("Transpose")
 @dataclass(frozen=True)
-class Transpose(OperatorLayer):
+class TransposeOperator(OperatorLayer):
     """The input with its axes in the order `axes`, by default reversed.
 
     Shapes: (n_0, ..., n_k) to (n_axes[0], ..., n_axes[k]).
