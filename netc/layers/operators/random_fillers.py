@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from netc.ir.dims import Shape, differ, product, text
+from netc.ir.dims import UNKNOWN, Shape, differ, product, text
 from netc.ir.dtypes import DType
 from netc.ir.layer import Count, Mode, Shapes, fail
 from netc.ir.operator import Operator
@@ -80,7 +80,8 @@ class UniformFill(FillOperator):
         for index, shape in enumerate(bottoms[1:], 1):
             if differ(product(shape), 1):
                 fail(f"input {index} has shape {text(shape)}, expected one element", field="input")
-        return super().infer(bottoms[:1], tops)
+        (shape,) = super().infer(bottoms[:1], tops)
+        return ((UNKNOWN, *shape[1:]) if shape and len(bottoms) == 3 else shape,)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Computed as described in the class docstring."""
@@ -276,6 +277,6 @@ def _different(low: int, count: int, size: int, device: torch.device) -> Tensor:
 
     if count <= 4 * size:
         return low + torch.randperm(count, device=device)
-    drawn = torch.unique(torch.randint(low, low + count, (size,), device=device))
+    drawn: Tensor = torch.unique(torch.randint(low, low + count, (size,), device=device))
     order = torch.randperm(len(drawn), device=device)
     return drawn.index_select(0, order)

@@ -103,28 +103,24 @@ def resolved(x: Shape, shape: Shape) -> Shape:
     >>> resolved((2, 3, 4), (0, -1)), resolved((2, UNKNOWN), (0, -1, 2))
     ((2, 12), (2, ?, 2))
     """
-    extents = []
     for axis, extent in enumerate(shape):
         if extent == 0 and axis >= len(x):
             fail(f"extent 0 at axis {axis} copies that of an axis which {text(x)} lacks", field="shape")
         if extent < -1:
             fail(f"`shape` {text(shape)} has an extent below -1", code="E103", field="shape")
-        extents.append(x[axis] if extent == 0 else extent)
-    missing = [axis for axis, extent in enumerate(shape) if extent == -1]
-    if len(missing) > 1:
+    if shape.count(-1) > 1:
         fail(f"`shape` {text(shape)} has more than one extent of -1", code="E103", field="shape")
-    total, size = product(x), product(extent for axis, extent in enumerate(extents) if axis not in missing)
-    mismatch = f"{text(x)} has {total} elements, which do not fit `shape` {text(shape)}"
-    if not missing:
-        if differ(total, size):
-            fail(mismatch, field="shape")
-        return tuple(extents)
-    if size == 0:
+    kept = {axis for axis, extent in enumerate(shape) if extent == 0}
+    empty = any(x[axis] == 0 for axis in kept)
+    # extents that are kept, which may be unknown, are left out of both products
+    rest = 0 if empty else product(extent for axis, extent in enumerate(x) if axis not in kept)
+    size = 0 if empty else product(extent for extent in shape if extent > 0)
+    if -1 in shape and size == 0:
         fail(f"the extent of -1 in `shape` {text(shape)} does not follow from 0 elements", field="shape")
-    if total % size:
-        fail(mismatch, field="shape")
-    extents[missing[0]] = total // size
-    return tuple(extents)
+    if rest % size if -1 in shape else differ(rest, size):
+        fail(f"{text(x)} has {product(x)} elements, which do not fit `shape` {text(shape)}", field="shape")
+    missing = rest // size if -1 in shape else 0
+    return tuple(x[axis] if axis in kept else missing if extent == -1 else extent for axis, extent in enumerate(shape))
 
 
 @operator("Flatten")
