@@ -103,9 +103,7 @@ class _Builder:
             (origin, index) for origin in self.content.operators for index, b in enumerate(origin.bottoms) if b == name
         )
         types = [(operator_class(origin.type), index) for origin, index in reads]
-        return bool(types) and all(
-            cls is not None and cls.accepts[index : index + 1] == (MUTEX,) for cls, index in types
-        )
+        return bool(types) and all(cls is not None and _locks(cls, index) for cls, index in types)
 
     def _layer(self, origin: OperatorOrigin) -> Layer:
         cls = operator_class(origin.type)
@@ -169,3 +167,9 @@ class _Builder:
         self.values[name] = Value(name, blob)
         self.current[blob] = name
         return name
+
+
+def _locks(cls: type[Layer], index: int) -> bool:
+    """Whether an input of the layer is a mutex, which no layer has only for some of its arguments."""
+    accepts: object = cls.accepts
+    return isinstance(accepts, tuple) and accepts[index : index + 1] == (MUTEX,)

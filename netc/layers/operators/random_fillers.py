@@ -77,9 +77,9 @@ class UniformFill(FillOperator):
 
     def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape | None, ...]:
         """Raises NetcError E102 for a bound that is not one number."""
-        for index, shape in enumerate(bottoms[1:], 1):
-            if differ(product(shape), 1):
-                fail(f"input {index} has shape {text(shape)}, expected one element", field="input")
+        for index, bound in enumerate(bottoms[1:], 1):
+            if differ(product(bound), 1):
+                fail(f"input {index} has shape {text(bound)}, expected one element", field="input")
         (shape,) = super().infer(bottoms[:1], tops)
         return ((UNKNOWN, *shape[1:]) if shape and len(bottoms) == 3 else shape,)
 

@@ -1,22 +1,19 @@
-"""Sequences of numbers and counters: Range, LengthsRangeFill, Iter, AtomicIter, CreateMutex."""
+"""Sequences of numbers: Range, LengthsRangeFill."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
-from netc.ir.dims import UNKNOWN, Shape, differ, product, text
+from netc.ir.dims import UNKNOWN, differ, product, text
 from netc.ir.dtypes import DType
-from netc.ir.layer import Cost, Count, DTypes, Mode, Shapes, fail
-from netc.ir.operator import Operator
-from netc.layers._operator_layer import ANY, NUMBERS, OperatorLayer, check_axes, common_dtype, require_in_place
+from netc.ir.layer import Count, DTypes, Mode, Shapes, fail
+from netc.layers._operator_layer import NUMBERS, OperatorLayer, check_axes, common_dtype
 from netc.layers._operators import operator
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_INT64: frozenset[DType] = frozenset(("int64",))
 
 
 @operator("Range")
@@ -102,85 +99,3 @@ class LengthsRangeFill(OperatorLayer):
         ends = lengths.cumsum(0)
         starts = (ends - lengths).repeat_interleave(lengths)
         return (torch.arange(len(starts), device=lengths.device) - starts).int()
-
-
-@operator("Iter", "AtomicIter")
-@dataclass(frozen=True)
-class Iter(OperatorLayer):
-    """The number of iterations, incremented in its own blob; AtomicIter has a mutex as its first input.
-
-    Shapes: (optionally the mutex,) one element, kept.
-
-    Reference: `iter_op.h`.
-    """
-
-    atomic: bool = False
-    """Whether there is a mutex."""
-
-    accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY,)
-    no_gradient: ClassVar[tuple[int, ...]] = (0, 1)
-
-    @classmethod
-    def from_caffe2(cls, operator: Operator) -> Self:
-        """Raises NetcError E023 unless the output is the blob of the iteration."""
-        atomic = operator.type == "AtomicIter"
-        require_in_place(operator, int(atomic))
-        return cls(atomic)
-
-    @property
-    def bottom_count(self) -> Count:  # type: ignore[override]
-        """The iteration, and the mutex."""
-        return Count(2) if self.atomic else Count(1)
-
-    @property
-    def in_place_pairs(self) -> tuple[tuple[int, int], ...]:  # type: ignore[override]
-        """The iteration is updated."""
-        return ((int(self.atomic), 0),)
-
-    def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 unless the iteration is one number."""
-        if differ(product(bottoms[-1]), 1):
-            fail(f"the iteration has shape {text(bottoms[-1])}, expected one element", field="input")
-        return bottoms[-1:]
-
-    def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
-        """Raises NetcError E107 unless the iteration is of type int64."""
-        if bottoms[-1] not in ("int64", "unknown"):
-            fail(f"the iteration has type {bottoms[-1]}, expected int64", code="E107")
-        return ("int64",)
-
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Raises NetcError E301 for a negative iteration."""
-        mode.check_range(bottoms[-1], 0, 2**63 - 1, "iteration")
-        return bottoms[-1] + 1
-
-
-@operator("CreateMutex")
-@dataclass(frozen=True)
-class CreateMutex(OperatorLayer):
-    """A mutex, which a net that runs one operator after the other does not need: a blob without elements.
-
-    Shapes: to (0).
-
-    Reference: `iter_op.cc`.
-    """
-
-    bottom_count: ClassVar[Count] = Count(0)
-
-    def infer(self, bottoms: Shapes, tops: int) -> tuple[Shape]:
-        """No elements."""
-        return ((0,),)
-
-    def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
-        """Boolean."""
-        return ("bool",)
-
-    def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
-        """Zero: nothing is computed."""
-        return Cost()
-
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Computed as described in the class docstring."""
-        import torch
-
-        return torch.zeros(0, dtype=torch.bool)

@@ -1,11 +1,11 @@
-"""Range, LengthsRangeFill, Iter, AtomicIter, CreateMutex."""
+"""Range, LengthsRangeFill."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tests.layers.operators.single import described, ints, raises, reals, run
+from tests.layers.operators.single import ints, raises, reals, run
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32, np.float64])
@@ -42,20 +42,3 @@ def test_lengths():
         run("LengthsRangeFill", ints(1).reshape(1, 1))
     with raises("E107"):
         run("LengthsRangeFill", ints(1, dtype=np.int64))
-
-
-def test_iterations():
-    mutex = run("CreateMutex")
-    assert mutex.shape == (0,)
-    assert run("Iter", ints(4, dtype=np.int64), in_place=0).tolist() == [5]
-    assert run("AtomicIter", mutex, ints(4, dtype=np.int64), in_place=1).tolist() == [5]
-    with raises("E301", "iteration outside"):
-        run("Iter", ints(-1, dtype=np.int64), in_place=0)
-    with raises("E107", "int64"):
-        run("Iter", ints(1), in_place=0)
-    with raises("E102", "one element"):
-        run("Iter", ints(1, 2, dtype=np.int64), in_place=0)
-    with raises("E023", "same blob"):
-        described("AtomicIter", 2, in_place=0)
-    with raises("E023", "same blob"):
-        described("Iter", 1)
