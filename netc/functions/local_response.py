@@ -15,25 +15,41 @@ from torch.autograd.function import once_differentiable
 
 
 class LocalResponse(torch.autograd.Function):
-    """`LocalResponse.apply(x, size, axes, factor, beta, k)`: windows of `size` elements along each of `axes`."""
+    """`LocalResponse.apply(x, size, axes, factor, beta, k)`: windows of `size` elements along each of `axes`.
+
+    A further argument, true, makes it return the scale, too, which has no gradient.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, size: int, axes: tuple[int, ...], factor: float, beta: float, k: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        size: int,
+        axes: tuple[int, ...],
+        factor: float,
+        beta: float,
+        k: float,
+        with_scale: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """The normalized tensor, with x's shape."""
         squares = x.square()
         scale = window_sum(squares, size, axes).mul_(factor).add_(k)
         ctx.save_for_backward(x, scale)
         ctx.size, ctx.axes, ctx.factor, ctx.beta = size, axes, factor, beta
-        return _inverse_power(squares.copy_(scale), scale, beta).mul_(x)
+        y = _inverse_power(squares.copy_(scale), scale, beta).mul_(x)
+        if not with_scale:
+            return y
+        ctx.mark_non_differentiable(scale)
+        return y, scale
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, top_gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, top_gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of x; none for the parameters."""
         x, scale = ctx.saved_tensors
         gradient = _inverse_power(scale.clone(), scale, ctx.beta).mul_(top_gradient)
         ratios = window_sum((gradient * x).div_(scale), ctx.size, ctx.axes)
-        return gradient.addcmul_(ratios, x, value=-2 * ctx.factor * ctx.beta), None, None, None, None, None
+        return gradient.addcmul_(ratios, x, value=-2 * ctx.factor * ctx.beta), *[None] * 6
 
 
 def window_sum(x: Tensor, size: int, axes: tuple[int, ...]) -> Tensor:
