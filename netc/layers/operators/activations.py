@@ -192,14 +192,14 @@ class ThresholdedRelu(Activation):
 
 @operator("Clip")
 @dataclass(frozen=True)
-class Clip(Activation):
+class ClipOperator(Activation):
     """x between `min` and `max`, else the nearer bound; the gradient is 0 at the bounds.
 
     If `min` is greater than `max`, every element becomes `max`.
 
     Shapes: any, kept.
 
-    >>> Clip(min=0.0).infer(((2, 3),), 1)
+    >>> ClipOperator(min=0.0).infer(((2, 3),), 1)
     ((2, 3),)
 
     Reference: `clip_op.cc`.

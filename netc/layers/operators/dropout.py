@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @operator("Dropout")
 @dataclass(frozen=True)
-class Dropout(OperatorLayer):
+class DropoutOperator(OperatorLayer):
     """Sets random elements to 0 and multiplies the others by 1 / (1 - ratio); with `is_test` the identity.
 
     Whether the net is in training does not matter, as in Caffe2. The second output is which elements were kept; with
@@ -26,7 +26,7 @@ class Dropout(OperatorLayer):
 
     Shapes: any, kept, for both outputs.
 
-    >>> Dropout(ratio=0.3).infer(((2, 3),), 2)
+    >>> DropoutOperator(ratio=0.3).infer(((2, 3),), 2)
     ((2, 3), (2, 3))
 
     Reference: `dropout_op.cc`.

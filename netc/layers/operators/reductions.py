@@ -102,12 +102,12 @@ class Reduce(TypedOperator):
 
 @operator("Moments")
 @dataclass(frozen=True)
-class Moments(OperatorLayer):
+class MomentsOperator(OperatorLayer):
     """The mean and the biased variance along `axes`.
 
     Shapes: any to twice the same with extent 1 along `axes`, or without these axes.
 
-    >>> Moments(axes=(0, 2)).infer(((2, 3, 4),), 2)
+    >>> MomentsOperator(axes=(0, 2)).infer(((2, 3, 4),), 2)
     ((1, 3, 1), (1, 3, 1))
 
     Reference: `moments_op.h`.

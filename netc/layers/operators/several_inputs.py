@@ -85,12 +85,12 @@ class SameShapes(TypedOperator):
 
 @operator("Mean")
 @dataclass(frozen=True)
-class Mean(OperatorLayer):
+class MeanOperator(OperatorLayer):
     """The mean of the inputs, repeated by NumPy's rule.
 
     Shapes: those of the inputs to that which NumPy broadcasts to.
 
-    >>> Mean().infer(((2, 3), (3,)), 1)
+    >>> MeanOperator().infer(((2, 3), (3,)), 1)
     ((2, 3),)
 
     Reference: `mean_op.h`.

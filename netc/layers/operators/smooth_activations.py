@@ -89,7 +89,7 @@ class Softsign(OperatorLayer):
 
 @operator("Swish")
 @dataclass(frozen=True)
-class Swish(OperatorLayer):
+class SwishOperator(OperatorLayer):
     """x sigmoid(x).
 
     Shapes: any, kept.
@@ -200,14 +200,14 @@ class Logit(OperatorLayer):
 
 @operator("Softmax")
 @dataclass(frozen=True)
-class Softmax(OperatorLayer):
+class SoftmaxOperator(OperatorLayer):
     """exp(x) divided by the sum of exp(x) over all axes from `axis` on.
 
     An image (n, c, h, w) is normalized as a whole, where Caffe's layer normalizes each position.
 
     Shapes: any, kept.
 
-    >>> Softmax().infer(((2, 10, 5, 7),), 1)
+    >>> SoftmaxOperator().infer(((2, 10, 5, 7),), 1)
     ((2, 10, 5, 7),)
 
     Reference: `softmax_op.cc`.
