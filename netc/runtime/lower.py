@@ -25,6 +25,7 @@ from netc.runtime.unknown_extents import UnknownWeightsError, weights_are_unknow
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from netc.ir.dtypes import DType
     from netc.ir.graph import Graph, Node
     from netc.ir.layer import Weights
 
@@ -200,7 +201,10 @@ class Net(nn.Module):
         key = (feeds, fetches, shapes, tuple(tensor.dtype for tensor in tensors))
         own = key in self._valid_shapes or self._modules == self._original_modules
         if own and key not in self._valid_shapes:
-            types = {name: name_of(tensor.dtype) for name, tensor in zip(feeds, tensors)}
+            reals = self._place()[1]  # what the files call float32
+            types: dict[str, DType] = {
+                name: "float32" if t.dtype == reals else name_of(t.dtype) for name, t in zip(feeds, tensors)
+            }
             check_fit(self.graph, dict(zip(feeds, map(tuple, shapes))), fetches, types=types)
             self._valid_shapes = {key, *(self._valid_shapes if len(self._valid_shapes) < KEPT_SHAPES else ())}
         try:

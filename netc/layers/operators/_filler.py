@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netc.ir.dims import UNKNOWN, Shape, known, text
 from netc.ir.dtypes import DType
-from netc.ir.layer import Count, DTypes, Shapes, fail
+from netc.ir.layer import Constant, Count, DTypes, Mode, Shapes, fail
 from netc.ir.operator import Operator
 from netc.layers._operator_layer import ANY, OperatorLayer, check_axes
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 FillShape = tuple[Shape, Shape, bool]
@@ -92,6 +91,18 @@ class FillOperator(OperatorLayer):
             fail(f"the input holds the shape {text(held)} with a negative extent", code="E301", field="input")
         return (*held, *self.extra_shape)
 
-    def device(self, bottoms: Sequence[Tensor]) -> torch.device | None:
-        """The device of the output: that of the input, else torch's default."""
-        return bottoms[0].device if bottoms else None
+    def constants(self, bottoms: int) -> tuple[Constant, ...]:
+        """Without inputs a number that tells where the net is: it moves with the net."""
+        return () if bottoms else (Constant("place", values=(0.0,)),)
+
+    def placed(self, filled: Tensor, bottoms: Sequence[Tensor], mode: Mode) -> Tensor:
+        """The output where the input or the net is, float32 in the precision of the net.
+
+        Numbers are drawn on the CPU, so that a seed has the same result everywhere.
+        """
+        import torch
+
+        if bottoms:
+            return filled.to(bottoms[0].device)
+        place = mode.constants.get("place", filled)
+        return filled.to(place.device, place.dtype if filled.dtype == torch.float32 else filled.dtype)

@@ -87,7 +87,8 @@ class ConstantFill(FillOperator):
 
         if isinstance(self.value, bytes):
             fail("tensors do not hold strings; `run` returns them as an array", code="E302")
-        return torch.full(self.extents(bottoms), self.value, dtype=torch_type(self.dtype), device=self.device(bottoms))
+        filled = torch.full(self.extents(bottoms), self.value, dtype=torch_type(self.dtype))
+        return self.placed(filled, bottoms, mode)
 
 
 @operator("Float16ConstantFill")
@@ -119,7 +120,7 @@ class Float16ConstantFill(FillOperator):
         """Computed as described in the class docstring."""
         import torch
 
-        return torch.full(self.shape, self.value, dtype=torch.float32).half()
+        return self.placed(torch.full(self.shape, self.value).half(), bottoms, mode)
 
 
 @operator("RangeFill")
@@ -144,7 +145,7 @@ class RangeFill(FillOperator):
         import torch
 
         shape = self.extents(bottoms)
-        return torch.arange(math.prod(shape), device=self.device(bottoms)).float().reshape(shape)
+        return self.placed(torch.arange(math.prod(shape)).float().reshape(shape), bottoms, mode)
 
 
 @operator("DiagonalFill")
@@ -186,10 +187,10 @@ class DiagonalFill(FillOperator):
 
         shape = self.extents(bottoms)
         _check_diagonal(shape)
-        filled = torch.zeros(shape, dtype=torch_type(self.dtype), device=self.device(bottoms))
+        filled = torch.zeros(shape, dtype=torch_type(self.dtype))
         step = shape[1] + 1 if len(shape) == 2 else sum(shape[0] ** axis for axis in range(len(shape)))
         filled.view(-1)[::step] = self.value
-        return filled
+        return self.placed(filled, bottoms, mode)
 
 
 def _check_diagonal(shape: Shape) -> None:

@@ -114,7 +114,7 @@ class GivenTensor(FillOperator):
             fail("tensors do not hold strings; `run` returns them as an array", code="E302")
         shape = self.extents(bottoms)
         self.check_count(shape)
-        return torch.from_numpy(self._array(shape).copy()).to(self.device(bottoms))
+        return self.placed(torch.from_numpy(self._array(shape).copy()), bottoms, mode)
 
 
 def _values(operator: Operator, dtype: DType) -> Any:

@@ -17,7 +17,6 @@ from netc.layers.operators._data_types import data_type, torch_type
 from netc.layers.operators._filler import FillOperator
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
@@ -87,13 +86,15 @@ class UniformFill(FillOperator):
         """Computed as described in the class docstring."""
         import torch
 
-        shape, device = self.extents(bottoms[:1]), self.device(bottoms)
+        shape = self.extents(bottoms[:1])
         low, high = (bottoms[1].item(), bottoms[2].item()) if len(bottoms) == 3 else (self.min, self.max)
         if low > high:
-            return torch.zeros((0, *shape[1:]), dtype=torch_type(self.dtype_of_top), device=device)
-        if self.integers:
-            return torch.randint(int(low), int(high) + 1, shape, dtype=torch.int32, device=device)
-        return torch.empty(shape, device=device).uniform_(low, high)
+            filled = torch.zeros((0, *shape[1:]), dtype=torch_type(self.dtype_of_top))
+        elif self.integers:
+            filled = torch.randint(int(low), int(high) + 1, shape, dtype=torch.int32)
+        else:
+            filled = torch.empty(shape).uniform_(low, high)
+        return self.placed(filled, bottoms, mode)
 
 
 @operator("Float16UniformFill")
@@ -130,7 +131,7 @@ class Float16UniformFill(FillOperator):
         """Computed as described in the class docstring."""
         import torch
 
-        return torch.empty(self.shape).uniform_(self.min, self.max).half()
+        return self.placed(torch.empty(self.shape).uniform_(self.min, self.max).half(), bottoms, mode)
 
 
 @operator("GaussianFill")
@@ -160,7 +161,7 @@ class GaussianFill(FillOperator):
         """Computed as described in the class docstring."""
         import torch
 
-        return torch.empty(self.extents(bottoms), device=self.device(bottoms)).normal_(self.mean, self.std)
+        return self.placed(torch.empty(self.extents(bottoms)).normal_(self.mean, self.std), bottoms, mode)
 
 
 @operator("XavierFill", "MSRAFill")
@@ -197,13 +198,13 @@ class FanFill(FillOperator):
         """Computed as described in the class docstring."""
         import torch
 
-        filled = torch.empty(self.extents(bottoms), device=self.device(bottoms))
-        if not filled.numel():
-            return filled
-        fan = filled.numel() // filled.shape[int(self.normal)]
-        if self.normal:
-            return filled.normal_(0.0, math.sqrt(2 / fan))
-        return filled.uniform_(-math.sqrt(3 / fan), math.sqrt(3 / fan))
+        filled = torch.empty(self.extents(bottoms))
+        fan = filled.numel() // max(filled.shape[int(self.normal)], 1)
+        if fan and self.normal:
+            filled.normal_(0.0, math.sqrt(2 / fan))
+        elif fan:
+            filled.uniform_(-math.sqrt(3 / fan), math.sqrt(3 / fan))
+        return self.placed(filled, bottoms, mode)
 
 
 @operator("UniqueUniformFill")
@@ -260,23 +261,24 @@ class UniqueUniformFill(FillOperator):
         import torch
 
         shape, count = self.extents(bottoms[:1]), self.max - self.min + 1
-        size, avoided = math.prod(shape), bottoms[1].long().flatten() if len(bottoms) > 1 else torch.zeros(0).long()
+        size = math.prod(shape)
+        avoided = bottoms[1].long().flatten().cpu() if len(bottoms) > 1 else torch.zeros(0).long()
         if size > count - len(avoided):
             fail(f"there are fewer different numbers than {text(shape)} has elements", field="shape")
-        found = torch.zeros(0, dtype=torch.int64, device=avoided.device)
+        found = torch.zeros(0, dtype=torch.int64)
         while len(found) < size:
-            drawn = _different(self.min, count, 2 * (size + len(avoided)), avoided.device)
+            drawn = _different(self.min, count, 2 * (size + len(avoided)))
             drawn = drawn[~torch.isin(drawn, torch.cat([found, avoided]))]
             found = torch.cat([found, drawn])
-        return found[:size].reshape(shape).to(torch_type(self.dtype))
+        return self.placed(found[:size].reshape(shape).to(torch_type(self.dtype)), bottoms, mode)
 
 
-def _different(low: int, count: int, size: int, device: torch.device) -> Tensor:
+def _different(low: int, count: int, size: int) -> Tensor:
     """Different integers out of `count` from `low`, in random order: all of them if `size` is not far below."""
     import torch
 
     if count <= 4 * size:
-        return low + torch.randperm(count, device=device)
-    drawn: Tensor = torch.unique(torch.randint(low, low + count, (size,), device=device))
-    order = torch.randperm(len(drawn), device=device)
+        return low + torch.randperm(count)
+    drawn: Tensor = torch.unique(torch.randint(low, low + count, (size,)))
+    order = torch.randperm(len(drawn))
     return drawn.index_select(0, order)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+import netc
+from netc.diagnostics import Source
 from netc.ir.dims import UNKNOWN
 from tests.layers.operators.single import described, ints, raises, reals, run
 
@@ -125,3 +128,19 @@ def test_no_diagonal():
         run("DiagonalFill", shape=[3, 3, 4])
     with raises("E102", "equal extents"):
         run("DiagonalFill", ints(3, 3, 4, dtype=np.int64), input_as_shape=1)
+
+
+def test_a_fill_has_the_precision_and_the_device_of_its_net():
+    text = """
+        op { type: "ConstantFill" output: "w" arg { name: "shape" ints: 2 ints: 3 } arg { name: "value" f: 0.1 } }
+        op { type: "GivenTensorFill" output: "b" arg { name: "shape" ints: 2 } arg { name: "values" floats: [1, 2] } }
+        op { type: "FC" input: "x" input: "w" input: "b" output: "y" }
+        op { type: "ConstantFill" output: "n" arg { name: "shape" ints: 2 } arg { name: "value" i: 1 } }
+    """
+    net = netc.load(Source("net.pbtxt", text)).double()
+    x = torch.full((1, 3), 0.1, dtype=torch.float64)
+    found = net.evaluate({"x": x}, ["y", "n"])
+    assert found["y"].dtype == torch.float64
+    assert found["n"].dtype == torch.int64
+    assert not net.state_dict()
+    assert {t.device.type for t in net.to("meta").evaluate({"x": x.to("meta")}, ["y", "n"]).values()} == {"meta"}
