@@ -1,6 +1,7 @@
 """File formats -> Graph: the counterpart of `exporters`.
 
     read(path), read_net(path), read_solver(path)   the definition in a file; its content selects the front end
+    read_plan(path)                                 a Caffe2 plan: nets, and the order in which they run
 
 definition.py    the interface of a definition in any format
 state_choice.py  the state that a caller requests, merged with the one in the file
@@ -13,8 +14,8 @@ caffe/           prototxt text of any version and fork, and the net in a .caffem
 Only `reading` knows the front ends. Other packages obtain definitions from it and are independent of file formats.
 """
 
-from netc.frontends.definition import PHASES, Definition, NetDefinition, SolverDefinition
-from netc.frontends.reading import read, read_net, read_solver
+from netc.frontends.definition import PHASES, Definition, NetDefinition, PlanDefinition, SolverDefinition
+from netc.frontends.reading import read, read_net, read_plan, read_solver
 from netc.frontends.state_choice import TEST_STATE, StateChoice
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "TEST_STATE",
     "Definition",
     "NetDefinition",
+    "PlanDefinition",
     "SolverDefinition",
     "StateChoice",
     "read",
     "read_net",
+    "read_plan",
     "read_solver",
 ]

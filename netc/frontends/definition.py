@@ -1,6 +1,7 @@
 """A definition: the content of a file, independent of its format. Each front end has its own subclasses.
 
     NetDefinition       layers, states, the graph of a state, weights
+    PlanDefinition      nets, and the order in which they run
     SolverDefinition    the settings of a solver
         .report         the diagnostics of reading the file, including errors, so that an editor has both
         .source         the text
@@ -50,7 +51,7 @@ class Definition(ABC):
     """The content of a file."""
 
     kind: ClassVar[str]
-    """`net` or `solver`."""
+    """`net`, `plan` or `solver`."""
     report: Report
     """The diagnostics of reading the file."""
     source: Source
@@ -151,6 +152,38 @@ class NetDefinition(Definition):
     def is_complete(self) -> bool:
         """Whether all layers, bottoms and tops are known: no syntax errors, and no errors outside of layers."""
         return not self.has_syntax_errors and all(self.layer_of(d) is not None for d in self.report.errors)
+
+
+@dataclass(frozen=True)
+class PlanStep:
+    """A step of a plan: either runs nets or other steps, in order, again and again."""
+
+    name: str
+    nets: tuple[str, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
+    repetitions: int | None = 1
+    """None for a step that ends only when `stop` is true."""
+    stop: str = ""
+    """A blob that ends the step when it is true after a net or a step; empty if there is none."""
+    only_once: bool = False
+    """Whether the step does not run at all if `stop` is already true."""
+
+
+class PlanDefinition(Definition):
+    """Nets, and the order in which they run on one workspace (Caffe2's PlanDef)."""
+
+    kind = "plan"
+    nets: Mapping[str, NetDefinition]
+    """By name."""
+    steps: tuple[PlanStep, ...]
+
+    @property
+    def span(self) -> None:
+        """None: a plan is always a whole file."""
+
+    def files(self) -> Iterator[FileReference]:
+        """Yield the files that its nets refer to."""
+        return (file for net in self.nets.values() for file in net.files())
 
 
 class SolverDefinition(Definition):

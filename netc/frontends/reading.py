@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,15 @@ from netc.frontends.caffe.definition import CaffeNet
 from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.front_end import CaffeFrontEnd
 from netc.frontends.caffe.read import empty_fields
-from netc.frontends.caffe2.front_end import Caffe2FrontEnd
-from netc.frontends.definition import NetDefinition, SolverDefinition
+from netc.frontends.caffe2.front_end import Caffe2FrontEnd, is_plan
+from netc.frontends.caffe2.plan import read_plan_binary, read_plan_text
+from netc.frontends.definition import NetDefinition, PlanDefinition, SolverDefinition
 from netc.frontends.front_end import FrontEnd, ReadRequest
 from netc.text import Tree, read_source
+from netc.weights.file_type import map_file
+from netc.weights.wire import Wire
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Mapping
 
     from netc.ir.fields import Fields
@@ -62,6 +65,18 @@ def read_solver(path: str | os.PathLike[str] | Source, values: Mapping[str, str]
     found = _read(path, ReadRequest("solver", values))
     assert isinstance(found, SolverDefinition)
     return found
+
+
+def read_plan(path: str | os.PathLike[str] | Source) -> PlanDefinition | None:
+    """Read the plan in a file, None if the file is none; see `read`. Raises NetcError E401 to E405."""
+    if not isinstance(path, Source):
+        found = _binary_content(path)
+        if found == "caffe2_plan":
+            return read_plan_binary(Wire(map_file(path), os.fspath(path)))
+        if found is not None:
+            return None
+        path = read_source(path)
+    return read_plan_text(path) if is_plan(path) else None
 
 
 def _read(path: str | os.PathLike[str] | Source, request: ReadRequest) -> NetDefinition | SolverDefinition:

@@ -73,6 +73,12 @@ class Caffe2FrontEnd(FrontEnd):
         return Report()
 
 
+def is_plan(source: Source) -> bool:
+    """Whether a text is a PlanDef."""
+    names = _names(source) if _OWN.search(source.text) else set()
+    return not names.isdisjoint(_PLAN) and names.isdisjoint(_NET)
+
+
 def _names(source: Source) -> set[str]:
     return {field.name for field in parse_with_errors(source)[0].root.fields}
 

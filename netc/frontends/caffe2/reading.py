@@ -49,9 +49,12 @@ def read_text(source: Source) -> NetContent:
 def content_of(tree: Tree) -> NetContent:
     """Read a NetDef from its tree, whose fields set twice or of the wrong type are in the report."""
     net, found = to_message(tree, "caffe2.NetDef")
-    message: Any = net
-    nodes = tree.root.messages("op")
-    report = Report(found)
+    return content_of_message(net, tree.root, Report(found), tree)
+
+
+def content_of_message(message: Any, node: Message, report: Report, tree: Tree | None = None) -> NetContent:
+    """Read a NetDef message; `node` is its place in a text."""
+    nodes = node.messages("op")
     operators = [_origin(op, index, report, nodes[index]) for index, op in enumerate(message.op)]
     return NetContent(
         message.name, operators, tuple(message.external_input), tuple(message.external_output), report, tree
