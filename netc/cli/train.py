@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netc.cli.caffe2_training import caffe2_options, refuse_caffe2_options, train_caffe2
 from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
 from netc.cli.state_options import autocrop_option, train_state_options
@@ -108,6 +109,7 @@ def netc_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @option("--log-json", metavar="FILE", help="Path of a log with one JSON object per line.")
 @option("--tensorboard", metavar="FOLDER", help="Folder for TensorBoard files.")
 @netc_options
+@caffe2_options
 def command(
     solver: str | None,
     solver_option: str | None,
@@ -118,12 +120,21 @@ def command(
     allow_python_layers: bool,
     log_json: str | None,
     tensorboard: str | None,
+    init: str | None,
+    inputs: str | None,
+    output: str | None,
+    display: int | None,
     **options: Any,
 ) -> int:
     """Train a net as described by its solver: from the start, from weights, or from a snapshot.
 
-    The log is written to standard error, in Caffe's format.
+    In place of a solver, a Caffe2 plan or training net trains itself; the trained blobs are written as an init net. The
+    log is written to standard error, in Caffe's format.
     """
+    own = {"init": init, "inputs": inputs, "output": output, "display": display}
+    if solver and not solver_option and train_caffe2(solver, own, options["iterations"], (log_json, tensorboard)):
+        return 0
+    refuse_caffe2_options()
     if bool(solver) == bool(solver_option):
         raise click.UsageError("expected one solver: SOLVER or `--solver=SOLVER`")
     if weights and snapshot and snapshot != "auto":

@@ -32,6 +32,11 @@ class PlanRun:
         self._nets: dict[str, WorkspaceNet] = {}
         self._is_ended = False
 
+    @property
+    def mutexes(self) -> tuple[str, ...]:
+        """The blobs of all nets that are mutexes."""
+        return tuple(dict.fromkeys(name for net in self._nets.values() for name in net.mutexes))
+
     def run(self, after: AfterNet = lambda *_: False) -> None:
         """Run every step. Raises NetcError for a net with errors, when it runs first, and as operators do."""
         for step in self.plan.steps:

@@ -47,7 +47,7 @@ class Trainer:
         written = self.net.run({**kept, **self._stored, **fed})
         self._stored.update((name, written[name]) for name in self._stored.keys() & written.keys())
         self._others = {**kept, **fed, **{n: blob for n, blob in written.items() if n not in self._stored}}
-        return float(sum(written[name].sum() for name in self.net.gradients.starts))
+        return self.net.loss(written)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The blobs that the init net filled, as they are now: parameters, the state of optimizers, counters."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from netc.frontends import NetDefinition
 
 CPU = torch.device("cpu")
+NO_TENSORS = ("mutex", "string")
+"""Types of values that are not blobs of the workspace: each net creates its own."""
 
 
 class WorkspaceNet:
@@ -72,7 +74,17 @@ class WorkspaceNet:
                 self._crossing += [name for name in node.bottoms if name not in dependent]
                 dependent.update(node.tops)
             written = self._late if is_late else self._early
-            written.update((self.graph.values[top].blob, top) for top in node.tops)
+            values = (self.graph.values[top] for top in node.tops)
+            written.update((value.blob, value.name) for value in values if value.dtype not in NO_TENSORS)
+
+    @property
+    def mutexes(self) -> tuple[str, ...]:
+        """The blobs that are mutexes."""
+        return tuple(value.blob for value in self.graph.values.values() if value.dtype == "mutex")
+
+    def loss(self, blobs: Mapping[str, Tensor]) -> float:
+        """The sum of the losses, of which the net computes gradients."""
+        return float(sum(blobs[name].sum() for name in self.gradients.starts))
 
     def feed(self, name: str, array: ArrayLike) -> Tensor:
         """An array as the tensor of a blob. Raises NetcError E302 for a blob that the net does not read."""

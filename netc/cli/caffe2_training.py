@@ -1,0 +1,83 @@
+"""`netc train` for Caffe2's plans and training nets, which need no solver: its options, and how it runs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from netc.cli.options import option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OWN = ("init", "inputs", "output", "display")
+"""The options for Caffe2's files only."""
+SHARED = ("solver", "iterations", "log_json", "tensorboard")
+"""Other options that they accept."""
+
+
+def caffe2_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator that adds the options for Caffe2's plans and training nets."""
+    flags = (
+        option("--init", metavar="FILE", help="Caffe2: the init net of a training net."),
+        option(
+            "--inputs",
+            metavar="FILE.npz",
+            help="Caffe2: an array for each input of a training net; its first axis counts the iterations.",
+        ),
+        option("--output", metavar="FILE", help="Caffe2: the init net to write, with the trained blobs."),
+        option("--display", type=click.IntRange(1), metavar="N", help="Caffe2: log the loss every N iterations."),
+    )
+    for flag in reversed(flags):
+        function = flag(function)
+    return function
+
+
+def train_caffe2(path: str, own: dict[str, Any], iterations: int | None, logs: tuple[str | None, str | None]) -> bool:
+    """Run a Caffe2 plan or training net; return whether the file is one.
+
+    `own` are the values of the options in `OWN`, `logs` those of `--log-json` and `--tensorboard`. Raises NetcError,
+    and UsageError for options that do not apply.
+    """
+    from netc.cli.training_listeners import training_listener
+    from netc.training.caffe2.run import DISPLAY, recognize, run_plan, run_training_net
+
+    plan = recognize(path)
+    if plan is None:
+        return False
+    what = "plan" if plan.kind == "plan" else "net"
+    _refuse_options(allowed=(*SHARED, *OWN), why=f"`{path}` is a Caffe2 {what}, which has no solver")
+    display = own["display"] or DISPLAY
+    if plan.kind == "plan":
+        plan_only = ("solver", "log_json", "tensorboard", "output", "display")
+        _refuse_options(allowed=plan_only, why=f"the plan `{path}` says what runs, and how often")
+        with training_listener(*logs) as listener:
+            run_plan(plan, output=own["output"], display=display, listener=listener)
+        return True
+    with training_listener(*logs) as listener:
+        run_training_net(
+            path,
+            init=own["init"],
+            inputs=own["inputs"],
+            iterations=iterations,
+            output=own["output"],
+            display=display,
+            listener=listener,
+        )
+    return True
+
+
+def refuse_caffe2_options() -> None:
+    """Raise UsageError for an option of `OWN`."""
+    _refuse_options(refused=OWN, why="it is for Caffe2's plans and training nets, got a solver")
+
+
+def _refuse_options(why: str, allowed: tuple[str, ...] = (), refused: tuple[str, ...] = ()) -> None:
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and (name in refused or (allowed and name not in allowed)):
+            raise click.UsageError(f"`{parameter.opts[0]}` does not apply: {why}")
