@@ -42,30 +42,20 @@ def train_caffe2(path: str, own: dict[str, Any], iterations: int | None, logs: t
     and UsageError for options that do not apply.
     """
     from netc.cli.training_listeners import training_listener
-    from netc.training.caffe2.run import DISPLAY, recognize, run_plan, run_training_net
+    from netc.training.caffe2.run import DISPLAY, recognize_net, recognize_plan, run_plan, run_training_net
 
-    plan = recognize(path)
-    if plan is None:
-        return False
-    what = "plan" if plan.kind == "plan" else "net"
-    _refuse_options(allowed=(*SHARED, *OWN), why=f"`{path}` is a Caffe2 {what}, which has no solver")
-    display = own["display"] or DISPLAY
-    if plan.kind == "plan":
-        plan_only = ("solver", "log_json", "tensorboard", "output", "display")
-        _refuse_options(allowed=plan_only, why=f"the plan `{path}` says what runs, and how often")
+    display, plan = own["display"] or DISPLAY, recognize_plan(path)
+    if plan is not None:
+        options = ("solver", "log_json", "tensorboard", "output", "display")
+        _refuse_options(allowed=options, why=f"the plan `{path}` says what runs, and how often")
         with training_listener(*logs) as listener:
             run_plan(plan, output=own["output"], display=display, listener=listener)
         return True
+    if not recognize_net(path):
+        return False
+    _refuse_options(allowed=(*SHARED, *OWN), why=f"`{path}` is a Caffe2 net, which has no solver")
     with training_listener(*logs) as listener:
-        run_training_net(
-            path,
-            init=own["init"],
-            inputs=own["inputs"],
-            iterations=iterations,
-            output=own["output"],
-            display=display,
-            listener=listener,
-        )
+        run_training_net(path, iterations=iterations, listener=listener, **{**own, "display": display})
     return True
 
 

@@ -53,13 +53,16 @@ def _learned(graph: Graph, node: Node) -> bool:
 
 
 def unsafe_in_place(graph: Graph, lost: AbstractSet[str]) -> Iterator[Diagnostic]:
-    """Yield W102 for in-place layers that Caffe rejects or computes wrong gradients for."""
+    """Yield W102 for in-place layers that Caffe rejects or computes wrong gradients for.
+
+    In Caffe2 blobs are storage: an operator may overwrite any blob that its schema allows (E023).
+    """
     producers = {top: node for node in graph.nodes for top in node.tops}
     order = {node.key: index for index, node in enumerate(graph.nodes)}
     live = Liveness(graph)
     for node in graph.nodes:
         for index, top in enumerate(node.tops):
-            if live.memory[top] == top:
+            if live.memory[top] == top or node.origin.dialect == "caffe2":
                 continue
             bottom = node.bottoms[index]
             problem = _problem(graph, node, producers.get(bottom), bottom, order, live)

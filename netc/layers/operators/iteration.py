@@ -92,6 +92,7 @@ class AtomicIter(Iter):
     Reference: `iter_op.h`.
     """
 
+    type = "AtomicIter"
     bottom_count: ClassVar[Count] = Count(2)
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (MUTEX, ITERATION)
     in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((1, 0),)

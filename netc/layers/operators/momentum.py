@@ -53,6 +53,7 @@ class MomentumSGDUpdate(MomentumSGD):
     Reference: `momentum_sgd_op.h`.
     """
 
+    type = "MomentumSGDUpdate"
     bottom_count: ClassVar[Count] = Count(4)
     top_count: ClassVar[Count] = Count(3)
     in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0), (1, 1), (3, 2))

@@ -12,7 +12,7 @@ from netc.frontends import NetDefinition, PlanDefinition, read, read_plan
 from netc.host_memory import memory_errors
 from netc.training.caffe2.plan_run import PlanRun
 from netc.training.caffe2.trainer import Trainer, load_trainer
-from netc.training.log.events import IterationDisplayed, Listener, LogNote, Output, SnapshotStarted, ignore
+from netc.training.log.events import IterationDisplayed, Listener, LogNote, SnapshotStarted, ignore
 from netc.weights import StateDict, check_output, read_any
 from netc.weights.init_net_file import write_init_net
 
@@ -28,15 +28,19 @@ DISPLAY = 100
 """The loss of every so many iterations is logged."""
 
 
-def recognize(path: str | Path) -> PlanDefinition | NetDefinition | None:
-    """The plan in a file, or the Caffe2 net; None for any other file, and for one that cannot be read."""
+def recognize_plan(path: str | Path) -> PlanDefinition | None:
+    """The plan in a file; None for any other file, and for one that cannot be read."""
     with contextlib.suppress(NetcError):
-        if (plan := read_plan(path)) is not None:
-            return plan
-        found = read(path)
-        if isinstance(found, NetDefinition) and found.fills_weights:
-            return found
+        return read_plan(path)
     return None
+
+
+def recognize_net(path: str | Path) -> bool:
+    """Whether a file is a Caffe2 net; not if it cannot be read."""
+    with contextlib.suppress(NetcError):
+        found = read(path)
+        return isinstance(found, NetDefinition) and found.fills_weights
+    return False
 
 
 def run_plan(
@@ -156,8 +160,5 @@ class _Progress:
             return
         now, count = time.monotonic(), len(self._losses)
         loss = sum(self._losses) / count
-        event = IterationDisplayed(
-            self.iteration, loss, now - self._since, count, count, (Output("loss", self._losses[-1]),)
-        )
-        self.listener(event)
+        self.listener(IterationDisplayed(self.iteration, loss, now - self._since, count, count, ()))
         self._losses, self._since = [], now
