@@ -82,18 +82,14 @@ def test_a_net_without_updates_computes_gradients_only(init):
 
 
 def test_the_gradient_of_an_input_is_computed_if_an_operator_reads_it(init):
-    trainer = netc.load_trainer(
-        source(FORWARD, BACKWARD, 'op { input: "X_grad" output: "n" type: "SumSqrElements" }'), init
-    )
+    trainer = netc.load_trainer(source(FORWARD, BACKWARD, TOTAL), init)
     trainer.step({"X": X})
     w = np.array([[0.1, -0.2, 0.3]])
     same(trainer.blob("n"), (2 * (X @ w.T + 0.1) @ w).sum())
 
 
 def test_the_gradient_of_a_blob_that_is_overwritten_is_that_of_its_first_version(init):
-    trainer = netc.load_trainer(
-        source(FORWARD, BACKWARD, 'op { input: "y_grad" output: "n" type: "SumElements" }'), init
-    )
+    trainer = netc.load_trainer(source(FORWARD, BACKWARD, TOTAL.replace("X_grad", "y_grad")), init)
     trainer.step({"X": X})
     same(trainer.blob("n"), (2 * (X @ np.array([[0.1, -0.2, 0.3]]).T + 0.1)).sum())
 
@@ -106,10 +102,10 @@ def test_gradients_start_with_the_value_of_the_constant(init):
 
 
 def test_sums_of_partial_gradients_are_left_out(init):
-    forward = (
-        FORWARD
-        + 'op { input: "W" output: "n" type: "SumSqrElements" } op { input: "loss" input: "n" output: "both" type: "Add" }'
-    )
+    forward = f"""{FORWARD}
+    op {{ input: "W" output: "n" type: "SumSqrElements" }}
+    op {{ input: "loss" input: "n" output: "both" type: "Add" }}
+    """
     backward = """
     op { input: "both" output: "both_autogen_grad" type: "ConstantFill" arg { name: "value" f: 1.0 } }
     op { input: "W" input: "both_autogen_grad" output: "_W_grad_autosplit_1" type: "SumSqrElementsGradient" }
