@@ -1,4 +1,4 @@
-"""`netc train` for Caffe2's plans and training nets, which need no solver: its options, and how it runs them."""
+"""`netc train` for Caffe2's plans and nets: its options, and how it runs them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from netc.cli.options import option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from netc.training.solver.settings import SolverSettings
+
 OWN = ("init", "inputs", "output", "display")
 """The options for Caffe2's files only."""
 SHARED = ("solver", "iterations", "log_json", "tensorboard")
@@ -21,7 +23,7 @@ SHARED = ("solver", "iterations", "log_json", "tensorboard")
 def caffe2_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator that adds the options for Caffe2's plans and training nets."""
     flags = (
-        option("--init", metavar="FILE", help="Caffe2: the init net of a training net."),
+        option("--init", metavar="FILE", help="Caffe2: the init net, with the weights to start from."),
         option(
             "--inputs",
             metavar="FILE.npz",
@@ -59,9 +61,30 @@ def train_caffe2(path: str, own: dict[str, Any], iterations: int | None, logs: t
     return True
 
 
-def refuse_caffe2_options() -> None:
-    """Raise UsageError for an option of `OWN`."""
-    _refuse_options(refused=OWN, why="it is for Caffe2's plans and training nets, got a solver")
+def fine_tuned_net(argument: str | None, solver_option: str | None) -> tuple[str | None, str | None]:
+    """The Caffe2 net to fine-tune and the solver, of the command's argument and `--solver`; None for what is missing.
+
+    Raises UsageError for options of `OWN` that do not apply.
+    """
+    from netc.training.caffe2.run import recognize_net
+
+    if argument and solver_option and recognize_net(argument):
+        _refuse_options(refused=("inputs", "display"), why="the solver's net has the data layers")
+        return argument, None
+    _refuse_options(refused=OWN, why="it is for Caffe2's plans and nets, got a solver")
+    return None, argument
+
+
+def fine_tune_caffe2(net: str, own: dict[str, Any], solver: SolverSettings, **options: Any) -> None:
+    """Fine-tune a Caffe2 net. Raises UsageError without `--init`."""
+    from netc.training.caffe2.fine_tuning import fine_tune
+
+    if own["init"] is None:
+        raise click.UsageError("`--init FILE` is required: the init net with the weights")
+    more = options.pop("weights")
+    if more:
+        raise click.UsageError("`--init` and `--weights` exclude each other")
+    fine_tune(net, solver, own["init"], output=own["output"], **options)
 
 
 def _refuse_options(why: str, allowed: tuple[str, ...] = (), refused: tuple[str, ...] = ()) -> None:

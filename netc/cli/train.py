@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from netc.cli.caffe2_training import caffe2_options, refuse_caffe2_options, train_caffe2
+from netc.cli.caffe2_training import caffe2_options, fine_tune_caffe2, fine_tuned_net, train_caffe2
 from netc.cli.options import option
 from netc.cli.python_layer_option import preparation, python_layers
 from netc.cli.state_options import autocrop_option, train_state_options
@@ -128,13 +129,13 @@ def command(
 ) -> int:
     """Train a net as described by its solver: from the start, from weights, or from a snapshot.
 
-    In place of a solver, a Caffe2 plan or training net trains itself; the trained blobs are written as an init net. The
-    log is written to standard error, in Caffe's format.
+    In place of a solver, a Caffe2 plan or training net trains itself; the trained blobs are written as an init net. A
+    Caffe2 net with `--solver` and `--init` is fine-tuned. The log is written to standard error, in Caffe's format.
     """
     own = {"init": init, "inputs": inputs, "output": output, "display": display}
     if solver and not solver_option and train_caffe2(solver, own, options["iterations"], (log_json, tensorboard)):
         return 0
-    refuse_caffe2_options()
+    net, solver = fine_tuned_net(solver, solver_option)
     if bool(solver) == bool(solver_option):
         raise click.UsageError("expected one solver: SOLVER or `--solver=SOLVER`")
     if weights and snapshot and snapshot != "auto":
@@ -149,7 +150,8 @@ def command(
     if (processes := process_count(options["gpu"])) > 1:
         return launch(click.get_current_context().obj.arguments, processes)
     with training_listener(log_json, tensorboard) as listener:
-        train(
+        run = train if net is None else partial(fine_tune_caffe2, net, own)
+        run(
             settings,
             weights=weights.split(",") if weights else (),
             snapshot=snapshot,

@@ -8,6 +8,8 @@ import pytest
 import netc
 from netc.cli import main
 from netc.init_net import read_weights
+from netc.weights.init_net_file import write_init_net
+from tests.training.caffe2 import test_fine_tuning as fine_tuning
 from tests.training.caffe2.nets import BACKWARD, COUNT, FORWARD, INIT, INPUTS, REFERENCE, UPDATE
 
 from .solver_files import write_solver
@@ -69,7 +71,7 @@ def test_a_plan(tmp_path, monkeypatch, capsys):
     [
         (["train_net.pbtxt", "--gpu", "0"], "`--gpu` does not apply: `train_net.pbtxt` is a Caffe2 net, which has no"),
         (["plan.pb", "--iterations", "3"], "`--iterations` does not apply: the plan `plan.pb` says what runs"),
-        (["solver.prototxt", "--init", "x.pb"], "`--init` does not apply: it is for Caffe2's plans"),
+        (["solver.prototxt", "--init", "x.pb"], "`--init` does not apply: it is for Caffe2's plans and nets"),
         (["train_net.pbtxt"], "the number of iterations is unknown"),
         (["train_net.pbtxt", "--iterations", "1", "--init", "init_net.pbtxt"], "nothing has written or fed `X`"),
         (["init_net.pbtxt", "--iterations", "1"], "computes no gradients of a loss"),
@@ -82,3 +84,22 @@ def test_what_is_refused(files, tmp_path, capsys, arguments, message):
     np.savez(tmp_path / "uneven.npz", X=files, y=files[:2])
     assert main(["train", *arguments]) != 0
     assert message in capsys.readouterr().err
+
+
+def test_fine_tuning(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "predict_net.pbtxt").write_text(fine_tuning.PREDICT)
+    (tmp_path / "net.prototxt").write_text(fine_tuning.DATA + fine_tuning.PLACE + fine_tuning.LOSS)
+    (tmp_path / "solver.prototxt").write_text(fine_tuning.SOLVER)
+    write_init_net(tmp_path / "init_net.pb", {"fc_w": fine_tuning.W, "fc_b": fine_tuning.B})
+    command = ["train", "predict_net.pbtxt", "--solver", "solver.prototxt"]
+    assert main([*command, "--init", "init_net.pb", "--output", "trained.pb"]) == 0
+    assert "Iteration 3, Testing net (#0)" in capsys.readouterr().err
+    assert not np.allclose(blobs("trained.pb")["fc_w"], fine_tuning.W)
+    for arguments, message in (
+        ([], "`--init FILE` is required"),
+        (["--init", "init_net.pb", "--weights", "x"], "exclude each other"),
+        (["--init", "init_net.pb", "--display", "3"], "`--display` does not apply"),
+    ):
+        assert main([*command, *arguments]) != 0
+        assert message in capsys.readouterr().err

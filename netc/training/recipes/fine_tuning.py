@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netc import weights as files
 from netc.compiler import layers_of
 from netc.diagnostics import NetcError, did_you_mean
+from netc.init_net import read_weights
 from netc.ir.graph import ModuleKeys
 from netc.runtime.net_weights import CopyReport, Layers, copy_weights, named_blobs
 
@@ -25,10 +26,11 @@ def start_from(
 ) -> CopyReport:
     """Copy a weights file into a net by layer name; `rename` maps layer names of the file to the net's.
 
-    The file has any format of `weights.read_any`. Raises NetcError E401 to E406 for the file, E306 for layers whose
-    shapes differ unless `allow_mismatch`, and E610 for a name that the file lacks, or a new name that the net lacks.
+    The file has any format of `weights.read_any`, or is an init net of Caffe2. Raises NetcError E401 to E406 for the
+    file, E306 for layers whose shapes differ unless `allow_mismatch`, and E610 for a name that the file lacks, or a new
+    name that the net lacks.
     """
-    rename, file = rename or {}, files.read_any(path)
+    rename, file = rename or {}, read_weights(path)
     if isinstance(file, files.StateDict):
         keys = {name.rpartition(".")[0] for name in file.tensors}
         _check_renames(rename, set(map(ModuleKeys.layer, keys)), net, path)

@@ -45,6 +45,7 @@ def snapshot_net(graph: Graph) -> bytes:
 
 
 def _add(layer: Any, node: Node, phase: str) -> None:
-    fill(layer, {name: value for name, value in node.origin.entries.items() if name != "blobs"})
+    entries = {} if node.origin.dialect == "caffe2" else node.origin.entries  # arguments of an operator are no fields
+    fill(layer, {name: value for name, value in entries.items() if name != "blobs"})
     layer.name, layer.type = node.name, node.layer.type
     layer.phase = descriptor("caffe.LayerParameter").fields_by_name["phase"].enum_type.values_by_name[phase].number
