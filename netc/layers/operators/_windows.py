@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, cast
 
 from netc.ir.dims import UNKNOWN, Shape, ceil_div, known, text
 from netc.ir.layer import fail
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Extents = tuple[int, ...]
 Order = Literal["NCHW", "NHWC"]
+Pooling = tuple[Extents, bool]
+"""The symmetric padding, and whether the number of windows is rounded up."""
 NOTSET, VALID, SAME, CAFFE_POOLING = range(4)
 """The values of `legacy_pad`: pads are explicit; none; as TensorFlow's SAME; as in Caffe's pooling."""
 
@@ -220,28 +223,54 @@ class WindowOperator(OperatorLayer):
             fail(f"`legacy_pad: 3` requires a pad of {head} that is less than the kernel of {kernel}", field="pad")
         return windows
 
-    def as_torch(self, spatial: Sequence[int], *, whole: bool = True) -> tuple[Extents, bool] | None:
-        """The symmetric padding, and whether torch rounds up, with which torch visits the same windows.
-
-        None if there is none. `whole` says whether any padding is possible, or only up to half of the kernel and
-        rounding up (torch's pooling).
-        """
+    @cached_property
+    def symmetric(self) -> Extents | None:
+        """The pads of each axis, if they are explicit, the same on both sides, and not negative."""
         heads = self.heads
-        explicit = self.legacy_pad == NOTSET
-        if explicit and heads == self.pads[len(heads) :]:
-            return (heads, False) if self._possible(heads, whole) else None
-        frames = self.frames(spatial)
-        heads = tuple(frame.head for frame in frames)
-        if not self._possible(heads, whole):
-            return None
-        arguments = list(zip(spatial, frames, self.kernel, self.stride, self.dilation))
-        for up in (False,) if whole else (False, True):
-            if all(_torch_windows(e, f.head, k, s, d, up) == f.windows for e, f, k, s, d in arguments):
-                return heads, up
-        return None
+        explicit = self.legacy_pad == NOTSET and heads == self.pads[len(heads) :]
+        return heads if explicit and min(heads) >= 0 else None
 
-    def _possible(self, heads: Extents, whole: bool) -> bool:
-        return all(head >= 0 and (whole or 2 * head <= kernel) for head, kernel in zip(heads, self.kernel))
+    @cached_property
+    def pooling(self) -> Pooling | None:
+        """How torch's pooling visits the windows of any input, None if that is not known."""
+        heads, windows = self.heads, zip(self.heads, self.kernel, self.stride)
+        if not self._are_possible(heads):
+            return None
+        if self.legacy_pad == CAFFE_POOLING and all(head or stride <= kernel for head, kernel, stride in windows):
+            return heads, True
+        return None if self.symmetric is None else (heads, False)
+
+    def as_torch(self, spatial: Sequence[int]) -> Extents | None:
+        """The symmetric padding with which torch's convolution visits the same windows, None if there is none."""
+        if self.symmetric is not None:
+            return self.symmetric
+        heads = tuple(frame.head for frame in self.frames(spatial))
+        return heads if min(heads) >= 0 and self._agree(spatial, up=False) else None
+
+    def as_torch_pooling(self, spatial: Sequence[int]) -> Pooling | None:
+        """How torch's pooling visits the same windows, None if it cannot."""
+        if self.pooling is not None:
+            return self.pooling
+        heads = tuple(frame.head for frame in self.frames(spatial))
+        ways = ((heads, up) for up in (False, True) if self._are_possible(heads) and self._agree(spatial, up=up))
+        return next(ways, None)
+
+    def _are_possible(self, heads: Extents) -> bool:
+        """Whether torch's pooling accepts the padding."""
+        return all(head >= 0 and 2 * head <= kernel for head, kernel in zip(heads, self.kernel))
+
+    def _agree(self, spatial: Sequence[int], *, up: bool) -> bool:
+        """Whether torch visits as many windows, for the padding before the first elements on both sides."""
+        for extent, frame, kernel, stride, dilation in zip(
+            spatial, self.frames(spatial), self.kernel, self.stride, self.dilation
+        ):
+            space = extent + 2 * frame.head - dilation * (kernel - 1) - 1
+            windows = (ceil_div(space, stride) if up else space // stride) + 1
+            if up and (windows - 1) * stride >= extent + frame.head:
+                windows -= 1
+            if windows != frame.windows:
+                return False
+        return True
 
     def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
         """The input (n, c, *spatial) with its padding, so that windows without padding are the same."""
@@ -249,13 +278,6 @@ class WindowOperator(OperatorLayer):
 
         frames = self.frames(x.shape[2:])
         return F.pad(x, [pad for frame in reversed(frames) for pad in (frame.head, frame.tail)], value=value)
-
-
-def _torch_windows(extent: int, pad: int, kernel: int, stride: int, dilation: int, up: bool) -> int:
-    """The number of windows of torch's operators with symmetric padding."""
-    space = extent + 2 * pad - dilation * (kernel - 1) - 1
-    windows = (ceil_div(space, stride) if up else space // stride) + 1
-    return windows - 1 if up and (windows - 1) * stride >= extent + pad else windows
 
 
 def _truncated(a: int, b: int) -> int:
@@ -284,8 +306,3 @@ def channels_first(x: Tensor, order: Order) -> Tensor:
 def in_order(x: Tensor, order: Order) -> Tensor:
     """A tensor of the order NCHW in `order`, a view."""
     return x if order == "NCHW" else x.movedim(1, -1)
-
-
-def with_axes(functions: Sequence[Any], axes: int) -> Any:
-    """The one of three functions, for lines, planes and volumes, that is for this number of axes."""
-    return functions[axes - 1]

@@ -17,7 +17,6 @@ from netc.layers.operators._windows import (
     channels_first,
     in_order,
     read_windows,
-    with_axes,
 )
 
 if TYPE_CHECKING:
@@ -95,17 +94,16 @@ class Conv(WindowOperator):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Computed as described in the class docstring."""
-        import torch.nn.functional as F
+        import torch
 
         x, w = channels_first(bottoms[0], self.order), channels_first(bottoms[1], self.order)
         bias = bottoms[2] if len(bottoms) > 2 else None
-        convolve = with_axes((F.conv1d, F.conv2d, F.conv3d), len(self.kernel))
-        found = self.as_torch(x.shape[2:])
-        if found is None:
-            y: Tensor = convolve(self.padded(x), w, bias, self.stride, 0, self.dilation, self.group)
-        else:
-            y = convolve(x, w, bias, self.stride, found[0], self.dilation, self.group)
-        return in_order(y, self.order)
+        axes = len(self.kernel)
+        convolve = torch.conv2d if axes == 2 else torch.conv1d if axes == 1 else torch.conv3d
+        pads = self.as_torch(x.shape[2:])
+        if pads is None:
+            x, pads = self.padded(x), (0,) * axes
+        return in_order(convolve(x, w, bias, self.stride, pads, self.dilation, self.group), self.order)
 
 
 @operator("ConvRelu")

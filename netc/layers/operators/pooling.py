@@ -146,7 +146,7 @@ class MaxPool(_Pool):
 
         from netc.functions.tied_maximum import TiedMaximum, max_pool
 
-        found = self.as_torch(x.shape[2:], whole=False)
+        found = self.as_torch_pooling(x.shape[2:])
         if found is None:
             x, found = self.padded(x, -torch.inf), ((0,) * len(self.kernel), False)
         if not (x.requires_grad and torch.is_grad_enabled()):
@@ -165,8 +165,7 @@ class _SumPool(_Pool):
         """The sum of each window, divided by a number."""
         import torch.nn.functional as F
 
-        spatial, axes = x.shape[2:], len(self.kernel)
-        found = self.as_torch(spatial, whole=False)
+        axes, found = len(self.kernel), self.as_torch_pooling(x.shape[2:])
         if found is None:
             x, found = self.padded(x), ((0,) * axes, False)
         heads, up = found
@@ -212,7 +211,7 @@ class AveragePool(_SumPool):
 
         if self.count_include_pad:
             return self.sums(x, product(self.kernel))
-        found = self.as_torch(x.shape[2:], whole=False)
+        found = self.as_torch_pooling(x.shape[2:])
         if found is None:
             return self.sums(x) / self._counts(x)
         heads, up = found
