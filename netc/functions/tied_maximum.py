@@ -43,16 +43,25 @@ class TiedMaximum(torch.autograd.Function):
         """The gradient of x."""
         x, y = ctx.saved_tensors
         kernel, stride, pads = ctx.windows
-        extents, counts = x.shape[2:], y.shape[2:]
-        ends = [(n - 1) * s + k - e - p for n, s, k, e, p in zip(counts, stride, kernel, extents, pads)]
-        margins = [margin for p, end in zip(reversed(pads), reversed(ends)) for margin in (p, max(end, 0))]
+        counts, axes = y.shape[2:], len(kernel)
+        reached = [max((n - 1) * s + k, e + p) for n, s, k, e, p in zip(counts, stride, kernel, x.shape[2:], pads)]
+        blocks = [-(-extent // step) for extent, step in zip(reached, stride)]
+        # elements whose distance is a multiple of the stride are moved together: memory is then read in order
+        sizes = [size for pair in zip(blocks, stride) for size in pair]
+        order = [*range(3, 3 + 2 * axes, 2), 0, 1, *range(2, 2 + 2 * axes, 2)]
+        ends = [size * step - e - p for size, step, e, p in zip(blocks, stride, x.shape[2:], pads)]
+        margins = [margin for pair in zip(reversed(pads), reversed(ends)) for margin in pair]
         padded = functional.pad(x, margins, value=-torch.inf) if any(margins) else x
-        gradient = torch.zeros_like(padded)
+        phases = padded.reshape(*x.shape[:2], *sizes).permute(order).contiguous()
+        gradient, equal = torch.zeros_like(phases), torch.empty_like(y)
         for offset in itertools.product(*map(range, kernel)):
-            at: Any = (..., *(slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, counts, stride)))
-            gradient[at] += torch.where(padded[at] == y, top_gradient, 0)
-        inner: Any = (..., *(slice(p, p + e) for p, e in zip(pads, extents)))
-        return gradient[inner], None, None, None, None
+            phase = tuple(o % s for o, s in zip(offset, stride))
+            at: Any = (*phase, ..., *(slice(o // s, o // s + n) for o, s, n in zip(offset, stride, counts)))
+            gradient[at].addcmul_(torch.eq(phases[at], y, out=equal), top_gradient)
+        back = [order.index(axis) for axis in range(len(order))]
+        whole = gradient.permute(back).reshape(padded.shape)
+        inner: Any = (..., *(slice(p, p + e) for p, e in zip(pads, x.shape[2:])))
+        return whole[inner], None, None, None, None
 
 
 class TiedGlobalMaximum(torch.autograd.Function):

@@ -59,6 +59,8 @@ class Conv(WindowOperator):
     def from_caffe2(cls, operator: Operator) -> Self:
         """Read the windows and `group`. Raises NetcError E101, E103."""
         windows = read_windows(operator)
+        if operator.flag("global_pooling"):
+            operator.fail(f"`{operator.type}` does not support `global_pooling`", "global_pooling", code="E101")
         if windows["legacy_pad"] == 2 and max(windows["dilation"]) > 1:
             operator.fail("`legacy_pad: 2` does not support dilation", "legacy_pad", code="E101")
         return cls(**windows, group=group_of(operator))

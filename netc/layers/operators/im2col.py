@@ -85,12 +85,11 @@ class Im2Col(_Columns):
         import torch.nn.functional as F
 
         x = channels_first(bottoms[0], self.order)
-        windows = self.windows(tuple(x.shape[2:]))
+        n, c, taps, windows = *x.shape[:2], product(self.kernel), self.windows(tuple(x.shape[2:]))
         columns = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
         if self.order == "NCHW":
-            return columns.reshape(x.shape[0], -1, *windows)
-        taps = columns.reshape(x.shape[0], x.shape[1], product(self.kernel), *windows)
-        return taps.permute(0, 3, 4, 2, 1).reshape(x.shape[0], *windows, -1)
+            return columns.reshape(n, c * taps, *windows)
+        return columns.reshape(n, c, taps, *windows).permute(0, 3, 4, 2, 1).reshape(n, *windows, taps * c)
 
 
 @operator("Col2Im")

@@ -43,6 +43,8 @@ class LocallyConnected(WindowOperator):
     def from_caffe2(cls, operator: Operator) -> Self:
         """Read the windows and `group`. Raises NetcError E101, E103."""
         windows, group = read_windows(operator), group_of(operator)
+        if operator.flag("global_pooling"):
+            operator.fail(f"`{operator.type}` does not support `global_pooling`", "global_pooling", code="E101")
         if windows["order"] == "NHWC" and len(windows["kernel"]) != 2:
             operator.fail(f"`{operator.type}` supports `NHWC` for planes only", "order", code="E101")
         return cls(**windows, group=1 if windows["order"] == "NHWC" else group)

@@ -51,6 +51,10 @@ def test_refused_arguments(arguments, code, text):
         made("Im2Col", **arguments)
 
 
+def test_no_items():
+    assert compute("Im2Col", numbers(0, 3, 5, 6), kernel=2).shape == (0, 12, 4, 5)
+
+
 def test_refused_shapes():
     with raises("E102", "expected 4 axes"):
         made("Im2Col", kernel=2).infer(((1, 2, 3),), 1)

@@ -53,11 +53,15 @@ def test_arguments(arguments, expected):
         ({"kernel": 3, "legacy_pad": 2, "dilation": 2}, "E101", "does not support dilation"),
         ({"kernel": 3, "order": "CHWN"}, "E103", "unknown `order` 'CHWN'"),
         ({"kernel": 3, "group": 0}, "E103", "`group` is 0"),
+        ({"kernel": 3, "global_pooling": 1}, "E101", "does not support `global_pooling`"),
     ],
 )
 def test_refused_arguments(arguments, code, text):
     with raises(code, text):
         made("Conv", **arguments)
+    if "dilation" not in arguments or arguments["dilation"] == 0:
+        with raises(code, text):
+            made("LC", **arguments)
 
 
 @pytest.mark.parametrize("legacy", [0, 1, 2, 3])
