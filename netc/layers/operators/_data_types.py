@@ -38,6 +38,13 @@ RANGES: Mapping[DType, tuple[int, int]] = {
 """The integers that an argument may hold for a type."""
 
 
+def check_integer(operator: Operator, argument: str, value: int, dtype: DType) -> None:
+    """Raise NetcError E103 for an integer of an argument that its type does not have."""
+    low, high = RANGES[dtype]
+    if not low <= value <= high:
+        operator.fail(f"`{argument}` holds {value}, which is not a value of type {dtype}", argument)
+
+
 def data_type(
     operator: Operator, argument: str, accepted: frozenset[DType], default: DType = "float32", *, names: bool = True
 ) -> DType:

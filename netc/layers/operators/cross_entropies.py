@@ -70,7 +70,7 @@ class LabelCrossEntropy(OperatorLayer):
 class CrossEntropy(OperatorLayer):
     """The sum over the classes of -label log(probability), by row; probabilities below 1e-20 count as 1e-20.
 
-    Shapes: probabilities and labels (n, classes...), or (classes), to (n).
+    Shapes: probabilities (n, classes...), or (classes) for one row, labels (n, classes) to (n); one class: labels (n).
 
     Reference: `cross_entropy_op.cc`.
     """
@@ -80,9 +80,9 @@ class CrossEntropy(OperatorLayer):
     no_gradient: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 unless there are as many labels as probabilities."""
+        """Raises NetcError E102 unless there is one label per probability."""
         n, classes = _rows(bottoms[0])
-        if differ(product(bottoms[1]), n * classes) or not bottoms[1]:
+        if differ(bottoms[1], (n, classes)) and (differ(bottoms[1], (n,)) or differ(classes, 1)):
             fail(f"labels have shape {text(bottoms[1])}, expected {text((n, classes))}", field="input")
         return ((n,),)
 

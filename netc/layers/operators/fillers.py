@@ -11,7 +11,7 @@ from netc.ir.dtypes import DType, is_floating
 from netc.ir.layer import Count, Mode, Shapes, fail
 from netc.ir.operator import Operator
 from netc.layers._operators import operator
-from netc.layers.operators._data_types import RANGES, data_type, torch_type
+from netc.layers.operators._data_types import check_integer, data_type, torch_type
 from netc.layers.operators._filler import FillOperator
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def _value(operator: Operator, dtype: DType) -> float | int:
     if is_floating(dtype):
         return operator.real("value")
     value = operator.integer("value")
-    low, high = RANGES[dtype]
-    if not low <= value <= high:
-        operator.fail(f"`value: {value}` is not a value of type {dtype}", "value")
+    check_integer(operator, "value", value, dtype)
     return bool(value) if dtype == "bool" else value
 
 

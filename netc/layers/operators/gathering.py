@@ -71,6 +71,8 @@ class GatherOperator(OperatorLayer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
         """Raises NetcError E301 for an index that is out of range."""
+        import torch
+
         x, indices = bottoms
         axis = self.axis % x.dim()
         extent = x.shape[axis]
@@ -83,8 +85,7 @@ class GatherOperator(OperatorLayer):
             return x.index_select(axis, positions.flatten()).reshape(shape)
         outer = product(tuple(x.shape[:axis]))
         rows = x.reshape(outer, extent, -1)
-        inner = positions.reshape(outer, -1, 1).expand(-1, -1, rows.shape[2])
-        return rows.gather(1, inner).reshape(shape)
+        return rows[torch.arange(outer, device=x.device)[:, None], positions.reshape(outer, -1)].reshape(shape)
 
 
 @operator("BatchPermutation")

@@ -10,9 +10,9 @@ from netc.diagnostics import counted
 from netc.ir.dims import Shape, differ, product, text
 from netc.ir.dtypes import DType, is_floating
 from netc.ir.layer import Cost, Mode, Shapes, fail
-from netc.ir.operator import Kind, Operator
+from netc.ir.operator import Operator
 from netc.layers._operators import operator
-from netc.layers.operators._data_types import data_type
+from netc.layers.operators._data_types import check_integer, data_type
 from netc.layers.operators._filler import FillOperator
 
 if TYPE_CHECKING:
@@ -127,5 +127,9 @@ def _values(operator: Operator, dtype: DType) -> Any:
         return tuple(strings[0])
     if dtype == "string":
         return operator.strings("values")
-    kind: Kind = "floats" if is_floating(dtype) else "ints"
-    return operator.array("values", kind)
+    if is_floating(dtype):
+        return operator.array("values", "floats")
+    integers = operator.array("values", "ints")
+    for value in (min(integers), max(integers)) if len(integers) else ():
+        check_integer(operator, "values", int(value), dtype)
+    return integers

@@ -13,11 +13,25 @@ from netc.ir.layer import Count, Mode, Shapes, fail
 from netc.ir.operator import Operator
 from netc.layers._operator_layer import INTEGERS
 from netc.layers._operators import operator
-from netc.layers.operators._data_types import data_type, torch_type
+from netc.layers.operators._data_types import RANGES, check_integer, data_type, torch_type
 from netc.layers.operators._filler import FillOperator
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def _check_bounds(operator: Operator, low: float, high: float, dtype: DType) -> None:
+    """Raise NetcError E103 unless `min` is below `max`, and the range is one that numbers can be drawn from."""
+    if not low < high:
+        operator.fail(f"`min: {low}` is not below `max: {high}`", "max")
+    if dtype == "float32":
+        largest = 3.4028234663852886e38
+    else:
+        check_integer(operator, "min", int(low), dtype)
+        check_integer(operator, "max", int(high), dtype)
+        largest = RANGES["int64"][1] - 1
+    if high - low > largest:
+        operator.fail(f"the range from `min: {low}` to `max: {high}` is too large", "max")
 
 
 @operator("UniformFill", "UniformIntFill")
@@ -60,8 +74,7 @@ class UniformFill(FillOperator):
             low, high = operator.integer("min", 0), operator.integer("max", 1)
         else:
             low, high = operator.real("min", 0.0), operator.real("max", 1.0)
-        if not low < high:
-            operator.fail(f"`min: {low}` is not below `max: {high}`", "max")
+        _check_bounds(operator, low, high, "int32" if integers else "float32")
         return cls(*shape, low, high, integers)
 
     @property
@@ -118,8 +131,7 @@ class Float16UniformFill(FillOperator):
     def from_caffe2(cls, operator: Operator) -> Self:
         """Raises NetcError E103 unless `min` is below `max`."""
         low, high = operator.real("min", 0.0), operator.real("max", 1.0)
-        if not low < high:
-            operator.fail(f"`min: {low}` is not below `max: {high}`", "max")
+        _check_bounds(operator, low, high, "float32")
         return cls(*cls.read_shape(operator), low, high)
 
     @property
@@ -233,9 +245,8 @@ class UniqueUniformFill(FillOperator):
         operator.require("min")
         operator.require("max")
         low, high = operator.integer("min"), operator.integer("max")
-        if not low < high:
-            operator.fail(f"`min: {low}` is not below `max: {high}`", "max")
         dtype = data_type(operator, "dtype", INTEGERS, "int32", names=False)
+        _check_bounds(operator, low, high, dtype)
         return cls(*cls.read_shape(operator), low, high, dtype)
 
     @property

@@ -36,6 +36,8 @@ def test_a_vector_is_one_row():
     np.testing.assert_allclose(run("LabelCrossEntropy", P[1], ints(2)), -np.log(P[1, 2:3]), rtol=1e-6)
     with raises("E102"):
         run("LabelCrossEntropy", P[1], LABELS)
+    np.testing.assert_array_equal(run("CrossEntropy", P[1], SOFT[1:2]), run("CrossEntropy", P, SOFT)[1:2])
+    assert run("CrossEntropy", P[:, 1:2], SOFT[:, 0]).shape == (3,)
     images = P.reshape(3, 2, 2)
     np.testing.assert_array_equal(run("LabelCrossEntropy", images, LABELS), run("LabelCrossEntropy", P, LABELS))
 
@@ -51,8 +53,9 @@ def test_cross_entropies_refuse():
     for label in (1.5, -0.1, np.nan):
         with raises("E301", "no probability"):
             run("CrossEntropy", P, np.full_like(P, label))
-    with raises("E102", "labels have shape"):
-        run("CrossEntropy", P, SOFT[:, :3])
+    for p, labels in ((P, SOFT[:, :3]), (P, SOFT.reshape(3, 2, 2)), (P[1], SOFT[1]), (P, SOFT[:, 0])):
+        with raises("E102", "labels have shape"):
+            run("CrossEntropy", p, labels)
     with raises("E102", "scalar"):
         run("CrossEntropy", P[0, 0], P[0, 0])
 

@@ -46,6 +46,15 @@ def test_indices_of_their_own_for_each_position_before_the_axis():
     expected = np.stack([x[i] for x, i in zip(X, indices)])
     np.testing.assert_array_equal(run("Gather", X, indices, axis=1, match_outer=1), expected)
     np.testing.assert_array_equal(run("BatchGather", X, indices, match_outer=1), expected)
+    np.testing.assert_array_equal(
+        run("Gather", X.astype(np.uint16), indices, axis=1, match_outer=1), expected.astype(np.uint16)
+    )
+    g = reals(*expected.shape, seed=1)
+    (found,) = gradients("BatchGather", X, indices, upstream=[g], match_outer=1)
+    summed = np.zeros_like(X)
+    for batch, row in np.ndindex(indices.shape):
+        summed[batch, indices[batch, row]] += g[batch, row]
+    np.testing.assert_allclose(found, summed, rtol=1e-5)
     with raises("E102", "begin with"):
         run("BatchGather", X, indices[:3], match_outer=1)
 

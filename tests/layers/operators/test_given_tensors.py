@@ -67,6 +67,9 @@ def test_what_is_refused():
         described("GivenTensorByteStringToUInt8Fill", 0, shape=[2], values=[b"a", b"b"])
     with raises("E006", "list of integers, expected a list of floats"):
         described("GivenTensorFill", 0, shape=[1], values=[1])
+    for type, value in (("GivenTensorIntFill", 1 << 31), ("GivenTensorInt16Fill", -(1 << 15) - 1)):
+        with raises("E103", "not a value of type"):
+            described(type, 0, shape=[1], values=[value])
     for dtype in (0, 6, 12, "half"):
         with raises("E103", "not a type it supports"):
             described("GivenTensorFill", 0, shape=[1], values=[1.0], dtype=dtype)

@@ -61,6 +61,20 @@ def test_bounds_in_the_wrong_order():
         run("UniformIntFill", reals(2), reals(1), reals(1))
 
 
+def test_ranges_beyond_those_of_the_type():
+    for type in ("UniformFill", "Float16UniformFill"):
+        with raises("E103", "too large"):
+            described(type, 0, shape=[1], min=-3e38, max=3e38)
+    for bounds in ({"min": -(2**31) - 1, "max": 0}, {"min": 0, "max": 2**31}):
+        for type in ("UniformIntFill", "UniqueUniformFill"):
+            with raises("E103", "not a value of type int32"):
+                described(type, 0, shape=[1], **bounds)
+    with raises("E103", "too large"):
+        described("UniqueUniformFill", 0, shape=[1], min=-(2**62), max=2**62, dtype=10)
+    assert run("UniformIntFill", shape=[3], min=-(2**31), max=2**31 - 1).dtype == np.int32
+    assert run("UniqueUniformFill", shape=[3], min=0, max=2**63 - 2, dtype=10).dtype == np.int64
+
+
 def test_gaussian():
     found = run("GaussianFill", shape=SHAPE, mean=2.0, std=3.0)
     assert abs(found.mean() - 2) < 0.1
