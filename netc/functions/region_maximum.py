@@ -76,6 +76,18 @@ class RegionMaximum(torch.autograd.Function):
         return gradient.view(ctx.shape), None, None, None, None, None
 
 
+def maximum_places(x: Tensor, image: Tensor, *edges: Tensor) -> Tensor:
+    """Return where the maxima of `RegionMaximum` are: row * w + column (r, c, ph, pw) in int32, -1 in empty bins."""
+    bins = Rectangles(image, (edges[0], edges[1]), (edges[2], edges[3]))
+    n, c, h, w = x.shape
+    places = torch.arange(h * w, device=x.device, dtype=torch.int32).view(1, h, w, 1).expand(n, h, w, c)
+    largest = torch.finfo(x.dtype).max
+    values = x.detach().permute(0, 2, 3, 1).nan_to_num(-largest, largest, -largest)
+    where = _maxima(values, places, bins)[1]
+    assert where is not None
+    return where.masked_fill(bins.empty[:, None], -1)
+
+
 def _maxima(values: Tensor, places: Tensor | None, bins: Rectangles) -> tuple[Tensor, Tensor | None]:
     """Maxima (r, c, ph, pw) of (n, h, w, c), and their places if those are given."""
     _, h, w, c = values.shape

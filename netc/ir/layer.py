@@ -218,6 +218,8 @@ class Layer(Traits):
     """The types that each bottom accepts, an empty set for all; the last one is that of all further bottoms."""
     in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ()
     """The pairs of an input and an output that may be the same blob in Caffe2 (`AllowInplace` of its schema)."""
+    hidden_inputs: ClassVar[tuple[str, ...]] = ()
+    """The blobs that an operator of Caffe2 reads by name, if the net has them: they follow its inputs."""
     same_count: ClassVar[bool] = False
     """Whether the layer has one top per bottom (layers that apply the same weights to each bottom)."""
 

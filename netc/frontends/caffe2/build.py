@@ -59,7 +59,8 @@ class _Builder:
         self.broken: set[str] = set()
         self.keys, self.versions = ModuleKeys(), UniqueNames(".")
         operators = content.operators
-        self.read = {name for origin in operators for name in origin.bottoms} | set(content.outputs)
+        self.read = {name for origin in operators for name in (*origin.bottoms, *_hidden(origin))}
+        self.read.update(content.outputs)
         self.producers = {top: origin for origin in reversed(operators) for top in origin.tops}
 
     def external(self, name: str) -> None:
@@ -139,7 +140,8 @@ class _Builder:
             raise NetcError(missing)
         if not self.broken.isdisjoint(origin.bottoms):
             return None
-        return tuple(self.current[name] for name in origin.bottoms)
+        hidden = [name for name in _hidden(origin) if name in self.current]
+        return tuple(self.current[name] for name in (*origin.bottoms, *hidden))
 
     def _missing(self, origin: OperatorOrigin, index: int, name: str) -> Diagnostic:
         later = self.producers.get(name)
@@ -173,3 +175,8 @@ def _locks(cls: type[Layer], index: int) -> bool:
     """Whether an input of the layer is a mutex, which no layer has only for some of its arguments."""
     accepts: object = cls.accepts
     return isinstance(accepts, tuple) and accepts[index : index + 1] == (MUTEX,)
+
+
+def _hidden(origin: OperatorOrigin) -> tuple[str, ...]:
+    cls = operator_class(origin.type)
+    return () if cls is None else cls.hidden_inputs

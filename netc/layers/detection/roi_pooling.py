@@ -81,7 +81,7 @@ class RoiPooling(Layer):
 
         features = bottoms[0]
         image, corners = split(bottoms[1], features.shape[0], mode)
-        (left, right), (top, bottom) = self._edges(corners.to(features.dtype))
+        (left, right), (top, bottom) = self.edges(corners.to(features.dtype))
         height, width = features.shape[2:]
         if self.ringpad:
             left, right = _on_ring(left, right, width)
@@ -92,7 +92,7 @@ class RoiPooling(Layer):
         pooled: Tensor = RegionMaximum.apply(features, image, *edges)  # type: ignore[no-untyped-call]
         return pooled
 
-    def _edges(self, corners: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def edges(self, corners: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """The edges of the columns of bins, and of the rows."""
         from netc.functions.bins import bin_edges, round_half_away
 
