@@ -20,6 +20,8 @@ def region_averages(images: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tens
     """
     _, height, width, channels = images.shape
     samples = y.shape[-1]
+    if not samples:
+        return images.new_full((*y.shape[:-1], channels), torch.nan)
     inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     (top, bottom, down), (left, right, across) = _sides(y, inside, height), _sides(x, inside, width)
     first = image.view(-1, 1, 1, 1) * height
@@ -28,11 +30,12 @@ def region_averages(images: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tens
     up, before = 1 - down, 1 - across
     parts = torch.stack((up * before, up * across, down * before, down * across), -1) * inside.unsqueeze(-1)
     # one row of memory per corner of a sample; the sum of a bin's rows is one call
+    rows = (y.shape[:-1].numel(), 4 * samples)
     sums = embedding_bag(
-        places.reshape(-1, 4 * samples),
+        places.reshape(rows),
         images.reshape(-1, channels),
         mode="sum",
-        per_sample_weights=parts.to(images.dtype).reshape(-1, 4 * samples),
+        per_sample_weights=parts.to(images.dtype).reshape(rows),
     )
     return sums.view(*y.shape[:-1], channels) / samples
 

@@ -17,8 +17,10 @@ def overlaps(box: Tensor, others: Tensor) -> Tensor:
     tensor([1.0000, 0.3333, 0.0000], dtype=torch.float64)
     """
     box, others = box.double(), others.double()
+    area, areas = box[2] * box[3], others[:, 2] * others[:, 3]
     common = _intersections(_corners(box.expand_as(others)), _corners(others))
-    return common / (box[2] * box[3] + others[:, 2] * others[:, 3] - common)
+    common = torch.where((area > 0) & (areas > 0), common, 0)
+    return common / (area + areas - common)
 
 
 def _corners(boxes: Tensor) -> Tensor:
