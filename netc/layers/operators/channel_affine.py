@@ -86,7 +86,7 @@ class AffineChannel(OperatorLayer):
         import torch
 
         x, factor, addend = bottoms
-        if not self.is_learnable:
+        if not self.is_learnable and torch.is_grad_enabled():
             factor, addend = factor.detach(), addend.detach()
         shape = (-1, *(1,) * (x.dim() - 1 - channel_axis(self.order, x.dim())))
         return torch.addcmul(addend.reshape(shape), x, factor.reshape(shape))
