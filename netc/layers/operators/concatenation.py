@@ -11,6 +11,7 @@ from netc.ir.dims import UNKNOWN, differ, product, text
 from netc.ir.dtypes import DType
 from netc.ir.layer import Cost, Count, DTypes, Mode, Shapes, fail
 from netc.ir.operator import Operator
+from netc.ir.traits import Elements, Sees
 from netc.layers._operator_layer import ANY, OperatorLayer, axis_of, common_dtype
 from netc.layers._operators import operator
 
@@ -57,6 +58,8 @@ class ConcatOperator(OperatorLayer):
     bottom_count: ClassVar[Count] = Count(1, None)
     top_count: ClassVar[Count] = Count(2)
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY,)
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:
@@ -119,6 +122,8 @@ class SplitOperator(OperatorLayer):
     bottom_count: ClassVar[Count] = Count(1, 2)
     top_count: ClassVar[Count] = Count(1, None)
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY, frozenset(("int32",)))
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:

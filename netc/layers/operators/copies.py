@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from netc.ir.dtypes import DType
 from netc.ir.layer import Cost, Count, DTypes, Mode, Shapes, fail
 from netc.ir.operator import Operator
+from netc.ir.traits import Elements, Sees
 from netc.layers._operator_layer import ANY, FLOAT, OperatorLayer
 from netc.layers._operators import operator
 from netc.layers.operators._data_types import data_type, torch_type
@@ -32,6 +33,8 @@ class Copy(OperatorLayer):
     """
 
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY,)
+    elements: ClassVar[Elements] = "moved"
+    sees: ClassVar[Sees] = "place"
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
         """Zero: nothing is computed."""
@@ -110,6 +113,7 @@ class Cast(OperatorLayer):
     """The type."""
 
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (_CAST,)
+    sees: ClassVar[Sees] = "place"
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:
@@ -140,6 +144,7 @@ class FloatToHalf(OperatorLayer):
     """Whether to clip to the range of float16."""
 
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOAT,)
+    sees: ClassVar[Sees] = "place"
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
         """float16."""
@@ -163,6 +168,7 @@ class HalfToFloat(OperatorLayer):
     """
 
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (frozenset(("float16",)),)
+    sees: ClassVar[Sees] = "place"
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
         """float32."""

@@ -10,6 +10,7 @@ from netc.ir.dims import UNKNOWN, Shape, differ, known, product, text
 from netc.ir.dtypes import DType
 from netc.ir.layer import Cost, Count, DTypes, Mode, Shapes, fail
 from netc.ir.operator import Operator
+from netc.ir.traits import Elements
 from netc.layers._operator_layer import ANY, INTEGERS, OperatorLayer, check_axes
 from netc.layers._operators import operator
 
@@ -22,6 +23,7 @@ class _Rearranged(OperatorLayer):
     """The elements of the first input, in the same order, in the shape that `infer` returns."""
 
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY,)
+    elements: ClassVar[Elements] = "moved"
 
     def dtypes(self, bottoms: DTypes, tops: int) -> DTypes:
         """That of the first input."""
@@ -57,6 +59,7 @@ class ReshapeOperator(OperatorLayer):
     bottom_count: ClassVar[Count] = Count(1, 2)
     top_count: ClassVar[Count] = Count(2)
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY, INTEGERS)
+    elements: ClassVar[Elements] = "moved"
     in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
 
     @classmethod

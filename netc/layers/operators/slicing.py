@@ -10,6 +10,7 @@ from netc.ir.dims import UNKNOWN, agree, differ, known, product, text
 from netc.ir.dtypes import DType
 from netc.ir.layer import Cost, Count, DTypes, Mode, Shapes, fail
 from netc.ir.operator import Operator
+from netc.ir.traits import Elements
 from netc.layers._operator_layer import ANY, INTEGERS, OperatorLayer, check_axes, common_dtype
 from netc.layers._operators import operator
 
@@ -38,6 +39,7 @@ class SliceOperator(OperatorLayer):
 
     bottom_count: ClassVar[Count] = Count(1, 3)
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY, INTEGERS)
+    elements: ClassVar[Elements] = "moved"
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:

@@ -10,6 +10,7 @@ from netc.ir.dims import text
 from netc.ir.dtypes import DType
 from netc.ir.layer import Cost, Mode, Shapes, fail
 from netc.ir.operator import Operator
+from netc.ir.traits import Elements
 from netc.layers._operator_layer import NUMBERS, OperatorLayer
 from netc.layers._operators import operator
 
@@ -31,6 +32,7 @@ class TransposeOperator(OperatorLayer):
     """The axis of the input at each axis of the output; empty means reversed."""
 
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (NUMBERS,)
+    elements: ClassVar[Elements] = "moved"
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:
@@ -69,6 +71,8 @@ class ChannelMove(OperatorLayer):
 
     to_end: bool = True
     """Whether the channels are moved to the end."""
+
+    elements: ClassVar[Elements] = "moved"
 
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:
