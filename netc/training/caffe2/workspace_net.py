@@ -116,7 +116,8 @@ class WorkspaceNet:
 
     def _forward(self, given: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The values that operators without gradients compute, and the gradients, by blob."""
-        leaves = set(self.sources.values()) & given.keys()
+        sought = set(self.sources.values())
+        leaves = sought & given.keys() if sought <= given.keys() else given.keys()  # all, to reach blobs within the net
         feeds = {name: _leaf(tensor) if name in leaves else tensor for name, tensor in given.items()}
         wanted = dict.fromkeys((*self._early.values(), *self._crossing, *self.sources.values()))
         with torch.set_grad_enabled(bool(self.gradients.starts)):

@@ -94,6 +94,32 @@ def test_the_gradient_of_a_blob_that_is_overwritten_is_that_of_its_first_version
     same(trainer.blob("n"), (2 * (X @ np.array([[0.1, -0.2, 0.3]]).T + 0.1)).sum())
 
 
+def test_a_sparse_update_reads_the_gradient_of_the_rows(tmp_path):
+    path = tmp_path / "init.pbtxt"
+    zeros = " ".join(["floats: 0"] * 6)
+    fill = 'type: "GivenTensorFill" arg {{ name: "shape" ints: 3 ints: 2 }} arg {{ name: "values" {} }} }}'
+    path.write_text(
+        f'op {{ output: "E" {fill.format("floats: 1 floats: 2 floats: 3 floats: 4 floats: 5 floats: 6")} '
+        f'op {{ output: "H" {fill.format(zeros)} '
+        'op { output: "it" type: "GivenTensorInt64Fill" arg { name: "shape" ints: 1 } arg { name: "values" ints: 0 } }'
+    )
+    net = """
+    op { input: "E" input: "rows" output: "e" type: "Gather" }
+    op { input: "e" output: "e2" type: "Sqr" }
+    op { input: "e2" output: "loss" type: "SumElements" }
+    op { input: "loss" output: "loss_autogen_grad" type: "ConstantFill" arg { name: "value" f: 1.0 } }
+    op { input: "e2" input: "loss_autogen_grad" output: "e2_grad" type: "SumElementsGradient" is_gradient_op: true }
+    op { input: "e" input: "e2_grad" output: "e_grad" type: "SqrGradient" is_gradient_op: true }
+    """
+    update = """
+    op { input: "E" input: "H" input: "rows" input: "e_grad" input: "LR" output: "E" output: "H" type: "SparseAdagrad" }
+    """
+    trainer = netc.load_trainer(source(net, COUNT.replace("0.1", "-0.1"), update), path)
+    assert trainer.step({"rows": np.array([2, 0], np.int32)}) == 1 + 4 + 25 + 36
+    same(trainer.state()["H"], [[4, 16], [0, 0], [100, 144]])
+    same(trainer.state()["E"], np.array([[1, 2], [3, 4], [5, 6]]) - 0.05 * np.array([[1, 1], [0, 0], [1, 1]]))
+
+
 def test_gradients_start_with_the_value_of_the_constant(init):
     text = BACKWARD.replace("f: 1.0", "f: -3.0")
     trainer = netc.load_trainer(source(FORWARD, text), init)
