@@ -11,6 +11,7 @@ from netc.diagnostics import Diagnostic, NetcError, Source, in_order
 from netc.frontends import PHASES, NetDefinition, SolverDefinition, StateChoice, read
 from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_check import check_net
+from netc.inspection.plan_check import check_plan, plan_in
 from netc.inspection.solver_check import check_solver
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check(
     strict: bool = False,
     ignore: Collection[str] = (),
 ) -> list[Diagnostic]:
-    """Return all diagnostics of a net, or of a solver and its nets, in the order of the files.
+    """Return all diagnostics of a net, of a solver and its nets, or of a Caffe2 plan, in the order of the files.
 
     Both phases of a net are checked with every stage and level that its rules name; if `phase`, `stages` or `level` is
     passed, only that state, in both phases without `phase`; in a solver, `stages` and `level` change the state of the
@@ -56,7 +57,8 @@ def check(
         found = list(definition.report.diagnostics)
         found += _check(definition, _choices(phase, level, stages, autocrop), autocrop, shapes, strict, dialect)
     except NetcError as error:
-        found = list(error.diagnostics)
+        plan = plan_in(path)
+        found = list(error.diagnostics) if plan is None else check_plan(plan, shapes)
     finally:
         if collecting:
             gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import netc
 from netc import weights
 from netc.diagnostics import NetcError, Source
 from netc.frontends import read_plan
@@ -103,6 +104,17 @@ def test_a_plan_with_two_nets_of_a_name():
 def test_stop_blobs_that_are_none(blob, message):
     with pytest.raises(NetcError, match=message):
         iterations(f'execution_step {{ network: "count" should_stop_blob: "{blob}" }}')
+
+
+@pytest.mark.parametrize("name", ["plan.pb", "plan.pbtxt"])
+def test_checking_a_plan(name):
+    assert netc.check(REFERENCE / "plan" / name) == []
+
+
+def test_checking_a_plan_with_errors():
+    text = NETS.replace('"AtomicIter"', '"AtomicIterr"') + START + 'execution_step { name: "s" network: "cuont" }'
+    found = netc.check(Source("plan.pbtxt", text))
+    assert [(d.code, d.span.line if d.span else None) for d in found] == [("E100", None), ("E010", 7)]
 
 
 def test_other_files_are_no_plans(tmp_path):
