@@ -195,7 +195,7 @@ def by_groups(bottoms: Sequence[Tensor], order: str, groups: int, epsilon: float
 
     x, factor, addend = bottoms
     axis = channel_axis(order, x.dim())
-    images = x.movedim(axis, 1).contiguous()
+    images = (x if axis == 1 else x.movedim(axis, 1)).contiguous()
     n, channels = images.shape[:2]
     extent = product(tuple(images.shape[2:]))
     if not images.numel():
@@ -203,7 +203,7 @@ def by_groups(bottoms: Sequence[Tensor], order: str, groups: int, epsilon: float
     y, mean, inverse = torch.native_group_norm(
         images, factor.reshape(-1), addend.reshape(-1), n, channels, extent, groups, epsilon
     )
-    return y.movedim(1, axis), mean.detach(), inverse.detach()
+    return y if axis == 1 else y.movedim(1, axis), mean.detach(), inverse.detach()
 
 
 @operator("LayerNorm")

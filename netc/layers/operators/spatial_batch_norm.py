@@ -132,7 +132,7 @@ class SpatialBatchNorm(OperatorLayer):
             y, moments = normalized(x, factor, addend, factor.detach(), self.epsilon, mode)
             new_mean, new_variance = moments.mean, moments.biased
         return (
-            y.movedim(1, axis),
+            y if axis == 1 else y.movedim(1, axis),
             mean.lerp(new_mean, 1 - self.momentum),
             variance.lerp(new_variance, 1 - self.momentum),
             new_mean,
