@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from netc import paths
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Report, Source, did_you_mean
 from netc.frontends import TEST_STATE, NetDefinition, StateChoice, read_net
+from netc.init_net import read_weights, weights_of
 from netc.ir.coordinates import autocropped, crop_warnings
 from netc.ir.graph import Graph, Node, Phase, State
 from netc.ir.shapes import Probe, infer, no_probe
@@ -44,6 +45,7 @@ __all__ = [
     "Prober",
     "StateChoice",
     "checked_graph",
+    "copy_held",
     "copy_weights",
     "file_weights",
     "folded",
@@ -55,11 +57,13 @@ __all__ = [
     "lowered",
     "phase_of",
     "read_net",
+    "read_weights",
     "record_shapes",
     "resolver",
     "state_choice",
     "unprepared",
     "weighted",
+    "weights_of",
 ]
 
 Prepare = Callable[[Graph], Graph]
@@ -271,27 +275,25 @@ def loaded(
     seed: int | None = None,
     strict: bool = False,
     parsed: Mapping[str, Weights | StateDict] | None = None,
+    prepare: Prepare = unprepared,
 ) -> Net:
     """Load a net as `load` does, without its options for inference, and with warnings in its `report` only.
 
-    `parsed` maps paths to weights that have already been parsed. Raises NetcError.
+    `prepare` modifies the graph before shapes are inferred. `parsed` maps paths to weights that have already been
+    parsed. Raises NetcError.
     """
-    from netc.init_net import read_weights
     from netc.runtime.file_access import idle_writers
     from netc.runtime.fillers import generator_of
     from netc.runtime.net_weights import checked_copies
 
     definition, prober = read_net(net, dialect=dialect), Prober()
     definition.report.raise_errors()
-    if definition.weights_file and not files:
-        files = [definition.weights_file]
-    held = [(parsed or {}).get(str(file)) or read_weights(file, seed) for file in files]
-    definition.describe_weights(held)
-    graph = keep_constants(graph_of(definition, state.of(definition), prober, shapes), shapes or ())
-    module = lowered(graph, generator_of(seed), unfilled=_filled(graph, held)).eval()
+    contents = weights_of(definition, files, seed, parsed)
+    graph = keep_constants(graph_of(definition, state.of(definition), prober, shapes, prepare), shapes or ())
+    module = lowered(graph, generator_of(seed), unfilled=_filled(graph, contents.values())).eval()
     found = (*definition.report.warnings, *prober.warnings, *idle_writers(graph), *crop_warnings(graph))
     module.report.extend(found)
-    copied = {str(file): _copy(module, blobs, str(file)) for file, blobs in zip(files, held)}
+    copied = {file: copy_held(module, blobs, file) for file, blobs in contents.items()}
     module.report.extend(checked_copies(module, copied, strict))
     return module
 
@@ -337,7 +339,7 @@ def weighted(net: Net) -> Graph:
     return net.graph.replace(parameters=entries)
 
 
-def _filled(graph: Graph, files: Sequence[Weights | StateDict]) -> set[str]:
+def _filled(graph: Graph, files: Iterable[Weights | StateDict]) -> set[str]:
     """The layers for which a file has all blobs; layers that share a name are matched by order and excluded."""
     counts, blobs = Counter(node.name for node in graph.nodes), {n.name: len(n.parameters) for n in graph.nodes}
     layers = (layer for file in files for layer in layers_of(graph, file))
@@ -364,12 +366,11 @@ def copy_weights(net: Net, path: str | Path, allow_mismatch: bool = False) -> Co
 
     Raises NetcError for a file in another format, and for blobs whose shapes do not match.
     """
-    from netc.init_net import read_weights
-
-    return _copy(net, read_weights(path), str(path), allow_mismatch)
+    return copy_held(net, read_weights(path), str(path), allow_mismatch)
 
 
-def _copy(net: Net, weights: Weights | StateDict, source: str, allow_mismatch: bool = False) -> CopyReport:
+def copy_held(net: Net, weights: Weights | StateDict, source: str, allow_mismatch: bool = False) -> CopyReport:
+    """As `copy_weights`, from the contents of a file; `source` is its path."""
     from netc.runtime.net_weights import copy_weights as copy
     from netc.weights.paging import release
 

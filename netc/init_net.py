@@ -13,7 +13,7 @@ from netc.weights import BlobArray, LayerBlobs, StateDict, Weights, read_any
 from netc.weights.file_type import content, map_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,12 +29,31 @@ def read_weights(path: str | Path, seed: int | None = None) -> Weights | StateDi
     return read_any(path) if definition is None else filled(definition, seed)
 
 
+def weights_of(
+    definition: NetDefinition,
+    files: Sequence[str | Path] = (),
+    seed: int | None = None,
+    parsed: Mapping[str, Weights | StateDict] | None = None,
+) -> dict[str, Weights | StateDict]:
+    """The contents of the weights files of a net by path: of `files`, else of the file that contains the net.
+
+    The definition takes from them what its graph depends on. `parsed` are contents that have already been read.
+    Raises NetcError as `read_weights`.
+    """
+    if definition.weights_file and not files:
+        files = [definition.weights_file]
+    held = parsed or {}
+    contents = {str(file): held.get(str(file)) or read_weights(file, seed) for file in files}
+    definition.describe_weights(list(contents.values()))
+    return contents
+
+
 def _init_net(path: str | Path) -> NetDefinition | None:
     """The definition in a file if it is one of a net that fills weights, else None."""
     kind = content(map_file(path))
     if kind not in ("text", "caffe2", "meta_net"):
         return None
-    with contextlib.suppress(NetcError):
+    with contextlib.suppress(NetcError) if kind == "text" else contextlib.nullcontext():
         found = read(path)
         if isinstance(found, NetDefinition) and found.fills_weights:
             return found.init_net if kind == "meta_net" else found
@@ -46,9 +65,6 @@ def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
 
     Given tensors are not copied. Raises NetcError for a net with errors, and E302 for one that needs inputs.
     """
-    from netc.passes.data_to_inputs import data_to_inputs
-    from netc.runtime.lower import lower
-
     definition.report.raise_errors()
     graph, report = definition.graph(State("TRAIN"))
     graph, found = infer(graph)
@@ -59,6 +75,9 @@ def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
     rest = [name for name in numbers if name not in given]
     results: dict[str, NDArray[Any]] = {}
     if rest:
+        from netc.passes.data_to_inputs import data_to_inputs
+        from netc.runtime.lower import lower
+
         net = lower(data_to_inputs(graph)).eval()
         with _seeded(seed):
             tensors = net.evaluate({}, [graph.values[name].blob for name in rest])

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from netc.compiler import checked_graph
 from netc.diagnostics import Diagnostic, NetcError, Report, Source
-from netc.frontends import read_net
+from netc.frontends import NetDefinition, read_net
 from netc.frontends.reading import read_tree, upgrade_tree
 from netc.ir.coordinates import crop_offsets, offset_fields
 from netc.text import Field, Message, Scalar, Tree, print_tree, to_message
 from netc.text.canonical import canonical
+from netc.text.literals import quote
 
 if TYPE_CHECKING:
     import os
@@ -45,15 +46,31 @@ def upgraded(source: Source, values: Mapping[str, str] | None = None, autocrop: 
 def net_message(path: str | os.PathLike[str]) -> tuple[Any, list[Diagnostic]]:
     """Return the NetParameter of a net, a prototxt or a .caffemodel, in the format of Caffe 1.0, and warnings.
 
-    The layers need not be valid. Raises NetcError for invalid text, E100 for a solver.
+    Operators of a Caffe2 net become layers with their types, names and blobs alone. The layers need not be valid.
+    Raises NetcError for invalid text, E100 for a solver.
     """
-    source = read_net(path).source
+    definition = read_net(path)
+    source = _bare_layers(definition) if definition.fills_weights else definition.source
     tree, report = read_tree(source)
     report.raise_errors()
     upgrade_tree(tree).raise_errors()
     message, found = to_message(tree, "caffe.NetParameter")
     Report(found).raise_errors()
     return message, found
+
+
+def _bare_layers(net: NetDefinition) -> Source:
+    """A prototxt of the layers of a net of another format. Raises NetcError for a net with errors."""
+    net.report.raise_errors()
+    text = "\n".join(
+        f"layer {{ name: {quote(layer.name)} type: {quote(layer.type)} "
+        + " ".join(
+            [f"bottom: {quote(name)}" for name in layer.bottoms] + [f"top: {quote(name)}" for name in layer.tops]
+        )
+        + " }"
+        for layer in net.layers
+    )
+    return Source(net.source.name, text)
 
 
 def _write_offsets(source: Source, tree: Tree) -> None:

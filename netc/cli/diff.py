@@ -34,6 +34,7 @@ def command(
     The exit status is 0 if they are equivalent, 1 if they differ.
     """
     shapes, values = parse_shapes(shape), parse_values(set_)
-    found = diff(read_input(one), read_input(other), shapes=shapes, values=values, **state)
+    nets = [read_input(name) if name == "-" else name for name in (one, other)]
+    found = diff(*nets, shapes=shapes, values=values, **state)
     say(found.to_json() if style == "json" else str(found))
     return int(bool(found))

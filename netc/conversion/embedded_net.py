@@ -29,7 +29,7 @@ class NetSource:
     """The definition of a net, from a prototxt or a weights file."""
 
     source: str | Path | Source
-    """The path of a prototxt, or the text rebuilt from a weights file."""
+    """The path of the file, or the text rebuilt from a Caffe weights file."""
     weights: Path | None = None
     """The file that the net was in."""
     shapes: Mapping[str, Shape] | None = None
@@ -47,21 +47,24 @@ def net_source(net: str | Path | Source, dialect: str | None = None, state: Stat
     Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that does not exist.
     """
     definition = read_net(net, dialect=dialect)
-    if definition.weights_file is None:
-        return NetSource(net)
+    if definition.weights_file is None or not definition.source.text:
+        return NetSource(net, definition.weights_file)
     notes = tuple(d for d in definition.report.diagnostics if d.code == "W803")
-    return NetSource(definition.source, definition.weights_file, _shapes(definition, state), notes, definition.weights)
+    weights = definition.weights
+    assert isinstance(weights, Weights)
+    shapes = _shapes(definition, weights, state)
+    return NetSource(definition.source, definition.weights_file, shapes, notes, weights)
 
 
-def _shapes(definition: NetDefinition, state: StateChoice) -> dict[str, Shape]:
+def _shapes(definition: NetDefinition, weights: Weights, state: StateChoice) -> dict[str, Shape]:
     """Shapes of data layers' tops: from their parameters, and channels from the blobs of their readers.
 
     Tops of DummyData layers are left out: their shapes are known, and constant ones are no inputs.
     """
-    if definition.report.errors or definition.weights is None:
+    if definition.report.errors:
         return {}
     graph, _ = compiler.checked_graph(definition, state.of(definition))
-    blobs = {layer.name: layer.blobs for layer in definition.weights.layers}
+    blobs = {layer.name: layer.blobs for layer in weights.layers}
     shapes: dict[str, Shape] = {}
     for node in graph.nodes:
         for top in node.tops if node.layer.is_data and node.layer.fed_by != "fillers" else ():

@@ -17,8 +17,9 @@ from netc.compiler import TEST_STATE, StateChoice
 from netc.conversion.embedded_net import NetSource, net_source
 from netc.diagnostics import NetcError, Source, counted, did_you_mean
 from netc.ir.dims import Shape, text
+from netc.passes.settle_types import settle_types
 from netc.runtime.net_weights import copy_weights, named_blobs
-from netc.weights import StateDict, Weights, read_any
+from netc.weights import StateDict, Weights
 from netc.weights.paging import release
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class WeightFiles:
         """`parsed` holds the contents of files that are parsed already, by path. Raises NetcError."""
         held = parsed or {}
         self.files = as_paths(files)
-        contents = {str(f): held.get(str(f)) or read_any(f) for f in self.files}
+        contents = {str(f): held.get(str(f)) or compiler.read_weights(f) for f in self.files}
         self.states = {f: found.tensors for f, found in contents.items() if isinstance(found, StateDict)}
         """The files that are a state_dict."""
         self.blobs = {f: found for f, found in contents.items() if isinstance(found, Weights)}
@@ -73,7 +74,7 @@ def open_net(
     dialect: str | None = None,
     state: StateChoice = TEST_STATE,
 ) -> Net:
-    """The net of a prototxt in a state, with weights of any format of `netc.weights.read_any`.
+    """The net of a prototxt in a state, with weights of any format of `compiler.read_weights`.
 
     A .caffemodel in place of the prototxt is read as the net in it, with its weights unless others are given.
     A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
@@ -85,7 +86,7 @@ def open_net(
     if misfits == "refuse":
         opened = _loaded(net, files.blobs, shapes, seed, state)
     else:
-        opened = compiler.loaded(net, (), state, shapes=shapes, seed=seed)
+        opened = compiler.loaded(net, (), state, shapes=shapes, seed=seed, prepare=settle_types)
         for file, blobs in files.blobs.items():
             _copy(opened, file, blobs, misfits)
     for file, tensors in files.states.items():
@@ -107,7 +108,7 @@ def _loaded(
     state: StateChoice,
 ) -> Net:
     try:
-        return compiler.loaded(net, list(files), state, shapes=shapes, seed=seed, parsed=files)
+        return compiler.loaded(net, list(files), state, shapes=shapes, seed=seed, parsed=files, prepare=settle_types)
     except NetcError as error:
         raise NetcError(replace(d, help=_MISFIT_HELP) if d.code == "E306" else d for d in error.diagnostics) from None
 

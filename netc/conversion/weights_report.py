@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netc import compiler
 from netc.frontends import TEST_STATE, StateChoice, read_net
-from netc.weights import BlobArray, BlobStatistics, LayerBlobs, StateDict, Weights, read_any
+from netc.weights import BlobArray, BlobStatistics, LayerBlobs, StateDict, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +86,8 @@ def list_weights(
     state: StateChoice = TEST_STATE,
 ) -> Listing:
     """The blobs of a file of any format in its order, then those that only `net` has. Raises NetcError."""
-    graph = None if net is None else _graph(net, shapes, state)
-    content = read_any(path)
+    content = compiler.read_weights(path)
+    graph = None if net is None else _graph(net, {str(path): content}, shapes, state)
     weights = _by_layer(content, graph) if isinstance(content, StateDict) else content
     wanted = _Wanted(graph)
     rows = [row for layer in weights.layers for row in _rows(layer, wanted.take(layer.name), graph is not None, stats)]
@@ -104,9 +104,15 @@ def _by_layer(tensors: StateDict, graph: Graph | None) -> Weights:
     return Weights(tuple(LayerBlobs(name, "", tuple(held)) for name, held in blobs))
 
 
-def _graph(net: str | Path, shapes: Mapping[str, Shape] | None, state: StateChoice) -> Graph:
+def _graph(
+    net: str | Path,
+    contents: Mapping[str, Weights | StateDict],
+    shapes: Mapping[str, Shape] | None,
+    state: StateChoice,
+) -> Graph:
     definition = read_net(net)
     definition.report.raise_errors()
+    compiler.weights_of(definition, tuple(contents), parsed=contents)
     return compiler.graph_of(definition, state.of(definition), compiler.Prober(), shapes)
 
 

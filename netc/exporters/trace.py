@@ -69,7 +69,10 @@ def traced(
     weights = layer.weights(shapes)
     types = [kind if is_floating(one) else getattr(torch, one) for one in dtypes]
     given = [torch.zeros(shape, dtype=one) for shape, one in zip(shapes, types)]
-    given += [torch.zeros(weight.module_shape, dtype=kind) for weight in weights]
+    given += [
+        torch.zeros(weight.module_shape, dtype=kind if is_floating(weight.dtype) else getattr(torch, weight.dtype))
+        for weight in weights
+    ]
     axes = [*free, *((),) * len(weights)]
     program = _exported(_OneLayer(layer, shapes, tops).to(kind).eval(), given, axes)
     for node, wanted in zip(_inputs(program), axes):

@@ -119,13 +119,18 @@ class NetDefinition(Definition):
         self.blob_counts = {**blob_counts(files), **self.blob_counts}
 
     @cached_property
-    def weights(self) -> Weights | None:
+    def weights(self) -> Weights | StateDict | None:
         """The weights in the file that contains the net, None if it has none. Raises NetcError E401 to E406."""
         if self.weights_file is None:
             return None
-        from netc.weights import read
+        from netc.weights import read_any
 
-        return read(self.weights_file)
+        return read_any(self.weights_file)
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The blobs whose shapes may be given: tops of layers without bottoms, and blobs that the caller feeds."""
+        return frozenset(top for layer in self.layers if not layer.bottoms for top in layer.tops)
 
     def files(self) -> Iterator[FileReference]:
         """Yield the files that its layers refer to."""

@@ -136,8 +136,8 @@ def _reshaped(train: Graph, ours: Node, test: Graph, theirs: Node) -> Iterator[D
 
 
 def unused_shapes(net: NetDefinition, shapes: Collection[str]) -> Iterator[Diagnostic]:
-    """Yield W039 for blobs whose shapes are specified although they are not the top of a layer without bottoms."""
-    inputs = {top for layer in net.layers if not layer.bottoms for top in layer.tops}
+    """Yield W039 for blobs whose shapes are specified although they are not inputs."""
+    inputs = net.inputs
     for blob in shapes:
         if blob not in inputs:
             help = did_you_mean(blob, inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netc.compiler import checked_graph, state_choice
+from netc.compiler import checked_graph, state_choice, weights_of
 from netc.diagnostics import NetcError, Source
 from netc.frontends import read_net
 from netc.inspection.name_warnings import unused_shapes
@@ -44,6 +44,7 @@ class Summary(NetCost):
 def summary(
     path: str | Path | Source,
     *,
+    weights: Sequence[str | Path] = (),
     phase: str = "test",
     level: int | None = None,
     stages: Sequence[str] = (),
@@ -55,12 +56,14 @@ def summary(
 ) -> Summary:
     """Compute shapes, parameters, multiply-adds, memory and receptive fields of a net, layer by layer.
 
+    `weights` are files whose blobs a Caffe2 net reads: without them, and without `shapes`, their shapes are unknown.
     `batch` replaces the first extent of every input that has the batch size of the file; `shapes` are the shapes of
     inputs that the file does not define. `autocrop` computes the offsets of Crop layers as in `load`. Missing data
     results in unknown extents. Raises NetcError for a net with errors.
     """
     net = read_net(path, values, dialect=dialect)
     net.report.raise_errors()
+    weights_of(net, weights)
     for found in unused_shapes(net, shapes or {}):
         raise NetcError(found.message, help=found.help)
     state = state_choice(phase, level, stages, autocrop).of(net)

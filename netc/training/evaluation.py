@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from netc.compiler import TEST_STATE, Prepare, StateChoice, copy_weights, graph_of, lowered, record_shapes, unprepared
+from netc.compiler import (
+    TEST_STATE,
+    Prepare,
+    StateChoice,
+    copy_held,
+    graph_of,
+    lowered,
+    record_shapes,
+    unprepared,
+    weights_of,
+)
 from netc.data.feeds.net_feeds import feeds_of
 from netc.data.feeds.random_feed import RandomFeed
 from netc.data.feeds.record_feed import RecordFeed
 from netc.diagnostics import NetcError, counted
 from netc.frontends import read_net
 from netc.passes.insert_splits import insert_splits
+from netc.passes.settle_types import settle_types
 from netc.runtime.file_access import allow_files, idle_writers
 from netc.runtime.fillers import generator_of
 from netc.runtime.input_check import check_fit
@@ -61,14 +72,17 @@ def open_net(
     """
     definition = read_net(path)
     definition.report.raise_errors()
+    contents = weights_of(definition, weights)
     device = device_of(gpu, listener)
     probe = functools.partial(record_shapes, skip_bad=skip_bad)
-    graph = graph_of(definition, state.of(definition), probe, shapes, prepare=prepare)
+    graph = graph_of(
+        definition, state.of(definition), probe, shapes, prepare=lambda built: prepare(settle_types(built))
+    )
     net = lowered(graph, generator_of(None)).to(device)
     check_pass_memory(net.graph, device)
     allow_files(net, files)
     found = [] if files != "none" else idle_writers(graph)
-    found += filter(None, (unused(copy_weights(net, file), str(file)) for file in weights))
+    found += filter(None, (unused(copy_held(net, held, file), file) for file, held in contents.items()))
     for warning in found:
         listener(WarningIssued(warning.render(), rendered=True))
     seed = torch.seed() % 2**31

@@ -17,10 +17,16 @@ def release(array: npt.NDArray[Any]) -> None:
     mapping = _mapping(array)
     if mapping is None or not array.nbytes or not hasattr(mmap, "MADV_DONTNEED"):
         return
+    if array.ndim == 1 and array.strides[0] > 0:  # values between which are tags are released with these
+        size = array.strides[0] * (array.size - 1) + array.itemsize
+    elif array.flags.c_contiguous:
+        size = array.nbytes
+    else:
+        return
     first = array.__array_interface__["data"][0] - np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
     start = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE  # pages shared with other arrays are kept
-    length = first + array.nbytes - start
-    if array.flags.c_contiguous and length >= mmap.PAGESIZE:
+    length = first + size - start
+    if length >= mmap.PAGESIZE:
         mapping.madvise(mmap.MADV_DONTNEED, start, length // mmap.PAGESIZE * mmap.PAGESIZE)
 
 

@@ -34,6 +34,21 @@ def test_released_pages_stay_readable(tmp_path):
     np.testing.assert_array_equal(view, values)
 
 
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system cannot release pages")
+def test_pages_of_values_between_tags_are_released(tmp_path):
+    path = tmp_path / "floats.bin"
+    values = np.arange(1 << 18, dtype=np.float32)
+    tagged = np.zeros(values.size, np.dtype([("tag", "u1"), ("value", "<f4")]))
+    tagged["value"] = values
+    path.write_bytes(tagged.tobytes())
+    view = np.ndarray(values.shape, "<f4", map_file(path), 1, (5,))
+    np.testing.assert_array_equal(view, values)
+    before = resident(path)
+    release(view)
+    assert before >= view.nbytes > 50 * resident(path), (before, resident(path))
+    np.testing.assert_array_equal(view, values)
+
+
 @pytest.mark.parametrize("array", [np.zeros(9000), np.zeros(0), np.zeros((300, 300))[:, ::2]])
 def test_arrays_without_a_memory_map_are_unchanged(array):
     release(array)

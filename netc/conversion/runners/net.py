@@ -12,6 +12,7 @@ from netc.conversion.models import Files, open_net
 from netc.conversion.runners.runner import Values, Writers, engine_errors, given
 from netc.exporters.symbolic_shapes import Extents, symbolic_shapes
 from netc.ir.dims import known
+from netc.ir.dtypes import is_floating
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,11 +44,16 @@ class NetRunner:
 
     def run(self, inputs: Mapping[str, Array]) -> Values:
         """Every value of the graph."""
-        arrays = [np.array(given(self, inputs, name), np.float32) for name in self.inputs]
-        program = self.net.program(self.net.graph.inputs, self.fetches)
+        graph = self.net.graph
+        types = (graph.values[name].dtype for name in graph.inputs)
+        arrays = [
+            np.array(given(self, inputs, name), np.float32 if is_floating(dtype) else dtype)
+            for name, dtype in zip(self.inputs, types)
+        ]
+        program = self.net.program(graph.inputs, self.fetches)
         with torch.no_grad(), engine_errors(self.path, inputs):
             results = program(self.net, *map(torch.from_numpy, arrays))
-        return {name: tensor.numpy() for name, tensor in zip(self.fetches, results)}
+        return {name: tensor.detach().numpy() for name, tensor in zip(self.fetches, results)}
 
 
 def _inputs(graph: Graph) -> dict[str, Extents]:

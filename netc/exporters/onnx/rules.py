@@ -155,9 +155,17 @@ class OnnxCall:
         return self._hold(f"{self.name}/constant", values, values.dtype)
 
     def blob(self, index: int, shape: Sequence[int] | None = None) -> str:
-        """A blob as an initializer, perhaps in another shape."""
+        """A blob as an initializer, perhaps in another shape. Integers keep their type."""
         array = self.blobs[index] if shape is None else self.blobs[index].reshape(shape)
-        return self._hold(f"{self.name}.{self.blob_names[index]}", array, self.sink.dtype)
+        return self._hold(f"{self.name}.{self.blob_names[index]}", array, self._type_of(array))
+
+    def hold_top(self, index: int) -> None:
+        """Let a blob be the first top: an initializer of the top's name."""
+        array = self.blobs[index]
+        self.sink.constants[self.tops[0]] = Initializer(array, self._type_of(array))
+
+    def _type_of(self, array: Array) -> np.dtype[Any]:
+        return self.sink.dtype if array.dtype.kind == "f" else array.dtype
 
     def _hold(self, name: str, array: Array, dtype: np.dtype[Any]) -> str:
         held = self.sink.fresh(name)

@@ -86,6 +86,8 @@ class Code:
     """A constructor that `Call.module` is assigned; empty where the blobs are used one by one."""
     state: Callable[[Sequence[Array]], Mapping[str, Array]] | None = None
     """The module's tensors, given the blobs; None: each blob in the module's shape, under its own name."""
+    is_held: bool = False
+    """Whether the expression is a tensor that the net holds: what reads the top reads it there."""
     functions: tuple[str, ...] = ()
     """Functions of functions.py that the expression calls."""
 

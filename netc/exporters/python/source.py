@@ -138,12 +138,15 @@ def _write(file: _File, step: Step) -> None:
         file.state.update({f"{attribute}.{name}": array for name, array in _state(file, step, code, blobs).items()})
     else:
         for name, learnable, array in loose:
-            empty = f"torch.empty({array.shape})"
+            kind = "" if array.dtype.kind == "f" else f", dtype=torch.{array.dtype.name}"
+            empty = f"torch.empty({array.shape}{kind})"
             made = f"self.{name} = nn.Parameter({empty})" if learnable else f"self.register_buffer({name!r}, {empty})"
             file.modules.append(f"{made}  # {layers}")
             file.state[name] = array
     file.functions.update(dict.fromkeys(code.functions))
-    if code.expression:
+    if code.is_held:
+        file.variables[step.tops[0]] = code.expression
+    elif code.expression:
         file.forward.append(f"{_targets(file, step)} = {code.expression}  # {label}")
 
 
@@ -228,7 +231,10 @@ def _targets(file: _File, step: Step) -> str:
     dying = [
         file.variables[name]
         for name in step.node.bottoms
-        if file.last_use[name] is step and name not in graph.inputs and name not in graph.outputs
+        if file.last_use[name] is step
+        and name not in graph.inputs
+        and name not in graph.outputs
+        and not file.variables[name].startswith("self.")
     ]
     for top in step.tops:
         free = "x" not in file.variables.values() or "x" in dying

@@ -78,6 +78,15 @@ class Caffe2Net(NetDefinition):
     def _is_written(self, name: str) -> bool:
         return any(name in origin.tops for origin in self.layers)
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The external inputs, and blobs that an operator reads before one writes them."""
+        found, written = set(self.content.inputs), set[str]()
+        for origin in self.layers:
+            found.update(name for name in origin.bottoms if name not in written)
+            written.update(origin.tops)
+        return frozenset(found)
+
     def state(self, phase: Phase, *changes: Fields) -> State:
         """The state of a phase; a NetDef has no states of its own."""
         return State(phase)
