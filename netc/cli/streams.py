@@ -12,7 +12,9 @@ from netc.text import MAX_BYTES, read_source
 def read_input(name: str) -> Source:
     """Read the text of a file or of standard input. Raises NetcError E001 if it cannot be read or is not text."""
     if name != "-":
-        return read_source(name)
+        source = read_source(name)
+        _refuse_binary(name, source.text)
+        return source
     try:
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
     except OSError as error:
@@ -23,6 +25,17 @@ def read_input(name: str) -> Source:
     if b"\0" in data:
         raise NetcError("standard input is binary", code="E001", notes=["a prototxt is text"])
     return Source("<stdin>", data.decode("utf-8", "surrogateescape"))
+
+
+def _refuse_binary(name: str, text: str) -> None:
+    """Raise NetcError E001 for a binary net, which may be short enough not to have a byte of zeros."""
+    if all(character >= " " or character in "\t\n\r\f\v\b\x1b" for character in text[:4096]):
+        return
+    from netc.weights.file_type import NAMES, content
+
+    found = content(memoryview(text.encode("utf-8", "surrogateescape")))
+    if found not in ("text", "unknown"):
+        raise NetcError(f"`{name}` is {NAMES[found]} in binary format, expected text", code="E001")
 
 
 def write_output(name: str, text: str) -> None:

@@ -12,9 +12,10 @@ net_summary.py        summary: a net's cost, layer by layer
 net_cost.py           parameters, multiply-adds, memory and receptive fields
 summary_table.py      a summary as text, JSON, CSV and Markdown
 net_diff.py           diff: semantic comparison of two nets
-explanations.py       explain: the page of a code or of a layer type
+explanations.py       explain: the page of a code, a layer type or an operator
 error_pages.py        the page of each code
 layer_pages.py        the documentation of each layer type
+operator_pages.py     the documentation of each operator of Caffe2
 
 Warnings of this package, each of which can be disabled (`--ignore`):
 

@@ -93,16 +93,16 @@ def _key(name: str) -> str:
 def _lines(layer: LayerDocumentation, choice: str) -> Iterator[str]:
     owner = f"dialect `{layer.dialect}`" if layer.dialect else "BVLC Caffe"
     if layer.python_classes:
-        yield from _paragraph(f"# {layer.type}: in place of {' and '.join(layer.python_classes)}, {owner}")
+        yield from paragraph(f"# {layer.type}: in place of {' and '.join(layer.python_classes)}, {owner}")
     else:
         yield f"# {layer.type}: a layer type of {owner}" + (f" (`{layer.v1}` in V1 files)" if layer.v1 else "")
-    for paragraph in (layer.summary, *layer.details.split("\n\n"), choice):
-        yield from _paragraph(paragraph)
-    yield from _paragraph(f"Takes {layer.bottoms}, returns {layer.tops}.")
-    yield from _paragraph(f"Shapes: {layer.shapes}")
+    for text in (layer.summary, *layer.details.split("\n\n"), choice):
+        yield from paragraph(text)
+    yield from paragraph(f"Takes {layer.bottoms}, returns {layer.tops}.")
+    yield from paragraph(f"Shapes: {layer.shapes}")
     yield from _parameters(layer.parameters)
-    yield from _paragraph(f"Blobs: {layer.blobs}" if layer.blobs else "")
-    yield from _paragraph(f"Reference: {layer.reference}")
+    yield from paragraph(f"Blobs: {layer.blobs}" if layer.blobs else "")
+    yield from paragraph(f"Reference: {layer.reference}")
 
 
 def _parameters(parameters: tuple[ParameterDocumentation, ...]) -> Iterator[str]:
@@ -115,7 +115,8 @@ def _parameters(parameters: tuple[ParameterDocumentation, ...]) -> Iterator[str]
         yield from textwrap.wrap(read, WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 
-def _paragraph(text: str) -> Iterator[str]:
+def paragraph(text: str) -> Iterator[str]:
+    """Yield an empty line and the lines of a paragraph; nothing for an empty one."""
     if text:
         yield ""
         yield from textwrap.wrap(text, WIDTH)
