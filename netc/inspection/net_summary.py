@@ -12,6 +12,7 @@ from netc.inspection.name_warnings import unused_shapes
 from netc.inspection.net_cost import NetCost
 from netc.inspection.referenced_files import SourceProbe
 from netc.inspection.summary_table import as_csv, as_json, as_markdown, as_text
+from netc.passes.settle_types import settle_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,11 +69,11 @@ def summary(
         raise NetcError(found.message, help=found.help)
     state = state_choice(phase, level, stages, autocrop).of(net)
     probe = SourceProbe()
-    graph, report = checked_graph(net, state, probe, shapes)
+    graph, report = checked_graph(net, state, probe, shapes, settle_types)
     if batch is not None:
         if batch < 1:
             raise NetcError(f"the batch size is {batch}: it must be positive")
-        graph, report = checked_graph(net, state, probe, {**_resized(graph, batch), **(shapes or {})})
+        graph, report = checked_graph(net, state, probe, {**_resized(graph, batch), **(shapes or {})}, settle_types)
     report.raise_errors()
     return Summary(graph)
 

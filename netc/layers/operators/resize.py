@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import numpy as np
-
 from netc.ir.dims import UNKNOWN, Shape, known, text
 from netc.ir.layer import Count, Mode, Shapes, fail
 from netc.ir.operator import Operator
@@ -78,6 +76,8 @@ def scaled(extent: int, scale: float) -> int:
     >>> scaled(7, 1.5), scaled(10, 0.7)
     (10, 7)
     """
+    import numpy as np
+
     return int(np.float32(extent) * np.float32(scale)) if known(extent) else UNKNOWN
 
 
@@ -97,6 +97,7 @@ class ResizeNearest(_Scaled):
 
     def resized(self, x: Tensor, scales: tuple[float, float]) -> Tensor:
         """The nearest elements; the places are computed in float32, as in Caffe2."""
+        import numpy as np
         import torch
 
         for axis, scale in zip((2, 3), scales):

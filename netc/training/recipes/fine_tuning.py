@@ -7,7 +7,7 @@ import fnmatch
 from typing import TYPE_CHECKING
 
 from netc import weights as files
-from netc.compiler import layers_of, read_weights
+from netc.compiler import layers_of
 from netc.diagnostics import NetcError, did_you_mean
 from netc.init_net import read_weights
 from netc.ir.graph import ModuleKeys
