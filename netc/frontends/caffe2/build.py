@@ -61,6 +61,11 @@ class _Builder:
         operators = content.operators
         self.read = {name for origin in operators for name in (*origin.bottoms, *_hidden(origin))}
         self.read.update(content.outputs)
+        self.readers: dict[str, list[tuple[OperatorOrigin, int]]] = {}
+        """The operators that read each blob, and at which input."""
+        for origin in operators:
+            for index, name in enumerate(origin.bottoms):
+                self.readers.setdefault(name, []).append((origin, index))
         self.producers = {top: origin for origin in reversed(operators) for top in origin.tops}
 
     def external(self, name: str) -> None:
@@ -100,11 +105,8 @@ class _Builder:
 
     def _is_mutex(self, name: str) -> bool:
         """Whether operators read a blob as a mutex only: nobody can feed one, so that the net creates it."""
-        reads = (
-            (origin, index) for origin in self.content.operators for index, b in enumerate(origin.bottoms) if b == name
-        )
-        types = [(operator_class(origin.type), index) for origin, index in reads]
-        return bool(types) and all(cls is not None and _locks(cls, index) for cls, index in types)
+        reads = self.readers.get(name, ())
+        return bool(reads) and all(_locks(operator_class(origin.type), index) for origin, index in reads)
 
     def _layer(self, origin: OperatorOrigin) -> Layer:
         cls = operator_class(origin.type)
@@ -171,9 +173,9 @@ class _Builder:
         return name
 
 
-def _locks(cls: type[Layer], index: int) -> bool:
+def _locks(cls: type[Layer] | None, index: int) -> bool:
     """Whether an input of the layer is a mutex, which no layer has only for some of its arguments."""
-    accepts: object = cls.accepts
+    accepts: object = () if cls is None else cls.accepts
     return isinstance(accepts, tuple) and accepts[index : index + 1] == (MUTEX,)
 
 

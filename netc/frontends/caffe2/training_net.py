@@ -61,8 +61,8 @@ def split(content: NetContent) -> TrainingNet:
         if name not in gradients and name not in starts:
             problems.append((_unknown(name, origin, index, blobs), origin))
     read = tuple(name for name in readers if name in gradients)
-    constants = [origin for name, origin in starts.items() if name in readers]
-    operators = [origin for origin in content.operators if origin in constants or origin in kept]
+    left = {*kept, *(origin for name, origin in starts.items() if name in readers)}
+    operators = [origin for origin in content.operators if origin in left]
     inputs = (*content.inputs, *(name for name in read if name not in content.inputs)) if content.inputs else ()
     return TrainingNet(
         replace(content, operators=operators, inputs=inputs),

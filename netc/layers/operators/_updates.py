@@ -52,7 +52,7 @@ class Update(OperatorLayer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """The outputs of `update`, each in the shape of its input."""
-        outputs = self.update(*(bottom.detach().flatten() for bottom in bottoms))
+        outputs = self.update(*(without_gradient(bottom).flatten() for bottom in bottoms))
         return tuple(output.reshape(bottoms[index].shape) for output, index in zip(outputs, self.shaped))
 
     def update(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -111,7 +111,7 @@ class SparseUpdate(OperatorLayer):
         rows, extents = len(bottoms[self.parameter]), bottoms[self.parameter].shape[1:]
         indices = bottoms[self.indices_at].flatten().long()
         mode.check_range(indices, 0, rows, "index")
-        values = [bottom.detach() for bottom in bottoms]
+        values = [without_gradient(bottom) for bottom in bottoms]
         for index in (self.parameter, *self.states):
             values[index] = values[index].reshape(rows, extents.numel()).clone()
         for index in self.row_states:
@@ -127,6 +127,11 @@ class SparseUpdate(OperatorLayer):
         `values` are the inputs; parameter, gradient and states are matrices, which this changes.
         """
         raise NotImplementedError
+
+
+def without_gradient(tensor: Tensor) -> Tensor:
+    """The tensor, through which no gradient passes: Caffe2 has none for optimizers."""
+    return tensor.detach() if tensor.requires_grad else tensor
 
 
 def rounds(indices: Tensor) -> list[Tensor]:

@@ -11,7 +11,7 @@ from netc.ir.layer import Count, Mode, Shapes, fail
 from netc.ir.operator import Operator
 from netc.layers._operator_layer import OperatorLayer
 from netc.layers._operators import operator
-from netc.layers.operators._updates import Update, check_single
+from netc.layers.operators._updates import Update, check_single, without_gradient
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ class Lars(Update):
         """Computed as described in the class docstring."""
         import torch
 
-        parameter, gradient, decay, trust, highest = (bottom.detach().flatten() for bottom in bottoms)
+        parameter, gradient, decay, trust, highest = (without_gradient(bottom).flatten() for bottom in bottoms)
         norm = parameter.square().sum().sqrt().reshape(1)
         ratio = gradient.square().sum().sqrt() / norm
         rate = torch.where(norm > 0, trust / (ratio + decay + self.offset), torch.ones_like(norm))

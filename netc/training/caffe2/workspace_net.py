@@ -136,7 +136,7 @@ class WorkspaceNet:
             name: torch.zeros_like(values[self.sources[name]]) if gradient is None else gradient
             for name, gradient in gradients.items()
         }
-        return {name: tensor.detach() for name, tensor in found.items()}, complete
+        return {name: tensor.detach() if tensor.requires_grad else tensor for name, tensor in found.items()}, complete
 
 
 def _leaf(tensor: Tensor) -> Tensor:
