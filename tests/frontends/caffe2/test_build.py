@@ -118,3 +118,12 @@ def test_shapes_and_types_are_checked_when_the_net_runs():
     with pytest.raises(NetcError, match="has type int64") as caught:
         net('op { type: "Relu" input: "x" output: "y" }').run({"x": np.arange(2)})
     assert caught.value.diagnostics[0].code == "E107"
+
+
+def test_shapes_are_those_of_external_inputs_declared_or_not():
+    text = 'op { type: "Relu" input: "x" output: "y" } op { type: "Sqr" input: "y" output: "z" } '
+    for source in (text, text + 'external_input: "x"'):
+        assert str(netc.summary(Source("net.pbtxt", source), shapes={"x": (2, 3)})).count("[2,3]") == 3
+        assert not netc.check(Source("net.pbtxt", source), shapes={"x": (2, 3)})
+        (warning,) = netc.check(Source("net.pbtxt", source), shapes={"y": (2, 3)})
+        assert (warning.code, warning.help) == ("W039", None)
