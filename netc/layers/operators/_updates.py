@@ -72,7 +72,8 @@ class SparseUpdate(OperatorLayer):
     gradient: ClassVar[int] = 3
     single: ClassVar[tuple[int, ...]] = (4,)
     states: ClassVar[tuple[int, ...]] = (1,)
-    """The inputs with the state of the optimizer, as many elements as the parameter has."""
+    """The inputs with the state of the optimizer: `width` elements for each of the parameter."""
+    width: ClassVar[int] = 1
     row_states: ClassVar[tuple[int, ...]] = ()
     """The inputs with one element of state for each row of the parameter."""
     shaped: ClassVar[tuple[int, ...]] = (0, 1)
@@ -83,7 +84,8 @@ class SparseUpdate(OperatorLayer):
         if not shape:
             fail(f"input {self.parameter} of `{self.type}` is a scalar, expected rows", field="input")
         for index in self.states:
-            check_size(self.type, bottoms, index, product(shape), f"as many as input {self.parameter}, ")
+            size = product(shape) * self.width
+            check_size(self.type, bottoms, index, size, f"{self.width} for each element of input {self.parameter}, ")
         for index in self.row_states:
             check_size(self.type, bottoms, index, shape[0], f"one per row of input {self.parameter}, ")
         if len(gradient) < len(indices) or differ(product(gradient[len(indices) :]), product(shape[1:])):
@@ -113,7 +115,8 @@ class SparseUpdate(OperatorLayer):
         mode.check_range(indices, 0, rows, "index")
         values = [without_gradient(bottom) for bottom in bottoms]
         for index in (self.parameter, *self.states):
-            values[index] = values[index].reshape(rows, extents.numel()).clone()
+            width = 1 if index == self.parameter else self.width
+            values[index] = values[index].reshape(rows, extents.numel() * width).clone()
         for index in self.row_states:
             values[index] = values[index].reshape(rows, 1).clone()
         values[self.gradient] = values[self.gradient].reshape(indices.numel(), extents.numel()).clone()
@@ -164,9 +167,9 @@ def check_size(type: str, bottoms: Shapes, index: int, size: int, why: str = "")
 
 
 def check_single(type: str, bottoms: Shapes, indices: Sequence[int]) -> None:
-    """Raise NetcError E102 for an input that is not one number."""
+    """Raise NetcError E102 for an input that is not one number; those that the operator does not have are skipped."""
     for index in indices:
-        if differ(product(bottoms[index]), 1):
+        if index < len(bottoms) and differ(product(bottoms[index]), 1):
             fail(f"input {index} of `{type}` has shape {text(bottoms[index])}, expected one element", field="input")
 
 

@@ -1,14 +1,16 @@
-"""Updates scaled by running means of squared gradients: RmsProp, Adadelta."""
+"""Updates scaled by running means of squared gradients: RmsProp, Adadelta, SparseAdadelta."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netc.ir.dtypes import DType
 from netc.ir.layer import Count
 from netc.ir.operator import Operator
+from netc.layers._operator_layer import FLOAT, INTEGERS
 from netc.layers._operators import operator
-from netc.layers.operators._updates import Update
+from netc.layers.operators._updates import SparseUpdate, Update, require_in_place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,16 +70,71 @@ class Adadelta(Update):
     @classmethod
     def from_caffe2(cls, operator: Operator) -> Self:
         """Raises NetcError E103 for a decay that is not between 0 and 1, and for a negative epsilon."""
-        found = super().from_caffe2(operator)
-        if not 0 < found.decay < 1:
-            operator.fail(f"`decay: {found.decay:g}` is not between 0 and 1", "decay")
-        if found.epsilon < 0:
-            operator.fail(f"`epsilon: {found.epsilon:g}` is negative", "epsilon")
-        return found
+        _check(operator)
+        return super().from_caffe2(operator)
 
     def update(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The parameter, h', d'."""
         parameter, history, deltas, gradient, rate = inputs
-        history = self.decay * history + (1 - self.decay) * gradient * gradient
-        change = (deltas + self.epsilon).sqrt() / (history + self.epsilon).sqrt() * gradient
-        return parameter + rate * change, history, self.decay * deltas + (1 - self.decay) * change * change
+        return adadelta(parameter, history, deltas, gradient, rate, decay=self.decay, epsilon=self.epsilon)
+
+
+@operator("SparseAdadelta")
+@dataclass(frozen=True)
+class SparseAdadelta(SparseUpdate):
+    """Adadelta of the rows that `indices` lists.
+
+    Shapes: parameter, h and d (rows), indices, g (a row for each index), lr of one element to the parameter, h', d'.
+
+    Reference: `adadelta_op.h`, SparseAdadeltaOp.
+    """
+
+    epsilon: float = 1e-5
+    decay: float = 0.95
+
+    bottom_count: ClassVar[Count] = Count(6)
+    top_count: ClassVar[Count] = Count(3)
+    in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0), (1, 1), (2, 2))
+    accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOAT, FLOAT, FLOAT, INTEGERS, FLOAT, FLOAT)
+    indices_at: ClassVar[int] = 3
+    gradient: ClassVar[int] = 4
+    single: ClassVar[tuple[int, ...]] = (5,)
+    states: ClassVar[tuple[int, ...]] = (1, 2)
+    shaped: ClassVar[tuple[int, ...]] = (0, 1, 2)
+
+    @classmethod
+    def from_caffe2(cls, operator: Operator) -> Self:
+        """Raises NetcError E023 unless the first three inputs are updated in place, E103 as Adadelta does."""
+        require_in_place(operator, (0, 0), (1, 1), (2, 2))
+        _check(operator)
+        return super().from_caffe2(operator)
+
+    def update(self, values: list[Tensor], rows: Tensor, positions: Tensor) -> None:
+        """The parameter, h', d'."""
+        parameter, history, deltas, _, gradients, rate = values
+        parameter[rows], history[rows], deltas[rows] = adadelta(
+            parameter[rows],
+            history[rows],
+            deltas[rows],
+            gradients[positions],
+            rate.flatten(),
+            decay=self.decay,
+            epsilon=self.epsilon,
+        )
+
+
+def adadelta(
+    parameter: Tensor, history: Tensor, deltas: Tensor, gradient: Tensor, rate: Tensor, *, decay: float, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The parameter, h', d'."""
+    history = decay * history + (1 - decay) * gradient * gradient
+    change = (deltas + epsilon).sqrt() / (history + epsilon).sqrt() * gradient
+    return parameter + rate * change, history, decay * deltas + (1 - decay) * change * change
+
+
+def _check(operator: Operator) -> None:
+    decay, epsilon = operator.real("decay", 0.95), operator.real("epsilon", 1e-5)
+    if not 0 < decay < 1:
+        operator.fail(f"`decay: {decay:g}` is not between 0 and 1", "decay")
+    if epsilon < 0:
+        operator.fail(f"`epsilon: {epsilon:g}` is negative", "epsilon")

@@ -189,6 +189,41 @@ def test_sparse_updates_process_repeated_indices_in_order():
     )
 
 
+def adadelta_row(p, states, g):
+    update = partial(reference.adadelta, lr=-0.3, epsilon=1e-5, decay=0.95)
+    return reference.each(update, p, states[0], states[1], g)
+
+
+def test_sparse_adadelta():
+    found = run("SparseAdadelta", [P, H, D, INDICES, ROWS, LR], 3)
+    close(found, reference.sparse(P, [H, D], INDICES, ROWS, adadelta_row))
+
+
+@pytest.mark.parametrize("alpha_is_input", [False, True])
+def test_sparse_ftrl(alpha_is_input):
+    def update(p, states, g):
+        w, n, z = reference.each(
+            partial(reference.ftrl, alpha=0.25, beta=1.0, lambda1=0.5, lambda2=0.001), p, states[0], states[1], g
+        )
+        return w, n, z
+
+    inputs, values = [P, np.stack([H, M], -1), INDICES, ROWS], {"lambda1": 0.5, "alpha": 0.25}
+    if alpha_is_input:
+        inputs, values = [*inputs, np.array([values.pop("alpha")], np.float32)], values
+    w, n, z = reference.sparse(P, [H, M], INDICES, ROWS, update)
+    close(run("SparseFtrl", inputs, 2, **values), (w, np.stack([n, z], -1)))
+
+
+def test_sparse_wngrad():
+    total = np.array([2.0], np.float32)
+    expected = P.astype(np.float64)
+    for index, row in zip(INDICES, ROWS):
+        expected[index] += -0.3 / (2 + 1e-5) * row
+    found = run("SparseWngrad", [P, total, INDICES, ROWS, LR], 2)
+    close(found, (expected, total + (ROWS.astype(np.float64) ** 2).sum() / 2))
+    close(run("SparseWngrad", [P, total, INDICES[:0], ROWS[:0], LR], 2), (P, total))
+
+
 def test_sparse_momentum():
     def update(p, states, g):
         new, m = reference.each(partial(reference.momentum_sgd, lr=-0.3, momentum=0.9, nesterov=1), g, states[0])
@@ -225,6 +260,10 @@ def test_the_fourth_output_of_sparse_adam_is_the_change():
         ("ClipTensorByScaling", [G, LR], 1, {}, "E103"),
         ("ClipTensorByScaling", [G[:0], LR], 1, {"threshold": 1.0}, "E102"),
         ("SparseAdagrad", [P, H, INDICES, ROWS[:, :2], LR], 2, {}, "E102"),
+        ("SparseAdadelta", [P, H, D, INDICES, ROWS, LR], 3, {"decay": 0.0}, "E103"),
+        ("SparseFtrl", [P, H, INDICES, ROWS], 2, {}, "E102"),
+        ("SparseFtrl", [P, np.stack([H, M], -1), INDICES, ROWS, LR], 2, {"alpha": 0.1}, "E101"),
+        ("SparseWngrad", [P, H, INDICES, ROWS, LR], 2, {}, "E102"),
         ("SparseAdagrad", [P, H, INDICES, ROWS[:2], LR], 2, {}, "E102"),
         ("SparseAdagrad", [P, H, INDICES + 1, ROWS, LR], 2, {}, "E301"),
         ("RowWiseSparseAdagrad", [P, H, INDICES, ROWS, LR], 2, {}, "E102"),
@@ -242,6 +281,9 @@ def test_what_caffe2_refuses(type, inputs, tops, values, code):
         ("MomentumSGDUpdate", "G M LR P", "G M P2"),
         ("SparseAdagrad", "P H I G LR", "P H2"),
         ("SparseAdam", "P M V I G LR T", "P2 M V"),
+        ("SparseAdadelta", "P H D I G LR", "P H2 D"),
+        ("SparseFtrl", "W NZ I G", "W NZ2"),
+        ("SparseWngrad", "P B I G LR", "P B2"),
         ("Iter", "i", "j"),
         ("AtomicIter", "mutex i", "j"),
     ],
