@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from netc.ir.graph import Node
+
 
 def read_weights(path: str | Path, seed: int | None = None) -> Weights | StateDict:
     """The weights in a file of any format: `weights.read_any`, or the blobs that an init net fills.
@@ -83,8 +85,14 @@ def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
             tensors = net.evaluate({}, [graph.values[name].blob for name in rest])
         results = {blob: tensor.detach().cpu().numpy() for blob, tensor in tensors.items()}
     arrays = ((blob, makers[name], given.get(name, results.get(blob))) for blob, name in graph.blobs.items())
-    layers = (LayerBlobs(blob, node.layer.type, (BlobArray(a),)) for blob, node, a in arrays if a is not None)
+    layers = (_layer(blob, node, array) for blob, node, array in arrays if array is not None)
     return Weights(tuple(layers), graph.name)
+
+
+def _layer(blob: str, node: Node, array: NDArray[Any]) -> LayerBlobs:
+    own = node.layer.quantization
+    pair = None if own is None else (own.scale, own.zero_point)
+    return LayerBlobs(blob, node.layer.type, (BlobArray(array),), pair)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from netc.ir.dtypes import DType
 from netc.ir.field_values import argument, default, plain
 from netc.ir.fields import Fields
 from netc.ir.filler import Filler
+from netc.ir.quantization import Quantization
 from netc.ir.traits import Traits
 
 if TYPE_CHECKING:
@@ -220,6 +221,8 @@ class Layer(Traits):
     """The pairs of an input and an output that may be the same blob in Caffe2 (`AllowInplace` of its schema)."""
     hidden_inputs: ClassVar[tuple[str, ...]] = ()
     """The blobs that an operator of Caffe2 reads by name, if the net has them: they follow its inputs."""
+    quantization: ClassVar[Quantization | None] = None
+    """How the integers of the first top stand for real numbers; None unless they do."""
     same_count: ClassVar[bool] = False
     """Whether the layer has one top per bottom (layers that apply the same weights to each bottom)."""
 
@@ -253,6 +256,13 @@ class Layer(Traits):
         text, or a list of numbers. Raises NetcError; pass the invalid argument as `field=`.
         """
         return cls(**{f.name: argument(operator, f) for f in dataclasses.fields(cls) if f.name in operator})
+
+    def quantized_by(self, sources: Sequence[Quantization | None]) -> Self:
+        """Return the layer for bottoms of these quantizations. Raises NetcError E107 for one unless overridden."""
+        index = next((i for i, source in enumerate(sources) if source is not None), None)
+        if index is not None:
+            fail(f"input {index} of `{self.type}` is quantized", code="E107", help="convert it with Int8Dequantize")
+        return self
 
     # ------------------------------------------------------------------ shapes, weights and cost
 

@@ -53,6 +53,9 @@ class LayerBlobs:
     for other types) or the number itself; from a V0 file V0's name (`conv`)."""
     blobs: tuple[BlobArray | None, ...] = ()
     """In Caffe's order. None only from HDF5, where Caffe omits blobs that are shared with another layer."""
+    quantization: tuple[float, int] | None = None
+    """The scale and zero point of the only blob, if an init net of Caffe2 made it of integers that stand for real
+    numbers."""
 
     @property
     def arrays(self) -> list[Array | None]:

@@ -7,6 +7,7 @@ the new value. Names are resolved in the order of the operators.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, did_you_mean, visible
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
     from netc.ir.dims import Shape
     from netc.ir.dtypes import DType
     from netc.ir.layer import Layer
+    from netc.ir.quantization import Quantization
 
 Stored = Mapping[str, tuple["Shape", "DType"]]
 """The shapes and types of the blobs that an init net fills."""
 
 
-def build(content: NetContent, state: State, stored: Stored) -> tuple[Graph, GraphReport]:
+def build(
+    content: NetContent, state: State, stored: Stored, quantized: Mapping[str, Quantization] = MappingProxyType({})
+) -> tuple[Graph, GraphReport]:
     """Build the graph of a NetDef, without shapes; return it with the diagnostics.
 
-    External inputs that are `stored` are parameters, the others are inputs of the net. Operators with an error, and
+    External inputs that are `stored` are parameters, some of them `quantized`; the others are
+    inputs of the net. Operators with an error, and
     those that depend on them, are not in the graph.
     """
-    builder = _Builder(content, stored)
+    builder = _Builder(content, stored, quantized)
     for name in content.inputs:
         if name in builder.read:
             builder.external(name)
@@ -49,8 +54,10 @@ def build(content: NetContent, state: State, stored: Stored) -> tuple[Graph, Gra
 
 
 class _Builder:
-    def __init__(self, content: NetContent, stored: Stored) -> None:
-        self.content, self.stored = content, stored
+    def __init__(self, content: NetContent, stored: Stored, quantized: Mapping[str, Quantization]) -> None:
+        self.content, self.stored, self.stored_quantized = content, stored, quantized
+        self.quantized: dict[str, Quantization] = {}
+        """How values stand for real numbers that are quantized."""
         self.report = GraphReport()
         self.nodes: list[Node] = []
         self.values: dict[str, Value] = {}
@@ -78,6 +85,8 @@ class _Builder:
         elif self._is_mutex(name):
             layer = CreateMutex()
         self.nodes.append(Node(name, self.keys.add(name), layer, (), (self._fresh(name),), described=layer))
+        if isinstance(layer, StoredBlob) and name in self.stored_quantized:
+            self.quantized[self.current[name]] = self.stored_quantized[name]
 
     def add(self, origin: OperatorOrigin) -> None:
         """Add one operator."""
@@ -85,6 +94,8 @@ class _Builder:
             layer = self._layer(origin)
             self._in_place(origin, layer)
             bottoms = self._bottoms(origin)
+            if bottoms is not None:
+                layer = layer.quantized_by(tuple(map(self.quantized.get, bottoms)))
         except NetcError as error:
             self._report(error.diagnostics, origin)
             bottoms = None
@@ -94,6 +105,8 @@ class _Builder:
         key = self.keys.add(origin.name or origin.type)
         tops = tuple(map(self._fresh, origin.tops))
         self.broken.difference_update(origin.tops)
+        if layer.quantization is not None and tops:
+            self.quantized[tops[0]] = layer.quantization
         self.nodes.append(Node(origin.name, key, layer, bottoms, tops, described=layer, origin=origin))
 
     def check_outputs(self) -> None:

@@ -10,6 +10,7 @@ from netc.frontends.caffe2.training_net import TrainingNet, split
 from netc.frontends.definition import NetDefinition, OwnGradients
 from netc.ir.dims import product
 from netc.ir.graph import State
+from netc.ir.quantization import Quantization
 from netc.weights.blobs import StateDict
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Caffe2Net(NetDefinition):
         self.weights_file, self.init_net = weights_file, init_net
         self.stored: dict[str, tuple[Shape, DType]] = {}
         """The blobs that the init net fills."""
+        self.quantized: dict[str, Quantization] = {}
+        """How those stand for real numbers that are quantized."""
 
     @property
     def span(self) -> Span | None:
@@ -61,6 +64,9 @@ class Caffe2Net(NetDefinition):
         """Take the shapes and types of the blobs that an init net fills, without placeholders of inputs."""
         for file in files:
             arrays = file.tensors.items() if isinstance(file, StateDict) else _only_blobs(file)
+            if not isinstance(file, StateDict):
+                found = ((layer.name, layer.quantization) for layer in file.layers)
+                self.quantized.update((name, Quantization(*pair)) for name, pair in found if pair)
             shapes = {name: (array.shape, cast("DType", array.dtype.name)) for name, array in arrays}
             self.stored.update((name, found) for name, found in shapes.items() if not self._is_placeholder(name, found))
 
@@ -101,7 +107,7 @@ class Caffe2Net(NetDefinition):
 
     def graph(self, state: State) -> tuple[Graph, GraphReport]:
         """Build the graph, without shapes; that of a training net without its gradient operators."""
-        graph, report = build(self._training.content, state, self.stored)
+        graph, report = build(self._training.content, state, self.stored, self.quantized)
         report.extend(self._training.diagnostics())
         return graph, report
 

@@ -2,7 +2,7 @@
 
 A case is a folder with `net.pbtxt`, `inputs.npz` (every external input) and `outputs.npz` (every blob that the net
 writes, by name); `gradients.npz`, if there, holds upstream gradients as `dY__<blob>` and Caffe2's gradients as
-`dX__<blob>`.
+`dX__<blob>`. The integers of a quantized blob are stored as `<blob>__data`, along with its scale and zero point.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ def check(name: str, found: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.parent.name)
 def test_outputs(case):
-    expected = arrays(case.parent / "outputs.npz")
+    expected = {
+        name.removesuffix("__data"): array
+        for name, array in arrays(case.parent / "outputs.npz").items()
+        if not name.endswith(("__scale", "__zero_point"))
+    }
     found = netc.load(case).run(arrays(case.parent / "inputs.npz"), list(expected))
     for name, array in expected.items():
         check(name, found[name], array)
