@@ -18,8 +18,10 @@ def overlaps(box: Tensor, others: Tensor) -> Tensor:
     """
     box, others = box.double(), others.double()
     area, areas = box[2] * box[3], others[:, 2] * others[:, 3]
-    common = _intersections(_corners(box.expand_as(others)), _corners(others))
-    common = torch.where((area > 0) & (areas > 0), common, 0)
+    reach = (box[2:4].norm() + others[:, 2:4].norm(dim=1)) / 2
+    near = (area > 0) & (areas > 0) & ((others[:, :2] - box[:2]).norm(dim=1) < reach)
+    some, common = others[near], torch.zeros_like(areas)
+    common[near] = _intersections(_corners(box.expand_as(some)), _corners(some))
     return common / (area + areas - common)
 
 

@@ -37,9 +37,8 @@ def build(
 ) -> tuple[Graph, GraphReport]:
     """Build the graph of a NetDef, without shapes; return it with the diagnostics.
 
-    External inputs that are `stored` are parameters, some of them `quantized`; the others are
-    inputs of the net. Operators with an error, and
-    those that depend on them, are not in the graph.
+    External inputs that are `stored` are parameters, some of them `quantized`; the others are inputs of the net.
+    Operators with an error, and those that depend on them, are not in the graph.
     """
     builder = _Builder(content, stored, quantized)
     for name in content.inputs:
