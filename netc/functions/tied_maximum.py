@@ -13,7 +13,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_POOLS = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)
+_POOLS = (torch.max_pool1d, torch.max_pool2d, torch.max_pool3d)
 
 
 class TiedMaximum(torch.autograd.Function):

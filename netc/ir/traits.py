@@ -97,6 +97,8 @@ class Traits:
     """A pass writes a file, where the net's user allows it (`Mode.files`): in training and tests."""
     top_is_blob: ClassVar[bool] = False
     """The top is the layer's own blob, in Caffe the same memory: each pass overwrites the previous gradient."""
+    top_is_weight: ClassVar[bool] = False
+    """The top is the layer's `weight` itself, not a copy, and it has no bottom."""
     is_identity_in_test: ClassVar[bool] = False
     """Outside training every top equals the bottom, or of several bottoms its own."""
 

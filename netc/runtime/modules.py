@@ -187,6 +187,17 @@ def fused(module: nn.Module, reader: nn.Module, *bottoms: Tensor) -> Any:
     return reader(module(*bottoms))
 
 
+def stored(module: nn.Module) -> Tensor:
+    """The top of a module whose layer returns its own weight (`Traits.top_is_weight`), without calling it.
+
+    A net of Caffe2 has such a module for each of its parameters. A replaced module is called as usual, and so is one
+    with hooks, or whose weight is a buffer.
+    """
+    found = None if type(module) is not LayerModule or has_hooks(module) else module._parameters.get("weight")
+    top: Tensor = module() if found is None else found
+    return top
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Whether hooks are called for a module, its own or those of all modules."""
     own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks

@@ -16,7 +16,7 @@ from torch import Tensor
 from netc.diagnostics import NetcError
 from netc.ir.fusion import Step, steps
 from netc.ir.gradients import is_cut
-from netc.runtime.modules import fused, overwrite
+from netc.runtime.modules import fused, overwrite, stored
 
 if TYPE_CHECKING:
     from netc.ir.graph import Graph, Node
@@ -54,6 +54,8 @@ def _call(graph: Graph, step: Step, variable: dict[str, str], overwritten: Node 
         return f"fused(m[{node.key!r}], m[{step.absorbed.key!r}], {', '.join(arguments)})"
     if overwritten:
         return f"overwrite(m[{node.key!r}], {arguments[0]}, m[{overwritten.key!r}])"
+    if node.layer.top_is_weight:
+        return f"stored(m[{node.key!r}])"
     return f"m[{node.key!r}]({', '.join(arguments)})"
 
 
@@ -90,7 +92,7 @@ def _function(source: str) -> Program:
     """Compile generated code so that tracebacks and debuggers show it."""
     name = f"<netc straight-line {abs(hash(source)):x}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"overwrite": overwrite, "fused": fused}
+    namespace: dict[str, Any] = {"overwrite": overwrite, "fused": fused, "stored": stored}
     exec(compile(source, name, "exec"), namespace)
     function: Program = namespace["program"]
     return function

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import netc
 from netc.diagnostics import NetcError
 from netc.runtime import straight_line
 
@@ -199,3 +200,37 @@ def test_a_replaced_scale_is_called(net_from):
     net.scale = torch.nn.Identity()
     x = torch.randn(2, 4, 6, 5)
     torch.testing.assert_close(net(x)["b"], net.made(x).relu())
+
+
+@pytest.mark.parametrize("blob", ["W", "b"])
+@pytest.mark.parametrize("hook", ["forward", "forward_pre"])
+def test_hooks_of_stored_blobs_are_called(tmp_path, blob, hook):
+    """Parameters of a net of Caffe2 are read without calling their modules, unless a program watches them."""
+    fill = 'op {{ type: "GivenTensorFill" output: "{}" arg {{ name: "shape" {} }} arg {{ name: "values" {} }} }}\n'
+    init, predict = tmp_path / "init.pbtxt", tmp_path / "predict.pbtxt"
+    w, b = ("ints: [2, 3]", "floats: [1, 2, 3, 4, 5, 6]"), ("ints: 2", "floats: [7, 8]")
+    init.write_text(fill.format("W", *w) + fill.format("b", *b))
+    predict.write_text('op { type: "FC" input: "X" input: "W" input: "b" output: "Y" }')
+    net, x = netc.load(predict, weights=init), torch.ones(1, 3)
+    assert net(x)["Y"].tolist() == [[13, 23]]
+    seen = []
+    HOOKS[hook](net.get_submodule(blob), seen)
+    y = net(x)["Y"]
+    y.sum().backward()
+    assert y.tolist() == [[13, 23]]
+    assert len(seen) == 1
+
+
+def test_a_replaced_stored_blob_is_called(tmp_path):
+    init, predict = tmp_path / "init.pbtxt", tmp_path / "predict.pbtxt"
+    arguments = 'arg { name: "shape" ints: 1 } arg { name: "values" floats: 2 }'
+    init.write_text(f'op {{ type: "GivenTensorFill" output: "W" {arguments} }}')
+    predict.write_text('op { type: "Mul" input: "X" input: "W" output: "Y" }')
+    net = netc.load(predict, weights=init)
+
+    class Other(torch.nn.Module):
+        def forward(self):
+            return torch.tensor([5.0])
+
+    net.W = Other()
+    assert net(torch.ones(1))["Y"].tolist() == [5]

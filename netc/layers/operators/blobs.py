@@ -49,6 +49,7 @@ class StoredBlob(Layer):
 
     bottom_count: ClassVar[Count] = Count(0)
     empty_blobs: ClassVar[bool] = True
+    top_is_weight: ClassVar[bool] = True
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
         """The shape of the blob."""

@@ -144,13 +144,15 @@ class MaxPool(_Pool):
         """The maximum of each window."""
         import torch
 
-        from netc.functions.tied_maximum import TiedMaximum, max_pool
-
         found = self.as_torch_pooling(x.shape[2:])
         if found is None:
             x, found = self.padded(x, -torch.inf), ((0,) * len(self.kernel), False)
         if not (x.requires_grad and torch.is_grad_enabled()):
-            return max_pool(x, self.kernel, self.stride, *found)
+            axes = len(self.kernel)
+            pool = torch.max_pool2d if axes == 2 else torch.max_pool1d if axes == 1 else torch.max_pool3d
+            return pool(x, self.kernel, self.stride, found[0], 1, found[1])
+        from netc.functions.tied_maximum import TiedMaximum
+
         y: Tensor = TiedMaximum.apply(x, self.kernel, self.stride, *found)  # type: ignore[no-untyped-call]
         return y
 
