@@ -9,9 +9,12 @@ import pytest
 from netc.exporters.onnx.rules import RULES as ONNX
 from netc.exporters.python.rules import RULES as PYTHON
 from netc.layers import layer_classes, registry
+from netc.layers._operators import operators
+from netc.layers.operators.blobs import StoredBlob
 
 FORMATS = {"onnx": ONNX, "python": PYTHON}
-LAYERS = {cls.__module__.removeprefix("netc.layers.") for name in registry() for cls in layer_classes(name)}
+CLASSES = [cls for name in registry() for cls in layer_classes(name)] + [*operators().values(), StoredBlob]
+LAYERS = {cls.__module__.removeprefix("netc.layers.") for cls in CLASSES}
 
 
 def below(module: str, name: str) -> str:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import MAX_SHOWN, Diagnostic, NetcError, did_you_mean, visible
+from netc.frontends.caffe2.libraries import note_of
 from netc.frontends.graph_report import GraphReport
 from netc.ir.graph import Graph, ModuleKeys, Node, State, Value
 from netc.ir.names import UniqueNames
@@ -125,7 +126,8 @@ class _Builder:
         if cls is None:
             help = did_you_mean(origin.type, operator_types())
             problem = f"unknown operator `{visible(origin.type)}`" if origin.type else "the operator has no type"
-            raise NetcError(problem, code="E010", span=origin.span("type"), help=help)
+            notes = [note] if (note := note_of(origin.type)) else []
+            raise NetcError(problem, code="E010", span=origin.span("type"), notes=notes, help=help)
         return cls.from_caffe2(origin.operator)
 
     def _in_place(self, origin: OperatorOrigin, layer: Layer) -> None:

@@ -23,13 +23,15 @@ _KINDS = get_args(Kind)
 class OperatorOrigin(Origin):
     """An operator of a NetDef: its index, and its place in a text."""
 
-    __slots__ = ("index", "node", "operator")
+    __slots__ = ("device", "index", "node", "operator")
 
     dialect = "caffe2"
     nouns = ("input", "output")
 
-    def __init__(self, operator: Operator, index: int, node: Message | None = None) -> None:
+    def __init__(self, operator: Operator, index: int, node: Message | None = None, device: int = 0) -> None:
         self.operator, self.index, self.node = operator, index, node
+        self.device = device
+        """The number of the device that the file requests; 0 is the CPU."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OperatorOrigin) and other.operator is self.operator

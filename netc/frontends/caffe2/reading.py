@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from netc.diagnostics import Diagnostic, Report, Source, visible
+from netc.diagnostics import Diagnostic, Report, Source, counted, visible
 from netc.frontends.caffe2.origin import OperatorOrigin
 from netc.ir.operator import Argument, Kind, Operator
 from netc.schema import DecodeError, caffe2
@@ -13,7 +13,7 @@ from netc.text import Message, Tree, parse_with_errors, to_message
 from netc.weights.wire import FIXED32, LENGTH, Wire, WireField
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,6 +56,7 @@ def content_of_message(message: Any, node: Message, report: Report, tree: Tree |
     """Read a NetDef message; `node` is its place in a text."""
     nodes = node.messages("op")
     operators = [_origin(op, index, report, nodes[index]) for index, op in enumerate(message.op)]
+    report.extend(_other_devices(message, operators))
     return NetContent(
         message.name, operators, tuple(message.external_input), tuple(message.external_output), report, tree
     )
@@ -73,7 +74,21 @@ def read_binary(wire: Wire, start: int, end: int) -> NetContent:
         else:
             rest += data[part.start : part.end]
     net = _parsed(caffe2.NetDef(), bytes(rest), wire, 0)
+    report.extend(_other_devices(net, operators))
     return NetContent(net.name, operators, tuple(net.external_input), tuple(net.external_output), report)
+
+
+def _other_devices(net: Any, operators: Sequence[OperatorOrigin]) -> Iterator[Diagnostic]:
+    """Yield W041 if the file places operators on another device than the CPU."""
+    everywhere = net.device_option.device_type
+    placed = [origin for origin in operators if origin.device or everywhere]
+    if placed:
+        number = placed[0].device or everywhere
+        kinds = caffe2.DeviceTypeProto.values()
+        name = caffe2.DeviceTypeProto.Name(number).removeprefix("PROTO_") if number in kinds else str(number)
+        text = f"the device {name} of {counted(len(placed), 'operator')} is ignored: the whole net runs on one device"
+        span = placed[0].span("device_option") if placed[0].device else None
+        yield placed[0].placed(Diagnostic("W041", text, span), "")
 
 
 def _binary_operator(wire: Wire, part: WireField, index: int, report: Report) -> OperatorOrigin:
@@ -136,7 +151,7 @@ def _origin(
         engine=message.engine,
         is_gradient=message.is_gradient_op,
     )
-    origin = OperatorOrigin(operator, index, node)
+    origin = OperatorOrigin(operator, index, node, message.device_option.device_type)
     report.extend(
         origin.placed(
             Diagnostic("E009", f"the argument `{visible(name)}` is set twice, with different values", field=name), ""
