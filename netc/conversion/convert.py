@@ -59,8 +59,9 @@ def convert(
 ) -> Converted:
     """Write the net of a prototxt in a state (by default the test net), with weights, as `to`:
 
-    `safetensors`, `pt`: the state_dict of `netc.load(...)`; `caffe`: a .prototxt and the .caffemodel next to it; `py`:
-    a plain torch module, its weights as safetensors next to it; `onnx`, any batch; `pt2`: torch.export, any batch.
+    `safetensors`, `pt`: the state_dict of `netc.load(...)`; `caffe`: a .prototxt and the .caffemodel next to it;
+    `caffe2`: a predict net, and the init net next to it; `py`: a plain torch module, its weights as safetensors next to
+    it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
     A .caffemodel in place of the prototxt is read as the net in it, in `dialect` if that is given. `dynamic` are the
     axes of inputs that .py, ONNX and .pt2 models accept in any size where the net allows it: `n` (the first), and on
@@ -130,7 +131,7 @@ def _left_out(graph: Graph, model: Graph) -> tuple[Diagnostic, ...]:
 
 
 def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:
-    portable = to in ("py", "onnx", "pt2")
+    portable = to in ("py", "onnx", "pt2", "caffe2")
     graph = with_scores(graph) if options.scores else graph
     graph = drop_losses(graph) if portable else graph
     graph = drop_identities(graph) if portable or options.fold else graph

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Format = Literal["safetensors", "pt", "caffe", "py", "onnx", "pt2"]
+Format = Literal["safetensors", "pt", "caffe", "caffe2", "py", "onnx", "pt2"]
 WRITERS = "netc.conversion.writers"
 
 
@@ -38,6 +38,7 @@ FORMATS: dict[Format, ExportFormat] = {
     "safetensors": ExportFormat(".safetensors", "write_safetensors"),
     "pt": ExportFormat(".pt", "write_state_dict"),
     "caffe": ExportFormat(".prototxt", "write_caffe_net"),
+    "caffe2": ExportFormat(".pb", "write_caffe2"),
     "py": ExportFormat(".py", "write_python"),
     "onnx": ExportFormat(".onnx", "write_onnx"),
     "pt2": ExportFormat(".pt2", "write_pt2"),

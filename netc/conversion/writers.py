@@ -145,6 +145,40 @@ def write_caffe(model: Graph, target: Path, dialect: str | None = None) -> tuple
     return target, trained
 
 
+def write_caffe2(
+    model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
+) -> tuple[Path, ...]:
+    """Write a predict net, and its init net next to it; as text if the name ends in `.pbtxt`.
+
+    Raises NetcError E801, E803.
+    """
+    from netc.exporters.caffe2 import caffe2_model
+    from netc.text import from_message
+
+    if options.half is not None:
+        raise NetcError("Caffe2's fillers hold float32", code="E803", help="leave `--half` out")
+    made = caffe2_model(model)
+    filled = target.with_name(init_name(target.name))
+    is_text = target.suffix in (".pbtxt", ".prototxt", ".txt")
+    text = from_message(made.predict_net).encode("utf-8", "surrogateescape") if is_text else None
+    with atomic_write(target) as file:
+        file.write(made.predict_net.SerializeToString() if text is None else text)
+        file.flush()
+        with atomic_write(filled) as init:  # both are replaced, or none
+            init.write(made.init_net.SerializeToString())
+    return target, filled
+
+
+def init_name(name: str) -> str:
+    """The name of the init net next to a predict net.
+
+    >>> init_name("predict_net.pb"), init_name("squeezenet.pbtxt")
+    ('init_net.pb', 'squeezenet_init.pb')
+    """
+    stem = name.rpartition(".")[0] or name
+    return f"{stem.replace('predict', 'init')}.pb" if "predict" in stem else f"{stem}_init.pb"
+
+
 def write_python(
     model: Graph, opened: Net, target: Path, options: ExportOptions, found: Preprocess | None
 ) -> tuple[Path, ...]:

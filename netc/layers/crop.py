@@ -53,7 +53,7 @@ class Crop(Layer):
                 field="bottom",
             )
         axis = axis_of(self.axis, first)
-        for i, start in enumerate(self._offsets(len(first) - axis), axis):
+        for i, start in enumerate(self.offsets(len(first) - axis), axis):
             if first[i] - start < second[i]:
                 fail(
                     f"axis {i} of {counted(first[i], 'element')} is too short for {second[i]} from offset {start}",
@@ -61,7 +61,7 @@ class Crop(Layer):
                 )
         return ((*first[:axis], *second[axis:]),)
 
-    def _offsets(self, axes: int) -> tuple[int, ...]:
+    def offsets(self, axes: int) -> tuple[int, ...]:
         """Return the start of the region on each of the last `axes` axes."""
         if len(self.offset) > 1 and len(self.offset) != axes:
             fail(
@@ -74,7 +74,7 @@ class Crop(Layer):
     def coordinate_map(self, axes: int) -> CoordinateMap | None:
         """Moves by the offset."""
         cropped = axes + 2 - (self.axis if self.axis >= 0 else self.axis + axes + 2)
-        offsets = (0,) * axes + self._offsets(cropped)
+        offsets = (0,) * axes + self.offsets(cropped)
         return tuple((1.0, -float(offset)) for offset in offsets[len(offsets) - axes :])
 
     def cost(self, bottoms: Shapes, tops: Shapes) -> Cost:
@@ -85,6 +85,6 @@ class Crop(Layer):
         """A view of the first bottom."""
         self.infer((tuple(bottoms[0].shape), tuple(bottoms[1].shape)), 1)
         top, axis = bottoms[0], axis_of(self.axis, tuple(bottoms[0].shape))
-        for i, start in enumerate(self._offsets(top.dim() - axis), axis):
+        for i, start in enumerate(self.offsets(top.dim() - axis), axis):
             top = top.narrow(i, start, bottoms[1].shape[i])
         return top

@@ -81,6 +81,6 @@ def test_every_net_is_exported(tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETS[::STEP])
-@pytest.mark.parametrize("to", sorted(set(FORMATS) - {"caffe", "py"}))
+@pytest.mark.parametrize("to", sorted(set(FORMATS) - {"caffe", "caffe2", "py"}))
 def test_a_net_is_exported_in_other_formats(tmp_path, name, to):
     check(name, to, tmp_path)
