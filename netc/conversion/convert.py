@@ -16,6 +16,7 @@ from netc.diagnostics import Diagnostic, NetcError, Source, counted
 from netc.passes.drop_identities import drop_identities
 from netc.passes.drop_losses import drop_losses
 from netc.passes.fold_batch_norm import fold_batch_norm
+from netc.passes.operators_to_layers import operators_to_layers
 from netc.weights import check_output
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def _left_out(graph: Graph, model: Graph) -> tuple[Diagnostic, ...]:
 
 
 def _passed(graph: Graph, to: Format, options: ExportOptions) -> Graph:
+    graph = operators_to_layers(graph)
     portable = to in ("py", "onnx", "pt2", "caffe2")
     graph = with_scores(graph) if options.scores else graph
     graph = drop_losses(graph) if portable else graph

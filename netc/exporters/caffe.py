@@ -152,7 +152,7 @@ def _has_type(target: Target, layer: Layer) -> bool:
 
 
 def _help(dialects: tuple[str, ...]) -> str | None:
-    named = " or ".join(f"`--dialect {dialect}`" for dialect in dialects[:3] if dialect)
+    named = " or ".join(f"`--dialect {dialect}`" for dialect in dialects[:3] if dialect not in ("", "caffe2"))
     return f"{named} writes for a Caffe that has it" if named else None
 
 

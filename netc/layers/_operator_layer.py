@@ -28,6 +28,7 @@ ANY: frozenset[DType] = frozenset()
 class OperatorLayer(Layer):
     """An operator without weights of its own: all that it computes with are its inputs."""
 
+    dialect: ClassVar[str] = "caffe2"
     empty_blobs: ClassVar[bool] = True
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (FLOAT,)
 

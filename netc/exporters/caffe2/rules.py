@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from netc.exporters.registry import Rules
 from netc.ir.names import UniqueNames
+from netc.ir.operator import Argument, Operator
 from netc.layers import operator_class
 from netc.schema import caffe2
 
@@ -56,7 +57,10 @@ class Caffe2Call:
 
     def top(self, kind: str, *inputs: str, **arguments: Any) -> None:
         """Add the operator that computes the first top."""
-        self.add(kind, inputs, [self._free(kind, inputs, 0)], arguments)
+        name = self.tops[0]
+        if name in inputs and (inputs.index(name), 0) not in _in_place_pairs(kind, inputs, arguments):
+            self.tops[0] = self.fresh("out")
+        self.add(kind, inputs, self.tops[:1], arguments)
 
     def op(self, kind: str, *inputs: str, extra: Sequence[str] = (), **arguments: Any) -> str:
         """Add an operator with a new blob as its output, and with further outputs that nothing reads."""
@@ -79,13 +83,15 @@ class Caffe2Call:
         self.sink.parameters[name] = array
         return name
 
-    def _free(self, kind: str, inputs: Sequence[str], index: int) -> str:
-        """The name of a top; another one if the operator cannot overwrite the blob of that name, which it reads."""
-        name, cls = self.tops[index], operator_class(kind)
-        pairs = cls.in_place_pairs if cls else ()
-        if name in inputs and not any((place, index) in pairs for place, one in enumerate(inputs) if one == name):
-            self.tops[index] = self.fresh("out")
-        return self.tops[index]
+
+def _in_place_pairs(kind: str, inputs: Sequence[str], arguments: dict[str, Any]) -> tuple[tuple[int, int], ...]:
+    """The pairs of an input and an output that an operator may have in one blob."""
+    cls = operator_class(kind)
+    if cls is None:
+        return ()
+    made = [argument(name, value) for name, value in arguments.items() if value is not None]
+    kinds = {one.name: {field.name: value for field, value in one.ListFields() if field.name != "name"} for one in made}
+    return cls.from_caffe2(Operator(kind, cast("dict[str, Argument]", kinds), inputs, ("out",))).in_place_pairs
 
 
 def argument(name: str, value: Any) -> caffe2.Argument:

@@ -20,6 +20,7 @@ class ExternalInput(DataLayer):
     """A blob that the caller feeds; its shape and type are unknown unless given."""
 
     type = "ExternalInput"
+    dialect = "caffe2"
     shape: Shape | None = None
     dtype: DType = "unknown"
 
@@ -44,6 +45,7 @@ class StoredBlob(Layer):
     """A blob that the init net fills: a parameter if it is of floating-point numbers, else a buffer."""
 
     type = "StoredBlob"
+    dialect = "caffe2"
     shape: Shape = ()
     dtype: DType = "float32"
 
