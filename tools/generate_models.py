@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from model_zoo import alexnet, cifar, fcn, googlenet, inception, resnet, segnet, ssd300, ssd_shapes, vgg
+from model_zoo import alexnet, cifar, fcn, googlenet, inception, resnet, segnet, squeezenet, ssd300, ssd_shapes, vgg
 
 MODELS = Path(__file__).parent.parent / "models"
 
@@ -23,7 +23,7 @@ def files() -> dict[str, str]:
     """Every file's text by its path under models/."""
     return {
         path: text
-        for family in (alexnet, cifar, fcn, googlenet, inception, resnet, segnet, ssd300, ssd_shapes, vgg)
+        for family in (alexnet, cifar, fcn, googlenet, inception, resnet, segnet, squeezenet, ssd300, ssd_shapes, vgg)
         for path, text in family.files().items()
     }
 
