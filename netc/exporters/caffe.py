@@ -125,11 +125,17 @@ def _fields_of_net(net: caffe.NetParameter, graph: Graph, tops: list[Value]) -> 
 
 def _layer(layer: caffe.LayerParameter, graph: Graph, node: Node, target: Target) -> None:
     if not _has_type(target, node.layer):
+        is_operator = node.layer.dialect == "caffe2"
+        what = (
+            f"layer that computes the operator `{node.layer.type}`"
+            if is_operator
+            else f"layer type `{node.layer.type}`"
+        )
         raise NetcError(
-            f"{target.caffe} has no layer type `{node.layer.type}`",
+            f"{target.caffe} has no {what}",
             code="E801",
             span=node.span,
-            notes=[f"layer `{node.name}`"],
+            notes=[node.note() if is_operator else f"layer `{node.name}`"],
             help=_help((node.layer.dialect,)),
         )
     layer.name, layer.type = node.name, node.layer.type

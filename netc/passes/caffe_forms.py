@@ -28,7 +28,7 @@ from netc.layers.operators.concatenation import ConcatOperator, SplitOperator
 from netc.layers.operators.conv_transpose import ConvTranspose
 from netc.layers.operators.convolution import Conv, ConvRelu
 from netc.layers.operators.copies import Copy
-from netc.layers.operators.dropout import Dropout as DropoutOperator
+from netc.layers.operators.dropout import DropoutOperator
 from netc.layers.operators.elementwise import ElementwiseFunction
 from netc.layers.operators.fully_connected import FullyConnected
 from netc.layers.operators.normalization import LocalResponseNorm
@@ -37,15 +37,14 @@ from netc.layers.operators.pooling import AveragePool, MaxPool
 from netc.layers.operators.reshaping import FlattenOperator, ReshapeOperator
 from netc.layers.operators.scalar_arguments import Scaled
 from netc.layers.operators.several_inputs import SameShapes, WeightedSum
-from netc.layers.operators.smooth_activations import PRelu
-from netc.layers.operators.smooth_activations import Softmax as SoftmaxOperator
-from netc.layers.operators.smooth_activations import Swish as SwishOperator
+from netc.layers.operators.smooth_activations import PRelu, SoftmaxOperator, SwishOperator
 from netc.layers.operators.spatial_batch_norm import SpatialBatchNorm
+from netc.layers.operators.tiling import TileOperator
 from netc.layers.operators.transposition import TransposeOperator
 from netc.layers.permute import Permute
 from netc.layers.pooling import Method, Pooling
 from netc.layers.reduction import Reduction
-from netc.layers.reshape import Flatten, Reshape
+from netc.layers.reshape import Flatten, Reshape, Tile
 from netc.layers.scale import Bias, Scale
 from netc.layers.shuffle_channel import ShuffleChannel
 from netc.layers.softmax import Softmax
@@ -134,8 +133,7 @@ def _symmetric(layer: Conv, use: Use) -> tuple[int, ...] | None:
     """The padding on both sides of each axis that gives the same windows; None if there is none."""
     if layer.order != "NCHW" or not all(map(known, use.shapes[0][2:])):
         return None
-    found = layer.as_torch(use.shapes[0][2:])
-    return None if found is None or found[1] else found[0]
+    return layer.as_torch(use.shapes[0][2:])
 
 
 @form(MaxPool, AveragePool)
@@ -154,8 +152,8 @@ def _pooling(layer: MaxPool | AveragePool, use: Use) -> Parts:
     if isinstance(layer, AveragePool) and not _counts_as_caffe(layer, use):
         return None
     for mode in ("CEIL", "FLOOR"):
-        made = Pooling(method, layer.kernel, layer.stride, pad, mode)  # type: ignore[arg-type]
-        if made.infer(use.shapes, 1) == use.top_shapes[:1]:
+        made = Pooling(method, layer.kernel, layer.stride, pad, mode)
+        if made.infer(use.shapes, 1)[:1] == use.top_shapes[:1]:
             return [Part(made)]
     return None
 
@@ -212,8 +210,8 @@ def _elu(layer: operator_activations.Elu, use: Use) -> Parts:
     return [Part(ELU(alpha=layer.alpha))]
 
 
-@form(operator_activations.Clip)
-def _clip(layer: operator_activations.Clip, use: Use) -> Parts:
+@form(operator_activations.ClipOperator)
+def _clip(layer: operator_activations.ClipOperator, use: Use) -> Parts:
     """Clip."""
     return [Part(Clip(layer.min, layer.max))]
 
@@ -368,6 +366,14 @@ def _transpose(layer: TransposeOperator, use: Use) -> Parts:
     return [Part(Permute(order=layer.axes or tuple(reversed(range(axes)))))]
 
 
+@form(TileOperator)
+def _tile(layer: TileOperator, use: Use) -> Parts:
+    """Tile, if the number is in the file."""
+    if len(use.shapes) > 1:
+        return None
+    return [Part(Tile(tiles=layer.tiles, axis=layer.axis % len(use.shapes[0])))]
+
+
 @form(ChannelShuffle)
 def _channel_shuffle(layer: ChannelShuffle, use: Use) -> Parts:
     """ShuffleChannel."""
@@ -377,10 +383,11 @@ def _channel_shuffle(layer: ChannelShuffle, use: Use) -> Parts:
 @form(OuterReduce)
 def _reduce(layer: OuterReduce, use: Use) -> Parts:
     """Reduction of the last axes."""
-    operation = {"ReduceBackSum": "SUM", "ReduceBackMean": "MEAN"}.get(layer.type)
-    if operation is None or len(use.shapes) > 1:
+    axis = len(use.shapes[0]) - layer.num_reduce_dim
+    reductions = {"ReduceBackSum": Reduction("SUM", axis), "ReduceBackMean": Reduction("MEAN", axis)}
+    if layer.type not in reductions or len(use.shapes) > 1:
         return None
-    return [Part(Reduction(operation, axis=len(use.shapes[0]) - layer.num_reduce_dim))]  # type: ignore[arg-type]
+    return [Part(reductions[layer.type])]
 
 
 @form(Copy)

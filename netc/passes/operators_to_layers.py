@@ -47,10 +47,37 @@ def operators_to_layers(graph: Graph) -> Graph:
         for node in writer.nodes
         if not (isinstance(node.layer, StoredBlob) and node.tops[0] not in read)
     ]
-    changed = reduced(graph.replace(values=writer.values, nodes=tuple(kept)), kept)
+    changed = _distinct(reduced(graph.replace(values=writer.values, nodes=tuple(kept)), kept))
     inferred, report = infer(changed)
     report.raise_errors()
     return verify(tabulated(inferred).with_arrays(writer.arrays))
+
+
+def _distinct(graph: Graph) -> Graph:
+    """The graph with blobs of their own for versions that a layer replaces out of place, which Caffe does not allow.
+
+    The last version keeps the name.
+    """
+    blobs = UniqueNames("_", (value.blob for value in graph.values.values()))
+    values = dict(graph.values)
+    for node in graph.nodes:
+        for index, top in enumerate(node.tops):
+            below = node.bottoms[index] if index < len(node.bottoms) else None
+            blob = values[top].blob
+            if below is not None and values[below].blob == blob:
+                continue
+            earlier = [name for name in _before(values, top) if values[name].blob == blob]
+            if earlier:
+                renamed = blobs.add(blob)
+                values.update({name: replace(values[name], blob=renamed) for name in earlier})
+    return graph.replace(values=values)
+
+
+def _before(values: Mapping[str, Value], name: str) -> Iterator[str]:
+    for other in values:
+        if other == name:
+            return
+        yield other
 
 
 def _is_stored(graph: Graph, node: Node) -> bool:

@@ -89,8 +89,6 @@ def _plan_error(name: str) -> NetcError:
 
 
 def _check(name: str, request: ReadRequest) -> None:
-    """Raise NetcError E100 if a solver is wanted, and E806 for a dialect of Caffe."""
+    """Raise NetcError E100 if a solver is wanted; a dialect concerns Caffe's files, and those written for it."""
     if request.kind == "solver":
         raise NetcError(f"`{name}` is a net definition, expected a solver")
-    if request.dialect is not None:
-        raise NetcError(f"`{name}` is a Caffe2 net, which has no dialect `{request.dialect}`", code="E806")
