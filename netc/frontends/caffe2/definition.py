@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from netc.frontends.caffe2.build import build
 from netc.frontends.caffe2.training_net import TrainingNet, split
 from netc.frontends.definition import NetDefinition, OwnGradients
-from netc.ir.dims import product
 from netc.ir.graph import State
+<<<<<<< HEAD
 from netc.ir.quantization import Quantization
+=======
+from netc.layers import operator_class
+>>>>>>> 8b8371c (Placeholders of inputs are told from parameters by the operator that made them; forms by kind of operator)
 from netc.weights.blobs import StateDict
 
 if TYPE_CHECKING:
@@ -63,26 +66,35 @@ class Caffe2Net(NetDefinition):
     def describe_weights(self, files: Sequence[Weights | StateDict]) -> None:
         """Take the shapes and types of the blobs that an init net fills, without placeholders of inputs."""
         for file in files:
+<<<<<<< HEAD
             arrays = file.tensors.items() if isinstance(file, StateDict) else _only_blobs(file)
             if not isinstance(file, StateDict):
                 found = ((layer.name, layer.quantization) for layer in file.layers)
                 self.quantized.update((name, Quantization(*pair)) for name, pair in found if pair)
             shapes = {name: (array.shape, cast("DType", array.dtype.name)) for name, array in arrays}
             self.stored.update((name, found) for name, found in shapes.items() if not self._is_placeholder(name, found))
+=======
+            blobs = ((n, "", a) for n, a in file.tensors.items()) if isinstance(file, StateDict) else _only_blobs(file)
+            for name, maker, array in blobs:
+                if not self._is_placeholder(name, maker, array):
+                    self.stored[name] = array.shape, cast("DType", array.dtype.name)
+>>>>>>> 8b8371c (Placeholders of inputs are told from parameters by the operator that made them; forms by kind of operator)
 
-    def _is_placeholder(self, name: str, found: tuple[Shape, DType]) -> bool:
-        """Whether a blob of the init net only creates an input, which the caller overwrites.
+    def _is_placeholder(self, name: str, maker: str, array: NDArray[Any]) -> bool:
+        """Whether a blob of the init net, made by an operator of type `maker`, only creates an input.
 
-        Exporters write such a blob with at most one element (`caffe_translator`: shape [1]; `mobile_exporter`: [1,1]),
-        and the net reads it as the first input of an operator, and never writes it.
+        Exporters write such a blob with a single 0 (`caffe_translator`: ConstantFill of shape [1]; `mobile_exporter`:
+        GivenTensorFill of shape [1,1]), and the caller overwrites it. The net never writes it, and reads it as the
+        first input of an operator; one of a ConstantFill also as the second, which weights of a single 0 never are, or
+        as any of an operator that takes any number (Sum).
         """
-        if product(found[0]) > 1 or self._is_written(name):
+        if array.size > 1 or array.any() or any(name in origin.tops for origin in self.layers):
             return False
         reader = next((origin for origin in self.layers if name in origin.bottoms), None)
-        return reader is not None and reader.bottoms[0] == name
-
-    def _is_written(self, name: str) -> bool:
-        return any(name in origin.tops for origin in self.layers)
+        if reader is None or maker != "ConstantFill":
+            return reader is not None and reader.bottoms[0] == name
+        cls = operator_class(reader.type)
+        return name in reader.bottoms[:2] or (cls is not None and cls.bottom_count.high is None)
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -126,8 +138,8 @@ class Caffe2Net(NetDefinition):
         return iter(())
 
 
-def _only_blobs(file: Weights) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The blobs of layers that have exactly one, by the name of the layer."""
+def _only_blobs(file: Weights) -> Iterator[tuple[str, str, NDArray[Any]]]:
+    """The blobs of layers that have exactly one, after the name and type of the layer."""
     for layer in file.layers:
         if len(layer.blobs) == 1 and layer.blobs[0] is not None:
-            yield layer.name, layer.blobs[0].data
+            yield layer.name, layer.type, layer.blobs[0].data

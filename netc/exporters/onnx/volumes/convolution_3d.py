@@ -7,11 +7,10 @@ from dataclasses import replace
 from netc.exporters.onnx.convolution import convolution
 from netc.exporters.onnx.rules import OnnxCall, writes
 from netc.layers.volumes.convolution_3d import Convolution3D, Deconvolution3D
-from netc.layers.volumes.nd_layers import NdConvolution
 
 
-@writes(Convolution3D, Deconvolution3D, NdConvolution, any_extents=True)
-def volume_convolution(layer: Convolution3D | Deconvolution3D | NdConvolution, call: OnnxCall) -> None:
+@writes(Convolution3D, Deconvolution3D, any_extents=True)
+def volume_convolution(layer: Convolution3D | Deconvolution3D, call: OnnxCall) -> None:
     """As BVLC's layer; the bias has one axis."""
     weight, *bias = call.blobs
     convolution(layer.plain, replace(call, blobs=(weight, *(blob.reshape(-1) for blob in bias))))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from netc.exporters.python.convolution import convolution
 from netc.exporters.python.rules import Code, PythonCall, writes
 from netc.layers.volumes.convolution_3d import Convolution3D, Deconvolution3D
-from netc.layers.volumes.nd_layers import NdConvolution
 
 
-@writes(Convolution3D, Deconvolution3D, NdConvolution, any_extents=True)
-def volume_convolution(layer: Convolution3D | Deconvolution3D | NdConvolution, call: PythonCall) -> Code:
+@writes(Convolution3D, Deconvolution3D, any_extents=True)
+def volume_convolution(layer: Convolution3D | Deconvolution3D, call: PythonCall) -> Code:
     """As BVLC's layer."""
     return convolution(layer.plain, call)
