@@ -14,7 +14,7 @@ from netc.layers._operator_layer import OperatorLayer
 from netc.layers.input import ParameterLayer
 from netc.layers.operators.blobs import StoredBlob
 from netc.passes.arrays import reduced
-from netc.passes.caffe_forms import FORMS, Part, Parts, Use
+from netc.passes.caffe_forms import FORMS, ChainLayer, Parts, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -116,7 +116,7 @@ class _Writer:
         self.names = UniqueNames("_", (node.name for node in graph.nodes))
         self.versions = UniqueNames(".", graph.values)
 
-    def add(self, node: Node, parts: Sequence[Part], bottoms: tuple[str, ...]) -> None:
+    def add(self, node: Node, parts: Sequence[ChainLayer], bottoms: tuple[str, ...]) -> None:
         """Add the layers of a node, in a chain."""
         tops = node.tops[: _computed(parts, len(node.tops))]
         for index, part in enumerate(parts):

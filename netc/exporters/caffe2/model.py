@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netc.diagnostics import NetcError
-from netc.exporters.caffe2.rules import Array, Caffe2Call, Sink, argument, rule_for
+from netc.exporters.caffe2.rules import Array, Caffe2Call, OperatorList, argument, rule_for
 from netc.exporters.errors import cannot_export, known_shape
 from netc.ir.fusion import steps
 from netc.schema import caffe2
@@ -42,7 +42,7 @@ def caffe2_model(graph: Graph) -> Caffe2Model:
     """The nets of a graph whose parameters have arrays. Raises NetcError E801 for what Caffe2 cannot say, and E802 for
     unknown shapes.
     """
-    sink = Sink()
+    sink = OperatorList()
     names: dict[str, str] = {}
     for name in graph.inputs:
         names[name] = sink.names.add(graph.values[name].blob)
@@ -73,7 +73,9 @@ def init_net(arrays: Mapping[str, Array], name: str = "") -> caffe2.NetDef:
     return net
 
 
-def _write(graph: Graph, step: Step, index: int, sink: Sink, names: dict[str, str], last: Mapping[str, int]) -> None:
+def _write(
+    graph: Graph, step: Step, index: int, sink: OperatorList, names: dict[str, str], last: Mapping[str, int]
+) -> None:
     """Add the operators of a step. Raises NetcError E801, with the layer and its place."""
     node = step.node
     rule = rule_for(node.layer)
@@ -94,7 +96,9 @@ def _write(graph: Graph, step: Step, index: int, sink: Sink, names: dict[str, st
     names.update(zip(step.tops, call.tops))
 
 
-def _top(graph: Graph, name: str, index: int, sink: Sink, names: Mapping[str, str], last: Mapping[str, int]) -> str:
+def _top(
+    graph: Graph, name: str, index: int, sink: OperatorList, names: Mapping[str, str], last: Mapping[str, int]
+) -> str:
     """The blob of a top: Caffe's, unless a later layer reads the value that is in it."""
     blob = graph.values[name].blob
     held = [value for value in names if names[value] == blob]

@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass
-class Sink:
+class OperatorList:
     """Where operators and the arrays of parameters go."""
 
     operators: list[caffe2.OperatorDef] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Sink:
 class Caffe2Call:
     """One use of a layer."""
 
-    sink: Sink
+    sink: OperatorList
     bottoms: tuple[str, ...]
     shapes: Shapes
     """Of the bottoms."""

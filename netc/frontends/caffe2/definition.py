@@ -9,11 +9,8 @@ from netc.frontends.caffe2.build import build
 from netc.frontends.caffe2.training_net import TrainingNet, split
 from netc.frontends.definition import NetDefinition, OwnGradients
 from netc.ir.graph import State
-<<<<<<< HEAD
 from netc.ir.quantization import Quantization
-=======
 from netc.layers import operator_class
->>>>>>> 8b8371c (Placeholders of inputs are told from parameters by the operator that made them; forms by kind of operator)
 from netc.weights.blobs import StateDict
 
 if TYPE_CHECKING:
@@ -66,19 +63,13 @@ class Caffe2Net(NetDefinition):
     def describe_weights(self, files: Sequence[Weights | StateDict]) -> None:
         """Take the shapes and types of the blobs that an init net fills, without placeholders of inputs."""
         for file in files:
-<<<<<<< HEAD
-            arrays = file.tensors.items() if isinstance(file, StateDict) else _only_blobs(file)
             if not isinstance(file, StateDict):
                 found = ((layer.name, layer.quantization) for layer in file.layers)
                 self.quantized.update((name, Quantization(*pair)) for name, pair in found if pair)
-            shapes = {name: (array.shape, cast("DType", array.dtype.name)) for name, array in arrays}
-            self.stored.update((name, found) for name, found in shapes.items() if not self._is_placeholder(name, found))
-=======
             blobs = ((n, "", a) for n, a in file.tensors.items()) if isinstance(file, StateDict) else _only_blobs(file)
             for name, maker, array in blobs:
                 if not self._is_placeholder(name, maker, array):
                     self.stored[name] = array.shape, cast("DType", array.dtype.name)
->>>>>>> 8b8371c (Placeholders of inputs are told from parameters by the operator that made them; forms by kind of operator)
 
     def _is_placeholder(self, name: str, maker: str, array: NDArray[Any]) -> bool:
         """Whether a blob of the init net, made by an operator of type `maker`, only creates an input.

@@ -5,6 +5,6 @@ layer before it. An operator without a form, or whose form returns None, is one 
 """
 
 from netc.passes.caffe_forms import functions, shapes, windows
-from netc.passes.caffe_forms.form import FORMS, Part, Parts, Use
+from netc.passes.caffe_forms.form import FORMS, ChainLayer, Parts, Use
 
-__all__ = ["FORMS", "Part", "Parts", "Use", "functions", "shapes", "windows"]
+__all__ = ["FORMS", "ChainLayer", "Parts", "Use", "functions", "shapes", "windows"]

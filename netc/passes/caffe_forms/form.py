@@ -25,14 +25,14 @@ class Use(NamedTuple):
     """The values of inputs that are parameters, None for the others."""
 
 
-class Part(NamedTuple):
+class ChainLayer(NamedTuple):
     """One layer of a form, with its blobs in Caffe's order."""
 
     layer: Layer
     blobs: tuple[Array, ...] = ()
 
 
-Parts = Sequence[Part] | None
+Parts = Sequence[ChainLayer] | None
 Form = Callable[[Any, Use], Parts]
 FORMS: dict[type[Layer], Form] = {}
 

@@ -16,7 +16,7 @@ from netc.layers.operators.scalar_arguments import Scaled
 from netc.layers.operators.several_inputs import SameShapes, WeightedSum
 from netc.layers.operators.smooth_activations import PRelu, SwishOperator
 from netc.layers.scale import Bias, Scale
-from netc.passes.caffe_forms.form import Part, Parts, Use, form, stored
+from netc.passes.caffe_forms.form import ChainLayer, Parts, Use, form, stored
 
 if TYPE_CHECKING:
     from netc.ir.layer import Layer
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 @form(operator_activations.LeakyRelu)
 def _leaky_relu(layer: operator_activations.LeakyRelu, use: Use) -> Parts:
     """ReLU with a slope."""
-    return [Part(ReLU(negative_slope=layer.alpha))]
+    return [ChainLayer(ReLU(negative_slope=layer.alpha))]
 
 
 @form(operator_activations.Elu)
 def _elu(layer: operator_activations.Elu, use: Use) -> Parts:
     """ELU."""
-    return [Part(ELU(alpha=layer.alpha))]
+    return [ChainLayer(ELU(alpha=layer.alpha))]
 
 
 @form(operator_activations.ClipOperator)
 def _clip(layer: operator_activations.ClipOperator, use: Use) -> Parts:
     """Clip."""
-    return [Part(Clip(layer.min, layer.max))]
+    return [ChainLayer(Clip(layer.min, layer.max))]
 
 
 @form(PRelu)
@@ -47,20 +47,20 @@ def _prelu(layer: PRelu, use: Use) -> Parts:
     if blobs is None or layer.order != "NCHW":
         return None
     shared = blobs[0].size == 1 and use.shapes[0][1] != 1
-    return [Part(PReLU(channel_shared=shared), (blobs[0].reshape(()) if shared else blobs[0],))]
+    return [ChainLayer(PReLU(channel_shared=shared), (blobs[0].reshape(()) if shared else blobs[0],))]
 
 
 @form(SwishOperator)
 def _swish(layer: SwishOperator, use: Use) -> Parts:
     """Swish."""
-    return [Part(Swish())]
+    return [ChainLayer(Swish())]
 
 
 @form(ElementwiseFunction)
 def _function(layer: ElementwiseFunction, use: Use) -> Parts:
     """The functions that Caffe has."""
     made = _FUNCTIONS.get(layer.type)
-    return None if made is None else [Part(made)]
+    return None if made is None else [ChainLayer(made)]
 
 
 _FUNCTIONS: dict[str, Layer] = {
@@ -78,13 +78,13 @@ _FUNCTIONS: dict[str, Layer] = {
 @form(Scaled)
 def _scaled(layer: Scaled, use: Use) -> Parts:
     """Power with a factor."""
-    return [Part(Power(scale=layer.scale))]
+    return [ChainLayer(Power(scale=layer.scale))]
 
 
 @form(Pow)
 def _pow(layer: Pow, use: Use) -> Parts:
     """Power, if the exponent is an argument."""
-    return None if layer.exponent is None else [Part(Power(power=layer.exponent))]
+    return None if layer.exponent is None else [ChainLayer(Power(power=layer.exponent))]
 
 
 @form(Binary)
@@ -99,13 +99,13 @@ def _binary(layer: Binary, use: Use) -> Parts:
         return None
     if operand.size == 1:
         value = float(operand.reshape(-1)[0])
-        return [Part(Power(shift=value) if layer.type == "Add" else Power(scale=value))]
+        return [ChainLayer(Power(shift=value) if layer.type == "Add" else Power(scale=value))]
     x, y = use.shapes[0], operand.shape
     axis = layer.axis if layer.broadcast and layer.axis >= 0 else len(x) - len(y)
     if axis < 1 or x[axis : axis + len(y)] != y:
         return None
     broadcast = Bias if layer.type == "Add" else Scale
-    return [Part(broadcast(axis=axis, num_axes=len(y)), (operand,))]
+    return [ChainLayer(broadcast(axis=axis, num_axes=len(y)), (operand,))]
 
 
 def _of_two(layer: Binary, use: Use) -> Parts:
@@ -117,7 +117,7 @@ def _of_two(layer: Binary, use: Use) -> Parts:
         "Mul": Eltwise("PROD"),
     }
     made = operations.get(layer.type)
-    return None if made is None else [Part(made)]
+    return None if made is None else [ChainLayer(made)]
 
 
 @form(SameShapes)
@@ -125,8 +125,8 @@ def _same_shapes(layer: SameShapes, use: Use) -> Parts:
     """Eltwise of at least two blobs."""
     if len(use.shapes) < 2 or layer.type == "Min":
         return None
-    made = Part(Eltwise("MAX" if layer.type == "Max" else "SUM"))
-    return [made, Part(ReLU())] if layer.type == "SumRelu" else [made]
+    made = ChainLayer(Eltwise("MAX" if layer.type == "Max" else "SUM"))
+    return [made, ChainLayer(ReLU())] if layer.type == "SumRelu" else [made]
 
 
 @form(WeightedSum)
@@ -135,4 +135,4 @@ def _weighted_sum(layer: WeightedSum, use: Use) -> Parts:
     weights = stored(use.arrays[1::2])
     if weights is None or any(array is not None for array in use.arrays[::2]) or len(weights) < 2:
         return None
-    return [Part(Eltwise(coeff=tuple(float(w.reshape(-1)[0]) for w in weights)))]
+    return [ChainLayer(Eltwise(coeff=tuple(float(w.reshape(-1)[0]) for w in weights)))]

@@ -20,13 +20,13 @@ from netc.layers.reduction import Reduction
 from netc.layers.reshape import Flatten, Reshape, Tile
 from netc.layers.shuffle_channel import ShuffleChannel
 from netc.layers.softmax import Softmax
-from netc.passes.caffe_forms.form import Part, Parts, Use, form
+from netc.passes.caffe_forms.form import ChainLayer, Parts, Use, form
 
 
 @form(DropoutOperator)
 def _dropout(layer: DropoutOperator, use: Use) -> Parts:
     """Dropout."""
-    return [Part(Dropout(dropout_ratio=layer.ratio))]
+    return [ChainLayer(Dropout(dropout_ratio=layer.ratio))]
 
 
 @form(SoftmaxOperator)
@@ -34,13 +34,13 @@ def _softmax(layer: SoftmaxOperator, use: Use) -> Parts:
     """Softmax, where the operator normalizes a single axis."""
     x = use.shapes[0]
     axis = layer.axis % len(x)
-    return [Part(Softmax(axis=axis))] if all(extent == 1 for extent in x[axis + 1 :]) else None
+    return [ChainLayer(Softmax(axis=axis))] if all(extent == 1 for extent in x[axis + 1 :]) else None
 
 
 @form(ConcatOperator)
 def _concat(layer: ConcatOperator, use: Use) -> Parts:
     """Concat along an axis that exists."""
-    return None if layer.add_axis else [Part(Concat(axis=layer.axis % len(use.shapes[0])))]
+    return None if layer.add_axis else [ChainLayer(Concat(axis=layer.axis % len(use.shapes[0])))]
 
 
 @form(SplitOperator)
@@ -51,7 +51,7 @@ def _split(layer: SplitOperator, use: Use) -> Parts:
     axis = layer.axis % len(use.shapes[0])
     extents = [shape[axis] for shape in use.top_shapes]
     points = tuple(int(point) for point in np.cumsum(extents)[:-1])
-    return [Part(Slice(axis=axis, slice_point=points))]
+    return [ChainLayer(Slice(axis=axis, slice_point=points))]
 
 
 @form(ReshapeOperator)
@@ -59,20 +59,20 @@ def _reshape(layer: ReshapeOperator, use: Use) -> Parts:
     """Reshape, if the shape is in the file or a parameter."""
     held = use.arrays[1] if len(use.arrays) > 1 else None
     shape = tuple(map(int, held)) if layer.shape is None and held is not None else layer.shape
-    return None if shape is None else [Part(Reshape(shape=shape))]
+    return None if shape is None else [ChainLayer(Reshape(shape=shape))]
 
 
 @form(FlattenOperator)
 def _flatten(layer: FlattenOperator, use: Use) -> Parts:
     """Flatten to a matrix."""
-    return [Part(Flatten())] if layer.axis == 1 and len(use.shapes[0]) > 1 else None
+    return [ChainLayer(Flatten())] if layer.axis == 1 and len(use.shapes[0]) > 1 else None
 
 
 @form(TransposeOperator)
 def _transpose(layer: TransposeOperator, use: Use) -> Parts:
     """Permute."""
     axes = len(use.shapes[0])
-    return [Part(Permute(order=layer.axes or tuple(reversed(range(axes)))))]
+    return [ChainLayer(Permute(order=layer.axes or tuple(reversed(range(axes)))))]
 
 
 @form(TileOperator)
@@ -80,13 +80,13 @@ def _tile(layer: TileOperator, use: Use) -> Parts:
     """Tile, if the number is in the file."""
     if len(use.shapes) > 1:
         return None
-    return [Part(Tile(tiles=layer.tiles, axis=layer.axis % len(use.shapes[0])))]
+    return [ChainLayer(Tile(tiles=layer.tiles, axis=layer.axis % len(use.shapes[0])))]
 
 
 @form(ChannelShuffle)
 def _channel_shuffle(layer: ChannelShuffle, use: Use) -> Parts:
     """ShuffleChannel."""
-    return [Part(ShuffleChannel(group=layer.group))] if layer.order == "NCHW" else None
+    return [ChainLayer(ShuffleChannel(group=layer.group))] if layer.order == "NCHW" else None
 
 
 @form(OuterReduce)
@@ -96,10 +96,10 @@ def _reduce(layer: OuterReduce, use: Use) -> Parts:
     reductions = {"ReduceBackSum": Reduction("SUM", axis), "ReduceBackMean": Reduction("MEAN", axis)}
     if layer.type not in reductions or len(use.shapes) > 1:
         return None
-    return [Part(reductions[layer.type])]
+    return [ChainLayer(reductions[layer.type])]
 
 
 @form(Copy)
 def _copy(layer: Copy, use: Use) -> Parts:
     """Split with one top."""
-    return [Part(Split())]
+    return [ChainLayer(Split())]

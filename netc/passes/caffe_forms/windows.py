@@ -18,7 +18,7 @@ from netc.layers.operators.pooling import AveragePool, MaxPool
 from netc.layers.operators.spatial_batch_norm import SpatialBatchNorm
 from netc.layers.pooling import Method, Pooling
 from netc.layers.scale import Scale
-from netc.passes.caffe_forms.form import Part, Parts, Use, form, stored
+from netc.passes.caffe_forms.form import ChainLayer, Parts, Use, form, stored
 
 
 @form(Conv, ConvRelu)
@@ -39,7 +39,7 @@ def _convolution(layer: Conv, use: Use) -> Parts:
         group=layer.group,
         bias_term=len(blobs) > 1,
     )
-    return [Part(made, blobs), *([Part(ReLU())] if isinstance(layer, ConvRelu) else [])]
+    return [ChainLayer(made, blobs), *([ChainLayer(ReLU())] if isinstance(layer, ConvRelu) else [])]
 
 
 @form(ConvTranspose)
@@ -58,7 +58,7 @@ def _deconvolution(layer: ConvTranspose, use: Use) -> Parts:
         group=layer.group,
         bias_term=len(blobs) > 1,
     )
-    return [Part(made, blobs)]
+    return [ChainLayer(made, blobs)]
 
 
 def _symmetric(layer: Conv, use: Use) -> tuple[int, ...] | None:
@@ -76,7 +76,7 @@ def _pooling(layer: MaxPool | AveragePool, use: Use) -> Parts:
         return None
     method: Method = "MAX" if isinstance(layer, MaxPool) else "AVE"
     if layer.global_pooling:
-        return [Part(Pooling(method))]
+        return [ChainLayer(Pooling(method))]
     frames = layer.frames(plane)
     pad = tuple(frame.head for frame in frames)
     if any(not 0 <= head < kernel for head, kernel in zip(pad, layer.kernel)):
@@ -86,7 +86,7 @@ def _pooling(layer: MaxPool | AveragePool, use: Use) -> Parts:
     for mode in ("CEIL", "FLOOR"):
         made = Pooling(method, layer.kernel, layer.stride, pad, mode)
         if made.infer(use.shapes, 1)[:1] == use.top_shapes[:1]:
-            return [Part(made)]
+            return [ChainLayer(made)]
     return None
 
 
@@ -107,7 +107,7 @@ def _inner_product(layer: FullyConnected, use: Use) -> Parts:
     weight = blobs[0].reshape(blobs[0].shape[0], -1)
     outputs = weight.shape[1 if layer.transposed else 0]
     made = InnerProduct(num_output=outputs, axis=layer.axis, transpose=layer.transposed)
-    return [Part(made, (weight, blobs[1]))]
+    return [ChainLayer(made, (weight, blobs[1]))]
 
 
 @form(SpatialBatchNorm)
@@ -118,8 +118,8 @@ def _batch_norm(layer: SpatialBatchNorm, use: Use) -> Parts:
         return None
     factor, addend, mean, variance = blobs
     moments = (mean, variance, np.ones(1, np.float32))
-    return [Part(BatchNorm(use_global_stats=True, eps=layer.epsilon), moments),
-            Part(Scale(bias_term=True), (factor, addend))]  # fmt: skip
+    return [ChainLayer(BatchNorm(use_global_stats=True, eps=layer.epsilon), moments),
+            ChainLayer(Scale(bias_term=True), (factor, addend))]  # fmt: skip
 
 
 @form(LocalResponseNorm)
@@ -127,4 +127,4 @@ def _lrn(layer: LocalResponseNorm, use: Use) -> Parts:
     """LRN across channels."""
     if layer.order != "NCHW":
         return None
-    return [Part(LRN(local_size=layer.size, alpha=layer.alpha, beta=layer.beta, k=layer.bias))]
+    return [ChainLayer(LRN(local_size=layer.size, alpha=layer.alpha, beta=layer.beta, k=layer.bias))]
