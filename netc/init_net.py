@@ -1,4 +1,7 @@
-"""Runs the init net of a Caffe2 model: the blobs that it fills are the weights of the predict net."""
+"""Runs the init net of a Caffe2 model: the blobs that it fills are the weights of the predict net.
+
+`weights` is imported on first use: it imports NumPy, which checking a file does without.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from netc.diagnostics import NetcError, Report
 from netc.frontends import NetDefinition, read
 from netc.ir.graph import State
 from netc.ir.shapes import infer
-from netc.weights import BlobArray, LayerBlobs, StateDict, Weights, read_any
-from netc.weights.file_type import content, map_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netc.ir.graph import Node
+    from netc.weights import LayerBlobs, StateDict, Weights
 
 
 def read_weights(path: str | Path, seed: int | None = None) -> Weights | StateDict:
@@ -27,6 +29,8 @@ def read_weights(path: str | Path, seed: int | None = None) -> Weights | StateDi
     An init net's random fillers are drawn with `seed`. Raises NetcError as `weights.read_any` does, and for an init net
     with errors.
     """
+    from netc.weights import read_any
+
     definition = _init_net(path)
     return read_any(path) if definition is None else filled(definition, seed)
 
@@ -52,6 +56,8 @@ def weights_of(
 
 def _init_net(path: str | Path) -> NetDefinition | None:
     """The definition in a file if it is one of a net that fills weights, else None."""
+    from netc.weights.file_type import content, map_file
+
     kind = content(map_file(path))
     if kind not in ("text", "caffe2", "meta_net"):
         return None
@@ -67,6 +73,8 @@ def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
 
     Given tensors are not copied. Raises NetcError for a net with errors, and E302 for one that needs inputs.
     """
+    from netc.weights import Weights
+
     definition.report.raise_errors()
     graph, report = definition.graph(State("TRAIN"))
     graph, found = infer(graph)
@@ -90,6 +98,8 @@ def filled(definition: NetDefinition, seed: int | None = None) -> Weights:
 
 
 def _layer(blob: str, node: Node, array: NDArray[Any]) -> LayerBlobs:
+    from netc.weights import BlobArray, LayerBlobs
+
     own = node.layer.quantization
     pair = None if own is None else (own.scale, own.zero_point)
     return LayerBlobs(blob, node.layer.type, (BlobArray(array),), pair)

@@ -19,8 +19,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
-from netc.weights.blobs import blob_counts
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -116,6 +114,8 @@ class NetDefinition(Definition):
 
     def describe_weights(self, files: Sequence[Weights | StateDict]) -> None:
         """Take from weights files what tells meanings of layers apart, before the graph is built."""
+        from netc.weights.blobs import blob_counts  # imports NumPy, which checking a file does without
+
         self.blob_counts = {**blob_counts(files), **self.blob_counts}
 
     @cached_property

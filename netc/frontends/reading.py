@@ -13,12 +13,9 @@ from netc.frontends.caffe.forks import unsupported
 from netc.frontends.caffe.front_end import CaffeFrontEnd
 from netc.frontends.caffe.read import empty_fields
 from netc.frontends.caffe2.front_end import Caffe2FrontEnd, is_plan
-from netc.frontends.caffe2.plan import read_plan_binary, read_plan_text
 from netc.frontends.definition import NetDefinition, PlanDefinition, SolverDefinition
 from netc.frontends.front_end import FrontEnd, ReadRequest
 from netc.text import Tree, read_source
-from netc.weights.file_type import map_file
-from netc.weights.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,11 +69,19 @@ def read_plan(path: str | os.PathLike[str] | Source) -> PlanDefinition | None:
     if not isinstance(path, Source):
         found = _binary_content(path)
         if found == "caffe2_plan":
+            from netc.frontends.caffe2.plan import read_plan_binary
+            from netc.weights.file_type import map_file
+            from netc.weights.wire import Wire
+
             return read_plan_binary(Wire(map_file(path), os.fspath(path)))
         if found is not None:
             return None
         path = read_source(path)
-    return read_plan_text(path) if is_plan(path) else None
+    if not is_plan(path):
+        return None
+    from netc.frontends.caffe2.plan import read_plan_text
+
+    return read_plan_text(path)
 
 
 def _read(path: str | os.PathLike[str] | Source, request: ReadRequest) -> NetDefinition | SolverDefinition:

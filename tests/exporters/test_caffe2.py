@@ -199,3 +199,37 @@ def _cannot_be_said(folder, net, blobs) -> set[str]:
 
 def test_rules_are_found_by_layer():
     assert len(RULES.by_type) > 25
+
+
+KEPT = {"mean pooling with padding": "PadImage", "cropped": "Slice"}
+"""Layers that Caffe2 says by operators which Caffe has no layers for."""
+
+
+FORKS = {"permuted": "ssd", "softmax": "ssd", "softmax in place": "ssd", "shuffled": "shufflenet"}
+"""Layers that come back as those of a fork."""
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_comes_back_to_caffe(tmp_path, name):
+    path = write(tmp_path, IMAGE + LAYERS[name])
+    predict, init = written(tmp_path, path)
+    opened = open_net(path, None)
+    shapes, dialect = {"data": (2, 4, 9, 7)}, FORKS.get(name)
+    if name in KEPT:
+        with pytest.raises(NetcError, match=f"BVLC Caffe has no layer that computes the operator `{KEPT[name]}`"):
+            convert(predict, init, to="caffe", output=tmp_path / "back.prototxt", shapes=shapes)
+        return
+    target = tmp_path / "back.prototxt"
+    net, blobs = convert(predict, init, to="caffe", output=target, shapes=shapes, dialect=dialect).files[:2]
+    fed = {"data": np.random.default_rng(1).standard_normal((2, 4, 9, 7), np.float32)}
+    found, wanted = netc.load(net, weights=blobs).run(fed), opened.run(fed)
+    assert found.keys() == wanted.keys()
+    for blob in wanted:
+        np.testing.assert_allclose(found[blob], wanted[blob], rtol=1e-3, atol=1e-4)
+
+
+def test_an_operator_that_caffe_has_no_layer_for_is_an_error(tmp_path):
+    (tmp_path / "net.pbtxt").write_text('op { type: "Sin" input: "data" output: "y" }\nexternal_input: "data"')
+    with pytest.raises(NetcError, match="BVLC Caffe has no layer that computes the operator `Sin`") as caught:
+        convert(tmp_path / "net.pbtxt", to="caffe", output=tmp_path / "out.prototxt", shapes={"data": (1, 3, 2, 2)})
+    assert caught.value.diagnostics[0].line == 1

@@ -1,4 +1,7 @@
-"""Caffe2's front end: NetDefs as text, and as binary files."""
+"""Caffe2's front end: NetDefs as text, and as binary files.
+
+What reads them is imported on first use: it needs NumPy, and takes a while, which files of Caffe need not wait for.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,14 @@ import re
 from typing import TYPE_CHECKING
 
 from netc.diagnostics import NetcError, Report, Source
-from netc.frontends.caffe2.definition import Caffe2Net
-from netc.frontends.caffe2.predictor import read_predictor
-from netc.frontends.caffe2.reading import read_binary, read_text
 from netc.frontends.front_end import FrontEnd, ReadRequest
 from netc.text import Tree, parse_with_errors
-from netc.weights.file_type import content, map_file
-from netc.weights.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from netc.frontends.caffe2.definition import Caffe2Net
 
 _OWN = re.compile(r"\b(?:op|network|execution_step)\s*:?\s*[{<]|\bexternal_(?:in|out)put\s*:")
 """Fields of a NetDef or a PlanDef that no message of Caffe has at any depth."""
@@ -41,6 +41,9 @@ class Caffe2FrontEnd(FrontEnd):
 
     def read_text(self, source: Source, request: ReadRequest) -> Caffe2Net:
         """Read the net in a text. Raises NetcError E100 for a plan."""
+        from netc.frontends.caffe2.definition import Caffe2Net
+        from netc.frontends.caffe2.reading import read_text
+
         if _names(source).isdisjoint(_NET):
             raise _plan_error(source.name)
         _check(source.name, request)
@@ -54,6 +57,12 @@ class Caffe2FrontEnd(FrontEnd):
         Raises NetcError E100 for a plan and for a file of several models, E403 or E405 for a damaged one, and E806 for
         a database of blobs without a net.
         """
+        from netc.frontends.caffe2.definition import Caffe2Net
+        from netc.frontends.caffe2.predictor import read_predictor
+        from netc.frontends.caffe2.reading import read_binary
+        from netc.weights.file_type import content, map_file
+        from netc.weights.wire import Wire
+
         _check(str(path), request)
         data = map_file(path)
         kind, wire = content(data), Wire(data, str(path))
