@@ -50,7 +50,8 @@ def weights_of(
         files = [definition.weights_file]
     held = parsed or {}
     contents = {str(file): held.get(str(file)) or read_weights(file, seed) for file in files}
-    definition.describe_weights(list(contents.values()))
+    if contents:
+        definition.describe_weights(list(contents.values()))
     return contents
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from netc.exporters.caffe2.rules import RULES as CAFFE2
 from netc.exporters.onnx.rules import RULES as ONNX
 from netc.exporters.python.rules import RULES as PYTHON
-from netc.layers import layer_classes, registry
-from netc.layers._operators import operators
+from netc.layers import layer_classes, operators, registry
 from netc.layers.operators.blobs import StoredBlob
 
-FORMATS = {"onnx": ONNX, "python": PYTHON}
-CLASSES = [cls for name in registry() for cls in layer_classes(name)] + [*operators().values(), StoredBlob]
+FORMATS = {"onnx": ONNX, "python": PYTHON, "caffe2": CAFFE2}
+CLASSES = {cls for name in registry() for cls in layer_classes(name)} | set(operators().values()) | {StoredBlob}
 LAYERS = {cls.__module__.removeprefix("netc.layers.") for cls in CLASSES}
 
 
