@@ -19,7 +19,7 @@ Layers that belong to one kind of model, mostly of forks, have folders of their 
 'ReLU'
 """
 
-from netc.layers._operators import operator, operator_class, operator_types, operators
+from netc.layers._operators import operator, operator_class, operator_registry, operator_types
 from netc.layers._registry import Choice, LayerUse, choose, how_recognized, layer_classes, register, registry
 
 __all__ = [
@@ -30,8 +30,8 @@ __all__ = [
     "layer_classes",
     "operator",
     "operator_class",
+    "operator_registry",
     "operator_types",
-    "operators",
     "register",
     "registry",
 ]

@@ -57,7 +57,7 @@ def operator_types() -> frozenset[str]:
 
 
 @cache
-def operators() -> dict[str, type[Layer]]:
+def operator_registry() -> dict[str, type[Layer]]:
     """Return the class of every operator type. The first call imports every module of this package."""
     package = importlib.import_module("netc.layers")
     for module in pkgutil.walk_packages(package.__path__, "netc.layers."):

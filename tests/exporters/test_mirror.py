@@ -9,11 +9,11 @@ import pytest
 from netc.exporters.caffe2.rules import RULES as CAFFE2
 from netc.exporters.onnx.rules import RULES as ONNX
 from netc.exporters.python.rules import RULES as PYTHON
-from netc.layers import layer_classes, operators, registry
+from netc.layers import layer_classes, operator_registry, registry
 from netc.layers.operators.blobs import StoredBlob
 
 FORMATS = {"onnx": ONNX, "python": PYTHON, "caffe2": CAFFE2}
-CLASSES = {cls for name in registry() for cls in layer_classes(name)} | set(operators().values()) | {StoredBlob}
+CLASSES = {cls for name in registry() for cls in layer_classes(name)} | set(operator_registry().values()) | {StoredBlob}
 LAYERS = {cls.__module__.removeprefix("netc.layers.") for cls in CLASSES}
 
 
