@@ -129,9 +129,10 @@ def _bare(graph: Graph) -> Preprocess:
             order: Order = "gray" if shape[1] == 1 else "bgr"
             return Preprocess(graph.values[name].blob, (shape[2], shape[3]), order)
     shapes = ", ".join(f"{graph.values[name].blob}{text(graph.shape(name))}" for name in graph.inputs)
-    raise NetcError(
-        "the net has no input of images with one or three channels", code="E802", notes=[f"inputs: {shapes}"]
-    )
+    blob = next((graph.values[name].blob for name in graph.inputs if graph.shape(name) is None), None)
+    help = None if blob is None else f"pass the shape of the images: `--shape {blob}=N,C,H,W`"
+    found = "the net has no input of images with one or three channels"
+    raise NetcError(found, code="E802", notes=[f"inputs: {shapes}"], help=help)
 
 
 def _candidates(path: str | Path | Source) -> list[Path | Source]:

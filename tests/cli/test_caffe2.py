@@ -158,3 +158,16 @@ def test_a_damaged_init_net_is_named(capsys):
     Path("cut.pb").write_bytes(data[: len(data) // 2])
     assert main(["weights", "cut.pb"]) == 1
     assert "error[E403]" in capsys.readouterr().err
+
+
+def test_images_need_the_shape_of_the_input(capsys):
+    import cv2
+
+    conv = 'arg { name: "kernel" i: 3 } arg { name: "global_pooling" i: 1 }'
+    Path("net.pbtxt").write_text(f'op {{ type: "AveragePool" input: "data" output: "scores" {conv} }}')
+    cv2.imwrite("a.png", np.full((8, 8, 3), 7, np.uint8))
+    command = ["classify", "--model", "net.pbtxt", "--mean", "0,0,0", "a.png"]
+    assert main(command) == 1
+    assert "pass the shape of the images: `--shape data=N,C,H,W`" in capsys.readouterr().err
+    assert main([*command, "--shape", "data=1,3,8,8"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[0] == "7.0000"
