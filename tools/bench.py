@@ -5,7 +5,7 @@ usage: bench.py [NAME...] [--device cpu|cuda] [--rounds N] [--batch N] [--thread
 
 Cases: lenet-step, and forward and step of alexnet, googlenet and resnet50 (alexnet-forward, ...); inference, which is
 inference-<net>-<way> for eager, folded, channels-last and compiled; text, check, summary;
-pycaffe-lenet and pycaffe-alexnet (see benchmarks/facade.py);
+pycaffe-lenet and pycaffe-alexnet (see benchmarks/facade.py); pyramid-forward; caffe2-squeezenet;
 ssd300-forward, ssd300-output and ssd300-loss (see benchmarks/detection.py); data-raw, data-jpeg and
 train-lmdb (see benchmarks/data.py). A name selects all cases that begin with it; by default all are run. Parameter
 counts, outputs and losses are compared before timing. The ratio is the median over rounds. Memory on a CPU is what
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from typing import TYPE_CHECKING
 
-from benchmarks import data, detection, facade, nets, pyramid, reading
+from benchmarks import data, detection, facade, nets, pyramid, reading, squeezenet
 from benchmarks.report import Result, surroundings, table
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def cases(device: str, rounds: int, batch: int, threads: int = 2) -> dict[str, C
     for model, way in itertools.product(BIG, nets.WAYS):
         found[f"inference-{model}-{way}"] = partial(nets.inference, model, way, batch, device, rounds)
     found["pyramid-forward"] = partial(pyramid.forward, device, 3 * rounds)
+    found["caffe2-squeezenet"] = partial(squeezenet.forward, device, 2 * rounds)
     found["text"] = partial(reading.text, rounds)
     for verb in ("check", "summary"):
         found[verb] = partial(reading.whole_process, verb, rounds)

@@ -99,6 +99,8 @@ class Traits:
     """The top is the layer's own blob, in Caffe the same memory: each pass overwrites the previous gradient."""
     top_is_weight: ClassVar[bool] = False
     """The top is the layer's `weight` itself, not a copy, and it has no bottom."""
+    computes_asked_tops: ClassVar[bool] = False
+    """The forward pass returns as many tops as `Mode.tops` says, and saves the computation of the others."""
     is_identity_in_test: ClassVar[bool] = False
     """Outside training every top equals the bottom, or of several bottoms its own."""
 

@@ -79,9 +79,13 @@ class LayerModule(nn.Module):
 
     def forward(self, *bottoms: Tensor) -> Any:
         """The tops: one tensor, or a tuple of `tops` tensors."""
+        return self.run(bottoms, self.tops)
+
+    def run(self, bottoms: tuple[Tensor, ...], count: int) -> Any:
+        """The first `count` tops: one tensor, or a tuple."""
         mode = Mode(
             self.training,
-            self.tops,
+            count,
             self.state,
             None if torch.compiler.is_compiling() else self._check,
             {name: getattr(self, name) for name in self.constant_names} if self.constant_names else _NO_CONSTANTS,
@@ -96,7 +100,7 @@ class LayerModule(nn.Module):
             raise error.at(self.span, *filter(None, (self.note,))) from None
         if isinstance(tops, Tensor):
             return tops
-        return tops[0] if self.tops == 1 else tops[: self.tops]
+        return tops[0] if count == 1 else tops[:count]
 
     def _find(self, name: str) -> Path:
         return find(name, self.file)[0]
@@ -174,6 +178,15 @@ def overwrite(module: nn.Module, bottom: Tensor, producer: nn.Module) -> Any:
     if not isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) or has_hooks(module) or has_hooks(producer):
         return module(bottom)
     return module(bottom, inplace=True)
+
+
+def first_top(module: nn.Module, *bottoms: Tensor) -> Tensor:
+    """The first top of a module, whose others nothing reads; a module that was replaced or has hooks computes all."""
+    if not isinstance(module, LayerModule) or has_hooks(module):
+        top: Tensor = module(*bottoms)[0]
+    else:
+        top = module.run(bottoms, 1)
+    return top
 
 
 def fused(module: nn.Module, reader: nn.Module, *bottoms: Tensor) -> Any:

@@ -16,9 +16,11 @@ from torch import Tensor
 from netc.diagnostics import NetcError
 from netc.ir.fusion import Step, steps
 from netc.ir.gradients import is_cut
-from netc.runtime.modules import fused, overwrite, stored
+from netc.runtime.modules import first_top, fused, overwrite, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from netc.ir.graph import Graph, Node
 
 Program = Callable[..., tuple[Tensor, ...]]
@@ -36,17 +38,27 @@ def compile_program(graph: Graph, feeds: tuple[str, ...], fetches: tuple[str, ..
     last_use = {name: step for step in in_order for name in step.node.bottoms}
     lines = [f"def program(net, {', '.join(variable[name] for name in feeds)}):", "    m = net._modules"]
     for step in in_order:
-        tops = ", ".join("_" if name in feeds else variable[name] for name in step.tops)
+        first_alone = _is_first_alone(step, {*last_use, *fetches})
+        computed = step.tops[:1] if first_alone else step.tops
+        tops = ", ".join("_" if name in feeds else variable[name] for name in computed)
         overwritten = None if step.absorbed else _overwritten(graph, step.node, producers, fetches)
-        lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable, overwritten)}")
-        dead = {name for name in (*step.node.bottoms, *step.tops) if last_use.get(name, step) is step} - set(fetches)
+        lines.append(f"    {tops + ' = ' if tops else ''}{_call(graph, step, variable, overwritten, first_alone)}")
+        dead = {name for name in (*step.node.bottoms, *computed) if last_use.get(name, step) is step} - set(fetches)
         if dead:
             lines.append(f"    del {', '.join(sorted(variable[name] for name in dead))}")
     lines.append(f"    return ({''.join(variable[name] + ', ' for name in fetches)})")
     return _function("\n".join(lines) + "\n")
 
 
-def _call(graph: Graph, step: Step, variable: dict[str, str], overwritten: Node | None) -> str:
+def _is_first_alone(step: Step, used: AbstractSet[str]) -> bool:
+    """Whether only the first of several tops is used, and the layer can do without the others."""
+    node = step.node
+    return node.layer.computes_asked_tops and len(node.tops) > 1 and used.isdisjoint(node.tops[1:])
+
+
+def _call(
+    graph: Graph, step: Step, variable: dict[str, str], overwritten: Node | None, first_alone: bool = False
+) -> str:
     node = step.node
     cuts = (".detach()" if is_cut(graph, node, position) else "" for position in range(len(node.bottoms)))
     arguments = [variable[name] + cut for name, cut in zip(node.bottoms, cuts)]
@@ -54,6 +66,8 @@ def _call(graph: Graph, step: Step, variable: dict[str, str], overwritten: Node 
         return f"fused(m[{node.key!r}], m[{step.absorbed.key!r}], {', '.join(arguments)})"
     if overwritten:
         return f"overwrite(m[{node.key!r}], {arguments[0]}, m[{overwritten.key!r}])"
+    if first_alone:
+        return f"first_top(m[{node.key!r}], {', '.join(arguments)})"
     if node.layer.top_is_weight:
         return f"stored(m[{node.key!r}])"
     return f"m[{node.key!r}]({', '.join(arguments)})"
@@ -92,7 +106,7 @@ def _function(source: str) -> Program:
     """Compile generated code so that tracebacks and debuggers show it."""
     name = f"<netc straight-line {abs(hash(source)):x}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"overwrite": overwrite, "fused": fused, "stored": stored}
+    namespace: dict[str, Any] = {"first_top": first_top, "overwrite": overwrite, "fused": fused, "stored": stored}
     exec(compile(source, name, "exec"), namespace)
     function: Program = namespace["program"]
     return function

@@ -1127,7 +1127,9 @@ class LayerParameter(Message):
         reorg_yolo_param: ReorgYoloParameter | Mapping[str, Any] | None = ...,
         gather_param: GatherParameter | Mapping[str, Any] | None = ...,
         deformable_psroi_pooling_param: DeformablePSROIPoolingParameter | Mapping[str, Any] | None = ...,
-        modulated_deformable_convolution_param: ModulatedDeformableConvolutionParameter | Mapping[str, Any] | None = ...,
+        modulated_deformable_convolution_param: ModulatedDeformableConvolutionParameter
+        | Mapping[str, Any]
+        | None = ...,
         engine: str | None = ...,
         forward_type: int | str | None = ...,
         backward_type: int | str | None = ...,

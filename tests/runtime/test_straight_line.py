@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import netc
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, Source
 from netc.runtime import straight_line
 
 DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 dim: 6 dim: 5 } } }'
@@ -234,3 +235,30 @@ def test_a_replaced_stored_blob_is_called(tmp_path):
 
     net.W = Other()
     assert net(torch.ones(1))["Y"].tolist() == [5]
+
+
+JOINED = """
+    op { type: "Concat" input: "a" input: "b" output: "joined" output: "extents" }
+    op { type: "Relu" input: "joined" output: "y" }
+    external_output: "y"
+"""
+
+
+def test_tops_that_nothing_uses_are_not_computed():
+    net = netc.load(Source("net.pbtxt", JOINED))
+    fed = {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 1), np.float32)}
+    concat = net.module("joined")
+    asked: list[int] = []
+    run = concat.run
+    concat.run = lambda bottoms, count: asked.append(count) or run(bottoms, count)
+    assert net.run(fed)["y"].shape == (2, 4)
+    assert net.run(fed, ["extents"])["extents"].tolist() == [3, 1]
+    assert asked == [1, 2]
+
+
+def test_a_module_with_hooks_computes_all_tops():
+    net = netc.load(Source("net.pbtxt", JOINED))
+    seen: list[int] = []
+    net.module("joined").register_forward_hook(lambda module, inputs, outputs: seen.append(len(outputs)))
+    net.run({"a": np.ones((2, 3), np.float32), "b": np.ones((2, 1), np.float32)})
+    assert seen == [2]

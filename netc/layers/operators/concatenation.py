@@ -57,6 +57,7 @@ class ConcatOperator(OperatorLayer):
 
     bottom_count: ClassVar[Count] = Count(1, None)
     top_count: ClassVar[Count] = Count(2)
+    computes_asked_tops: ClassVar[bool] = True
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY,)
     elements: ClassVar[Elements] = "moved"
     sees: ClassVar[Sees] = "place"
@@ -89,13 +90,15 @@ class ConcatOperator(OperatorLayer):
         """Zero: values are copied."""
         return Cost()
 
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, Tensor]:
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Computed as described in the class docstring."""
         import torch
 
         axis = self.axis % (bottoms[0].dim() + self.add_axis)
-        extents = [1 if self.add_axis else x.shape[axis] for x in bottoms]
         joined = torch.stack(list(bottoms), axis) if self.add_axis else torch.cat(list(bottoms), axis)
+        if mode.tops == 1:
+            return (joined,)
+        extents = [1 if self.add_axis else x.shape[axis] for x in bottoms]
         return joined, torch.tensor(extents, dtype=torch.int32, device=joined.device)
 
 

@@ -46,6 +46,7 @@ class LocalResponseNorm(OperatorLayer):
     """Which axis is that of the channels."""
 
     top_count: ClassVar[Count] = Count(1, 2)
+    computes_asked_tops: ClassVar[bool] = True
     role: ClassVar[Role] = "inner"
     overwritable: ClassVar[bool] = True
     sees: ClassVar[Sees] = "place"

@@ -58,6 +58,7 @@ class ReshapeOperator(OperatorLayer):
 
     bottom_count: ClassVar[Count] = Count(1, 2)
     top_count: ClassVar[Count] = Count(2)
+    computes_asked_tops: ClassVar[bool] = True
     accepts: ClassVar[tuple[frozenset[DType], ...]] = (ANY, INTEGERS)
     elements: ClassVar[Elements] = "moved"
     in_place_pairs: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
@@ -90,14 +91,17 @@ class ReshapeOperator(OperatorLayer):
         """Zero: nothing is computed."""
         return Cost()
 
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, Tensor]:
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, ...]:
         """Raises NetcError E102 for a shape in the second input that does not fit."""
         import torch
 
         x = bottoms[0]
         shape = bottoms[1].tolist() if self.shape is None else self.shape
+        reshaped = x.reshape(resolved(tuple(x.shape), tuple(shape)))
+        if mode.tops == 1:
+            return (reshaped,)
         old = torch.tensor(x.shape, dtype=bottoms[1].dtype if len(bottoms) == 2 else torch.int64, device=x.device)
-        return x.reshape(resolved(tuple(x.shape), tuple(shape))), old
+        return reshaped, old
 
 
 def resolved(x: Shape, shape: Shape) -> Shape:

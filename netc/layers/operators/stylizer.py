@@ -66,10 +66,10 @@ class StylizerPreprocess(OperatorLayer):
         """Computed as described in the class docstring."""
         import torch
 
-        x, mean = bottoms[:2]
+        x, mean = bottoms[0], bottoms[1].detach()
         _, height, width, _ = x.shape
         if len(bottoms) > 2:
-            noise = bottoms[2].flatten()[: self.noise_size]
+            noise = bottoms[2].detach().flatten()[: self.noise_size]
         else:
             kept = mode.kept("noise", by_mode=False)
             noise = torch.randn(self.noise_size, device=x.device) * self.noise_std if kept is None else kept
