@@ -10,7 +10,7 @@ import pytest
 import netc
 from netc.inspection import explain, layer_documentation
 from netc.inspection.layer_pages import layer_page, layer_types
-from netc.layers import how_recognized, layer_classes, registry
+from netc.layers import how_recognized, layer_classes, operator_types, registry
 from tests.layers.meanings import register_upsample
 
 
@@ -106,3 +106,10 @@ def test_what_decides_between_meanings_is_a_sentence():
     found = {cls: how_recognized(cls) for cls in classes if how_recognized(cls) is not None}
     assert len(found) > 10
     assert not [cls for cls, words in found.items() if not words.startswith("Whether ") or not words.endswith(".")]
+
+
+@pytest.mark.parametrize("name", sorted(operator_types()))
+def test_every_operator_has_a_page(name):
+    page = explain(name)
+    assert f"# {name}: an operator of Caffe2\n" in page
+    assert "Shapes: " in page

@@ -239,8 +239,17 @@ def stub_constructor(arguments: list[str]) -> list[str]:
     head, tail = "def __init__(", ") -> None: ..."
     if len(head + shortest + tail) <= 116:
         return [head + shortest + tail]
-    inside = [shortest] if len(shortest) <= 112 else [f"{argument}," for argument in ["self", "*", *arguments]]
+    one_a_line = (line for argument in ["self", "*", *arguments] for line in wrapped(f"{argument},"))
+    inside = [shortest] if len(shortest) <= 112 else list(one_a_line)
     return [head, *("    " + line for line in inside), tail]
+
+
+def wrapped(argument: str) -> list[str]:
+    """An argument on as many lines as the formatter produces: one, or one for each type of the union."""
+    if len(argument) <= 112:
+        return [argument]
+    first, *rest = argument.split(" | ")
+    return [first, *(f"| {one}" for one in rest)]
 
 
 def python_types(field: FieldDescriptorProto) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from netc.ir.filler import Filler
-from netc.ir.layer import Layer
+from netc.ir.layer import Count, Layer
 
 TYPE_NAMES = {str: "string", type(None): "none"}
 
@@ -94,14 +94,19 @@ def layer_documentation(cls: type[Layer]) -> LayerDocumentation:
         details="\n\n".join(plain[1:]),
         shapes=titled.get("Shapes", ""),
         reference=titled.get("Reference", ""),
-        bottoms=cls.bottom_count.text("bottom"),
-        tops=cls.top_count.text("top"),
+        bottoms=_count(cls.bottom_count, "bottom"),
+        tops=_count(cls.top_count, "top"),
         blobs=(cls.weights.__doc__ or "").strip() if cls.weights is not Layer.weights else "",
         v1=cls.v1,
         dialect=cls.dialect,
         python_classes=cls.python_classes,
         parameters=parameters(cls),
     )
+
+
+def _count(count: object, noun: str) -> str:
+    """The rule of a count; empty for one that depends on the layer's parameters."""
+    return count.text(noun) if isinstance(count, Count) else ""
 
 
 def parameters(cls: type[Layer]) -> tuple[ParameterDocumentation, ...]:

@@ -14,7 +14,7 @@ from netc.layers._operator_layer import OperatorLayer
 from netc.layers.input import ParameterLayer
 from netc.layers.operators.blobs import StoredBlob
 from netc.passes.arrays import reduced
-from netc.passes.caffe_forms import FORMS, ChainLayer, Parts, Use
+from netc.passes.caffe_forms import FORMS, KEEPING, ChainLayer, Parts, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,8 @@ def operators_to_layers(graph: Graph) -> Graph:
         if parts is None:
             writer.nodes.append(node)
         else:
-            writer.add(node, parts, tuple(name for name in node.bottoms if name not in stored))
+            keeps = type(node.layer) in KEEPING
+            writer.add(node, parts, tuple(name for name in node.bottoms if keeps or name not in stored))
     read = {name for node in writer.nodes for name in node.bottoms} | set(graph.outputs)
     kept = [
         writer.parameter(node) if _is_stored(graph, node) else node

@@ -372,9 +372,9 @@ def test_bvlcs_layers_are_unchanged():
             "`PoseHeatMapLoss` is a layer of pose_action_caffe's Caffe; netc does not support it yet",
         ),
         (
-            "DeformablePSROIPooling",
+            "OPData",
             "",
-            "`DeformablePSROIPooling` is a layer of FPN ports; netc does not support it yet",
+            "`OPData` is a layer of OpenPose's Caffe; netc does not support it yet",
         ),
         (
             "Filter",

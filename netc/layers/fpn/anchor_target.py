@@ -45,7 +45,7 @@ class PyramidAnchorTargetLayer(AnchorTargets):
     class, and image information (1, 3 or more) to labels (1, a s), codes, inside weights and outside weights
     (1, 4 a, s), where s is the sum of all h w. The labels of a level are in the order of anchors, rows and columns.
 
-    >>> layer = PyramidAnchorTargetLayer((8, 16))
+    >>> layer = PyramidAnchorTargetLayer(feat_stride=(8, 16))
     >>> layer.infer(((1, 12, 6, 9), (1, 12, 3, 5), (4, 5), (1, 3)), 4)
     ((1, 414), (1, 24, 69), (1, 24, 69), (1, 24, 69))
 

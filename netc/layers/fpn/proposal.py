@@ -46,7 +46,7 @@ class PyramidProposalLayer(ProposalSettings):
     Shapes: image information (1, 3 or more), of height, width and scale, codes (1, 4 a, h, w) of each level, and scores
     (1, 2 a, h, w), first of background, of each level, to regions (r, 5).
 
-    >>> layer = PyramidProposalLayer((8, 16))
+    >>> layer = PyramidProposalLayer(feat_stride=(8, 16))
     >>> layer.infer(((1, 3), (1, 24, 6, 9), (1, 24, 3, 5), (1, 12, 6, 9), (1, 12, 3, 5)), 1)
     ((?, 5),)
 

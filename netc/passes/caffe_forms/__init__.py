@@ -5,6 +5,6 @@ layer before it. An operator without a form, or whose form returns None, is one 
 """
 
 from netc.passes.caffe_forms import functions, shapes, windows
-from netc.passes.caffe_forms.form import FORMS, ChainLayer, Parts, Use
+from netc.passes.caffe_forms.form import FORMS, KEEPING, ChainLayer, Parts, Use
 
-__all__ = ["FORMS", "ChainLayer", "Parts", "Use", "functions", "shapes", "windows"]
+__all__ = ["FORMS", "KEEPING", "ChainLayer", "Parts", "Use", "functions", "shapes", "windows"]

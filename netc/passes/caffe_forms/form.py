@@ -35,12 +35,19 @@ class ChainLayer(NamedTuple):
 Parts = Sequence[ChainLayer] | None
 Form = Callable[[Any, Use], Parts]
 FORMS: dict[type[Layer], Form] = {}
+KEEPING: set[type[Layer]] = set()
+"""Operators whose parameters are bottoms of the layer, as any other blob."""
 
 
-def form(*classes: type[Layer]) -> Callable[[Form], Form]:
-    """Decorator: this function says operators of these classes in Caffe's terms."""
+def form(*classes: type[Layer], keeps_parameters: bool = False) -> Callable[[Form], Form]:
+    """Decorator: this function says operators of these classes in Caffe's terms.
+
+    With `keeps_parameters`, inputs that are parameters are bottoms of the layer; otherwise the form takes them as blobs
+    or settings.
+    """
 
     def add(function: Form) -> Form:
+        KEEPING.update(classes if keeps_parameters else ())
         FORMS.update(dict.fromkeys(classes, function))
         return function
 

@@ -120,7 +120,7 @@ def _of_two(layer: Binary, use: Use) -> Parts:
     return None if made is None else [ChainLayer(made)]
 
 
-@form(SameShapes)
+@form(SameShapes, keeps_parameters=True)
 def _same_shapes(layer: SameShapes, use: Use) -> Parts:
     """Eltwise of at least two blobs."""
     if len(use.shapes) < 2 or layer.type == "Min":

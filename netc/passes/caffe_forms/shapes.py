@@ -37,7 +37,7 @@ def _softmax(layer: SoftmaxOperator, use: Use) -> Parts:
     return [ChainLayer(Softmax(axis=axis))] if all(extent == 1 for extent in x[axis + 1 :]) else None
 
 
-@form(ConcatOperator)
+@form(ConcatOperator, keeps_parameters=True)
 def _concat(layer: ConcatOperator, use: Use) -> Parts:
     """Concat along an axis that exists."""
     return None if layer.add_axis else [ChainLayer(Concat(axis=layer.axis % len(use.shapes[0])))]

@@ -235,7 +235,9 @@ def test_images_and_maps(dice, count):
     planes, data = record(people)
     top, label = read(config, data, dice)
     wanted_top, wanted_label = expected(planes, people, config, dice)
-    np.testing.assert_allclose(top, wanted_top, atol=2e-4)
+    np.testing.assert_allclose(top, wanted_top, atol=1 / 256 + 2e-4)
+    rounded = np.abs(top - wanted_top) > 2e-4
+    assert rounded.mean() < 1e-3, "a pixel may lie between two bytes, where OpenCV's rounding on this CPU decides"
     assert np.count_nonzero(wanted_label[57:95]) > 10
     differing = np.abs(label - wanted_label) > 2e-4
     assert differing.mean() < 2e-3, "a limb may end between two pixels, where rounding decides"
