@@ -51,6 +51,11 @@ class BlackAugmentation(Layer):
     sees: ClassVar[Sees] = "place"
 
     @property
+    def is_identity_in_test(self) -> bool:  # type: ignore[override]
+        """Where nothing is drawn."""
+        return not (self.black or self.border)
+
+    @property
     def elements(self) -> Elements:  # type: ignore[override]
         """Copied, where nothing is drawn."""
         return "computed" if self.black or self.border else "moved"
