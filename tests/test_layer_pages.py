@@ -108,8 +108,8 @@ def test_what_decides_between_meanings_is_a_sentence():
     assert not [cls for cls, words in found.items() if not words.startswith("Whether ") or not words.endswith(".")]
 
 
-@pytest.mark.parametrize("name", sorted(operator_types()))
-def test_every_operator_has_a_page(name):
-    page = explain(name)
-    assert f"# {name}: an operator of Caffe2\n" in page
-    assert "Shapes: " in page
+def test_every_operator_has_a_page():
+    for name in sorted(operator_types()):
+        page = explain(name)
+        assert f"# {name}: an operator of Caffe2\n" in page
+        assert "Shapes: " in page, name

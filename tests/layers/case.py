@@ -61,6 +61,10 @@ class Case:
     source: Source | None = None
     """None for a layer of BVLC's."""
 
+    def __str__(self) -> str:
+        """A short name: a test with a long one takes longer to report than to run."""
+        return f"{self.layer.type} {self.first}".replace(" ", "")
+
 
 def made(type_name: str, *args, **kwargs) -> Layer:
     return TYPES[type_name](*args, **kwargs)

@@ -73,7 +73,7 @@ MORE = [
     Case(made("Convolution", 2, (3,), (1,), (2,), (2,)), ((1, 2, 6, 5),), ((2, 2, 6, 4),)),
 ]
 ALL = [*CASES, *MORE]
-RUN = pytest.mark.parametrize("case", ALL, ids=lambda case: str(case.layer))
+RUN = pytest.mark.parametrize("case", ALL, ids=lambda case: case.layer.type)
 
 
 @pytest.fixture(autouse=True)

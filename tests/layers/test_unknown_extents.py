@@ -34,8 +34,7 @@ def contradictions(found, right):
     return [(one, other) for one, other in zip(found, right) if differ(one, other)]
 
 
-@pytest.mark.parametrize("case", ASKED, ids=str)
-def test_one_unknown_extent_never_contradicts(case):
+def one_unknown_extent_never_contradicts(case):
     for shapes in (case.first, case.second):
         places = [(i, axis) for i, shape in enumerate(shapes) for axis in range(len(shape))]
         for place in places:
@@ -44,19 +43,17 @@ def test_one_unknown_extent_never_contradicts(case):
             assert not contradictions(blobs_of(case, given), blobs_of(case, shapes))
 
 
-@pytest.mark.parametrize("case", ASKED, ids=str)
-def test_all_unknown_extents_never_contradict(case):
+def all_unknown_extents_never_contradict(case):
     for shapes in (case.first, case.second):
         given = tuple((UNKNOWN,) * len(shape) for shape in shapes)
         assert not contradictions(tops_of(case, given), tops_of(case, shapes))
         assert not contradictions(blobs_of(case, given), blobs_of(case, shapes))
 
 
-@pytest.mark.parametrize("case", ASKED, ids=str)
-def test_inferred_shapes_hold_for_both_sizes(case):
+def inferred_shapes_hold_for_both_sizes(case):
     """Extents in which two sizes differ are unknown: whatever is then said of the tops must be true of both."""
     if [len(shape) for shape in case.first] != [len(shape) for shape in case.second]:
-        pytest.skip("the two sizes have other numbers of axes")
+        return  # the two sizes have other numbers of axes
     common = tuple(
         tuple(one if one == other else UNKNOWN for one, other in zip(*pair)) for pair in zip(case.first, case.second)
     )
@@ -64,8 +61,7 @@ def test_inferred_shapes_hold_for_both_sizes(case):
         assert not contradictions(tops_of(case, common), tops_of(case, shapes))
 
 
-@pytest.mark.parametrize("case", ASKED, ids=str)
-def test_known_extents_give_known_tops(case):
+def known_extents_give_known_tops(case):
     """Only the number of rows of a few layers is left to the data."""
     of_data = case.layer.type == "Filter" if case.source is None else case.source.extents_of_data
     for shape in tops_of(case, case.first):
@@ -78,3 +74,11 @@ def test_a_wrong_extent_next_to_an_unknown_one_is_reported():
         assert differ(one, other) == (known(one) and known(other) and one != other)
         assert agree(one, other) == (known(one) and known(other) and one == other)
         assert not (agree(one, other) and differ(one, other))
+
+
+@pytest.mark.parametrize("case", ASKED, ids=str)
+def test_unknown_extents(case):
+    one_unknown_extent_never_contradicts(case)
+    all_unknown_extents_never_contradict(case)
+    inferred_shapes_hold_for_both_sizes(case)
+    known_extents_give_known_tops(case)
