@@ -5,6 +5,7 @@ usage: bench_weights.py [--rounds N] [--json OUT]
 
 read      seconds to read the file into memory, warm cache: the reference for the others
 load      netc.load, at most 2 times `read`; peak memory at most 1.3 times the file
+init      netc.load of the same net of Caffe2, its weights in an init net (100 MB): bars as for `load`
 convert   to safetensors, under 5 s
 list      `netc weights` as a whole process, under 1 s
 
@@ -42,6 +43,8 @@ print(elapsed, peak() - before)
 BODIES = {
     "read": "data = open(weights, 'rb').read()",
     "load": "net = netc.compiler.load(model, weights)",
+    "read_init": "data = open(weights, 'rb').read()",
+    "init": "net = netc.compiler.load(model, weights)",
     "convert": "netc.conversion.convert.convert(model, weights, to='safetensors', output=output)",
 }
 BARS = {"load": 2.0, "memory": 1.3, "convert": 5.0, "list": 1.0}
@@ -66,10 +69,30 @@ def write_weights(path: Path) -> int:
     return path.stat().st_size
 
 
-def run(case: str, weights: Path, output: Path) -> tuple[float, float]:
+def write_init_net(folder: Path) -> tuple[Path, Path]:
+    """Write a predict net of eight large inner products, and its init net; return their paths."""
+    import numpy as np
+
+    from netc.exporters.caffe2.model import init_net
+
+    generator, count, side = np.random.default_rng(0), 8, 1810
+    arrays = {f"w{index}": generator.random((side, side), dtype=np.float32) for index in range(count)}
+    arrays["b"] = generator.random(side, dtype=np.float32)
+    predict, init = folder / "predict_net.pbtxt", folder / "init_net.pb"
+    init.write_bytes(init_net(arrays).SerializeToString())
+    operators = "".join(
+        f'op {{ type: "FC" input: "x{index}" input: "w{index}" input: "b" output: "x{index + 1}" }}\n'
+        for index in range(count)
+    )
+    inputs = "".join(f'external_input: "{name}"\n' for name in ("x0", *arrays))
+    predict.write_text(f'{operators}{inputs}external_output: "x{count}"\n')
+    return predict, init
+
+
+def run(case: str, weights: Path, output: Path, model: Path = MODEL) -> tuple[float, float]:
     """Seconds and bytes of memory that a case takes in its own process."""
     code = CASE.format(body=BODIES[case])
-    command = [sys.executable, "-c", code, str(MODEL), str(weights), str(output)]
+    command = [sys.executable, "-c", code, str(model), str(weights), str(output)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     seconds, memory = done.stdout.split()
     return float(seconds), float(memory)
@@ -89,15 +112,20 @@ def measure(rounds: int, folder: Path) -> dict[str, float]:
     weights, output = folder / "vgg16.caffemodel", folder / "vgg16.safetensors"
     size = write_weights(weights)
     run("read", weights, output)
-    results = {case: [run(case, weights, output) for _ in range(rounds)] for case in BODIES}
+    predict, init = write_init_net(folder)
+    run("read_init", init, output, predict)
+    files = {"init": (init, output, predict), "read_init": (init, output, predict)}
+    results = {case: [run(case, *files.get(case, (weights, output))) for _ in range(rounds)] for case in BODIES}
     seconds = {case: statistics.median(second for second, _ in found) for case, found in results.items()}
-    memory = statistics.median(held for _, held in results["load"])
+    memory = {case: statistics.median(held for _, held in results[case]) for case in ("load", "init")}
     return {
         "bytes": size,
         **{f"{case}_seconds": value for case, value in seconds.items()},
         "list_seconds": statistics.median(listing(weights) for _ in range(rounds)),
         "load_over_read": seconds["load"] / seconds["read"],
-        "load_memory_over_file": memory / size,
+        "load_memory_over_file": memory["load"] / size,
+        "init_over_read": seconds["init"] / seconds["read_init"],
+        "init_memory_over_file": memory["init"] / init.stat().st_size,
     }
 
 
@@ -112,6 +140,8 @@ def main() -> int:
     checks = {
         "load_over_read": BARS["load"],
         "load_memory_over_file": BARS["memory"],
+        "init_over_read": BARS["load"],
+        "init_memory_over_file": BARS["memory"],
         "convert_seconds": BARS["convert"],
         "list_seconds": BARS["list"],
     }

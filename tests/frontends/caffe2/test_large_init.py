@@ -1,8 +1,7 @@
-"""A large init net is loaded in about the time of reading its file, and is in memory once."""
+"""A large init net is in memory once when it is loaded; tools/bench_weights.py measures the time."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -12,25 +11,18 @@ from netc.weights.wire import delimited, tag, varint
 
 ROWS, COLUMNS, BLOBS = 1024, 1280, 8
 MEASURE = """
-import json, resource, sys, time
+import resource, sys
 import numpy as np
 import netc
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-def spent(work):
-    began = time.process_time()
-    held = work()
-    return time.process_time() - began
-
 predict, init, small = sys.argv[1:]
 netc.load(small).run({"x": np.ones(2, np.float32)})
 before = peak()
-load = min(spent(lambda: netc.load(predict, weights=init)) for _ in range(2))
-grown = peak() - before
-read = min(spent(lambda: np.frombuffer(open(init, "rb").read(), np.uint8).copy()) for _ in range(2))
-print(json.dumps({"grown": grown, "load": load, "read": read}))
+netc.load(predict, weights=init)
+print(peak() - before)
 """
 
 
@@ -43,7 +35,7 @@ def given(name: str, values: np.ndarray) -> bytes:
     return delimited(2, delimited(2, name.encode()) + delimited(4, b"GivenTensorFill") + arguments)
 
 
-def test_time_and_memory_of_a_large_init_net(tmp_path):
+def test_memory_of_a_large_init_net(tmp_path):
     predict, init, small = (tmp_path / name for name in ("predict.pbtxt", "init.pb", "small.pbtxt"))
     generator = np.random.default_rng(0)
     names = [f"w{index}" for index in range(BLOBS)]
@@ -55,6 +47,5 @@ def test_time_and_memory_of_a_large_init_net(tmp_path):
     predict.write_text(f'op {{ type: "Sum"{inputs} output: "y" }}{external} external_output: "y"')
     small.write_text('op { type: "Relu" input: "x" output: "y" } external_input: "x"')
     command = [sys.executable, "-c", MEASURE, *map(str, (predict, init, small))]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert found["grown"] <= 1.3 * init.stat().st_size
-    assert found["load"] <= 2 * found["read"] + 0.1, "the constant is that of reading the small file"
+    grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert grown <= 1.3 * init.stat().st_size
