@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from netc.runtime.net_weights import CopyReport
     from netc.weights import StateDict, Weights
 
-
 __all__ = [
     "TEST_STATE",
     "Prepare",
@@ -228,6 +227,7 @@ def load(
     *,
     shapes: Mapping[str, Shape] | None = None,
     dialect: str | None = None,
+    scope: str = "",
     seed: int | None = None,
     strict: bool = False,
     autocrop: bool = False,
@@ -237,14 +237,15 @@ def load(
 ) -> Net:
     """Load a net as a torch.nn.Module in eval mode, with data layers replaced by inputs.
 
-    `net` is a prototxt file, a Source in memory, or a .caffemodel. `weights` are files that are copied by layer name,
-    in order: .caffemodel, .h5, or a state_dict as .safetensors, .pt or .npz, determined by content; without them, a net
-    in a .caffemodel uses the weights in that file. `phase`, `level` and `stages` are merged with the state in the file
+    `net` is a prototxt or NetDef file, a Source in memory, or a .caffemodel. `weights` are files of any format
+    (.caffemodel, .h5, init nets; state_dicts as .safetensors, .pt or .npz) that are copied by name, in order; without
+    them, those in the file of the net. `phase`, `level` and `stages` are merged with the state in the file
     (`StateChoice`). `shapes` are the shapes of inputs that the file does not define. `dialect` is the fork of Caffe
-    that the file is for. Parameters that no file contains are initialized by the net's fillers, with `seed`; with
-    `strict` they are an error. A weights file that fits no layer causes a NetcWarning; `report` of the net has all
-    warnings. `autocrop` computes the offsets of Crop layers without parameters from the net, as Caffe's branch of 2015
-    did; without it, one that would differ causes a NetcWarning. Raises NetcError.
+    that the file is for, `scope` a prefix (`gpu_0/`) to remove from the names of a Caffe2 net's blobs. Parameters that
+    no file contains are initialized by the net's fillers, with `seed`; with `strict` they are an error. A weights file
+    that fits no layer causes a NetcWarning; `report` of the net has all warnings. `autocrop` computes the offsets of
+    Crop layers without parameters as Caffe's branch of 2015 did; without it, one that would differ causes a
+    NetcWarning. Raises NetcError.
 
     Tops of Data layers, and of Python layers without bottoms, become inputs. Constant tops of DummyData layers are part
     of the net, as in Caffe, unless `shapes` has their blobs.
@@ -260,7 +261,7 @@ def load(
     """
     files = [weights] if isinstance(weights, (str, Path)) else list(weights or ())
     state = state_choice(phase, level, stages, autocrop)
-    module = loaded(net, files, state, shapes=shapes, dialect=dialect, seed=seed, strict=strict)
+    module = loaded(net, files, state, shapes=shapes, dialect=dialect, scope=scope, seed=seed, strict=strict)
     issue_warnings(module.report.warnings, stacklevel=3)
     return _for_inference(module, fold, compile, channels_last)
 
@@ -272,6 +273,7 @@ def loaded(
     *,
     shapes: Mapping[str, Shape] | None = None,
     dialect: str | None = None,
+    scope: str = "",
     seed: int | None = None,
     strict: bool = False,
     parsed: Mapping[str, Weights | StateDict] | None = None,
@@ -279,20 +281,18 @@ def loaded(
 ) -> Net:
     """Load a net as `load` does, without its options for inference, and with warnings in its `report` only.
 
-    `prepare` modifies the graph before shapes are inferred. `parsed` maps paths to weights that have already been
-    parsed. Raises NetcError.
+    `prepare` modifies the graph before shapes are inferred. `parsed` are weights by path. Raises NetcError.
     """
     from netc.runtime.file_access import idle_writers
     from netc.runtime.fillers import generator_of
     from netc.runtime.net_weights import checked_copies
 
-    definition, prober = read_net(net, dialect=dialect), Prober()
+    definition, prober = read_net(net, dialect=dialect, scope=scope), Prober()
     definition.report.raise_errors()
     contents = weights_of(definition, files, seed, parsed)
     graph = keep_constants(graph_of(definition, state.of(definition), prober, shapes, prepare), shapes or ())
     module = lowered(graph, generator_of(seed), unfilled=_filled(graph, contents.values())).eval()
-    found = (*definition.report.warnings, *prober.warnings, *idle_writers(graph), *crop_warnings(graph))
-    module.report.extend(found)
+    module.report.extend((*definition.report.warnings, *prober.warnings, *idle_writers(graph), *crop_warnings(graph)))
     copied = {file: copy_held(module, blobs, file) for file, blobs in contents.items()}
     module.report.extend(checked_copies(module, copied, strict))
     return module

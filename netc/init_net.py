@@ -50,6 +50,10 @@ def weights_of(
         files = [definition.weights_file]
     held = parsed or {}
     contents = {str(file): held.get(str(file)) or read_weights(file, seed) for file in files}
+    if definition.scope:
+        from netc.weights.blobs import without_prefix
+
+        contents = {path: without_prefix(content, definition.scope) for path, content in contents.items()}
     if contents:
         definition.describe_weights(list(contents.values()))
     return contents

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import netc
+from netc.cli import main
 from netc.diagnostics import NetcError
 from netc.init_net import read_weights
 from netc.schema import caffe2
@@ -74,3 +75,19 @@ def test_an_init_net_that_needs_an_input_is_an_error(tmp_path):
     (tmp_path / "init.pbtxt").write_text('op { type: "Relu" input: "x" output: "w" }')
     with pytest.raises(NetcError, match="input `x` is missing"):
         read_weights(tmp_path / "init.pbtxt")
+
+
+def test_a_scope_is_removed_on_request(tmp_path):
+    init = caffe2.NetDef(op=[given("gpu_0/w", W), given("gpu_0/b", B)])
+    (tmp_path / "init.pb").write_bytes(init.SerializeToString())
+    scoped = PREDICT.replace('"w"', '"gpu_0/w"').replace('"b"', '"gpu_0/b"').replace('"y"', '"gpu_0/y"')
+    (tmp_path / "predict.pbtxt").write_text(scoped)
+    assert netc.load(tmp_path / "predict.pbtxt", weights=tmp_path / "init.pb").outputs == ("gpu_0/y",)
+    net = netc.load(tmp_path / "predict.pbtxt", weights=tmp_path / "init.pb", scope="gpu_0/")
+    x = np.ones((4, 3), np.float32)
+    assert np.array_equal(net.run({"data": x})["y"], x @ W.T + B)
+    options = ["--weights", str(tmp_path / "init.pb"), "--shape", "data=4,3", "--scope", "gpu_0/"]
+    target = tmp_path / "out.prototxt"
+    assert main(["convert", str(tmp_path / "predict.pbtxt"), *options, "--to", "caffe", "--output", str(target)]) == 0
+    found = netc.load(target, weights=target.with_suffix(".caffemodel")).run({"data": x})
+    assert np.array_equal(found["y"], x @ W.T + B)

@@ -45,6 +45,7 @@ from netc.conversion.formats import FORMATS
     metavar="NAME",
     help="Fork of Caffe that NET is for (detected by default), and that `--to caffe` writes for (BVLC by default).",
 )
+@option("--scope", metavar="PREFIX", default="", help="Prefix to remove from the names of a Caffe2 net's blobs: gpu_0/")
 @state_options()
 @shape_option()
 @preprocess_options
@@ -61,6 +62,7 @@ def command(
     reshape: bool,
     dynamic: str,
     dialect: str | None,
+    scope: str,
     state: dict[str, Any],
     shape: tuple[str, ...],
     mean: str | None,
@@ -95,6 +97,7 @@ def command(
         shapes=shapes,
         misfits="skip" if allow_mismatch else "reshape" if reshape else "refuse",
         dialect=dialect,
+        scope=scope,
         dynamic=axes,
         **state,
     )

@@ -52,6 +52,7 @@ def convert(
     shapes: Mapping[str, Shape] | None = None,
     misfits: Misfits = "refuse",
     dialect: str | None = None,
+    scope: str = "",
     dynamic: Sequence[str] = ("n",),
     phase: str = "test",
     level: int | None = None,
@@ -64,7 +65,8 @@ def convert(
     `caffe2`: a predict net, and the init net next to it; `py`: a plain torch module, its weights as safetensors next to
     it; `onnx`, any batch; `pt2`: torch.export, any batch.
 
-    A .caffemodel in place of the prototxt is read as the net in it, in `dialect` if that is given. `dynamic` are the
+    A .caffemodel in place of the prototxt is read as the net in it, in `dialect` if that is given. `scope` is a
+    prefix that is removed from the names of a Caffe2 net's blobs (`gpu_0/`). `dynamic` are the
     axes of inputs that .py, ONNX and .pt2 models accept in any size where the net allows it: `n` (the first), and on
     request `h` and `w` of images. Losses are left out of models that run elsewhere; with `scores` a Softmax replaces
     a SoftmaxWithLoss, and what only labels need is left out. A JSON file next to the model describes the
@@ -77,10 +79,10 @@ def convert(
         fold, half, input_stage, scores, preprocessing or PreprocessOptions(), tuple(dynamic), dialect
     )
     state = state_choice(phase, level, stages, autocrop)
-    described = net_source(net, dialect, state)
+    described = net_source(net, dialect, state, scope)
     read_files = weight_files(described, weights)
     fed = {**(described.shapes or {}), **(shapes or {})}
-    opened = open_net(described.source, read_files, shapes=fed, misfits=misfits, state=state)
+    opened = open_net(described.source, read_files, shapes=fed, misfits=misfits, state=state, scope=scope)
     model = _passed(weighted(opened), to, options)
     found, warnings = _preprocess(model, described.source, options, state)
     changes = (*_offered(opened.graph, model, options), *_left_out(opened.graph, model))

@@ -37,18 +37,22 @@ class NetSource:
     notes: tuple[Diagnostic, ...] = ()
     parsed: Weights | None = None
     """The contents of `weights`."""
+    scope: str = ""
+    """A prefix that is removed from the names of a Caffe2 net's blobs."""
 
 
-def net_source(net: str | Path | Source, dialect: str | None = None, state: StateChoice = TEST_STATE) -> NetSource:
+def net_source(
+    net: str | Path | Source, dialect: str | None = None, state: StateChoice = TEST_STATE, scope: str = ""
+) -> NetSource:
     """The net of a prototxt, or of the .caffemodel that contains it, read as `dialect` instead of the guessed one.
 
-    `state` determines which data layers' shapes are completed.
+    `state` determines which data layers' shapes are completed. `scope` is a prefix of a Caffe2 net's blobs.
 
     Raises NetcError E401 to E406, and E806 for a weights file without a net and for a dialect that does not exist.
     """
-    definition = read_net(net, dialect=dialect)
+    definition = read_net(net, dialect=dialect, scope=scope)
     if definition.weights_file is None or not definition.source.text:
-        return NetSource(net, definition.weights_file)
+        return NetSource(net, definition.weights_file, scope=scope)
     notes = tuple(d for d in definition.report.diagnostics if d.code == "W803")
     weights = definition.weights
     assert isinstance(weights, Weights)

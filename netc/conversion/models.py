@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +20,7 @@ from netc.ir.dims import Shape, text
 from netc.passes.settle_types import settle_types
 from netc.runtime.net_weights import copy_weights, named_blobs
 from netc.weights import StateDict, Weights
+from netc.weights.blobs import without_prefix
 from netc.weights.paging import release
 
 if TYPE_CHECKING:
@@ -45,11 +46,16 @@ counts are equal (a fully connected layer and a convolution), the numbers are re
 class WeightFiles:
     """The weights files of one command, each opened and parsed once."""
 
-    def __init__(self, files: Files | None, parsed: Mapping[str, Weights] | None = None) -> None:
-        """`parsed` holds the contents of files that are parsed already, by path. Raises NetcError."""
+    def __init__(self, files: Files | None, parsed: Mapping[str, Weights] | None = None, scope: str = "") -> None:
+        """`parsed` holds the contents of files that are parsed already, by path; `scope` is removed from names.
+
+        Raises NetcError.
+        """
         held = parsed or {}
         self.files = as_paths(files)
         contents = {str(f): held.get(str(f)) or compiler.read_weights(f) for f in self.files}
+        if scope:
+            contents = {file: without_prefix(content, scope) for file, content in contents.items()}
         self.states = {f: found.tensors for f, found in contents.items() if isinstance(found, StateDict)}
         """The files that are a state_dict."""
         self.blobs = {f: found for f, found in contents.items() if isinstance(found, Weights)}
@@ -73,6 +79,7 @@ def open_net(
     misfits: Misfits = "refuse",
     dialect: str | None = None,
     state: StateChoice = TEST_STATE,
+    scope: str = "",
 ) -> Net:
     """The net of a prototxt in a state, with weights of any format of `compiler.read_weights`.
 
@@ -80,13 +87,13 @@ def open_net(
     A state_dict has the names of `netc.load(...).state_dict()`; such files are read last. What no file fills is drawn
     from `seed`. Raises NetcError.
     """
-    found = net_source(net, dialect, state)
+    found = net_source(net, dialect, state, scope)
     net, shapes = found.source, {**(found.shapes or {}), **(shapes or {})}
     files = weights if isinstance(weights, WeightFiles) else weight_files(found, weights)
     if misfits == "refuse":
-        opened = _loaded(net, files.blobs, shapes, seed, state)
+        opened = _loaded(net, files.blobs, shapes, seed, state, scope)
     else:
-        opened = compiler.loaded(net, (), state, shapes=shapes, seed=seed, prepare=settle_types)
+        opened = compiler.loaded(net, (), state, shapes=shapes, scope=scope, seed=seed, prepare=settle_types)
         for file, blobs in files.blobs.items():
             _copy(opened, file, blobs, misfits)
     for file, tensors in files.states.items():
@@ -97,7 +104,7 @@ def open_net(
 def weight_files(net: NetSource, weights: Files | None = None) -> WeightFiles:
     """The weights files of a net: those given, else the one that the net is in. Raises NetcError."""
     parsed = {str(net.weights): net.parsed} if net.weights and net.parsed else {}
-    return WeightFiles(weights or net.weights, parsed)
+    return WeightFiles(weights or net.weights, parsed, net.scope)
 
 
 def _loaded(
@@ -106,9 +113,11 @@ def _loaded(
     shapes: Mapping[str, Shape] | None,
     seed: int | None,
     state: StateChoice,
+    scope: str,
 ) -> Net:
+    load = partial(compiler.loaded, net, list(files), state, parsed=files, prepare=settle_types)
     try:
-        return compiler.loaded(net, list(files), state, shapes=shapes, seed=seed, parsed=files, prepare=settle_types)
+        return load(shapes=shapes, scope=scope, seed=seed)
     except NetcError as error:
         raise NetcError(replace(d, help=_MISFIT_HELP) if d.code == "E306" else d for d in error.diagnostics) from None
 

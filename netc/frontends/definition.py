@@ -75,6 +75,8 @@ class NetDefinition(Definition):
     """The fork of Caffe that the file is for, if the user or the file specifies it."""
     fills_weights: ClassVar[bool] = False
     """Whether nets of this format fill weights of others when they run (Caffe2's init nets)."""
+    scope: str = ""
+    """A prefix that was removed from the names of blobs, and that a weights file may still have."""
     weights_file: Path | None = None
     """The weights file that contains the net, if any."""
     init_net: NetDefinition | None = None

@@ -27,6 +27,8 @@ class ReadRequest:
     """Everything that is not part of BVLC's schema is W001."""
     dialect: str | None = None
     """The fork of Caffe that the file is for, if its content does not identify it."""
+    scope: str = ""
+    """A prefix that is removed from the names of a Caffe2 net's blobs, such as `gpu_0/`."""
 
 
 class FrontEnd(ABC):

@@ -50,9 +50,13 @@ def read_net(
     values: Mapping[str, str] | None = None,
     strict: bool = False,
     dialect: str | None = None,
+    scope: str = "",
 ) -> NetDefinition:
-    """Read the net in a file; see `read`. Raises NetcError E100 for a solver."""
-    found = _read(path, ReadRequest("net", values, strict, dialect))
+    """Read the net in a file; see `read`. Raises NetcError E100 for a solver.
+
+    `scope` is a prefix that is removed from the names of a Caffe2 net's blobs; no other format has scopes.
+    """
+    found = _read(path, ReadRequest("net", values, strict, dialect, scope))
     assert isinstance(found, NetDefinition)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -94,6 +94,14 @@ class StateDict:
 
     tensors: Mapping[str, Array]
     """By the names of `netc.load(...).state_dict()`, such as `conv1.weight`, in the order of the file."""
+
+
+def without_prefix(file: Weights | StateDict, prefix: str) -> Weights | StateDict:
+    """The same with a prefix removed from the names that have it."""
+    if isinstance(file, StateDict):
+        return StateDict({name.removeprefix(prefix): tensor for name, tensor in file.tensors.items()})
+    layers = tuple(replace(layer, name=layer.name.removeprefix(prefix)) for layer in file.layers)
+    return Weights(layers, file.name)
 
 
 def blob_counts(files: Iterable[Weights | StateDict]) -> dict[str, int]:

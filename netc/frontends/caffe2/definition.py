@@ -41,7 +41,7 @@ class Caffe2Net(NetDefinition):
         content: NetContent,
         source: Source,
         weights_file: Path | None = None,
-        init_net: Caffe2Net | None = None,
+        init_net: NetDefinition | None = None,
     ) -> None:
         self.content, self.source, self.report = content, source, content.report
         self.weights_file, self.init_net = weights_file, init_net
@@ -49,6 +49,17 @@ class Caffe2Net(NetDefinition):
         """The blobs that the init net fills."""
         self.quantized: dict[str, Quantization] = {}
         """How those stand for real numbers that are quantized."""
+
+    def without_scope(self, scope: str) -> Caffe2Net:
+        """Return the net without a prefix of the names of its blobs; weights files may still have it.
+
+        Nets for several devices have the blobs of each in a scope of its own, such as `gpu_0/`.
+        """
+        if not scope:
+            return self
+        found = Caffe2Net(self.content.without_scope(scope), self.source, self.weights_file, self.init_net)
+        found.has_syntax_errors, found.scope = self.has_syntax_errors, scope
+        return found
 
     @property
     def span(self) -> Span | None:

@@ -49,7 +49,7 @@ class Caffe2FrontEnd(FrontEnd):
         _check(source.name, request)
         found = Caffe2Net(read_text(source), source)
         found.has_syntax_errors = not found.content.operators and bool(found.report.errors)
-        return found
+        return found.without_scope(request.scope)
 
     def read_binary(self, path: Path, request: ReadRequest) -> Caffe2Net:
         """Read the net in a binary file.
@@ -69,8 +69,8 @@ class Caffe2FrontEnd(FrontEnd):
         if kind == "caffe2_plan":
             raise _plan_error(str(path))
         if kind in ("minidb", "meta_net"):
-            return read_predictor(wire, kind, path)
-        return Caffe2Net(read_binary(wire, 0, len(data)), Source(str(path), ""))
+            return read_predictor(wire, kind, path).without_scope(request.scope)
+        return Caffe2Net(read_binary(wire, 0, len(data)), Source(str(path), "")).without_scope(request.scope)
 
     def tree(self, source: Source, values: Mapping[str, str] | None = None) -> tuple[Tree, Report]:
         """Parse a text."""

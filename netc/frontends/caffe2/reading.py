@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from netc.diagnostics import Diagnostic, Report, Source, counted, visible
@@ -36,6 +37,19 @@ class NetContent:
     report: Report = field(default_factory=Report)
     tree: Tree | None = None
     """The text; None for a binary file."""
+
+    def without_scope(self, scope: str) -> NetContent:
+        """Return the same with a prefix removed from the names of blobs that have it."""
+
+        def stripped(names: Sequence[str]) -> tuple[str, ...]:
+            return tuple(name.removeprefix(scope) for name in names)
+
+        origins = []
+        for origin in self.operators:
+            operator = copy.copy(origin.operator)
+            operator.inputs, operator.outputs = stripped(operator.inputs), stripped(operator.outputs)
+            origins.append(OperatorOrigin(operator, origin.index, origin.node))
+        return replace(self, operators=origins, inputs=stripped(self.inputs), outputs=stripped(self.outputs))
 
 
 def read_text(source: Source) -> NetContent:
