@@ -177,7 +177,7 @@ def overwrite(module: nn.Module, bottom: Tensor, producer: nn.Module) -> Any:
     """
     if not isinstance(module, (InPlaceReLU, InPlaceLeakyReLU)) or has_hooks(module) or has_hooks(producer):
         return module(bottom)
-    return module(bottom, inplace=True)
+    return module.forward(bottom, inplace=True)  # without hooks this is the call, in half the time
 
 
 def first_top(module: nn.Module, *bottoms: Tensor) -> Tensor:
