@@ -28,3 +28,4 @@ def _rank(rank: int, size: int, port: int, function: Callable[[TorchWorld], Any]
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(size))
     with join_world(ProcessRank(rank, size, rank, True), torch.device("cpu")) as world:
         torch.save(function(world), folder / f"rank{rank}.pt")
+        torch.distributed.barrier()  # gloo aborts a process that is still busy when the others have ended
