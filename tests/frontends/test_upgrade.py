@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import netc
@@ -455,6 +455,7 @@ def fields(draw, depth=3):
 
 @settings(deadline=None)  # the first V1 layer imports every layer module
 @given(fields())
+@example('solver_type: ADADELTA input: "conv"')
 def test_anything_is_upgraded_once(text):
     """No exception; the printed text is the tree; a second upgrade changes nothing; places are inside the file."""
     _, found = upgraded(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netc.frontends.caffe.upgrade.edits import respelled, word
+from netc.text import Scalar
 
 if TYPE_CHECKING:
     from netc.diagnostics import Span
@@ -29,9 +30,10 @@ _SETTINGS = frozenset(
 
 
 def is_solver_tree(root: Message) -> bool:
-    """Whether a file is a solver: it has fields that only solvers have, and no layers."""
+    """Whether a file is a solver: it has fields that only solvers have, or the type of one, and no layers."""
     names = {field.name for field in root.fields}
-    return not names.isdisjoint(_SETTINGS) and names.isdisjoint(_LAYERS)
+    types = {value.raw[1:-1] for value in root.get("type") if isinstance(value, Scalar)}
+    return not (names.isdisjoint(_SETTINGS) and types.isdisjoint(TYPES.values())) and names.isdisjoint(_LAYERS)
 
 
 def upgrade_settings(root: Message, findings: Findings) -> None:
