@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from netc.diagnostics import NetcError, visible
-from netc.ir.dims import Shape, differ, known, text
+from netc.ir.dims import Shape, differ, text
 from netc.ir.dtypes import DType
 from netc.ir.field_values import argument
-from netc.ir.layer import DTypes, Layer, Shapes, fail
+from netc.ir.layer import DTypes, Layer, fail
 from netc.ir.operator import Operator
 
 FLOAT: frozenset[DType] = frozenset(("float32",))
@@ -96,11 +95,6 @@ def axis_of(name: str, axis: int, axes: int, argument: str = "axis") -> int:
     return axis % axes
 
 
-def all_known(shapes: Sequence[Shape]) -> bool:
-    """Whether every extent is known."""
-    return all(known(extent) for shape in shapes for extent in shape)
-
-
 def common_dtype(name: str, dtypes: DTypes) -> DType:
     """The type of inputs that have to be of one. Raises NetcError E107 for several.
 
@@ -111,11 +105,6 @@ def common_dtype(name: str, dtypes: DTypes) -> DType:
     if len(known) > 1:
         fail(f"inputs of `{name}` have types {' and '.join(known)}, expected one type", code="E107", field="input")
     return known[0] if known else "unknown"
-
-
-def elementwise(shapes: Shapes) -> Shapes:
-    """The shape of one input, kept."""
-    return shapes[:1]
 
 
 def require_in_place(operator: Operator, index: int, output: int = 0) -> None:

@@ -84,7 +84,7 @@ class Gather(Layer):
         return () if self.shape == SCALAR else self.shape
 
     def infer(self, bottoms: Shapes, tops: int) -> Shapes:
-        """Raises NetcError E102 if there is no such axis, or it has fewer elements than an index requires."""
+        """Raises NetcError E102 for an axis that is out of range, or has fewer elements than an index requires."""
         (bottom,) = bottoms
         axis = axis_of(self.axis, bottom)
         if max(self.places) >= bottom[axis]:

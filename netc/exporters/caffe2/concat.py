@@ -9,9 +9,7 @@ from netc.layers.concat import Concat, Slice, Split
 @writes(Concat)
 def concat(layer: Concat, call: Caffe2Call) -> None:
     """Concat, whose second output holds the extents on the axis."""
-    name = call.sink.names.add(call.tops[0]) if call.tops[0] in call.bottoms else call.tops[0]
-    call.tops[0] = name
-    call.add("Concat", call.bottoms, [name, call.fresh("dims")], {"axis": layer.axis % call.axes})
+    call.top("Concat", *call.bottoms, extra=("dims",), axis=layer.axis % call.axes)
 
 
 @writes(Slice)

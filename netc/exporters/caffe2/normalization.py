@@ -12,16 +12,5 @@ def lrn(layer: LRN, call: Caffe2Call) -> None:
     """LRN across channels."""
     if layer.norm_region != "ACROSS_CHANNELS":
         unsupported("Caffe2 normalizes across channels only")
-    call.add(
-        "LRN",
-        [call.x],
-        [call.sink.names.add(call.tops[0]) if call.tops[0] == call.x else call.tops[0], call.fresh("scale")],
-        {
-            "size": layer.local_size,
-            "alpha": float(layer.alpha),
-            "beta": float(layer.beta),
-            "bias": float(layer.k),
-            "order": "NCHW",
-        },
-    )
-    call.tops[0] = call.sink.operators[-1].output[0]
+    numbers = {"alpha": float(layer.alpha), "beta": float(layer.beta), "bias": float(layer.k)}
+    call.top("LRN", call.x, extra=("scale",), size=layer.local_size, **numbers, order="NCHW")

@@ -8,12 +8,6 @@ from netc.ir.dims import known
 from netc.layers.reshape import KEEP, Flatten, Reshape, Tile
 
 
-def _reshaped(call: Caffe2Call, shape: list[int]) -> None:
-    name = call.tops[0] if call.tops[0] not in call.bottoms else call.sink.names.add(call.tops[0])
-    call.tops[0] = name
-    call.add("Reshape", [call.x], [name, call.fresh("old_shape")], {"shape": shape})
-
-
 @writes(Flatten)
 def flatten(layer: Flatten, call: Caffe2Call) -> None:
     """Flatten to a matrix, else Reshape; the extents before the axes are kept."""
@@ -24,7 +18,7 @@ def flatten(layer: Flatten, call: Caffe2Call) -> None:
     rest = call.shapes[0][end:]
     if not all(map(known, rest)):
         unsupported("the extents after the flattened axes are unknown")
-    _reshaped(call, [*[0] * start, -1, *rest])
+    call.top("Reshape", call.x, extra=("old_shape",), shape=[*[0] * start, -1, *rest])
 
 
 @writes(Reshape)
@@ -35,7 +29,8 @@ def reshape(layer: Reshape, call: Caffe2Call) -> None:
     tail = call.shapes[0][end:]
     if not all(map(known, tail)):
         unsupported("the extents after the replaced axes are unknown")
-    _reshaped(call, [*[0] * start, *(0 if extent == KEEP else extent for extent in layer.shape), *tail])
+    kept = [0 if extent == KEEP else extent for extent in layer.shape]
+    call.top("Reshape", call.x, extra=("old_shape",), shape=[*[0] * start, *kept, *tail])
 
 
 @writes(Tile)

@@ -55,12 +55,12 @@ class Caffe2Call:
         """How many axes the first bottom has."""
         return len(self.shapes[0])
 
-    def top(self, kind: str, *inputs: str, **arguments: Any) -> None:
-        """Add the operator that computes the first top."""
+    def top(self, kind: str, *inputs: str, extra: Sequence[str] = (), **arguments: Any) -> None:
+        """Add the operator that computes the first top, with further outputs that nothing reads."""
         name = self.tops[0]
         if name in inputs and (inputs.index(name), 0) not in _in_place_pairs(kind, inputs, arguments):
             self.tops[0] = self.fresh("out")
-        self.add(kind, inputs, self.tops[:1], arguments)
+        self.add(kind, inputs, [self.tops[0], *map(self.fresh, extra)], arguments)
 
     def op(self, kind: str, *inputs: str, extra: Sequence[str] = (), **arguments: Any) -> str:
         """Add an operator with a new blob as its output, and with further outputs that nothing reads."""

@@ -117,7 +117,7 @@ class _Builder:
                 self.report.add(Diagnostic("E011", f"nothing produces the external output `{name}`", help=help))
 
     def _is_mutex(self, name: str) -> bool:
-        """Whether operators read a blob as a mutex only: nobody can feed one, so that the net creates it."""
+        """Whether operators read a blob as a mutex only: a program cannot feed one, so the net creates it."""
         reads = self.readers.get(name, ())
         return bool(reads) and all(_locks(operator_class(origin.type), index) for origin, index in reads)
 

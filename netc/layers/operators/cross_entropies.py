@@ -58,7 +58,7 @@ class LabelCrossEntropy(OperatorLayer):
         return ((n,),)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Raises NetcError E301 for a label that is no class."""
+        """Raises NetcError E301 for a label outside the classes."""
         p, labels = bottoms
         n, classes = _rows(tuple(p.shape))
         mode.check_range(labels, 0, classes, "label")
@@ -87,11 +87,11 @@ class CrossEntropy(OperatorLayer):
         return ((n,),)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Raises NetcError E301 for a label that is no probability."""
+        """Raises NetcError E301 for a label outside 0 to 1."""
         shape = _rows(tuple(bottoms[0].shape))
         p, labels = (bottom.reshape(shape) for bottom in bottoms)
         if mode.check:
-            mode.check(labels, ~((labels >= 0) & (labels <= 1)), "label that is no probability")
+            mode.check(labels, ~((labels >= 0) & (labels <= 1)), "label outside 0 to 1")
         return -(labels.detach() * _clipped_log(p)).sum(1)
 
 

@@ -50,7 +50,7 @@ class AccuracyOperator(OperatorLayer):
         return ((),)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> Tensor:
-        """Raises NetcError E301 for a label that is no class."""
+        """Raises NetcError E301 for a label outside the classes."""
         import torch
 
         scores, labels = bottoms[0].detach(), bottoms[1].long()[:, None]
@@ -91,7 +91,7 @@ class MultiClassAccuracy(OperatorLayer):
         return "float32", "int32"
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, Tensor]:
-        """Raises NetcError E301 for a label that is no class."""
+        """Raises NetcError E301 for a label outside the classes."""
         import torch
 
         scores, labels = bottoms[0].detach(), bottoms[1].long()

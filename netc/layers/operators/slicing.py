@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class SliceOperator(OperatorLayer):
     """The elements from `starts` (inclusive) to `ends` (exclusive) along each axis.
 
-    Both are arguments, or the second and third input. A negative position counts from behind the last element, so that
-    -1 is the end, and one beyond the end is the end. As in Caffe2's version for the CPU, only one axis may have other
+    Both are arguments, or the second and third input. A negative position counts back from after the last element: -1
+    is the end, and so is one beyond it. As in Caffe2's version for the CPU, only one axis may have other
     bounds than 0 and the end, unless the input has no elements.
 
     Shapes: (n_1, ..., n_k), optionally (k), (k) to (end_1 - start_1, ..., end_k - start_k).

@@ -103,7 +103,7 @@ class SoftmaxWithLossOperator(OperatorLayer):
         return Cost(operations=3 * product(bottoms[0]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor], mode: Mode) -> tuple[Tensor, Tensor]:
-        """Raises NetcError E301 for a label that is no class, and for probabilities that do not sum to 1."""
+        """Raises NetcError E301 for a label outside the classes, and for probabilities that do not sum to 1."""
         x, labels = bottoms[:2]
         axis = self.axis % x.dim()
         rows, classes = product(tuple(x.shape[:axis])), product(tuple(x.shape[axis:]))

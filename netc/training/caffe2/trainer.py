@@ -61,7 +61,7 @@ class Trainer:
         """
         blobs = {**self._others, **self._stored}
         if name not in blobs:
-            raise NetcError(f"there is no blob `{name}`", code="E302", help=did_you_mean(name, blobs))
+            raise NetcError(f"unknown blob `{name}`", code="E302", help=did_you_mean(name, blobs))
         return _array(blobs[name])
 
 

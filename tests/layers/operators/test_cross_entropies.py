@@ -51,7 +51,7 @@ def test_cross_entropies_refuse():
         with raises("E102", "labels have shape"):
             run("LabelCrossEntropy", P, labels)
     for label in (1.5, -0.1, np.nan):
-        with raises("E301", "no probability"):
+        with raises("E301", "label outside 0 to 1"):
             run("CrossEntropy", P, np.full_like(P, label))
     for p, labels in ((P, SOFT[:, :3]), (P, SOFT.reshape(3, 2, 2)), (P[1], SOFT[1]), (P, SOFT[:, 0])):
         with raises("E102", "labels have shape"):

@@ -77,7 +77,7 @@ def test_a_net_without_updates_computes_gradients_only(init):
     trainer = netc.load_trainer(source(FORWARD, BACKWARD), init)
     same(trainer.step({"X": X}), trainer.step({"X": X}))
     same(trainer.blob("W_grad"), (2 * (X @ np.array([[0.1, -0.2, 0.3]]).T + 0.1)).T @ X)
-    with pytest.raises(NetcError, match="there is no blob `X_grad`"):
+    with pytest.raises(NetcError, match="unknown blob `X_grad`"):
         trainer.blob("X_grad")
 
 
